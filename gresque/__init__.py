@@ -1,0 +1,69 @@
+"""gresque: Resque for Python on gevent. See README.md for a tour.
+
+Everything a program needs is here: declare jobs with `job` or `Job`, enqueue them, look at queues.
+"""
+
+from __future__ import annotations
+
+from gresque.client.client import Client
+from gresque.client.declare import Job, JobFunction, job
+from gresque.client.default import (
+    configure,
+    dequeue,
+    enqueue,
+    enqueue_many,
+    enqueue_to,
+    info,
+    peek,
+    queues,
+    remove_queue,
+    size,
+)
+from gresque.errors import (
+    DirtyExit,
+    DontPerform,
+    EnqueueError,
+    GresqueError,
+    InvalidPayload,
+    JobDeclarationError,
+    JobKilled,
+    PayloadTooLarge,
+    SettingsError,
+    UnknownJob,
+    UnserializableArgument,
+)
+from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "DirtyExit",
+    "DontPerform",
+    "EnqueueError",
+    "GresqueError",
+    "InvalidPayload",
+    "Job",
+    "JobDeclarationError",
+    "JobFunction",
+    "JobKilled",
+    "PayloadTooLarge",
+    "SettingsError",
+    "UnknownJob",
+    "UnserializableArgument",
+    "after_fork",
+    "before_first_fork",
+    "before_fork",
+    "configure",
+    "dequeue",
+    "enqueue",
+    "enqueue_many",
+    "enqueue_to",
+    "info",
+    "job",
+    "peek",
+    "queues",
+    "remove_queue",
+    "size",
+    "worker_exit",
+]

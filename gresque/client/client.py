@@ -1,0 +1,254 @@
+"""The client: enqueueing and looking, against one Redis and one namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
+from gresque.jobs import payload
+from gresque.jobs.definition import JobDefinition
+from gresque.settings import DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
+
+if TYPE_CHECKING:
+    from gresque.store.data_store import DataStore
+
+Call = Sequence[Any] | Mapping[str, Any]
+"""The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
+
+
+class Client:
+    """Enqueues jobs and looks at queues. Greenlets and threads may share one.
+
+    It connects at the first use. With `inline=True` a job runs at once in the caller, as tests
+    want it, and nothing reaches Redis.
+
+    Every method that talks to Redis raises redis-py's errors when that fails. A push whose reply
+    was lost may have arrived: after such an error, enqueueing again can double the job.
+    """
+
+    def __init__(
+        self,
+        redis_url: str = DEFAULT_REDIS_URL,
+        namespace: str = DEFAULT_NAMESPACE,
+        *,
+        inline: bool = False,
+    ) -> None:
+        self.redis_url = redis_url
+        self.namespace = namespace
+        self.inline = inline
+
+    @cached_property
+    def store(self) -> DataStore:
+        # Imported at the first use: `import gresque` stays cheap, and redis-py is never loaded
+        # before `gresque work` has patched the modules it builds on.
+        from gresque.store.data_store import DataStore
+
+        return DataStore(self.redis_url, self.namespace)
+
+    # Enqueueing
+
+    def enqueue(self, job: Any, *args: Any, **kwargs: Any) -> str | None:
+        """Put a job into its own queue; returns its id, or None when a hook rejected it.
+
+        `job` is a function with `@gresque.job` or a subclass of `gresque.Job`.
+        Raises UnserializableArgument, PayloadTooLarge, JobDeclarationError.
+        """
+        definition = definition_of(job)
+        return self._enqueue(_queue_of(definition), definition, args, kwargs)
+
+    def enqueue_to(self, queue: str, job: Any, *args: Any, **kwargs: Any) -> str | None:
+        """Put a job into another queue than its own. `job` may also be the bare name of a job that
+        another program declares, such as a Ruby class."""
+        return self._enqueue(_checked_queue(queue), definition_of(job, queue), args, kwargs)
+
+    def enqueue_many(
+        self, job: Any, calls: Iterable[Call], *, queue: str | None = None
+    ) -> list[str]:
+        """Put many jobs into the queue of `job`, or into `queue`; returns their ids.
+
+            gresque.enqueue_many(send_email, [(1,), (2,), {"user_id": 3, "template": "bye"}])
+
+        One round trip per 1,000, each of which arrives whole or not at all: when one fails, those
+        before it stay enqueued. Arguments are checked before their own round trip, so that `calls`
+        may be a generator. Enqueue hooks run for each job.
+        """
+        definition = definition_of(job, queue)
+        queue = _checked_queue(queue) if queue is not None else _queue_of(definition)
+        ids: list[str] = []
+        raws = self._encode_many(definition, calls, ids)
+        if self.inline:
+            for raw in raws:
+                _perform_inline(definition, raw)
+        else:
+            for _ in self.store.push_many(queue, raws):
+                pass
+        return ids
+
+    def _enqueue(
+        self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> str | None:
+        job_id = payload.new_id()
+        raw = payload.encode(definition.name, args, kwargs, job_id)
+        hooks = definition.hooks
+        if not _allowed(hooks.before_enqueue, args, kwargs):
+            return None
+        if self.inline:
+            _perform_inline(definition, raw)
+        else:
+            self.store.push(queue, raw)
+        for after in hooks.after_enqueue:
+            after(*args, **kwargs)
+        return job_id
+
+    def _encode_many(
+        self, definition: JobDefinition, calls: Iterable[Call], ids: list[str]
+    ) -> Iterator[bytes]:
+        """The payloads of a bulk; each one's id is appended to `ids`."""
+        hooks, name, encode = definition.hooks, definition.name, payload.encode
+        fresh: list[str] = []
+        for position, call in enumerate(calls):
+            if not fresh:
+                fresh = payload.new_ids(1000)
+            args, kwargs = _split(call)
+            if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
+                continue
+            job_id = fresh.pop()
+            try:
+                raw = encode(name, args, kwargs, job_id)
+            except GresqueError as error:
+                raise type(error)(f"job {position} of the bulk: {error}") from None
+            ids.append(job_id)
+            yield raw
+            for after in hooks.after_enqueue:
+                after(*args, **kwargs)
+
+    # Taking back
+
+    def dequeue(self, job: Any, *args: Any, **kwargs: Any) -> int:
+        """Remove waiting jobs from the queue of `job`: those with these arguments, or without any
+        all of them. Returns how many. Reads the whole queue."""
+        definition = definition_of(job)
+        queue = _queue_of(definition)
+        hooks = definition.hooks
+        if not _allowed(hooks.before_dequeue, args, kwargs):
+            return 0
+        wanted = (list(args), kwargs) if args or kwargs else None
+        matching = {
+            raw
+            for raw in self.store.peek(queue, 0, 0x7FFFFFFF)
+            if _matches(raw, definition.name, wanted)
+        }
+        removed = self.store.remove_items(queue, matching) if matching else 0
+        for after in hooks.after_dequeue:
+            after(*args, **kwargs)
+        return removed
+
+    def remove_queue(self, queue: str) -> int:
+        """Delete a queue with every job in it; returns how many those were."""
+        return self.store.remove_queue(queue)
+
+    # Looking
+
+    def queues(self) -> list[str]:
+        """The names of all queues that were ever pushed to, sorted."""
+        return self.store.queue_names()
+
+    def size(self, queue: str) -> int:
+        """How many jobs wait in the queue."""
+        return self.store.queue_size(queue)
+
+    def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
+        """`count` waiting jobs from position `start`, the next one first, as their payloads.
+        An item that is no JSON object comes as `{"raw": text}`."""
+        return [payload.loads(raw) for raw in self.store.peek(queue, start, count)]
+
+    def info(self) -> dict[str, Any]:
+        """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
+        store = self.store
+        sizes = store.queue_sizes()
+        processed, _ = store.stats([store.keys.processed, store.keys.failures])
+        return {
+            "pending": sum(sizes.values()),
+            "processed": processed,
+            "queues": len(sizes),
+            "workers": len(store.worker_ids()),
+            "working": sum(len(store.ledger(p).entries) for p in store.process_ids()),
+            "failed": int(store.redis.llen(store.keys.failed)),
+            "servers": [self.redis_url],
+        }
+
+    def close(self) -> None:
+        """Close the connections. The client may be used again."""
+        if "store" in self.__dict__:
+            self.store.redis.close()
+            del self.__dict__["store"]
+
+
+def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
+    """The definition behind what a user passes as a job: a decorated function, a Job subclass, or
+    with a queue beside it a bare name."""
+    definition = getattr(job, "definition", None)
+    if isinstance(definition, JobDefinition):
+        return definition
+    if isinstance(job, str) and queue is not None:
+        return JobDefinition(name=job, queue=queue, function=_elsewhere(job))
+    if isinstance(job, str):
+        raise EnqueueError(
+            f"{job!r} is only a name: its queue is not known here; use enqueue_to(queue, {job!r})"
+        )
+    raise EnqueueError(
+        f"{job!r} is not a job; declare it with @gresque.job(queue=...) or as a gresque.Job"
+    )
+
+
+def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
+    """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
+    job = payload.decode(raw)
+    definition.perform(*(job.args or ()), **(job.kwargs or {}))
+
+
+def _elsewhere(name: str) -> Callable[..., Any]:
+    def perform(*args: Any, **kwargs: Any) -> None:
+        raise JobDeclarationError(f"{name} is declared in another program; it cannot run here")
+
+    return perform
+
+
+def _queue_of(definition: JobDefinition) -> str:
+    if definition.queue is None:
+        raise EnqueueError(
+            f"job {definition.name} has no queue; declare one, or use enqueue_to(queue, job)"
+        )
+    return definition.queue
+
+
+def _checked_queue(queue: str) -> str:
+    if not isinstance(queue, str) or not queue:
+        raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
+    return queue
+
+
+def _allowed(
+    hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> bool:
+    """Resque's rule: a before hook that returns False rejects; None does not."""
+    return all(hook(*args, **kwargs) is not False for hook in hooks)
+
+
+def _split(call: Call) -> tuple[Sequence[Any], dict[str, Any]]:
+    if isinstance(call, tuple | list):
+        return call, {}
+    if isinstance(call, dict):
+        return (), call
+    raise EnqueueError(
+        f"{call!r} are no arguments; give a tuple or list of positional ones, or a dict of keywords"
+    )
+
+
+def _matches(raw: bytes, name: str, wanted: tuple[list[Any], dict[str, Any]] | None) -> bool:
+    item = payload.loads(raw)
+    if item.get("class") != name:
+        return False
+    return wanted is None or (item.get("args") or [], item.get("kwargs") or {}) == wanted

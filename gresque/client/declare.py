@@ -1,0 +1,125 @@
+"""How users declare jobs: `@gresque.job` and `class X(gresque.Job)`, with the verbs to enqueue."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from inspect import isfunction
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+
+from gresque.client.default import default_client
+from gresque.errors import JobDeclarationError
+from gresque.jobs.definition import JobDefinition, default_name
+from gresque.jobs.hooks import JOB_HOOKS, JobHooks
+from gresque.jobs.registry import registry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class JobFunction(Generic[P, R]):
+    """A declared function: still callable as before, and enqueueable."""
+
+    def __init__(self, function: Callable[P, R], definition: JobDefinition) -> None:
+        functools.update_wrapper(self, function)
+        self.definition = definition
+        self._function = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._function(*args, **kwargs)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Put the job into its queue of the default client; returns its id."""
+        return default_client().enqueue(self, *args, **kwargs)
+
+    def enqueue_to(self, queue: str, *args: P.args, **kwargs: P.kwargs) -> str | None:
+        """Put the job into another queue."""
+        return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<job {self.definition.name}>"
+
+
+def job(
+    queue: str | None = None,
+    *,
+    name: str | None = None,
+    on_dirty_exit: str | None = None,
+    skip_failed_queue: bool = False,
+) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
+    """Declare a function as a job.
+
+        @gresque.job(queue="mail")
+        def send_email(user_id, template="welcome"): ...
+
+        send_email.enqueue(42, template="bye")
+
+    `name` is the "class" in its payloads, by default `module.qualname`. `on_dirty_exit` says what
+    becomes of it when a shutdown or a crash cuts it short: "requeue" or "fail".
+    """
+    if callable(queue):
+        raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
+
+    def declare(function: Callable[P, R]) -> JobFunction[P, R]:
+        definition = JobDefinition(
+            name=name or default_name(function.__module__, function.__qualname__),
+            queue=queue,
+            function=function,
+            on_dirty_exit=on_dirty_exit,
+            skip_failed_queue=skip_failed_queue,
+        )
+        registry.add(definition)
+        return JobFunction(function, definition)
+
+    return declare
+
+
+class Job:
+    """Base of jobs in Resque's own shape: a class with a queue, `perform` and hooks.
+
+        class Archive(gresque.Job):
+            queue = "file_serve"
+
+            def perform(repo_id, branch="master"): ...
+            def before_perform_log(repo_id, branch="master"): ...
+
+        Archive.enqueue(42)
+
+    `perform` and the hooks take the job's arguments and no `self`; they are called on the class.
+    `name` overrides the "class" in the payload. A class without `perform` is a mixin of hooks.
+    """
+
+    definition: ClassVar[JobDefinition]
+    queue: ClassVar[str | None] = None
+    name: ClassVar[str | None] = None
+    on_dirty_exit: ClassVar[str | None] = None
+    skip_failed_queue: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for attribute, value in list(vars(cls).items()):
+            if isfunction(value) and attribute.startswith(("perform", *JOB_HOOKS)):
+                setattr(cls, attribute, staticmethod(value))
+        perform = getattr(cls, "perform", None)
+        if perform is None:
+            return
+        cls.definition = JobDefinition(
+            # A name is for one class: a subclass does not inherit it.
+            name=vars(cls).get("name") or default_name(cls.__module__, cls.__qualname__),
+            queue=cls.queue,
+            function=cast(Callable[..., Any], perform),
+            on_dirty_exit=cls.on_dirty_exit,
+            skip_failed_queue=cls.skip_failed_queue,
+            hooks=JobHooks(cls),
+        )
+        registry.add(cls.definition)
+
+    @classmethod
+    def enqueue(cls, *args: Any, **kwargs: Any) -> str | None:
+        """Put the job into its queue of the default client; returns its id."""
+        return default_client().enqueue(cls, *args, **kwargs)
+
+    @classmethod
+    def enqueue_to(cls, queue: str, *args: Any, **kwargs: Any) -> str | None:
+        """Put the job into another queue."""
+        return default_client().enqueue_to(queue, cls, *args, **kwargs)

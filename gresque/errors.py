@@ -1,0 +1,58 @@
+"""The tree of gresque's errors. A message says the cause and the remedy."""
+
+from __future__ import annotations
+
+
+class GresqueError(Exception):
+    """Root of every error that gresque raises."""
+
+
+class SettingsError(GresqueError):
+    """A flag, an ENV variable or a URL is wrong. The command line prints it and exits with 2."""
+
+
+class BootError(GresqueError):
+    """The worker cannot start: Redis out of reach, a module that does not import. Exit 1."""
+
+
+class RedisUnavailable(GresqueError):
+    """Redis could not be reached, or did not answer."""
+
+
+class JobDeclarationError(GresqueError):
+    """A job was declared wrongly: no queue, no perform, a name used twice."""
+
+
+class EnqueueError(GresqueError):
+    """The job was not enqueued; nothing was written."""
+
+
+class UnserializableArgument(EnqueueError, TypeError):
+    """JSON cannot carry an argument; the message names the argument."""
+
+
+class PayloadTooLarge(GresqueError):
+    """A payload is over `jobs.payload.MAX_PAYLOAD_BYTES`."""
+
+
+class InvalidPayload(GresqueError):
+    """A queue item is not a job: not JSON, not an object, no class, not UTF-8."""
+
+
+class UnknownJob(GresqueError):
+    """A payload names a job that no required module declares."""
+
+
+class DirtyExit(GresqueError):
+    """A job was cut short: by an operator, a shutdown or the death of its process."""
+
+
+class DontPerform(Exception):
+    """Raised in `before_perform` or `around_perform`: skip this job, which then counts as done."""
+
+
+class JobKilled(BaseException):
+    """Thrown into a running job to end it.
+
+    A `BaseException`, so that a job's own `except Exception` does not swallow it; `finally` runs.
+    """

@@ -1,0 +1,82 @@
+"""A declared job: the function to call and how it wants to be treated."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gresque.errors import DontPerform, JobDeclarationError
+from gresque.jobs.hooks import JobHooks
+
+DIRTY_EXITS = ("requeue", "fail")
+
+
+@dataclass(frozen=True, eq=False)
+class JobDefinition:
+    """What `@gresque.job` or a subclass of `gresque.Job` declares.
+
+    `name` is the "class" of its payloads. `on_dirty_exit` is `requeue`, `fail`, or None for the
+    worker's setting. With `skip_failed_queue` a failure is counted and leaves no entry behind.
+    """
+
+    name: str
+    queue: str | None
+    function: Callable[..., Any]
+    on_dirty_exit: str | None = None
+    skip_failed_queue: bool = False
+    hooks: JobHooks = field(default_factory=JobHooks)
+
+    def __post_init__(self) -> None:
+        if self.on_dirty_exit not in (None, *DIRTY_EXITS):
+            raise JobDeclarationError(
+                f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
+                "give 'requeue' or 'fail'"
+            )
+        if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
+            raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
+
+    def perform(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the job with its perform hooks, in Resque's order. `DontPerform` skips it."""
+        hooks = self.hooks
+        if not hooks.around_execution:
+            return self.function(*args, **kwargs)
+        try:
+            for before in hooks.before_perform:
+                before(*args, **kwargs)
+            result = self._perform_around(hooks.around_perform, args, kwargs)
+            for after in hooks.after_perform:
+                after(*args, **kwargs)
+        except DontPerform:
+            return None
+        return result
+
+    def _perform_around(
+        self, around: tuple[Callable[..., Any], ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Each around hook gets `perform` first, a callable that runs the rest."""
+        if not around:
+            return self.function(*args, **kwargs)
+        rest = around[1:]
+        return around[0](lambda: self._perform_around(rest, args, kwargs), *args, **kwargs)
+
+    def fail(self, error: BaseException, *args: Any, **kwargs: Any) -> None:
+        """Tell the job's `on_failure` hooks."""
+        for hook in self.hooks.on_failure:
+            hook(error, *args, **kwargs)
+
+
+def default_name(module: str, qualname: str) -> str:
+    """`module.qualname`. In a script, whose module is `__main__`, the name that importing it gives,
+    so that what the script enqueues is what a worker knows."""
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        path = getattr(main, "__file__", None)
+        if spec is not None:
+            module = spec.name.removesuffix(".__main__")
+        elif path is not None:
+            module = Path(path).stem
+    return f"{module}.{qualname}"

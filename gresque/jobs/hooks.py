@@ -1,0 +1,98 @@
+"""Hooks by Resque's names: a function whose name starts with the hook's name is that hook.
+
+Job hooks are found on the job's class, in the order of their names (Resque::Plugin). Process hooks
+are registered once for the whole worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+JOB_HOOKS = (
+    "before_enqueue",
+    "after_enqueue",
+    "before_dequeue",
+    "after_dequeue",
+    "before_perform",
+    "around_perform",
+    "after_perform",
+    "on_failure",
+)
+
+PROCESS_HOOKS = ("before_first_fork", "before_fork", "after_fork", "worker_exit")
+
+Hook = Callable[..., Any]
+
+
+class JobHooks:
+    """The hooks of one job, by kind; `hooks.before_perform` is a tuple of functions."""
+
+    __slots__ = JOB_HOOKS
+
+    def __init__(self, owner: type | None = None) -> None:
+        for kind in JOB_HOOKS:
+            setattr(self, kind, _collect(owner, kind))
+
+    before_enqueue: tuple[Hook, ...]
+    after_enqueue: tuple[Hook, ...]
+    before_dequeue: tuple[Hook, ...]
+    after_dequeue: tuple[Hook, ...]
+    before_perform: tuple[Hook, ...]
+    around_perform: tuple[Hook, ...]
+    after_perform: tuple[Hook, ...]
+    on_failure: tuple[Hook, ...]
+
+    @property
+    def around_execution(self) -> bool:
+        """True when the job cannot be run by calling its function alone."""
+        return bool(self.before_perform or self.around_perform or self.after_perform)
+
+
+def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:
+    if owner is None:
+        return ()
+    names = sorted(name for name in dir(owner) if name.startswith(kind))
+    return tuple(getattr(owner, name) for name in names)
+
+
+class ProcessHooks:
+    """The hooks of the worker's processes, in the order in which they were registered.
+
+    - `before_first_fork`, `before_fork`: in the master, the second one before every fork.
+    - `after_fork`, `worker_exit`: in the worker process, first and last thing it does.
+    """
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, list[Hook]] = {kind: [] for kind in PROCESS_HOOKS}
+
+    def add(self, kind: str, hook: Hook) -> Hook:
+        self._hooks[kind].append(hook)
+        return hook
+
+    def run(self, kind: str) -> None:
+        for hook in self._hooks[kind]:
+            hook()
+
+
+process_hooks = ProcessHooks()
+
+
+def before_first_fork(hook: Hook) -> Hook:
+    """Decorator: call `hook()` once in the master, before the first worker process."""
+    return process_hooks.add("before_first_fork", hook)
+
+
+def before_fork(hook: Hook) -> Hook:
+    """Decorator: call `hook()` in the master before each fork. It must not open connections."""
+    return process_hooks.add("before_fork", hook)
+
+
+def after_fork(hook: Hook) -> Hook:
+    """Decorator: call `hook()` in each new worker process before its first job."""
+    return process_hooks.add("after_fork", hook)
+
+
+def worker_exit(hook: Hook) -> Hook:
+    """Decorator: call `hook()` in a worker process when its last job has ended."""
+    return process_hooks.add("worker_exit", hook)

@@ -1,0 +1,157 @@
+"""The payload of a job: what a queue item holds, in Resque's format. Pure: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
+"""A queue item above this is refused by `enqueue`, and fails unread in a worker: one item must
+not hold up the loop that thousands of other jobs share. Large data belongs in a file or a key of
+its own, with its name as the argument."""
+
+MAX_DEPTH = 500
+"""How deep lists and objects may nest in an argument; every JSON parser in the field reads that."""
+
+
+class Payload(msgspec.Struct, omit_defaults=True):
+    """One queue item, in the order in which the Ruby clients write its fields.
+
+    `id` and `generation` are absent in items of stock Resque and may have any type elsewhere;
+    `kwargs` is written only when there are any. Fields of other clients are ignored.
+    """
+
+    name: str = msgspec.field(name="class")
+    args: list[Any] | None = None
+    id: Any = None
+    generation: Any = None
+    kwargs: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(Payload).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def decode(raw: bytes) -> Payload:
+    """Read a queue item. Raises PayloadTooLarge, or InvalidPayload that says what is wrong."""
+    if len(raw) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLarge(
+            f"the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}"
+        )
+    try:
+        return _decode(raw)
+    except UnicodeDecodeError as error:
+        raise InvalidPayload(f"the payload is not UTF-8: {error}") from None
+    except RecursionError:
+        raise InvalidPayload("the payload is nested too deep") from None
+    except msgspec.MsgspecError as error:
+        raise InvalidPayload(f"the payload is not a job: {error}") from None
+
+
+def encode(
+    name: str, args: Sequence[Any], kwargs: dict[str, Any] | None, job_id: str, generation: int = 1
+) -> bytes:
+    """Write a queue item.
+
+    Raises UnserializableArgument naming the argument that JSON cannot carry, PayloadTooLarge.
+    """
+    for position, arg in enumerate(args, start=1):
+        if type(arg) not in _PLAIN:
+            _check(arg, f"argument {position}", 0)
+    item: dict[str, Any] = {"class": name, "args": args, "id": job_id, "generation": generation}
+    if kwargs:
+        for key, value in kwargs.items():
+            _check(value, f"argument {key!r}", 0)
+        item["kwargs"] = kwargs
+    try:
+        raw = _encode(item)
+    except UnicodeEncodeError:
+        raise UnserializableArgument(
+            f"{name}: {_unencodable(args, kwargs)} has a lone surrogate, which UTF-8 cannot carry; "
+            "decode it with errors='replace' first"
+        ) from None
+    if len(raw) > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLarge(
+            f"{name}: the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}; "
+            "store the data elsewhere and enqueue its name"
+        )
+    return raw
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def _check(value: Any, where: str, depth: int) -> None:
+    """Refuse what would arrive changed: JSON encoders turn bytes, sets and NaN into something."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return
+    if kind is float:
+        if not math.isfinite(value):
+            raise UnserializableArgument(f"{where} is {value!r}, which JSON cannot carry")
+    elif depth >= MAX_DEPTH:
+        raise UnserializableArgument(f"{where} is nested over {MAX_DEPTH} deep")
+    elif kind is list or kind is tuple:
+        for index, item in enumerate(value):
+            if type(item) not in _PLAIN:
+                _check(item, f"{where}[{index}]" if depth < 5 else where, depth + 1)
+    elif kind is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise UnserializableArgument(
+                    f"{where} has the key {key!r}; JSON objects take only str keys"
+                )
+            if type(item) not in _PLAIN:
+                _check(item, f"{where}[{key!r}]" if depth < 5 else where, depth + 1)
+    else:
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        raise UnserializableArgument(
+            f"{where} is a {module}{kind.__qualname__}, which JSON cannot carry; "
+            "pass str, int, float, bool, None, list or dict"
+        )
+
+
+def _unencodable(args: Sequence[Any], kwargs: dict[str, Any] | None) -> str:
+    for position, arg in enumerate(args, start=1):
+        if not _encodable(arg):
+            return f"argument {position}"
+    for key, value in (kwargs or {}).items():
+        if not _encodable(value) or not _encodable(key):
+            return f"argument {key!r}"
+    return "an argument"
+
+
+def _encodable(value: Any) -> bool:
+    try:
+        _encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def new_id() -> str:
+    """A job id: 32 hex digits, as the Ruby fork makes them."""
+    return os.urandom(16).hex()
+
+
+def new_ids(count: int) -> list[str]:
+    """`count` job ids from one read of the system's random source."""
+    digits = os.urandom(16 * count).hex()
+    return [digits[start : start + 32] for start in range(0, 32 * count, 32)]
+
+
+def loads(raw: bytes) -> dict[str, Any]:
+    """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object."""
+    try:
+        item = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        item = None
+    if isinstance(item, dict):
+        return item
+    return {"raw": raw.decode("utf-8", "backslashreplace")}

@@ -1,0 +1,55 @@
+"""The jobs that are declared in this process, by the name that stands in their payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gresque.errors import JobDeclarationError, UnknownJob
+from gresque.jobs.definition import JobDefinition
+
+
+class Registry:
+    """Name -> definition. Only what is in here can run: a payload never names an import path."""
+
+    def __init__(self) -> None:
+        self._definitions: dict[str, JobDefinition] = {}
+        self.find = self._definitions.get
+        """`find(name)`: the definition or None. The dict's own method, for the worker's loop."""
+
+    def add(self, definition: JobDefinition) -> None:
+        """Declare a job. Declaring it again (a reloaded module) replaces it; another one under the
+        same name raises JobDeclarationError."""
+        known = self._definitions.get(definition.name)
+        if known is not None and _origin(known) != _origin(definition):
+            raise JobDeclarationError(
+                f"two jobs are named {definition.name!r}: {_origin(known)} and "
+                f"{_origin(definition)}; give one of them another name="
+            )
+        self._definitions[definition.name] = definition
+
+    def get(self, name: str) -> JobDefinition:
+        """The job `name`; raises UnknownJob."""
+        definition = self.find(name)
+        if definition is None:
+            raise UnknownJob(self.explain_unknown(name))
+        return definition
+
+    def explain_unknown(self, name: str) -> str:
+        return (
+            f"no job named {name!r} is declared here; require its module with -r, or check the name"
+        )
+
+    def __iter__(self) -> Iterator[JobDefinition]:
+        return iter(self._definitions.values())
+
+    def __len__(self) -> int:
+        return len(self._definitions)
+
+
+def _origin(definition: JobDefinition) -> str:
+    function = definition.function
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+registry = Registry()
+"""The registry of this process."""

@@ -1,0 +1,285 @@
+"""Every setting of gresque in one table: read once, flag over ENV over default, then frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from gresque.errors import SettingsError
+from gresque.queues import QueueList
+
+DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+DEFAULT_NAMESPACE = "resque"
+
+
+class Option(NamedTuple):
+    """How one setting is given: its ENV names (the first one leads), flags, default and parser."""
+
+    envs: tuple[str, ...]
+    flags: tuple[str, ...]
+    default: Any
+    parse: Callable[[str], Any]
+    help: str
+    is_flag: bool = False
+    repeatable: bool = False
+
+
+def _whole_number(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise SettingsError(f"{text!r} is not a whole number; give {minimum} or more") from None
+        if number < minimum:
+            raise SettingsError(f"{number} is too small; give {minimum} or more")
+        return number
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise SettingsError(f"{text!r} is not a number of seconds; give 0 or more")
+    return seconds
+
+
+def _switch(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("", "0", "false", "no", "off"):
+        return False
+    raise SettingsError(f"{text!r} is neither on nor off; give 1 or 0")
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise SettingsError(f"{text!r} is unknown; choose one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _redis_url(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if scheme in ("redis+sentinel", "rediss+sentinel", "sentinel", "redis+cluster", "cluster"):
+        raise SettingsError(
+            f"{text!r}: Sentinel and Cluster are not supported yet; give one server"
+        )
+    if not separator or scheme not in ("redis", "rediss", "unix", "embedded"):
+        raise SettingsError(
+            f"{text!r} is not a Redis URL; give one such as {DEFAULT_REDIS_URL}, "
+            "rediss://host:6380, unix:///run/redis.sock or embedded:///some/dir"
+        )
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not text:
+        raise SettingsError("the namespace is empty; give one such as 'resque'")
+    return text
+
+
+def _modules(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _option(
+    envs: str,
+    flags: str,
+    default: Any,
+    parse: Callable[[str], Any],
+    help_text: str,
+    *,
+    is_flag: bool = False,
+    repeatable: bool = False,
+) -> Any:
+    option = Option(
+        tuple(envs.split()), tuple(flags.split()), default, parse, help_text, is_flag, repeatable
+    )
+    return field(default=default, metadata={"option": option})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of `gresque work`. Build them with `Settings.load`; they travel by constructor.
+
+    Times are seconds. `sources` tells where each value came from: its flag, its ENV, or "default".
+    """
+
+    queues: QueueList | None = _option(
+        "QUEUES QUEUE",
+        "-q --queues",
+        None,
+        QueueList.parse,
+        "queues in strict priority; globs (mail-*) and exclusions (!slow)",
+    )
+    require: tuple[str, ...] = _option(
+        "REQUIRE",
+        "-r --require",
+        (),
+        _modules,
+        "module that declares jobs; repeatable",
+        repeatable=True,
+    )
+    worker_count: int = _option(
+        "WORKER_COUNT",
+        "-w --workers",
+        1,
+        _whole_number(1),
+        "worker processes",
+    )
+    thread_count: int = _option(
+        "THREAD_COUNT",
+        "-t --threads",
+        1,
+        _whole_number(1),
+        "greenlets in each worker process: jobs that run at once",
+    )
+    jobs_per_fork: int = _option(
+        "JOBS_PER_FORK",
+        "-j --jobs-per-fork",
+        1,
+        _whole_number(1),
+        "jobs after which a worker process is replaced",
+    )
+    interval: float = _option(
+        "INTERVAL",
+        "--interval",
+        5.0,
+        _seconds,
+        "seconds between fallback polls; 0: exit when the queues are empty",
+    )
+    redis_url: str = _option(
+        "REDIS_URL",
+        "--redis",
+        DEFAULT_REDIS_URL,
+        _redis_url,
+        "redis://, rediss://, unix:// or embedded://[dir]",
+    )
+    namespace: str = _option(
+        "RESQUE_NAMESPACE",
+        "--namespace",
+        DEFAULT_NAMESPACE,
+        _namespace,
+        "prefix of every key",
+    )
+    term_timeout: float = _option(
+        "RESQUE_TERM_TIMEOUT",
+        "--term-timeout",
+        30.0,
+        _seconds,
+        "seconds from TERM to SIGKILL of what is left",
+    )
+    graceful_term: bool = _option(
+        "GRACEFUL_TERM",
+        "--graceful-term",
+        False,
+        _switch,
+        "TERM acts as QUIT (containers)",
+        is_flag=True,
+    )
+    on_dirty_exit: str = _option(
+        "ON_DIRTY_EXIT",
+        "--on-dirty-exit",
+        "requeue",
+        _one_of("requeue", "fail"),
+        "what becomes of jobs cut short: requeue or fail",
+    )
+    preload: bool = _option(
+        "PRELOAD",
+        "--preload/--no-preload",
+        True,
+        _switch,
+        "load the job modules once, in the master",
+        is_flag=True,
+    )
+    failure_backend: str = _option(
+        "FAILURE_BACKEND",
+        "--failure-backend",
+        "redis",
+        _one_of("redis", "redis_multi_queue"),
+        "where failed jobs go: redis (one list) or redis_multi_queue (one per queue)",
+    )
+    pidfile: str = _option(
+        "PIDFILE",
+        "--pidfile",
+        "",
+        str,
+        "write the master's pid to this file",
+    )
+    verbose: bool = _option(
+        "VERBOSE",
+        "-v --verbose",
+        False,
+        _switch,
+        "log every job that ends",
+        is_flag=True,
+    )
+    vverbose: bool = _option(
+        "VVERBOSE",
+        "-vv --very-verbose",
+        False,
+        _switch,
+        "log every step: reserve, start, settle",
+        is_flag=True,
+    )
+    log_format: str = _option(
+        "LOG_FORMAT",
+        "--log-format",
+        "text",
+        _one_of("text", "json"),
+        "text or json",
+    )
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def burst(self) -> bool:
+        """Exit when the queues are empty."""
+        return self.interval == 0
+
+    @classmethod
+    def load(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+        """Merge `flags` (setting name -> text, absent or None when not given) over `environ`.
+
+        Raises SettingsError naming the flag or the ENV variable that is wrong.
+        """
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for name, option in OPTIONS.items():
+            source, text = _find(name, option, flags, environ)
+            sources[name] = source
+            if text is None:
+                values[name] = option.default
+                continue
+            try:
+                values[name] = text if isinstance(text, bool) else option.parse(text)
+            except SettingsError as error:
+                raise SettingsError(f"{source}: {error}") from None
+        return cls(**values, sources=sources)
+
+
+def _find(
+    name: str, option: Option, flags: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[str, Any]:
+    given = flags.get(name)
+    if given is not None and given != ():
+        return option.flags[-1].split("/")[0], ",".join(given) if isinstance(
+            given, tuple
+        ) else given
+    for env in option.envs:
+        if environ.get(env):
+            return env, environ[env]
+    return "default", None
+
+
+OPTIONS: dict[str, Option] = {
+    f.name: f.metadata["option"] for f in fields(Settings) if "option" in f.metadata
+}
+"""Setting name -> how it is given; the command line and the README's table are made from it."""

@@ -1,0 +1,161 @@
+"""How gresque connects to Redis: from a URL to a pooled client, or to one connection of its own."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection, Connection, parse_url
+from redis.exceptions import (
+    AuthenticationError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
+
+from gresque.errors import RedisUnavailable, SettingsError
+from gresque.store.scripts import Script
+
+CONNECT_SECONDS = 5.0
+REPLY_SECONDS = 30.0
+"""How long a reply may take before the connection counts as broken. Far above a slow server's
+replies: a call that is given up has to be made again."""
+
+
+def resolve_url(url: str) -> str:
+    """The URL of a server that runs: `embedded://` starts one, or joins the one that is there."""
+    if not url.startswith("embedded:"):
+        return url
+    embedded: Any = importlib.import_module("gresque.store.embedded")
+    return str(embedded.resolve(url))
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Every default of redis-py that could lose, double or stall a job is set on purpose."""
+    try:
+        options = parse_url(resolve_url(url))
+    except ValueError as error:
+        raise SettingsError(f"Redis URL {url!r}: {error}") from None
+    return {
+        # A silent retry of a push doubles a job, and of a pop loses one: whoever can repeat a call
+        # safely does it above this layer.
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": REPLY_SECONDS,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "driver_info": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        **options,
+    }
+
+
+def open_client(url: str) -> redis.Redis:
+    """A pooled client for everything but the worker's cycle; greenlets and threads may share it."""
+    options = _options(url)
+    connection_class = options.pop("connection_class", Connection)
+    # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
+    pool = redis.ConnectionPool(
+        connection_class=connection_class, max_connections=2**31, protocol=2, **options
+    )
+    return redis.Redis.from_pool(pool)
+
+
+class DirectConnection:
+    """One connection without a pool: the caller sends, reads, and hears the server's pushes.
+
+    Its `tracking` is True where the server announces changes of keys that were read (RESP3
+    CLIENT TRACKING); old servers and some proxies refuse that.
+    """
+
+    def __init__(self, url: str) -> None:
+        options = _options(url)
+        self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
+        self._options = options
+        self._connection: AbstractConnection | None = None
+        self.tracking = False
+        self.invalidated: list[bytes | None] = []
+        """Keys that the server announced as changed; None stands for all of them."""
+
+    def connect(self) -> None:
+        """Connect anew. Raises RedisUnavailable."""
+        self.close()
+        try:
+            self._connection = self._open(protocol=3)
+        except AuthenticationError as error:
+            raise RedisUnavailable(f"Redis refused the password: {error}") from error
+        except ResponseError:  # a server from before RESP3
+            self._connection = self._open(protocol=2)
+        self.tracking = False
+        self.invalidated.clear()
+        try:
+            self.call(b"CLIENT", b"TRACKING", b"ON", b"NOLOOP")
+            self.tracking = True
+        except ResponseError:
+            pass  # told by `tracking`; the worker polls instead
+
+    def _open(self, protocol: int) -> AbstractConnection:
+        connection = self._class(protocol=protocol, **self._options)
+        try:
+            connection.connect()
+        except BaseException:
+            connection.disconnect()
+            raise
+        if protocol == 3:
+            parser: Any = connection._get_parser()
+            parser.set_invalidation_push_handler(self._on_invalidation)
+        return connection
+
+    def _on_invalidation(self, push: list[Any]) -> None:
+        self.invalidated.extend(push[1] or [None])
+
+    def call(self, *command: Any) -> Any:
+        """Send one command and return its reply. Raises redis-py's errors."""
+        self.send(*command)
+        return self.read()
+
+    def send(self, *command: Any) -> None:
+        connection = self._live()
+        connection.send_packed_command(connection.pack_command(*command), check_health=False)
+
+    def read(self) -> Any:
+        """The next reply; pushes that come before it are noted in `invalidated`."""
+        return self._live().read_response(disable_decoding=True)
+
+    def run(self, script: Script, keys: int, *arguments: Any) -> Any:
+        """Run a script, with EVAL when the server does not know it yet."""
+        try:
+            return self.call(b"EVALSHA", script.sha, keys, *arguments)
+        except NoScriptError:
+            return self.call(b"EVAL", script.text, keys, *arguments)
+
+    def hear(self) -> bool:
+        """Take in the pushes that have arrived, without waiting; True when a key was announced."""
+        connection = self._live()
+        while connection.can_read(0):
+            connection.read_response(disable_decoding=True, push_request=True)
+        return bool(self.invalidated)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, to wait on while no reply is due."""
+        socket: Any = self._live()._get_socket()
+        return int(socket.fileno())
+
+    def _live(self) -> AbstractConnection:
+        if self._connection is None:
+            raise redis.ConnectionError("not connected")
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._connection = None
+
+
+def explain(url: str, error: RedisError | OSError) -> str:
+    """One line that says what is wrong with Redis, and where."""
+    parts = parse_url(url) if not url.startswith("embedded:") else {}
+    place = parts.get("path") or f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"
+    return f"no answer from Redis at {place} ({str(error) or type(error).__name__})"

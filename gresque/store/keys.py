@@ -1,0 +1,54 @@
+"""Every Redis key of gresque. No key is built by string formatting anywhere else.
+
+Resque's own keys keep their names to the byte; ours stand below them. `docs/keys.md` lists each
+with its type, owner and expiry.
+"""
+
+from __future__ import annotations
+
+
+class Keys:
+    """The keys under one namespace (`resque` by default). Queue names may hold any character."""
+
+    def __init__(self, namespace: str) -> None:
+        self.prefix = f"{namespace}:"
+        # Resque's
+        self.queues = self.prefix + "queues"
+        self.queue_prefix = self.prefix + "queue:"
+        self.failed = self.prefix + "failed"
+        self.failed_queues = self.prefix + "failed_queues"
+        self.workers = self.prefix + "workers"
+        self.heartbeats = self.prefix + "workers:heartbeat"
+        self.pruning = self.prefix + "pruning_dead_workers_in_progress"
+        self.processed = self.stat("processed")
+        self.failures = self.stat("failed")
+        # ours
+        self.ledgers = self.prefix + "ledgers"
+
+    def queue(self, name: str) -> str:
+        """LIST of the jobs that wait in queue `name`."""
+        return self.queue_prefix + name
+
+    def failed_queue(self, name: str) -> str:
+        """LIST of the failed jobs of queue `name`, for the backend redis_multi_queue."""
+        return f"{self.prefix}{name}_failed"
+
+    def stat(self, name: str) -> str:
+        """Counter of the whole system: `processed` or `failed`."""
+        return f"{self.prefix}stat:{name}"
+
+    def worker_stat(self, name: str, worker_id: str) -> str:
+        """Counter of one worker."""
+        return f"{self.prefix}stat:{name}:{worker_id}"
+
+    def worker_started(self, worker_id: str) -> str:
+        """STRING: when the worker's master started."""
+        return f"{self.prefix}worker:{worker_id}:started"
+
+    def ledger(self, process_id: str) -> str:
+        """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""
+        return f"{self.prefix}ledger:{process_id}"
+
+    def running(self, process_id: str) -> str:
+        """STRING with an expiry: since when the process runs what, published by its heartbeat."""
+        return f"{self.prefix}running:{process_id}"

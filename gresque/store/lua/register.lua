@@ -1,0 +1,13 @@
+-- Make a worker process known and give it its ledger.
+--
+-- KEYS  1 workers (SET)   2 worker:<id>:started   3 ledgers (ZSET)   4 ledger (HASH)
+--       5 workers:heartbeat (HASH)
+-- ARGV  1 worker id   2 start time of the master   3 process id   4 heartbeat (ISO 8601)
+--       5 the heartbeat's epoch milliseconds
+-- Returns  1
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[2])
+redis.call('HSET', KEYS[5], ARGV[1], ARGV[4])
+redis.call('ZADD', KEYS[3], ARGV[5], ARGV[3])
+redis.call('HSET', KEYS[4], 'state', '0 0 0 0 0')
+return 1

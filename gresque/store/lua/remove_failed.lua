@@ -1,0 +1,14 @@
+-- Remove entries from the failed list by index, each only if it still is the one that was read.
+--
+-- KEYS  1 failed (LIST)
+-- ARGV  index, entry, index, entry, …
+-- Returns  how many were removed
+local removed = 0
+for i = 1, #ARGV, 2 do
+  if redis.call('LINDEX', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('LSET', KEYS[1], ARGV[i], '')
+    removed = removed + 1
+  end
+end
+if removed > 0 then redis.call('LREM', KEYS[1], removed, '') end
+return removed

@@ -1,0 +1,11 @@
+-- Put a failed job back into its queue, then mark its entry: a crash in between doubles, never loses.
+--
+-- KEYS  1 failed (LIST)   2 queues (SET)   3 the job's queue (LIST)
+-- ARGV  1 index   2 the entry as it was read   3 the entry, marked as retried   4 queue name
+--       5 the payload to push
+-- Returns  1; 0 when another entry stands at the index by now: nothing was done
+if redis.call('LINDEX', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('SADD', KEYS[2], ARGV[4])
+redis.call('RPUSH', KEYS[3], ARGV[5])
+redis.call('LSET', KEYS[1], ARGV[1], ARGV[3])
+return 1

@@ -1,0 +1,12 @@
+-- A worker process leaves: its ledger goes, if nothing is left in it.
+--
+-- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)
+-- ARGV  1 process id
+-- Returns  how many jobs stand in the ledger; above 0 nothing was removed
+local left = redis.call('HLEN', KEYS[2]) - 1
+if left <= 0 then
+  redis.call('DEL', KEYS[2])
+  redis.call('ZREM', KEYS[1], ARGV[1])
+end
+redis.call('DEL', KEYS[3])
+return math.max(left, 0)

