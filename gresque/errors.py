@@ -56,3 +56,11 @@ class JobKilled(BaseException):
 
     A `BaseException`, so that a job's own `except Exception` does not swallow it; `finally` runs.
     """
+
+
+class Fenced(GresqueError):
+    """A worker process was declared dead, and its jobs were recovered by somebody else."""
+
+
+class CutOff(GresqueError):
+    """Redis stayed away until a worker process had to leave; its ledger tells what it held."""

@@ -200,13 +200,6 @@ class Settings:
         "load the job modules once, in the master",
         is_flag=True,
     )
-    failure_backend: str = _option(
-        "FAILURE_BACKEND",
-        "--failure-backend",
-        "redis",
-        _one_of("redis", "redis_multi_queue"),
-        "where failed jobs go: redis (one list) or redis_multi_queue (one per queue)",
-    )
     pidfile: str = _option(
         "PIDFILE",
         "--pidfile",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ class JobDefinition:
     hooks: JobHooks = field(default_factory=JobHooks)
 
     def __post_init__(self) -> None:
+        if iscoroutinefunction(self.function):
+            raise JobDeclarationError(
+                f"job {self.name} is async; gresque runs jobs in greenlets, where plain functions "
+                "wait on the network without blocking: drop the async"
+            )
         if self.on_dirty_exit not in (None, *DIRTY_EXITS):
             raise JobDeclarationError(
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "

@@ -148,10 +148,17 @@ def new_ids(count: int) -> list[str]:
 
 def loads(raw: bytes) -> dict[str, Any]:
     """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object."""
+    item = _parse(raw)
+    return item if isinstance(item, dict) else {"raw": raw.decode("utf-8", "backslashreplace")}
+
+
+def is_object(raw: bytes) -> bool:
+    """True when the item is a JSON object, and so can stand in another JSON text as it is."""
+    return isinstance(_parse(raw), dict)
+
+
+def _parse(raw: bytes) -> Any:
     try:
-        item = msgspec.json.decode(raw)
+        return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        item = None
-    if isinstance(item, dict):
-        return item
-    return {"raw": raw.decode("utf-8", "backslashreplace")}
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import redis
@@ -11,7 +10,6 @@ from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
-    RedisError,
     ResponseError,
 )
 from redis.maint_notifications import MaintNotificationsConfig
@@ -19,19 +17,12 @@ from redis.retry import Retry
 
 from gresque.errors import RedisUnavailable, SettingsError
 from gresque.store.scripts import Script
+from gresque.store.url import place, resolve_url
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
 """How long a reply may take before the connection counts as broken. Far above a slow server's
 replies: a call that is given up has to be made again."""
-
-
-def resolve_url(url: str) -> str:
-    """The URL of a server that runs: `embedded://` starts one, or joins the one that is there."""
-    if not url.startswith("embedded:"):
-        return url
-    embedded: Any = importlib.import_module("gresque.store.embedded")
-    return str(embedded.resolve(url))
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -154,8 +145,6 @@ class DirectConnection:
             self._connection = None
 
 
-def explain(url: str, error: RedisError | OSError) -> str:
+def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
-    parts = parse_url(url) if not url.startswith("embedded:") else {}
-    place = parts.get("path") or f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"
-    return f"no answer from Redis at {place} ({str(error) or type(error).__name__})"
+    return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"

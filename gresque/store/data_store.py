@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -138,6 +139,31 @@ class DataStore:
         since: dict[str, float] = msgspec.json.decode(published)
         return {slot.encode(): start for slot, start in since.items()}
 
+    def beat(
+        self,
+        process_id: str,
+        worker_id: str,
+        running: bytes,
+        running_expiry_seconds: int,
+        prune_seconds: int,
+    ) -> list[str]:
+        """A process's sign of life, by the server's clock, with what it has been running.
+
+        Returns the processes whose last beat is older than `prune_seconds`.
+        """
+        keys = self.keys
+        seconds, microseconds = self._call("TIME")
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        dead = self._script(
+            "beat",
+            [keys.ledgers, keys.heartbeats, keys.running(process_id)],
+            [
+                process_id, worker_id, now_ms, iso_8601(int(seconds)), running,
+                running_expiry_seconds, now_ms - prune_seconds * 1000,
+            ],
+        )  # fmt: skip
+        return [_text(name) for name in dead]
+
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
         flat = self._script("fence", [self.keys.ledger(process_id)], [])
@@ -192,6 +218,11 @@ def _held(fields: dict[bytes, bytes]) -> HeldLedger:
     state = fields.pop(STATE, None)
     entries = {slot: parse_entry(value) for slot, value in fields.items()}
     return HeldLedger(entries, parse_state(state) if state else Totals())
+
+
+def iso_8601(epoch_seconds: int) -> str:
+    """As Resque writes heartbeats: `2026-11-23T15:33:10+00:00`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch_seconds))
 
 
 def _text(name: bytes) -> str:

@@ -1,0 +1,5 @@
+"""`python -m gresque` is `gresque`."""
+
+from gresque.cli.main import main
+
+main()

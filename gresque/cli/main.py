@@ -1,0 +1,79 @@
+"""The command line. Commands are loaded when they are called: `gresque work` has to patch the
+standard library before anything imports redis-py."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from gresque import __version__
+from gresque.errors import BootError, GresqueError
+
+COMMANDS = {
+    "work": "Work queues: fork worker processes and perform jobs.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own, `gresque.cli.<name>`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module: Any = importlib.import_module(f"gresque.cli.{name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gresque")
+def gresque() -> None:
+    """Resque for Python on gevent: no lost jobs, millions a minute, every job visible."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit: 0 when it worked, 2 for wrong input, 1 when it could not be done.
+
+    Errors are one line on stderr, never a traceback.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None) -> int:
+    try:
+        code = gresque.main(args=arguments, prog_name="gresque", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 0
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        return _complain(error.format_message(), 2)
+    except BootError as error:
+        return _complain(str(error), 1)
+    except GresqueError as error:
+        return _complain(str(error), 2)
+    except BrokenPipeError:
+        # The reader of our output left, as `| head` does.
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if "redis" in type(error).__module__:
+            return _complain(f"no answer from Redis ({error})", 1)
+        raise
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"gresque: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,55 @@
+"""Click options made from the table of settings: one place tells flags, ENV and defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gresque.settings import OPTIONS, Settings
+
+
+def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: the flags of these settings (of all when none are named). The command gets
+    `flags`, a dict for `Settings.load`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        def command(**given: Any) -> Any:
+            flags = {name: given.pop(name) for name in chosen}
+            return function(flags=flags, **given)
+
+        command.__doc__ = function.__doc__
+        command.__name__ = function.__name__
+        command.__click_params__ = getattr(  # type: ignore[attr-defined]
+            function, "__click_params__", []
+        )
+        for name in reversed(chosen):
+            command = _option(name)(command)
+        return command
+
+    chosen = names or tuple(OPTIONS)
+    return decorate
+
+
+def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    option = OPTIONS[name]
+    default = "" if option.default in (None, (), "", False) else f", default {option.default}"
+    if option.default is True:
+        default = ", default on"
+    return click.option(
+        *option.flags,
+        name,
+        # Texts stay texts: the settings parse them, so that ENV and flags get the same messages.
+        type=bool if option.is_flag else str,
+        is_flag=option.is_flag,
+        default=None,
+        multiple=option.repeatable,
+        help=f"{option.help}  [{' or '.join(option.envs)}{default}]",
+    )
+
+
+def load_settings(flags: dict[str, Any]) -> Settings:
+    """The settings of this call: flag over ENV over default."""
+    return Settings.load(flags, os.environ)

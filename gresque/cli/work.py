@@ -1,0 +1,41 @@
+"""`gresque work`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gresque.cli.options import load_settings, setting_options
+from gresque.errors import SettingsError
+from gresque.logs import configure_logging
+from gresque.queues import QueueList
+
+
+@click.command(name="work")
+@click.option("--burst", is_flag=True, help="Exit when the queues are empty: --interval 0.")
+@setting_options()
+def command(flags: dict[str, Any], burst: bool) -> int:
+    """Work queues: fork worker processes and perform jobs.
+
+    \b
+    Examples:
+      gresque work -q mail -r myapp.jobs
+      gresque work -q high,low -r myapp.jobs -w 2 -t 200 -j 10000
+      QUEUES='*' THREAD_COUNT=50 gresque work -r myapp.jobs --burst
+
+    TERM or Ctrl-C ends it at once and puts the running jobs back; QUIT lets them finish.
+    """
+    if burst:
+        flags["interval"] = "0"
+    settings = load_settings(flags)
+    if settings.queues is None:
+        QueueList.parse("")
+    if not settings.require:
+        raise SettingsError(
+            "no module declares jobs: name one with -r, such as -r myapp.jobs, or in REQUIRE"
+        )
+    configure_logging(settings.log_format, verbose=settings.verbose, very_verbose=settings.vverbose)
+    from gresque.master.manager import WorkerManager
+
+    return WorkerManager(settings).run()

@@ -1,0 +1,45 @@
+"""The master's view of one worker process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+from gresque.worker.identity import process_id
+from gresque.worker.scoreboard import ProcessState, Row
+
+
+@dataclass
+class WorkerHandle:
+    """A forked worker process: its pid, its row of the scoreboard, what it inherited."""
+
+    pid: int
+    worker_id: str
+    born_ms: int
+    row: Row
+    heritage: tuple[str, ...]
+
+    @property
+    def process_id(self) -> str:
+        return process_id(self.worker_id, self.pid, self.born_ms)
+
+    @property
+    def taking_jobs(self) -> bool:
+        """Whether it works or soon will; one that retires makes room for its successor."""
+        return self.row.state in (ProcessState.BOOTING, ProcessState.READY)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+
+def describe_death(status: int) -> str:
+    """How a process ended: exited, or killed by which signal."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = f"signal {number}"
+        return f"was killed by {name}"
+    return f"exited with {os.WEXITSTATUS(status)}"

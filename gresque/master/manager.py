@@ -1,0 +1,246 @@
+"""The master: forks worker processes, replaces them, passes signals on, and keeps account."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from gresque.errors import BootError, CutOff
+from gresque.jobs.hooks import process_hooks
+from gresque.master.handle import WorkerHandle, describe_death
+from gresque.master.signals import SignalPipe, signals_blocked
+from gresque.settings import Settings
+from gresque.store.ledger import Totals
+from gresque.store.url import resolve_url
+from gresque.unpatched import original
+from gresque.worker import boot
+from gresque.worker.birth import Birth
+from gresque.worker.identity import worker_id
+from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
+
+log = logging.getLogger("gresque.master")
+
+LOOK_SECONDS = 1.0
+"""How often the master looks at its children unasked."""
+
+LONGEST_BACKOFF_SECONDS = 30.0
+EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
+"""Of the master; a worker process uses them too."""
+
+
+class WorkerManager:
+    """The master process. Its life:
+
+    1. Load the job modules (when preloading), and fork WORKER_COUNT worker processes.
+    2. Wait for signals, deaths and processes that retire; keep WORKER_COUNT of them working.
+    3. Shut down: TERM, INT or QUIT to all, SIGKILL for what is left after RESQUE_TERM_TIMEOUT.
+    4. Recover what dead processes held, unregister, account for every job.
+
+    It holds no hub, no greenlet and no connection while it may still fork: all of them would go on
+    living in its children.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._id = worker_id(settings, os.getpid())
+        self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
+        self._scoreboard = Scoreboard(2 * settings.worker_count)
+        self._handles: dict[int, WorkerHandle] = {}
+        self._heritage: list[str] = []
+        """Process ids of the dead whose jobs nobody recovered yet."""
+        self._totals = Totals()
+        self._exit_code = EXIT_OK
+        self._booted = False
+        """Some worker process came to work: from then on failing boots are tried again."""
+        self._failed_boots = 0
+        self._no_fork_before = 0.0
+        self._stopping = False
+        self._kill_at: float | None = None
+        self._dry = False
+
+    def run(self) -> int:
+        """Run until told to stop (or the queues are empty, in a burst); returns the exit code."""
+        settings = self._settings = self._prepare(self._settings)
+        self._signals = SignalPipe()
+        self._life_read, self._life_write = os.pipe()
+        self._fork_process = original("os", "fork")
+        process_hooks.run("before_first_fork")
+        log.info(
+            "worker %s started: %d processes x %d threads, %d jobs per fork, queues %s",
+            self._id,
+            settings.worker_count,
+            settings.thread_count,
+            settings.jobs_per_fork,
+            settings.queues,
+        )
+        try:
+            while self._keep_running():
+                self._keep_count()
+                for number in self._signals.wait(self._seconds_to_wait()):
+                    self._heed(number)
+                self._reap()
+        finally:
+            self._close()
+        return self._exit_code
+
+    # Starting
+
+    def _prepare(self, settings: Settings) -> Settings:
+        self._live = boot.load(settings.require) if settings.preload else self._load_and_live
+        if settings.pidfile:
+            Path(settings.pidfile).write_text(f"{os.getpid()}\n")
+        return replace(settings, redis_url=resolve_url(settings.redis_url))
+
+    def _load_and_live(self, birth: Birth) -> None:
+        """Without preloading each worker process loads the job modules itself."""
+        boot.load(self._settings.require)(birth)
+
+    # Keeping WORKER_COUNT processes at work
+
+    def _keep_running(self) -> bool:
+        return bool(self._handles) or not (self._stopping or self._dry)
+
+    def _keep_count(self) -> None:
+        """Fork what is missing. A process that retires has a successor while its last jobs run;
+        with one thread it is waited for, so that one job runs at a time."""
+        if self._stopping or self._dry or time.monotonic() < self._no_fork_before:
+            return
+        handles = self._handles.values()
+        overlap = self._settings.thread_count > 1
+        working = sum(handle.taking_jobs or not overlap for handle in handles)
+        room = len(self._scoreboard.rows) - len(self._handles)
+        for _ in range(min(self._settings.worker_count - working, room)):
+            self._fork()
+
+    def _fork(self) -> None:
+        used = {id(handle.row) for handle in self._handles.values()}
+        row = next(row for row in self._scoreboard.rows if id(row) not in used)
+        row.clear()
+        born_ms = int(time.time() * 1000)
+        heritage, self._heritage = tuple(self._heritage), []
+        process_hooks.run("before_fork")
+        sys.stdout.flush()
+        with signals_blocked():
+            pid = self._fork_process()
+            if pid == 0:
+                self._be_worker(row, born_ms, heritage)
+        self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage)
+        log.debug("forked worker process %d", pid)
+
+    def _be_worker(self, row: Row, born_ms: int, heritage: tuple[str, ...]) -> NoReturn:
+        """The rest of a worker process's life, from the fork to its exit."""
+        code = EXIT_BOOT_FAILED
+        try:
+            self._signals.leave_to_child()
+            os.close(self._life_write)
+            birth = Birth(
+                self._settings, self._id, self._started, born_ms, row, heritage,
+                self._signals.wake, self._life_read,
+            )  # fmt: skip
+            self._live(birth)
+            code = EXIT_OK
+        except BootError as error:
+            logging.getLogger("gresque.worker").error("cannot start: %s", error)
+        except CutOff:
+            code = EXIT_CUT_OFF
+        except BaseException:
+            logging.getLogger("gresque.worker").exception("the worker process crashed")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)  # not the master's atexit handlers, nor what is on its stack
+
+    def _reap(self) -> None:
+        for pid in list(self._handles):
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+            if reaped:
+                self._bury(self._handles.pop(pid), status)
+
+    def _bury(self, handle: WorkerHandle, status: int) -> None:
+        """Account for a worker process that ended, and see to what it left behind."""
+        state = handle.row.state
+        if state is not ProcessState.BOOTING:
+            self._booted, self._failed_boots = True, 0
+        if not handle.row.heir:
+            self._heritage += handle.heritage
+        if status == 0 and state is not ProcessState.STRANDED:
+            self._totals += handle.row.totals
+            self._dry = self._dry or state is ProcessState.DRY
+            return
+        self._heritage.append(handle.process_id)
+        if state is ProcessState.BOOTING:
+            self._on_failed_boot(handle, status)
+        elif state is not ProcessState.STRANDED:
+            log.error("worker process %d %s", handle.pid, describe_death(status))
+
+    def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
+        if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
+            log.error("worker process %d %s at its start", handle.pid, describe_death(status))
+        if not self._booted:
+            self._exit_code = EXIT_BOOT_FAILED
+            self._stop(signal.SIGTERM)
+            return
+        self._failed_boots += 1
+        backoff = min(2.0**self._failed_boots, LONGEST_BACKOFF_SECONDS)
+        self._no_fork_before = time.monotonic() + backoff
+        log.error("the next worker process is tried in %.0f s", backoff)
+
+    # Signals
+
+    def _heed(self, number: signal.Signals) -> None:
+        if number == signal.SIGCHLD:
+            return  # reaping follows every look
+        if number == signal.SIGTERM and self._settings.graceful_term:
+            number = signal.SIGQUIT
+        self._stop(number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
+        if not self._stopping:
+            log.info("%s: shutting down", number.name)
+        self._stopping = True
+        if number != signal.SIGQUIT and self._kill_at is None:
+            self._kill_at = time.monotonic() + self._settings.term_timeout
+        for handle in self._handles.values():
+            handle.signal(number)
+
+    def _seconds_to_wait(self) -> float:
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            self._kill_rest()
+        deadlines = [now + LOOK_SECONDS, self._kill_at, self._no_fork_before]
+        return min(deadline - now for deadline in deadlines if deadline and deadline > now)
+
+    def _kill_rest(self) -> None:
+        for handle in self._handles.values():
+            log.error("worker process %d did not leave in time: SIGKILL", handle.pid)
+            handle.signal(signal.SIGKILL)
+        self._kill_at = float("inf")
+
+    # Ending
+
+    def _close(self) -> None:
+        """The last child is gone: from here on the master may use the network."""
+        if self._settings.pidfile:
+            Path(self._settings.pidfile).unlink(missing_ok=True)
+        try:
+            self._settle_estate()
+        except Exception as error:
+            log.error("left registered, for others to recover: %s", error)
+        log.info("stopped: %s", self._totals)
+
+    def _settle_estate(self) -> None:
+        if not self._booted:
+            return
+        from gresque.worker.worker import recovery_for
+
+        recovery = recovery_for(self._settings)
+        for process_id in self._heritage:
+            self._totals += recovery.recover(process_id)
+        recovery.store.unregister_worker(self._id)

@@ -1,0 +1,74 @@
+"""How the master receives signals: noted in a pipe, read in its loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from gresque.unpatched import original
+
+HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
+IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTTIN)
+
+WAKE_BYTE = b"\0"
+"""What a worker process writes to make the master look at the scoreboard."""
+
+
+class SignalPipe:
+    """Python's wakeup descriptor: the interpreter writes each signal's number into it, and the
+    handlers do nothing. Worker processes write to it too, to wake the master."""
+
+    def __init__(self) -> None:
+        self._read, self.write_fd = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self.write_fd, False)
+        for number in HEEDED:
+            _set_handler(number, _note)
+        for number in IGNORED:
+            _set_handler(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        self._select = original("select", "select")
+
+    def wait(self, seconds: float) -> Iterator[signal.Signals]:
+        """The signals that came, in order, after waiting for one at most `seconds`."""
+        self._select([self._read], [], [], seconds)
+        try:
+            noted = os.read(self._read, 4096)
+        except BlockingIOError:
+            return
+        for number in noted:
+            if number in HEEDED:
+                yield signal.Signals(number)
+
+    def wake(self) -> None:
+        """Called in a worker process: have the master look at the scoreboard."""
+        with suppress(BlockingIOError):  # a full pipe wakes the master as well
+            os.write(self.write_fd, WAKE_BYTE)
+
+    def leave_to_child(self) -> None:
+        """In a forked child: signals to it are no longer the master's; it sets its own handlers."""
+        signal.set_wakeup_fd(-1)
+        for number in HEEDED:
+            _set_handler(number, signal.SIG_DFL)
+        os.close(self._read)
+
+
+def _set_handler(number: signal.Signals, handler: Any) -> None:
+    original("signal", "signal")(number, handler)  # gevent's keeps SIGCHLD to itself
+
+
+def _note(number: int, frame: Any) -> None:
+    """The number is in the pipe already."""
+
+
+class signals_blocked:
+    """Keeps signals pending during a fork: the child lets them in when it can heed them."""
+
+    def __enter__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+
+    def __exit__(self, *exc_info: object) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)

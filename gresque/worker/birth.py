@@ -1,0 +1,27 @@
+"""What the master gives a worker process on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gresque.settings import Settings
+from gresque.worker.scoreboard import Row
+
+
+@dataclass(frozen=True)
+class Birth:
+    """The settings, the names and the shared things of one worker process."""
+
+    settings: Settings
+    worker_id: str
+    started: str
+    """When the master started, as Resque writes it."""
+    born_ms: int
+    row: Row
+    heritage: tuple[str, ...]
+    """Process ids of dead siblings, whose jobs this process recovers before its first turn."""
+    tell_master: Callable[[], None]
+    """Wakes the master to look at the scoreboard."""
+    life_fd: int
+    """Readable (at its end) when the master is gone."""

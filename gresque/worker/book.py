@@ -1,0 +1,58 @@
+"""The book of one worker process: what it holds, what is to be done, what has ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from gresque.store.ledger import Totals
+
+
+class ReservedJob(NamedTuple):
+    """A job in a slot of the ledger. Threads take plain tuples of this shape from `Book.ready`:
+    making one in C for each job is what a microsecond per job allows."""
+
+    slot: bytes
+    queue: str
+    raw: bytes
+
+
+class Book:
+    """Kept by the cycle (which reserves and settles) and the WorkerThreads (which perform).
+
+    A job's way: `ready` → a thread → `ended` (and its failure entry, or its slot among `gives`)
+    → settled by the next turn. Slots: free → held → ended → free or held again.
+    """
+
+    def __init__(self, totals: Totals) -> None:
+        self.ready: deque[tuple[bytes, str, bytes]] = deque()
+        self.held = 0
+        """Jobs in the ledger: ready, running, or ended and not settled yet."""
+        self.ended: list[bytes] = []
+        self.gives: list[bytes] = []
+        """Slots, ended ones too, whose jobs go back to the head of their queues."""
+        self.entries: list[str | bytes] = []
+        """Failure entries to push, as list key, entry, list key, entry, …"""
+        self.done = totals.done
+        self.failed = totals.failed
+        self.requeued = totals.requeued
+        self.reserved = totals.reserved
+
+    @property
+    def running(self) -> int:
+        return self.held - len(self.ended) - len(self.ready)
+
+    @property
+    def totals(self) -> Totals:
+        return Totals(self.reserved, self.done, self.failed, self.requeued)
+
+    def give_back(self, job: tuple[Any, ...]) -> None:
+        """Let the next turn put the job back to the head of its queue."""
+        self.gives.append(job[0])
+        self.ended.append(job[0])
+        self.requeued += 1
+
+    def give_back_ready(self) -> None:
+        """Give back what no thread has taken; the last one first, so that their order stays."""
+        while self.ready:
+            self.give_back(self.ready.pop())

@@ -1,0 +1,49 @@
+"""Loading what a worker process runs: gevent's patches first, then the job modules."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from gresque.errors import BootError
+from gresque.worker.birth import Birth
+
+
+def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
+    """Patch, import the job modules, and return the entry of a worker process.
+
+    Called in the master when preloading, else in each worker process. Raises BootError.
+    """
+    from gevent import monkey
+
+    monkey.patch_all()
+    from gresque.jobs.registry import registry
+    from gresque.worker.process import live
+
+    for module in modules:
+        _import(module)
+    if not len(registry):
+        raise BootError(
+            "no jobs are declared: require the module that declares them with -r, "
+            "such as -r myapp.jobs"
+        )
+    # What is loaded now lives as long as the process. Frozen, the collector never walks it, and in
+    # a forked child the memory stays shared.
+    gc.collect()
+    gc.freeze()
+    return live
+
+
+def _import(module: str) -> None:
+    here = str(Path.cwd())
+    if here not in sys.path:  # as `python -m` has it
+        sys.path.insert(0, here)
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        last_line = traceback.format_exception_only(error)[-1].strip()
+        raise BootError(f"cannot import {module} (-r): {last_line}") from error

@@ -1,0 +1,190 @@
+"""The cycle: one call to Redis per turn settles what has ended and reserves what can start."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from gresque.errors import CutOff, Fenced, RedisUnavailable
+from gresque.queues import QueueList
+from gresque.store.connection import DirectConnection, explain
+from gresque.store.keys import Keys
+from gresque.store.ledger import parse_entry
+from gresque.store.scripts import script
+from gresque.worker.book import Book
+
+log = logging.getLogger("gresque.worker")
+
+FIRST_BACKOFF_SECONDS = 0.05
+LONGEST_BACKOFF_SECONDS = 5.0
+
+
+class Cycle:
+    """Holds the process's one connection for its turns; no job ever touches it.
+
+    A turn is numbered. When its reply is lost the very same request is sent again, and the script
+    knows by the number that it was done: nothing is settled or reserved twice.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        book: Book,
+        worker_id: str,
+        process_id: str,
+        queues: QueueList,
+        slots: int,
+        pause: Callable[[float], bool],
+    ) -> None:
+        """`pause(seconds)` waits between two tries and says False when trying must end."""
+        self._url = url
+        self._keys = keys
+        self._book = book
+        self._queues = queues
+        self._pause = pause
+        self._script = script("cycle")
+        self.connection = DirectConnection(url)
+        self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
+        self._sequence = 0
+        self._settled = book.totals
+        self._fixed_keys = [
+            keys.ledger(process_id),
+            keys.processed,
+            keys.failures,
+            keys.worker_stat("processed", worker_id),
+            keys.worker_stat("failed", worker_id),
+        ]
+        self._queue_names: list[str] = []
+        self._queue_keys: list[bytes] = []
+        self._set_queues(queues.resolve(()))
+        self._stale_queues = queues.dynamic
+
+    @property
+    def free(self) -> int:
+        """Slots that a turn sent now could fill."""
+        return len(self._free) + len(self._book.ended)
+
+    def turn(self, want: int, *, arm: bool = False) -> int:
+        """Settle all that has ended, reserve up to `want` jobs into `book.ready`.
+
+        Returns how many were reserved. With `arm`, finding none makes `heard` tell of the next
+        push. Waits through outages of Redis. Raises Fenced, CutOff.
+        """
+        if self._stale_queues:
+            self.look_for_queues()
+        book = self._book
+        ended, gives, entries = book.ended, book.gives, book.entries
+        book.ended, book.gives, book.entries = [], [], []
+        totals = book.totals
+        settled = self._settled
+        failed = totals.failed - settled.failed
+        processed = totals.done - settled.done + failed
+        want = min(want, len(self._free) + len(ended)) if self._queue_names else 0
+        fresh = max(want - len(ended), 0)
+        free = self._free[len(self._free) - fresh :]
+        self._sequence += 1
+        keys = len(self._fixed_keys) + len(self._queue_keys)
+        request: tuple[Any, ...] = (
+            *self._fixed_keys, *self._queue_keys,
+            self._sequence, want, int(arm), *totals, processed, failed,
+            len(entries) // 2, len(gives), len(ended), *entries, *gives, *ended, *free,
+        )  # fmt: skip
+        reply = self._ask(lambda: self.connection.run(self._script, keys, *request))
+        if reply == b"fenced":
+            raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
+        self._settled = totals
+        slots = ended + free
+        reserved = self._take_in(reply, slots[:want])
+        del self._free[len(self._free) - fresh :]
+        self._free += slots[reserved:]
+        book.held += reserved - len(ended)
+        book.reserved += reserved
+        return reserved
+
+    def _take_in(self, reply: list[Any], slots: list[bytes]) -> int:
+        ready = self._book.ready
+        if reply and reply[0] == b"replay":
+            return self._take_in_replay(reply[1:], slots)
+        taken = 0
+        for index, raws in zip(reply[::2], reply[1::2], strict=True):
+            filled = slots[taken : taken + len(raws)]
+            ready.extend(zip(filled, repeat(self._queue_names[index]), raws, strict=False))
+            taken += len(raws)
+        return taken
+
+    def _take_in_replay(self, held: list[bytes | None], slots: list[bytes]) -> int:
+        """The turn had been done, its reply was lost: the jobs stand in the first slots."""
+        prefix = len(self._keys.queue_prefix)
+        found = [value for value in held if value is not None]
+        for slot, value in zip(slots, found, strict=False):
+            entry = parse_entry(value)
+            self._book.ready.append((slot, entry.queue_key.decode()[prefix:], entry.raw))
+        return len(found)
+
+    def look_for_queues(self) -> None:
+        """Ask which queues exist now, when the queue list has globs."""
+        if self._queues.dynamic:
+            names = self._ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
+            self._set_queues(self._queues.resolve(_readable(names)))
+        self._stale_queues = False
+
+    def _set_queues(self, names: list[str]) -> None:
+        self._queue_names = names
+        self._queue_keys = [self._keys.queue(name).encode() for name in names]
+
+    def heard(self) -> bool:
+        """Take in what the server announced; True when a queue has changed since it was armed.
+
+        Raises RedisError when the connection broke: nothing will ever be announced on it.
+        """
+        connection = self.connection
+        if not connection.hear():
+            return False
+        changed = set(connection.invalidated)
+        connection.invalidated.clear()
+        if changed & {None, self._keys.queues.encode()}:
+            self.look_for_queues()
+        return True
+
+    def connect(self) -> None:
+        """Connect once, or raise RedisError: at boot an unreachable Redis is an error."""
+        self.connection.connect()
+
+    def _ask(self, send: Callable[[], Any]) -> Any:
+        """Send until there is an answer. An outage is logged once, and so is its end."""
+        away_since: float | None = None
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                if away_since is not None:
+                    self.connection.connect()
+                reply = send()
+            except (RedisError, OSError, RedisUnavailable) as error:
+                if away_since is None:
+                    away_since = time.monotonic()
+                    log.warning("%s; waiting for it", explain(self._url, error))
+                if not self._pause(backoff * random.uniform(0.5, 1.0)):
+                    raise CutOff(explain(self._url, error)) from error
+                backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            else:
+                if away_since is not None:
+                    log.warning("Redis is back after %.1f s", time.monotonic() - away_since)
+                    # What the old connection was to be told of, nobody tells the new one.
+                    self._stale_queues = self._queues.dynamic
+                return reply
+
+
+def _readable(names: list[bytes]) -> Iterator[str]:
+    """Queue names that are UTF-8; others cannot be named in QUEUES either."""
+    for name in names:
+        try:
+            yield name.decode()
+        except UnicodeDecodeError:
+            continue

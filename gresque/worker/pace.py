@@ -1,0 +1,51 @@
+"""How many jobs one turn may reserve. Pure arithmetic.
+
+A process must reserve only what it can start now: what it holds unstarted, no other process can
+take, and a job of a higher queue waits behind it. A fixed batch of 100 jobs that burn 10 ms each is
+a second of such waiting; so the batch follows what jobs have been costing.
+"""
+
+from __future__ import annotations
+
+BATCH_CPU_SECONDS = 0.010
+"""A batch may hold this much work for the CPU; a higher-priority job waits no longer."""
+
+PREFETCH_BELOW = 64  # threads
+PREFETCH_SECONDS = 0.005
+FIRST_BATCH = 8
+_WEIGHT = 0.3  # of the newest turn in the moving average
+
+
+class Pace:
+    """Starts at 8 jobs, at most doubles per turn, and stays under 10 ms of CPU per batch."""
+
+    def __init__(self) -> None:
+        self.limit = FIRST_BATCH
+        self._cpu_per_job: float | None = None
+        self._unassigned_cpu = 0.0
+        self._jobs_per_second = 0.0
+
+    def note(self, cpu_seconds: float, wall_seconds: float, jobs: int) -> None:
+        """Since the last call the process burned `cpu_seconds` and `jobs` jobs ended."""
+        self._unassigned_cpu += cpu_seconds
+        rate = jobs / max(wall_seconds, 1e-6)
+        self._jobs_per_second += _WEIGHT * (rate - self._jobs_per_second)
+        if not jobs:
+            return
+        cost = self._unassigned_cpu / jobs
+        self._unassigned_cpu = 0.0
+        known = self._cpu_per_job
+        self._cpu_per_job = cost if known is None else known + _WEIGHT * (cost - known)
+        affordable = int(BATCH_CPU_SECONDS / max(self._cpu_per_job, 1e-7))
+        self.limit = max(1, min(self.limit * 2, affordable))
+
+    def capacity(self, threads: int) -> int:
+        """How many jobs a process with `threads` threads may hold.
+
+        Few threads run through their jobs faster than Redis answers; as many again in reserve then
+        keep them busy (+60 % below 64 threads, nothing above). Only where jobs end so fast that
+        what waits here starts within 5 ms: else another process would start it sooner.
+        """
+        if threads < PREFETCH_BELOW and self._jobs_per_second * PREFETCH_SECONDS > threads:
+            return 2 * threads
+        return threads

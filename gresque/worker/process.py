@@ -1,0 +1,51 @@
+"""The entry of a forked worker process."""
+
+from __future__ import annotations
+
+import signal
+
+import gevent
+from gevent._hub_local import get_hub_if_exists
+from redis.exceptions import RedisError
+
+from gresque.errors import BootError, RedisUnavailable
+from gresque.store.connection import explain
+from gresque.store.ledger import Totals
+from gresque.worker.birth import Birth
+from gresque.worker.worker import Worker, recovery_for
+
+
+def live(birth: Birth) -> None:
+    """Run a worker process from its fork to its end. Raises BootError, CutOff.
+
+    Signals are blocked by the master around the fork; here they get this process's handlers and
+    are let in, so that none of them is lost or taken for one to the master.
+    """
+    if get_hub_if_exists() is not None:  # a job module used the network while it was imported
+        gevent.reinit()
+    worker = Worker(birth, _inherit(birth))
+    _receive_signals(worker, graceful_term=birth.settings.graceful_term)
+    worker.run()
+
+
+def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
+    gevent.signal_handler(signal.SIGTERM, worker.quit if graceful_term else worker.terminate)
+    gevent.signal_handler(signal.SIGINT, worker.terminate)
+    gevent.signal_handler(signal.SIGQUIT, worker.quit)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _inherit(birth: Birth) -> Totals:
+    """Recover what dead siblings held; their totals become part of this process's."""
+    totals = Totals()
+    if birth.heritage:
+        recovery = recovery_for(birth.settings)
+        try:
+            for dead in birth.heritage:
+                totals += recovery.recover(dead)
+        except (RedisError, RedisUnavailable) as error:
+            raise BootError(explain(birth.settings.redis_url, error)) from error
+        recovery.store.redis.close()
+    birth.row.totals = totals
+    birth.row.heir = True
+    return totals

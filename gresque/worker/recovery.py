@@ -1,0 +1,67 @@
+"""Recovery: what a dead process held goes back to its queues, or fails where it is to fail."""
+
+from __future__ import annotations
+
+import logging
+
+from gresque.errors import DirtyExit
+from gresque.failure.entry import encode_entry, exception_name
+from gresque.jobs import payload
+from gresque.jobs.registry import Registry
+from gresque.store.data_store import DataStore
+from gresque.store.ledger import LedgerEntry, Totals
+from gresque.worker.identity import split_process_id
+
+log = logging.getLogger("gresque.recovery")
+
+BATCH = 500
+PRUNE_SECONDS = 60
+"""Without a heartbeat for this long, by the server's clock, a process of another host is dead."""
+
+Move = tuple[bytes, str, str | bytes, bytes]
+
+
+class Recovery:
+    """Recovers the ledgers of dead processes. Two that recover the same one do no harm."""
+
+    def __init__(self, store: DataStore, registry: Registry, on_dirty_exit: str) -> None:
+        self.store = store
+        self._registry = registry
+        self._on_dirty_exit = on_dirty_exit
+
+    def recover(self, process_id: str) -> Totals:
+        """Empty the ledger of a dead process; returns its totals with those jobs in them.
+
+        First the ledger is fenced, so that a process given up wrongly can settle nothing that
+        is no longer its own; then each job moves in one atomic step. Raises RedisError; what was
+        not moved by then stands in the ledger still.
+        """
+        held = self.store.fence(process_id)
+        moves = [self._move(process_id, slot, entry) for slot, entry in held.entries.items()]
+        totals = held.totals
+        for start in range(0, max(len(moves), 1), BATCH):
+            requeued, failed, _ = self.store.recover(process_id, moves[start : start + BATCH])
+            totals += Totals(requeued=requeued, failed=failed)
+        if moves:
+            log.warning(
+                "recovered %d jobs of the dead process %s: %d requeued, %d failed",
+                len(moves),
+                process_id,
+                totals.requeued - held.totals.requeued,
+                totals.failed - held.totals.failed,
+            )
+        return totals
+
+    def _move(self, process_id: str, slot: bytes, entry: LedgerEntry) -> Move:
+        item = payload.loads(entry.raw)
+        definition = self._registry.find(item.get("class", ""))
+        wish = (definition and definition.on_dirty_exit) or self._on_dirty_exit
+        if wish == "requeue":
+            return slot, "requeue", entry.queue_key, entry.raw
+        if definition is not None and definition.skip_failed_queue:
+            return slot, "fail", "", b""
+        error = DirtyExit(f"its process died: {process_id}")
+        worker, _ = split_process_id(process_id)
+        queue = entry.queue_key.decode().removeprefix(self.store.keys.queue_prefix)
+        failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker, queue)
+        return slot, "fail", self.store.keys.failed, failed

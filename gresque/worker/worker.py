@@ -1,0 +1,320 @@
+"""A worker process: reserves jobs, has its threads perform them, settles their ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from gevent import get_hub, sleep
+from redis.exceptions import RedisError
+
+from gresque.errors import BootError, CutOff, Fenced, RedisUnavailable
+from gresque.jobs.hooks import process_hooks
+from gresque.jobs.registry import registry
+from gresque.settings import Settings
+from gresque.store.connection import explain
+from gresque.store.data_store import DataStore, iso_8601
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.store.scripts import script
+from gresque.worker.birth import Birth
+from gresque.worker.book import Book
+from gresque.worker.cycle import Cycle
+from gresque.worker.gate import Gate
+from gresque.worker.heartbeat import Heartbeat, RunningJob
+from gresque.worker.identity import process_id
+from gresque.worker.outcome import SHUTDOWN, Outcome
+from gresque.worker.pace import Pace
+from gresque.worker.recovery import Recovery
+from gresque.worker.scoreboard import ProcessState
+from gresque.worker.thread import Crew
+
+log = logging.getLogger("gresque.worker")
+
+LINGER_SECONDS = 0.002
+"""How long ends are gathered before they are settled, while other jobs still run."""
+
+STUCK_SECONDS = 0.05
+"""Jobs held in reserve that no thread took for this long go back, for other processes."""
+
+KILL_AGAIN_SECONDS = 1.0
+
+
+class Worker:
+    """One worker process. Its life:
+
+    1. Boot: connect, register, run the `after_fork` hooks.
+    2. Turns: settle and reserve; in between its threads perform.
+    3. Retire: having reserved JOBS_PER_FORK jobs, told to leave, or out of work in a burst.
+    4. Leave: settle the last ends, run `worker_exit` hooks, unregister.
+
+    The main greenlet runs all of this; it is the only one that uses the cycle's connection.
+    """
+
+    def __init__(self, birth: Birth, totals: Totals) -> None:
+        settings = birth.settings
+        assert settings.queues is not None
+        self._birth = birth
+        self._settings = settings
+        self._row = birth.row
+        self._process_id = process_id(birth.worker_id, os.getpid(), birth.born_ms)
+        self._keys = Keys(settings.namespace)
+        self._gate = Gate()
+        self._book = Book(totals)
+        outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
+        self._crew = Crew(settings.thread_count, self._book, self._gate, registry, outcome)
+        self._pace = Pace()
+        self._cycle = Cycle(
+            settings.redis_url,
+            self._keys,
+            self._book,
+            birth.worker_id,
+            self._process_id,
+            settings.queues,
+            slots=2 * settings.thread_count,
+            pause=self._pause,
+        )
+        self._quota = settings.jobs_per_fork
+        self._leaving = False
+        self._killing_until: float | None = None
+        self._dry = False
+        self._dry_at_rest = False
+        self._cpu = time.thread_time()
+        self._clock = time.monotonic()
+
+    # Life
+
+    def run(self) -> None:
+        """Live. Returns when everything is settled; what could not be stands in the ledger.
+
+        Raises BootError when the process cannot start.
+        """
+        self._boot()
+        try:
+            self._work()
+        except Fenced:
+            log.error("this process was declared dead and its jobs recovered; it starts afresh")
+            self._row.state = ProcessState.STRANDED
+        except CutOff as error:
+            log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
+            raise
+        else:
+            self._leave()
+
+    def _boot(self) -> None:
+        birth, url = self._birth, self._settings.redis_url
+        try:
+            self._cycle.connection.connect()
+            self._register()
+        except (RedisError, RedisUnavailable) as error:
+            raise BootError(explain(url, error)) from error
+        self._watch_master()
+        process_hooks.run("after_fork")
+        self._heartbeat = Heartbeat(
+            lambda: recovery_for(self._settings), self._process_id, birth.worker_id, self._running
+        )
+        self._heartbeat.start()
+        self._row.totals = self._book.totals
+        self._row.state = ProcessState.READY
+        log.debug("ready")
+
+    def _register(self) -> None:
+        keys, birth = self._keys, self._birth
+        connection = self._cycle.connection
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        connection.run(
+            script("register"), 5,
+            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats,
+            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
+            seconds * 1000 + microseconds // 1000,
+        )  # fmt: skip
+
+    def _leave(self) -> None:
+        process_hooks.run("worker_exit")
+        self._heartbeat.stop()
+        keys = self._keys
+        try:
+            self._cycle.connection.run(
+                script("unregister"), 3,
+                keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
+                self._process_id,
+            )  # fmt: skip
+        except (RedisError, OSError) as error:
+            raise CutOff(explain(self._settings.redis_url, error)) from error
+        log.debug("left: %s", self._book.totals)
+
+    # Turns
+
+    def _work(self) -> None:
+        book, crew = self._book, self._crew
+        while not self._finished():
+            if self._leaving:
+                book.give_back_ready()
+            want = self._want()
+            if want or book.ended:
+                reserved = self._turn(want)
+                if reserved:
+                    if not crew.waking:
+                        crew.wake_one()
+                elif want:
+                    self._dry, self._dry_at_rest = True, not book.held
+                    continue
+            self._wait_until_due()
+
+    def _finished(self) -> bool:
+        if self._book.held:
+            return False
+        if self._leaving or not self._quota:
+            return True
+        if self._dry and self._settings.burst:
+            if self._dry_at_rest:
+                self._row.state = ProcessState.DRY
+                return True
+            self._dry = False  # a job that ended since may have enqueued another: look once more
+        return False
+
+    def _want(self) -> int:
+        """How many jobs this process could start now."""
+        if self._leaving or self._dry:
+            return 0
+        book = self._book
+        capacity = self._pace.capacity(self._settings.thread_count)
+        room = capacity - book.held + len(book.ended)
+        return max(0, min(room, self._quota, self._pace.limit))
+
+    def _turn(self, want: int) -> int:
+        book, ended = self._book, len(self._book.ended)
+        reserved = self._cycle.turn(want, arm=True)
+        self._quota -= reserved
+        self._row.totals = book.totals
+        cpu, clock = time.thread_time(), time.monotonic()
+        self._pace.note(cpu - self._cpu, clock - self._clock, ended)
+        self._cpu, self._clock = cpu, clock
+        if not self._quota and reserved:
+            self._retire()
+        return reserved
+
+    def _retire(self) -> None:
+        """All this process may reserve is reserved: its successor can start."""
+        if self._row.state is ProcessState.READY:
+            self._row.state = ProcessState.RETIRING
+            self._birth.tell_master()
+
+    def _wait_until_due(self) -> None:
+        """Wait until another turn is worth a trip to Redis (see `_due`)."""
+        book, crew = self._book, self._crew
+        crew.ring_at = self._enough_ended()
+        lingered = False
+        while not self._due(lingered):
+            if self._dry and not book.ended:
+                if self._wait_for_bell():
+                    self._dry = False
+            elif book.ready:
+                ended = len(book.ended)
+                if not self._gate.wait(STUCK_SECONDS) and len(book.ended) == ended:
+                    self._give_back_if_stuck()
+            elif book.ended and not lingered:
+                crew.lingering = True
+                crew.ring_at = max(1, min(book.held, self._settings.thread_count // 8))
+                self._gate.wait(LINGER_SECONDS)
+                crew.lingering = False
+                lingered = True
+            else:
+                self._gate.wait(None)
+
+    def _due(self, lingered: bool) -> bool:
+        """Whether a turn is worth it now: enough has ended, or threads lack work, or it is over."""
+        book = self._book
+        ended = len(book.ended)
+        if self._leaving and book.ready:
+            return True
+        if not book.held and (self._leaving or not self._quota):
+            return True
+        if ended and (ended >= self._crew.ring_at or lingered or not book.running):
+            return not book.ready or ended >= self._crew.ring_at
+        if book.ready:
+            return False
+        worthwhile = -(-self._settings.thread_count // 8)
+        return self._want() >= min(worthwhile, self._pace.limit, max(1, self._quota))
+
+    def _enough_ended(self) -> int:
+        """So many ends make a turn worth it while jobs are ready still: half of what is held when
+        some are held in reserve, else all."""
+        threads = self._settings.thread_count
+        return threads if self._pace.capacity(threads) > threads else max(1, self._book.held)
+
+    def _give_back_if_stuck(self) -> None:
+        """Every thread is busy with something long: what waits here, others could start now."""
+        if self._book.running >= self._settings.thread_count:
+            self._book.give_back_ready()
+
+    def _wait_for_bell(self) -> bool:
+        """Wait for work with the queues found empty; True when it is time to look again."""
+        connection = self._cycle.connection
+        try:
+            if self._cycle.heard():
+                return True
+            watcher = get_hub().loop.io(connection.fileno(), 1)
+            watcher.start(self._gate.ring)
+            try:
+                rung = self._gate.wait(self._settings.interval or None)
+            finally:
+                watcher.stop()
+                watcher.close()
+            return not rung or self._cycle.heard()
+        except (RedisError, OSError):
+            return True  # the turn that follows connects anew
+
+    # Signals, the master, the heartbeat
+
+    def quit(self) -> None:
+        """Take no new jobs; leave when the running ones have ended."""
+        if not self._leaving:
+            self._leaving = True
+            self._row.state = ProcessState.DRAINING
+        self._gate.ring()
+
+    def terminate(self) -> None:
+        """Leave now: the running jobs are killed and go where they want to go."""
+        self.quit()
+        if self._killing_until is None:
+            self._killing_until = time.monotonic() + self._settings.term_timeout
+            self._kill_running()
+
+    def _kill_running(self) -> None:
+        """Again and again: a job may swallow one JobKilled."""
+        self._crew.kill_jobs(SHUTDOWN)
+        self._kill_timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
+        self._kill_timer.start(self._kill_running)
+
+    def _watch_master(self) -> None:
+        """A worker process without a master drains and exits: nothing is left to replace it."""
+        self._life: Any = get_hub().loop.io(self._birth.life_fd, 1)
+        self._life.start(self._on_master_death)
+
+    def _on_master_death(self) -> None:
+        self._life.stop()
+        log.warning("the master is gone; finishing the running jobs")
+        self.quit()
+
+    def _running(self) -> list[RunningJob]:
+        return [
+            (job[0], thread.since)
+            for thread in list(self._crew.threads)
+            if (job := thread.job) is not None
+        ]
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait out an outage; False when a shutdown has no more time."""
+        sleep(seconds)
+        until = self._killing_until
+        return until is None or time.monotonic() < until
+
+
+def recovery_for(settings: Settings) -> Recovery:
+    """A Recovery with a Redis client of its own."""
+    store = DataStore(settings.redis_url, settings.namespace)
+    return Recovery(store, registry, settings.on_dirty_exit)
