@@ -14,6 +14,14 @@ from gresque.errors import BootError, GresqueError
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
+    "demo": "Watch real work being done: a thousand files fetched, parsed and counted.",
+    "enqueue": "Put jobs into a queue.",
+    "queues": "List the queues with their sizes.",
+    "workers": "List the workers: who works what, since when, how much.",
+    "running": "List the jobs that run now.",
+    "failed": "List, show, retry, remove and clear failed jobs.",
+    "stats": "Show the counters.",
+    "check": "Print every setting with its source, and warn of what would bite.",
 }
 
 

@@ -169,12 +169,16 @@ class Worker:
             return False
         if self._leaving or not self._quota:
             return True
-        if self._dry and self._settings.burst:
+        if self._burst_is_dry:
             if self._dry_at_rest:
                 self._row.state = ProcessState.DRY
                 return True
             self._dry = False  # a job that ended since may have enqueued another: look once more
         return False
+
+    @property
+    def _burst_is_dry(self) -> bool:
+        return self._dry and self._settings.burst
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
@@ -231,7 +235,7 @@ class Worker:
         ended = len(book.ended)
         if self._leaving and book.ready:
             return True
-        if not book.held and (self._leaving or not self._quota):
+        if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
             return True
         if ended and (ended >= self._crew.ring_at or lingered or not book.running):
             return not book.ready or ended >= self._crew.ring_at
