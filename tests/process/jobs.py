@@ -1,0 +1,131 @@
+"""The jobs of the process tests: one that takes its behaviour as an argument, and Ruby's names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+import gevent
+import redis
+
+import gresque
+from gresque.jobs.payload import decode
+
+_pool: redis.Redis | None = None
+
+
+def store() -> redis.Redis:
+    """The tests' Redis; one client per process, made by its first job."""
+    global _pool
+    if _pool is None or _pool.owner != os.getpid():  # type: ignore[attr-defined]
+        _pool = redis.Redis.from_url(os.environ["REDIS_URL"], max_connections=10_000)
+        _pool.owner = os.getpid()  # type: ignore[attr-defined]
+    return _pool
+
+
+@gresque.job(queue="q", name="Behave")
+def behave(how: str, *args: Any) -> None:
+    """Do what `how` says. Every start is noted in the list "started", every end in "ended"."""
+    store().rpush("started", how)
+    try:
+        BEHAVIOURS[how](*args)
+    finally:
+        store().rpush("ended", how)
+
+
+def _fail(message: str = "as told") -> None:
+    raise ValueError(message)
+
+
+def _spin() -> None:
+    while True:
+        pass
+
+
+def _swallow(seconds: float) -> None:
+    try:
+        time.sleep(seconds)
+    except Exception:
+        time.sleep(seconds)
+
+
+def _die(number: int = signal.SIGKILL) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
+BEHAVIOURS = {
+    "ok": lambda *args: None,
+    "fail": _fail,
+    "sleep": time.sleep,
+    "spin": _spin,
+    "swallow": _swallow,
+    "die": _die,
+    "exit": sys.exit,
+    "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),
+    "enqueue": lambda: behave.enqueue("ok"),
+}
+
+
+@gresque.job(queue="q", name="Noop")
+def noop(*args: Any) -> None:
+    """Ruby's Noop: counts its run under the job's id, or its arguments where it has none."""
+    raw = gevent.getcurrent().job[2]
+    payload = decode(raw)
+    store().hincrby("runs", str(payload.id or raw.decode()), 1)
+
+
+@gresque.job(queue="q", name="Boom")
+def boom(message: str) -> None:
+    raise ValueError(message)
+
+
+@gresque.job(queue="q", name="Count")
+def count(key: str) -> None:
+    store().hincrby("runs", key, 1)
+
+
+@gresque.job(queue="q", name="CountSlowly")
+def count_slowly(key: str, seconds: float) -> None:
+    time.sleep(seconds)
+    store().hincrby("runs", key, 1)
+
+
+@gresque.job(queue="q", name="FailWhenCut", on_dirty_exit="fail")
+def fail_when_cut(seconds: float) -> None:
+    store().rpush("started", "FailWhenCut")
+    time.sleep(seconds)
+
+
+class Hooked(gresque.Job):
+    """Notes its hooks in the order in which they are called."""
+
+    queue = "q"
+    name = "Hooked"
+
+    def before_perform_b(*args: Any) -> None:
+        store().rpush("hooks", "before_b")
+
+    def before_perform_a(*args: Any) -> None:
+        store().rpush("hooks", "before_a")
+        if args == ("skip",):
+            raise gresque.DontPerform
+
+    def around_perform_x(perform: Any, *args: Any) -> None:
+        store().rpush("hooks", "around_in")
+        perform()
+        store().rpush("hooks", "around_out")
+
+    def perform(*args: Any) -> None:
+        store().rpush("hooks", "perform")
+        if args == ("fail",):
+            raise ValueError("hooked")
+
+    def after_perform_x(*args: Any) -> None:
+        store().rpush("hooks", "after")
+
+    def on_failure_x(error: BaseException, *args: Any) -> None:
+        store().rpush("hooks", f"failure:{error}:{args}")

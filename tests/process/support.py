@@ -1,0 +1,120 @@
+"""Running real workers: `gresque work` as a user starts it, with real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+
+import gresque
+
+JOBS = "tests.process.jobs"
+ROOT = Path(__file__).parents[2]
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true value of `condition()`; fails when there is none for so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.005)
+    raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+class Master:
+    """A running `gresque work`; its log is read when it has ended."""
+
+    def __init__(self, redis_url: str, *arguments: str, **env: str) -> None:
+        self.log_path = Path(env.pop("LOG_PATH"))
+        with self.log_path.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gresque", "work", "-r", JOBS, *arguments],
+                env={**os.environ, "REDIS_URL": redis_url, "PYTHONUNBUFFERED": "1", **env},
+                cwd=ROOT,
+                stderr=log,
+                stdout=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Its exit code; no child may be left behind."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running; its log:\n{self.log}") from None
+
+    def kill(self) -> None:
+        """Whatever is left of it, and of its children."""
+        if self.process.poll() is None:
+            family = [*self.children(), psutil.Process(self.process.pid)]
+            for member in family:
+                member.kill()
+            self.process.wait()
+
+
+class Bench:
+    """What a process test works with: a Redis, a client, masters that end with the test."""
+
+    def __init__(self, redis_url: str, redis_client: redis.Redis, directory: Path) -> None:
+        self.redis_url = redis_url
+        self.redis = redis_client
+        self.client = gresque.Client(redis_url)
+        self._directory = directory
+        self._masters: list[Master] = []
+
+    def start(self, *arguments: str, **env: str) -> Master:
+        log_path = str(self._directory / f"worker-{len(self._masters)}.log")
+        master = Master(self.redis_url, *arguments, LOG_PATH=log_path, **env)
+        self._masters.append(master)
+        return master
+
+    def run(self, *arguments: str, **env: str) -> Master:
+        """Run to its end; it must exit with 0."""
+        master = self.start(*arguments, **env)
+        code = master.wait()
+        assert code == 0, master.log
+        return master
+
+    def push_raw(self, queue: str, *items: bytes) -> None:
+        """As any other program would: SADD and RPUSH."""
+        self.redis.sadd("resque:queues", queue)
+        for start in range(0, len(items), 1000):
+            self.redis.rpush(f"resque:queue:{queue}", *items[start : start + 1000])
+
+    def stat(self, name: str) -> int:
+        return int(self.redis.get(f"resque:stat:{name}") or 0)
+
+    def runs(self) -> dict[str, int]:
+        """What the support job counted: argument -> how often it ran."""
+        return {key.decode(): int(n) for key, n in self.redis.hgetall("runs").items()}
+
+    def held(self) -> int:
+        """Jobs in all ledgers."""
+        store = self.client.store
+        return sum(len(store.ledger(process).entries) for process in store.process_ids())
+
+    def keys(self) -> set[str]:
+        return {key.decode() for key in self.redis.keys("resque:*")}
+
+    def close(self) -> None:
+        for master in self._masters:
+            master.kill()
+        self.client.close()

@@ -1,0 +1,297 @@
+"""The whole path, through real masters and worker processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from gresque.failure.entry import decode_entry
+from tests.process.support import Bench, wait_for
+
+WIRE = Path(__file__).parents[1] / "wire"
+
+
+def ruby_items() -> list[bytes]:
+    """Every queue item of the captures of real Resque."""
+    items = []
+    for name in ("fork_queue_items_variants.jsonl", "stock_queue_items_variants.jsonl"):
+        items += (WIRE / name).read_bytes().split(b"\n")
+    return [item for item in items if item]
+
+
+def test_ruby_payloads_each_run_exactly_once(bench: Bench) -> None:
+    captured = ruby_items()
+    made = [
+        b'{"class":"Noop","args":[%d],"id":"%032x","generation":1}' % (n, n)
+        for n in range(2950 - len(captured))
+    ]
+    bad = [b'{"class":"Boom","args":["bad %d"]}' % n for n in range(50)]
+    bench.push_raw("q", *captured, *made, *bad)
+
+    arguments = ["-q", "q", "-w", "2", "-t", "50", "-j", "1000", "--burst"]
+    master = bench.run(*arguments)
+
+    # A stock item has no id and is counted under its text, which stands once in the captures.
+    runs = bench.runs()
+    assert len(runs) == 2950
+    assert set(runs.values()) == {1}
+    assert bench.stat("processed") == 3000
+    assert bench.stat("failed") == 50
+    assert bench.redis.llen("resque:failed") == 50
+    assert bench.held() == 0
+    assert "stopped: reserved 3,000 = 2,950 done + 50 failed + 0 requeued" in master.log
+    assert bench.keys() == {
+        "resque:queues",
+        "resque:failed",
+        "resque:stat:processed",
+        "resque:stat:failed",
+    }
+
+
+def test_the_defaults_fork_for_every_job(bench: Bench) -> None:
+    for n in range(5):
+        bench.client.enqueue_to("q", "Count", str(n))
+    master = bench.run("-q", "q", "--interval", "0", "-v")
+    assert bench.runs() == {str(n): 1 for n in range(5)}
+    assert master.log.count("forked worker process") == 6  # the last one finds the queue dry
+
+
+BAD_ITEMS = {
+    "not JSON": (b"{nonsense", "InvalidPayload"),
+    "empty": (b"", "InvalidPayload"),
+    "no object": (b"[1,2]", "InvalidPayload"),
+    "no class": (b'{"args":[1]}', "InvalidPayload"),
+    "class is no text": (b'{"class":7,"args":[]}', "InvalidPayload"),
+    "args are no list": (b'{"class":"Noop","args":{"a":1}}', "InvalidPayload"),
+    "unknown job": (b'{"class":"os.system","args":["true"]}', "UnknownJob"),
+    "too few arguments": (b'{"class":"Boom","args":[]}', "TypeError"),
+    "too many arguments": (b'{"class":"Boom","args":[1,2,3]}', "TypeError"),
+    "unknown keyword": (b'{"class":"Boom","args":["x"],"kwargs":{"y":1}}', "TypeError"),
+    "not UTF-8": (b'{"class":"Noop","args":["\xff\xfe"]}', "InvalidPayload"),
+    "binary": (bytes(range(256)), "InvalidPayload"),
+    "10 MB": (b'{"class":"Noop","args":["%s"]}' % (b"x" * 10_000_000), "PayloadTooLarge"),
+    "nested 10,000 deep": (
+        b'{"class":"Noop","args":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        "InvalidPayload",
+    ),
+    "a number out of range": (b'{"class":"Noop","args":[1e999]}', "InvalidPayload"),
+}
+
+
+def test_bad_items_end_in_failed_with_the_raw_item_and_the_worker_goes_on(bench: Bench) -> None:
+    bench.push_raw("q", *(raw for raw, _ in BAD_ITEMS.values()))
+    bench.client.enqueue_to("q", "Count", "still working")
+    bench.run("-q", "q", "-t", "4", "-j", "1000", "--burst")
+
+    assert bench.runs() == {"still working": 1}
+    assert bench.stat("failed") == len(BAD_ITEMS)
+    assert bench.stat("processed") == len(BAD_ITEMS) + 1
+    entries = [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    kept = {entry.item(): entry.exception for entry in entries}
+    for name, (raw, exception) in BAD_ITEMS.items():
+        # A JSON object is kept as such, so its spaces may go; nothing else is touched.
+        assert kept.pop(raw) == exception, name
+    assert not kept
+
+
+@pytest.mark.parametrize("how", ["exit", "greenlet_exit"])
+def test_a_job_that_tries_to_leave_is_a_failure(bench: Bench, how: str) -> None:
+    bench.client.enqueue_to("q", "Behave", how)
+    bench.client.enqueue_to("q", "Behave", "ok")
+    bench.run("-q", "q", "-t", "2", "-j", "100", "--burst")
+    (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
+    assert entry.exception in ("SystemExit", "greenlet.GreenletExit")
+
+
+def test_a_failure_has_an_entry_that_ruby_reads(bench: Bench) -> None:
+    bench.push_raw("bench", b'{"class":"Boom","args":["x"],"id":"1002","generation":1}')
+    bench.run("-q", "bench", "--burst")
+    entry = json.loads(bench.redis.lindex("resque:failed", 0))
+    captured = json.loads((WIRE / "fork_failed_entry.json").read_bytes())
+    assert list(entry) == list(captured)
+    assert entry["payload"] == {"class": "Boom", "args": ["x"], "id": "1002", "generation": 1}
+    assert (entry["exception"], entry["error"]) == ("ValueError", "x")
+    assert entry["queue"] == "bench"
+    assert entry["failed_at"].endswith(" UTC") and len(entry["failed_at"]) == 23
+    assert entry["backtrace"][0].startswith(str(Path(__file__).with_name("jobs.py")))
+    assert entry["backtrace"][0].endswith(":in `boom'")
+    _host, _pid, queues, *tiers = entry["worker"].split(":")
+    assert (queues, tiers) == ("bench", ["1", "1", "1"])
+
+
+def test_hooks_run_in_resques_order(bench: Bench) -> None:
+    for argument in ("run", "skip", "fail"):
+        bench.client.enqueue_to("q", "Hooked", argument)
+    bench.run("-q", "q", "-j", "10", "--burst")
+    assert [hook.decode() for hook in bench.redis.lrange("hooks", 0, -1)] == [
+        *("before_a", "before_b", "around_in", "perform", "around_out", "after"),
+        "before_a",
+        *("before_a", "before_b", "around_in", "perform", "failure:hooked:('fail',)"),
+    ]
+    assert (bench.stat("processed"), bench.stat("failed")) == (3, 1)
+
+
+def test_queues_are_served_in_strict_priority_and_globs_find_new_ones(bench: Bench) -> None:
+    for queue in ("low", "mail-b", "mail-a", "slow", "high"):
+        bench.client.enqueue_to(queue, "Behave", "fail", queue)
+    bench.run("-q", "high,mail-*,*,!slow", "-j", "100", "--burst")
+    failed = [decode_entry(raw).error for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    assert failed == ["high", "mail-a", "mail-b", "low"]
+    assert bench.client.size("slow") == 1
+
+
+def test_an_idle_worker_hears_of_new_jobs_and_new_queues(bench: Bench) -> None:
+    # So long an interval that polling could not be what finds the jobs.
+    bench.start("-q", "*", "-t", "5", "-j", "1000", "--interval", "600")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers"))
+    for n in range(20):
+        bench.push_raw(f"new-{n}", b'{"class":"Count","args":["%d"]}' % n)
+        wait_for(lambda n=n: bench.runs().get(str(n)), 5)  # type: ignore[misc]
+
+
+def test_a_burst_works_what_its_own_jobs_enqueue(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Behave", "enqueue")
+    bench.run("-q", "q", "-j", "100", "--burst", REDIS_URL=bench.redis_url)
+    assert bench.redis.lrange("started", 0, -1) == [b"enqueue", b"ok"]
+
+
+@pytest.mark.parametrize("threads", ["1", "10"])
+def test_retired_processes_are_replaced(bench: Bench, threads: str) -> None:
+    for n in range(100):
+        bench.client.enqueue_to("q", "Count", str(n))
+    master = bench.run("-q", "q", "-t", threads, "-j", "10", "--burst", "-v")
+    assert bench.runs() == {str(n): 1 for n in range(100)}
+    assert master.log.count(" ready") >= 10
+
+
+def test_without_preloading(bench: Bench) -> None:
+    for n in range(10):
+        bench.client.enqueue_to("q", "Count", str(n))
+    bench.run("-q", "q", "-t", "3", "-j", "5", "--burst", "--no-preload")
+    assert bench.runs() == {str(n): 1 for n in range(10)}
+
+
+# Shutting down
+
+
+def test_term_puts_running_jobs_back_at_once(bench: Bench) -> None:
+    for n in range(4):
+        bench.client.enqueue_to("q", "Behave", "sleep", 60 + n)
+    bench.client.enqueue_to("q", "FailWhenCut", 60)
+    before = bench.redis.lrange("resque:queue:q", 0, -1)
+    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 5)
+    master.signal(signal.SIGTERM)
+    assert master.wait(10) == 0
+    assert sorted(bench.redis.lrange("resque:queue:q", 0, -1)) == sorted(before[:4])
+    (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
+    assert (entry.exception, entry.item()) == ("DirtyExit", before[4])
+    assert bench.redis.llen("ended") == 4  # their `finally` ran
+    assert "reserved 5 = 0 done + 1 failed + 4 requeued" in master.log
+    assert bench.held() == 0
+
+
+def test_quit_lets_running_jobs_finish_and_takes_no_new_ones(bench: Bench) -> None:
+    for n in range(10):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
+    master = bench.start("-q", "q", "-t", "4", "-j", "1000")
+    wait_for(lambda: bench.held() == 4)
+    master.signal(signal.SIGQUIT)
+    assert master.wait(10) == 0
+    assert len(bench.runs()) == 4
+    assert bench.client.size("q") == 6
+    assert "reserved 4 = 4 done" in master.log
+
+
+def test_graceful_term_acts_as_quit(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "CountSlowly", "x", 0.5)
+    master = bench.start("-q", "q", "--graceful-term")
+    wait_for(lambda: bench.held() == 1)
+    master.signal(signal.SIGTERM)
+    assert master.wait(10) == 0
+    assert bench.runs() == {"x": 1}
+
+
+def test_a_job_that_will_not_die_is_killed_with_its_process_and_recovered(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Behave", "spin")
+    master = bench.start("-q", "q", "-t", "2", "-j", "100", "--term-timeout", "0.5")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGINT)
+    assert master.wait(10) == 0
+    assert bench.client.size("q") == 1
+    assert "1 requeued" in master.log
+    assert bench.held() == 0
+
+
+def test_a_clean_end_leaves_no_trace_of_the_worker(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-w", "2")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2)
+    assert bench.redis.scard("resque:workers") == 1
+    master.signal(signal.SIGTERM)
+    assert master.wait(10) == 0
+    assert bench.keys() == set()
+
+
+# Deaths
+
+
+def test_a_killed_process_is_recovered_and_replaced_at_once(bench: Bench) -> None:
+    for n in range(30):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.5)
+    master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
+    wait_for(lambda: bench.held() == 10)
+    master.children()[0].kill()
+    wait_for(lambda: len(bench.runs()) == 30)
+    wait_for(lambda: bench.held() == 0)
+    master.signal(signal.SIGQUIT)
+    assert master.wait(10) == 0
+    assert set(bench.runs().values()) == {1}
+    assert "recovered 5 jobs" in master.log
+    assert "reserved 35 = 30 done + 0 failed + 5 requeued" in master.log
+
+
+def test_when_the_master_dies_its_processes_finish_and_leave(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "CountSlowly", "x", 0.5)
+    master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2 and bench.held() == 1)
+    children = master.children()
+    master.process.kill()
+    wait_for(lambda: not any(child.is_running() for child in children))
+    assert bench.runs() == {"x": 1}
+    assert bench.redis.zcard("resque:ledgers") == 0
+
+
+# What cannot work
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "code", "line"),
+    [
+        ([], {}, 2, "no queues to work"),
+        (["-q", "q", "-t", "many"], {}, 2, "--threads: 'many' is not a whole number"),
+        (["-q", "q"], {"WORKER_COUNT": "0"}, 2, "WORKER_COUNT: 0 is too small"),
+        (["-q", "q", "--redis", "http://x"], {}, 2, "--redis: 'http://x' is not a Redis URL"),
+        (["-q", "q", "--redis", "redis://127.0.0.1:1"], {}, 1, "no answer from Redis at 127.0.0.1"),
+        (["-q", "q", "-r", "no.such.module"], {}, 1, "cannot import no.such.module"),
+        (["-q", "q", "--no-such-flag"], {}, 2, "No such option"),
+        (["-q", "mail:5"], {}, 2, "caps are not supported yet"),
+    ],
+)
+def test_one_clear_line_and_the_right_exit_code(
+    bench: Bench, arguments: list[str], env: dict[str, str], code: int, line: str
+) -> None:
+    master = bench.start(*arguments, **env)
+    assert master.wait(10) == code, master.log
+    complaint = [text for text in master.log.splitlines() if " INFO " not in text]
+    assert len(complaint) == 1, master.log
+    assert line in complaint[0]
+
+
+def test_a_module_that_fails_in_the_first_process_ends_the_master(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-r", "no.such.module", "--no-preload")
+    assert master.wait(10) == 1
+    assert "cannot import no.such.module" in master.log
+    assert "Traceback" not in master.log
