@@ -1,0 +1,19 @@
+"""The jobs of the benchmarks."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gresque
+
+
+@gresque.job(queue="bench", name="Noop")
+def noop(*args: Any) -> None:
+    """Nothing: what remains is what a job costs."""
+
+
+@gresque.job(queue="bench", name="Sleep")
+def sleep(seconds: float) -> None:
+    """Wait, as for a reply over the network."""
+    time.sleep(seconds)
