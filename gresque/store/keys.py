@@ -16,10 +16,8 @@ class Keys:
         self.queues = self.prefix + "queues"
         self.queue_prefix = self.prefix + "queue:"
         self.failed = self.prefix + "failed"
-        self.failed_queues = self.prefix + "failed_queues"
         self.workers = self.prefix + "workers"
         self.heartbeats = self.prefix + "workers:heartbeat"
-        self.pruning = self.prefix + "pruning_dead_workers_in_progress"
         self.processed = self.stat("processed")
         self.failures = self.stat("failed")
         # ours
@@ -28,10 +26,6 @@ class Keys:
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
         return self.queue_prefix + name
-
-    def failed_queue(self, name: str) -> str:
-        """LIST of the failed jobs of queue `name`, for the backend redis_multi_queue."""
-        return f"{self.prefix}{name}_failed"
 
     def stat(self, name: str) -> str:
         """Counter of the whole system: `processed` or `failed`."""

@@ -20,6 +20,7 @@ from gresque.store.scripts import script
 from gresque.worker.book import Book
 
 log = logging.getLogger("gresque.worker")
+log_turns = logging.getLogger("gresque.cycle")
 
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -53,6 +54,7 @@ class Cycle:
         self.connection = DirectConnection(url)
         self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
         self._sequence = 0
+        self._log_turns = log_turns.isEnabledFor(logging.DEBUG)
         self._settled = book.totals
         self._fixed_keys = [
             keys.ledger(process_id),
@@ -106,6 +108,16 @@ class Cycle:
         self._free += slots[reserved:]
         book.held += reserved - len(ended)
         book.reserved += reserved
+        if self._log_turns:
+            log_turns.debug(
+                "turn %d: %d ended (%d failed, %d given back), %d of %d reserved",
+                self._sequence,
+                len(ended),
+                failed,
+                len(gives),
+                reserved,
+                want,
+            )
         return reserved
 
     def _take_in(self, reply: list[Any], slots: list[bytes]) -> int:

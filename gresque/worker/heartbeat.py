@@ -16,7 +16,7 @@ from gresque.worker.recovery import PRUNE_SECONDS, Recovery
 log = logging.getLogger("gresque.heartbeat")
 
 TICK_SECONDS = 1.0
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
 
 RunningJob = tuple[bytes, float]
@@ -28,7 +28,7 @@ class Heartbeat:
     of the process does not look like its death.
 
     Every second it looks at what runs; it speaks to Redis then when some job has been running for
-    a second, and every 5 s anyway.
+    a second, and every 10 s anyway.
     """
 
     def __init__(
