@@ -35,6 +35,13 @@ QUICK_DEATHS_ALLOWED = 10
 """So many processes may die within a second of their birth, one after the other, before the next
 one has to wait: a crash now and then costs nothing, a crash loop does not burn the machine."""
 
+_MEANINGS = {
+    signal.SIGUSR1: "killing the running jobs",
+    signal.SIGUSR2: "paused: no new jobs until CONT",
+    signal.SIGCONT: "taking jobs",
+    signal.SIGHUP: "replacing every worker process",
+}
+
 EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
 """Of the master; a worker process uses them too."""
 
@@ -67,6 +74,9 @@ class WorkerManager:
         self._quick_deaths = 0
         self._no_fork_before = 0.0
         self._stopping = False
+        self._paused = False
+        self._rolling: list[int] = []
+        """Pids that a HUP has still to replace."""
         self._kill_at: float | None = None
         self._dry = False
 
@@ -88,6 +98,7 @@ class WorkerManager:
         try:
             while self._keep_running():
                 self._keep_count()
+                self._roll()
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._heed(number)
                 self._reap()
@@ -121,8 +132,16 @@ class WorkerManager:
         overlap = self._settings.thread_count > 1
         working = sum(handle.taking_jobs or not overlap for handle in handles)
         room = len(self._scoreboard.rows) - len(self._handles)
-        for _ in range(min(self._settings.worker_count - working, room)):
+        wanted = self._settings.worker_count + bool(self._rolling)
+        for _ in range(min(wanted - working, room)):
             self._fork()
+
+    def _roll(self) -> None:
+        """Replace the next process of a HUP once there is one more at work than there need be."""
+        self._rolling = [pid for pid in self._rolling if pid in self._handles]
+        ready = sum(h.row.state is ProcessState.READY for h in self._handles.values())
+        if self._rolling and ready > self._settings.worker_count:
+            self._handles[self._rolling.pop(0)].signal(signal.SIGQUIT)
 
     def _fork(self) -> None:
         used = {id(handle.row) for handle in self._handles.values()}
@@ -146,7 +165,7 @@ class WorkerManager:
             self._signals.leave_to_child()
             os.close(self._life_write)
             birth = Birth(
-                self._settings, self._id, self._started, born_ms, row, heritage,
+                self._settings, self._id, self._started, born_ms, row, heritage, self._paused,
                 self._signals.wake, self._life_read,
             )  # fmt: skip
             self._live(birth)
@@ -215,7 +234,15 @@ class WorkerManager:
             return  # reaping follows every look
         if number == signal.SIGTERM and self._settings.graceful_term:
             number = signal.SIGQUIT
-        self._stop(number)
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self._stop(number)
+            return
+        log.info("%s: %s", number.name, _MEANINGS[number])
+        if number == signal.SIGHUP:
+            self._rolling = list(self._handles)
+            return
+        self._paused = number == signal.SIGUSR2
+        self._pass_on(number)
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
@@ -224,6 +251,9 @@ class WorkerManager:
         self._stopping = True
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout
+        self._pass_on(number)
+
+    def _pass_on(self, number: signal.Signals) -> None:
         for handle in self._handles.values():
             handle.signal(number)
 

@@ -10,8 +10,17 @@ from typing import Any
 
 from gresque.unpatched import original
 
-HEEDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD)
-IGNORED = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGTTIN)
+HEEDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCONT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+IGNORED = (signal.SIGTTIN,)
 
 WAKE_BYTE = b"\0"
 """What a worker process writes to make the master look at the scoreboard."""
@@ -52,7 +61,9 @@ class SignalPipe:
         """In a forked child: signals to it are no longer the master's; it sets its own handlers."""
         signal.set_wakeup_fd(-1)
         for number in HEEDED:
-            _set_handler(number, signal.SIG_DFL)
+            # A HUP to one worker process is not for it: the master rolls them.
+            ignored = number == signal.SIGHUP
+            _set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         os.close(self._read)
 
 

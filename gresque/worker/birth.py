@@ -21,6 +21,8 @@ class Birth:
     row: Row
     heritage: tuple[str, ...]
     """Process ids of dead siblings, whose jobs this process recovers before its first turn."""
+    paused: bool
+    """The worker takes no new jobs at the moment."""
     tell_master: Callable[[], None]
     """Wakes the master to look at the scoreboard."""
     life_fd: int

@@ -32,6 +32,9 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
     gevent.signal_handler(signal.SIGTERM, worker.quit if graceful_term else worker.terminate)
     gevent.signal_handler(signal.SIGINT, worker.terminate)
     gevent.signal_handler(signal.SIGQUIT, worker.quit)
+    gevent.signal_handler(signal.SIGUSR1, worker.kill_jobs)
+    gevent.signal_handler(signal.SIGUSR2, worker.pause)
+    gevent.signal_handler(signal.SIGCONT, worker.resume)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

@@ -78,6 +78,7 @@ class Worker:
         )
         self._quota = settings.jobs_per_fork
         self._leaving = False
+        self._paused = birth.paused
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
@@ -118,6 +119,7 @@ class Worker:
         self._heartbeat.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
+        birth.tell_master()
         log.debug("ready")
 
     def _register(self) -> None:
@@ -151,7 +153,7 @@ class Worker:
     def _work(self) -> None:
         book, crew = self._book, self._crew
         while not self._finished():
-            if self._leaving:
+            if self._leaving or self._paused:
                 book.give_back_ready()
             want = self._want()
             if want or book.ended:
@@ -182,7 +184,7 @@ class Worker:
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
-        if self._leaving or self._dry:
+        if self._leaving or self._paused or self._dry:
             return 0
         book = self._book
         capacity = self._pace.capacity(self._settings.thread_count)
@@ -233,7 +235,7 @@ class Worker:
         """Whether a turn is worth it now: enough has ended, or threads lack work, or it is over."""
         book = self._book
         ended = len(book.ended)
-        if self._leaving and book.ready:
+        if book.ready and (self._leaving or self._paused):
             return True
         if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
             return True
@@ -287,6 +289,20 @@ class Worker:
         if self._killing_until is None:
             self._killing_until = time.monotonic() + self._settings.term_timeout
             self._kill_running()
+
+    def kill_jobs(self) -> None:
+        """End the running jobs, which fail: an operator means them. Go on with others."""
+        self._crew.kill_jobs("an operator sent USR1")
+        self.resume()
+
+    def pause(self) -> None:
+        """Take no new jobs until `resume`; what runs goes on."""
+        self._paused = True
+        self._gate.ring()
+
+    def resume(self) -> None:
+        self._paused = self._dry = False
+        self._gate.ring()
 
     def _kill_running(self) -> None:
         """Again and again: a job may swallow one JobKilled."""

@@ -1,0 +1,105 @@
+"""The signals that do not end a worker (those that do are in test_work.py)."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+
+from gresque.failure.entry import decode_entry
+from tests.process.support import Bench, Master, wait_for
+
+
+def children(master: Master) -> set[int]:
+    return {child.pid for child in master.children()}
+
+
+def test_usr1_kills_the_running_jobs_and_new_ones_run(bench: Bench) -> None:
+    for _ in range(10):
+        bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    master = bench.start("-q", "q", "-t", "10", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 10)
+    before = children(master)
+    master.signal(signal.SIGUSR1)
+    wait_for(lambda: bench.redis.llen("resque:failed") == 10, 2)
+    entries = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
+    assert {entry.exception for entry in entries} == {"DirtyExit"}
+    bench.client.enqueue_to("q", "Count", "after")
+    wait_for(lambda: bench.runs() == {"after": 1})
+    assert children(master) == before
+
+
+def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "CountSlowly", "running", 0.3)
+    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", "--interval", "600")
+    wait_for(lambda: bench.held() == 1)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: "paused" in master.log)
+    bench.client.enqueue_to("q", "Count", "later")
+    wait_for(lambda: bench.runs() == {"running": 1})
+    assert bench.client.size("q") == 1
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: bench.runs().get("later"))
+
+
+def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 1)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: "paused" in master.log)
+    first = children(master)
+    bench.client.enqueue_to("q", "Count", "later")
+    psutil.Process(first.copy().pop()).kill()
+    wait_for(lambda: children(master) - first and bench.redis.zcard("resque:ledgers") == 1)
+    assert bench.client.size("q") == 1
+    master.signal(signal.SIGUSR1)  # ends a pause too
+    wait_for(lambda: bench.runs() == {"later": 1})
+
+
+def test_hup_replaces_every_process_while_jobs_go_on(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-w", "3", "-t", "5", "-j", "100000")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 3)
+    first = children(master)
+    for n in range(60):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.1)
+    master.signal(signal.SIGHUP)
+    wait_for(lambda: len(children(master)) == 3 and not children(master) & first)
+    wait_for(lambda: len(bench.runs()) == 60)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert set(bench.runs().values()) == {1}
+    assert "reserved 60 = 60 done + 0 failed + 0 requeued" in master.log
+
+
+def test_a_quit_to_one_process_replaces_that_one(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2)
+    one, other = children(master)
+    psutil.Process(one).send_signal(signal.SIGQUIT)
+    wait_for(lambda: one not in children(master) and len(children(master)) == 2)
+    assert other in children(master)
+
+
+def test_signals_from_boot_on_and_in_bursts_leave_nothing_behind(bench: Bench) -> None:
+    for n in range(50):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.05)
+    mixed = [signal.SIGUSR2, signal.SIGCONT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCONT] * 10
+    master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "7")
+    wait_for(lambda: "started" in master.log)
+    for number in mixed:
+        master.signal(number)
+
+    def done() -> bool:
+        # The kernel keeps no order among signals sent at once: a pause may have come last.
+        master.signal(signal.SIGCONT)
+        return len(bench.runs()) == 50
+
+    wait_for(done)
+    family = master.children()
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT):
+        master.signal(number)
+    assert master.wait() == 0
+    assert not any(child.is_running() for child in family)
+    assert set(bench.runs().values()) == {1}
+    assert bench.held() == 0
+    assert bench.redis.zcard("resque:ledgers") == 0
