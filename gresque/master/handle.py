@@ -6,6 +6,7 @@ import os
 import signal
 from dataclasses import dataclass
 
+from gresque.worker.birth import Estate
 from gresque.worker.identity import process_id
 from gresque.worker.scoreboard import ProcessState, Row
 
@@ -18,11 +19,12 @@ class WorkerHandle:
     worker_id: str
     born_ms: int
     row: Row
-    heritage: tuple[str, ...]
+    heritage: tuple[Estate, ...]
 
     @property
-    def process_id(self) -> str:
-        return process_id(self.worker_id, self.pid, self.born_ms)
+    def estate(self) -> Estate:
+        """What it leaves behind when it dies."""
+        return Estate(process_id(self.worker_id, self.pid, self.born_ms), self.row.guilty)
 
     @property
     def taking_jobs(self) -> bool:

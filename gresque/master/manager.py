@@ -20,7 +20,7 @@ from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
 from gresque.unpatched import original
 from gresque.worker import boot
-from gresque.worker.birth import Birth
+from gresque.worker.birth import Birth, Estate
 from gresque.worker.identity import worker_id
 from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
 
@@ -64,8 +64,8 @@ class WorkerManager:
         self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
         self._scoreboard = Scoreboard(2 * settings.worker_count)
         self._handles: dict[int, WorkerHandle] = {}
-        self._heritage: list[str] = []
-        """Process ids of the dead whose jobs nobody recovered yet."""
+        self._heritage: list[Estate] = []
+        """Of the dead whose jobs nobody recovered yet."""
         self._totals = Totals()
         self._exit_code = EXIT_OK
         self._booted = False
@@ -158,7 +158,7 @@ class WorkerManager:
         self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage)
         log.debug("forked worker process %d", pid)
 
-    def _be_worker(self, row: Row, born_ms: int, heritage: tuple[str, ...]) -> NoReturn:
+    def _be_worker(self, row: Row, born_ms: int, heritage: tuple[Estate, ...]) -> NoReturn:
         """The rest of a worker process's life, from the fork to its exit."""
         code = EXIT_BOOT_FAILED
         try:
@@ -199,7 +199,7 @@ class WorkerManager:
             self._dry = self._dry or state is ProcessState.DRY
             self._quick_deaths = 0
             return
-        self._heritage.append(handle.process_id)
+        self._heritage.append(handle.estate)
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state is not ProcessState.STRANDED:
@@ -288,6 +288,6 @@ class WorkerManager:
         from gresque.worker.worker import recovery_for
 
         recovery = recovery_for(self._settings)
-        for process_id in self._heritage:
-            self._totals += recovery.recover(process_id)
+        for dead in self._heritage:
+            self._totals += recovery.recover(dead.process_id, dead.guilty)
         recovery.store.unregister_worker(self._id)

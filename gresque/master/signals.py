@@ -54,7 +54,8 @@ class SignalPipe:
 
     def wake(self) -> None:
         """Called in a worker process: have the master look at the scoreboard."""
-        with suppress(BlockingIOError):  # a full pipe wakes the master as well
+        # A full pipe wakes the master as well; a broken one has no master at its end.
+        with suppress(BlockingIOError, BrokenPipeError):
             os.write(self.write_fd, WAKE_BYTE)
 
     def leave_to_child(self) -> None:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gresque.settings import Settings
 from gresque.worker.scoreboard import Row
+
+
+class Estate(NamedTuple):
+    """A dead worker process, and the slot of the job for whose sake it had to die, if any."""
+
+    process_id: str
+    guilty: int | None
 
 
 @dataclass(frozen=True)
@@ -19,8 +27,8 @@ class Birth:
     """When the master started, as Resque writes it."""
     born_ms: int
     row: Row
-    heritage: tuple[str, ...]
-    """Process ids of dead siblings, whose jobs this process recovers before its first turn."""
+    heritage: tuple[Estate, ...]
+    """Of dead siblings, whose jobs this process recovers before its first turn."""
     paused: bool
     """The worker takes no new jobs at the moment."""
     tell_master: Callable[[], None]

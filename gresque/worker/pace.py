@@ -12,6 +12,8 @@ BATCH_CPU_SECONDS = 0.010
 
 PREFETCH_BELOW = 64  # threads
 PREFETCH_SECONDS = 0.005
+RATE_WINDOW_SECONDS = 0.05
+"""Long enough that some jobs which happen to end together do not look like fast ones."""
 FIRST_BATCH = 8
 _WEIGHT = 0.3  # of the newest turn in the moving average
 
@@ -24,12 +26,16 @@ class Pace:
         self._cpu_per_job: float | None = None
         self._unassigned_cpu = 0.0
         self._jobs_per_second = 0.0
+        self._window_jobs, self._window_seconds = 0, 0.0
 
     def note(self, cpu_seconds: float, wall_seconds: float, jobs: int) -> None:
         """Since the last call the process burned `cpu_seconds` and `jobs` jobs ended."""
         self._unassigned_cpu += cpu_seconds
-        rate = jobs / max(wall_seconds, 1e-6)
-        self._jobs_per_second += _WEIGHT * (rate - self._jobs_per_second)
+        self._window_jobs += jobs
+        self._window_seconds += wall_seconds
+        if self._window_seconds >= RATE_WINDOW_SECONDS:
+            self._jobs_per_second = self._window_jobs / self._window_seconds
+            self._window_jobs, self._window_seconds = 0, 0.0
         if not jobs:
             return
         cost = self._unassigned_cpu / jobs

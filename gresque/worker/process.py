@@ -29,12 +29,16 @@ def live(birth: Birth) -> None:
 
 
 def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
-    gevent.signal_handler(signal.SIGTERM, worker.quit if graceful_term else worker.terminate)
-    gevent.signal_handler(signal.SIGINT, worker.terminate)
-    gevent.signal_handler(signal.SIGQUIT, worker.quit)
-    gevent.signal_handler(signal.SIGUSR1, worker.kill_jobs)
-    gevent.signal_handler(signal.SIGUSR2, worker.pause)
-    gevent.signal_handler(signal.SIGCONT, worker.resume)
+    meanings = {
+        signal.SIGTERM: worker.quit if graceful_term else worker.terminate,
+        signal.SIGINT: worker.terminate,
+        signal.SIGQUIT: worker.quit,
+        signal.SIGUSR1: worker.kill_jobs,
+        signal.SIGUSR2: worker.pause,
+        signal.SIGCONT: worker.resume,
+    }
+    # gevent wants its watchers kept alive.
+    worker.signals = [gevent.signal_handler(*meaning) for meaning in meanings.items()]
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
@@ -45,7 +49,7 @@ def _inherit(birth: Birth) -> Totals:
         recovery = recovery_for(birth.settings)
         try:
             for dead in birth.heritage:
-                totals += recovery.recover(dead)
+                totals += recovery.recover(dead.process_id, dead.guilty)
         except (RedisError, RedisUnavailable) as error:
             raise BootError(explain(birth.settings.redis_url, error)) from error
         recovery.store.redis.close()

@@ -29,15 +29,20 @@ class Recovery:
         self._registry = registry
         self._on_dirty_exit = on_dirty_exit
 
-    def recover(self, process_id: str) -> Totals:
+    def recover(self, process_id: str, guilty: int | None = None) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
+
+        The job in the slot `guilty`, for whose sake the process had to die, fails.
 
         First the ledger is fenced, so that a process given up wrongly can settle nothing that
         is no longer its own; then each job moves in one atomic step. Raises RedisError; what was
         not moved by then stands in the ledger still.
         """
         held = self.store.fence(process_id)
-        moves = [self._move(process_id, slot, entry) for slot, entry in held.entries.items()]
+        moves = [
+            self._move(process_id, slot, entry, killed=slot == str(guilty).encode())
+            for slot, entry in held.entries.items()
+        ]
         totals = held.totals
         for start in range(0, max(len(moves), 1), BATCH):
             requeued, failed, _ = self.store.recover(process_id, moves[start : start + BATCH])
@@ -52,15 +57,19 @@ class Recovery:
             )
         return totals
 
-    def _move(self, process_id: str, slot: bytes, entry: LedgerEntry) -> Move:
+    def _move(self, process_id: str, slot: bytes, entry: LedgerEntry, *, killed: bool) -> Move:
         item = payload.loads(entry.raw)
         definition = self._registry.find(item.get("class", ""))
         wish = (definition and definition.on_dirty_exit) or self._on_dirty_exit
-        if wish == "requeue":
+        if wish == "requeue" and not killed:
             return slot, "requeue", entry.queue_key, entry.raw
         if definition is not None and definition.skip_failed_queue:
             return slot, "fail", "", b""
-        error = DirtyExit(f"its process died: {process_id}")
+        error = DirtyExit(
+            f"Job was killed, and did not die without its process: {process_id}"
+            if killed
+            else f"its process died: {process_id}"
+        )
         worker, _ = split_process_id(process_id)
         queue = entry.queue_key.decode().removeprefix(self.store.keys.queue_prefix)
         failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker, queue)

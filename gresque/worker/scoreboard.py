@@ -11,7 +11,7 @@ from enum import IntEnum
 from gresque.store.ledger import Totals
 
 _WORDS = 8
-_STATE, _HEIR = 0, 1
+_STATE, _HEIR, _GUILTY = 0, 1, 6
 _TOTALS = slice(2, 6)
 
 
@@ -55,6 +55,16 @@ class Row:
     @heir.setter
     def heir(self, done: bool) -> None:
         self._words[_HEIR] = done
+
+    @property
+    def guilty(self) -> int | None:
+        """The slot of the job for whose sake the process had to die, if there was one."""
+        word = self._words[_GUILTY]
+        return word - 1 if word else None
+
+    @guilty.setter
+    def guilty(self, slot: int) -> None:
+        self._words[_GUILTY] = slot + 1
 
     @property
     def totals(self) -> Totals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import gevent
 from gevent import Greenlet, get_hub
@@ -19,6 +19,13 @@ from gresque.worker.outcome import Outcome
 TURN_SECONDS = 0.005
 """A thread that has run jobs for this long without the loop turning lets it turn: signals, timers
 and other jobs' sockets wait for that."""
+
+
+A_TURN = 1e-6
+"""To sleep for this long is to wait for a timer, and so for a whole turn of the loop; after
+`sleep(0)` gevent may go on with up to 50 callbacks before it looks at sockets and signals."""
+
+KILL_AGAIN_SECONDS = 0.5
 
 
 class Crew:
@@ -58,11 +65,21 @@ class Crew:
             self.threads.append(thread)
             self._pool.start(thread)
 
-    def kill_jobs(self, reason: str) -> None:
-        """Throw JobKilled into every job that runs now."""
+    def kill_jobs(self, reason: str, *, requeue: bool = False) -> None:
+        """Throw JobKilled into every job that runs now, until they are dead."""
         for thread in self.threads:
             if thread.job is not None:
-                thread.kill_job(thread.job, reason)
+                thread.kill_job(Kill(thread.job, reason, requeue, monotonic()))
+
+
+class Kill(NamedTuple):
+    """Somebody wants `job` to end, for this reason, since then (monotonic)."""
+
+    job: tuple[bytes, str, bytes]
+    reason: str
+    requeue: bool
+    """It may go back into its queue: a shutdown, not an operator who meant this job."""
+    since: float
 
 
 class WorkerThread(Greenlet):  # type: ignore[misc]
@@ -83,8 +100,20 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         """The job that runs now; what was killed is told by identity."""
         self.since = 0.0
         """When it started, on the monotonic clock."""
+        self.to_kill: Kill | None = None
 
     def _run(self) -> None:
+        while True:
+            try:
+                self._work()
+            except JobKilled as killed:
+                # It landed in the lines around the job's own frame: as if within.
+                if self.job is not None:
+                    job, self.job = self.job, None
+                    self._crew.outcome.cut_short(job, None, killed, self.since)
+                    self._crew.book.ended.append(job[0])
+
+    def _work(self) -> None:
         crew = self._crew
         book, gate, outcome = crew.book, crew.gate, crew.outcome
         find, ready, hub = crew.registry.find, crew.book.ready, get_hub()
@@ -101,7 +130,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 continue
             now = monotonic()
             if now - turned > TURN_SECONDS:
-                gevent.sleep(0)
+                gevent.sleep(A_TURN)
                 turned = monotonic()
                 continue
             job = ready.popleft()
@@ -109,8 +138,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 crew.wake_one()
             definition = None
             self.since = now
-            self.job = job
             try:
+                self.job = job
                 payload = decode(job[2])
                 definition = find(payload.name)
                 if definition is None:
@@ -119,6 +148,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                     definition.perform(*(payload.args or ()), **payload.kwargs)
                 else:
                     definition.perform(*(payload.args or ()))
+                self.job = None
             except JobKilled as killed:
                 self.job = None
                 outcome.cut_short(job, definition, killed, now)
@@ -126,7 +156,6 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 self.job = None
                 outcome.fail(job, definition, error, now)
             else:
-                self.job = None
                 book.done += 1
                 if outcome.verbose:
                     outcome.log_done(job, now)
@@ -137,10 +166,24 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 gevent.sleep(0)
                 turned = monotonic()
 
-    def kill_job(self, job: tuple[bytes, str, bytes], reason: str) -> None:
-        """End `job` if this thread still runs it when the loop gets there; nobody else's."""
-        get_hub().loop.run_callback(self._throw, job, reason)
+    def kill_job(self, kill: Kill) -> None:
+        """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
 
-    def _throw(self, job: tuple[bytes, str, bytes], reason: str) -> None:
-        if self.job is job:
-            self.throw(JobKilled(reason))
+        Again and again, for a job may swallow one JobKilled. Where the loop does not turn the
+        watcher sees to it.
+        """
+        self.to_kill = kill
+        get_hub().loop.run_callback(self._throw, kill)
+
+    def _throw(self, kill: Kill) -> None:
+        if self.job is not kill.job:
+            if self.to_kill is kill:
+                self.to_kill = None
+            return
+        timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
+        timer.start(self._throw_again, timer, kill)
+        self.throw(JobKilled(kill.reason))
+
+    def _throw_again(self, timer: Any, kill: Kill) -> None:
+        timer.close()
+        self._throw(kill)

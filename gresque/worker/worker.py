@@ -30,6 +30,7 @@ from gresque.worker.pace import Pace
 from gresque.worker.recovery import Recovery
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.thread import Crew
+from gresque.worker.watcher import Watcher
 
 log = logging.getLogger("gresque.worker")
 
@@ -38,8 +39,6 @@ LINGER_SECONDS = 0.002
 
 STUCK_SECONDS = 0.05
 """Jobs held in reserve that no thread took for this long go back, for other processes."""
-
-KILL_AGAIN_SECONDS = 1.0
 
 
 class Worker:
@@ -56,6 +55,7 @@ class Worker:
     def __init__(self, birth: Birth, totals: Totals) -> None:
         settings = birth.settings
         assert settings.queues is not None
+        self.signals: list[Any] = []
         self._birth = birth
         self._settings = settings
         self._row = birth.row
@@ -117,6 +117,8 @@ class Worker:
             lambda: recovery_for(self._settings), self._process_id, birth.worker_id, self._running
         )
         self._heartbeat.start()
+        self._watcher = Watcher(self._crew, self._row)
+        self._watcher.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
         birth.tell_master()
@@ -137,6 +139,7 @@ class Worker:
     def _leave(self) -> None:
         process_hooks.run("worker_exit")
         self._heartbeat.stop()
+        self._watcher.stop()
         keys = self._keys
         try:
             self._cycle.connection.run(
@@ -288,11 +291,11 @@ class Worker:
         self.quit()
         if self._killing_until is None:
             self._killing_until = time.monotonic() + self._settings.term_timeout
-            self._kill_running()
+            self._crew.kill_jobs(SHUTDOWN, requeue=True)
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""
-        self._crew.kill_jobs("an operator sent USR1")
+        self._crew.kill_jobs("an operator sent USR1", requeue=False)
         self.resume()
 
     def pause(self) -> None:
@@ -303,12 +306,6 @@ class Worker:
     def resume(self) -> None:
         self._paused = self._dry = False
         self._gate.ring()
-
-    def _kill_running(self) -> None:
-        """Again and again: a job may swallow one JobKilled."""
-        self._crew.kill_jobs(SHUTDOWN)
-        self._kill_timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
-        self._kill_timer.start(self._kill_running)
 
     def _watch_master(self) -> None:
         """A worker process without a master drains and exits: nothing is left to replace it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from typing import Any
@@ -45,6 +46,32 @@ def _spin() -> None:
         pass
 
 
+def _immortal(spinning: bool) -> None:
+    while True:
+        try:
+            while spinning:
+                pass
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+def _finally() -> None:
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+
+
+def _wait_on_socket() -> None:
+    a, _b = socket.socketpair()
+    a.recv(1)
+
+
+def _wait_on_redis() -> None:
+    store().blpop(["nothing"], 60)
+
+
 def _swallow(seconds: float) -> None:
     try:
         time.sleep(seconds)
@@ -63,6 +90,10 @@ BEHAVIOURS = {
     "sleep": time.sleep,
     "spin": _spin,
     "swallow": _swallow,
+    "immortal": _immortal,
+    "finally": _finally,
+    "socket": _wait_on_socket,
+    "redis": _wait_on_redis,
     "die": _die,
     "exit": sys.exit,
     "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),

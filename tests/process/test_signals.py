@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 import psutil
+import pytest
 
 from gresque.failure.entry import decode_entry
 from tests.process.support import Bench, Master, wait_for
@@ -27,6 +28,66 @@ def test_usr1_kills_the_running_jobs_and_new_ones_run(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Count", "after")
     wait_for(lambda: bench.runs() == {"after": 1})
     assert children(master) == before
+
+
+LONG = {
+    "sleep": [60],
+    "spin": [],
+    "swallow": [60],
+    "socket": [],
+    "redis": [],
+    "finally": [],
+}
+
+
+@pytest.mark.parametrize("how", LONG)
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_every_job_dies_within_two_seconds(bench: Bench, how: str, number: signal.Signals) -> None:
+    for _ in range(9):
+        bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    bench.client.enqueue_to("q", "Behave", how, *LONG[how])
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 10)
+    master.signal(number)
+    if number == signal.SIGUSR1:
+        wait_for(lambda: bench.redis.llen("resque:failed") == 10, 2)
+        bench.client.enqueue_to("q", "Count", "after")
+        wait_for(lambda: bench.runs() == {"after": 1}, 2)
+    else:
+        assert master.wait(2.5) == 0
+        assert bench.client.size("q") == 10
+        assert "10 requeued" in master.log
+    assert "SIGKILL" not in master.log
+
+
+@pytest.mark.parametrize("spinning", [False, True])
+def test_an_immortal_job_fails_with_its_process_and_its_neighbours_run_again(
+    bench: Bench, spinning: bool
+) -> None:
+    bench.client.enqueue_to("q", "Behave", "immortal", spinning)
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGUSR1)
+    if not spinning:
+        for n in range(5):
+            bench.client.enqueue_to("q", "CountSlowly", str(n), 2.5)
+    wait_for(lambda: bench.redis.llen("resque:failed") == 1, 4)
+    entry = decode_entry(bench.redis.lindex("resque:failed", 0))
+    assert (entry.exception, entry.payload["args"][0]) == ("DirtyExit", "immortal")
+    wait_for(lambda: spinning or len(bench.runs()) == 5)
+    assert "its process is replaced" in master.log
+
+
+def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Behave", "spin")
+    master = bench.start("-q", "q", "-t", "2", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGQUIT)
+    bench.client.enqueue_to("q", "Count", "not taken")
+    wait_for(lambda: "QUIT" in master.log)
+    master.signal(signal.SIGTERM)
+    assert master.wait(3) == 0
+    assert bench.client.size("q") == 2
 
 
 def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
@@ -68,7 +129,8 @@ def test_hup_replaces_every_process_while_jobs_go_on(bench: Bench) -> None:
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0
     assert set(bench.runs().values()) == {1}
-    assert "reserved 60 = 60 done + 0 failed + 0 requeued" in master.log
+    # What a leaving process had reserved and not started is given back, and counts as requeued.
+    assert "60 done + 0 failed" in master.log
 
 
 def test_a_quit_to_one_process_replaces_that_one(bench: Bench) -> None:

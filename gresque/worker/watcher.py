@@ -1,0 +1,108 @@
+"""The watcher: sees when the loop does not turn, and makes kills land all the same."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from typing import Any
+
+import gevent
+from gevent import get_hub, getcurrent
+from gevent.monkey import get_original
+
+from gresque.errors import JobKilled
+from gresque.worker.outcome import describe
+from gresque.worker.scoreboard import Row
+from gresque.worker.thread import A_TURN, Crew, WorkerThread
+
+log = logging.getLogger("gresque.watcher")
+
+LOOK_SECONDS = 0.1
+BLOCKED_SECONDS = 0.2
+"""A loop that has not turned for this long is blocked by the job that runs."""
+
+GIVE_UP_SECONDS = 1.7
+"""A job that swallows every kill for this long takes its process along."""
+
+NUDGE = signal.SIGURG  # ignored by default: one that comes too late does no harm
+
+
+class Watcher:
+    """A native thread beside the loop. Every 100 ms it asks the loop for a sign of life.
+
+    A job that never yields keeps the loop from handling signals and from throwing kills. Then the
+    watcher sends the process a signal of its own, whose handler Python runs in the very greenlet
+    that hogs the CPU. There it raises JobKilled if that job is to be killed, and nobody else's;
+    or, when signals wait to be heeded, it lets the loop turn once.
+    """
+
+    def __init__(self, crew: Crew, row: Row) -> None:
+        self._crew = crew
+        self._row = row
+        self._loop: Any = get_hub().loop
+        self._leave: Any = get_original("_thread", "allocate_lock")()
+        self._main = get_original("_thread", "get_ident")()  # patched, it names a greenlet
+        self._turned = self._asked = time.monotonic()
+        self._question = self._loop.async_()
+
+    def start(self) -> None:
+        """Called in the main thread, as the constructor is."""
+        signal.signal(NUDGE, self._on_nudge)
+        self._question.start(self._answer)
+        self._leave.acquire()
+        get_original("_thread", "start_new_thread")(self._run, ())
+
+    def stop(self) -> None:
+        self._leave.release()
+
+    def _answer(self) -> None:
+        self._turned = time.monotonic()
+
+    def _run(self) -> None:
+        while not self._leave.acquire(timeout=LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception:
+                log.exception("the watcher failed")
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._turned >= self._asked:
+            self._asked = now
+            self._question.send()
+        elif now - self._asked > BLOCKED_SECONDS and self._something_waits():
+            signal.pthread_kill(self._main, NUDGE)
+        self._give_up_on_the_immortal(now)
+
+    def _something_waits(self) -> bool:
+        return bool(self._loop.sig_pending) or any(
+            thread.to_kill is not None for thread in list(self._crew.threads)
+        )
+
+    def _give_up_on_the_immortal(self, now: float) -> None:
+        for thread in list(self._crew.threads):
+            kill = thread.to_kill
+            if kill is None or kill.job is not thread.job or kill.requeue:
+                continue  # a shutdown's SIGKILL comes from the master, after RESQUE_TERM_TIMEOUT
+            if now - kill.since < GIVE_UP_SECONDS:
+                continue
+            log.error(
+                "did not die within %.1f s, its process is replaced: %s",
+                now - kill.since,
+                describe(kill.job),
+            )
+            self._row.guilty = int(kill.job[0])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _on_nudge(self, number: int, frame: Any) -> None:
+        """In the main thread, in whatever greenlet is current."""
+        thread = getcurrent()
+        if not isinstance(thread, WorkerThread) or thread.job is None:
+            return
+        kill = thread.to_kill
+        if kill is not None and kill.job is thread.job:
+            raise JobKilled(kill.reason)
+        if self._loop.sig_pending:
+            gevent.sleep(A_TURN)
