@@ -19,7 +19,7 @@ import pytest
 import redis
 from redis.connection import parse_url
 
-from gresque.errors import BootError, SettingsError
+from gresque.errors import SettingsError
 from gresque.store import embedded
 from gresque.store.embedded_keeper import alias
 
