@@ -29,6 +29,14 @@ def default_client() -> Client:
     return _default or configure()
 
 
+def adopt(redis_url: str, namespace: str) -> None:
+    """In a worker: what its jobs enqueue goes where the worker works, unless the program itself
+    said where by `configure`."""
+    global _default
+    if _default is None:
+        _default = Client(redis_url, namespace)
+
+
 def enqueue(job: Any, *args: Any, **kwargs: Any) -> str | None:
     """See `Client.enqueue`."""
     return default_client().enqueue(job, *args, **kwargs)

@@ -8,6 +8,7 @@ import gevent
 from gevent._hub_local import get_hub_if_exists
 from redis.exceptions import RedisError
 
+from gresque.client.default import adopt
 from gresque.errors import BootError, RedisUnavailable
 from gresque.store.connection import explain
 from gresque.store.ledger import Totals
@@ -23,6 +24,7 @@ def live(birth: Birth) -> None:
     """
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
+    adopt(birth.settings.redis_url, birth.settings.namespace)
     worker = Worker(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()
