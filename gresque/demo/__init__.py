@@ -1,0 +1,1 @@
+"""What `gresque demo` runs: real files, over real HTTP, through real workers."""

@@ -1,0 +1,60 @@
+"""Ctrl-C and TERM, heard only where nothing can be left half done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """Turns these signals into one KeyboardInterrupt, raised inside a `heeded` block only.
+
+    Everywhere else they wait for the next such block: a KeyboardInterrupt between the start of a
+    child and the note that it has to be ended would leave that child behind, and one in the midst
+    of the clearing up whatever was not cleared yet. A second one raises nothing, and after the end
+    none is heard: what follows is the exit of the process, which an impatient Ctrl-C would only
+    disturb.
+    """
+
+    def __init__(self) -> None:
+        self._noted = False
+        self._heeding = False
+        self._raised = False
+        self._taken: list[signal.Signals] = []
+
+    def __enter__(self) -> Interrupts:
+        for number in _NUMBERS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup, or in the background
+                signal.signal(number, self._note)
+                self._taken.append(number)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        for number in self._taken:
+            signal.signal(number, signal.SIG_IGN)  # the interpreter's end leaves that as it is
+        # Ctrl-C goes to the whole group: it may have hit a child that had not left it yet.
+        if self._noted and isinstance(error, Exception):
+            raise KeyboardInterrupt from error
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt in this block, at once when the signal has come before."""
+        try:
+            self._heeding = True
+            self._raise_if_due()
+            yield
+        finally:
+            self._heeding = False
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._noted = True
+        self._raise_if_due()
+
+    def _raise_if_due(self) -> None:
+        if self._noted and self._heeding and not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
