@@ -285,7 +285,7 @@ class WorkerManager:
     def _settle_estate(self) -> None:
         if not self._booted:
             return
-        from gresque.worker.worker import recovery_for
+        from gresque.worker.recovery import recovery_for
 
         recovery = recovery_for(self._settings)
         for dead in self._heritage:

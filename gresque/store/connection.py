@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import redis
+from gevent.socket import wait_read
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import (
@@ -150,6 +152,13 @@ class DirectConnection:
         while connection.can_read(0):
             connection.read_response(disable_decoding=True, push_request=True)
         return bool(self.invalidated)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a push, or so many seconds; True when a key was announced as changed."""
+        if not self.hear():
+            with suppress(TimeoutError):
+                wait_read(self.fileno(), seconds, TimeoutError())
+        return self.hear()
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait on while no reply is due."""

@@ -25,6 +25,27 @@ class HeldLedger(NamedTuple):
     totals: Totals
 
 
+class FailedMove(NamedTuple):
+    """A failed job on its way back: the entry as it was read at `place` in the list, what stands
+    there then, and the item to push into its queue."""
+
+    place: int
+    entry: bytes
+    marked: bytes
+    queue: str
+    item: bytes
+
+
+class FailedChange(NamedTuple):
+    """What becomes of an entry: `kept` stands in its place, or nothing when that is empty; a job is
+    pushed when there is a `queue`."""
+
+    entry: bytes
+    kept: bytes
+    queue: str = ""
+    item: bytes = b""
+
+
 class DataStore:
     """Redis behind one namespace. Connects at the first call; greenlets and threads may share it.
 
@@ -75,8 +96,9 @@ class DataStore:
         names = self.queue_names()
         pipeline = self.redis.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(self.keys.queue(name))
-        return dict(zip(names, pipeline.execute(), strict=True))
+            pipeline.llen(_bytes(self.keys.queue(name)))
+        sizes = pipeline.execute(raise_on_error=False)
+        return {name: _number(size) for name, size in zip(names, sizes, strict=True)}
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[bytes]:
         """`count` items from position `start`, the next job first."""
@@ -102,7 +124,66 @@ class DataStore:
 
     def stats(self, names: Sequence[str]) -> list[int]:
         """The values of the counters with these keys."""
-        return [int(value or 0) for value in self._call("MGET", *names)]
+        return [_number(value) for value in self._call("MGET", *names)]
+
+    def clear_stat(self, name: str) -> None:
+        """Set the counter with this key back to 0."""
+        self._call("DEL", name)
+
+    # Failed jobs
+
+    def failed_count(self, key: str) -> int:
+        return int(self._call("LLEN", key))
+
+    def failed_page(self, key: str, start: int, count: int) -> list[bytes]:
+        """`count` entries from index `start`, the oldest being 0."""
+        entries: list[bytes] = self._call("LRANGE", key, start, start + count - 1)
+        return entries
+
+    def retry_failed(self, key: str, moves: Sequence[FailedMove]) -> list[bool]:
+        """Push and mark failed jobs, each in one atomic step, all in one round trip; False where
+        another entry stands by now."""
+        found, keys = script("retry_failed"), self.keys
+        pipeline = self.redis.pipeline(transaction=False)
+        for position, (place, entry, marked, queue, item) in enumerate(moves):
+            # The first one brings the script along, should the server not know it.
+            run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
+            pipeline.execute_command(
+                *run, 3, key, keys.queues, keys.queue(queue), place, entry, marked, queue, item
+            )
+        return [bool(done) for done in pipeline.execute()]
+
+    def rewrite_failed(self, key: str, changes: Sequence[FailedChange]) -> int | None:
+        """Change the oldest entries, in one atomic step; those that are kept become the newest.
+
+        Returns how many jobs could not be pushed, their entries being kept as they were. None when
+        these are not the oldest entries any more: nothing was done.
+        """
+        keys = self.keys
+        queues = [keys.queue(change.queue) if change.queue else key for change in changes]
+        arguments = [
+            part
+            for entry, kept, queue, item in changes
+            for part in (entry, kept, "push" if queue else "", queue, item)
+        ]
+        refused = int(self._script("rewrite_failed", [key, keys.queues, *queues], arguments))
+        return None if refused < 0 else refused
+
+    def remove_failed(self, key: str, entries: Sequence[tuple[int, bytes]]) -> int:
+        """Remove entries by index, in one atomic step, each only if it still is the one that was
+        read; returns how many were."""
+        if not entries:
+            return 0
+        return int(
+            self._script("remove_failed", [key], [part for pair in entries for part in pair])
+        )
+
+    def trim_failed(self, key: str, count: int) -> int:
+        """Remove the `count` oldest entries; returns how many there were."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.llen(key)
+        pipeline.ltrim(key, count, -1)
+        return min(count, int(pipeline.execute()[0]))
 
     # Workers
 
@@ -127,6 +208,19 @@ class DataStore:
         """The worker processes that have a ledger, those that died unrecovered included."""
         return [_text(name) for name in self._call("ZRANGE", self.keys.ledgers, 0, -1)]
 
+    def process_beats(self) -> dict[str, float]:
+        """Worker process -> its last sign of life, epoch seconds by the server's clock."""
+        beats: Any = self.redis.zrange(self.keys.ledgers, 0, -1, withscores=True)
+        return {_text(name): score / 1000 for name, score in beats}
+
+    def held_counts(self, process_ids: Sequence[str]) -> list[int]:
+        """How many jobs each of these worker processes holds."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for process_id in process_ids:
+            pipeline.hlen(_bytes(self.keys.ledger(process_id)))
+        # One field of a ledger is its state.
+        return [max(_number(size) - 1, 0) for size in pipeline.execute(raise_on_error=False)]
+
     def ledger(self, process_id: str) -> HeldLedger:
         """What the worker process holds right now."""
         return _held(self._call("HGETALL", self.keys.ledger(process_id)))
@@ -139,30 +233,21 @@ class DataStore:
         since: dict[str, float] = msgspec.json.decode(published)
         return {slot.encode(): start for slot, start in since.items()}
 
-    def beat(
-        self,
-        process_id: str,
-        worker_id: str,
-        running: bytes,
-        running_expiry_seconds: int,
-        prune_seconds: int,
-    ) -> list[str]:
-        """A process's sign of life, by the server's clock, with what it has been running.
+    def ask_to_kill(self, process_id: str, job_id: str, expiry_seconds: int) -> None:
+        """Ask a worker process to kill a job; forgotten when nobody takes it up in time."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.rpush(self.keys.kills(process_id), job_id)
+        pipeline.expire(self.keys.kills(process_id), expiry_seconds)
+        pipeline.execute()
 
-        Returns the processes whose last beat is older than `prune_seconds`.
-        """
-        keys = self.keys
-        seconds, microseconds = self._call("TIME")
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-        dead = self._script(
-            "beat",
-            [keys.ledgers, keys.heartbeats, keys.running(process_id)],
-            [
-                process_id, worker_id, now_ms, iso_8601(int(seconds)), running,
-                running_expiry_seconds, now_ms - prune_seconds * 1000,
-            ],
-        )  # fmt: skip
-        return [_text(name) for name in dead]
+    def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
+        """Whether the process still holds this job in this slot."""
+        value = self._call("HGET", self.keys.ledger(process_id), slot)
+        return value is not None and parse_entry(value) == entry
+
+    def kill_was_taken(self, process_id: str) -> bool:
+        """Whether the process has taken up every kill that it was asked for."""
+        return not self._call("EXISTS", self.keys.kills(process_id))
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
@@ -201,10 +286,19 @@ class DataStore:
         )
         pipeline.execute()
 
+    # The server
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock, by which heartbeats are told."""
+        seconds, microseconds = self._call("TIME")
+        return int(seconds) + int(microseconds) / 1_000_000
+
     # Helpers
 
-    def _call(self, *command: Any) -> Any:
-        return self.redis.execute_command(*command)
+    def _call(self, command: str, *arguments: Any) -> Any:
+        return self.redis.execute_command(
+            command, *(_bytes(each) if isinstance(each, str) else each for each in arguments)
+        )
 
     def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         found = script(name)
@@ -228,3 +322,19 @@ def iso_8601(epoch_seconds: int) -> str:
 def _text(name: bytes) -> str:
     """Names are UTF-8; a stray byte of another program must not break a listing."""
     return name.decode("utf-8", "surrogateescape")
+
+
+def _number(reply: Any) -> int:
+    """A count or a counter. What another program keeps under such a name, of another type, counts
+    as nothing and does not break a listing; any other error is raised."""
+    if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
+        raise reply
+    try:
+        return int(reply or 0)
+    except (TypeError, ValueError):
+        return 0
+
+
+def _bytes(name: str) -> bytes:
+    """The name as it came, stray bytes included; redis-py raises on them."""
+    return name.encode("utf-8", "surrogateescape")

@@ -43,6 +43,10 @@ class Keys:
         """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""
         return f"{self.prefix}ledger:{process_id}"
 
+    def kills(self, process_id: str) -> str:
+        """LIST with an expiry: ids of jobs that the process is asked to kill."""
+        return f"{self.prefix}kills:{process_id}"
+
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""
         return f"{self.prefix}running:{process_id}"

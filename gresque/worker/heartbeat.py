@@ -1,17 +1,22 @@
-"""The heartbeat: says that the process lives, publishes what it runs, finds the dead."""
+"""The heartbeat: a sign of life, what runs, who has died, and whom to kill."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import msgspec
 from gevent.monkey import get_original
 from redis.exceptions import RedisError
 
-from gresque.worker.recovery import PRUNE_SECONDS, Recovery
+from gresque.errors import RedisUnavailable
+from gresque.settings import Settings
+from gresque.store.connection import DirectConnection
+from gresque.store.data_store import iso_8601
+from gresque.store.keys import Keys
+from gresque.store.scripts import script
+from gresque.worker.recovery import PRUNE_SECONDS, Recovery, recovery_for
 
 log = logging.getLogger("gresque.heartbeat")
 
@@ -25,62 +30,84 @@ RunningJob = tuple[bytes, float]
 
 class Heartbeat:
     """A native thread with a hub and a connection of its own, so that a job that blocks the loop
-    of the process does not look like its death.
+    of the process neither looks like its death nor keeps it from being told to kill that job.
 
     Every second it looks at what runs; it speaks to Redis then when some job has been running for
-    a second, and every 10 s anyway.
+    a second, and every 10 s anyway. In between it waits on its connection: the server announces
+    kills as it announces new jobs to the cycle.
     """
 
     def __init__(
         self,
-        open_recovery: Callable[[], Recovery],
+        settings: Settings,
         process_id: str,
         worker_id: str,
         running: Callable[[], Sequence[RunningJob]],
+        kill: Callable[[str], None],
     ) -> None:
-        self._open_recovery = open_recovery
+        """`kill(job_id)` is called in the thread of the heartbeat."""
+        self._settings = settings
+        self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
-        # The unpatched lock: its timeout is the clock of this thread, its release ends the thread.
-        self._leave: Any = get_original("_thread", "allocate_lock")()
-        self._last_beat = time.monotonic()
+        self._kill = kill
+        self._recovery: Recovery | None = None
+        self._next_beat = time.monotonic() + BEAT_SECONDS
         self._published = False
 
     def start(self) -> None:
-        self._leave.acquire()
+        """It ends with the process."""
         get_original("_thread", "start_new_thread")(self._run, ())
 
-    def stop(self) -> None:
-        self._leave.release()
-
     def _run(self) -> None:
-        # Opened here: sockets belong to the hub of the thread that made them.
-        self._recovery = self._open_recovery()
-        while not self._leave.acquire(timeout=TICK_SECONDS):
+        # A process that lives for one job is spared the hub and the connection of this thread.
+        get_original("time", "sleep")(TICK_SECONDS)
+        connection = DirectConnection(self._settings.redis_url)
+        while True:
             try:
-                self._tick()
-            except RedisError as error:
+                connection.connect()
+                self._take_kills(connection)
+                while True:
+                    # Without announcements the list is looked at every second.
+                    if connection.wait(TICK_SECONDS) or not connection.tracking:
+                        connection.invalidated.clear()
+                        self._take_kills(connection)
+                    self._tick(connection)
+            except (RedisError, RedisUnavailable, OSError) as error:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage
             except Exception:
                 log.exception("the heartbeat failed")
+            get_original("time", "sleep")(TICK_SECONDS)
 
-    def _tick(self) -> None:
+    def _take_kills(self, connection: DirectConnection) -> None:
+        kills = self._keys.kills(self._process_id)
+        for job_id in connection.run(script("take_kills"), 1, kills):
+            self._kill(job_id.decode("utf-8", "replace"))
+
+    def _tick(self, connection: DirectConnection) -> None:
         now = time.monotonic()
         long_running = [(s, since) for s, since in self._running() if now - since >= TICK_SECONDS]
-        due = now - self._last_beat >= BEAT_SECONDS
-        if not (due or long_running or self._published):
-            return
-        self._published = bool(long_running)
-        offset = time.time() - now
-        dead = self._recovery.store.beat(
-            self._process_id,
-            self._worker_id,
-            msgspec.json.encode({s.decode(): since + offset for s, since in long_running}),
-            RUNNING_EXPIRY_SECONDS,
-            PRUNE_SECONDS,
-        )
-        self._last_beat = now
+        if now >= self._next_beat or long_running or self._published:
+            self._beat(connection, {s.decode(): since - now for s, since in long_running})
+            self._published = bool(long_running)
+            self._next_beat = now + BEAT_SECONDS
+
+    def _beat(self, connection: DirectConnection, ages: dict[str, float]) -> None:
+        keys = self._keys
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        now_ms = seconds * 1000 + microseconds // 1000
+        dead = connection.run(
+            script("beat"), 3, keys.ledgers, keys.heartbeats, keys.running(self._process_id),
+            self._process_id, self._worker_id, now_ms, iso_8601(seconds),
+            msgspec.json.encode({slot: now_ms / 1000 + age for slot, age in ages.items()}),
+            RUNNING_EXPIRY_SECONDS, now_ms - PRUNE_SECONDS * 1000,
+        )  # fmt: skip
         for process_id in dead:
-            if process_id != self._process_id:
-                self._recovery.recover(process_id)
+            self._recover(process_id.decode())
+
+    def _recover(self, process_id: str) -> None:
+        if process_id != self._process_id:
+            if self._recovery is None:
+                self._recovery = recovery_for(self._settings)
+            self._recovery.recover(process_id)

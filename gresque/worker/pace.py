@@ -28,17 +28,18 @@ class Pace:
         self._jobs_per_second = 0.0
         self._window_jobs, self._window_seconds = 0, 0.0
 
-    def note(self, cpu_seconds: float, wall_seconds: float, jobs: int) -> None:
-        """Since the last call the process burned `cpu_seconds` and `jobs` jobs ended."""
+    def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
+        """What happened since the last call. A job counts half where it starts and half where it
+        ends: of jobs that run for minutes, many start long before the first one ends."""
         self._unassigned_cpu += cpu_seconds
-        self._window_jobs += jobs
+        self._window_jobs += ended
         self._window_seconds += wall_seconds
         if self._window_seconds >= RATE_WINDOW_SECONDS:
             self._jobs_per_second = self._window_jobs / self._window_seconds
             self._window_jobs, self._window_seconds = 0, 0.0
-        if not jobs:
+        if not started and not ended:
             return
-        cost = self._unassigned_cpu / jobs
+        cost = 2 * self._unassigned_cpu / (started + ended)
         self._unassigned_cpu = 0.0
         known = self._cpu_per_job
         self._cpu_per_job = cost if known is None else known + _WEIGHT * (cost - known)

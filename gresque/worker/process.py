@@ -13,7 +13,8 @@ from gresque.errors import BootError, RedisUnavailable
 from gresque.store.connection import explain
 from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
-from gresque.worker.worker import Worker, recovery_for
+from gresque.worker.recovery import recovery_for
+from gresque.worker.worker import Worker
 
 
 def live(birth: Birth) -> None:

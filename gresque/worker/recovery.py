@@ -7,7 +7,8 @@ import logging
 from gresque.errors import DirtyExit
 from gresque.failure.entry import encode_entry, exception_name
 from gresque.jobs import payload
-from gresque.jobs.registry import Registry
+from gresque.jobs.registry import Registry, registry
+from gresque.settings import Settings
 from gresque.store.data_store import DataStore
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.identity import split_process_id
@@ -74,3 +75,9 @@ class Recovery:
         queue = entry.queue_key.decode().removeprefix(self.store.keys.queue_prefix)
         failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker, queue)
         return slot, "fail", self.store.keys.failed, failed
+
+
+def recovery_for(settings: Settings) -> Recovery:
+    """A Recovery with a Redis client of its own."""
+    store = DataStore(settings.redis_url, settings.namespace)
+    return Recovery(store, registry, settings.on_dirty_exit)

@@ -52,13 +52,13 @@ class Crew:
         self._size = size
         # Bounds the threads and holds them; `start` would block above THREAD_COUNT.
         self._pool: Any = Pool(size)
-        self._run_callback = get_hub().loop.run_callback
+        self.loop: Any = get_hub().loop
 
     def wake_one(self) -> None:
         """Let one more thread look for work, if there is one that does not."""
         if self.parked:
             self.waking = True
-            self._run_callback(self.parked.pop().switch)
+            self.loop.run_callback(self.parked.pop().switch)
         elif len(self.threads) < self._size:
             self.waking = True
             thread = WorkerThread(self)
@@ -134,7 +134,10 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 turned = monotonic()
                 continue
             job = ready.popleft()
-            if ready and not crew.waking:
+            if not ready:
+                # Should this job wait now, nobody else would notice that work has run out.
+                gate.ring()
+            elif not crew.waking:
                 crew.wake_one()
             definition = None
             self.since = now

@@ -10,12 +10,12 @@ from typing import Any
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
-from gresque.errors import BootError, CutOff, Fenced, RedisUnavailable
+from gresque.errors import BootError, CutOff, Fenced, JobKilled, RedisUnavailable
+from gresque.jobs import payload
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.settings import Settings
 from gresque.store.connection import explain
-from gresque.store.data_store import DataStore, iso_8601
+from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
@@ -25,11 +25,10 @@ from gresque.worker.cycle import Cycle
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat, RunningJob
 from gresque.worker.identity import process_id
-from gresque.worker.outcome import SHUTDOWN, Outcome
+from gresque.worker.outcome import SHUTDOWN, Outcome, describe
 from gresque.worker.pace import Pace
-from gresque.worker.recovery import Recovery
 from gresque.worker.scoreboard import ProcessState
-from gresque.worker.thread import Crew
+from gresque.worker.thread import Crew, Kill
 from gresque.worker.watcher import Watcher
 
 log = logging.getLogger("gresque.worker")
@@ -63,8 +62,8 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self._gate = Gate()
         self._book = Book(totals)
-        outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
-        self._crew = Crew(settings.thread_count, self._book, self._gate, registry, outcome)
+        self._outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
+        self._crew = Crew(settings.thread_count, self._book, self._gate, registry, self._outcome)
         self._pace = Pace()
         self._cycle = Cycle(
             settings.redis_url,
@@ -82,6 +81,7 @@ class Worker:
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
+        self._started = totals.reserved
         self._cpu = time.thread_time()
         self._clock = time.monotonic()
 
@@ -113,10 +113,9 @@ class Worker:
             raise BootError(explain(url, error)) from error
         self._watch_master()
         process_hooks.run("after_fork")
-        self._heartbeat = Heartbeat(
-            lambda: recovery_for(self._settings), self._process_id, birth.worker_id, self._running
-        )
-        self._heartbeat.start()
+        Heartbeat(
+            self._settings, self._process_id, birth.worker_id, self._running, self._kill_by_id
+        ).start()
         self._watcher = Watcher(self._crew, self._row)
         self._watcher.start()
         self._row.totals = self._book.totals
@@ -138,14 +137,13 @@ class Worker:
 
     def _leave(self) -> None:
         process_hooks.run("worker_exit")
-        self._heartbeat.stop()
         self._watcher.stop()
         keys = self._keys
         try:
             self._cycle.connection.run(
-                script("unregister"), 3,
+                script("unregister"), 4,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                self._process_id,
+                keys.kills(self._process_id), self._process_id,
             )  # fmt: skip
         except (RedisError, OSError) as error:
             raise CutOff(explain(self._settings.redis_url, error)) from error
@@ -196,12 +194,13 @@ class Worker:
 
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
+        started = book.reserved - len(book.ready)
         reserved = self._cycle.turn(want, arm=True)
         self._quota -= reserved
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
-        self._pace.note(cpu - self._cpu, clock - self._clock, ended)
-        self._cpu, self._clock = cpu, clock
+        self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
+        self._cpu, self._clock, self._started = cpu, clock, started
         if not self._quota and reserved:
             self._retire()
         return reserved
@@ -225,7 +224,7 @@ class Worker:
                 ended = len(book.ended)
                 if not self._gate.wait(STUCK_SECONDS) and len(book.ended) == ended:
                     self._give_back_if_stuck()
-            elif book.ended and not lingered:
+            elif not lingered and (book.ended or self._want()):
                 crew.lingering = True
                 crew.ring_at = max(1, min(book.held, self._settings.thread_count // 8))
                 self._gate.wait(LINGER_SECONDS)
@@ -235,7 +234,10 @@ class Worker:
                 self._gate.wait(None)
 
     def _due(self, lingered: bool) -> bool:
-        """Whether a turn is worth it now: enough has ended, or threads lack work, or it is over."""
+        """Whether a turn is worth it now: enough has ended, or threads lack work, or it is over.
+
+        Less than enough is worth it after 2 ms of lingering for more.
+        """
         book = self._book
         ended = len(book.ended)
         if book.ready and (self._leaving or self._paused):
@@ -246,8 +248,11 @@ class Worker:
             return not book.ready or ended >= self._crew.ring_at
         if book.ready:
             return False
+        want = self._want()
         worthwhile = -(-self._settings.thread_count // 8)
-        return self._want() >= min(worthwhile, self._pace.limit, max(1, self._quota))
+        return want >= min(worthwhile, self._pace.limit, max(1, self._quota)) or (
+            lingered and want > 0
+        )
 
     def _enough_ended(self) -> int:
         """So many ends make a turn worth it while jobs are ready still: half of what is held when
@@ -298,6 +303,27 @@ class Worker:
         self._crew.kill_jobs("an operator sent USR1", requeue=False)
         self.resume()
 
+    def _kill_by_id(self, job_id: str) -> None:
+        """Called in the heartbeat's thread: the loop may be blocked by that very job."""
+        reason = "an operator killed it by its id"
+        self._crew.loop.run_callback_threadsafe(self._fail_ready, job_id, reason)
+        for thread in list(self._crew.threads):
+            job = thread.job
+            if job is not None and str(payload.loads(job[2]).get("id")) == job_id:
+                log.info("asked to kill %s", describe(job))
+                kill = Kill(job, reason, False, time.monotonic())
+                thread.to_kill = kill  # for the watcher, should the loop not turn
+                self._crew.loop.run_callback_threadsafe(thread.kill_job, kill)
+
+    def _fail_ready(self, job_id: str, reason: str) -> None:
+        """A job that is to be killed and has not started yet never does."""
+        for job in list(self._book.ready):
+            if str(payload.loads(job[2]).get("id")) == job_id:
+                self._book.ready.remove(job)
+                self._outcome.cut_short(job, None, JobKilled(reason), time.monotonic())
+                self._book.ended.append(job[0])
+                self._gate.ring()
+
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""
         self._paused = True
@@ -329,9 +355,3 @@ class Worker:
         sleep(seconds)
         until = self._killing_until
         return until is None or time.monotonic() < until
-
-
-def recovery_for(settings: Settings) -> Recovery:
-    """A Recovery with a Redis client of its own."""
-    store = DataStore(settings.redis_url, settings.namespace)
-    return Recovery(store, registry, settings.on_dirty_exit)

@@ -1,6 +1,6 @@
 -- A worker process leaves: its ledger goes, if nothing is left in it.
 --
--- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)
+-- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 kills (LIST)
 -- ARGV  1 process id
 -- Returns  how many jobs stand in the ledger; above 0 nothing was removed
 local left = redis.call('HLEN', KEYS[2]) - 1
@@ -8,5 +8,5 @@ if left <= 0 then
   redis.call('DEL', KEYS[2])
   redis.call('ZREM', KEYS[1], ARGV[1])
 end
-redis.call('DEL', KEYS[3])
+redis.call('DEL', KEYS[3], KEYS[4])
 return math.max(left, 0)

@@ -1,0 +1,26 @@
+"""The data store of a command that looks or mends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gresque.cli.options import load_settings
+
+if TYPE_CHECKING:
+    from gresque.store.data_store import DataStore
+
+
+@contextmanager
+def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
+    """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end."""
+    # Imported here: the command line is loaded before `gresque work` patches, redis-py is not.
+    from gresque.store.data_store import DataStore
+
+    settings = load_settings(flags)
+    store = DataStore(settings.redis_url, settings.namespace)
+    try:
+        yield store
+    finally:
+        store.redis.close()
