@@ -1,0 +1,69 @@
+"""`gresque running`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, compact, duration, json_option
+
+if TYPE_CHECKING:
+    from gresque.worker.status import RunningJob
+
+COLUMNS = [
+    Column("RUNS FOR", lambda job: duration(job.seconds)),
+    Column("PROCESS", lambda job: job.process),
+    Column("SLOT", lambda job: job.slot),
+    Column("QUEUE", lambda job: job.queue),
+    Column("CLASS", lambda job: job.item.get("class")),
+    Column("JOB ID", lambda job: job.item.get("id")),
+    Column("ARGUMENTS", lambda job: _arguments(job)),
+]
+
+
+@click.command(name="running")
+@setting_options("redis_url", "namespace")
+@json_option
+def command(flags: dict[str, Any], as_json: bool) -> None:
+    """List the jobs that run now, the oldest first.
+
+    Since when is known of jobs that have been running for over a second; the others stand at the
+    end, some of them about to start.
+
+    \b
+    Examples:
+      gresque running
+      gresque running --json | jq '.[] | select(.seconds > 60)'
+    """
+    from gresque.worker.status import RunningJob
+
+    with open_store(flags) as store:
+        jobs = RunningJob.all(store)
+    Output(as_json).listing(jobs, _as_dict, COLUMNS, empty="no jobs are running")
+
+
+def _arguments(job: RunningJob) -> str:
+    if "raw" in job.item and "class" not in job.item:
+        return str(job.item["raw"])
+    arguments = compact(job.item.get("args") or [])
+    kwargs = job.item.get("kwargs")
+    return f"{arguments} {compact(kwargs)}" if kwargs else arguments
+
+
+def _as_dict(job: RunningJob) -> dict[str, Any]:
+    return {
+        "worker": job.worker,
+        "process": job.process,
+        "slot": job.slot,
+        "queue": job.queue,
+        "class": job.item.get("class"),
+        "args": job.item.get("args"),
+        "kwargs": job.item.get("kwargs"),
+        "id": job.item.get("id"),
+        "since": job.since,
+        "seconds": job.seconds,
+        "payload": job.item,
+    }

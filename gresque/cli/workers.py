@@ -1,0 +1,57 @@
+"""`gresque workers`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, duration, json_option
+
+if TYPE_CHECKING:
+    from gresque.worker.status import WorkerStatus
+
+COLUMNS = [
+    Column("WORKER", lambda worker: worker.id),
+    Column("STARTED", lambda worker: worker.started),
+    Column("HEARTBEAT", lambda worker: _heartbeat(worker)),
+    Column("PROCESSES", lambda worker: len(worker.processes)),
+    Column("HOLDS", lambda worker: worker.held),
+    Column("PROCESSED", lambda worker: worker.processed),
+    Column("FAILED", lambda worker: worker.failed),
+]
+
+
+@click.command(name="workers")
+@setting_options("redis_url", "namespace")
+@json_option
+def command(flags: dict[str, Any], as_json: bool) -> None:
+    """List the workers: what they work, since when, when they last gave a sign of life.
+
+    A worker's id is host:master_pid:queues:processes:threads:jobs_per_fork. HOLDS is how many jobs
+    it has taken out of their queues and not ended yet. A worker that left without a word stays
+    listed, as "gone", for as long as it holds jobs.
+
+    \b
+    Examples:
+      gresque workers
+      gresque workers --json | jq '.[] | select(.heartbeat_age_seconds > 60) | .id'
+    """
+    from gresque.worker.status import WorkerStatus
+
+    with open_store(flags) as store:
+        workers = WorkerStatus.all(store)
+    Output(as_json).listing(workers, _as_dict, COLUMNS, empty="no workers")
+
+
+def _heartbeat(worker: WorkerStatus) -> str:
+    age = duration(worker.heartbeat_age_seconds)
+    said = "-" if worker.heartbeat_age_seconds is None else f"{age} ago"
+    return said if worker.registered else f"{said}, gone"
+
+
+def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
+    return {**asdict(worker), "held": worker.held}

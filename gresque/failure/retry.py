@@ -1,0 +1,75 @@
+"""What a retry writes: the job's queue item, and its entry marked as retried. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import NamedTuple
+
+import msgspec
+
+from gresque.errors import InvalidPayload
+
+Fields = dict[str, msgspec.Raw]
+
+# Values stay bytes: numbers, escapes and fields of other programs are written back to the letter.
+_fields = msgspec.json.Decoder(Fields).decode
+_encode = msgspec.json.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_NULL = msgspec.Raw(b"null")
+
+
+class Retry(NamedTuple):
+    """`item` goes to the end of `queue`, `marked` takes the place of the entry."""
+
+    queue: str
+    item: bytes
+    marked: bytes
+
+
+def prepare_retry(raw: bytes, retried_at: str) -> Retry:
+    """The retry of the failed job with this entry, of whichever Resque wrote it.
+
+    `retried_at` is Resque's `timestamp`. Raises InvalidPayload when the entry does not tell a job
+    and its queue.
+    """
+    try:
+        entry = _fields(raw)
+    except _UNREADABLE as error:
+        raise InvalidPayload(f"the entry cannot be read: {error}") from None
+    queue = _text(entry, "queue")
+    if not queue:
+        raise InvalidPayload("the entry names no queue")
+    return Retry(queue, _item(entry), _encode(entry | {"retried_at": retried_at}))
+
+
+def _item(entry: Fields) -> bytes:
+    payload = bytes(entry.get("payload", _NULL))
+    if payload != b"null":
+        return _next_generation(payload)
+    raw, raw_base64 = _text(entry, "raw"), _text(entry, "raw_base64")
+    if raw is not None:
+        return raw.encode()
+    if raw_base64 is not None:
+        try:
+            return base64.b64decode(raw_base64, validate=True)
+        except binascii.Error as error:
+            raise InvalidPayload(f"raw_base64 of the entry cannot be read: {error}") from None
+    raise InvalidPayload("the entry has no payload")
+
+
+def _next_generation(payload: bytes) -> bytes:
+    """Only the Ruby fork and gresque count generations; other payloads stay as they are."""
+    try:
+        fields = _fields(payload)
+        generation = msgspec.json.decode(fields["generation"], type=int)
+    except (KeyError, *_UNREADABLE):
+        return payload
+    return _encode(fields | {"generation": generation + 1})
+
+
+def _text(entry: Fields, name: str) -> str | None:
+    try:
+        return msgspec.json.decode(entry[name], type=str)
+    except (KeyError, *_UNREADABLE):
+        return None

@@ -1,0 +1,188 @@
+"""What can be seen of the workers in Redis: who they are, how they are, what they run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from gresque.jobs import payload
+from gresque.store.data_store import DataStore
+from gresque.store.ledger import LedgerEntry
+from gresque.worker.identity import WorkerName, split_process_id
+
+
+@dataclass(frozen=True)
+class ProcessStatus:
+    """A worker process: how long ago it gave a sign of life, and how many jobs it holds."""
+
+    id: str
+    pid: int | None
+    beat_age_seconds: float
+    held: int
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One worker as it stands in Redis, of whichever Resque.
+
+    `name` is None for an id of another format, such as stock Resque's. A worker that is not
+    `registered` has left, or died, before its processes gave back what they hold.
+    """
+
+    id: str
+    name: WorkerName | None
+    registered: bool
+    started: str
+    heartbeat: str
+    heartbeat_age_seconds: float | None
+    processes: tuple[ProcessStatus, ...]
+    processed: int
+    failed: int
+
+    @property
+    def held(self) -> int:
+        """The jobs that its processes hold: those that run, and a few that are about to."""
+        return sum(process.held for process in self.processes)
+
+    @classmethod
+    def all(cls, store: DataStore) -> list[WorkerStatus]:
+        """Every worker, in seven round trips however many there are."""
+        now = store.now()
+        registered = set(store.worker_ids())
+        processes = _processes_by_worker(store, now)
+        ids = sorted(registered | set(processes))
+        started, heartbeats = store.started(ids), store.heartbeats()
+        counters = _counters(store, ids)
+        return [
+            cls(
+                id=worker,
+                name=_parse_name(worker),
+                registered=worker in registered,
+                started=started[worker],
+                heartbeat=heartbeats.get(worker, ""),
+                heartbeat_age_seconds=_age_seconds(heartbeats.get(worker, ""), now),
+                processes=tuple(processes.get(worker, ())),
+                processed=processed,
+                failed=failed,
+            )
+            for worker, (processed, failed) in zip(ids, counters, strict=True)
+        ]
+
+
+def _processes_by_worker(store: DataStore, now: float) -> dict[str, list[ProcessStatus]]:
+    beats = store.process_beats()
+    found: dict[str, list[ProcessStatus]] = defaultdict(list)
+    for (process, beat), held in zip(beats.items(), store.held_counts(list(beats)), strict=True):
+        worker, pid = _split(process)
+        found[worker].append(ProcessStatus(process, pid, max(now - beat, 0.0), held))
+    return found
+
+
+def _counters(store: DataStore, worker_ids: list[str]) -> list[tuple[int, int]]:
+    if not worker_ids:
+        return []
+    keys = [
+        store.keys.worker_stat(name, worker)
+        for worker in worker_ids
+        for name in ("processed", "failed")
+    ]
+    values = store.stats(keys)
+    return list(zip(values[::2], values[1::2], strict=True))
+
+
+def _parse_name(worker_id: str) -> WorkerName | None:
+    try:
+        return WorkerName.parse(worker_id)
+    except ValueError:
+        return None
+
+
+def _split(process_id: str) -> tuple[str, int | None]:
+    try:
+        return split_process_id(process_id)
+    except ValueError:
+        return process_id, None
+
+
+def _age_seconds(heartbeat: str, now: float) -> float | None:
+    try:
+        beat = datetime.fromisoformat(heartbeat)
+    except ValueError:
+        return None
+    if beat.tzinfo is None:
+        beat = beat.replace(tzinfo=UTC)
+    return max(now - beat.timestamp(), 0.0)
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job in a slot of a worker process: it runs, or is about to.
+
+    `since` is known only for a job that has been running for over a second. `item` is its payload,
+    `{"raw": text}` when that is no JSON object.
+    """
+
+    worker: str
+    process: str
+    slot: str
+    queue: str
+    item: dict[str, Any]
+    since: float | None
+    seconds: float | None
+
+    @classmethod
+    def all(cls, store: DataStore) -> list[RunningJob]:
+        """Every job in flight, the one that runs longest first."""
+        now = store.now()
+        jobs = [job for process in store.process_ids() for job in _running(store, process, now)]
+        return sorted(jobs, key=_longest_first)
+
+
+def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
+    return -(job.seconds or 0.0), job.process, len(job.slot), job.slot
+
+
+def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
+    worker, _ = _split(process_id)
+    since = _since(store, process_id)
+    for slot, entry in _held(store, process_id).items():
+        start = since.get(slot)
+        yield RunningJob(
+            worker=worker,
+            process=process_id,
+            slot=slot.decode("utf-8", "surrogateescape"),
+            queue=_queue(store, entry),
+            item=payload.loads(entry.raw),
+            since=start,
+            seconds=None if start is None else max(now - start, 0.0),
+        )
+
+
+def _held(store: DataStore, process_id: str) -> dict[bytes, LedgerEntry]:
+    """The process's ledger; empty where something else stands under its name."""
+    try:
+        return store.ledger(process_id).entries
+    except (ValueError, ResponseError):
+        return {}
+
+
+def _since(store: DataStore, process_id: str) -> dict[bytes, float]:
+    try:
+        return {
+            slot: float(start)
+            for slot, start in store.running(process_id).items()
+            if isinstance(start, int | float)
+        }
+    except (ValueError, AttributeError, msgspec.MsgspecError, ResponseError):
+        return {}
+
+
+def _queue(store: DataStore, entry: LedgerEntry) -> str:
+    key = entry.queue_key.decode("utf-8", "surrogateescape")
+    return key.removeprefix(store.keys.queue_prefix)

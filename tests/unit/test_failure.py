@@ -1,0 +1,414 @@
+"""The failed list: reading, retrying, removing. Tables: Redis before, the call, Redis after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.errors import InvalidPayload
+from gresque.failure.backend import PAGE, FailedJob, RedisBackend, Retries, read_entry
+from gresque.failure.entry import encode_entry
+from gresque.failure.retry import prepare_retry
+from gresque.stat import Stat
+from gresque.store.data_store import DataStore, FailedChange
+
+FAILED = "resque:failed"
+NOW = "2026/11/23 15:33:36"
+
+WIRE = Path(__file__).parents[1] / "wire"
+FORK = (WIRE / "fork_failed_entry.json").read_bytes().strip()
+FORK_RETRIED = (WIRE / "fork_failed_entry_retried.json").read_bytes().strip()
+FORK_ITEM_RETRIED = (WIRE / "fork_queue_item_retried.json").read_bytes().strip()
+STOCK = (WIRE / "stock_failed_entry.json").read_bytes().strip()
+GARBAGE = [b"garbage \xff", b"", b"[1]", b"{}", b'{"payload":{"class":"A"}}', b"[" * 100_000]
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[DataStore]:
+    store = DataStore(redis_url, "resque")
+    yield store
+    store.redis.close()
+
+
+@pytest.fixture
+def backend(store: DataStore) -> RedisBackend:
+    return RedisBackend(store)
+
+
+Fill = Callable[..., list[bytes]]
+
+
+@pytest.fixture
+def fill(redis_client: redis.Redis) -> Fill:
+    """Fill the failed list with `count` entries, those at the indexes `retried` marked so."""
+
+    def fill(count: int, retried: Any = ()) -> list[bytes]:
+        entries = [entry(n, retried=n in retried) for n in range(count)]
+        for start in range(0, count, 5000):
+            redis_client.rpush(FAILED, *entries[start : start + 5000])
+        return entries
+
+    return fill
+
+
+def entry(number: int, *, retried: bool = False, queue: str = "q") -> bytes:
+    item = json.dumps({"class": "Noop", "args": [number], "id": f"id{number}", "generation": 1})
+    raw = encode_entry(item.encode(), "ValueError", "no", [], "host:1:q:1:1:1", queue)
+    return prepare_retry(raw, NOW).marked if retried else raw
+
+
+def numbers(raws: list[bytes]) -> list[int]:
+    """Which jobs these entries or queue items are, by their argument."""
+    found = [json.loads(raw) for raw in raws]
+    return [item.get("payload", item)["args"][0] for item in found]
+
+
+class TestPrepareRetry:
+    """Pure: what is pushed, and what the entry becomes."""
+
+    def test_as_the_ruby_fork_does_it(self) -> None:
+        retry = prepare_retry(FORK, NOW)
+        assert retry.queue == "bench"
+        assert retry.marked == FORK_RETRIED
+        assert retry.item == FORK_ITEM_RETRIED
+
+    def test_a_payload_without_generation_is_pushed_unchanged(self) -> None:
+        assert prepare_retry(STOCK, NOW).item == b'{"class":"Boom","args":["x"]}'
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b'{"class":"A","args":[1.0e+20,12345678901234567890123, {"a" :1}]}',
+            b'{"class":"A","x":{"y" : "\\u00e9"}}',
+            b'{"class":"A","generation":"1"}',
+            b'{"class":"A","generation":true}',
+            b'{"class":"A","generation":null}',
+            b'"text"',
+            b"[1, 2]",
+            b"7",
+        ],
+    )
+    def test_it_stays_to_the_letter(self, payload: bytes) -> None:
+        raw = b'{"odd" : [1.50],"payload":' + payload + b',"queue":"q"}'
+        retry = prepare_retry(raw, NOW)
+        assert retry.item == payload
+        assert b'"odd":[1.50]' in retry.marked
+        assert payload in retry.marked
+
+    def test_only_the_generation_changes(self) -> None:
+        raw = b'{"payload":{"args":[1.0e+20],"generation":41,"x":"\\u00e9"},"queue":"q"}'
+        assert prepare_retry(raw, NOW).item == (b'{"args":[1.0e+20],"generation":42,"x":"\\u00e9"}')
+
+    @pytest.mark.parametrize("item", [b"not json", b"not utf-8 \xff", b"[]", b"", b'{"a":1'])
+    def test_an_item_that_was_no_job_goes_back_as_it_was(self, item: bytes) -> None:
+        raw = encode_entry(item, "InvalidPayload", "bad", [], "w", "q")
+        assert prepare_retry(raw, NOW).item == item
+
+    def test_a_second_retry_replaces_the_mark(self) -> None:
+        again = prepare_retry(FORK_RETRIED, "2027/01/01 00:00:00")
+        assert again.marked == FORK_RETRIED.replace(NOW.encode(), b"2027/01/01 00:00:00")
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            *GARBAGE,
+            b'{"payload":null,"queue":"q"}',
+            b'{"payload":{},"queue":""}',
+            b'{"payload":{},"queue":7}',
+            b'{"payload":null,"raw_base64":"?","queue":"q"}',
+        ],
+    )
+    def test_what_tells_no_job_is_refused(self, raw: bytes) -> None:
+        with pytest.raises(InvalidPayload):
+            prepare_retry(raw, NOW)
+
+
+class TestReading:
+    def test_nothing(self, backend: RedisBackend) -> None:
+        assert backend.count() == 0
+        assert backend.page(0, 10) == []
+        assert list(backend.newest()) == []
+        assert backend.find(0) is None
+        assert backend.find_ids(["x"]) == {}
+
+    def test_pages(self, backend: RedisBackend, fill: Fill) -> None:
+        fill(5)
+        assert backend.count() == 5
+        assert [job.index for job in backend.page(1, 3)] == [1, 2, 3]
+        assert [job.index for job in backend.page(4, 3)] == [4]
+
+    @pytest.mark.parametrize(
+        ("offset", "count", "indexes"),
+        [
+            (0, 2, [4, 3]),
+            (2, 2, [2, 1]),
+            (4, 2, [0]),
+            (5, 2, []),
+            (99, 2, []),
+            (0, 0, []),
+            (0, 99, [4, 3, 2, 1, 0]),
+        ],
+    )
+    def test_newest(
+        self, backend: RedisBackend, fill: Fill, offset: int, count: int, indexes: list[int]
+    ) -> None:
+        fill(5)
+        assert [job.index for job in backend.newest(offset, count)] == indexes
+
+    def test_newest_goes_in_pages(self, backend: RedisBackend, fill: Fill) -> None:
+        fill(2 * PAGE + 5)
+        found = list(backend.newest(3, 2 * PAGE))
+        assert [job.index for job in found] == list(range(2 * PAGE + 1, 1, -1))
+        assert all(job.item["args"] == [job.index] for job in found)
+
+    def test_find(self, backend: RedisBackend, fill: Fill) -> None:
+        fill(PAGE + 5)
+        job = backend.find(7)
+        assert job is not None and job.job_id == "id7"
+        assert backend.find(PAGE + 5) is None
+
+    def test_find_by_id_finds_the_newest_entry_of_each(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+    ) -> None:
+        fill(PAGE + 5)
+        redis_client.rpush(FAILED, entry(3))
+        found = backend.find_ids(["id3", "id4", "id", "nope"])
+        assert {job_id: job.index for job_id, job in found.items()} == {"id3": PAGE + 5, "id4": 4}
+
+    def test_ids_of_other_types(self, backend: RedisBackend, redis_client: redis.Redis) -> None:
+        redis_client.rpush(FAILED, b'{"payload":{"class":"A","id":77},"queue":"q"}')
+        assert backend.find_ids(["77"])["77"].index == 0
+
+    @pytest.mark.parametrize("raw", GARBAGE)
+    def test_what_is_no_entry_is_read_all_the_same(
+        self, backend: RedisBackend, redis_client: redis.Redis, raw: bytes
+    ) -> None:
+        redis_client.rpush(FAILED, raw)
+        (job,) = backend.page(0, 10)
+        assert (job.raw, job.entry, job.retried, job.job_id) == (raw, None, False, "")
+        assert job.as_dict()["index"] == 0
+
+    def test_as_dict_keeps_unknown_fields(self) -> None:
+        job = read_entry(3, FORK[:-1] + b',"index":9,"mine":{"a":1}}')
+        assert job.as_dict() == {**json.loads(FORK), "mine": {"a": 1}, "index": 3}
+
+
+class TestRetry:
+    def test_pushes_then_marks(self, backend: RedisBackend, redis_client: redis.Redis) -> None:
+        redis_client.rpush(FAILED, STOCK, FORK)
+        assert backend.retry(backend.page(1, 1)) == [True]
+        (item,) = redis_client.lrange("resque:queue:bench", 0, -1)
+        assert json.loads(item)["generation"] == 2
+        assert redis_client.smembers("resque:queues") == {b"bench"}
+        first, second = redis_client.lrange(FAILED, 0, -1)
+        assert first == STOCK
+        assert second.startswith(FORK[:-1] + b',"retried_at":"')
+
+    def test_an_entry_that_moved_is_left_alone(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+    ) -> None:
+        entries = fill(3)
+        jobs = backend.page(0, 3)
+        redis_client.lpop(FAILED)
+        assert backend.retry(jobs) == [False, False, False]
+        assert redis_client.lrange(FAILED, 0, -1) == entries[1:]
+        assert redis_client.llen("resque:queue:q") == 0
+
+    def test_one_that_cannot_be_retried_stops_all(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        redis_client.rpush(FAILED, FORK, b"garbage")
+        with pytest.raises(InvalidPayload, match="failed job 1 cannot be retried"):
+            backend.retry(backend.page(0, 2))
+        assert redis_client.lrange(FAILED, 0, -1) == [FORK, b"garbage"]
+        assert redis_client.keys("resque:queue*") == []
+
+
+class TestRetryAll:
+    @pytest.mark.parametrize("count", [0, 1, PAGE, 2 * PAGE + 500])
+    def test_all_of_them_in_order(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis, count: int
+    ) -> None:
+        retried = set(range(0, count, 3))
+        fill(count, retried)
+        fresh = [number for number in range(count) if number not in retried]
+        assert backend.retry_all() == Retries(len(fresh), len(retried), 0)
+        assert numbers(redis_client.lrange("resque:queue:q", 0, -1)) == fresh
+        assert numbers(redis_client.lrange(FAILED, 0, -1)) == list(range(count))
+        assert all(job.retried for job in backend.newest(0, count))
+        assert backend.retry_all() == Retries(0, count, 0)
+        assert redis_client.llen("resque:queue:q") == len(fresh)
+
+    def test_what_cannot_be_retried_stays_as_it_is(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        garbage = [raw for raw in GARBAGE if raw]
+        redis_client.rpush(FAILED, *garbage, FORK)
+        assert backend.retry_all() == Retries(1, 0, len(garbage))
+        assert redis_client.lrange(FAILED, 0, -2) == garbage
+
+    def test_a_queue_that_is_no_list_loses_nothing(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        redis_client.set("resque:queue:odd", "x")
+        entries = [entry(0), entry(1, queue="odd"), entry(2)]
+        redis_client.rpush(FAILED, *entries)
+        assert backend.retry_all() == Retries(2, 0, 1)
+        assert numbers(redis_client.lrange("resque:queue:q", 0, -1)) == [0, 2]
+        assert redis_client.lindex(FAILED, 1) == entries[1]
+        assert redis_client.smembers("resque:queues") == {b"q"}
+
+    def test_an_incomplete_entry_is_retried_once(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        redis_client.rpush(FAILED, b'{"payload":{"class":"A"},"queue":"q"}')
+        assert backend.retry_all().retried == 1
+        assert backend.retry_all() == Retries(0, 1, 0)
+
+    def test_when_others_remove_at_the_same_time(
+        self,
+        backend: RedisBackend,
+        fill: Fill,
+        redis_client: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """An entry vanishes between reading and writing: read again, none twice, none left out."""
+        fill(PAGE + 10)
+        page, disturbances = backend.page, iter([True, False, True])
+
+        def disturbed(start: int, count: int) -> list[FailedJob]:
+            found = page(start, count)
+            if next(disturbances, False):
+                redis_client.lpop(FAILED)
+            return found
+
+        monkeypatch.setattr(backend, "page", disturbed)
+        backend.retry_all()
+        monkeypatch.undo()
+        pushed = numbers(redis_client.lrange("resque:queue:q", 0, -1))
+        assert len(pushed) == len(set(pushed))
+        assert all(job.retried for job in backend.newest(0, 5 * PAGE))
+
+    def test_failures_that_come_meanwhile_wait(
+        self,
+        backend: RedisBackend,
+        fill: Fill,
+        redis_client: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        fill(PAGE)
+        rewrite = backend.rewrite
+
+        def failing_again(changes: list[FailedChange]) -> int | None:
+            redis_client.rpush(FAILED, entry(7777))
+            return rewrite(changes)
+
+        monkeypatch.setattr(backend, "rewrite", failing_again)
+        assert backend.retry_all().retried == PAGE
+        assert redis_client.llen(FAILED) == PAGE + 1
+
+
+class TestRemove:
+    @pytest.mark.parametrize(
+        ("indexes", "left"),
+        [
+            ([0], [1, 2, 3, 4]),
+            ([0, 1, 3], [2, 4]),
+            ([3, 1, 0], [2, 4]),
+            ([4, 4], [0, 1, 2, 3]),
+            ([0, 1, 2, 3, 4], []),
+            ([], [0, 1, 2, 3, 4]),
+        ],
+    )
+    def test_several_at_once(
+        self,
+        backend: RedisBackend,
+        fill: Fill,
+        redis_client: redis.Redis,
+        indexes: list[int],
+        left: list[int],
+    ) -> None:
+        fill(5)
+        jobs = [job for index in indexes for job in backend.page(index, 1)]
+        assert backend.remove(jobs) == len(set(indexes))
+        assert numbers(redis_client.lrange(FAILED, 0, -1)) == left
+
+    def test_more_than_a_round_trip_takes(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+    ) -> None:
+        fill(500)
+        assert backend.remove(backend.page(0, 500)[::2]) == 250
+        assert numbers(redis_client.lrange(FAILED, 0, -1)) == list(range(1, 500, 2))
+
+    def test_never_another_entry(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+    ) -> None:
+        entries = fill(4)
+        jobs = backend.page(1, 2)
+        redis_client.lpop(FAILED)
+        assert backend.remove(jobs) == 0
+        assert redis_client.lrange(FAILED, 0, -1) == entries[1:]
+
+    def test_garbage(self, backend: RedisBackend, redis_client: redis.Redis) -> None:
+        redis_client.rpush(FAILED, FORK, *GARBAGE, STOCK)
+        assert backend.remove(backend.page(1, len(GARBAGE))) == len(GARBAGE)
+        assert redis_client.lrange(FAILED, 0, -1) == [FORK, STOCK]
+
+
+class TestClear:
+    @pytest.mark.parametrize("count", [0, 5, 2 * PAGE + 500])
+    @pytest.mark.parametrize("every", [1, 2, 7, 10**9])
+    def test_removes_only_what_was_retried(
+        self,
+        backend: RedisBackend,
+        fill: Fill,
+        redis_client: redis.Redis,
+        count: int,
+        every: int,
+    ) -> None:
+        retried = set(range(every - 1, count, every))
+        fill(count, retried)
+        assert backend.clear() == len(retried)
+        left = numbers(redis_client.lrange(FAILED, 0, -1))
+        assert left == [number for number in range(count) if number not in retried]
+
+    def test_remove_oldest(
+        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+    ) -> None:
+        fill(5)
+        assert backend.remove_oldest(3) == 3
+        assert numbers(redis_client.lrange(FAILED, 0, -1)) == [3, 4]
+        assert backend.remove_oldest(9) == 2
+        assert backend.count() == 0
+
+
+def test_where_failures_go(backend: RedisBackend) -> None:
+    assert backend.list_key("mail") == FAILED
+
+
+class TestStat:
+    def test_counters(self, store: DataStore, redis_client: redis.Redis) -> None:
+        redis_client.mset({"resque:stat:processed": 7, "resque:stat:failed:w:1": 2})
+        assert Stat(store, "processed").get() == 7
+        assert Stat(store, "failed").get() == 0
+        assert Stat(store, "failed").get("w:1") == 2
+
+    def test_clear(self, store: DataStore, redis_client: redis.Redis) -> None:
+        redis_client.mset({"resque:stat:failed": 7, "resque:stat:failed:w:1": 2})
+        Stat(store, "failed").clear("w:1")
+        assert redis_client.keys("*") == [b"resque:stat:failed"]
+        Stat(store, "failed").clear()
+        assert redis_client.keys("*") == []
+
+    def test_what_is_no_number_counts_as_nothing(
+        self, store: DataStore, redis_client: redis.Redis
+    ) -> None:
+        redis_client.set("resque:stat:failed", "abc")
+        redis_client.rpush("resque:stat:processed", "x")
+        assert Stat(store, "failed").get() == 0
+        assert Stat(store, "processed").get() == 0
