@@ -1,0 +1,672 @@
+"""The Lua scripts of a worker process, as tables: Redis before, call, Redis after."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.store.connection import DirectConnection
+from gresque.store.ledger import parse_entry, parse_state
+from gresque.store.scripts import script
+
+Redis = redis.Redis
+LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
+OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
+FAILED = "resque:failed"
+
+
+def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
+    return client.eval(script(name).text, len(keys), *keys, *args)
+
+
+def q(name: str) -> str:
+    return f"resque:queue:{name}"
+
+
+def register(client: Redis) -> None:
+    run(
+        client, "register",
+        ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER, "resque:heartbeat"],
+        "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
+    )  # fmt: skip
+
+
+def cycle(
+    client: Redis,
+    sequence: int,
+    want: int,
+    queues: list[str],
+    *,
+    ended: Any = (),
+    free: Any = (),
+    gives: Any = (),
+    entries: Any = (),
+    counted: tuple[int, int] = (0, 0),
+    totals: tuple[int, int, int, int] = (0, 0, 0, 0),
+    arm: int = 0,
+) -> Any:
+    """`counted` is how many ended and how many of them failed."""
+    return run(
+        client, "cycle",
+        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, *map(q, queues)],
+        sequence, want, arm, *totals, *counted, len(entries) // 2, len(gives), len(ended),
+        *entries, *gives, *ended, *free,
+    )  # fmt: skip
+
+
+def held(client: Redis) -> dict[str, tuple[str, str]]:
+    """Slot -> queue and payload."""
+    fields = client.hgetall(LEDGER)
+    fields.pop(b"state", None)
+    entries = {slot.decode(): parse_entry(value) for slot, value in fields.items()}
+    prefix = len(q(""))
+    return {
+        slot: (entry.queue_key.decode()[prefix:], entry.raw.decode())
+        for slot, entry in entries.items()
+    }
+
+
+def waiting(client: Redis, *names: str) -> dict[str, list[str]]:
+    return {name: [raw.decode() for raw in client.lrange(q(name), 0, -1)] for name in names}
+
+
+def state(client: Redis) -> str:
+    return client.hget(LEDGER, "state").decode()
+
+
+def snapshot(client: Redis) -> dict[bytes, Any]:
+    return {key: client.dump(key) for key in client.scan_iter()}
+
+
+@pytest.fixture
+def db(redis_client: Redis) -> Redis:
+    register(redis_client)
+    return redis_client
+
+
+def slots(count: int, first: int = 0) -> list[str]:
+    return [str(number) for number in range(first, first + count)]
+
+
+# Reserving
+
+# queues before, asked in order, want, reply, queues after
+RESERVE: list[tuple[dict[str, str], str, int, list[Any], dict[str, str]]] = [
+    ({}, "a", 3, [], {"a": ""}),
+    ({"a": "123"}, "a", 0, [], {"a": "123"}),
+    ({"a": "123"}, "a", 1, [0, "1"], {"a": "23"}),
+    ({"a": "123"}, "a", 3, [0, "123"], {"a": ""}),
+    ({"a": "123"}, "a", 5, [0, "123"], {"a": ""}),
+    ({"a": "12", "b": "34"}, "ab", 3, [0, "12", 1, "3"], {"a": "", "b": "4"}),
+    ({"a": "12", "b": "34"}, "ba", 3, [0, "34", 1, "1"], {"a": "2", "b": ""}),
+    ({"a": "12", "b": "34"}, "ab", 2, [0, "12"], {"a": "", "b": "34"}),
+    ({"b": "34", "c": "5"}, "abc", 9, [1, "34", 2, "5"], {"a": "", "b": "", "c": ""}),
+    ({"c": "5"}, "abc", 1, [2, "5"], {"c": ""}),
+    ({"a": "1"}, "aa", 2, [0, "1"], {"a": ""}),
+    ({"z": "1"}, "a", 2, [], {"z": "1"}),
+]
+
+
+@pytest.mark.parametrize(("before", "asked", "want", "reply", "after"), RESERVE)
+def test_reserve(db: Redis, before: Any, asked: str, want: int, reply: Any, after: Any) -> None:
+    for name, raws in before.items():
+        db.rpush(q(name), *raws)
+    got = cycle(db, 1, want, list(asked), free=slots(want))
+    assert got[::2] == reply[::2]
+    assert [b"".join(raws).decode() for raws in got[1::2]] == reply[1::2]
+    assert {name: "".join(raws) for name, raws in waiting(db, *after).items()} == after
+    taken = [
+        (asked[index], raw)
+        for index, raws in zip(reply[::2], reply[1::2], strict=True)
+        for raw in raws
+    ]
+    assert held(db) == dict(zip(slots(want), taken, strict=False))
+    assert state(db) == f"1 {len(taken)} 0 0 0"
+
+
+@pytest.mark.parametrize("name", ["a:b", "5:x", "a\nb", "a b", "日本", "x" * 300, "{tag}", "", "9"])
+def test_entries_tell_their_queue_whatever_its_name(db: Redis, name: str) -> None:
+    db.rpush(q(name), '{"class":"A:B","args":["\\n:"]}')
+    cycle(db, 1, 1, [name], free=["0"])
+    assert held(db) == {"0": (name, '{"class":"A:B","args":["\\n:"]}')}
+    cycle(db, 2, 0, [name], gives=["0"], ended=["0"])
+    assert waiting(db, name) == {name: ['{"class":"A:B","args":["\\n:"]}']}
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0", b"\xff\xfe", b"x" * 1_000_000, b":", b"\r\n"])
+def test_any_bytes_travel(db: Redis, raw: bytes) -> None:
+    db.rpush(q("a"), raw)
+    assert cycle(db, 1, 1, ["a"], free=["0"]) == [0, [raw]]
+    assert parse_entry(db.hget(LEDGER, "0")) == (q("a").encode(), raw)
+    cycle(db, 2, 0, ["a"], gives=["0"], ended=["0"])
+    assert db.lrange(q("a"), 0, -1) == [raw]
+
+
+@pytest.mark.parametrize("kind", ["string", "hash", "set", "zset", "stream"])
+def test_a_queue_key_of_another_type_is_skipped(db: Redis, kind: str) -> None:
+    {
+        "string": lambda: db.set(q("b"), "x"),
+        "hash": lambda: db.hset(q("b"), "x", "y"),
+        "set": lambda: db.sadd(q("b"), "x"),
+        "zset": lambda: db.zadd(q("b"), {"x": 1}),
+        "stream": lambda: db.xadd(q("b"), {"x": "y"}),
+    }[kind]()
+    db.rpush(q("a"), "1")
+    db.rpush(q("c"), "3")
+    before = db.dump(q("b"))
+    assert cycle(db, 1, 9, ["a", "b", "c"], free=slots(9)) == [0, [b"1"], 2, [b"3"]]
+    assert held(db) == {"0": ("a", "1"), "1": ("c", "3")}
+    assert db.dump(q("b")) == before
+    assert cycle(db, 2, 9, ["b"], ended=["0", "1"], free=slots(7, 2), arm=1) == []
+
+
+# Settling
+
+
+def reserve(db: Redis, raws: str, queue: str = "a") -> None:
+    db.rpush(q(queue), *raws)
+    cycle(db, 1, len(raws), [queue], free=slots(len(raws)))
+
+
+def counters(db: Redis) -> list[int]:
+    return [int(value or 0) for value in db.mget(PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES)]
+
+
+def test_new_jobs_overwrite_ended_ones_and_the_rest_is_removed(db: Redis) -> None:
+    reserve(db, "12345")
+    db.rpush(q("a"), "6", "7")
+    reply = cycle(
+        db, 2, 4, ["a"], ended=["1", "3", "0"], free=["9"], counted=(3, 0), totals=(5, 3, 0, 0)
+    )
+    assert reply == [0, [b"6", b"7"]]
+    assert held(db) == {"1": ("a", "6"), "3": ("a", "7"), "2": ("a", "3"), "4": ("a", "5")}
+    assert state(db) == "2 7 3 0 0"
+    assert counters(db) == [3, 0, 3, 0]
+
+
+def test_ended_slots_come_before_free_ones(db: Redis) -> None:
+    reserve(db, "12")
+    db.rpush(q("a"), "3", "4", "5")
+    cycle(db, 2, 3, ["a"], ended=["1"], free=["7", "8"])
+    assert held(db) == {"0": ("a", "1"), "1": ("a", "3"), "7": ("a", "4"), "8": ("a", "5")}
+
+
+def test_failures_are_counted_and_pushed_in_order(db: Redis) -> None:
+    reserve(db, "123")
+    entries = [FAILED, "e1", "resque:a_failed", "e2", FAILED, "e3"]
+    cycle(
+        db, 2, 0, ["a"], ended=["0", "1", "2"], entries=entries, counted=(3, 3), totals=(3, 0, 3, 0)
+    )
+    assert db.lrange(FAILED, 0, -1) == [b"e1", b"e3"]
+    assert db.lrange("resque:a_failed", 0, -1) == [b"e2"]
+    assert held(db) == {}
+    assert counters(db) == [3, 3, 3, 3]
+    assert state(db) == "2 3 0 3 0"
+
+
+def test_a_failure_without_an_entry_is_counted(db: Redis) -> None:
+    reserve(db, "1")
+    cycle(db, 2, 0, ["a"], ended=["0"], counted=(1, 1), totals=(1, 0, 1, 0))
+    assert counters(db) == [1, 1, 1, 1]
+    assert not db.exists(FAILED)
+
+
+def test_nothing_to_count_makes_no_counters(db: Redis) -> None:
+    reserve(db, "1")
+    assert db.exists(PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES) == 0
+
+
+# Giving back
+
+
+def test_the_last_given_comes_first(db: Redis) -> None:
+    """Whoever gives back in reverse restores the queue's order."""
+    reserve(db, "123")
+    db.rpush(q("a"), "4")
+    cycle(db, 2, 0, ["a"], gives=["2", "1", "0"], ended=["2", "1", "0"], totals=(3, 0, 0, 3))
+    assert waiting(db, "a") == {"a": ["1", "2", "3", "4"]}
+    assert held(db) == {}
+    assert counters(db) == [0, 0, 0, 0], "it did not end"
+    assert state(db) == "2 3 0 0 3"
+
+
+def test_each_goes_back_to_its_own_queue(db: Redis) -> None:
+    db.rpush(q("a"), "1")
+    db.rpush(q("b"), "2", "3")
+    cycle(db, 1, 2, ["a", "b"], free=["0", "1"])
+    cycle(db, 2, 0, ["c"], gives=["1", "0"], ended=["1", "0"])
+    assert waiting(db, "a", "b", "c") == {"a": ["1"], "b": ["2", "3"], "c": []}
+
+
+def test_an_empty_slot_gives_nothing_back(db: Redis) -> None:
+    cycle(db, 1, 0, ["a"], gives=["5"], ended=["5"])
+    assert waiting(db, "a") == {"a": []}
+
+
+def test_give_back_and_reserve_in_one_turn_keeps_every_job(db: Redis) -> None:
+    reserve(db, "12")
+    db.rpush(q("b"), "9")
+    reply = cycle(db, 2, 2, ["b", "a"], gives=["1"], ended=["1"], free=["5"])
+    assert reply == [0, [b"9"], 1, [b"2"]]
+    assert held(db) == {"0": ("a", "1"), "1": ("b", "9"), "5": ("a", "2")}
+
+
+# The same turn again
+
+
+def test_a_repeated_turn_changes_nothing_and_answers_the_same(db: Redis) -> None:
+    reserve(db, "1234")
+    db.rpush(q("a"), "5", "6")
+    db.rpush(q("b"), "7")
+    turn: dict[str, Any] = {
+        "ended": ["3", "1", "0"], "gives": ["3"], "free": ["8", "9"],
+        "entries": [FAILED, "e1"], "counted": (2, 1), "totals": (4, 1, 1, 1), "arm": 1,
+    }  # fmt: skip
+    reply = cycle(db, 2, 4, ["a", "b"], **turn)
+    assert reply == [0, [b"4", b"5", b"6"], 1, [b"7"]]
+    after = snapshot(db)
+    for _ in range(3):
+        db.rpush(q("b"), "pushed meanwhile")
+        again = cycle(db, 2, 4, ["a", "b"], **turn)
+        assert again[0] == b"replay"
+        entries = [parse_entry(value) for value in again[1:]]
+        assert [entry.raw for entry in entries] == [b"4", b"5", b"6", b"7"]
+        assert [entry.queue_key for entry in entries] == [q("a").encode()] * 3 + [q("b").encode()]
+        db.rpop(q("b"))
+        assert snapshot(db) == after
+
+
+def test_a_repeated_turn_tells_of_fewer_jobs_than_wanted(db: Redis) -> None:
+    db.rpush(q("a"), "1")
+    cycle(db, 1, 3, ["a"], free=["0", "1", "2"])
+    db.rpush(q("a"), "2")
+    again = cycle(db, 1, 3, ["a"], free=["0", "1", "2"])
+    assert again == [b"replay", b"%d:%s1" % (len(q("a")), q("a").encode()), None, None]
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {},
+        {"ended": ["0"], "counted": (1, 0)},
+        {"ended": ["0"], "entries": [FAILED, "e"], "counted": (1, 1)},
+        {"ended": ["0"], "gives": ["0"]},
+    ],
+    ids=["nothing", "done", "failed", "given back"],
+)
+def test_a_repeated_turn_that_wanted_nothing(db: Redis, turn: Any) -> None:
+    reserve(db, "1")
+    assert cycle(db, 2, 0, ["a"], **turn) == []
+    after = snapshot(db)
+    assert cycle(db, 2, 0, ["a"], **turn) == [b"replay"]
+    assert snapshot(db) == after
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 11), (11, 1), (1, 10), (9, 10), (12, 2)])
+def test_numbers_are_compared_whole(db: Redis, first: int, second: int) -> None:
+    assert cycle(db, first, 0, ["a"]) == []
+    assert cycle(db, second, 0, ["a"]) == []
+    assert state(db).startswith(f"{second} ")
+
+
+# Fenced
+
+
+def fence(client: Redis) -> Any:
+    return run(client, "fence", [LEDGER])
+
+
+def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:
+    reserve(db, "12")
+    db.rpush(q("a"), "3")
+    fence(db)
+    before = snapshot(db)
+    for sequence in (1, 2):
+        reply = cycle(
+            db, sequence, 1, ["a"], ended=["0", "1"], gives=["1"], entries=[FAILED, "e"],
+            counted=(1, 1),
+        )  # fmt: skip
+        assert reply == b"fenced"
+    assert snapshot(db) == before
+
+
+def test_a_process_without_a_ledger_is_fenced(redis_client: Redis) -> None:
+    redis_client.rpush(q("a"), "1")
+    assert cycle(redis_client, 1, 1, ["a"], free=["0"]) == b"fenced"
+    assert redis_client.keys() == [q("a").encode()]
+
+
+def test_fence_reads_the_ledger(db: Redis) -> None:
+    reserve(db, "1")
+    first = fence(db)
+    assert fence(db) == first, "and it may be called twice"
+    fields = dict(zip(first[::2], first[1::2], strict=True))
+    assert fields[b"state"] == b"fenced 1 1 0 0 0"
+    assert tuple(parse_state(fields[b"state"])) == (1, 0, 0, 0)
+    assert fields[b"0"].endswith(b":resque:queue:a1")
+
+
+def test_no_ledger_to_fence(redis_client: Redis) -> None:
+    assert fence(redis_client) == []
+    assert redis_client.keys() == []
+
+
+# Large
+
+
+def test_ten_thousand_slots(db: Redis) -> None:
+    count = 10_000
+    db.rpush(q("a"), *range(count))
+    (index, raws) = cycle(db, 1, count, ["a"], free=slots(count))
+    assert (index, len(raws)) == (0, count)
+    assert db.hlen(LEDGER) == count + 1
+    assert held(db)["9999"] == ("a", "9999")
+    again = cycle(db, 1, count, ["a"], free=slots(count))
+    assert len(again) == count + 1
+    assert None not in again
+    back = slots(count)[::-1]
+    entries = [part for number in range(5000) for part in (FAILED, number)]
+    cycle(
+        db, 2, 0, ["a"], ended=back, gives=back, entries=entries, counted=(5000, 5000),
+    )  # fmt: skip
+    assert db.lrange(q("a"), 0, -1) == [str(number).encode() for number in range(count)]
+    assert db.llen(FAILED) == 5000
+    assert db.hgetall(LEDGER).keys() == {b"state"}
+
+
+@pytest.mark.parametrize("count", [1999, 2000, 2001, 3999, 4000, 4001, 8001])
+def test_around_the_size_of_a_chunk(db: Redis, count: int) -> None:
+    db.rpush(q("a"), *range(count + 1))
+    (_, raws) = cycle(db, 1, count, ["a"], free=slots(count))
+    assert len(raws) == count
+    assert held(db) == {str(slot): ("a", str(slot)) for slot in range(count)}
+    (_, raws) = cycle(db, 2, count, ["a"], ended=slots(count))
+    assert raws == [str(count).encode()]
+    assert held(db) == {"0": ("a", str(count))}
+
+
+def test_ten_thousand_queues(db: Redis) -> None:
+    names = [f"q{number}" for number in range(10_000)]
+    assert cycle(db, 1, 1, names, free=["0"], arm=1) == []
+    db.rpush(q("q9999"), "x")
+    assert cycle(db, 2, 1, names, free=["0"], arm=1) == [9999, [b"x"]]
+
+
+# Arming
+
+
+@pytest.fixture
+def tracked(db: Redis, redis_url: str) -> Iterator[DirectConnection]:
+    connection = DirectConnection(redis_url)
+    connection.connect()
+    assert connection.tracking
+    yield connection
+    connection.close()
+
+
+def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
+    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, *map(q, queues)]
+    return connection.run(
+        script("cycle"), len(keys), *keys,
+        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, *slots(want),
+    )  # fmt: skip
+
+
+def rung(connection: DirectConnection) -> bool:
+    connection.call(b"PING")  # what was to be announced came before this reply
+    return bool(connection.invalidated) or connection.hear()
+
+
+@pytest.mark.parametrize("pushed", ["a", "b"])
+def test_an_armed_connection_hears_of_a_push(
+    db: Redis, tracked: DirectConnection, pushed: str
+) -> None:
+    assert turn(tracked, 1, 1, 1, "a", "b") == []
+    assert not rung(tracked)
+    db.rpush(q(pushed), "1")
+    assert rung(tracked)
+    assert tracked.invalidated == [q(pushed).encode()]
+
+
+@pytest.mark.parametrize("case", ["unarmed", "found", "other queue"])
+def test_an_unarmed_connection_hears_nothing(
+    db: Redis, tracked: DirectConnection, case: str
+) -> None:
+    if case == "found":
+        db.rpush(q("a"), "0")
+    turn(tracked, 1, 1, int(case != "unarmed"), "a")
+    tracked.invalidated.clear()
+    db.rpush(q("x" if case == "other queue" else "a"), "1")
+    assert not rung(tracked)
+
+
+def test_its_own_turns_do_not_ring(db: Redis, tracked: DirectConnection) -> None:
+    db.rpush(q("a"), "0")
+    turn(tracked, 1, 1, 1, "a")
+    assert turn(tracked, 2, 1, 1, "a") == []
+    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, q("a")]
+    tracked.run(script("cycle"), 6, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "0", "0")
+    assert waiting(db, "a") == {"a": ["0"]}
+    assert not rung(tracked)
+
+
+# A full Redis
+
+
+@pytest.fixture
+def full(db: Redis) -> Iterator[Redis]:
+    """Two jobs held, two waiting, and no memory for more."""
+    reserve(db, "12")
+    db.rpush(q("a"), "3", "4")
+    try:
+        yield db
+    finally:
+        db.config_set("maxmemory", 0)
+
+
+def test_a_full_redis_still_settles(full: Redis) -> None:
+    full.config_set("maxmemory-policy", "noeviction")
+    full.config_set("maxmemory", 1)
+    with pytest.raises(redis.ResponseError, match=r"OOM|maxmemory"):
+        full.rpush(q("a"), "5")
+    turn: dict[str, Any] = {
+        "ended": ["1", "0"], "gives": ["1"], "entries": [FAILED, "e"], "counted": (1, 1),
+        "totals": (2, 0, 1, 1),
+    }  # fmt: skip
+    assert cycle(full, 2, 2, ["a"], **turn) == [0, [b"2", b"3"]]
+    after = snapshot(full)
+    assert cycle(full, 2, 2, ["a"], **turn)[0] == b"replay"
+    full.config_set("maxmemory", 0)
+    assert snapshot(full) == after
+    assert held(full) == {"1": ("a", "2"), "0": ("a", "3")}
+    assert waiting(full, "a") == {"a": ["4"]}
+    assert counters(full) == [1, 1, 1, 1]
+    assert full.lrange(FAILED, 0, -1) == [b"e"]
+    assert state(full) == "2 4 0 1 1"
+
+
+@pytest.mark.parametrize("name", ["fence", "recover", "unregister", "beat"])
+def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name: str) -> None:
+    if name != "fence":
+        fence(full)
+    calls: dict[str, Any] = {
+        "fence": lambda: fence(full),
+        "recover": lambda: recover(full, ["0", "requeue", q("a"), "1"], ["1", "fail", FAILED, "e"]),
+        "unregister": lambda: unregister(full),
+        "beat": lambda: beat(full, running='{"0":1}'),
+    }
+    before = snapshot(full)
+    full.config_set("maxmemory", 1)
+    try:
+        calls[name]()
+        done = True
+    except redis.ResponseError:
+        done = False
+    full.config_set("maxmemory", 0)
+    assert done or snapshot(full) == before
+
+
+# Registering, beating, leaving
+
+
+def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "{}") -> Any:
+    return run(
+        client, "beat", ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}"],
+        process, "w", now, "an ISO time", running, 15, now - 1000,
+    )  # fmt: skip
+
+
+def unregister(client: Redis) -> Any:
+    return run(
+        client,
+        "unregister",
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:kills:p"],
+        "p",
+    )
+
+
+def test_register(redis_client: Redis) -> None:
+    register(redis_client)
+    assert redis_client.smembers("resque:workers") == {b"w"}
+    assert redis_client.get("resque:worker:w:started") == b"2026-11-23 15:33:10 +0000"
+    assert redis_client.hgetall("resque:heartbeat") == {b"w": b"2026-11-23T15:33:10+00:00"}
+    assert redis_client.zrange("resque:ledgers", 0, -1, withscores=True) == [(b"p", 1764e9)]
+    assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0"}
+    assert tuple(parse_state(b"0 0 0 0 0")) == (0, 0, 0, 0)
+    assert len(redis_client.keys()) == 5
+
+
+def test_unregister(db: Redis) -> None:
+    db.set("resque:running:p", "{}")
+    assert unregister(db) == 0
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+    assert db.smembers("resque:workers") == {b"w"}, "its master is there still"
+    assert unregister(db) == 0
+
+
+def test_a_ledger_that_holds_jobs_stays(db: Redis) -> None:
+    reserve(db, "12")
+    assert unregister(db) == 2
+    assert held(db) == {"0": ("a", "1"), "1": ("a", "2")}
+    assert db.zscore("resque:ledgers", "p") is not None
+
+
+# beats before, the dead
+BEATS: list[tuple[dict[str, int], set[bytes]]] = [
+    ({}, set()),
+    ({"x": 999}, {b"x"}),
+    ({"x": 1000}, set()),
+    ({"x": 1001}, set()),
+    ({"x": 999, "y": 0, "z": 1500}, {b"x", b"y"}),
+    ({f"x{number}": number for number in range(150)}, {f"x{n}".encode() for n in range(100)}),
+]
+
+
+@pytest.mark.parametrize(("others", "dead"), BEATS)
+def test_beat_tells_of_the_dead(db: Redis, others: Any, dead: set[bytes]) -> None:
+    if others:
+        db.zadd("resque:ledgers", others)
+    assert set(beat(db)) == dead
+    assert db.zscore("resque:ledgers", "p") == 2000
+    assert db.hget("resque:heartbeat", "w") == b"an ISO time"
+
+
+def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
+    beat(db, running='{"0":1.5}')
+    assert json.loads(db.get("resque:running:p")) == {"0": 1.5}
+    assert 0 < db.ttl("resque:running:p") <= 15
+    beat(db)
+    assert not db.exists("resque:running:p")
+
+
+def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
+    db.zadd("resque:ledgers", {"p": 0})
+    assert beat(db, process="gone", running='{"0":1}') == [b"p"]
+    assert db.zscore("resque:ledgers", "gone") is None
+    assert not db.exists("resque:running:gone")
+
+
+# Recovering
+
+
+def recover(client: Redis, *moves: list[str]) -> Any:
+    return run(
+        client, "recover",
+        [LEDGER, "resque:ledgers", "resque:running:p", "resque:queues", PROCESSED, FAILURES],
+        "p", *(part for move in moves for part in move),
+    )  # fmt: skip
+
+
+def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
+    reserve(db, "1234")
+    db.rpush(q("a"), "5")
+    db.set("resque:running:p", "{}")
+    fence(db)
+    reply = recover(
+        db, ["1", "requeue", q("a"), "2"], ["0", "requeue", q("a"), "1"],
+        ["2", "fail", FAILED, "e3"], ["3", "fail", "", ""],
+    )  # fmt: skip
+    assert reply == [2, 2, 0]
+    assert waiting(db, "a") == {"a": ["1", "2", "5"]}
+    assert db.lrange(FAILED, 0, -1) == [b"e3"]
+    assert counters(db) == [2, 2, 0, 0]
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+
+
+def test_recover_in_parts(db: Redis) -> None:
+    reserve(db, "123")
+    fence(db)
+    assert recover(db, ["0", "requeue", q("a"), "1"]) == [1, 0, 2]
+    assert held(db).keys() == {"1", "2"}
+    assert db.zscore("resque:ledgers", "p") is not None
+    assert cycle(db, 2, 0, ["a"]) == b"fenced"
+    moves = [["1", "fail", FAILED, "e"], ["2", "fail", FAILED, "e"]]
+    assert recover(db, *moves) == [0, 2, 0]
+    assert not db.exists(LEDGER)
+
+
+def test_recover_twice_moves_once(db: Redis) -> None:
+    reserve(db, "12")
+    fence(db)
+    moves = [["0", "requeue", q("a"), "1"], ["1", "fail", FAILED, "e"]]
+    assert recover(db, *moves) == [1, 1, 0]
+    after = snapshot(db)
+    assert recover(db, *moves) == [0, 0, 0]
+    assert snapshot(db) == after
+
+
+def test_recover_of_an_empty_ledger(db: Redis) -> None:
+    fence(db)
+    assert recover(db) == [0, 0, 0]
+    assert not db.exists(LEDGER, "resque:ledgers")
+    assert recover(db) == [0, 0, 0]
+
+
+def test_two_at_the_same_time_move_each_job_once(db: Redis) -> None:
+    count = 2000
+    db.rpush(q("a"), *range(count))
+    cycle(db, 1, count, ["a"], free=slots(count))
+    moved = [0, 0, 0, 0]
+    start = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        start.wait()
+        fence(db)
+        for first in range(0, count, 50):
+            part = [[str(s), "requeue", q("a"), str(s)] for s in range(first, first + 50)]
+            moved[number] += recover(db, *part)[0]
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(moved) == count
+    raws = [int(raw) for raw in db.lrange(q("a"), 0, -1)]
+    assert sorted(raws) == list(range(count))
+    assert not db.exists(LEDGER, "resque:ledgers")

@@ -1,0 +1,295 @@
+"""The data store: what it asks of Redis, as tables."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.store.data_store import BULK, DataStore, iso_8601
+from gresque.store.ledger import LedgerEntry, Totals
+
+Redis = redis.Redis
+KEY = b"resque:queue:a"
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[DataStore]:
+    store = DataStore(redis_url, "resque")
+    yield store
+    store.redis.close()
+
+
+def entry(raw: bytes) -> bytes:
+    return b"%d:%s%s" % (len(KEY), KEY, raw)
+
+
+def snapshot(client: Redis) -> dict[bytes, Any]:
+    return {key: client.dump(key) for key in client.scan_iter()}
+
+
+# Queues
+
+
+def test_it_connects_at_the_first_call(tmp_path: Any) -> None:
+    store = DataStore(f"unix://{tmp_path}/none", "resque")
+    with pytest.raises(redis.ConnectionError):
+        store.queue_names()
+
+
+def test_push(store: DataStore, redis_client: Redis) -> None:
+    store.push("a", b"1")
+    store.push("a", b"\xff\0")
+    assert redis_client.lrange(KEY, 0, -1) == [b"1", b"\xff\0"]
+    assert redis_client.smembers("resque:queues") == {b"a"}
+
+
+@pytest.mark.parametrize(
+    ("count", "trips"),
+    [(0, []), (1, [1]), (BULK, [BULK]), (BULK + 1, [BULK, 1]), (2 * BULK, [BULK, BULK])],
+)
+def test_push_many(store: DataStore, redis_client: Redis, count: int, trips: list[int]) -> None:
+    raws = [str(number).encode() for number in range(count)]
+    assert list(store.push_many("a", iter(raws))) == trips
+    assert redis_client.lrange(KEY, 0, -1) == raws
+    assert redis_client.exists("resque:queues") == bool(count)
+
+
+def test_push_many_goes_as_far_as_it_is_read(store: DataStore, redis_client: Redis) -> None:
+    pushed = store.push_many("a", (b"x" for _ in range(5000)))
+    next(pushed)
+    next(pushed)
+    assert redis_client.llen(KEY) == 2000
+    pushed.close()
+    assert redis_client.llen(KEY) == 2000
+
+
+def test_names_and_sizes(store: DataStore, redis_client: Redis) -> None:
+    assert (store.queue_names(), store.queue_sizes()) == ([], {})
+    for name, count in (("b", 2), ("a", 1), ("日本", 3), ("a:b c", 1)):
+        for _ in range(count):
+            store.push(name, b"x")
+    redis_client.sadd("resque:queues", "empty")
+    assert store.queue_names() == ["a", "a:b c", "b", "empty", "日本"]
+    assert store.queue_sizes() == {"a": 1, "a:b c": 1, "b": 2, "empty": 0, "日本": 3}
+    assert store.queue_size("b") == 2
+    assert store.queue_size("never was") == 0
+
+
+def test_a_key_of_another_type_does_not_break_the_sizes(
+    store: DataStore, redis_client: Redis
+) -> None:
+    store.push("a", b"x")
+    redis_client.sadd("resque:queues", "odd")
+    redis_client.set("resque:queue:odd", "x")
+    assert store.queue_sizes() == {"a": 1, "odd": 0}
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        store.queue_size("odd")
+
+
+@pytest.mark.parametrize(
+    ("start", "count", "found"),
+    [(0, 1, "a"), (0, 3, "abc"), (1, 3, "bcd"), (3, 9, "d"), (4, 1, ""), (-2, 2, "cd")],
+)
+def test_peek(store: DataStore, start: int, count: int, found: str) -> None:
+    for raw in "abcd":
+        store.push("a", raw.encode())
+    assert b"".join(store.peek("a", start, count)).decode() == found
+
+
+@pytest.mark.parametrize(
+    ("before", "items", "removed", "after"),
+    [
+        ("", "a", 0, ""), ("abab", "a", 2, "bb"), ("abab", "ab", 4, ""), ("abc", "x", 0, "abc"),
+        ("abc", "", 0, "abc"), ("aaa", "aa", 3, ""),
+    ],
+)  # fmt: skip
+def test_remove_items(
+    store: DataStore, redis_client: Redis, before: str, items: str, removed: int, after: str
+) -> None:
+    for raw in before:
+        store.push("a", raw.encode())
+    assert store.remove_items("a", [raw.encode() for raw in items]) == removed
+    assert b"".join(redis_client.lrange(KEY, 0, -1)).decode() == after
+
+
+def test_remove_queue(store: DataStore, redis_client: Redis) -> None:
+    store.push("a", b"1")
+    store.push("b", b"2")
+    assert store.remove_queue("a") == 1
+    assert store.remove_queue("a") == 0
+    assert set(redis_client.keys()) == {b"resque:queues", b"resque:queue:b"}
+
+
+# Counters
+
+
+def test_stats(store: DataStore, redis_client: Redis) -> None:
+    redis_client.set("resque:stat:processed", 12)
+    keys = store.keys
+    assert store.stats([keys.processed, keys.failures, keys.worker_stat("failed", "w")]) == [
+        12, 0, 0,
+    ]  # fmt: skip
+    store.clear_stat(keys.processed)
+    assert store.stats([keys.processed]) == [0]
+    redis_client.set("resque:stat:failed", "not a number")
+    redis_client.lpush("resque:stat:processed", "x")
+    assert store.stats([keys.processed, keys.failures]) == [0, 0]
+
+
+# Workers
+
+
+def test_workers(store: DataStore, redis_client: Redis) -> None:
+    assert (store.worker_ids(), store.heartbeats(), store.started([])) == ([], {}, {})
+    redis_client.sadd("resque:workers", "w2", "w1")
+    redis_client.set("resque:worker:w1:started", "2026-11-23 15:33:10 +0000")
+    redis_client.hset("resque:workers:heartbeat", "w1", "2026-11-23T15:33:10+00:00")
+    assert store.worker_ids() == ["w1", "w2"]
+    assert store.heartbeats() == {"w1": "2026-11-23T15:33:10+00:00"}
+    assert store.started(["w1", "w2"]) == {"w1": "2026-11-23 15:33:10 +0000", "w2": ""}
+
+
+def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
+    fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
+    client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]
+    client.zadd("resque:ledgers", {process: 1000})
+
+
+def test_ledgers(store: DataStore, redis_client: Redis) -> None:
+    assert (store.process_ids(), store.process_beats(), store.held_counts([])) == ([], {}, [])
+    assert store.ledger("p") == ({}, Totals())
+    hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
+    hold(redis_client, "q")
+    assert store.process_ids() == ["p", "q"]
+    assert store.process_beats() == {"p": 1.0, "q": 1.0}
+    assert store.held_counts(["p", "q", "none"]) == [2, 0, 0]
+    held = store.ledger("p")
+    assert held.entries == {b"0": LedgerEntry(KEY, b"x"), b"7": LedgerEntry(KEY, b"\xff:")}
+    assert held.totals == Totals(2, 1, 0, 0)
+
+
+def test_running(store: DataStore, redis_client: Redis) -> None:
+    assert store.running("p") == {}
+    redis_client.set("resque:running:p", '{"0":1.5,"12":1764000000.25}')
+    assert store.running("p") == {b"0": 1.5, b"12": 1764000000.25}
+
+
+def test_the_servers_clock(store: DataStore) -> None:
+    assert abs(store.now() - time.time()) < 5
+
+
+def test_iso_8601() -> None:
+    assert iso_8601(0) == "1970-01-01T00:00:00+00:00"
+    assert iso_8601(1764000000) == "2025-11-24T16:00:00+00:00"
+
+
+# Scripts that the server does not know yet
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_script_is_brought_along(store: DataStore, redis_client: Redis, times: int) -> None:
+    hold(redis_client)
+    for _ in range(times):
+        redis_client.script_flush()
+        store.fence("p")
+    assert store.fence("p").totals == Totals(2, 0, 0, 0)
+
+
+# Fencing and recovering
+
+
+def test_fence(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, _0=b"x")
+    held = store.fence("p")
+    assert held == store.fence("p") == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0))
+    assert redis_client.hget("resque:ledger:p", "state") == b"fenced 3 2 0 0 0"
+    assert store.fence("none") == ({}, Totals())
+    assert not redis_client.exists("resque:ledger:none")
+
+
+def test_recover(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, _0=b"x", _1=b"y", _2=b"z")
+    store.fence("p")
+    moves: list[tuple[bytes, str, str | bytes, bytes]] = [
+        (b"0", "requeue", KEY, b"x"), (b"1", "fail", "resque:failed", b"\xffentry"),
+    ]  # fmt: skip
+    assert store.recover("p", moves) == (1, 1, 1)
+    assert store.recover("p", moves) == (0, 0, 1)
+    assert store.recover("p", [(b"2", "fail", "", b"")]) == (0, 1, 0)
+    assert redis_client.lrange(KEY, 0, -1) == [b"x"]
+    assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
+    assert store.stats([store.keys.processed, store.keys.failures]) == [2, 2]
+    assert not redis_client.exists("resque:ledger:p", "resque:ledgers")
+
+
+def test_unregister_worker(store: DataStore, redis_client: Redis) -> None:
+    redis_client.sadd("resque:workers", "w", "other")
+    redis_client.hset("resque:workers:heartbeat", mapping={"w": "x", "other": "y"})
+    for worker in ("w", "other"):
+        for key in (
+            f"worker:{worker}:started",
+            f"stat:processed:{worker}",
+            f"stat:failed:{worker}",
+        ):
+            redis_client.set(f"resque:{key}", 1)
+    redis_client.set("resque:stat:processed", 5)
+    store.unregister_worker("w")
+    store.unregister_worker("w")
+    assert {key.decode() for key in redis_client.scan_iter()} == {
+        "resque:workers", "resque:workers:heartbeat", "resque:worker:other:started",
+        "resque:stat:processed:other", "resque:stat:failed:other", "resque:stat:processed",
+    }  # fmt: skip
+    assert store.worker_ids() == ["other"]
+    assert store.heartbeats() == {"other": "y"}
+
+
+# The failed list
+
+
+def test_failed_pages(store: DataStore, redis_client: Redis) -> None:
+    redis_client.rpush("f", *"abcde")
+    assert store.failed_count("f") == 5
+    assert store.failed_count("none") == 0
+    assert store.failed_page("f", 1, 2) == [b"b", b"c"]
+    assert store.failed_page("f", 4, 9) == [b"e"]
+    assert store.failed_page("f", 9, 9) == []
+
+
+@pytest.mark.parametrize(("count", "removed", "left"), [(0, 0, 3), (2, 2, 1), (3, 3, 0), (9, 3, 0)])
+def test_trim_failed(
+    store: DataStore, redis_client: Redis, count: int, removed: int, left: int
+) -> None:
+    redis_client.rpush("f", *"abc")
+    assert store.trim_failed("f", count) == removed
+    assert redis_client.llen("f") == left
+
+
+# Sharing
+
+
+def test_threads_share_one(store: DataStore, redis_client: Redis) -> None:
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(10):
+                store.push("a", str(number).encode())
+                store.queue_sizes()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    raws = redis_client.lrange(KEY, 0, -1)
+    assert {raw: raws.count(raw) for raw in set(raws)} == {
+        str(number).encode(): 10 for number in range(50)
+    }

@@ -1,0 +1,521 @@
+"""Declaring jobs: names, hooks, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import runpy
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gresque
+from gresque.errors import DontPerform, EnqueueError, JobDeclarationError, UnknownJob
+from gresque.jobs.definition import JobDefinition, default_name
+from gresque.jobs.hooks import JOB_HOOKS, PROCESS_HOOKS, JobHooks, ProcessHooks
+from gresque.jobs.registry import Registry, registry
+
+MODULE = __name__
+
+
+@pytest.fixture(autouse=True)
+def _own_registry() -> Iterator[None]:
+    """What a test declares is gone after it."""
+    before = dict(registry._definitions)
+    yield
+    registry._definitions.clear()
+    registry._definitions.update(before)
+
+
+calls: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    calls.clear()
+
+
+# @job
+
+
+def test_a_declared_function_is_still_a_function() -> None:
+    @gresque.job(queue="mail")
+    def send(user_id: int, template: str = "welcome") -> str:
+        """Send a mail."""
+        return f"{user_id} {template}"
+
+    assert send(42) == "42 welcome"
+    assert send(1, template="bye") == "1 bye"
+    assert send.__doc__ == "Send a mail."
+    assert send.__name__ == "send"
+    assert send.__wrapped__(2) == "2 welcome"  # type: ignore[attr-defined]
+
+
+def test_its_definition() -> None:
+    @gresque.job("mail", on_dirty_exit="fail", skip_failed_queue=True)
+    def send() -> None: ...
+
+    definition = send.definition
+    assert definition.name == f"{MODULE}.test_its_definition.<locals>.send"
+    assert registry.get(definition.name) is definition
+    assert definition.queue == "mail"
+    assert definition.on_dirty_exit == "fail"
+    assert definition.skip_failed_queue
+    assert not definition.hooks.around_execution
+    assert repr(send) == f"<job {definition.name}>"
+
+
+def test_a_name_of_its_own() -> None:
+    @gresque.job("mail", name="Mail::Send")
+    def send() -> None: ...
+
+    assert registry.get("Mail::Send") is send.definition
+    assert registry.find(f"{MODULE}.test_a_name_of_its_own.<locals>.send") is None
+
+
+def test_a_function_in_a_job_is_called_with_its_arguments() -> None:
+    @gresque.job("q")
+    def add(*args: int, **kwargs: int) -> int:
+        return sum(args) + sum(kwargs.values())
+
+    assert add.definition.perform(1, 2, three=3) == 6
+
+
+def test_callables_other_than_functions() -> None:
+    def greet(greeting: str, name: str) -> str:
+        return f"{greeting} {name}"
+
+    class Greeter:
+        def greet(self, name: str) -> str:
+            return f"hi {name}"
+
+    bound = gresque.job("q", name="bound")(Greeter().greet)
+    assert bound.definition.perform("you") == "hi you"
+
+
+@pytest.mark.parametrize("queue", ["", 5, b"mail", ["mail"], True])
+def test_a_queue_that_is_no_name(queue: Any) -> None:
+    with pytest.raises(JobDeclarationError, match="the queue must be a name"):
+        gresque.job(queue)(lambda: None)
+    with pytest.raises(JobDeclarationError, match="the queue must be a name"):
+        type("Bad", (gresque.Job,), {"queue": queue, "perform": lambda: None})
+
+
+def test_the_decorator_without_parentheses() -> None:
+    def send() -> None: ...
+
+    with pytest.raises(JobDeclarationError, match=r"write @gresque\.job\(queue="):
+        gresque.job(send)  # type: ignore[arg-type]
+
+
+def test_no_queue_is_for_enqueue_to() -> None:
+    @gresque.job()
+    def send() -> None: ...
+
+    assert send.definition.queue is None
+    with pytest.raises(EnqueueError, match="has no queue"):
+        send.enqueue()
+
+
+@pytest.mark.parametrize("wish", ["Requeue", "drop", "", 1, True])
+def test_on_dirty_exit_is_checked(wish: Any) -> None:
+    with pytest.raises(JobDeclarationError, match=r"on_dirty_exit=.* is unknown"):
+        gresque.job("q", on_dirty_exit=wish)(lambda: None)
+    with pytest.raises(JobDeclarationError, match=r"on_dirty_exit=.* is unknown"):
+        type("Bad", (gresque.Job,), {"on_dirty_exit": wish, "perform": lambda: None})
+
+
+@pytest.mark.parametrize("wish", [None, "requeue", "fail"])
+def test_on_dirty_exit_is_kept(wish: Any) -> None:
+    assert gresque.job("q", on_dirty_exit=wish)(lambda: None).definition.on_dirty_exit == wish
+
+
+async def wait() -> None:
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("function", [wait, functools.partial(wait)], ids=["plain", "partial"])
+def test_async_functions_are_refused(function: Any) -> None:
+    with pytest.raises(JobDeclarationError, match=r"is async.*drop the async"):
+        JobDefinition(name="x", queue="q", function=function)
+    assert registry.find("x") is None
+
+
+def test_async_perform_is_refused_and_not_registered() -> None:
+    with pytest.raises(JobDeclarationError, match="is async"):
+
+        class Bad(gresque.Job):
+            name = "AsyncBad"
+
+            async def perform() -> None: ...  # type: ignore[misc]
+
+    assert registry.find("AsyncBad") is None
+
+
+# class Job
+
+
+class Archive(gresque.Job):
+    queue = "file_serve"
+
+    def perform(repo_id: int, branch: str = "master") -> Any:
+        calls.append(("perform", repo_id, branch))
+        return "archived"
+
+
+def test_perform_takes_no_self() -> None:
+    assert Archive.perform(1, branch="x") == "archived"
+    assert Archive.definition.perform(2) == "archived"
+    assert Archive().perform(3) == "archived"
+    assert calls == [("perform", 1, "x"), ("perform", 2, "master"), ("perform", 3, "master")]
+
+
+def test_the_definition_of_a_class() -> None:
+    assert Archive.definition.name == f"{MODULE}.Archive"
+    assert Archive.definition.queue == "file_serve"
+    assert registry.get(f"{MODULE}.Archive") is Archive.definition
+
+
+def test_perform_as_a_static_or_class_method() -> None:
+    class Static(gresque.Job):
+        @staticmethod
+        def perform(x: int) -> int:
+            return x
+
+    class Bound(gresque.Job):
+        factor = 3
+
+        @classmethod
+        def perform(cls, x: int) -> int:
+            return cls.factor * x
+
+    class Heir(Bound):
+        factor = 5
+
+    assert Static.definition.perform(2) == 2
+    assert Bound.definition.perform(2) == 6
+    assert Heir.definition.perform(2) == 10
+
+
+def test_a_name_is_not_inherited_and_the_rest_is() -> None:
+    class Base(gresque.Job):
+        name = "Base"
+        queue = "base"
+        on_dirty_exit = "fail"
+        skip_failed_queue = True
+
+        def perform() -> str:  # type: ignore[misc]
+            return "base"
+
+    class Heir(Base): ...
+
+    assert Base.definition.name == "Base"
+    assert Heir.definition.name.endswith(".<locals>.Heir")
+    assert Heir.definition.queue == "base"
+    assert Heir.definition.on_dirty_exit == "fail"
+    assert Heir.definition.skip_failed_queue
+    assert Heir.definition.perform() == "base"
+
+
+def test_a_class_without_perform_is_a_mixin() -> None:
+    class Mixin(gresque.Job):
+        name = "Mixin"
+
+    assert registry.find("Mixin") is None
+    assert not hasattr(Mixin, "definition")
+    with pytest.raises(EnqueueError, match="is not a job"):
+        Mixin.enqueue()
+
+
+# Names
+
+
+def test_default_names() -> None:
+    assert default_name("a.b", "C.d") == "a.b.C.d"
+
+
+def test_a_script_names_its_jobs_as_importing_it_would(tmp_path: Path) -> None:
+    script = tmp_path / "my_script.py"
+    script.write_text(
+        "import gresque\n"
+        "@gresque.job('q')\n"
+        "def send(): pass\n"
+        "class Archive(gresque.Job):\n"
+        "    queue = 'q'\n"
+        "    def perform(): pass\n"
+    )
+    main = sys.modules["__main__"]
+    script_globals = runpy.run_path(str(script), run_name="not_main")
+    assert script_globals["send"].definition.name == "not_main.send"
+    assert sys.modules["__main__"] is main
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({"__file__": "/srv/my_script.py", "__spec__": None}, "my_script.f"),
+        ({"__file__": "script"}, "script.f"),
+        ({"__spec__": types.SimpleNamespace(name="pkg.mod")}, "pkg.mod.f"),
+        ({"__spec__": types.SimpleNamespace(name="pkg.__main__")}, "pkg.f"),
+        ({}, "__main__.f"),
+    ],
+    ids=["file", "no-suffix", "module", "package", "prompt"],
+)
+def test_names_in_main(
+    attributes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = types.ModuleType("__main__")
+    vars(main).update(attributes)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert default_name("__main__", "f") == name
+
+
+# The registry
+
+
+def definition(function: Any, name: str = "x") -> JobDefinition:
+    return JobDefinition(name=name, queue="q", function=function)
+
+
+def test_two_jobs_of_one_name_are_refused() -> None:
+    def one() -> None: ...
+    def two() -> None: ...
+
+    own = Registry()
+    own.add(definition(one))
+    with pytest.raises(JobDeclarationError, match="two jobs are named 'x'") as caught:
+        own.add(definition(two))
+    assert "one" in str(caught.value)
+    assert "two" in str(caught.value)
+    assert own.get("x").function is one
+    assert len(own) == 1
+
+
+def test_a_reloaded_module_replaces_its_jobs() -> None:
+    def make() -> Any:
+        def job() -> None: ...
+
+        return job
+
+    own, first, second = Registry(), definition(make()), definition(make())
+    own.add(first)
+    own.add(second)
+    assert own.get("x") is second
+    assert list(own) == [second]
+
+
+def test_unknown_jobs_are_explained() -> None:
+    own = Registry()
+    assert own.find("x") is None
+    with pytest.raises(UnknownJob, match=r"no job named 'x' is declared here; require its module"):
+        own.get("x")
+    assert "'a\\nb'" in own.explain_unknown("a\nb"), "a name from outside stays on one line"
+
+
+# Hooks
+
+
+def hooked(*names: str) -> type:
+    def maker(name: str) -> Any:
+        return staticmethod(lambda *args, **kwargs: calls.append((name, args, kwargs)))
+
+    return type("Hooked", (), {name: maker(name) for name in names})
+
+
+@pytest.mark.parametrize("kind", JOB_HOOKS)
+def test_hooks_are_found_by_their_names_and_ordered_by_them(kind: str) -> None:
+    others = [name for other in JOB_HOOKS if other != kind for name in (other, f"{other}_x")]
+    owner = hooked(f"{kind}_b", f"{kind}", f"{kind}_a", f"{kind}_C", f"not_{kind}", *others)
+    for hook in getattr(JobHooks(owner), kind):
+        hook(1, a=2)
+    assert [name for name, *_ in calls] == [kind, f"{kind}_C", f"{kind}_a", f"{kind}_b"]
+    assert {(args, *kwargs) for _, args, kwargs in calls} == {((1,), "a")}
+
+
+def test_no_owner_no_hooks() -> None:
+    hooks = JobHooks()
+    assert [getattr(hooks, kind) for kind in JOB_HOOKS] == [()] * len(JOB_HOOKS)
+
+
+class LogHooks:
+    """A mixin that is no Job."""
+
+    def before_perform_log(*args: Any, **kwargs: Any) -> None:
+        calls.append("before_log")
+
+    def after_perform_log(*args: Any, **kwargs: Any) -> None:
+        calls.append("after_log")
+
+
+class TimeHooks(gresque.Job):
+    """A mixin that is a Job."""
+
+    def around_perform_time(perform: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append("around_time")
+        return perform()
+
+
+class Mixed(LogHooks, TimeHooks):
+    queue = "q"
+
+    def before_perform_own(x: int) -> None:
+        calls.append(f"before_own {x}")
+
+    def perform(x: int) -> int:
+        calls.append("perform")
+        return 2 * x
+
+
+class Heir(Mixed):
+    def before_perform_log(x: int) -> None:
+        calls.append("heir_log")
+
+
+def test_hooks_come_from_mixins_too() -> None:
+    assert Mixed.definition.perform(2) == 4
+    assert calls == ["before_log", "before_own 2", "around_time", "perform", "after_log"]
+
+
+def test_a_subclass_overrides_one_hook() -> None:
+    assert Heir.definition.perform(3) == 6
+    assert calls == ["heir_log", "before_own 3", "around_time", "perform", "after_log"]
+
+
+class Nested(gresque.Job):
+    queue = "q"
+    raises: str = ""
+
+    def note(place: str) -> None:
+        calls.append(place)
+        if Nested.raises == place:
+            raise DontPerform(place)
+
+    note = staticmethod(note)  # type: ignore[assignment]
+
+    def before_perform_1(x: int) -> None:
+        Nested.note("before 1")
+
+    def before_perform_2(x: int) -> None:
+        Nested.note("before 2")
+
+    def around_perform_1(perform: Any, x: int) -> Any:
+        Nested.note("in 1")
+        result = perform()
+        Nested.note("out 1")
+        return [*result, "1"]
+
+    def around_perform_2(perform: Any, x: int) -> Any:
+        Nested.note("in 2")
+        result = perform()
+        Nested.note("out 2")
+        return [*result, "2"]
+
+    def perform(x: int) -> list[Any]:
+        calls.append("perform")
+        return [x]
+
+    def after_perform(x: int) -> None:
+        calls.append("after")
+
+
+ALL = ["before 1", "before 2", "in 1", "in 2", "perform", "out 2", "out 1", "after"]
+
+
+def test_around_hooks_nest_and_pass_the_return_value_out() -> None:
+    assert Nested.definition.perform(7) == [7, "2", "1"]
+    assert calls == ALL
+
+
+@pytest.mark.parametrize("place", ["before 1", "before 2", "in 1", "in 2", "out 2", "out 1"])
+def test_dont_perform_skips_the_rest(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Nested, "raises", place)
+    assert Nested.definition.perform(7) is None
+    assert calls == ALL[: ALL.index(place) + 1]
+
+
+def test_an_around_hook_that_does_not_perform() -> None:
+    class Skips(gresque.Job):
+        def around_perform(perform: Any) -> str:  # type: ignore[misc]
+            return "skipped"
+
+        def perform() -> None:  # type: ignore[misc]
+            calls.append("perform")
+
+        def after_perform() -> None:  # type: ignore[misc]
+            calls.append("after")
+
+    assert Skips.definition.perform() == "skipped"
+    assert calls == ["after"], "as Resque does"
+
+
+def test_an_around_hook_may_perform_twice_and_swallow_errors() -> None:
+    class Retries(gresque.Job):
+        def around_perform(perform: Any) -> Any:  # type: ignore[misc]
+            try:
+                return perform()
+            except ValueError:
+                return perform()
+
+        def perform() -> int:  # type: ignore[misc]
+            calls.append("perform")
+            if len(calls) == 1:
+                raise ValueError
+            return len(calls)
+
+    assert Retries.definition.perform() == 2
+
+
+@pytest.mark.parametrize("kind", ["before_perform", "around_perform", "after_perform"])
+def test_an_error_in_a_hook_is_the_jobs_error(kind: str) -> None:
+    def boom(*args: Any) -> None:
+        raise ZeroDivisionError(kind)
+
+    bad = type("Bad", (gresque.Job,), {kind: boom, "perform": lambda: None})
+    with pytest.raises(ZeroDivisionError, match=kind):
+        bad.definition.perform()
+
+
+def test_on_failure_hooks_get_the_error_and_the_arguments() -> None:
+    class Fails(gresque.Job):
+        def perform(x: int, y: int = 0) -> None: ...
+
+        def on_failure_b(error: Exception, x: int, y: int = 0) -> None:
+            calls.append(("b", error, x, y))
+
+        def on_failure_a(error: Exception, *args: Any, **kwargs: Any) -> None:
+            calls.append(("a", error, args, kwargs))
+
+    error = ValueError()
+    Fails.definition.fail(error, 1, y=2)
+    assert calls == [("a", error, (1,), {"y": 2}), ("b", error, 1, 2)]
+
+
+# Process hooks
+
+
+def test_process_hooks_run_in_the_order_of_registration() -> None:
+    hooks = ProcessHooks()
+    for kind in PROCESS_HOOKS:
+        for number in (2, 1):
+            hooks.add(kind, functools.partial(calls.append, (kind, number)))
+    for kind in PROCESS_HOOKS:
+        hooks.run(kind)
+        assert calls[-2:] == [(kind, 2), (kind, 1)]
+    assert len(calls) == 2 * len(PROCESS_HOOKS)
+
+
+def test_their_decorators_give_the_function_back() -> None:
+    from gresque.jobs.hooks import process_hooks
+
+    def hook() -> None: ...
+
+    for kind in PROCESS_HOOKS:
+        registered = process_hooks._hooks[kind]
+        before = list(registered)
+        assert getattr(gresque, kind)(hook) is hook
+        assert registered == [*before, hook]
+        registered[:] = before

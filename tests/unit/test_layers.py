@@ -1,0 +1,207 @@
+"""Imports point downwards only; ENV and Redis keys have one place each."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "gresque"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
+RANKS = {
+    "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "logs": 0,
+    "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
+    "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
+}  # fmt: skip
+BESIDE = {("queues", "errors"), ("settings", "errors"), ("settings", "queues")}
+EXTRA = {
+    "__init__": {"client", "jobs", "errors"},
+    "__main__": {"cli"},
+    # A program of its own, which starts workers: `store` only for where the server is, and Keys.
+    "demo": {"client", "errors", "settings", "store", "__init__"},
+}
+ALLOWED_UP = {("cli", "demo"), ("cli", "__init__")}  # __version__ is in gresque/__init__.py
+
+PASS_IT_ON = ["store/embedded.py", "demo/processes.py"]
+"""They give the environment to a program that they start, and read nothing from it."""
+
+UNPATCHED = [
+    "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
+    "worker/boot.py", "worker/identity.py", "store/url.py", "store/ledger.py", "store/keys.py",
+]  # fmt: skip
+"""What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def layer_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+each_module = pytest.mark.parametrize("path", MODULES, ids=name_of)
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports(tree: ast.AST, *, top_only: bool = False) -> Iterator[str]:
+    """The modules that a module imports; with `top_only` those it imports when it is imported."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "no relative imports"
+            assert node.module
+            yield node.module
+            if node.module == "gresque":
+                yield from (f"gresque.{alias.name}" for alias in node.names)
+        elif top_only and (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            or is_for_types(node)
+        ):
+            continue
+        else:
+            yield from imports(node, top_only=top_only)
+
+
+def own_layers(path: Path) -> set[str]:
+    """The layers of gresque that a module imports."""
+    found = set()
+    for module in imports(parse(path)):
+        if module.split(".")[0] == "gresque":
+            parts = module.split(".")
+            inside = len(parts) > 1 and (
+                (PACKAGE / parts[1]).is_dir() or (PACKAGE / f"{parts[1]}.py").exists()
+            )
+            found.add(parts[1] if inside else "__init__")
+    return found
+
+
+def may_import(layer: str, other: str) -> bool:
+    if layer == other or (layer, other) in BESIDE | ALLOWED_UP:
+        return True
+    if layer in EXTRA:
+        return other in EXTRA[layer]
+    return other != "demo" and RANKS[other] < RANKS[layer]
+
+
+@each_module
+def test_no_layer_reaches_up(path: Path) -> None:
+    layer = layer_of(path)
+    assert layer in RANKS or layer in EXTRA, "a new layer: say where it stands"
+    assert {other for other in own_layers(path) if not may_import(layer, other)} == set()
+
+
+def test_the_rules_bite() -> None:
+    assert not may_import("store", "jobs")
+    assert not may_import("client", "failure")
+    assert not may_import("worker", "master")
+    assert not may_import("worker", "demo")
+    assert not may_import("demo", "worker")
+    assert may_import("cli", "demo")
+
+
+@each_module
+def test_the_demo_takes_no_more_of_the_store_than_names(path: Path) -> None:
+    if layer_of(path) == "demo":
+        from_store = {name for name in imports(parse(path)) if name.startswith("gresque.store")}
+        assert from_store <= {"gresque.store.keys", "gresque.store.url"}
+
+
+@each_module
+def test_the_environment_is_read_in_one_place(path: Path) -> None:
+    if layer_of(path) in ("settings", "cli"):
+        return
+    if name_of(path) in ("client/default.py", *PASS_IT_ON):
+        return
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("environ", "environb", "getenv"), f"line {node.lineno}"
+        if isinstance(node, ast.ImportFrom) and node.module == "os":
+            assert not {alias.name for alias in node.names} & {"environ", "getenv"}
+
+
+KEY_PARTS = (
+    ":queue:", "queue:", "stat:", ":queues", ":failed", ":workers", "workers:heartbeat", "worker:",
+    ":started", ":ledger", "ledger:", ":running", "running:", "resque:",
+)  # fmt: skip
+
+
+def docstrings(tree: ast.Module) -> set[ast.Constant]:
+    """Strings that stand alone: docstrings, also of attributes."""
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+
+
+@each_module
+def test_keys_are_made_in_one_place(path: Path) -> None:
+    if name_of(path) == "store/keys.py":
+        return
+    tree = parse(path)
+    told = docstrings(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or node in told:
+            continue
+        value = node.value
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        if isinstance(value, str) and not any(c.isspace() for c in value.strip()):
+            value = value.replace("gresque:", "")  # what messages begin with
+            assert not any(part in value for part in KEY_PARTS), f"line {node.lineno}: {value!r}"
+
+
+def stays_unpatched(path: Path) -> bool:
+    name = name_of(path)
+    return any(name == entry or name.startswith(f"{entry}/") for entry in UNPATCHED)
+
+
+@pytest.mark.parametrize("path", [*filter(stays_unpatched, MODULES)], ids=name_of)
+def test_no_redis_and_no_gevent_at_the_top(path: Path) -> None:
+    roots = {module.split(".")[0] for module in imports(parse(path), top_only=True)}
+    assert not roots & {"redis", "hiredis", "gevent", "greenlet"}
+
+
+def test_the_list_of_unpatched_modules_is_true() -> None:
+    for entry in UNPATCHED:
+        assert (PACKAGE / entry).exists(), entry
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "gresque", "gresque.settings", "gresque.cli.main", "gresque.cli.work",
+        "gresque.cli.options", "gresque.master.manager", "gresque.worker.boot",
+        "gresque, gresque.master.manager",
+    ],
+)  # fmt: skip
+def test_importing_loads_nothing_that_must_be_patched_first(modules: str) -> None:
+    """gevent has to patch `socket` and `ssl` before redis-py builds on them."""
+    program = (
+        f"import {modules}, sys\n"
+        "bad = {'redis', 'hiredis', 'gevent', 'greenlet', 'ssl'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+        "if 'socket' in sys.modules:\n"
+        "    import socket\n"
+        "    assert socket.socket.__module__ == 'socket', socket.socket\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")

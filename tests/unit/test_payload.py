@@ -1,0 +1,400 @@
+"""Payloads: Resque's format, byte for byte, and nothing that JSON would change on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import decimal
+import enum
+import json
+import uuid
+from collections import OrderedDict, namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gresque.errors import (
+    EnqueueError,
+    GresqueError,
+    InvalidPayload,
+    PayloadTooLarge,
+    UnserializableArgument,
+)
+from gresque.jobs import payload
+from gresque.jobs.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, decode, encode
+
+WIRE = Path(__file__).parents[1] / "wire"
+ID = "585e6d2b7d64493e8d743877a68508b9"
+
+
+def lines(name: str) -> list[bytes]:
+    return [line for line in (WIRE / name).read_bytes().splitlines() if line]
+
+
+FORK = [
+    *lines("fork_queue_items_variants.jsonl"),
+    *lines("fork_queue_item.json"),
+    *lines("fork_queue_item_requeue_all.json"),
+    *lines("fork_queue_item_retried.json"),
+]
+STOCK = [*lines("stock_queue_items_variants.jsonl"), *lines("stock_queue_item.json")]
+
+
+def nested(depth: int, kind: type = list) -> Any:
+    value: Any = kind()
+    for _ in range(depth - 1):
+        value = [value] if kind is list else {"k": value}
+    return value
+
+
+def as_json(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+# Wire
+
+
+@pytest.mark.parametrize("raw", [*FORK, *STOCK], ids=lambda raw: raw[:40].decode())
+def test_captured_items_decode(raw: bytes) -> None:
+    told = json.loads(raw)
+    job = decode(raw)
+    assert (job.name, job.args) == (told["class"], told["args"])
+    assert (job.id, job.generation) == (told.get("id"), told.get("generation"))
+    assert job.kwargs is None
+
+
+@pytest.mark.parametrize("raw", FORK, ids=lambda raw: raw[:50].decode())
+def test_the_forks_items_encode_to_the_same_bytes(raw: bytes) -> None:
+    job = decode(raw)
+    again = encode(job.name, job.args or [], None, job.id, job.generation)
+    if b"1.0e+20" in raw:  # the one number that Ruby and msgspec write differently
+        raw = raw.replace(b"1.0e+20", b"1e20")
+    assert again == raw
+
+
+def test_the_fields_stand_in_the_forks_order_with_kwargs_last() -> None:
+    assert encode("Noop", (1, "two", {"three": 3}), {"a": None}, ID, 3) == (
+        b'{"class":"Noop","args":[1,"two",{"three":3}],"id":"' + ID.encode() + b'",'
+        b'"generation":3,"kwargs":{"a":null}}'
+    )
+
+
+@pytest.mark.parametrize("kwargs", [None, {}])
+def test_kwargs_are_written_only_when_there_are_any(kwargs: Any) -> None:
+    assert b"kwargs" not in encode("Noop", (), kwargs, ID)
+
+
+# Round trip
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+)
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=10
+)
+
+
+@given(st.lists(values), st.dictionaries(keys, values))
+def test_what_is_encoded_decodes_to_the_same(args: list[Any], kwargs: dict[str, Any]) -> None:
+    raw = encode("Noop", args, kwargs, ID)
+    job = decode(raw)
+    assert (job.name, job.args, job.id, job.generation) == ("Noop", args, ID, 1)
+    assert (job.kwargs or {}) == kwargs
+    assert repr(job.args) == repr(args), "True stays True, 1.0 stays 1.0, -0.0 stays -0.0"
+    told = json.loads(raw)
+    assert repr(told["args"]) == repr(args), "another JSON parser reads the same"
+    assert payload.is_object(raw)
+    assert payload.loads(raw)["args"] == args
+
+
+@pytest.mark.parametrize(
+    ("sent", "arrives"),
+    [
+        ((1, 2), [1, 2]),
+        ([(1, (2,)), ()], [[1, [2]], []]),
+        (2**63, 2**63),
+        (-(2**63) - 1, -(2**63) - 1),
+        (10**400, 10**400),
+        (5e-324, 5e-324),
+        (1.7976931348623157e308, 1.7976931348623157e308),
+        ("\0\x1f\x7f\u2028\uffff\U0010ffff", "\0\x1f\x7f\u2028\uffff\U0010ffff"),
+        ({"": {"\0": []}}, {"": {"\0": []}}),
+    ],
+    ids=repr,
+)
+def test_values_at_the_edge_arrive(sent: Any, arrives: Any) -> None:
+    job = decode(encode("Noop", (sent,), {"k": sent}, ID))
+    assert job.args == [arrives]
+    assert job.kwargs == {"k": arrives}
+
+
+# What JSON cannot carry
+
+
+class Text(str):
+    pass
+
+
+class Number(int):
+    pass
+
+
+class Real(float):
+    pass
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class TextColour(enum.StrEnum):
+    RED = "red"
+
+
+class NumberColour(enum.IntEnum):
+    RED = 1
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+
+Pair = namedtuple("Pair", "a b")
+
+UNSENDABLE: list[Any] = [
+    b"bytes", bytearray(b"b"), memoryview(b"m"), {1}, frozenset(), float("nan"), float("inf"),
+    float("-inf"), 1j, object(), object, len, ..., range(3), iter([]), (x for x in ()),
+    datetime.datetime(2026, 1, 1), datetime.date(2026, 1, 1), datetime.timedelta(1),
+    decimal.Decimal("1.5"), uuid.UUID(int=1), Path("/"), Point(1), Pair(1, 2), OrderedDict(a=1),
+    Text("t"), Number(1), Real(1.5), Colour.RED, TextColour.RED, NumberColour.RED,
+    {1: 2}, {None: 1}, {True: 1}, {1.5: 1}, {(1, 2): 1}, {b"k": 1}, {Text("k"): 1},
+    {TextColour.RED: 1}, {Colour.RED: 1},
+]  # fmt: skip
+unsendable = pytest.mark.parametrize(
+    "value", UNSENDABLE, ids=[f"{n}-{type(value).__name__}" for n, value in enumerate(UNSENDABLE)]
+)
+
+
+@unsendable
+def test_an_argument_that_json_cannot_carry_is_named(value: Any) -> None:
+    with pytest.raises(UnserializableArgument, match=r"^argument 2 ") as caught:
+        encode("Noop", (1, value), None, ID)
+    assert isinstance(caught.value, EnqueueError)
+    assert isinstance(caught.value, TypeError)
+
+
+@unsendable
+@pytest.mark.parametrize(
+    ("wrap", "where"),
+    [
+        (lambda v: [v], r"argument 1\[0\] "),
+        (lambda v: (0, v), r"argument 1\[1\] "),
+        (lambda v: {"a": v}, r"argument 1\['a'\] "),
+        (lambda v: {"a": [1, {"b": v}]}, r"argument 1\['a'\]\[1\]\['b'\] "),
+        (lambda v: [[[[[[[[v]]]]]]]], r"argument 1(\[0\])+ "),
+    ],
+    ids=["list", "tuple", "dict", "mixed", "deep"],
+)
+def test_a_nested_one_is_named_with_its_place(value: Any, wrap: Any, where: str) -> None:
+    with pytest.raises(UnserializableArgument, match=f"^{where}"):
+        encode("Noop", (wrap(value),), None, ID)
+
+
+@unsendable
+def test_a_keyword_argument_is_named(value: Any) -> None:
+    with pytest.raises(UnserializableArgument, match=r"^argument 'template' "):
+        encode("Noop", (), {"ok": 1, "template": value}, ID)
+    with pytest.raises(UnserializableArgument, match=r"^argument 'template'\[0\] "):
+        encode("Noop", (), {"template": [value]}, ID)
+
+
+@pytest.mark.parametrize("lone", ["\ud800", "a\udfffb", "\udcff", "\ud83d\ud83d"], ids=ascii)
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (lambda s: ((1, s), {}), "argument 2"),
+        (lambda s: (([{"k": s}],), {}), "argument 1"),
+        (lambda s: (({s: 1},), {}), "argument 1"),
+        (lambda s: ((), {"key": s}), "argument 'key'"),
+        (lambda s: ((), {"key": [{s: 1}]}), "argument 'key'"),
+        (lambda s: ((), {s: 1}), "argument "),
+    ],
+    ids=["arg", "nested", "key", "kwarg", "kwarg-nested", "kwarg-name"],
+)
+def test_lone_surrogates_are_refused(lone: str, place: Any, told: str) -> None:
+    args, kwargs = place(lone)
+    with pytest.raises(UnserializableArgument, match=rf"^Noop: {told}.*lone surrogate"):
+        encode("Noop", args, kwargs, ID)
+
+
+def test_a_list_in_itself_is_refused() -> None:
+    loop: list[Any] = [1]
+    loop.append(loop)
+    with pytest.raises(UnserializableArgument, match="nested over 500 deep"):
+        encode("Noop", (loop,), None, ID)
+    rings: dict[str, Any] = {}
+    rings["a"] = [rings, rings]
+    with pytest.raises(UnserializableArgument, match="nested over 500 deep"):
+        encode("Noop", (), {"r": rings}, ID)
+
+
+# Limits
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_depth(kind: type) -> None:
+    raw = encode("Noop", (nested(MAX_DEPTH, kind),), {"k": nested(MAX_DEPTH, kind)}, ID)
+    assert decode(raw).args == [nested(MAX_DEPTH, kind)]
+    assert json.loads(raw)["kwargs"]
+    for args, kwargs in (((nested(MAX_DEPTH + 1, kind),), {}), ((), {"k": nested(501, kind)})):
+        with pytest.raises(UnserializableArgument, match="nested over 500 deep") as caught:
+            encode("Noop", args, kwargs, ID)
+        assert len(str(caught.value)) < 200
+
+
+def test_size() -> None:
+    frame = len(encode("Noop", ("",), None, ID))
+    largest = encode("Noop", ("x" * (MAX_PAYLOAD_BYTES - frame),), None, ID)
+    assert len(largest) == MAX_PAYLOAD_BYTES
+    assert decode(largest).name == "Noop"
+    with pytest.raises(PayloadTooLarge, match=r"Noop: the payload has 8,388,609 bytes"):
+        encode("Noop", ("x" * (MAX_PAYLOAD_BYTES - frame + 1),), None, ID)
+    with pytest.raises(PayloadTooLarge, match=r"8,388,609 bytes"):
+        decode(largest + b" ")
+
+
+def test_size_counts_bytes_not_characters() -> None:
+    with pytest.raises(PayloadTooLarge):
+        encode("Noop", ("é" * (MAX_PAYLOAD_BYTES // 2),), None, ID)
+
+
+# Decoding
+
+# raw, what the message tells
+INVALID: list[tuple[bytes, str]] = [
+    (b"", "not a job"), (b" ", "not a job"), (b"null", "not a job"), (b"1", "not a job"),
+    (b"[]", "not a job"), (b'"x"', "not a job"), (b"true", "not a job"), (b"{}", "class"),
+    (b"{", "not a job"), (b'{"class"', "not a job"), (b"not json", "not a job"),
+    (b'{"args":[]}', "class"), (b'{"class":null}', "class"), (b'{"class":5}', "class"),
+    (b'{"class":["a"]}', "class"), (b'{"class":{}}', "class"), (b'{"class":true}', "class"),
+    (b'{"class":"A","args":5}', "args"), (b'{"class":"A","args":"x"}', "args"),
+    (b'{"class":"A","args":{}}', "args"), (b'{"class":"A","args":true}', "args"),
+    (b'{"class":"A","kwargs":[]}', "kwargs"), (b'{"class":"A","kwargs":1}', "kwargs"),
+    (b'{"class":"A","args":[NaN]}', "not a job"), (b'{"class":"A","args":[1,]}', "not a job"),
+    (b"{'class':'A'}", "not a job"), (b'{"class":"A"}{}', "not a job"),
+    (b'{"class":"A"}\0', "not a job"), (b'\xef\xbb\xbf{"class":"A"}', "not a job"),
+    (b'{"class":"\\ud800"}', "not a job"), (b'{"class":"A","args":["\\udc00"]}', "not a job"),
+    (b'{"class":"\xff"}', "UTF-8"), (b'{"class":"A","args":["\xc3\x28"]}', "UTF-8"),
+    (b'{"class":"A","args":["\xed\xa0\x80"]}', "UTF-8"),
+    (b'{"class":"A","kwargs":{"\xff":1}}', "UTF-8"),
+    (b'{"class":"A","args":' + as_json(100_000) + b"}", "nested too deep"),
+    (b'{"class":"A","x":' + as_json(100_000) + b"}", "nested too deep"),
+    (b"\x80\x04pickle", "not a job"), (b"\x1f\x8b\x08gzip", "not a job"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "told"), INVALID, ids=[repr(raw[:30]) for raw, _ in INVALID])
+def test_what_is_no_job_is_invalid(raw: bytes, told: str) -> None:
+    with pytest.raises(InvalidPayload, match=f"the payload is .*{told}"):
+        decode(raw)
+
+
+# raw, name, args, kwargs
+READABLE: list[tuple[bytes, str, Any, Any]] = [
+    (b'{"class":"A"}', "A", None, None),
+    (b'{"class":"A","args":null,"kwargs":null}', "A", None, None),
+    (b' \r\n\t{ "class" : "A" } \n', "A", None, None),
+    (b'{"args":[1],"class":"A"}', "A", [1], None),
+    (b'{"class":"A","args":[],"more":{"x":[1]},"queue":"q"}', "A", [], None),
+    (b'{"class":"A","args":[{"a":1}],"kwargs":{"b":[2]}}', "A", [{"a": 1}], {"b": [2]}),
+    (b'{"class":"A","class":"B"}', "B", None, None),
+    (b'{"class":""}', "", None, None),
+    (b'{"class":"M::A\\/b"}', "M::A/b", None, None),
+    (b'{"class":"\\ud83d\\ude00"}', "😀", None, None),
+    (b'{"class":"A","args":[1e2,1.0,1E+2]}', "A", [100.0, 1.0, 100.0], None),
+    (b'{"class":"A","args":[12345678901234567890123]}', "A", [12345678901234567890123], None),
+    (b'{"class":"A","id":[1],"generation":"x"}', "A", None, None),
+]
+
+
+@pytest.mark.parametrize(("raw", "name", "args", "kwargs"), READABLE, ids=[r[0] for r in READABLE])
+def test_what_other_clients_write_decodes(raw: bytes, name: str, args: Any, kwargs: Any) -> None:
+    job = decode(raw)
+    assert (job.name, job.args, job.kwargs) == (name, args, kwargs)
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.sampled_from(["class", "args", "id", "kwargs", "x"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.binary() | json_like.map(lambda value: json.dumps(value).encode()))
+def test_arbitrary_bytes_decode_or_are_invalid(raw: bytes) -> None:
+    try:
+        job = decode(raw)
+    except GresqueError as error:
+        assert type(error) is InvalidPayload
+        assert "\n" not in str(error)
+    else:
+        assert type(job.name) is str
+        assert job.args is None or type(job.args) is list
+        assert job.kwargs is None or type(job.kwargs) is dict
+    item = payload.loads(raw)
+    assert type(item) is dict
+    assert payload.is_object(raw) or item.keys() == {"raw"}
+
+
+@given(st.sampled_from(FORK), st.integers(0, 200), st.binary(min_size=1, max_size=1))
+def test_one_broken_byte_breaks_nothing_else(raw: bytes, position: int, byte: bytes) -> None:
+    position %= len(raw)
+    with contextlib.suppress(InvalidPayload):
+        decode(raw[:position] + byte + raw[position + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("raw", "item"),
+    [
+        (b'{"class":"A","args":[1]}', {"class": "A", "args": [1]}),
+        (b"{}", {}),
+        (b"[1]", {"raw": "[1]"}),
+        (b"", {"raw": ""}),
+        (b"\xff", {"raw": "\\xff"}),
+        (b'{"class":"\xff"}', {"raw": '{"class":"\\xff"}'}),
+    ],
+)
+def test_loads_is_for_looking(raw: bytes, item: dict[str, Any]) -> None:
+    assert payload.loads(raw) == item
+
+
+def test_loads_reads_what_nests_too_deep_as_text() -> None:
+    raw = b'{"class":' + as_json(100_000) + b"}"
+    assert payload.loads(raw) == {"raw": raw.decode()}
+    assert not payload.is_object(raw)
+
+
+# Ids
+
+
+def test_ids_are_32_hex_digits_and_unique() -> None:
+    ids = payload.new_ids(100_000)
+    assert len(set(ids)) == 100_000
+    assert all(len(job_id) == 32 for job_id in ids)
+    assert int(ids[0], 16) >= 0
+    assert ids[0] == ids[0].lower()
+    assert len({payload.new_id() for _ in range(1000)} | set(ids)) == 101_000
+    assert payload.new_ids(0) == []

@@ -1,0 +1,223 @@
+"""Settings: flag over ENV over default, and one clear line for each bad value."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gresque.errors import SettingsError
+from gresque.queues import QueueList
+from gresque.settings import OPTIONS, Settings
+
+LONG_FLAGS = {
+    "queues": "--queues",
+    "require": "--require",
+    "worker_count": "--workers",
+    "thread_count": "--threads",
+    "jobs_per_fork": "--jobs-per-fork",
+    "interval": "--interval",
+    "redis_url": "--redis",
+    "namespace": "--namespace",
+    "term_timeout": "--term-timeout",
+    "graceful_term": "--graceful-term",
+    "on_dirty_exit": "--on-dirty-exit",
+    "preload": "--preload",
+    "pidfile": "--pidfile",
+    "verbose": "--verbose",
+    "vverbose": "--very-verbose",
+    "log_format": "--log-format",
+}
+
+# setting, ENV, default, (text, value) of the flag, (text, value) of the ENV
+TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
+    ("queues", "QUEUES", None, ("a,b", QueueList(("a", "b"))), ("c", QueueList(("c",)))),
+    ("queues", "QUEUE", None, ("a", QueueList(("a",))), ("c", QueueList(("c",)))),
+    ("require", "REQUIRE", (), (("a", "b,c"), ("a", "b", "c")), (" d , e,", ("d", "e"))),
+    ("worker_count", "WORKER_COUNT", 1, ("3", 3), ("4", 4)),
+    ("thread_count", "THREAD_COUNT", 1, ("1000", 1000), ("2", 2)),
+    ("jobs_per_fork", "JOBS_PER_FORK", 1, ("100000", 100000), (" 7 ", 7)),
+    ("interval", "INTERVAL", 5.0, ("0", 0.0), ("0.25", 0.25)),
+    (
+        "redis_url", "REDIS_URL", "redis://localhost:6379/0",
+        ("unix:///run/r.sock", "unix:///run/r.sock"), ("rediss://h:1/2", "rediss://h:1/2"),
+    ),
+    ("redis_url", "REDIS_URL", "redis://localhost:6379/0",
+     ("embedded://", "embedded://"), ("embedded:///some/dir", "embedded:///some/dir")),
+    ("namespace", "RESQUE_NAMESPACE", "resque", ("app", "app"), ("a:b", "a:b")),
+    ("term_timeout", "RESQUE_TERM_TIMEOUT", 30.0, ("1.5", 1.5), ("0", 0.0)),
+    ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
+    ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
+    ("preload", "PRELOAD", True, (False, False), ("0", False)),
+    ("pidfile", "PIDFILE", "", ("/run/a.pid", "/run/a.pid"), ("b.pid", "b.pid")),
+    ("verbose", "VERBOSE", False, (True, True), ("yes", True)),
+    ("vverbose", "VVERBOSE", False, (True, True), ("true", True)),
+    ("log_format", "LOG_FORMAT", "text", ("json", "json"), ("json", "json")),
+]  # fmt: skip
+
+Row = tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]
+table = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]}-{row[1]}")
+
+
+def test_the_table_here_is_whole() -> None:
+    assert set(OPTIONS) == set(LONG_FLAGS) == {row[0] for row in TABLE}
+    assert {env for option in OPTIONS.values() for env in option.envs} == {row[1] for row in TABLE}
+
+
+@table
+def test_the_default(row: Row) -> None:
+    name, _, default, _, _ = row
+    settings = Settings.load({}, {})
+    assert getattr(settings, name) == default
+    assert settings.sources[name] == "default"
+
+
+@table
+def test_env_over_default(row: Row) -> None:
+    name, env, _, _, (text, value) = row
+    settings = Settings.load({name: None}, {env: text})
+    assert getattr(settings, name) == value
+    assert type(getattr(settings, name)) is type(value)
+    assert settings.sources[name] == env
+
+
+@table
+def test_flag_over_env(row: Row) -> None:
+    name, env, _, (text, value), (env_text, _) = row
+    settings = Settings.load({name: text}, {env: env_text})
+    assert getattr(settings, name) == value
+    assert type(getattr(settings, name)) is type(value)
+    assert settings.sources[name] == LONG_FLAGS[name]
+
+
+@table
+def test_flag_over_a_bad_env(row: Row) -> None:
+    name, env, _, (text, value), _ = row
+    assert getattr(Settings.load({name: text}, {env: "\0 bad"}), name) == value
+
+
+@table
+def test_an_empty_env_is_none(row: Row) -> None:
+    name, env, default, _, _ = row
+    settings = Settings.load({}, {env: ""})
+    assert getattr(settings, name) == default
+    assert settings.sources[name] == "default"
+
+
+def test_queues_leads_queue_and_an_empty_one_does_not() -> None:
+    both = Settings.load({}, {"QUEUES": "a", "QUEUE": "b"})
+    assert (str(both.queues), both.sources["queues"]) == ("a", "QUEUES")
+    one = Settings.load({}, {"QUEUES": "", "QUEUE": "b"})
+    assert (str(one.queues), one.sources["queues"]) == ("b", "QUEUE")
+
+
+def test_no_repeated_flag_is_not_given() -> None:
+    assert Settings.load({"require": ()}, {"REQUIRE": "a"}).require == ("a",)
+
+
+NUMBERS = ["x", "1.5", "1e3", "-1", "0", " ", "0x10", "1 2", "∞", "--1", "9" * 5000]
+SECONDS = ["x", "-1", "-0.001", "nan", "inf", "-inf", "1e400", "1e9", " ", "1s"]
+SWITCHES = ["x", "2", "-1", "yess", "o n", "none"]
+BAD: dict[str, list[str]] = {
+    "queues": [" ", ",", "!a", "!a,!b", "mail:5", "mail:50%", "a,b:1"],
+    "worker_count": NUMBERS,
+    "thread_count": NUMBERS,
+    "jobs_per_fork": NUMBERS,
+    "interval": SECONDS,
+    "term_timeout": SECONDS,
+    "redis_url": [
+        " ", "localhost", "localhost:6379", "http://h", "redis:/h", "REDIS://h", "unix:/run/x",
+        "sentinel://a,b", "redis+sentinel://a", "rediss+sentinel://a", "redis+cluster://a",
+        "cluster://a", "://", "embedded:",
+    ],
+    "on_dirty_exit": ["x", "REQUEUE", "Fail", " fail", "drop"],
+    "log_format": ["x", "JSON", "yaml"],
+    "graceful_term": SWITCHES,
+    "preload": SWITCHES,
+    "verbose": SWITCHES,
+    "vverbose": SWITCHES,
+}  # fmt: skip
+BAD_VALUES = [(name, text) for name, texts in BAD.items() for text in texts]
+
+
+@pytest.mark.parametrize(("name", "text"), BAD_VALUES, ids=lambda value: value[:20])
+def test_a_bad_value_names_its_flag_or_its_env(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{LONG_FLAGS[name]}: "):
+        Settings.load({name: text}, {})
+    for env in OPTIONS[name].envs:
+        with pytest.raises(SettingsError, match=f"^{env}: ") as caught:
+            Settings.load({}, {env: text})
+        assert "\n" not in str(caught.value)
+        assert caught.value.__suppress_context__, "one line, not a chain of tracebacks"
+
+
+@pytest.mark.parametrize("name", ["queues", "worker_count", "interval", "redis_url", "namespace"])
+def test_an_empty_flag_is_an_error(name: str) -> None:
+    """Whoever writes `--workers "$N"` with N unset must hear of it."""
+    with pytest.raises(SettingsError, match=f"^{LONG_FLAGS[name]}: "):
+        Settings.load({name: ""}, {OPTIONS[name].envs[0]: "7"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, True) for text in ("1", "true", "TRUE", "yes", "on", " On ")),
+        *((text, False) for text in ("0", "false", "no", "off", "OFF", " ")),
+    ],
+)
+def test_switches(text: str, value: bool) -> None:
+    assert Settings.load({}, {"PRELOAD": text}).preload is value
+    assert Settings.load({}, {"GRACEFUL_TERM": text}).graceful_term is value
+
+
+@pytest.mark.parametrize(
+    ("interval", "burst"), [("0", True), ("0.0", True), ("-0", True), ("0.1", False), ("5", False)]
+)
+def test_interval_0_is_a_burst(interval: str, burst: bool) -> None:
+    assert Settings.load({"interval": interval}, {}).burst is burst
+
+
+def test_settings_are_frozen_and_equal_whatever_their_source() -> None:
+    by_flag = Settings.load({"worker_count": "2"}, {})
+    by_env = Settings.load({}, {"WORKER_COUNT": "2"})
+    assert by_flag == by_env
+    assert by_flag.sources != by_env.sources
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        by_flag.worker_count = 3  # type: ignore[misc]
+
+
+def test_every_setting_has_a_source() -> None:
+    assert set(Settings.load({}, {}).sources) == set(OPTIONS)
+
+
+def test_an_unrelated_environment_changes_nothing() -> None:
+    assert Settings.load({}, {"PATH": "/bin", "queues": "x", "WORKERS": "3"}) == Settings()
+
+
+ENVS = [env for option in OPTIONS.values() for env in option.envs]
+
+
+@given(st.dictionaries(st.sampled_from(ENVS), st.text(max_size=30)))
+def test_any_environment_loads_or_raises_a_settings_error(environ: dict[str, str]) -> None:
+    try:
+        settings = Settings.load({}, environ)
+    except SettingsError as error:
+        assert str(error).split(":")[0] in environ
+    else:
+        assert settings.worker_count >= 1
+        assert settings.interval >= 0
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@hypothesis_settings(max_examples=40)
+@given(text=st.text(max_size=40) | st.from_regex(r"[-+]?[0-9_.eE]{1,12}|[a-z]+://\S*"))
+def test_any_text_parses_or_raises_a_settings_error(name: str, text: str) -> None:
+    given_text: Any = (text,) if OPTIONS[name].repeatable else text
+    try:
+        Settings.load({name: given_text}, {})
+    except SettingsError as error:
+        assert str(error).startswith(LONG_FLAGS[name])

@@ -1,0 +1,705 @@
+"""The parts of a worker process, each by itself, on gevent without its patches."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+import pytest
+from gevent import get_hub
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gresque.errors import DontPerform, JobKilled
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.hooks import JobHooks
+from gresque.jobs.registry import Registry
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.worker.book import Book
+from gresque.worker.gate import Gate
+from gresque.worker.outcome import Outcome
+from gresque.worker.pace import FIRST_BATCH, PREFETCH_BELOW, Pace
+from gresque.worker.scoreboard import ProcessState, Scoreboard
+from gresque.worker.thread import Crew
+
+PATIENCE_SECONDS = 20.0
+"""Far above what anything here takes: a test that waits this long has failed."""
+
+# Pace
+
+seconds = st.floats(0, 100, allow_nan=False)
+
+
+jobs = st.integers(0, 100_000)
+
+
+@given(st.lists(st.tuples(seconds, seconds, jobs, jobs), max_size=30))
+def test_pace_stays_in_its_bounds(notes: list[tuple[float, float, int, int]]) -> None:
+    pace = Pace()
+    for cpu, wall, started, ended in notes:
+        before = pace.limit
+        pace.note(cpu, wall, started, ended)
+        assert 1 <= pace.limit <= 2 * before
+        assert type(pace.limit) is int
+        for threads in (1, 63, 64, 1000):
+            assert pace.capacity(threads) in (threads, 2 * threads)
+
+
+def test_pace_starts_at_8_and_doubles_while_jobs_are_cheap() -> None:
+    pace, limits = Pace(), []
+    for _ in range(5):
+        limits.append(pace.limit)
+        pace.note(1e-6 * pace.limit, 0.001, pace.limit, pace.limit)
+    assert limits == [FIRST_BATCH * 2**n for n in range(5)]
+
+
+# CPU seconds of a job, the batch after many turns
+COSTS = [(1.0, 1), (0.011, 1), (0.010, 1), (0.005, 2), (0.001, 10), (0.0001, 100), (1e-5, 1000)]
+
+
+@pytest.mark.parametrize(("cost", "limit"), COSTS)
+def test_a_batch_holds_10_ms_of_work(cost: float, limit: int) -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.note(cost * pace.limit, 1.0, pace.limit, pace.limit)
+    assert abs(pace.limit - limit) <= 1
+
+
+def test_a_job_that_costs_nothing_has_a_limit_too() -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.note(0.0, 0.0, pace.limit, pace.limit)
+    assert pace.limit <= 100_000
+
+
+def test_work_of_turns_without_an_end_is_counted_when_the_job_ends() -> None:
+    pace = Pace()
+    for _ in range(10):
+        pace.note(0.1, 0.1, 0, 0)
+        assert pace.limit == FIRST_BATCH
+    pace.note(0.0, 0.1, 0, 1)
+    assert pace.limit == 1
+
+
+def test_reserves_are_kept_only_for_fast_jobs_and_few_threads() -> None:
+    idle, fast = Pace(), Pace()
+    for _ in range(100):
+        fast.note(0.001, 0.001, 1000, 1000)
+    assert [idle.capacity(1), idle.capacity(63)] == [1, 63]
+    assert [fast.capacity(1), fast.capacity(63)] == [2, 126]
+    assert fast.capacity(PREFETCH_BELOW) == PREFETCH_BELOW
+    for _ in range(100):
+        fast.note(0.0, 1.0, 1, 1)
+    assert fast.capacity(10) == 10
+
+
+# Book
+
+
+def a_job(slot: int | str, name: str = "ok", *args: Any, **kwargs: Any) -> tuple[bytes, str, bytes]:
+    item = {"class": name, "args": args, "kwargs": kwargs}
+    return str(slot).encode(), "q", json.dumps(item).encode()
+
+
+def test_book_starts_from_the_totals_of_its_heritage() -> None:
+    book = Book(Totals(10, 6, 3, 1))
+    assert book.totals == Totals(10, 6, 3, 1)
+    assert (book.held, book.running, list(book.ready)) == (0, 0, [])
+    assert (book.ended, book.gives, book.entries) == ([], [], [])
+
+
+def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
+    book = Book(Totals())
+    book.ready.extend(a_job(number) for number in range(3))
+    book.held = 5
+    assert book.running == 2
+    book.give_back_ready()
+    assert book.gives == book.ended == [b"2", b"1", b"0"]
+    assert (book.requeued, book.running, len(book.ready)) == (3, 2, 0)
+    assert book.totals == Totals(0, 0, 0, 3)
+    book.give_back_ready()
+    assert book.requeued == 3
+
+
+# Gate
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.monotonic()
+    return function(), time.monotonic() - start
+
+
+def test_a_ring_before_the_wait_is_kept(gate: Gate) -> None:
+    gate.ring()
+    assert gate.wait(None) is True
+    assert gate.wait(0.0) is False, "and taken once"
+
+
+@pytest.mark.parametrize("limit", [None, 20.0])
+def test_a_ring_during_the_wait(gate: Gate, limit: float | None) -> None:
+    gevent.spawn_later(0.01, gate.ring)
+    rung, took = timed(lambda: gate.wait(limit))
+    assert rung is True
+    assert took < 10
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.01, -1.0, 1e-9])
+def test_a_timeout(gate: Gate, limit: float) -> None:
+    gevent.sleep(0.001)  # the loop's clock, by which timers run, is that of its last turn
+    rung, took = timed(lambda: gate.wait(limit))
+    assert rung is False
+    assert took >= limit * 0.5
+
+
+def test_two_rings_are_one(gate: Gate) -> None:
+    gate.ring()
+    gate.ring()
+    assert gate.wait(None) is True
+    assert gate.wait(0.0) is False
+    for times in (1, 2, 5):
+        for _ in range(times):
+            get_hub().loop.run_callback(gate.ring)
+        assert gate.wait(None) is True
+    assert gate.wait(0.01) is False
+
+
+def test_a_ring_while_the_waiter_is_woken_is_kept(gate: Gate) -> None:
+    """Rung once, the waiter is on its way; whoever rings now may have come too late for it."""
+    get_hub().loop.run_callback(gate.ring)
+    assert gate.wait(None) is True
+    gate.ring()
+    assert gate.wait(0.0) is True
+
+
+def test_a_ring_and_a_timeout_at_once_wake_once(gate: Gate) -> None:
+    for _ in range(200):
+        timer = get_hub().loop.timer(0.0005)
+        timer.start(gate.ring)
+        gate.wait(0.0005)
+        gate.wait(0.001)
+        timer.close()
+    gate.wait(0.0)
+    assert gate.wait(0.005) is False
+    gevent.sleep(0.001)
+
+
+def test_a_late_ring_does_not_disturb_another_wait(gate: Gate) -> None:
+    assert gate.wait(0.001) is False
+    gevent.spawn(gate.ring)
+    _, took = timed(lambda: gevent.sleep(0.05))
+    assert took > 0.025
+    assert gate.wait(0.0) is True
+
+
+def test_many_rings_and_waits(gate: Gate) -> None:
+    rung = 0
+
+    def ringer() -> None:
+        nonlocal rung
+        for _ in range(500):
+            rung += 1
+            gate.ring()
+            gevent.sleep(random.choice([0, 0, 0, 1e-4]))
+
+    ringers = [gevent.spawn(ringer) for _ in range(4)]
+    waits = 0
+    while not all(ringer.ready() for ringer in ringers):
+        gate.wait(0.001)
+        waits += 1
+    assert rung == 2000
+    assert waits >= 500
+
+
+# Crew
+
+
+class Shop:
+    """A crew with its book, and a cycle that settles nothing."""
+
+    def __init__(self, size: int, on_dirty_exit: str = "requeue") -> None:
+        self.book = Book(Totals())
+        self.gate = Gate()
+        self.registry = Registry()
+        self.outcome = Outcome(self.book, Keys("resque"), "vm:1:q:1:1:1", on_dirty_exit)
+        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome)
+        self.add("ok", lambda *args, **kwargs: None)
+
+    def add(self, name: str, function: Callable[..., Any], owner: Any = None, **more: Any) -> None:
+        hooks = JobHooks(owner)
+        self.registry.add(JobDefinition(name, "q", function, hooks=hooks, **more))
+
+    def put(self, *jobs: tuple[bytes, str, bytes]) -> None:
+        self.book.ready.extend(jobs)
+        self.book.held += len(jobs)
+        self.crew.ring_at = self.book.held
+        if not self.crew.waking:
+            self.crew.wake_one()
+
+    def run(self, *jobs: tuple[bytes, str, bytes]) -> None:
+        """Put the jobs, and wait for their ends."""
+        self.put(*jobs)
+        self.until(lambda: len(self.book.ended) == self.book.held)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "waited in vain"
+            self.gate.wait(0.002)
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self.book.done, self.book.failed, self.book.requeued
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        assert set(self.book.entries[::2]) <= {"resque:failed"}
+        return [json.loads(entry) for entry in self.book.entries[1::2]]
+
+
+@pytest.fixture
+def open_shop() -> Iterator[Callable[..., Shop]]:
+    shops: list[Shop] = []
+
+    def opened(size: int = 1, on_dirty_exit: str = "requeue") -> Shop:
+        shops.append(Shop(size, on_dirty_exit))
+        return shops[-1]
+
+    yield opened
+    for shop in shops:
+        # Parked or in a job, each leaves for good: none is left to disturb the next test.
+        gevent.killall(shop.crew.threads, block=False)
+    gevent.sleep(0)
+
+
+OpenShop = Callable[..., Shop]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7, 100])
+@pytest.mark.parametrize("jobs", [1, 2, 50])
+def test_every_job_is_performed_once(open_shop: OpenShop, threads: int, jobs: int) -> None:
+    shop, seen = open_shop(threads), []
+    shop.add("see", lambda number, key: seen.append((number, key)))
+    shop.run(*(a_job(number, "see", number, key=-number) for number in range(jobs)))
+    assert sorted(seen) == [(number, -number) for number in range(jobs)]
+    assert sorted(shop.book.ended, key=int) == [str(number).encode() for number in range(jobs)]
+    assert shop.counts == (jobs, 0, 0)
+    assert shop.book.running == 0
+    assert shop.entries == []
+    assert len(shop.crew.threads) <= min(threads, jobs)
+
+
+@pytest.mark.parametrize("threads", [1, 10, 100])
+def test_so_many_jobs_wait_at_once_as_there_are_threads(open_shop: OpenShop, threads: int) -> None:
+    shop = open_shop(threads)
+    running = most = 0
+
+    def wait() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        gevent.sleep(0.01)
+        running -= 1
+
+    shop.add("wait", wait)
+    shop.run(*(a_job(number, "wait") for number in range(2 * threads)))
+    assert most == threads
+    assert shop.counts == (2 * threads, 0, 0)
+
+
+def test_parked_threads_are_used_again(open_shop: OpenShop) -> None:
+    shop = open_shop(5)
+    for _ in range(20):
+        shop.run(*(a_job(number) for number in range(10)))
+    assert len(shop.crew.threads) <= 5
+    assert shop.book.done == 200
+
+
+def test_jobs_start_in_the_order_of_the_queue(open_shop: OpenShop) -> None:
+    shop, started = open_shop(3), []
+    shop.add("start", lambda number: (started.append(number), gevent.sleep(0.001)))
+    shop.run(*(a_job(number, "start", number) for number in range(20)))
+    assert started == list(range(20))
+
+
+def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_shop: OpenShop) -> None:
+    shop, turns = open_shop(1), 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        timer.start(count)
+
+    timer = get_hub().loop.timer(0.001)
+    timer.start(count)
+    shop.add("hog", lambda: time.sleep(0.006))
+    shop.run(*(a_job(number, "hog") for number in range(10)))
+    timer.close()
+    assert turns >= 8
+
+
+# How jobs end
+
+
+def fails_with(error: Any) -> Callable[..., None]:
+    def fail(*args: Any) -> None:
+        raise error
+
+    return fail
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+# what is raised, the failure's exception and error
+ERRORS: list[tuple[Any, str, str]] = [
+    (ValueError("boom"), "ValueError", "boom"),
+    (ValueError, "ValueError", ""),
+    (Unprintable(), f"{__name__}.Unprintable", "<no message: ZeroDivisionError in __str__>"),
+    (gevent.GreenletExit("x"), "greenlet.GreenletExit", "x"),
+    (SystemExit(3), "SystemExit", "3"),
+    (KeyboardInterrupt(), "KeyboardInterrupt", ""),
+    (GeneratorExit(), "GeneratorExit", ""),
+    (gevent.Timeout(5), "gevent.timeout.Timeout", "5 seconds"),
+    (StopIteration(1), "StopIteration", "1"),
+    (MemoryError(), "MemoryError", ""),
+    (RecursionError("deep"), "RecursionError", "deep"),
+    (BaseException("base"), "BaseException", "base"),
+    (ExceptionGroup("group", [ValueError()]), "ExceptionGroup", "group (1 sub-exception)"),
+    (DontPerform("x"), "gresque.errors.DontPerform", "x"),
+    (JobKilled("own"), "DirtyExit", "Job was killed: own"),
+    (JobKilled(), "DirtyExit", "Job was killed: it raised JobKilled itself"),
+    (ValueError("\ud800"), "ValueError", "\\ud800"),
+    (ValueError("x" * 20_000), "ValueError", "x" * 10_000),
+]
+
+
+@pytest.mark.parametrize(("error", "name", "text"), ERRORS, ids=[row[1] for row in ERRORS])
+def test_whatever_a_job_raises_becomes_a_failure(
+    open_shop: OpenShop, error: Any, name: str, text: str
+) -> None:
+    if isinstance(error, DontPerform):
+        name = "DontPerform"
+    shop = open_shop(1)
+    shop.add("fail", fails_with(error))
+    shop.run(a_job(0, "fail", 1), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    (entry,) = shop.entries
+    assert (entry["exception"], entry["error"]) == (name, text)
+    assert entry["payload"] == json.loads(a_job(0, "fail", 1)[2])
+    assert (entry["worker"], entry["queue"]) == ("vm:1:q:1:1:1", "q")
+    assert any("in `fail'" in line for line in entry["backtrace"])
+    assert not any("gresque/worker/" in line for line in entry["backtrace"])
+
+
+def test_a_timeout_of_its_own_is_the_jobs_error(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+
+    def slow() -> None:
+        with gevent.Timeout(0.005):
+            gevent.sleep(PATIENCE_SECONDS)
+
+    shop.add("slow", slow)
+    shop.run(a_job(0, "slow"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    assert shop.entries[0]["error"] == "0.005 seconds"
+
+
+UNREADABLE = [
+    b"", b"not json", b"\xff", b"[]", b"null", b"{}", b'{"class":5}', b'{"class":[]}',
+    b'{"class":"ok","args":{}}', b'{"class":"ok","args":"text"}', b'{"class":"ok","kwargs":[]}',
+    b'{"class":"ok","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b"x" * (8 * 1024 * 1024 + 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("raw", UNREADABLE, ids=[f"{raw[:20]!r}" for raw in UNREADABLE])
+def test_an_item_that_is_no_job_fails(open_shop: OpenShop, raw: bytes) -> None:
+    shop = open_shop(1)
+    shop.run((b"0", "q", raw), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    (entry,) = shop.entries
+    assert entry["exception"] in ("InvalidPayload", "PayloadTooLarge")
+
+
+def test_an_unknown_job_fails(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    shop.run(a_job(0, "os.system", "true"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    assert shop.entries[0]["exception"] == "UnknownJob"
+    assert "'os.system'" in shop.entries[0]["error"]
+
+
+@pytest.mark.parametrize("args", [(), (1, 2), ("x",)])
+def test_wrong_arguments_fail(open_shop: OpenShop, args: Any) -> None:
+    shop = open_shop(1)
+    shop.add("two", lambda one, *, two: None)
+    shop.run(a_job(0, "two", *args))
+    assert shop.counts == (0, 1, 0)
+    assert shop.entries[0]["exception"] == "TypeError"
+
+
+def test_skip_failed_queue_counts_and_leaves_no_entry(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    shop.add("fail", fails_with(ValueError()), skip_failed_queue=True)
+    shop.run(a_job(0, "fail"))
+    assert (shop.counts, shop.entries) == ((0, 1, 0), [])
+
+
+def test_hooks_run_around_the_job(open_shop: OpenShop) -> None:
+    shop, told = open_shop(1), []
+
+    class Hooks:
+        def before_perform(*args: Any) -> None:
+            if args == (1,):
+                raise DontPerform
+
+        def on_failure(error: Exception, *args: Any) -> None:
+            told.append((error, args))
+            raise ZeroDivisionError("an on_failure hook that fails itself")
+
+    boom = ValueError("boom")
+    shop.add("fail", fails_with(boom), Hooks)
+    shop.run(a_job(0, "fail", 1), a_job(1, "fail", 2), a_job(2))
+    assert told == [(boom, (2,))]
+    assert shop.counts == (2, 1, 0)
+    assert shop.entries[0]["error"] == "boom"
+
+
+# Kills
+
+
+def wait_long() -> None:
+    gevent.sleep(PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("running", [1, 5, 100])
+def test_kill_jobs_ends_every_job_that_runs(open_shop: OpenShop, running: int) -> None:
+    shop = open_shop(running)
+    shop.add("wait", wait_long)
+    shop.put(*(a_job(number, "wait") for number in range(running)))
+    shop.until(lambda: sum(thread.job is not None for thread in shop.crew.threads) == running)
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == running)
+    assert shop.counts == (0, running, 0)
+    assert {entry["exception"] for entry in shop.entries} == {"DirtyExit"}
+    assert {entry["error"] for entry in shop.entries} == {"Job was killed: an operator"}
+    shop.run(*(a_job(running + number) for number in range(running)))
+    assert shop.counts == (running, running, 0)
+
+
+def test_kill_jobs_spares_what_does_not_run(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    shop.add("wait", wait_long)
+    shop.put(a_job(0, "wait"), a_job(1), a_job(2))
+    shop.until(lambda: len(shop.book.ready) == 2)
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == 3)
+    assert shop.book.ended == [b"0", b"1", b"2"]
+    assert shop.counts == (2, 1, 0)
+
+
+def test_nobody_runs_nobody_is_killed(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    shop.crew.kill_jobs("an operator")
+    shop.run(a_job(0), a_job(1))
+    shop.crew.kill_jobs("an operator")
+    gevent.sleep(0.01)
+    shop.run(a_job(2))
+    assert shop.counts == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("worker_wish", "job_wish", "counts"),
+    [
+        ("requeue", None, (0, 0, 1)),
+        ("fail", None, (0, 1, 0)),
+        ("requeue", "fail", (0, 1, 0)),
+        ("fail", "requeue", (0, 0, 1)),
+    ],
+)
+def test_a_shutdown_sends_jobs_where_they_want_to_go(
+    open_shop: OpenShop, worker_wish: str, job_wish: Any, counts: Any
+) -> None:
+    from gresque.worker.outcome import SHUTDOWN
+
+    shop = open_shop(1, worker_wish)
+    shop.add("wait", wait_long, on_dirty_exit=job_wish)
+    shop.put(a_job(0, "wait"))
+    shop.until(lambda: shop.book.running == 1 and not shop.book.ready)
+    shop.crew.kill_jobs(SHUTDOWN)
+    shop.until(lambda: shop.book.ended == [b"0"])
+    assert shop.counts == counts
+    assert shop.book.gives == ([b"0"] if counts[2] else [])
+    assert len(shop.entries) == counts[1]
+
+
+def test_a_kill_for_a_job_that_has_ended_hits_nobody(open_shop: OpenShop) -> None:
+    """The kill waits for the loop; the job ends in the same turn, and its thread has the next."""
+    shop = open_shop(1)
+    seen: list[str] = []
+
+    def first() -> None:
+        get_hub().loop.run_callback(shop.crew.kill_jobs, "too late")
+        gevent.sleep(0)  # comes back before the kill that is scheduled now
+        seen.append("first")
+
+    def second() -> None:
+        gevent.sleep(0.01)
+        seen.append("second")
+
+    def killer() -> None:
+        shop.crew.kill_jobs("too late")
+        seen.append("killer")
+
+    shop.add("first", first)
+    shop.add("second", second)
+    shop.add("killer", killer)
+    shop.run(a_job(0, "killer"), a_job(1, "second"))
+    assert seen == ["killer", "second"]
+    assert shop.counts == (2, 0, 0)
+
+
+def test_cleanup_runs_when_a_job_is_killed(open_shop: OpenShop) -> None:
+    shop, seen = open_shop(1), []
+
+    def careful() -> None:
+        try:
+            wait_long()
+        except Exception:
+            seen.append("swallowed")
+        finally:
+            seen.append("finally")
+
+    shop.add("careful", careful)
+    shop.put(a_job(0, "careful"))
+    shop.until(lambda: shop.crew.threads[:1] != [] and shop.crew.threads[0].job is not None)
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == 1)
+    assert seen == ["finally"]
+    assert shop.counts == (0, 1, 0)
+
+
+def test_a_storm_of_kills_hits_only_who_runs(open_shop: OpenShop) -> None:
+    count, size = 5000, 50
+    shop = open_shop(size)
+    began: list[int] = []
+    finished: list[int] = []
+    aimed: set[int] = set()
+    by_slot: dict[bytes, int] = {}
+
+    def short(number: int) -> None:
+        began.append(number)
+        for _ in range(number % 4):
+            gevent.sleep(0)
+        finished.append(number)
+
+    shop.add("short", short)
+    jobs = [a_job(number, "short", number) for number in range(count)]
+    by_slot = {job[0]: number for number, job in enumerate(jobs)}
+    storming, strikes = True, 0
+
+    def storm() -> None:
+        nonlocal strikes
+        chance = random.Random(1)
+        while storming:
+            if chance.random() < 0.1:
+                strikes += 1
+                aimed.update(
+                    by_slot[thread.job[0]] for thread in shop.crew.threads if thread.job is not None
+                )
+                shop.crew.kill_jobs("storm")
+            gevent.sleep(0)
+
+    stormer = gevent.spawn(storm)
+    shop.run(*jobs)
+    storming = False
+    stormer.join()
+    book = shop.book
+    assert strikes > 3
+    assert sorted(book.ended, key=int) == [job[0] for job in jobs], "each ended once"
+    assert sorted(began) == list(range(count))
+    assert (book.done, book.failed) == (len(finished), count - len(finished))
+    killed = {entry["payload"]["args"][0] for entry in shop.entries}
+    assert len(shop.entries) == book.failed > 0
+    assert killed == set(range(count)) - set(finished)
+    assert killed <= aimed
+    assert not any(thread.dead for thread in shop.crew.threads)
+    shop.run(*(a_job(count + number) for number in range(100)))
+    assert book.done == len(finished) + 100
+
+
+# Scoreboard
+
+
+def test_rows_start_empty_and_do_not_overlap() -> None:
+    rows = Scoreboard(5).rows
+    assert len(rows) == 5
+    for number, row in enumerate(rows):
+        assert row.state is ProcessState.BOOTING
+        assert not row.heir
+        assert row.totals == Totals()
+        row.state = ProcessState(number)
+        row.heir = number % 2 == 0
+        row.totals = Totals(number, number + 1, number + 2, 2**63)
+    for number, row in enumerate(rows):
+        assert row.state is ProcessState(number)
+        assert row.heir is (number % 2 == 0)
+        assert row.totals == Totals(number, number + 1, number + 2, 2**63)
+
+
+def test_clear_clears_one_row() -> None:
+    first, second = Scoreboard(2).rows
+    for row in (first, second):
+        row.state, row.heir, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
+    first.clear()
+    assert (first.state, first.heir, first.totals) == (ProcessState.BOOTING, False, Totals())
+    assert (second.state, second.heir, second.totals) == (
+        ProcessState.DRY, True, Totals(4, 3, 2, 1),
+    )  # fmt: skip
+
+
+def test_another_process_is_seen() -> None:
+    import os
+
+    (row,) = Scoreboard(1).rows
+    pid = os.fork()
+    if not pid:
+        try:
+            row.totals = Totals(7, 5, 1, 1)
+            row.state = ProcessState.RETIRING
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert (row.state, row.totals) == (ProcessState.RETIRING, Totals(7, 5, 1, 1))
+
+
+def test_a_thread_that_reads_sees_whole_words() -> None:
+    (row,) = Scoreboard(1).rows
+    values = (Totals(), Totals(*[2**64 - 1] * 4))
+    stop, torn = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            torn.extend(word for word in row.totals if word not in (0, 2**64 - 1))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(3000):
+        row.totals = values[number % 2]
+    stop.set()
+    reader.join()
+    assert torn == []
