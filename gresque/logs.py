@@ -7,6 +7,8 @@ import logging
 import sys
 import time
 
+from gresque.unpatched import original
+
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -40,6 +42,13 @@ class JsonFormatter(logging.Formatter):
 def _timestamp(record: logging.LogRecord) -> str:
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
     return f"{seconds}.{int(record.msecs):03d}Z"
+
+
+def use_native_lock() -> None:
+    """After patching: native threads log beside greenlets, and a lock of gevent's that both wait
+    for can leave a greenlet waiting for ever. Nothing switches while it is held."""
+    for handler in logging.getLogger("gresque").handlers:
+        handler.lock = original("_thread", "RLock")()
 
 
 def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> None:

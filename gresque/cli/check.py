@@ -144,12 +144,8 @@ def _check_modules(settings: Settings, report: Report) -> None:
     try:
         with redirect_stdout(sys.stderr):  # what a module prints is not part of the report
             load(settings.require)
-    except (GresqueError, SystemExit) as error:
-        report.errors.append(
-            str(error)
-            if isinstance(error, GresqueError)
-            else f"a module of -r ended the process when it was imported: exit {error.code}"
-        )
+    except GresqueError as error:
+        report.errors.append(str(error))
     jobs = sorted(registry, key=lambda job: job.name)
     report.jobs = [{"name": job.name, "queue": job.queue} for job in jobs]
     _warn_of_unserved(settings, report)

@@ -54,7 +54,7 @@ def encode_entry(
     entry = FailedEntry(
         failed_at=timestamp(time.time()) + " UTC",
         payload=None,
-        exception=exception,
+        exception=_sendable(exception),
         error=_sendable(error[:MAX_ERROR_CHARS]),
         backtrace=[_sendable(line) for line in backtrace],
         worker=_sendable(worker),
@@ -92,7 +92,7 @@ def error_text(error: BaseException) -> str:
     """The exception's message; an exception whose `__str__` raises still gets an entry."""
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"<no message: {type(broken).__name__} in __str__>"
 
 
@@ -117,7 +117,7 @@ def _frames(trace: TracebackType | None) -> Iterator[str]:
     frames = []
     while trace is not None:
         code = trace.tb_frame.f_code
-        if not trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        if not str(trace.tb_frame.f_globals.get("__name__")).startswith(_OURS):
             frames.append(f"{code.co_filename}:{trace.tb_lineno}:in `{code.co_name}'")
         trace = trace.tb_next
     return reversed(frames[-MAX_FRAMES:])

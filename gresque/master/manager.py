@@ -26,6 +26,7 @@ from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
 
 log = logging.getLogger("gresque.master")
 
+LOOK_FOR_DEAD_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
 
@@ -75,6 +76,8 @@ class WorkerManager:
         self._no_fork_before = 0.0
         self._stopping = False
         self._paused = False
+        self._last_look = time.monotonic()
+        """When a worker process was last told to look for the dead of other hosts."""
         self._rolling: list[int] = []
         """Pids that a HUP has still to replace."""
         self._kill_at: float | None = None
@@ -97,10 +100,12 @@ class WorkerManager:
         )
         try:
             while self._keep_running():
+                self._note_boots()
                 self._keep_count()
                 self._roll()
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._heed(number)
+                self._note_boots()
                 self._reap()
         finally:
             self._close()
@@ -122,6 +127,10 @@ class WorkerManager:
 
     def _keep_running(self) -> bool:
         return bool(self._handles) or not (self._stopping or self._dry)
+
+    def _note_boots(self) -> None:
+        if any(h.row.state is not ProcessState.BOOTING for h in self._handles.values()):
+            self._booted, self._failed_boots = True, 0
 
     def _keep_count(self) -> None:
         """Fork what is missing. A process that retires has a successor while its last jobs run;
@@ -148,15 +157,29 @@ class WorkerManager:
         row = next(row for row in self._scoreboard.rows if id(row) not in used)
         row.clear()
         born_ms = int(time.time() * 1000)
-        heritage, self._heritage = tuple(self._heritage), []
-        process_hooks.run("before_fork")
-        sys.stdout.flush()
-        with signals_blocked():
-            pid = self._fork_process()
-            if pid == 0:
-                self._be_worker(row, born_ms, heritage)
+        heritage = tuple(self._heritage)
+        try:
+            process_hooks.run("before_fork")
+            sys.stdout.flush()
+            with signals_blocked():
+                pid = self._fork_process()
+                if pid == 0:
+                    self._be_worker(row, born_ms, heritage)
+        except Exception as error:
+            log.error("cannot fork: %s: %s", type(error).__name__, error)
+            self._failed_boots += 1
+            self._hold_forks(self._failed_boots)
+            return
+        self._heritage = []
+        if self._looks_for_the_dead():
+            self._last_look = time.monotonic()
         self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage)
         log.debug("forked worker process %d", pid)
+
+    def _looks_for_the_dead(self) -> bool:
+        """Heartbeats find dead hosts, but a process that lives for one job has none: every 10 s
+        one of those looks as well."""
+        return time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS
 
     def _be_worker(self, row: Row, born_ms: int, heritage: tuple[Estate, ...]) -> NoReturn:
         """The rest of a worker process's life, from the fork to its exit."""
@@ -165,9 +188,17 @@ class WorkerManager:
             self._signals.leave_to_child()
             os.close(self._life_write)
             birth = Birth(
-                self._settings, self._id, self._started, born_ms, row, heritage, self._paused,
-                self._signals.wake, self._life_read,
-            )  # fmt: skip
+                settings=self._settings,
+                worker_id=self._id,
+                started=self._started,
+                born_ms=born_ms,
+                row=row,
+                heritage=heritage,
+                paused=self._paused,
+                beats_at_once=self._looks_for_the_dead(),
+                tell_master=self._signals.wake,
+                life_fd=self._life_read,
+            )
             self._live(birth)
             code = EXIT_OK
         except BootError as error:
@@ -177,9 +208,11 @@ class WorkerManager:
         except BaseException:
             logging.getLogger("gresque.worker").exception("the worker process crashed")
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)  # not the master's atexit handlers, nor what is on its stack
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)  # not the master's atexit handlers, nor what is on its stack
 
     def _reap(self) -> None:
         for pid in list(self._handles):
@@ -190,16 +223,18 @@ class WorkerManager:
     def _bury(self, handle: WorkerHandle, status: int) -> None:
         """Account for a worker process that ended, and see to what it left behind."""
         state = handle.row.state
-        if state is not ProcessState.BOOTING:
-            self._booted, self._failed_boots = True, 0
         if not handle.row.heir:
             self._heritage += handle.heritage
+            self._totals += handle.row.totals  # of those that it had recovered already
         if status == 0 and state is not ProcessState.STRANDED:
             self._totals += handle.row.totals
-            self._dry = self._dry or state is ProcessState.DRY
+            # The queues may not be dry any more when one ends after the dry one.
+            self._dry = state is ProcessState.DRY
             self._quick_deaths = 0
             return
-        self._heritage.append(handle.estate)
+        self._dry = False
+        if handle.row.heir:
+            self._heritage.append(handle.estate)
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state is not ProcessState.STRANDED:
@@ -283,7 +318,7 @@ class WorkerManager:
         log.info("stopped: %s", self._totals)
 
     def _settle_estate(self) -> None:
-        if not self._booted:
+        if not (self._booted or self._heritage):
             return
         from gresque.worker.recovery import recovery_for
 

@@ -34,11 +34,12 @@ class SignalPipe:
         self._read, self.write_fd = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self.write_fd, False)
+        # Before the handlers: a signal in between would be noted nowhere.
+        signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         for number in HEEDED:
             _set_handler(number, _note)
         for number in IGNORED:
             _set_handler(number, signal.SIG_IGN)
-        signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         self._select = original("select", "select")
 
     def wait(self, seconds: float) -> Iterator[signal.Signals]:

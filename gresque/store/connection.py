@@ -178,4 +178,6 @@ class DirectConnection:
 
 def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
+    if isinstance(error, ResponseError):
+        return f"Redis at {place(url)} refuses: {error}"
     return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"

@@ -25,6 +25,17 @@ class HeldLedger(NamedTuple):
     totals: Totals
 
 
+class Move(NamedTuple):
+    """A job on its way out of a dead process's ledger: `action` is "requeue" or "fail", `list_key`
+    where `item` is pushed; an empty one for a failure without an entry."""
+
+    slot: bytes
+    action: str
+    list_key: bytes
+    item: bytes
+    queue: str
+
+
 class FailedMove(NamedTuple):
     """A failed job on its way back: the entry as it was read at `place` in the list, what stands
     there then, and the item to push into its queue."""
@@ -86,7 +97,7 @@ class DataStore:
         return len(batch)
 
     def queue_names(self) -> list[str]:
-        return sorted(_text(name) for name in self._call("SMEMBERS", self.keys.queues))
+        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.queues))
 
     def queue_size(self, queue: str) -> int:
         return int(self._call("LLEN", self.keys.queue(queue)))
@@ -188,12 +199,12 @@ class DataStore:
     # Workers
 
     def worker_ids(self) -> list[str]:
-        return sorted(_text(name) for name in self._call("SMEMBERS", self.keys.workers))
+        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.workers))
 
     def heartbeats(self) -> dict[str, str]:
         """Worker id -> its last heartbeat, ISO 8601."""
         beats = self._call("HGETALL", self.keys.heartbeats)
-        return {_text(worker): _text(beat) for worker, beat in beats.items()}
+        return {text(worker): text(beat) for worker, beat in beats.items()}
 
     def started(self, worker_ids: Sequence[str]) -> dict[str, str]:
         """Worker id -> when its master started."""
@@ -201,17 +212,17 @@ class DataStore:
             return {}
         values = self._call("MGET", *(self.keys.worker_started(worker) for worker in worker_ids))
         return {
-            worker: _text(value or b"") for worker, value in zip(worker_ids, values, strict=True)
+            worker: text(value or b"") for worker, value in zip(worker_ids, values, strict=True)
         }
 
     def process_ids(self) -> list[str]:
         """The worker processes that have a ledger, those that died unrecovered included."""
-        return [_text(name) for name in self._call("ZRANGE", self.keys.ledgers, 0, -1)]
+        return [text(name) for name in self._call("ZRANGE", self.keys.ledgers, 0, -1)]
 
     def process_beats(self) -> dict[str, float]:
         """Worker process -> its last sign of life, epoch seconds by the server's clock."""
         beats: Any = self.redis.zrange(self.keys.ledgers, 0, -1, withscores=True)
-        return {_text(name): score / 1000 for name, score in beats}
+        return {text(name): score / 1000 for name, score in beats}
 
     def held_counts(self, process_ids: Sequence[str]) -> list[int]:
         """How many jobs each of these worker processes holds."""
@@ -254,10 +265,8 @@ class DataStore:
         flat = self._script("fence", [self.keys.ledger(process_id)], [])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def recover(
-        self, process_id: str, moves: Sequence[tuple[bytes, str, str | bytes, bytes]]
-    ) -> tuple[int, int, int]:
-        """Move jobs out of a fenced ledger: (slot, "requeue" or "fail", list key, what to push).
+    def recover(self, process_id: str, moves: Sequence[Move]) -> tuple[int, int, int]:
+        """Move jobs out of a fenced ledger.
 
         Returns (requeued, failed, still in the ledger). A job that somebody else moved first is
         left alone.
@@ -272,6 +281,11 @@ class DataStore:
             [process_id, *(part for move in moves for part in move)],
         )  # fmt: skip
         return requeued, failed, left
+
+    def prune_worker(self, worker_id: str) -> None:
+        """Forget a worker whose master is dead, unless a process of it has still a ledger."""
+        if not any(process.startswith(worker_id + ":") for process in self.process_ids()):
+            self.unregister_worker(worker_id)
 
     def unregister_worker(self, worker_id: str) -> None:
         """Forget a master whose processes have all left."""
@@ -319,7 +333,7 @@ def iso_8601(epoch_seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch_seconds))
 
 
-def _text(name: bytes) -> str:
+def text(name: bytes) -> str:
     """Names are UTF-8; a stray byte of another program must not break a listing."""
     return name.decode("utf-8", "surrogateescape")
 

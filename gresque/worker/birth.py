@@ -31,6 +31,8 @@ class Birth:
     """Of dead siblings, whose jobs this process recovers before its first turn."""
     paused: bool
     """The worker takes no new jobs at the moment."""
+    beats_at_once: bool
+    """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]
     """Wakes the master to look at the scoreboard."""
     life_fd: int

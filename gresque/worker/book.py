@@ -29,8 +29,9 @@ class Book:
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet."""
         self.ended: list[bytes] = []
-        self.gives: list[bytes] = []
-        """Slots, ended ones too, whose jobs go back to the head of their queues."""
+        self.gives: deque[tuple[bytes, str]] = deque()
+        """Slots, ended ones too, whose jobs go back to the head of their queues, and the names of
+        those; the last of them will be the very first in its queue."""
         self.entries: list[str | bytes] = []
         """Failure entries to push, as list key, entry, list key, entry, …"""
         self.done = totals.done
@@ -46,13 +47,24 @@ class Book:
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued)
 
-    def give_back(self, job: tuple[Any, ...]) -> None:
-        """Let the next turn put the job back to the head of its queue."""
-        self.gives.append(job[0])
+    def fail(self, job: tuple[Any, ...], list_key: str = "", entry: bytes = b"") -> None:
+        """The job has ended as a failure, with this entry or without one."""
+        self.failed += 1
+        if entry:
+            self.entries += (list_key, entry)
+        self.ended.append(job[0])
+
+    def put_back(self, job: tuple[Any, ...]) -> None:
+        """Let the next turn put a job that ran back to the head of its queue. Of several, the
+        first one will be the first again."""
+        self.gives.appendleft((job[0], job[1]))
         self.ended.append(job[0])
         self.requeued += 1
 
     def give_back_ready(self) -> None:
         """Give back what no thread has taken; the last one first, so that their order stays."""
         while self.ready:
-            self.give_back(self.ready.pop())
+            job = self.ready.pop()
+            self.gives.append((job[0], job[1]))
+            self.ended.append(job[0])
+            self.requeued += 1

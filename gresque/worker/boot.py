@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gresque.errors import BootError
+from gresque.logs import use_native_lock
 from gresque.worker.birth import Birth
 
 
@@ -21,6 +22,7 @@ def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
     from gevent import monkey
 
     monkey.patch_all()
+    use_native_lock()
     from gresque.jobs.registry import registry
     from gresque.worker.process import live
 
@@ -63,6 +65,6 @@ def _import(module: str) -> None:
         sys.path.insert(0, here)
     try:
         importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         last_line = traceback.format_exception_only(error)[-1].strip()
         raise BootError(f"cannot import {module} (-r): {last_line}") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -62,6 +63,7 @@ class Cycle:
             keys.failures,
             keys.worker_stat("processed", worker_id),
             keys.worker_stat("failed", worker_id),
+            keys.queues,
         ]
         self._queue_names: list[str] = []
         self._queue_keys: list[bytes] = []
@@ -83,7 +85,7 @@ class Cycle:
             self.look_for_queues()
         book = self._book
         ended, gives, entries = book.ended, book.gives, book.entries
-        book.ended, book.gives, book.entries = [], [], []
+        book.ended, book.gives, book.entries = [], deque(), []
         totals = book.totals
         settled = self._settled
         failed = totals.failed - settled.failed
@@ -96,10 +98,11 @@ class Cycle:
         request: tuple[Any, ...] = (
             *self._fixed_keys, *self._queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries) // 2, len(gives), len(ended), *entries, *gives, *ended, *free,
+            len(entries) // 2, len(gives), len(ended),
+            *entries, *chain.from_iterable(gives), *ended, *free,
         )  # fmt: skip
         reply = self._ask(lambda: self.connection.run(self._script, keys, *request))
-        if reply == b"fenced":
+        if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
         slots = ended + free
@@ -140,6 +143,10 @@ class Cycle:
             self._book.ready.append((slot, entry.queue_key.decode()[prefix:], entry.raw))
         return len(found)
 
+    def forget_queues(self) -> None:
+        """Look anew before the next turn, when the queue list has globs."""
+        self._stale_queues = self._queues.dynamic
+
     def look_for_queues(self) -> None:
         """Ask which queues exist now, when the queue list has globs."""
         if self._queues.dynamic:
@@ -179,6 +186,7 @@ class Cycle:
                     self.connection.connect()
                 reply = send()
             except (RedisError, OSError, RedisUnavailable) as error:
+                self.connection.close()  # redis-py would connect by itself, without tracking
                 if away_since is None:
                     away_since = time.monotonic()
                     log.warning("%s; waiting for it", explain(self._url, error))
@@ -189,7 +197,8 @@ class Cycle:
                 if away_since is not None:
                     log.warning("Redis is back after %.1f s", time.monotonic() - away_since)
                     # What the old connection was to be told of, nobody tells the new one.
-                    self._stale_queues = self._queues.dynamic
+                    self.forget_queues()
+                    self.connection.invalidated.append(None)
                 return reply
 
 

@@ -35,7 +35,7 @@ class Gate:
             self._waiting = True
             if seconds is not None:
                 self._timer = self._loop.timer(max(seconds, 0.0))
-                self._timer.start(self._time_out)
+                self._timer.start(self._time_out, update=True)  # the loop's own clock lags
             try:
                 self._hub.switch()
             finally:

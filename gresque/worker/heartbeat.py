@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from gevent.monkey import get_original
@@ -16,13 +16,15 @@ from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
-from gresque.worker.recovery import PRUNE_SECONDS, Recovery, recovery_for
+from gresque.worker.recovery import PRUNE_SECONDS, recovery_for
 
 log = logging.getLogger("gresque.heartbeat")
 
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
+
+NONE: Mapping[str, float] = {}
 
 RunningJob = tuple[bytes, float]
 """Slot, and since when on the monotonic clock."""
@@ -52,7 +54,6 @@ class Heartbeat:
         self._worker_id = worker_id
         self._running = running
         self._kill = kill
-        self._recovery: Recovery | None = None
         self._next_beat = time.monotonic() + BEAT_SECONDS
         self._published = False
 
@@ -89,25 +90,28 @@ class Heartbeat:
         now = time.monotonic()
         long_running = [(s, since) for s, since in self._running() if now - since >= TICK_SECONDS]
         if now >= self._next_beat or long_running or self._published:
-            self._beat(connection, {s.decode(): since - now for s, since in long_running})
+            self.beat(connection, {s.decode(): since - now for s, since in long_running})
             self._published = bool(long_running)
             self._next_beat = now + BEAT_SECONDS
 
-    def _beat(self, connection: DirectConnection, ages: dict[str, float]) -> None:
+    def beat(self, connection: DirectConnection, ages: Mapping[str, float] = NONE) -> None:
+        """Say that the process lives, with how long ago which slot's job started (seconds, as
+        negative numbers), and recover who has died. Raises RedisError."""
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now_ms = seconds * 1000 + microseconds // 1000
-        dead = connection.run(
+        dead, stale = connection.run(
             script("beat"), 3, keys.ledgers, keys.heartbeats, keys.running(self._process_id),
             self._process_id, self._worker_id, now_ms, iso_8601(seconds),
             msgspec.json.encode({slot: now_ms / 1000 + age for slot, age in ages.items()}),
             RUNNING_EXPIRY_SECONDS, now_ms - PRUNE_SECONDS * 1000,
+            iso_8601(seconds - PRUNE_SECONDS),
         )  # fmt: skip
-        for process_id in dead:
-            self._recover(process_id.decode())
-
-    def _recover(self, process_id: str) -> None:
-        if process_id != self._process_id:
-            if self._recovery is None:
-                self._recovery = recovery_for(self._settings)
-            self._recovery.recover(process_id)
+        if dead or stale:
+            # Its connections belong to this thread's hub, so it is not kept for another call.
+            recovery = recovery_for(self._settings)
+            for process_id in dead:
+                recovery.recover(process_id.decode())
+            for worker_id in stale:
+                recovery.store.prune_worker(worker_id.decode())
+            recovery.close()

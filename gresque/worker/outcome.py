@@ -17,9 +17,6 @@ log = logging.getLogger("gresque.job")
 
 Reserved = tuple[bytes, str, bytes]
 
-SHUTDOWN = "shutdown"
-"""Why a job was killed when the worker leaves; any other reason is somebody's will."""
-
 
 class Outcome:
     """Writes the ends of jobs into the book. Nothing here may raise: it runs between jobs."""
@@ -35,42 +32,50 @@ class Outcome:
         self, job: Reserved, definition: JobDefinition | None, error: BaseException, start: float
     ) -> None:
         """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
-        if definition is not None and definition.hooks.on_failure:
-            _tell(definition, error, job)
-        self._record(job, definition, error, backtrace(error), start)
+        self._keep(job, definition, error, error, start)
 
     def cut_short(
-        self, job: Reserved, definition: JobDefinition | None, killed: JobKilled, start: float
+        self,
+        job: Reserved,
+        definition: JobDefinition | None,
+        killed: JobKilled,
+        start: float,
+        *,
+        requeue: bool,
     ) -> None:
-        """The job was killed: by an operator it fails, by a shutdown it goes where it wants to."""
-        reason = str(killed)
-        if reason == SHUTDOWN and self.dirty_exit_of(definition) == "requeue":
-            self._book.gives.append(job[0])
-            self._book.requeued += 1
+        """The job was killed. By an operator it fails; by a shutdown (`requeue`) it goes where it
+        wants to."""
+        if requeue and self.dirty_exit_of(definition) == "requeue":
+            self._book.put_back(job)
             log.info("cut short by a shutdown, back in its queue: %s", describe(job))
             return
-        error = DirtyExit(f"Job was killed: {reason or 'it raised JobKilled itself'}")
-        if definition is not None and definition.hooks.on_failure:
-            _tell(definition, error, job)
-        self._record(job, definition, error, backtrace(killed), start)
+        error = DirtyExit(f"Job was killed: {error_text(killed) or 'it raised JobKilled itself'}")
+        self._keep(job, definition, error, killed, start)
 
     def dirty_exit_of(self, definition: JobDefinition | None) -> str:
         """`requeue` or `fail`: the job's own word goes before the worker's."""
         return (definition and definition.on_dirty_exit) or self._on_dirty_exit
 
-    def _record(
+    def _keep(
         self,
         job: Reserved,
         definition: JobDefinition | None,
         error: BaseException,
-        trace: list[str],
+        raised: BaseException,
         start: float,
     ) -> None:
+        """Count the failure and write its entry, whatever the exception or a hook may do.
+
+        Its parts come into the book together: a turn in between must not settle half of it.
+        """
+        if definition is not None and definition.hooks.on_failure:
+            _tell(definition, error, job)
         name, text = exception_name(error), error_text(error)
-        self._book.failed += 1
-        if definition is None or not definition.skip_failed_queue:
-            entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
-            self._book.entries += (self._keys.failed, entry)
+        if definition is not None and definition.skip_failed_queue:
+            self._book.fail(job)
+        else:
+            entry = encode_entry(job[2], name, text, backtrace(raised), self._worker_id, job[1])
+            self._book.fail(job, self._keys.failed, entry)
         log.info("failed after %.3f s: %s: %s: %s", monotonic() - start, describe(job), name, text)
 
     def log_done(self, job: Reserved, start: float) -> None:
@@ -78,26 +83,25 @@ class Outcome:
 
 
 def describe(job: Reserved) -> str:
-    """`mail.send_email(42) 5f0c… from mail`, cut to a line."""
+    """`mail.send_email(42) 5f0c… from mail`, cut to a line. Never raises."""
     item: dict[str, Any] = payload.loads(job[2][:10_000])
     if "class" not in item:
         return f"an item of {len(job[2]):,} bytes from {job[1]}"
+    args, kwargs = item.get("args"), item.get("kwargs")
     arguments = ", ".join(
-        [*map(repr, item.get("args") or ()), *(f"{k}={v!r}" for k, v in _kwargs(item))]
+        [
+            *(map(repr, args) if isinstance(args, list) else ["" if args is None else repr(args)]),
+            *(f"{k}={v!r}" for k, v in (kwargs.items() if isinstance(kwargs, dict) else ())),
+        ]
     )
     if len(arguments) > 200:
         arguments = arguments[:200] + "…"
     return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
 
 
-def _kwargs(item: dict[str, Any]) -> Any:
-    kwargs = item.get("kwargs")
-    return kwargs.items() if isinstance(kwargs, dict) else ()
-
-
 def _tell(definition: JobDefinition, error: BaseException, job: Reserved) -> None:
     try:
         item = payload.decode(job[2])
         definition.fail(error, *(item.args or ()), **(item.kwargs or {}))
-    except Exception:
-        log.exception("an on_failure hook of %s raised", definition.name)
+    except BaseException as broken:  # a kill or a timeout of gevent's, too
+        log.error("an on_failure hook of %s raised", definition.name, exc_info=broken)

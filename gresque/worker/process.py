@@ -46,16 +46,16 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
 
 
 def _inherit(birth: Birth) -> Totals:
-    """Recover what dead siblings held; their totals become part of this process's."""
+    """Recover what dead siblings held; their totals become part of this process's. What is done so
+    far shows on the scoreboard, should this process die on the way."""
     totals = Totals()
     if birth.heritage:
         recovery = recovery_for(birth.settings)
         try:
             for dead in birth.heritage:
                 totals += recovery.recover(dead.process_id, dead.guilty)
+                birth.row.totals = totals
         except (RedisError, RedisUnavailable) as error:
             raise BootError(explain(birth.settings.redis_url, error)) from error
-        recovery.store.redis.close()
-    birth.row.totals = totals
-    birth.row.heir = True
+        recovery.close()
     return totals

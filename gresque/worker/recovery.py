@@ -9,7 +9,7 @@ from gresque.failure.entry import encode_entry, exception_name
 from gresque.jobs import payload
 from gresque.jobs.registry import Registry, registry
 from gresque.settings import Settings
-from gresque.store.data_store import DataStore
+from gresque.store.data_store import DataStore, Move, text
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.identity import split_process_id
 
@@ -18,8 +18,6 @@ log = logging.getLogger("gresque.recovery")
 BATCH = 500
 PRUNE_SECONDS = 60
 """Without a heartbeat for this long, by the server's clock, a process of another host is dead."""
-
-Move = tuple[bytes, str, str | bytes, bytes]
 
 
 class Recovery:
@@ -40,41 +38,46 @@ class Recovery:
         not moved by then stands in the ledger still.
         """
         held = self.store.fence(process_id)
+        # Slots are given out in rising order; the last one moved comes to the head of its queue.
+        entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
         moves = [
             self._move(process_id, slot, entry, killed=slot == str(guilty).encode())
-            for slot, entry in held.entries.items()
+            for slot, entry in reversed(entries)
         ]
-        totals = held.totals
+        recovered = Totals()
         for start in range(0, max(len(moves), 1), BATCH):
             requeued, failed, _ = self.store.recover(process_id, moves[start : start + BATCH])
-            totals += Totals(requeued=requeued, failed=failed)
+            recovered += Totals(requeued=requeued, failed=failed)
         if moves:
             log.warning(
                 "recovered %d jobs of the dead process %s: %d requeued, %d failed",
                 len(moves),
                 process_id,
-                totals.requeued - held.totals.requeued,
-                totals.failed - held.totals.failed,
+                recovered.requeued,
+                recovered.failed,
             )
-        return totals
+        return held.totals + recovered
 
     def _move(self, process_id: str, slot: bytes, entry: LedgerEntry, *, killed: bool) -> Move:
-        item = payload.loads(entry.raw)
-        definition = self._registry.find(item.get("class", ""))
+        queue = text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
+        name = payload.loads(entry.raw).get("class")
+        definition = self._registry.find(name) if isinstance(name, str) else None
         wish = (definition and definition.on_dirty_exit) or self._on_dirty_exit
         if wish == "requeue" and not killed:
-            return slot, "requeue", entry.queue_key, entry.raw
+            return Move(slot, "requeue", entry.queue_key, entry.raw, queue)
         if definition is not None and definition.skip_failed_queue:
-            return slot, "fail", "", b""
+            return Move(slot, "fail", b"", b"", queue)
         error = DirtyExit(
             f"Job was killed, and did not die without its process: {process_id}"
             if killed
             else f"its process died: {process_id}"
         )
-        worker, _ = split_process_id(process_id)
-        queue = entry.queue_key.decode().removeprefix(self.store.keys.queue_prefix)
-        failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker, queue)
-        return slot, "fail", self.store.keys.failed, failed
+        worker_id, _ = split_process_id(process_id)
+        failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker_id, queue)
+        return Move(slot, "fail", self.store.keys.failed.encode(), failed, queue)
+
+    def close(self) -> None:
+        self.store.redis.close()
 
 
 def recovery_for(settings: Settings) -> Recovery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -10,11 +11,14 @@ from gevent import Greenlet, get_hub
 from gevent.pool import Pool
 
 from gresque.errors import JobKilled, UnknownJob
+from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode
 from gresque.jobs.registry import Registry
 from gresque.worker.book import Book
 from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
+
+log = logging.getLogger("gresque.worker")
 
 TURN_SECONDS = 0.005
 """A thread that has run jobs for this long without the loop turning lets it turn: signals, timers
@@ -58,7 +62,7 @@ class Crew:
         """Let one more thread look for work, if there is one that does not."""
         if self.parked:
             self.waking = True
-            self.loop.run_callback(self.parked.pop().switch)
+            self.loop.run_callback(self.parked.pop().wake)
         elif len(self.threads) < self._size:
             self.waking = True
             thread = WorkerThread(self)
@@ -101,17 +105,35 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         self.since = 0.0
         """When it started, on the monotonic clock."""
         self.to_kill: Kill | None = None
+        self.parked = False
 
     def _run(self) -> None:
         while True:
             try:
                 self._work()
-            except JobKilled as killed:
-                # It landed in the lines around the job's own frame: as if within.
-                if self.job is not None:
-                    job, self.job = self.job, None
-                    self._crew.outcome.cut_short(job, None, killed, self.since)
-                    self._crew.book.ended.append(job[0])
+            except BaseException as error:
+                # A kill that landed in the lines around the job's own frame, or a gevent.Timeout
+                # that an earlier job started and left behind.
+                self._recover_from(error)
+
+    def _recover_from(self, error: BaseException) -> None:
+        crew = self._crew
+        if self.parked:
+            self.parked = False
+            if self in crew.parked:
+                crew.parked.remove(self)
+            else:
+                crew.waking = False
+        if self.job is None:
+            log.warning("something that a job left behind raised %r", error)
+        else:
+            job, self.job = self.job, None
+            self._end_badly(job, None, error)
+
+    def wake(self) -> None:
+        """Called in the hub. It may have left its park meanwhile, through an exception."""
+        if self.parked:
+            self.switch()
 
     def _work(self) -> None:
         crew = self._crew
@@ -121,11 +143,12 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         crew.waking = False
         while True:
             if not ready:
+                self.parked = True
                 crew.parked.append(self)
                 if not crew.lingering:
                     gate.ring()
                 hub.switch()
-                crew.waking = False
+                self.parked = crew.waking = False
                 turned = monotonic()
                 continue
             now = monotonic()
@@ -152,22 +175,30 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 else:
                     definition.perform(*(payload.args or ()))
                 self.job = None
-            except JobKilled as killed:
-                self.job = None
-                outcome.cut_short(job, definition, killed, now)
             except BaseException as error:
                 self.job = None
-                outcome.fail(job, definition, error, now)
+                self._end_badly(job, definition, error)
             else:
                 book.done += 1
+                book.ended.append(job[0])
                 if outcome.verbose:
                     outcome.log_done(job, now)
-            ended = book.ended
-            ended.append(job[0])
-            if len(ended) >= crew.ring_at:
+            if len(book.ended) >= crew.ring_at:
                 gate.ring()
                 gevent.sleep(0)
                 turned = monotonic()
+
+    def _end_badly(
+        self, job: tuple[bytes, str, bytes], definition: JobDefinition | None, error: BaseException
+    ) -> None:
+        outcome = self._crew.outcome
+        killed = _kill_within(error)
+        if killed is None:
+            outcome.fail(job, definition, error, self.since)
+        else:
+            kill = self.to_kill  # none when the job raised JobKilled itself
+            requeue = kill is not None and kill.job is job and kill.requeue
+            outcome.cut_short(job, definition, killed, self.since, requeue=requeue)
 
     def kill_job(self, kill: Kill) -> None:
         """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
@@ -190,3 +221,12 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def _throw_again(self, timer: Any, kill: Kill) -> None:
         timer.close()
         self._throw(kill)
+
+
+def _kill_within(error: BaseException | None) -> JobKilled | None:
+    """The kill itself, or the one on whose way out something else was raised, in a `finally`."""
+    for _ in range(10):
+        if error is None or isinstance(error, JobKilled):
+            return error
+        error = error.__context__
+    return None

@@ -25,7 +25,7 @@ from gresque.worker.cycle import Cycle
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat, RunningJob
 from gresque.worker.identity import process_id
-from gresque.worker.outcome import SHUTDOWN, Outcome, describe
+from gresque.worker.outcome import Outcome, describe
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.thread import Crew, Kill
@@ -107,15 +107,20 @@ class Worker:
     def _boot(self) -> None:
         birth, url = self._birth, self._settings.redis_url
         try:
-            self._cycle.connection.connect()
+            connection = self._cycle.connection
+            connection.connect()
             self._register()
+            self._row.heir = True
+            heartbeat = Heartbeat(
+                self._settings, self._process_id, birth.worker_id, self._running, self._kill_by_id
+            )
+            if birth.beats_at_once:
+                heartbeat.beat(connection)
         except (RedisError, RedisUnavailable) as error:
             raise BootError(explain(url, error)) from error
         self._watch_master()
         process_hooks.run("after_fork")
-        Heartbeat(
-            self._settings, self._process_id, birth.worker_id, self._running, self._kill_by_id
-        ).start()
+        heartbeat.start()
         self._watcher = Watcher(self._crew, self._row)
         self._watcher.start()
         self._row.totals = self._book.totals
@@ -132,7 +137,7 @@ class Worker:
             keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
             keys.ledger(self._process_id), keys.heartbeats,
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
-            seconds * 1000 + microseconds // 1000,
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
         )  # fmt: skip
 
     def _leave(self) -> None:
@@ -185,8 +190,8 @@ class Worker:
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
-        if self._leaving or self._paused or self._dry:
-            return 0
+        if self._leaving or self._paused or self._dry or self._book.gives:
+            return 0  # what is given back in a turn must not be taken again by the same one
         book = self._book
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
@@ -278,8 +283,11 @@ class Worker:
             finally:
                 watcher.stop()
                 watcher.close()
+            if not rung:
+                self._cycle.forget_queues()
             return not rung or self._cycle.heard()
         except (RedisError, OSError):
+            self._cycle.connection.close()
             return True  # the turn that follows connects anew
 
     # Signals, the master, the heartbeat
@@ -289,14 +297,16 @@ class Worker:
         if not self._leaving:
             self._leaving = True
             self._row.state = ProcessState.DRAINING
+            self._book.give_back_ready()
         self._gate.ring()
 
     def terminate(self) -> None:
         """Leave now: the running jobs are killed and go where they want to go."""
         self.quit()
         if self._killing_until is None:
-            self._killing_until = time.monotonic() + self._settings.term_timeout
-            self._crew.kill_jobs(SHUTDOWN, requeue=True)
+            # A little before the master's SIGKILL, to say what is left behind.
+            self._killing_until = time.monotonic() + max(self._settings.term_timeout - 1, 0)
+            self._crew.kill_jobs("shutdown", requeue=True)
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""
@@ -320,8 +330,8 @@ class Worker:
         for job in list(self._book.ready):
             if str(payload.loads(job[2]).get("id")) == job_id:
                 self._book.ready.remove(job)
-                self._outcome.cut_short(job, None, JobKilled(reason), time.monotonic())
-                self._book.ended.append(job[0])
+                killed = JobKilled(reason)
+                self._outcome.cut_short(job, None, killed, time.monotonic(), requeue=False)
                 self._gate.ring()
 
     def pause(self) -> None:

@@ -655,7 +655,7 @@ class TestCheckOfModules:
             ("import nowhere", "cannot import the_jobs (-r): ModuleNotFoundError"),
             ("1 +", "cannot import the_jobs (-r): SyntaxError"),
             ("", "no jobs are declared"),
-            ("raise SystemExit(3)", "ended the process when it was imported: exit 3"),
+            ("raise SystemExit(3)", "cannot import the_jobs (-r): SystemExit: 3"),
         ],
     )
     def test_a_module_that_does_not_import(

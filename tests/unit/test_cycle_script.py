@@ -17,7 +17,7 @@ from gresque.store.scripts import script
 Redis = redis.Redis
 LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
 OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
-FAILED = "resque:failed"
+FAILED, QUEUES = "resque:failed", "resque:queues"
 
 
 def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
@@ -33,6 +33,7 @@ def register(client: Redis) -> None:
         client, "register",
         ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER, "resque:heartbeat"],
         "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
+        "0 0 0 0",
     )  # fmt: skip
 
 
@@ -51,11 +52,13 @@ def cycle(
     arm: int = 0,
 ) -> Any:
     """`counted` is how many ended and how many of them failed."""
+    origins = held(client)
+    given = [part for slot in gives for part in (slot, origins.get(slot, ("none", ""))[0])]
     return run(
         client, "cycle",
-        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, *map(q, queues)],
+        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, *map(q, queues)],
         sequence, want, arm, *totals, *counted, len(entries) // 2, len(gives), len(ended),
-        *entries, *gives, *ended, *free,
+        *entries, *given, *ended, *free,
     )  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def held(client: Redis) -> dict[str, tuple[str, str]]:
     entries = {slot.decode(): parse_entry(value) for slot, value in fields.items()}
     prefix = len(q(""))
     return {
-        slot: (entry.queue_key.decode()[prefix:], entry.raw.decode())
+        slot: (entry.queue_key.decode()[prefix:], entry.raw.decode(errors="surrogateescape"))
         for slot, entry in entries.items()
     }
 
@@ -307,11 +310,20 @@ def test_a_repeated_turn_that_wanted_nothing(db: Redis, turn: Any) -> None:
     assert snapshot(db) == after
 
 
-@pytest.mark.parametrize(("first", "second"), [(1, 11), (11, 1), (1, 10), (9, 10), (12, 2)])
+@pytest.mark.parametrize(("first", "second"), [(1, 11), (1, 10), (9, 10), (2, 12)])
 def test_numbers_are_compared_whole(db: Redis, first: int, second: int) -> None:
     assert cycle(db, first, 0, ["a"]) == []
     assert cycle(db, second, 0, ["a"]) == []
     assert state(db).startswith(f"{second} ")
+
+
+def test_a_request_that_comes_late_changes_nothing(db: Redis) -> None:
+    """The kernel may deliver what an old connection sent when a new one has gone on long since."""
+    db.rpush(q("a"), "1", "2")
+    assert cycle(db, 10, 1, ["a"], free=["0"]) == [0, [b"1"]]
+    before = snapshot(db)
+    assert cycle(db, 2, 1, ["a"], free=["1"]) == b"stale"
+    assert snapshot(db) == before
 
 
 # Fenced
@@ -410,7 +422,7 @@ def tracked(db: Redis, redis_url: str) -> Iterator[DirectConnection]:
 
 
 def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
-    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, *map(q, queues)]
+    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
         sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, *slots(want),
@@ -449,8 +461,8 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: DirectConnection) -> None
     db.rpush(q("a"), "0")
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
-    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, q("a")]
-    tracked.run(script("cycle"), 6, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "0", "0")
+    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, q("a")]
+    tracked.run(script("cycle"), 7, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "0", "a", "0")
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 
@@ -517,8 +529,9 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "{}") -> Any:
     return run(
         client, "beat", ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}"],
-        process, "w", now, "an ISO time", running, 15, now - 1000,
-    )  # fmt: skip
+        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, now - 1000,
+        "2026-11-23T15:32:10+00:00",
+    )[0]  # fmt: skip
 
 
 def unregister(client: Redis) -> Any:
@@ -573,7 +586,7 @@ def test_beat_tells_of_the_dead(db: Redis, others: Any, dead: set[bytes]) -> Non
         db.zadd("resque:ledgers", others)
     assert set(beat(db)) == dead
     assert db.zscore("resque:ledgers", "p") == 2000
-    assert db.hget("resque:heartbeat", "w") == b"an ISO time"
+    assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
 
 
 def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
@@ -598,7 +611,7 @@ def recover(client: Redis, *moves: list[str]) -> Any:
     return run(
         client, "recover",
         [LEDGER, "resque:ledgers", "resque:running:p", "resque:queues", PROCESSED, FAILURES],
-        "p", *(part for move in moves for part in move),
+        "p", *(part for move in moves for part in [*move, move[2].removeprefix(q(""))]),
     )  # fmt: skip
 
 

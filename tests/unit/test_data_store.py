@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.store.data_store import BULK, DataStore, iso_8601
+from gresque.store.data_store import BULK, DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
 
 Redis = redis.Redis
@@ -215,12 +215,13 @@ def test_fence(store: DataStore, redis_client: Redis) -> None:
 def test_recover(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, _0=b"x", _1=b"y", _2=b"z")
     store.fence("p")
-    moves: list[tuple[bytes, str, str | bytes, bytes]] = [
-        (b"0", "requeue", KEY, b"x"), (b"1", "fail", "resque:failed", b"\xffentry"),
-    ]  # fmt: skip
+    moves = [
+        Move(b"0", "requeue", KEY, b"x", "q"),
+        Move(b"1", "fail", b"resque:failed", b"\xffentry", "q"),
+    ]
     assert store.recover("p", moves) == (1, 1, 1)
     assert store.recover("p", moves) == (0, 0, 1)
-    assert store.recover("p", [(b"2", "fail", "", b"")]) == (0, 1, 0)
+    assert store.recover("p", [Move(b"2", "fail", b"", b"", "q")]) == (0, 1, 0)
     assert redis_client.lrange(KEY, 0, -1) == [b"x"]
     assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
     assert store.stats([store.keys.processed, store.keys.failures]) == [2, 2]

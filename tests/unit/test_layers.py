@@ -19,7 +19,12 @@ RANKS = {
     "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
     "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
 }  # fmt: skip
-BESIDE = {("queues", "errors"), ("settings", "errors"), ("settings", "queues")}
+BESIDE = {
+    ("queues", "errors"),
+    ("settings", "errors"),
+    ("settings", "queues"),
+    ("logs", "unpatched"),
+}
 EXTRA = {
     "__init__": {"client", "jobs", "errors"},
     "__main__": {"cli"},

@@ -13,7 +13,7 @@ import redis
 
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
-from gresque.store.data_store import DataStore
+from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
 from gresque.worker.recovery import BATCH, Recovery
 
@@ -159,10 +159,11 @@ def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None
     """What was not moved stands in the ledger still, and whoever comes next moves it."""
     hold(redis_client, *(item("plain", number) for number in range(10)), state="9 12 1 1 0")
     store.fence(PROCESS)
-    store.recover(PROCESS, [(b"3", "requeue", "resque:queue:q", item("plain", 3))])
+    move = Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")
+    store.recover(PROCESS, [move])
     assert not gone(redis_client)
     totals = recovery(store).recover(PROCESS)
-    assert totals.requeued == 9
+    assert totals.requeued == 10  # what was moved before counts, too
     assert len(queue(redis_client)) == 10
     assert gone(redis_client)
 

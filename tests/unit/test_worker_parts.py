@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_book_starts_from_the_totals_of_its_heritage() -> None:
     book = Book(Totals(10, 6, 3, 1))
     assert book.totals == Totals(10, 6, 3, 1)
     assert (book.held, book.running, list(book.ready)) == (0, 0, [])
-    assert (book.ended, book.gives, book.entries) == ([], [], [])
+    assert (book.ended, book.gives, book.entries) == ([], deque(), [])
 
 
 def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
@@ -120,7 +121,8 @@ def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
     book.held = 5
     assert book.running == 2
     book.give_back_ready()
-    assert book.gives == book.ended == [b"2", b"1", b"0"]
+    assert list(book.gives) == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert book.ended == [b"2", b"1", b"0"]
     assert (book.requeued, book.running, len(book.ready)) == (3, 2, 0)
     assert book.totals == Totals(0, 0, 0, 3)
     book.give_back_ready()
@@ -534,16 +536,14 @@ def test_nobody_runs_nobody_is_killed(open_shop: OpenShop) -> None:
 def test_a_shutdown_sends_jobs_where_they_want_to_go(
     open_shop: OpenShop, worker_wish: str, job_wish: Any, counts: Any
 ) -> None:
-    from gresque.worker.outcome import SHUTDOWN
-
     shop = open_shop(1, worker_wish)
     shop.add("wait", wait_long, on_dirty_exit=job_wish)
     shop.put(a_job(0, "wait"))
     shop.until(lambda: shop.book.running == 1 and not shop.book.ready)
-    shop.crew.kill_jobs(SHUTDOWN)
+    shop.crew.kill_jobs("shutdown", requeue=True)
     shop.until(lambda: shop.book.ended == [b"0"])
     assert shop.counts == counts
-    assert shop.book.gives == ([b"0"] if counts[2] else [])
+    assert list(shop.book.gives) == ([(b"0", "q")] if counts[2] else [])
     assert len(shop.entries) == counts[1]
 
 

@@ -4,28 +4,33 @@
 -- New jobs go into the slots of ended ones: overwriting a slot acknowledges the job that was in it.
 --
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
---       4 stat:processed:<worker>   5 stat:failed:<worker>   6.. the queues, in priority order
+--       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
+--       7.. the queues, in priority order
 -- ARGV  1 sequence number of this turn; a turn whose reply was lost is sent again under the same
 --       2 want: how many jobs to reserve at most
 --       3 arm: 1 to have the connection told of the next push when nothing was found
 --       4-7 totals of the process before this turn's reservation: reserved, done, failed, requeued
 --       8 jobs that ended in this turn, failed ones included   9 those that failed
 --       10 how many failure entries follow, each as two arguments: list key, entry
---       11 how many slots to give back follow (each also among the ended slots)
+--       11 how many jobs to give back follow, each as two arguments: slot (also among the ended
+--          ones), queue name; the last one comes to the head of its queue
 --       12 how many ended slots follow, then free ones; want is at most their sum
---       13.. entries, slots to give back, ended slots, free slots
+--       13.. entries, jobs to give back, ended slots, free slots
 -- Returns  {queue index from 0, {payload, …}, queue index, …}: payloads fill the slots in order;
 --          {'replay', entry or false, …} of the first `want` slots when this turn was done before;
---          'fenced' when the ledger is no longer this process's: it was declared dead.
+--          'fenced' when the ledger is no longer this process's: it was declared dead;
+--          'stale' to a request that arrives after a later one was done: nobody reads that.
 local K, A, call = KEYS, ARGV, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local ledger, want = K[1], tonumber(A[2])
 local entries, gives, ended = tonumber(A[10]), tonumber(A[11]), tonumber(A[12])
-local slots = 12 + 2 * entries + gives -- the first slot is A[slots + 1]
+local slots = 12 + 2 * entries + 2 * gives -- the first slot is A[slots + 1]
 
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
-if string.match(state, '^%d+') == A[1] then
+local last = tonumber(string.match(state, '^%d+'))
+if last > tonumber(A[1]) then return 'stale' end
+if last == tonumber(A[1]) then
   local out = {'replay'}
   for first = slots + 1, slots + want, CHUNK do
     local held = call('HMGET', ledger, unpack(A, first, math.min(first + CHUNK - 1, slots + want)))
@@ -37,6 +42,9 @@ end
 -- A script whose first write needs no memory may finish when Redis is full: jobs can still leave.
 call('HDEL', ledger, '')
 
+-- First what could be refused, should another program keep something else under a name: a turn
+-- that fails is sent again, and must not have counted anything by then.
+for i = 13, 11 + 2 * entries, 2 do call('RPUSH', A[i], A[i + 1]) end
 if A[8] ~= '0' then
   call('INCRBY', K[2], A[8])
   call('INCRBY', K[4], A[8])
@@ -45,20 +53,20 @@ if A[9] ~= '0' then
   call('INCRBY', K[3], A[9])
   call('INCRBY', K[5], A[9])
 end
-for i = 13, 11 + 2 * entries, 2 do call('RPUSH', A[i], A[i + 1]) end
 
-for i = slots - gives + 1, slots do
+for i = slots - 2 * gives + 1, slots, 2 do
   local entry = call('HGET', ledger, A[i])
   if entry then
     local colon = string.find(entry, ':', 1, true)
     local split = colon + tonumber(string.sub(entry, 1, colon - 1))
+    call('SADD', K[6], A[i + 1]) -- somebody may have removed the queue meanwhile
     call('LPUSH', string.sub(entry, colon + 1, split), string.sub(entry, split + 1))
   end
 end
 
 local out, o, reserved = {}, 0, 0
 if want > 0 then
-  for q = 6, #K do
+  for q = 7, #K do
     local jobs = redis.pcall('LPOP', K[q], want - reserved) -- an error: the key is no list; go on
     if jobs and not jobs.err then
       local origin, fields, f = #K[q] .. ':' .. K[q], {}, 0
@@ -73,7 +81,7 @@ if want > 0 then
         end
       end
       if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end
-      out[o + 1], out[o + 2] = q - 6, jobs
+      out[o + 1], out[o + 2] = q - 7, jobs
       o = o + 2
       if reserved >= want then break end
     end
@@ -87,6 +95,6 @@ call('HSET', ledger, 'state',
   A[1] .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. A[6] .. ' ' .. A[7])
 
 if reserved == 0 and A[3] == '1' then
-  for first = 6, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
+  for first = 7, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
 end
 return out

@@ -2,12 +2,14 @@
 --
 -- KEYS  1 ledger (HASH)   2 ledgers (ZSET)   3 running (STRING)   4 queues (SET)
 --       5 stat:processed   6 stat:failed
--- ARGV  1 process id, then for each job four: slot, 'requeue' or 'fail', list key, what to push
+-- ARGV  1 process id, then for each job five: slot, 'requeue' or 'fail', list key, what to push,
+--       queue name; of the requeued ones the last comes to the head of its queue
 -- Returns  {requeued, failed, jobs left}; the ledger is gone when none are left
 local requeued, failed = 0, 0
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 5 do
   if redis.call('HDEL', KEYS[1], ARGV[i]) == 1 then
     if ARGV[i + 1] == 'requeue' then
+      redis.call('SADD', KEYS[4], ARGV[i + 4]) -- somebody may have removed the queue meanwhile
       redis.call('LPUSH', ARGV[i + 2], ARGV[i + 3])
       requeued = requeued + 1
     else
@@ -15,6 +17,12 @@ for i = 2, #ARGV, 4 do
       failed = failed + 1
     end
   end
+end
+-- The totals stay true, should the recovery be cut off and begun again.
+local state = redis.call('HGET', KEYS[1], 'state')
+if state and requeued + failed > 0 then
+  local before, f, r = string.match(state, '^(.* )(%d+) (%d+)$')
+  redis.call('HSET', KEYS[1], 'state', before .. (f + failed) .. ' ' .. (r + requeued))
 end
 if failed > 0 then
   redis.call('INCRBY', KEYS[5], failed)

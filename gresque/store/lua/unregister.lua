@@ -5,8 +5,7 @@
 -- Returns  how many jobs stand in the ledger; above 0 nothing was removed
 local left = redis.call('HLEN', KEYS[2]) - 1
 if left <= 0 then
-  redis.call('DEL', KEYS[2])
+  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
   redis.call('ZREM', KEYS[1], ARGV[1])
 end
-redis.call('DEL', KEYS[3], KEYS[4])
 return math.max(left, 0)
