@@ -31,8 +31,8 @@ class UnserializableArgument(EnqueueError, TypeError):
     """JSON cannot carry an argument; the message names the argument."""
 
 
-class PayloadTooLarge(GresqueError):
-    """A payload is over `jobs.payload.MAX_PAYLOAD_BYTES`."""
+class PayloadTooLarge(EnqueueError):
+    """A payload is over `jobs.payload.MAX_PAYLOAD_BYTES`; in a worker, an item that it refuses."""
 
 
 class InvalidPayload(GresqueError):

@@ -41,7 +41,16 @@ class QueueList:
             raise SettingsError(
                 "no queues to work: name them in QUEUES or with -q, such as -q high,low or -q '*'"
             )
-        return cls(patterns, excluded)
+        found = cls(patterns, excluded)
+        if all(p in excluded or "*" in excluded for p in patterns) or (
+            not found.dynamic and not found.resolve(())
+        ):
+            raise SettingsError(
+                f"no queues to work: {text!r} excludes all that it names; drop an exclusion"
+            )
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise SettingsError(f"queues {text!r}: that is not UTF-8")
+        return found
 
     @property
     def dynamic(self) -> bool:

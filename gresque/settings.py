@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from gresque.errors import SettingsError
 from gresque.queues import QueueList
+from gresque.redis_url import EXAMPLE, check
 
-DEFAULT_REDIS_URL = "redis://localhost:6379/0"
+DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_NAMESPACE = "resque"
 
 
@@ -25,7 +26,7 @@ class Option(NamedTuple):
     repeatable: bool = False
 
 
-def _whole_number(minimum: int) -> Callable[[str], int]:
+def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         try:
             number = int(text)
@@ -33,6 +34,8 @@ def _whole_number(minimum: int) -> Callable[[str], int]:
             raise SettingsError(f"{text!r} is not a whole number; give {minimum} or more") from None
         if number < minimum:
             raise SettingsError(f"{number} is too small; give {minimum} or more")
+        if number > maximum:
+            raise SettingsError(f"{text} is too large; give {maximum:,} or less")
         return number
 
     return parse
@@ -66,23 +69,11 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _redis_url(text: str) -> str:
-    scheme, separator, _ = text.partition("://")
-    if scheme in ("redis+sentinel", "rediss+sentinel", "sentinel", "redis+cluster", "cluster"):
-        raise SettingsError(
-            f"{text!r}: Sentinel and Cluster are not supported yet; give one server"
-        )
-    if not separator or scheme not in ("redis", "rediss", "unix", "embedded"):
-        raise SettingsError(
-            f"{text!r} is not a Redis URL; give one such as {DEFAULT_REDIS_URL}, "
-            "rediss://host:6380, unix:///run/redis.sock or embedded:///some/dir"
-        )
-    return text
-
-
 def _namespace(text: str) -> str:
     if not text:
         raise SettingsError("the namespace is empty; give one such as 'resque'")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise SettingsError(f"the namespace {text!r} is not UTF-8")
     return text
 
 
@@ -132,21 +123,21 @@ class Settings:
         "WORKER_COUNT",
         "-w --workers",
         1,
-        _whole_number(1),
+        _whole_number(1, 10_000),
         "worker processes",
     )
     thread_count: int = _option(
         "THREAD_COUNT",
         "-t --threads",
         1,
-        _whole_number(1),
+        _whole_number(1, 1_000_000),
         "greenlets in each worker process: jobs that run at once",
     )
     jobs_per_fork: int = _option(
         "JOBS_PER_FORK",
         "-j --jobs-per-fork",
         1,
-        _whole_number(1),
+        _whole_number(1, 10**15),
         "jobs after which a worker process is replaced",
     )
     interval: float = _option(
@@ -160,7 +151,7 @@ class Settings:
         "REDIS_URL",
         "--redis",
         DEFAULT_REDIS_URL,
-        _redis_url,
+        check,
         "redis://, rediss://, unix:// or embedded://[dir]",
     )
     namespace: str = _option(

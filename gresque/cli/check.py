@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from gresque.cli.blocking import REMEDIES, blocking_libraries
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, json_option, pairs, printable, table
 from gresque.errors import GresqueError, SettingsError
+from gresque.redis_url import mask
 from gresque.settings import OPTIONS, Settings
 
 if TYPE_CHECKING:
@@ -105,16 +105,10 @@ def _settings(settings: Settings) -> list[dict[str, Any]]:
 
 def _plain(name: str, value: Any) -> Any:
     if name == "redis_url":
-        return mask_password(value)
+        return mask(value)
     if name == "queues":
         return None if value is None else str(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-def mask_password(url: str) -> str:
-    """`redis://user:secret@host` -> `redis://user:***@host`. Rather hides too much."""
-    url = re.sub(r"^([^:]+://[^:@/]*:).*@", r"\1***@", url)
-    return re.sub(r"([?&]password=)[^&#]*", r"\1***", url)
 
 
 def _shown(value: Any) -> str:

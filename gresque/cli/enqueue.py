@@ -76,12 +76,8 @@ def command(
 def _check_name(label: str, text: str) -> None:
     if not text:
         raise click.UsageError(f"{label} is empty; give a name, such as 'mail'")
-    if not _is_utf8(text):
+    if not payload.is_utf8(text):
         raise click.UsageError(f"{label} {printable(text)} is not UTF-8")
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _parse_kwargs(text: str | None) -> dict[str, Any]:
@@ -109,7 +105,7 @@ def _explain_argument(text: str) -> str:
         return f"no such option: {shown}"
     if text == "-":
         return "- reads the jobs from stdin and must be the only argument"
-    if not _is_utf8(text):
+    if not payload.is_utf8(text):
         return f"argument {shown} is not UTF-8"
     if len(text) > LONGEST_SHOWN:
         return f"argument {shown[:LONGEST_SHOWN]}… is not JSON; a text is written '\"text\"'"

@@ -78,7 +78,9 @@ def run(arguments: list[str] | None) -> int:
         return 0
     except Exception as error:
         if "redis" in type(error).__module__:
-            return _complain(f"no answer from Redis ({error})", 1)
+            refused = type(error).__name__ not in ("ConnectionError", "TimeoutError")
+            what = "Redis refuses" if refused else "no answer from Redis"
+            return _complain(f"{what} ({error})", 1)
         raise
     return code if isinstance(code, int) else 0
 

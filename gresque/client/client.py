@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.settings import DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
+from gresque.store.bulk import in_bulks
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore
@@ -49,7 +52,7 @@ class Client:
 
     # Enqueueing
 
-    def enqueue(self, job: Any, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
         """Put a job into its own queue; returns its id, or None when a hook rejected it.
 
         `job` is a function with `@gresque.job` or a subclass of `gresque.Job`.
@@ -58,7 +61,7 @@ class Client:
         definition = definition_of(job)
         return self._enqueue(_queue_of(definition), definition, args, kwargs)
 
-    def enqueue_to(self, queue: str, job: Any, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
         """Put a job into another queue than its own. `job` may also be the bare name of a job that
         another program declares, such as a Ruby class."""
         return self._enqueue(_checked_queue(queue), definition_of(job, queue), args, kwargs)
@@ -70,20 +73,25 @@ class Client:
 
             gresque.enqueue_many(send_email, [(1,), (2,), {"user_id": 3, "template": "bye"}])
 
-        One round trip per 1,000, each of which arrives whole or not at all: when one fails, those
-        before it stay enqueued. Arguments are checked before their own round trip, so that `calls`
-        may be a generator. Enqueue hooks run for each job.
+        One round trip per 1,000 (or 16 MB), each of which arrives whole or not at all: when one
+        fails, those before it stay enqueued. Arguments are checked before their own round trip, so
+        that `calls` may be a generator. Enqueue hooks run for each job, `after_enqueue` when its
+        round trip is done.
         """
         definition = definition_of(job, queue)
         queue = _checked_queue(queue) if queue is not None else _queue_of(definition)
         ids: list[str] = []
-        raws = self._encode_many(definition, calls, ids)
-        if self.inline:
-            for raw in raws:
-                _perform_inline(definition, raw)
-        else:
-            for _ in self.store.push_many(queue, raws):
-                pass
+        jobs = self._encode_many(definition, calls)
+        for batch in in_bulks(jobs, lambda job: len(job[1])):
+            if self.inline:
+                for _, raw, _ in batch:
+                    _perform_inline(definition, raw)
+            else:
+                self.store.push_batch(queue, [raw for _, raw, _ in batch])
+            for job_id, _, call in batch:
+                ids.append(job_id)
+                if definition.hooks.after_enqueue:
+                    _call_all(definition.hooks.after_enqueue, *_split(call))
         return ids
 
     def _enqueue(
@@ -98,14 +106,13 @@ class Client:
             _perform_inline(definition, raw)
         else:
             self.store.push(queue, raw)
-        for after in hooks.after_enqueue:
-            after(*args, **kwargs)
+        _call_all(hooks.after_enqueue, args, kwargs)
         return job_id
 
     def _encode_many(
-        self, definition: JobDefinition, calls: Iterable[Call], ids: list[str]
-    ) -> Iterator[bytes]:
-        """The payloads of a bulk; each one's id is appended to `ids`."""
+        self, definition: JobDefinition, calls: Iterable[Call]
+    ) -> Iterator[tuple[str, bytes, Call]]:
+        """The jobs of a bulk that no hook rejects: id, payload, arguments."""
         hooks, name, encode = definition.hooks, definition.name, payload.encode
         fresh: list[str] = []
         for position, call in enumerate(calls):
@@ -116,17 +123,13 @@ class Client:
                 continue
             job_id = fresh.pop()
             try:
-                raw = encode(name, args, kwargs, job_id)
+                yield job_id, encode(name, args, kwargs, job_id), call
             except GresqueError as error:
                 raise type(error)(f"job {position} of the bulk: {error}") from None
-            ids.append(job_id)
-            yield raw
-            for after in hooks.after_enqueue:
-                after(*args, **kwargs)
 
     # Taking back
 
-    def dequeue(self, job: Any, *args: Any, **kwargs: Any) -> int:
+    def dequeue(self, job: Any, /, *args: Any, **kwargs: Any) -> int:
         """Remove waiting jobs from the queue of `job`: those with these arguments, or without any
         all of them. Returns how many. Reads the whole queue."""
         definition = definition_of(job)
@@ -134,15 +137,14 @@ class Client:
         hooks = definition.hooks
         if not _allowed(hooks.before_dequeue, args, kwargs):
             return 0
-        wanted = (list(args), kwargs) if args or kwargs else None
+        wanted = _told(args, kwargs) if args or kwargs else None
         matching = {
             raw
             for raw in self.store.peek(queue, 0, 0x7FFFFFFF)
             if _matches(raw, definition.name, wanted)
         }
         removed = self.store.remove_items(queue, matching) if matching else 0
-        for after in hooks.after_dequeue:
-            after(*args, **kwargs)
+        _call_all(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
@@ -206,7 +208,12 @@ def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
 def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
     """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
     job = payload.decode(raw)
-    definition.perform(*(job.args or ()), **(job.kwargs or {}))
+    args, kwargs = job.args or (), job.kwargs or {}
+    try:
+        definition.perform(*args, **kwargs)
+    except Exception as error:
+        definition.fail(error, *args, **kwargs)
+        raise
 
 
 def _elsewhere(name: str) -> Callable[..., Any]:
@@ -225,7 +232,7 @@ def _queue_of(definition: JobDefinition) -> str:
 
 
 def _checked_queue(queue: str) -> str:
-    if not isinstance(queue, str) or not queue:
+    if not isinstance(queue, str) or not queue or not payload.is_utf8(queue):
         raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
     return queue
 
@@ -247,8 +254,20 @@ def _split(call: Call) -> tuple[Sequence[Any], dict[str, Any]]:
     )
 
 
-def _matches(raw: bytes, name: str, wanted: tuple[list[Any], dict[str, Any]] | None) -> bool:
+def _matches(raw: bytes, name: str, wanted: bytes | None) -> bool:
     item = payload.loads(raw)
     if item.get("class") != name:
         return False
-    return wanted is None or (item.get("args") or [], item.get("kwargs") or {}) == wanted
+    return wanted is None or _told(item.get("args") or [], item.get("kwargs") or {}) == wanted
+
+
+def _told(args: Any, kwargs: Any) -> bytes:
+    """Arguments as JSON tells them: a tuple is a list there, and 1 is not true."""
+    return msgspec.json.encode((args, kwargs), order="sorted")
+
+
+def _call_all(
+    hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    for hook in hooks:
+        hook(*args, **kwargs)

@@ -25,14 +25,14 @@ class JobFunction(Generic[P, R]):
         self.definition = definition
         self._function = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._function(*args, **kwargs)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> str | None:
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Put the job into its queue of the default client; returns its id."""
         return default_client().enqueue(self, *args, **kwargs)
 
-    def enqueue_to(self, queue: str, *args: P.args, **kwargs: P.kwargs) -> str | None:
+    def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, self, *args, **kwargs)
 
@@ -111,15 +111,16 @@ class Job:
             on_dirty_exit=cls.on_dirty_exit,
             skip_failed_queue=cls.skip_failed_queue,
             hooks=JobHooks(cls),
+            origin=f"{cls.__module__}.{cls.__qualname__}",
         )
         registry.add(cls.definition)
 
     @classmethod
-    def enqueue(cls, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue(cls, /, *args: Any, **kwargs: Any) -> str | None:
         """Put the job into its queue of the default client; returns its id."""
         return default_client().enqueue(cls, *args, **kwargs)
 
     @classmethod
-    def enqueue_to(cls, queue: str, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue_to(cls, queue: str, /, *args: Any, **kwargs: Any) -> str | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, cls, *args, **kwargs)

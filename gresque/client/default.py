@@ -37,12 +37,12 @@ def adopt(redis_url: str, namespace: str) -> None:
         _default = Client(redis_url, namespace)
 
 
-def enqueue(job: Any, *args: Any, **kwargs: Any) -> str | None:
+def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> str | None:
     """See `Client.enqueue`."""
     return default_client().enqueue(job, *args, **kwargs)
 
 
-def enqueue_to(queue: str, job: Any, *args: Any, **kwargs: Any) -> str | None:
+def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
     """See `Client.enqueue_to`."""
     return default_client().enqueue_to(queue, job, *args, **kwargs)
 
@@ -52,7 +52,7 @@ def enqueue_many(job: Any, calls: Iterable[Call], *, queue: str | None = None) -
     return default_client().enqueue_many(job, calls, queue=queue)
 
 
-def dequeue(job: Any, *args: Any, **kwargs: Any) -> int:
+def dequeue(job: Any, /, *args: Any, **kwargs: Any) -> int:
     """See `Client.dequeue`."""
     return default_client().dequeue(job, *args, **kwargs)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,23 @@ class JobDefinition:
     on_dirty_exit: str | None = None
     skip_failed_queue: bool = False
     hooks: JobHooks = field(default_factory=JobHooks)
+    origin: str = ""
+    """Where it was declared: the class or the function, by module and name."""
 
     def __post_init__(self) -> None:
-        if iscoroutinefunction(self.function):
+        if not self.origin:
+            function = self.function
+            name = getattr(function, "__qualname__", repr(function))
+            object.__setattr__(self, "origin", f"{function.__module__}.{name}")
+        if iscoroutinefunction(self.function) or isasyncgenfunction(self.function):
             raise JobDeclarationError(
                 f"job {self.name} is async; gresque runs jobs in greenlets, where plain functions "
                 "wait on the network without blocking: drop the async"
+            )
+        if isgeneratorfunction(self.function):
+            raise JobDeclarationError(
+                f"job {self.name} has a yield in it: calling it would run nothing; "
+                "let it do its work and return"
             )
         if self.on_dirty_exit not in (None, *DIRTY_EXITS):
             raise JobDeclarationError(
@@ -44,12 +55,12 @@ class JobDefinition:
         if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
 
-    def perform(self, *args: Any, **kwargs: Any) -> Any:
+    def perform(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the job with its perform hooks, in Resque's order. `DontPerform` skips it."""
         hooks = self.hooks
-        if not hooks.around_execution:
-            return self.function(*args, **kwargs)
         try:
+            if not hooks.around_execution:
+                return self.function(*args, **kwargs)
             for before in hooks.before_perform:
                 before(*args, **kwargs)
             result = self._perform_around(hooks.around_perform, args, kwargs)
@@ -68,7 +79,7 @@ class JobDefinition:
         rest = around[1:]
         return around[0](lambda: self._perform_around(rest, args, kwargs), *args, **kwargs)
 
-    def fail(self, error: BaseException, *args: Any, **kwargs: Any) -> None:
+    def fail(self, error: BaseException, /, *args: Any, **kwargs: Any) -> None:
         """Tell the job's `on_failure` hooks."""
         for hook in self.hooks.on_failure:
             hook(error, *args, **kwargs)

@@ -52,8 +52,8 @@ class JobHooks:
 def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:
     if owner is None:
         return ()
-    names = sorted(name for name in dir(owner) if name.startswith(kind))
-    return tuple(getattr(owner, name) for name in names)
+    found = (getattr(owner, name) for name in sorted(dir(owner)) if name.startswith(kind))
+    return tuple(hook for hook in found if callable(hook))
 
 
 class ProcessHooks:

@@ -16,8 +16,8 @@ MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 not hold up the loop that thousands of other jobs share. Large data belongs in a file or a key of
 its own, with its name as the argument."""
 
-MAX_DEPTH = 500
-"""How deep lists and objects may nest in an argument; every JSON parser in the field reads that."""
+MAX_DEPTH = 90
+"""How deep lists and objects may nest in an argument: Ruby's parser stops at 100 for the whole."""
 
 
 class Payload(msgspec.Struct, omit_defaults=True):
@@ -67,6 +67,8 @@ def encode(
     item: dict[str, Any] = {"class": name, "args": args, "id": job_id, "generation": generation}
     if kwargs:
         for key, value in kwargs.items():
+            if type(key) is not str:
+                raise UnserializableArgument(f"{key!r} is no name of an argument; names are str")
             _check(value, f"argument {key!r}", 0)
         item["kwargs"] = kwargs
     try:
@@ -150,6 +152,11 @@ def loads(raw: bytes) -> dict[str, Any]:
     """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object."""
     item = _parse(raw)
     return item if isinstance(item, dict) else {"raw": raw.decode("utf-8", "backslashreplace")}
+
+
+def is_utf8(text: str) -> bool:
+    """False when the text has a lone surrogate, which UTF-8 cannot carry."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def is_object(raw: bytes) -> bool:

@@ -20,10 +20,10 @@ class Registry:
         """Declare a job. Declaring it again (a reloaded module) replaces it; another one under the
         same name raises JobDeclarationError."""
         known = self._definitions.get(definition.name)
-        if known is not None and _origin(known) != _origin(definition):
+        if known is not None and known.origin != definition.origin:
             raise JobDeclarationError(
-                f"two jobs are named {definition.name!r}: {_origin(known)} and "
-                f"{_origin(definition)}; give one of them another name="
+                f"two jobs are named {definition.name!r}: {known.origin} and "
+                f"{definition.origin}; give one of them another name="
             )
         self._definitions[definition.name] = definition
 
@@ -44,11 +44,6 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._definitions)
-
-
-def _origin(definition: JobDefinition) -> str:
-    function = definition.function
-    return f"{function.__module__}.{function.__qualname__}"
 
 
 registry = Registry()

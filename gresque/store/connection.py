@@ -19,6 +19,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from gresque.errors import RedisUnavailable, SettingsError
+from gresque.redis_url import check
 from gresque.store.scripts import Script
 from gresque.store.url import place, resolve_url
 from gresque.unpatched import original
@@ -31,6 +32,7 @@ replies: a call that is given up has to be made again."""
 
 def _options(url: str) -> dict[str, Any]:
     """Every default of redis-py that could lose, double or stall a job is set on purpose."""
+    check(url)
     try:
         options = parse_url(resolve_url(url))
     except ValueError as error:

@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from gresque.store.bulk import in_bulks
 from gresque.store.connection import open_client
 from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
 from gresque.store.scripts import script
-
-BULK = 1000
-"""Jobs per round trip of a bulk push."""
 
 
 class HeldLedger(NamedTuple):
@@ -79,17 +77,12 @@ class DataStore:
         pipeline.execute()
 
     def push_many(self, queue: str, raws: Iterable[bytes]) -> Iterator[int]:
-        """Push jobs, a round trip per 1,000; yields how many each of them pushed."""
-        batch: list[bytes] = []
-        for raw in raws:
-            batch.append(raw)
-            if len(batch) >= BULK:
-                yield self._push_batch(queue, batch)
-                batch = []
-        if batch:
-            yield self._push_batch(queue, batch)
+        """Push jobs, a round trip per 1,000 or 16 MB; yields how many each of them pushed."""
+        for batch in in_bulks(raws, len):
+            yield self.push_batch(queue, batch)
 
-    def _push_batch(self, queue: str, batch: list[bytes]) -> int:
+    def push_batch(self, queue: str, batch: list[bytes]) -> int:
+        """Push jobs in one round trip, all of them or none; returns how many."""
         pipeline = self.redis.pipeline(transaction=False)
         pipeline.sadd(self.keys.queues, queue)
         pipeline.rpush(self.keys.queue(queue), *batch)
@@ -113,6 +106,8 @@ class DataStore:
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[bytes]:
         """`count` items from position `start`, the next job first."""
+        if count <= 0:
+            return []
         items: list[bytes] = self._call("LRANGE", self.keys.queue(queue), start, start + count - 1)
         return items
 

@@ -54,7 +54,8 @@ class Heartbeat:
         self._worker_id = worker_id
         self._running = running
         self._kill = kill
-        self._next_beat = time.monotonic() + BEAT_SECONDS
+        self._last_beat = time.monotonic()
+        self._judges_from = 0.0
         self._published = False
 
     def start(self) -> None:
@@ -89,10 +90,9 @@ class Heartbeat:
     def _tick(self, connection: DirectConnection) -> None:
         now = time.monotonic()
         long_running = [(s, since) for s, since in self._running() if now - since >= TICK_SECONDS]
-        if now >= self._next_beat or long_running or self._published:
+        if now - self._last_beat >= BEAT_SECONDS or long_running or self._published:
             self.beat(connection, {s.decode(): since - now for s, since in long_running})
             self._published = bool(long_running)
-            self._next_beat = now + BEAT_SECONDS
 
     def beat(self, connection: DirectConnection, ages: Mapping[str, float] = NONE) -> None:
         """Say that the process lives, with how long ago which slot's job started (seconds, as
@@ -100,13 +100,14 @@ class Heartbeat:
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now_ms = seconds * 1000 + microseconds // 1000
+        limit = seconds - PRUNE_SECONDS if self._may_judge() else 0
         dead, stale = connection.run(
             script("beat"), 3, keys.ledgers, keys.heartbeats, keys.running(self._process_id),
             self._process_id, self._worker_id, now_ms, iso_8601(seconds),
             msgspec.json.encode({slot: now_ms / 1000 + age for slot, age in ages.items()}),
-            RUNNING_EXPIRY_SECONDS, now_ms - PRUNE_SECONDS * 1000,
-            iso_8601(seconds - PRUNE_SECONDS),
+            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit),
         )  # fmt: skip
+        self._last_beat = time.monotonic()
         if dead or stale:
             # Its connections belong to this thread's hub, so it is not kept for another call.
             recovery = recovery_for(self._settings)
@@ -115,3 +116,11 @@ class Heartbeat:
             for worker_id in stale:
                 recovery.store.prune_worker(worker_id.decode())
             recovery.close()
+
+    def _may_judge(self) -> bool:
+        """Whether others without a heartbeat are dead: not when this process could not beat either,
+        in an outage or asleep with its machine, nor until they had the time to come back."""
+        now = time.monotonic()
+        if now - self._last_beat > PRUNE_SECONDS / 2:
+            self._judges_from = now + PRUNE_SECONDS
+        return now >= self._judges_from

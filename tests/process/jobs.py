@@ -63,6 +63,12 @@ def _finally() -> None:
         time.sleep(60)
 
 
+def _enqueue_late(count: int) -> None:
+    time.sleep(0.5)
+    for _ in range(count):
+        behave.enqueue("ok")
+
+
 def _wait_on_socket() -> None:
     a, _b = socket.socketpair()
     a.recv(1)
@@ -98,6 +104,7 @@ BEHAVIOURS = {
     "exit": sys.exit,
     "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),
     "enqueue": lambda: behave.enqueue("ok"),
+    "enqueue_late": _enqueue_late,
 }
 
 

@@ -160,6 +160,17 @@ def test_a_burst_works_what_its_own_jobs_enqueue(bench: Bench) -> None:
     assert bench.redis.lrange("started", 0, -1) == [b"enqueue", b"ok"]
 
 
+@pytest.mark.parametrize("tiers", [("2", "1", "1"), ("1", "2", "1"), ("2", "5", "3")])
+def test_a_burst_ends_with_nothing_left_however_late_it_is_enqueued(
+    bench: Bench, tiers: tuple[str, str, str]
+) -> None:
+    bench.client.enqueue_to("q", "Behave", "enqueue_late", 20)
+    workers, threads, jobs = tiers
+    bench.run("-q", "q", "-w", workers, "-t", threads, "-j", jobs, "--burst")
+    assert bench.client.size("q") == 0
+    assert bench.redis.lrange("started", 0, -1).count(b"ok") == 20
+
+
 @pytest.mark.parametrize("threads", ["1", "10"])
 def test_retired_processes_are_replaced(bench: Bench, threads: str) -> None:
     for n in range(100):
@@ -264,6 +275,27 @@ def test_when_the_master_dies_its_processes_finish_and_leave(bench: Bench) -> No
     wait_for(lambda: not any(child.is_running() for child in children))
     assert bench.runs() == {"x": 1}
     assert bench.redis.zcard("resque:ledgers") == 0
+
+
+def test_the_worker_of_a_dead_host_is_recovered_and_forgotten_by_short_lived_processes(
+    bench: Bench,
+) -> None:
+    dead = "gone:1:q:1:1:1"
+    raw = b'{"class":"Count","args":["found"]}'
+    bench.redis.sadd("resque:workers", dead)
+    bench.redis.hset("resque:workers:heartbeat", dead, "2026-01-01T00:00:00+00:00")
+    bench.redis.zadd("resque:ledgers", {f"{dead}:2:3": 1000})
+    entry = b"%d:resque:queue:q%s" % (len(b"resque:queue:q"), raw)
+    bench.redis.hset(f"resque:ledger:{dead}:2:3", mapping={"state": "1 1 0 0 0", "0": entry})
+    # The default tiers: no process lives long enough for a heartbeat of its own.
+    bench.start("-q", "q")
+
+    def busy() -> bool:
+        bench.client.enqueue_to("q", "Behave", "ok")
+        return bench.runs() == {"found": 1} and not bench.redis.sismember("resque:workers", dead)
+
+    wait_for(busy, 30)
+    assert bench.redis.hget("resque:workers:heartbeat", dead) is None
 
 
 # What cannot work

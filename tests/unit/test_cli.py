@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
-from gresque.cli.check import mask_password
 from gresque.cli.main import run
 from gresque.cli.output import compact, duration, printable, table
 from gresque.failure.entry import encode_entry
+from gresque.redis_url import mask
 from gresque.store.data_store import DataStore, iso_8601
 from gresque.worker.status import RunningJob, WorkerStatus
 
@@ -605,7 +605,7 @@ class TestCheck:
         assert err == "gresque: --threads: 0 is too small; give 1 or more\n"
 
     def test_too_few_open_files(self, call: Call) -> None:
-        assert "100,000,000 threads with a socket each" in call("check", "-t", "100000000").out
+        assert "1,000,000 threads with a socket each" in call("check", "-t", "1000000").out
 
 
 JOBS = """
@@ -681,7 +681,7 @@ class TestCheckOfModules:
     ],
 )
 def test_mask_password(url: str, masked: str) -> None:
-    assert mask_password(url) == masked
+    assert mask(url) == masked
 
 
 class TestOutput:

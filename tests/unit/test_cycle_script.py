@@ -597,6 +597,13 @@ def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
     assert not db.exists("resque:running:p")
 
 
+def test_after_an_outage_nobody_judges_the_others(db: Redis) -> None:
+    """The first one to come back must not take the rest for dead."""
+    db.zadd("resque:ledgers", {"p": 1000, "other": 1000})
+    assert beat(db, now=101_000) == []
+    assert beat(db, now=101_000) == [b"other"]  # still silent when this one has long been back
+
+
 def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
     db.zadd("resque:ledgers", {"p": 0})
     assert beat(db, process="gone", running='{"0":1}') == [b"p"]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.store.data_store import BULK, DataStore, Move, iso_8601
+from gresque.store.bulk import BULK_JOBS as BULK
+from gresque.store.data_store import DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
 
 Redis = redis.Redis

@@ -205,3 +205,23 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     assert redis_client.lrange("app:queue:q", 0, -1) == [item()]
     assert json.loads(redis_client.lindex("app:failed", 0))["queue"] == "q"
     store.redis.close()
+
+
+def test_a_class_that_is_no_text_stops_nothing(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, b'{"class":[]}', b'{"class":{}}', b"[1]", item())
+    assert recovery(store).recover(PROCESS).requeued == 4
+    assert gone(redis_client)
+
+
+def test_what_is_recovered_is_in_a_listing_again(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, item())
+    redis_client.srem("resque:queues", "q")
+    recovery(store).recover(PROCESS)
+    assert store.queue_sizes() == {"q": 1}
+
+
+def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) -> None:
+    raws = [item("plain", number) for number in range(30)]
+    hold(redis_client, *raws)
+    recovery(store).recover(PROCESS)
+    assert queue(redis_client) == raws

@@ -382,7 +382,6 @@ ERRORS: list[tuple[Any, str, str]] = [
     (RecursionError("deep"), "RecursionError", "deep"),
     (BaseException("base"), "BaseException", "base"),
     (ExceptionGroup("group", [ValueError()]), "ExceptionGroup", "group (1 sub-exception)"),
-    (DontPerform("x"), "gresque.errors.DontPerform", "x"),
     (JobKilled("own"), "DirtyExit", "Job was killed: own"),
     (JobKilled(), "DirtyExit", "Job was killed: it raised JobKilled itself"),
     (ValueError("\ud800"), "ValueError", "\\ud800"),
@@ -394,8 +393,6 @@ ERRORS: list[tuple[Any, str, str]] = [
 def test_whatever_a_job_raises_becomes_a_failure(
     open_shop: OpenShop, error: Any, name: str, text: str
 ) -> None:
-    if isinstance(error, DontPerform):
-        name = "DontPerform"
     shop = open_shop(1)
     shop.add("fail", fails_with(error))
     shop.run(a_job(0, "fail", 1), a_job(1))
@@ -703,3 +700,70 @@ def test_a_thread_that_reads_sees_whole_words() -> None:
     stop.set()
     reader.join()
     assert torn == []
+
+
+# What ended threads for good, once
+
+
+@pytest.mark.parametrize("args", [b"5", b"true", b"1.5", b'"x"', b"{}"])
+def test_args_that_are_no_list_cost_one_job(open_shop: OpenShop, args: bytes) -> None:
+    shop = open_shop(1)
+    shop.run((b"0", "q", b'{"class":"ok","args":' + args + b"}"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [gevent.Timeout(1), gevent.GreenletExit(), SystemExit(1), JobKilled("x")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_hook_may_raise_anything(open_shop: OpenShop, error: BaseException) -> None:
+    shop = open_shop(1)
+    hooks = type("Hooks", (), {"on_failure": fails_with(error)})
+    shop.add("fail", fails_with(ValueError()), hooks)
+    shop.run(a_job(0, "fail"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+
+
+def test_a_timeout_that_a_job_left_behind_hurts_no_thread(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    left: list[Any] = []
+    shop.add("leaves", lambda *args: left.append(gevent.Timeout.start_new(0.01)))
+    shop.run(a_job(0, "leaves"))
+    gevent.sleep(0.05)  # it goes off while the thread is parked
+    shop.run(a_job(1), a_job(2))
+    assert shop.counts == (3, 0, 0)
+
+
+def test_a_job_that_raises_the_kill_of_a_shutdown_itself_fails(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    shop.add("fail", fails_with(JobKilled("shutdown")))
+    shop.run(a_job(0, "fail"))
+    assert shop.counts == (0, 1, 0)
+
+
+def test_a_killed_job_whose_finally_raises_goes_back_all_the_same(open_shop: OpenShop) -> None:
+    def wait() -> None:
+        try:
+            gevent.sleep(60)
+        finally:
+            raise ValueError("on the way out")
+
+    shop = open_shop(1)
+    shop.add("wait", lambda *args: wait())
+    shop.put(a_job(0, "wait"))
+    shop.until(lambda: shop.book.running == 1 and not shop.book.ready)
+    shop.crew.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: shop.book.ended == [b"0"])
+    assert shop.counts == (0, 0, 1)
+
+
+def test_of_several_cut_short_the_first_is_the_first_again(open_shop: OpenShop) -> None:
+    shop = open_shop(3)
+    shop.add("wait", wait_long)
+    shop.put(*(a_job(n, "wait") for n in range(3)))
+    shop.until(lambda: shop.book.running == 3 and not shop.book.ready)
+    shop.crew.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: len(shop.book.ended) == 3)
+    # The script pushes them to the head one by one: the last one comes first.
+    assert [slot for slot, _ in shop.book.gives] == [b"2", b"1", b"0"]
