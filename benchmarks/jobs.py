@@ -17,3 +17,10 @@ def noop(*args: Any) -> None:
 def sleep(seconds: float) -> None:
     """Wait, as for a reply over the network."""
     time.sleep(seconds)
+
+
+@gresque.job(queue="bench", name="Tally")
+def tally(key: str, seconds: float) -> None:
+    """Wait, then count this run under the job's name."""
+    time.sleep(seconds)
+    gresque.default_client().store.redis.hincrby("tally", key, 1)

@@ -9,6 +9,7 @@ from gresque.client.client import Client
 from gresque.client.declare import Job, JobFunction, job
 from gresque.client.default import (
     configure,
+    default_client,
     dequeue,
     enqueue,
     enqueue_many,
@@ -55,6 +56,7 @@ __all__ = [
     "before_first_fork",
     "before_fork",
     "configure",
+    "default_client",
     "dequeue",
     "enqueue",
     "enqueue_many",

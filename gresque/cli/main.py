@@ -64,7 +64,7 @@ def run(arguments: list[str] | None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return 0
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
         return _complain(error.format_message(), 2)

@@ -196,6 +196,7 @@ def _start_keeper(use: _Use, keeper_lock: int) -> None:
                 (os.POSIX_SPAWN_DUP2, log, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
             ],
+            setpgroup=0,  # at once: Ctrl-C may come before it has a session of its own
             setsigmask=(),
             setsigdef=(signal.SIGCHLD,),
         )
