@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from gresque.errors import BootError, CutOff
+from gresque.errors import BootError, CutOff, SettingsError
 from gresque.jobs.hooks import process_hooks
 from gresque.master.handle import WorkerHandle, describe_death
 from gresque.master.signals import SignalPipe, signals_blocked
@@ -27,6 +27,8 @@ from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
 log = logging.getLogger("gresque.master")
 
 LOOK_FOR_DEAD_SECONDS = 10.0
+"""How often some worker process looks for the dead of other hosts, however short processes live."""
+
 LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
 
@@ -115,9 +117,13 @@ class WorkerManager:
 
     def _prepare(self, settings: Settings) -> Settings:
         self._live = boot.load(settings.require) if settings.preload else self._load_and_live
+        settings = replace(settings, redis_url=resolve_url(settings.redis_url))
         if settings.pidfile:
-            Path(settings.pidfile).write_text(f"{os.getpid()}\n")
-        return replace(settings, redis_url=resolve_url(settings.redis_url))
+            try:
+                Path(settings.pidfile).write_text(f"{os.getpid()}\n")
+            except OSError as error:
+                raise SettingsError(f"cannot write the pidfile: {error}") from None
+        return settings
 
     def _load_and_live(self, birth: Birth) -> None:
         """Without preloading each worker process loads the job modules itself."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
 
 from gresque.store.ledger import Totals
 
-
-class ReservedJob(NamedTuple):
-    """A job in a slot of the ledger. Threads take plain tuples of this shape from `Book.ready`:
-    making one in C for each job is what a microsecond per job allows."""
-
-    slot: bytes
-    queue: str
-    raw: bytes
+ReservedJob = tuple[bytes, str, bytes]
+"""A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
+whole batch are made in C, and because it is told by identity: two may be equal."""
 
 
 class Book:
@@ -25,7 +19,7 @@ class Book:
     """
 
     def __init__(self, totals: Totals) -> None:
-        self.ready: deque[tuple[bytes, str, bytes]] = deque()
+        self.ready: deque[ReservedJob] = deque()
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet."""
         self.ended: list[bytes] = []
@@ -47,14 +41,14 @@ class Book:
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued)
 
-    def fail(self, job: tuple[Any, ...], list_key: str = "", entry: bytes = b"") -> None:
+    def fail(self, job: ReservedJob, list_key: str = "", entry: bytes = b"") -> None:
         """The job has ended as a failure, with this entry or without one."""
         self.failed += 1
         if entry:
             self.entries += (list_key, entry)
         self.ended.append(job[0])
 
-    def put_back(self, job: tuple[Any, ...]) -> None:
+    def put_back(self, job: ReservedJob) -> None:
         """Let the next turn put a job that ran back to the head of its queue. Of several, the
         first one will be the first again."""
         self.gives.appendleft((job[0], job[1]))

@@ -11,11 +11,9 @@ from gresque.failure.entry import backtrace, encode_entry, error_text, exception
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.store.keys import Keys
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 
 log = logging.getLogger("gresque.job")
-
-Reserved = tuple[bytes, str, bytes]
 
 
 class Outcome:
@@ -29,14 +27,14 @@ class Outcome:
         self.verbose = log.isEnabledFor(logging.DEBUG)
 
     def fail(
-        self, job: Reserved, definition: JobDefinition | None, error: BaseException, start: float
+        self, job: ReservedJob, definition: JobDefinition | None, error: BaseException, start: float
     ) -> None:
         """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
         self._keep(job, definition, error, error, start)
 
     def cut_short(
         self,
-        job: Reserved,
+        job: ReservedJob,
         definition: JobDefinition | None,
         killed: JobKilled,
         start: float,
@@ -58,7 +56,7 @@ class Outcome:
 
     def _keep(
         self,
-        job: Reserved,
+        job: ReservedJob,
         definition: JobDefinition | None,
         error: BaseException,
         raised: BaseException,
@@ -74,15 +72,21 @@ class Outcome:
         if definition is not None and definition.skip_failed_queue:
             self._book.fail(job)
         else:
-            entry = encode_entry(job[2], name, text, backtrace(raised), self._worker_id, job[1])
-            self._book.fail(job, self._keys.failed, entry)
+            self._book.fail(job, self._keys.failed, self._entry(job, name, text, raised))
         log.info("failed after %.3f s: %s: %s: %s", monotonic() - start, describe(job), name, text)
 
-    def log_done(self, job: Reserved, start: float) -> None:
+    def _entry(self, job: ReservedJob, name: str, text: str, raised: BaseException) -> bytes:
+        try:
+            trace = backtrace(raised)
+        except BaseException as broken:  # an exception may bring attributes that raise
+            trace = [f"<no backtrace: {type(broken).__name__}>"]
+        return encode_entry(job[2], name, text, trace, self._worker_id, job[1])
+
+    def log_done(self, job: ReservedJob, start: float) -> None:
         log.debug("done in %.3f s: %s", monotonic() - start, describe(job))
 
 
-def describe(job: Reserved) -> str:
+def describe(job: ReservedJob) -> str:
     """`mail.send_email(42) 5f0c… from mail`, cut to a line. Never raises."""
     item: dict[str, Any] = payload.loads(job[2][:10_000])
     if "class" not in item:
@@ -99,7 +103,7 @@ def describe(job: Reserved) -> str:
     return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
 
 
-def _tell(definition: JobDefinition, error: BaseException, job: Reserved) -> None:
+def _tell(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
     try:
         item = payload.decode(job[2])
         definition.fail(error, *(item.args or ()), **(item.kwargs or {}))

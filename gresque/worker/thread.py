@@ -14,7 +14,7 @@ from gresque.errors import JobKilled, UnknownJob
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode
 from gresque.jobs.registry import Registry
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
 
@@ -79,7 +79,7 @@ class Crew:
 class Kill(NamedTuple):
     """Somebody wants `job` to end, for this reason, since then (monotonic)."""
 
-    job: tuple[bytes, str, bytes]
+    job: ReservedJob
     reason: str
     requeue: bool
     """It may go back into its queue: a shutdown, not an operator who meant this job."""
@@ -100,7 +100,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def __init__(self, crew: Crew) -> None:
         super().__init__()
         self._crew = crew
-        self.job: tuple[bytes, str, bytes] | None = None
+        self.job: ReservedJob | None = None
         """The job that runs now; what was killed is told by identity."""
         self.since = 0.0
         """When it started, on the monotonic clock."""
@@ -189,7 +189,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 turned = monotonic()
 
     def _end_badly(
-        self, job: tuple[bytes, str, bytes], definition: JobDefinition | None, error: BaseException
+        self, job: ReservedJob, definition: JobDefinition | None, error: BaseException
     ) -> None:
         outcome = self._crew.outcome
         killed = _kill_within(error)
