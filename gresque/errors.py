@@ -58,6 +58,10 @@ class JobKilled(BaseException):
     """
 
 
+class JobTimeout(JobKilled):
+    """Thrown into a job that has run for longer than its `timeout_seconds`."""
+
+
 class Fenced(GresqueError):
     """A worker process was declared dead, and its jobs were recovered by somebody else."""
 

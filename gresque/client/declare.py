@@ -46,6 +46,7 @@ def job(
     name: str | None = None,
     on_dirty_exit: str | None = None,
     skip_failed_queue: bool = False,
+    timeout_seconds: float | None = None,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Declare a function as a job.
 
@@ -55,7 +56,8 @@ def job(
         send_email.enqueue(42, template="bye")
 
     `name` is the "class" in its payloads, by default `module.qualname`. `on_dirty_exit` says what
-    becomes of it when a shutdown or a crash cuts it short: "requeue" or "fail".
+    becomes of it when a shutdown or a crash cuts it short: "requeue" or "fail". After
+    `timeout_seconds` it is ended by JobTimeout, wherever it waits or spins, and fails.
     """
     if callable(queue):
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
@@ -67,6 +69,7 @@ def job(
             function=function,
             on_dirty_exit=on_dirty_exit,
             skip_failed_queue=skip_failed_queue,
+            timeout_seconds=timeout_seconds,
         )
         registry.add(definition)
         return JobFunction(function, definition)
@@ -94,6 +97,7 @@ class Job:
     name: ClassVar[str | None] = None
     on_dirty_exit: ClassVar[str | None] = None
     skip_failed_queue: ClassVar[bool] = False
+    timeout_seconds: ClassVar[float | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -110,6 +114,7 @@ class Job:
             function=cast(Callable[..., Any], perform),
             on_dirty_exit=cls.on_dirty_exit,
             skip_failed_queue=cls.skip_failed_queue,
+            timeout_seconds=cls.timeout_seconds,
             hooks=JobHooks(cls),
             origin=f"{cls.__module__}.{cls.__qualname__}",
         )

@@ -21,6 +21,7 @@ class JobDefinition:
 
     `name` is the "class" of its payloads. `on_dirty_exit` is `requeue`, `fail`, or None for the
     worker's setting. With `skip_failed_queue` a failure is counted and leaves no entry behind.
+    A job that runs for over `timeout_seconds` is ended by JobTimeout, to a tenth of a second.
     """
 
     name: str
@@ -28,6 +29,7 @@ class JobDefinition:
     function: Callable[..., Any]
     on_dirty_exit: str | None = None
     skip_failed_queue: bool = False
+    timeout_seconds: float | None = None
     hooks: JobHooks = field(default_factory=JobHooks)
     origin: str = ""
     """Where it was declared: the class or the function, by module and name."""
@@ -51,6 +53,11 @@ class JobDefinition:
             raise JobDeclarationError(
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
                 "give 'requeue' or 'fail'"
+            )
+        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+            raise JobDeclarationError(
+                f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "
+                "give a number of seconds above 0, or leave it out"
             )
         if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")

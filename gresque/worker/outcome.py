@@ -6,7 +6,7 @@ import logging
 from time import monotonic
 from typing import Any
 
-from gresque.errors import DirtyExit, JobKilled
+from gresque.errors import DirtyExit, JobKilled, JobTimeout
 from gresque.failure.entry import backtrace, encode_entry, error_text, exception_name
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
@@ -47,7 +47,10 @@ class Outcome:
             self._book.put_back(job)
             log.info("cut short by a shutdown, back in its queue: %s", describe(job))
             return
-        error = DirtyExit(f"Job was killed: {error_text(killed) or 'it raised JobKilled itself'}")
+        error: BaseException = killed
+        if not isinstance(killed, JobTimeout):
+            reason = error_text(killed) or "it raised JobKilled itself"
+            error = DirtyExit(f"Job was killed: {reason}")
         self._keep(job, definition, error, killed, start)
 
     def dirty_exit_of(self, definition: JobDefinition | None) -> str:

@@ -75,6 +75,11 @@ class Crew:
             if thread.job is not None:
                 thread.kill_job(Kill(thread.job, reason, requeue, monotonic()))
 
+    def kill_from_outside(self, thread: WorkerThread, kill: Kill) -> None:
+        """Called in another native thread."""
+        thread.to_kill = kill  # for the watcher, should the loop not turn
+        self.loop.run_callback_threadsafe(thread.kill_job, kill)
+
 
 class Kill(NamedTuple):
     """Somebody wants `job` to end, for this reason, since then (monotonic)."""
@@ -84,6 +89,7 @@ class Kill(NamedTuple):
     requeue: bool
     """It may go back into its queue: a shutdown, not an operator who meant this job."""
     since: float
+    error: type[JobKilled] = JobKilled
 
 
 class WorkerThread(Greenlet):  # type: ignore[misc]
@@ -104,6 +110,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         """The job that runs now; what was killed is told by identity."""
         self.since = 0.0
         """When it started, on the monotonic clock."""
+        self.deadline: tuple[ReservedJob, float] | None = None
+        """Of a job with a timeout, on the monotonic clock; the watcher looks after it."""
         self.to_kill: Kill | None = None
         self.parked = False
 
@@ -170,6 +178,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                 definition = find(payload.name)
                 if definition is None:
                     raise UnknownJob(crew.registry.explain_unknown(payload.name))
+                if definition.timeout_seconds is not None:
+                    self.deadline = job, now + definition.timeout_seconds
                 if payload.kwargs:
                     definition.perform(*(payload.args or ()), **payload.kwargs)
                 else:
@@ -216,7 +226,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             return
         timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
         timer.start(self._throw_again, timer, kill)
-        self.throw(JobKilled(kill.reason))
+        self.throw(kill.error(kill.reason))
 
     def _throw_again(self, timer: Any, kill: Kill) -> None:
         timer.close()

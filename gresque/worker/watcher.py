@@ -12,10 +12,10 @@ import gevent
 from gevent import get_hub, getcurrent
 from gevent.monkey import get_original
 
-from gresque.errors import JobKilled
+from gresque.errors import JobTimeout
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row
-from gresque.worker.thread import A_TURN, Crew, WorkerThread
+from gresque.worker.thread import A_TURN, Crew, Kill, WorkerThread
 
 log = logging.getLogger("gresque.watcher")
 
@@ -69,12 +69,23 @@ class Watcher:
 
     def _look(self) -> None:
         now = time.monotonic()
+        self._end_the_overdue(now)
         if self._turned >= self._asked:
             self._asked = now
             self._question.send()
         elif now - self._asked > BLOCKED_SECONDS and self._something_waits():
             signal.pthread_kill(self._main, NUDGE)
         self._give_up_on_the_immortal(now)
+
+    def _end_the_overdue(self, now: float) -> None:
+        for thread in list(self._crew.threads):
+            deadline = thread.deadline
+            if deadline is None or deadline[1] > now:
+                continue
+            thread.deadline = None
+            if deadline[0] is thread.job:
+                ran = f"it ran for over {deadline[1] - thread.since:g} s"
+                self._crew.kill_from_outside(thread, Kill(deadline[0], ran, False, now, JobTimeout))
 
     def _something_waits(self) -> bool:
         return bool(self._loop.sig_pending) or any(
@@ -103,6 +114,6 @@ class Watcher:
             return
         kill = thread.to_kill
         if kill is not None and kill.job is thread.job:
-            raise JobKilled(kill.reason)
+            raise kill.error(kill.reason)
         if self._loop.sig_pending:
             gevent.sleep(A_TURN)

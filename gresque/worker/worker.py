@@ -322,8 +322,7 @@ class Worker:
             if job is not None and str(payload.loads(job[2]).get("id")) == job_id:
                 log.info("asked to kill %s", describe(job))
                 kill = Kill(job, reason, False, time.monotonic())
-                thread.to_kill = kill  # for the watcher, should the loop not turn
-                self._crew.loop.run_callback_threadsafe(thread.kill_job, kill)
+                self._crew.kill_from_outside(thread, kill)
 
     def _fail_ready(self, job_id: str, reason: str) -> None:
         """A job that is to be killed and has not started yet never does."""

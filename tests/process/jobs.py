@@ -138,6 +138,11 @@ def fail_when_cut(seconds: float) -> None:
     time.sleep(seconds)
 
 
+@gresque.job(queue="q", name="Timed", timeout_seconds=0.4)
+def timed(how: str, *args: Any) -> None:
+    behave(how, *args)
+
+
 class Hooked(gresque.Job):
     """Notes its hooks in the order in which they are called."""
 

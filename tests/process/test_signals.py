@@ -74,6 +74,26 @@ def test_an_immortal_job_fails_with_its_process(bench: Bench, spinning: bool) ->
     assert "its process is replaced" in master.log
 
 
+def test_a_job_over_its_time_fails_wherever_it_is(bench: Bench) -> None:
+    for n in range(5):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 1.5)
+    for how in ("sleep", "swallow"):
+        bench.client.enqueue_to("q", "Timed", how, 60)
+    bench.client.enqueue_to("q", "Timed", "socket")
+    bench.client.enqueue_to("q", "Timed", "ok")
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("resque:failed") == 3, 3)
+    bench.client.enqueue_to("q", "Timed", "spin")
+    wait_for(lambda: bench.redis.llen("resque:failed") == 4, 3)
+    entries = [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    assert {entry.exception for entry in entries} == {"JobTimeout"}
+    assert {entry.error for entry in entries} == {"it ran for over 0.4 s"}
+    wait_for(lambda: bench.runs() == {str(n): 1 for n in range(5)})
+    wait_for(lambda: bench.stat("processed") == 10)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+
+
 def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Behave", "spin")
     master = bench.start("-q", "q", "-t", "2", "-j", "1000")
