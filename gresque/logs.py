@@ -44,9 +44,11 @@ def _timestamp(record: logging.LogRecord) -> str:
     return f"{seconds}.{int(record.msecs):03d}Z"
 
 
-def use_native_lock() -> None:
-    """After patching: native threads log beside greenlets, and a lock of gevent's that both wait
-    for can leave a greenlet waiting for ever. Nothing switches while it is held."""
+def use_native_locks() -> None:
+    """After patching: native threads log beside greenlets. A lock of gevent's that both wait for
+    can leave a greenlet waiting for ever, and the watcher for as long as a job blocks the loop.
+    Nothing switches while one of these is held."""
+    logging._lock = original("_thread", "RLock")()  # type: ignore[attr-defined]
     for handler in logging.getLogger("gresque").handlers:
         handler.lock = original("_thread", "RLock")()
 

@@ -191,6 +191,13 @@ class Settings:
         "load the job modules once, in the master",
         is_flag=True,
     )
+    hub_blocked_seconds: float = _option(
+        "HUB_BLOCKED_SECONDS",
+        "--hub-blocked-seconds",
+        1.0,
+        _seconds,
+        "tell in the log which job keeps the others from running for so long; 0: never",
+    )
     pidfile: str = _option(
         "PIDFILE",
         "--pidfile",

@@ -43,6 +43,7 @@ _MEANINGS = {
     signal.SIGUSR2: "paused: no new jobs until CONT",
     signal.SIGCONT: "taking jobs",
     signal.SIGHUP: "replacing every worker process",
+    signal.SIGTTIN: "printing where the jobs stand",
 }
 
 EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
@@ -282,7 +283,8 @@ class WorkerManager:
         if number == signal.SIGHUP:
             self._rolling = list(self._handles)
             return
-        self._paused = number == signal.SIGUSR2
+        if number != signal.SIGTTIN:
+            self._paused = number == signal.SIGUSR2
         self._pass_on(number)
 
     def _stop(self, number: signal.Signals) -> None:

@@ -18,9 +18,9 @@ HEEDED = (
     signal.SIGUSR2,
     signal.SIGCONT,
     signal.SIGHUP,
+    signal.SIGTTIN,
     signal.SIGCHLD,
 )
-IGNORED = (signal.SIGTTIN,)
 
 WAKE_BYTE = b"\0"
 """What a worker process writes to make the master look at the scoreboard."""
@@ -38,8 +38,6 @@ class SignalPipe:
         signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
         for number in HEEDED:
             _set_handler(number, _note)
-        for number in IGNORED:
-            _set_handler(number, signal.SIG_IGN)
         self._select = original("select", "select")
 
     def wait(self, seconds: float) -> Iterator[signal.Signals]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gresque.errors import BootError
-from gresque.logs import use_native_lock
+from gresque.logs import use_native_locks
 from gresque.worker.birth import Birth
 
 
@@ -22,7 +22,7 @@ def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
     from gevent import monkey
 
     monkey.patch_all()
-    use_native_lock()
+    use_native_locks()
     from gresque.jobs.registry import registry
     from gresque.worker.process import live
 

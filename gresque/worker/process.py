@@ -39,6 +39,7 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
         signal.SIGUSR1: worker.kill_jobs,
         signal.SIGUSR2: worker.pause,
         signal.SIGCONT: worker.resume,
+        signal.SIGTTIN: worker.log_stacks,
     }
     # gevent wants its watchers kept alive.
     worker.signals = [gevent.signal_handler(*meaning) for meaning in meanings.items()]

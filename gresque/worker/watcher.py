@@ -13,8 +13,10 @@ from gevent import get_hub, getcurrent
 from gevent.monkey import get_original
 
 from gresque.errors import JobTimeout
+from gresque.worker.book import ReservedJob
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row
+from gresque.worker.stacks import blocking_stack
 from gresque.worker.thread import A_TURN, Crew, Kill, WorkerThread
 
 log = logging.getLogger("gresque.watcher")
@@ -35,11 +37,14 @@ class Watcher:
     A job that never yields keeps the loop from handling signals and from throwing kills. Then the
     watcher sends the process a signal of its own, whose handler Python runs in the very greenlet
     that hogs the CPU. There it raises JobKilled if that job is to be killed, and nobody else's;
-    or, when signals wait to be heeded, it lets the loop turn once.
+    or, when signals wait to be heeded, it lets the loop turn once. A loop that is blocked for
+    HUB_BLOCKED_SECONDS is told of in the log, with the job and where it stands.
     """
 
-    def __init__(self, crew: Crew, row: Row) -> None:
+    def __init__(self, crew: Crew, row: Row, hub_blocked_seconds: float) -> None:
         self._crew = crew
+        self._hub_blocked_seconds = hub_blocked_seconds
+        self._told: ReservedJob | None = None
         self._row = row
         self._loop: Any = get_hub().loop
         self._leave: Any = get_original("_thread", "allocate_lock")()
@@ -73,9 +78,20 @@ class Watcher:
         if self._turned >= self._asked:
             self._asked = now
             self._question.send()
-        elif now - self._asked > BLOCKED_SECONDS and self._something_waits():
-            signal.pthread_kill(self._main, NUDGE)
+        elif now - self._asked > BLOCKED_SECONDS:
+            self._tell_who_blocks(now - self._asked)
+            if self._something_waits():
+                signal.pthread_kill(self._main, NUDGE)
         self._give_up_on_the_immortal(now)
+
+    def _tell_who_blocks(self, seconds: float) -> None:
+        """Once per job: thousands of others wait for it."""
+        if not self._hub_blocked_seconds or seconds < self._hub_blocked_seconds:
+            return
+        found = blocking_stack(self._crew, self._main)
+        if found is not None and found[0].job is not self._told:
+            self._told = found[0].job
+            log.warning("the loop has not turned for %.1f s, because of %s", seconds, found[1])
 
     def _end_the_overdue(self, now: float) -> None:
         for thread in list(self._crew.threads):

@@ -28,6 +28,7 @@ from gresque.worker.identity import process_id
 from gresque.worker.outcome import Outcome, describe
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
+from gresque.worker.stacks import all_stacks
 from gresque.worker.thread import Crew, Kill
 from gresque.worker.watcher import Watcher
 
@@ -121,7 +122,7 @@ class Worker:
         self._watch_master()
         process_hooks.run("after_fork")
         heartbeat.start()
-        self._watcher = Watcher(self._crew, self._row)
+        self._watcher = Watcher(self._crew, self._row, self._settings.hub_blocked_seconds)
         self._watcher.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
@@ -332,6 +333,10 @@ class Worker:
                 killed = JobKilled(reason)
                 self._outcome.cut_short(job, None, killed, time.monotonic(), requeue=False)
                 self._gate.ring()
+
+    def log_stacks(self) -> None:
+        """Print where every running job stands."""
+        log.info("where the jobs stand:\n%s", all_stacks(self._crew))
 
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""

@@ -117,4 +117,5 @@ class Bench:
     def close(self) -> None:
         for master in self._masters:
             master.kill()
+            print(master.log)  # pytest shows it when the test has failed
         self.client.close()

@@ -94,6 +94,29 @@ def test_a_job_over_its_time_fails_wherever_it_is(bench: Bench) -> None:
     assert master.wait() == 0
 
 
+def test_ttin_prints_where_the_jobs_stand_also_while_one_spins(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "CountSlowly", "x", 60)
+    master = bench.start("-q", "q", "-t", "5", "-j", "1000")
+    wait_for(lambda: bench.held() == 1)
+    master.signal(signal.SIGTTIN)
+    wait_for(lambda: "CountSlowly('x', 60)" in master.log)
+    wait_for(lambda: "jobs.py:" in master.log and ":in `count_slowly'" in master.log)
+    bench.client.enqueue_to("q", "Behave", "spin")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGTTIN)
+    wait_for(lambda: "Behave('spin')" in master.log and ":in `_spin'" in master.log)
+
+
+def test_a_job_that_blocks_the_others_is_named_once(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Behave", "spin")
+    master = bench.start("-q", "q", "-t", "5", "-j", "1000", "--hub-blocked-seconds", "0.3")
+    wait_for(lambda: ":in `_spin'" in master.log)
+    assert "because of Behave('spin')" in master.log
+    master.signal(signal.SIGTERM)
+    assert master.wait(5) == 0
+    assert master.log.count("because of Behave") == 1
+
+
 def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Behave", "spin")
     master = bench.start("-q", "q", "-t", "2", "-j", "1000")
