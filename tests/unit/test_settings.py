@@ -27,6 +27,7 @@ LONG_FLAGS = {
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
     "preload": "--preload",
+    "hub_blocked_seconds": "--hub-blocked-seconds",
     "pidfile": "--pidfile",
     "verbose": "--verbose",
     "vverbose": "--very-verbose",
@@ -53,6 +54,7 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
     ("preload", "PRELOAD", True, (False, False), ("0", False)),
+    ("hub_blocked_seconds", "HUB_BLOCKED_SECONDS", 1.0, ("0.5", 0.5), ("0", 0.0)),
     ("pidfile", "PIDFILE", "", ("/run/a.pid", "/run/a.pid"), ("b.pid", "b.pid")),
     ("verbose", "VERBOSE", False, (True, True), ("yes", True)),
     ("vverbose", "VVERBOSE", False, (True, True), ("true", True)),
@@ -129,6 +131,7 @@ BAD: dict[str, list[str]] = {
     "jobs_per_fork": NUMBERS,
     "interval": SECONDS,
     "term_timeout": SECONDS,
+    "hub_blocked_seconds": SECONDS,
     "redis_url": [
         " ", "localhost", "localhost:6379", "http://h", "redis:/h", "REDIS://h", "unix:/run/x",
         "sentinel://a,b", "redis+sentinel://a", "rediss+sentinel://a", "redis+cluster://a",
