@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from gresque.errors import SettingsError
+from gresque.text import is_utf8
 
 _GLOB = re.compile(r"[*?\[]")
 _CAP = re.compile(r":\d+%?$")
@@ -48,7 +49,7 @@ class QueueList:
             raise SettingsError(
                 f"no queues to work: {text!r} excludes all that it names; drop an exclusion"
             )
-        if any("\ud800" <= char <= "\udfff" for char in text):
+        if not is_utf8(text):
             raise SettingsError(f"queues {text!r}: that is not UTF-8")
         return found
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from gresque.errors import SettingsError
 from gresque.queues import QueueList
 from gresque.redis_url import EXAMPLE, check
+from gresque.text import is_utf8
 
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_NAMESPACE = "resque"
@@ -72,7 +73,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 def _namespace(text: str) -> str:
     if not text:
         raise SettingsError("the namespace is empty; give one such as 'resque'")
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not is_utf8(text):
         raise SettingsError(f"the namespace {text!r} is not UTF-8")
     return text
 

@@ -17,6 +17,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import counted, printable, write
 from gresque.errors import GresqueError
 from gresque.jobs import payload
+from gresque.text import is_utf8
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore
@@ -76,7 +77,7 @@ def command(
 def _check_name(label: str, text: str) -> None:
     if not text:
         raise click.UsageError(f"{label} is empty; give a name, such as 'mail'")
-    if not payload.is_utf8(text):
+    if not is_utf8(text):
         raise click.UsageError(f"{label} {printable(text)} is not UTF-8")
 
 
@@ -105,7 +106,7 @@ def _explain_argument(text: str) -> str:
         return f"no such option: {shown}"
     if text == "-":
         return "- reads the jobs from stdin and must be the only argument"
-    if not payload.is_utf8(text):
+    if not is_utf8(text):
         return f"argument {shown} is not UTF-8"
     if len(text) > LONGEST_SHOWN:
         return f"argument {shown[:LONGEST_SHOWN]}… is not JSON; a text is written '\"text\"'"

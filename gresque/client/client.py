@@ -13,6 +13,7 @@ from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.settings import DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
 from gresque.store.bulk import in_bulks
+from gresque.text import is_utf8
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore
@@ -232,7 +233,7 @@ def _queue_of(definition: JobDefinition) -> str:
 
 
 def _checked_queue(queue: str) -> str:
-    if not isinstance(queue, str) or not queue or not payload.is_utf8(queue):
+    if not isinstance(queue, str) or not queue or not is_utf8(queue):
         raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
     return queue
 

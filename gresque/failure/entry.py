@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 import msgspec
@@ -116,11 +116,18 @@ def backtrace(error: BaseException) -> list[str]:
 def _frames(trace: TracebackType | None) -> Iterator[str]:
     frames = []
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if not str(trace.tb_frame.f_globals.get("__name__")).startswith(_OURS):
-            frames.append(f"{code.co_filename}:{trace.tb_lineno}:in `{code.co_name}'")
+        line = frame_line(trace.tb_frame, trace.tb_lineno)
+        if line is not None:
+            frames.append(line)
         trace = trace.tb_next
     return reversed(frames[-MAX_FRAMES:])
+
+
+def frame_line(frame: FrameType, line_number: int) -> str | None:
+    """One frame in Ruby's form; None for one of gresque's own."""
+    if str(frame.f_globals.get("__name__")).startswith(_OURS):
+        return None
+    return f"{frame.f_code.co_filename}:{line_number}:in `{frame.f_code.co_name}'"
 
 
 _OURS = ("gresque.worker.", "gresque.jobs.")

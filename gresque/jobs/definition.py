@@ -92,6 +92,11 @@ class JobDefinition:
             hook(error, *args, **kwargs)
 
 
+def dirty_exit(definition: JobDefinition | None, default: str) -> str:
+    """What becomes of a job that is cut short: its own word goes before the worker's."""
+    return (definition and definition.on_dirty_exit) or default
+
+
 def default_name(module: str, qualname: str) -> str:
     """`module.qualname`. In a script, whose module is `__main__`, the name that importing it gives,
     so that what the script enqueues is what a worker knows."""

@@ -154,11 +154,6 @@ def loads(raw: bytes) -> dict[str, Any]:
     return item if isinstance(item, dict) else {"raw": raw.decode("utf-8", "backslashreplace")}
 
 
-def is_utf8(text: str) -> bool:
-    """False when the text has a lone surrogate, which UTF-8 cannot carry."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
-
-
 def is_object(raw: bytes) -> bool:
     """True when the item is a JSON object, and so can stand in another JSON text as it is."""
     return isinstance(_parse(raw), dict)

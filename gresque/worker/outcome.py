@@ -9,7 +9,7 @@ from typing import Any
 from gresque.errors import DirtyExit, JobKilled, JobTimeout
 from gresque.failure.entry import backtrace, encode_entry, error_text, exception_name
 from gresque.jobs import payload
-from gresque.jobs.definition import JobDefinition
+from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.store.keys import Keys
 from gresque.worker.book import Book, ReservedJob
 
@@ -43,7 +43,7 @@ class Outcome:
     ) -> None:
         """The job was killed. By an operator it fails; by a shutdown (`requeue`) it goes where it
         wants to."""
-        if requeue and self.dirty_exit_of(definition) == "requeue":
+        if requeue and dirty_exit(definition, self._on_dirty_exit) == "requeue":
             self._book.put_back(job)
             log.info("cut short by a shutdown, back in its queue: %s", describe(job))
             return
@@ -52,10 +52,6 @@ class Outcome:
             reason = error_text(killed) or "it raised JobKilled itself"
             error = DirtyExit(f"Job was killed: {reason}")
         self._keep(job, definition, error, killed, start)
-
-    def dirty_exit_of(self, definition: JobDefinition | None) -> str:
-        """`requeue` or `fail`: the job's own word goes before the worker's."""
-        return (definition and definition.on_dirty_exit) or self._on_dirty_exit
 
     def _keep(
         self,

@@ -7,6 +7,7 @@ import logging
 from gresque.errors import DirtyExit
 from gresque.failure.entry import encode_entry, exception_name
 from gresque.jobs import payload
+from gresque.jobs.definition import dirty_exit
 from gresque.jobs.registry import Registry, registry
 from gresque.settings import Settings
 from gresque.store.data_store import DataStore, Move, text
@@ -62,8 +63,7 @@ class Recovery:
         queue = text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
         name = payload.loads(entry.raw).get("class")
         definition = self._registry.find(name) if isinstance(name, str) else None
-        wish = (definition and definition.on_dirty_exit) or self._on_dirty_exit
-        if wish == "requeue" and not killed:
+        if dirty_exit(definition, self._on_dirty_exit) == "requeue" and not killed:
             return Move(slot, "requeue", entry.queue_key, entry.raw, queue)
         if definition is not None and definition.skip_failed_queue:
             return Move(slot, "fail", b"", b"", queue)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from time import monotonic
 from types import FrameType
 
+from gresque.failure.entry import frame_line
 from gresque.worker.outcome import describe
 from gresque.worker.thread import Crew, WorkerThread
 
 MAX_FRAMES = 30
-_OURS = ("gresque.worker.", "gresque.jobs.")
 
 
 def all_stacks(crew: Crew) -> str:
@@ -45,7 +45,7 @@ def _of(thread: WorkerThread, frame: FrameType | None) -> Iterator[str]:
     for _ in range(MAX_FRAMES):
         if frame is None:
             return
-        if not str(frame.f_globals.get("__name__")).startswith(_OURS):
-            code = frame.f_code
-            yield f"    {code.co_filename}:{frame.f_lineno}:in `{code.co_name}'"
+        line = frame_line(frame, frame.f_lineno)
+        if line is not None:
+            yield f"    {line}"
         frame = frame.f_back

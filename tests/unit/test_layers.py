@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
-    "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "redis_url": 0, "logs": 0,
+    "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "redis_url": 0, "text": 0, "logs": 0,
     "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
     "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
 }  # fmt: skip
@@ -25,6 +25,8 @@ BESIDE = {
     ("settings", "queues"),
     ("settings", "redis_url"),
     ("redis_url", "errors"),
+    ("settings", "text"),
+    ("queues", "text"),
     ("logs", "unpatched"),
 }
 EXTRA = {
