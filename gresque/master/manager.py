@@ -277,6 +277,8 @@ class WorkerManager:
         if number == signal.SIGTERM and self._settings.graceful_term:
             number = signal.SIGQUIT
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            if not self._stopping:
+                log.info("%s: shutting down", number.name)
             self._stop(number)
             return
         log.info("%s: %s", number.name, _MEANINGS[number])
@@ -289,8 +291,6 @@ class WorkerManager:
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
-        if not self._stopping:
-            log.info("%s: shutting down", number.name)
         self._stopping = True
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout
