@@ -47,6 +47,10 @@ class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
 
 
+class PoisonJob(DirtyExit):
+    """A job was given up: MAX_RECOVERIES processes died while they held it."""
+
+
 class DontPerform(Exception):
     """Raised in `before_perform` or `around_perform`: skip this job, which then counts as done."""
 

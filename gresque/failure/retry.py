@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
+from gresque.jobs.deaths import without_deaths
 
 Fields = dict[str, msgspec.Raw]
 
@@ -59,7 +60,10 @@ def _item(entry: Fields) -> bytes:
 
 
 def _next_generation(payload: bytes) -> bytes:
-    """Only the Ruby fork and gresque count generations; other payloads stay as they are."""
+    """Only the Ruby fork and gresque count generations; other payloads stay as they are.
+
+    A person has decided: the deaths of its processes count no longer."""
+    payload = without_deaths(payload)
     try:
         fields = _fields(payload)
         generation = msgspec.json.decode(fields["generation"], type=int)

@@ -20,11 +20,20 @@ class WorkerHandle:
     born_ms: int
     row: Row
     heritage: tuple[Estate, ...]
+    trial: bool
+    killed: bool = False
+    """The master killed it, in a shutdown."""
+
+    def estate(self, cause: str) -> Estate:
+        """What it leaves behind when it dies."""
+        name = process_id(self.worker_id, self.pid, self.born_ms)
+        return Estate(name, cause, self.row.guilty, blameless=self.killed)
 
     @property
-    def estate(self) -> Estate:
-        """What it leaves behind when it dies."""
-        return Estate(process_id(self.worker_id, self.pid, self.born_ms), self.row.guilty)
+    def held(self) -> int:
+        """How many jobs it held, as of its last turn."""
+        reserved, done, failed, requeued = self.row.totals
+        return reserved - done - failed - requeued
 
     @property
     def taking_jobs(self) -> bool:

@@ -22,6 +22,9 @@ class Keys:
         self.failures = self.stat("failed")
         # ours
         self.ledgers = self.prefix + "ledgers"
+        self.processes = self.prefix + "processes"
+        self.suspects = self.prefix + "suspects"
+        self.recoveries = self.prefix + "recoveries"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""

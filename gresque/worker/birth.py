@@ -11,10 +11,14 @@ from gresque.worker.scoreboard import Row
 
 
 class Estate(NamedTuple):
-    """A dead worker process, and the slot of the job for whose sake it had to die, if any."""
+    """A dead worker process, how it died, and what is known of whose fault that was."""
 
     process_id: str
+    cause: str
     guilty: int | None
+    """The slot of the job for whose sake it had to die, if any."""
+    blameless: bool
+    """None of its jobs is to blame: it was killed in a shutdown."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Birth:
     """Of dead siblings, whose jobs this process recovers before its first turn."""
     paused: bool
     """The worker takes no new jobs at the moment."""
+    trial: bool
+    """It performs suspects only."""
     beats_at_once: bool
     """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]

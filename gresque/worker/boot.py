@@ -12,6 +12,7 @@ from pathlib import Path
 from gresque.errors import BootError
 from gresque.logs import use_native_locks
 from gresque.worker.birth import Birth
+from gresque.worker.whereabouts import machine
 
 
 def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
@@ -57,6 +58,7 @@ def _import_what_children_would() -> None:
         importlib.import_module(module)
     for name in ("register", "cycle", "unregister"):
         script(name)
+    machine()
 
 
 def _import(module: str) -> None:

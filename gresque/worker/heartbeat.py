@@ -13,10 +13,13 @@ from redis.exceptions import RedisError
 from gresque.errors import RedisUnavailable
 from gresque.settings import Settings
 from gresque.store.connection import DirectConnection
-from gresque.store.data_store import iso_8601
+from gresque.store.data_store import iso_8601, text
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
+from gresque.worker.birth import Estate
+from gresque.worker.identity import split_process_id
 from gresque.worker.recovery import PRUNE_SECONDS, recovery_for
+from gresque.worker.whereabouts import are_gone, machine
 
 log = logging.getLogger("gresque.heartbeat")
 
@@ -46,15 +49,19 @@ class Heartbeat:
         worker_id: str,
         running: Callable[[], Sequence[RunningJob]],
         kill: Callable[[str], None],
+        lost: Callable[[], None],
     ) -> None:
-        """`kill(job_id)` is called in the thread of the heartbeat."""
+        """`kill(job_id)` is called in the thread of the heartbeat, and so is `lost()` when the
+        process has no ledger any more."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
         self._kill = kill
+        self._lost = lost
         self._last_beat = time.monotonic()
+        self._looks_near_from = 0.0
         self._judges_from = 0.0
         self._published = False
 
@@ -101,21 +108,37 @@ class Heartbeat:
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now_ms = seconds * 1000 + microseconds // 1000
         limit = seconds - PRUNE_SECONDS if self._may_judge() else 0
-        dead, stale = connection.run(
-            script("beat"), 3, keys.ledgers, keys.heartbeats, keys.running(self._process_id),
+        here = machine() if time.monotonic() >= self._looks_near_from else ""
+        dead, stale, near, registered = connection.run(
+            script("beat"), 4,
+            keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.processes,
             self._process_id, self._worker_id, now_ms, iso_8601(seconds),
             msgspec.json.encode({slot: now_ms / 1000 + age for slot, age in ages.items()}),
-            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit),
+            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit), here,
         )  # fmt: skip
         self._last_beat = time.monotonic()
-        if dead or stale:
-            # Its connections belong to this thread's hub, so it is not kept for another call.
-            recovery = recovery_for(self._settings)
-            for process_id in dead:
-                recovery.recover(process_id.decode())
-            for worker_id in stale:
-                recovery.store.prune_worker(worker_id.decode())
-            recovery.close()
+        if here:
+            self._looks_near_from = self._last_beat + BEAT_SECONDS
+        if not registered:
+            self._lost()
+        gone = [
+            p for p, where in zip(near[::2], near[1::2], strict=True) if are_gone(where.decode())
+        ]
+        causes = dict.fromkeys(dead, f"no heartbeat for {PRUNE_SECONDS} s")
+        causes |= dict.fromkeys(gone, "it and its master are gone")
+        if causes or stale:
+            self._recover(causes, stale)
+
+    def _recover(self, causes: Mapping[bytes, str], stale: Sequence[bytes]) -> None:
+        # Its connections belong to this thread's hub, so it is not kept for another call.
+        recovery = recovery_for(self._settings)
+        workers = set(map(text, stale))
+        for name, cause in causes.items():
+            recovery.recover(Estate(text(name), cause, None, blameless=False))
+            workers.add(split_process_id(text(name))[0])
+        for worker_id in workers:
+            recovery.store.prune_worker(worker_id)
+        recovery.close()
 
     def _may_judge(self) -> bool:
         """Whether others without a heartbeat are dead: not when this process could not beat either,

@@ -14,6 +14,7 @@ from gresque.store.connection import explain
 from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
 from gresque.worker.recovery import recovery_for
+from gresque.worker.trial import Trial
 from gresque.worker.worker import Worker
 
 
@@ -26,7 +27,7 @@ def live(birth: Birth) -> None:
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
     adopt(birth.settings.redis_url, birth.settings.namespace)
-    worker = Worker(birth, _inherit(birth))
+    worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()
 
@@ -54,7 +55,7 @@ def _inherit(birth: Birth) -> Totals:
         recovery = recovery_for(birth.settings)
         try:
             for dead in birth.heritage:
-                totals += recovery.recover(dead.process_id, dead.guilty)
+                totals += recovery.recover(dead)
                 birth.row.totals = totals
         except (RedisError, RedisUnavailable) as error:
             raise BootError(explain(birth.settings.redis_url, error)) from error

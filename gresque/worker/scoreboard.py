@@ -10,8 +10,8 @@ from enum import IntEnum
 
 from gresque.store.ledger import Totals
 
-_WORDS = 8
-_STATE, _HEIR, _GUILTY = 0, 1, 6
+_WORDS = 10
+_STATE, _HEIR, _GUILTY, _LEFT, _SIGHTINGS = 0, 1, 6, 7, 8
 _TOTALS = slice(2, 6)
 
 
@@ -65,6 +65,24 @@ class Row:
     @guilty.setter
     def guilty(self, slot: int) -> None:
         self._words[_GUILTY] = slot + 1
+
+    @property
+    def left(self) -> bool:
+        """True once the process has settled all and left: a job may exit with 0 just as well."""
+        return bool(self._words[_LEFT])
+
+    @left.setter
+    def left(self, done: bool) -> None:
+        self._words[_LEFT] = done
+
+    @property
+    def sightings(self) -> int:
+        """How often the process has seen suspects in a queue and left them there."""
+        return self._words[_SIGHTINGS]
+
+    @sightings.setter
+    def sightings(self, count: int) -> None:
+        self._words[_SIGHTINGS] = count
 
     @property
     def totals(self) -> Totals:

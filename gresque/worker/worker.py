@@ -24,13 +24,14 @@ from gresque.worker.book import Book
 from gresque.worker.cycle import Cycle
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat, RunningJob
-from gresque.worker.identity import process_id
+from gresque.worker.identity import master_pid_of, process_id
 from gresque.worker.outcome import Outcome, describe
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_stacks
 from gresque.worker.thread import Crew, Kill
 from gresque.worker.watcher import Watcher
+from gresque.worker.whereabouts import find
 
 log = logging.getLogger("gresque.worker")
 
@@ -82,6 +83,13 @@ class Worker:
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
+        self._exclusive = False
+        """Nothing may run beside what is held now."""
+        self._saw_suspects = False
+        self._lost = False
+        if settings.thread_count == 1:
+            # Each job is alone at the moment, but for what is held in reserve.
+            self._cycle.suspects = b"alone"
         self._started = totals.reserved
         self._cpu = time.thread_time()
         self._clock = time.monotonic()
@@ -113,8 +121,9 @@ class Worker:
             self._register()
             self._row.heir = True
             heartbeat = Heartbeat(
-                self._settings, self._process_id, birth.worker_id, self._running, self._kill_by_id
-            )
+                self._settings, self._process_id, birth.worker_id, self._running,
+                self._kill_by_id, self._on_loss,
+            )  # fmt: skip
             if birth.beats_at_once:
                 heartbeat.beat(connection)
         except (RedisError, RedisUnavailable) as error:
@@ -134,11 +143,12 @@ class Worker:
         connection = self._cycle.connection
         seconds, microseconds = map(int, connection.call(b"TIME"))
         connection.run(
-            script("register"), 5,
+            script("register"), 6,
             keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats,
+            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
             seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)),
         )  # fmt: skip
 
     def _leave(self) -> None:
@@ -147,12 +157,13 @@ class Worker:
         keys = self._keys
         try:
             self._cycle.connection.run(
-                script("unregister"), 4,
+                script("unregister"), 5,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                keys.kills(self._process_id), self._process_id,
+                keys.kills(self._process_id), keys.processes, self._process_id,
             )  # fmt: skip
         except (RedisError, OSError) as error:
             raise CutOff(explain(self._settings.redis_url, error)) from error
+        self._row.left = True
         log.debug("left: %s", self._book.totals)
 
     # Turns
@@ -163,7 +174,7 @@ class Worker:
             if self._leaving or self._paused:
                 book.give_back_ready()
             want = self._want()
-            if want or book.ended:
+            if want or book.ended or self._lost:
                 reserved = self._turn(want)
                 if reserved:
                     if not crew.waking:
@@ -187,13 +198,19 @@ class Worker:
 
     @property
     def _burst_is_dry(self) -> bool:
-        return self._dry and self._settings.burst
+        return self._dry and self._leaves_when_dry
+
+    @property
+    def _leaves_when_dry(self) -> bool:
+        return self._settings.burst
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
         if self._leaving or self._paused or self._dry or self._book.gives:
             return 0  # what is given back in a turn must not be taken again by the same one
         book = self._book
+        if self._exclusive and book.held > len(book.ended):
+            return 0
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
         return max(0, min(room, self._quota, self._pace.limit))
@@ -209,7 +226,21 @@ class Worker:
         self._cpu, self._clock, self._started = cpu, clock, started
         if not self._quota and reserved:
             self._retire()
+        if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
+            self._heed(self._cycle.notice)
         return reserved
+
+    def _heed(self, notice: bytes) -> None:
+        """Suspects were left in a queue, or one was taken that is to be alone. Of several threads
+        none takes a suspect: the master forks a process for them."""
+        if self._settings.thread_count == 1:
+            self._exclusive = bool(notice)  # should suspects wait, the next one is taken alone
+            return
+        if notice:
+            self._row.sightings += 1
+            if not self._saw_suspects:
+                self._birth.tell_master()
+        self._saw_suspects = bool(notice)
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
@@ -246,7 +277,7 @@ class Worker:
         """
         book = self._book
         ended = len(book.ended)
-        if book.ready and (self._leaving or self._paused):
+        if self._lost or (book.ready and (self._leaving or self._paused)):
             return True
         if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
             return True
@@ -346,6 +377,12 @@ class Worker:
     def resume(self) -> None:
         self._paused = self._dry = False
         self._gate.ring()
+
+    def _on_loss(self) -> None:
+        """Called in the heartbeat's thread: this process has no ledger any more. A turn says so and
+        ends it; else what it runs would run on, though it has been given to others."""
+        self._lost = True
+        self._crew.loop.run_callback_threadsafe(self._gate.ring)
 
     def _watch_master(self) -> None:
         """A worker process without a master drains and exits: nothing is left to replace it."""

@@ -102,6 +102,7 @@ BEHAVIOURS = {
     "redis": _wait_on_redis,
     "die": _die,
     "exit": sys.exit,
+    "os_exit": os._exit,
     "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),
     "enqueue": lambda: behave.enqueue("ok"),
     "enqueue_late": _enqueue_late,
@@ -172,3 +173,13 @@ class Hooked(gresque.Job):
 
     def on_failure_x(error: BaseException, *args: Any) -> None:
         store().rpush("hooks", f"failure:{error}:{args}")
+
+
+@gresque.job(queue="q", name="Poison")
+def poison(spin_seconds: float = 0.0) -> None:
+    """Takes its process along, after it has spun for a while."""
+    until = time.monotonic() + spin_seconds
+    while time.monotonic() < until:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)

@@ -15,11 +15,13 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
+from gresque.worker.birth import Estate
 from gresque.worker.recovery import BATCH, Recovery
 
 Redis = redis.Redis
 WORKER = "vm:1:q:1:1:1"
 PROCESS = f"{WORKER}:22:1764000000000"
+DEAD = Estate(PROCESS, "it was killed by SIGKILL", None, blameless=True)
 LEDGER = f"resque:ledger:{PROCESS}"
 
 
@@ -37,7 +39,7 @@ def recovery(store: DataStore, on_dirty_exit: str = "requeue") -> Recovery:
         ("quiet", "fail", True),
     ):  # fmt: skip
         registry.add(JobDefinition(name, "q", print, on_dirty_exit=wish, skip_failed_queue=skip))
-    return Recovery(store, registry, on_dirty_exit)
+    return Recovery(store, registry, on_dirty_exit, max_recoveries=3)
 
 
 def item(name: str = "plain", *args: Any) -> bytes:
@@ -86,7 +88,7 @@ def test_each_job_goes_where_it_wants(
 ) -> None:
     hold(redis_client, item(name, 1), state="9 3 1 1 0")
     redis_client.rpush("resque:queue:q", "waiting")
-    totals = recovery(store, wish).recover(PROCESS)
+    totals = recovery(store, wish).recover(DEAD)
     assert totals == Totals(3, 1, 2 - back, int(back))
     assert totals.reserved == totals.done + totals.failed + totals.requeued
     assert queue(redis_client) == [item(name, 1)] * back + [b"waiting"]
@@ -97,10 +99,10 @@ def test_each_job_goes_where_it_wants(
 
 def test_the_entry_tells_of_the_death(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, item("fails", "é"), queue="a:b")
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     (entry,) = failed(redis_client)
     assert entry["exception"] == "DirtyExit"
-    assert entry["error"] == f"its process died: {PROCESS}"
+    assert entry["error"] == f"its process died: {PROCESS} (it was killed by SIGKILL)"
     assert (entry["worker"], entry["queue"], entry["backtrace"]) == (WORKER, "a:b", [])
     assert entry["payload"] == {"class": "fails", "args": ["é"]}
 
@@ -109,7 +111,7 @@ def test_the_job_for_whose_sake_the_process_died_fails(
     store: DataStore, redis_client: Redis
 ) -> None:
     hold(redis_client, item("plain", 0), item("returns", 1), item("plain", 2))
-    totals = recovery(store).recover(PROCESS, guilty=1)
+    totals = recovery(store).recover(DEAD._replace(guilty=1))
     assert totals == Totals(0, 0, 1, 2)
     assert sorted(queue(redis_client)) == [item("plain", 0), item("plain", 2)]
     (entry,) = failed(redis_client)
@@ -123,7 +125,7 @@ def test_what_is_no_job_is_recovered_too(
     store: DataStore, redis_client: Redis, raw: bytes, wish: str
 ) -> None:
     hold(redis_client, raw)
-    recovery(store, wish).recover(PROCESS)
+    recovery(store, wish).recover(DEAD)
     assert queue(redis_client) == [raw] * (wish == "requeue")
     assert len(failed(redis_client)) == (wish == "fail")
     assert gone(redis_client)
@@ -132,7 +134,7 @@ def test_what_is_no_job_is_recovered_too(
 @pytest.mark.parametrize("name", ["a:b", "日本", "a b", "5:x", "x\ny"])
 def test_queues_of_any_name(store: DataStore, redis_client: Redis, name: str) -> None:
     hold(redis_client, item(), item("fails"), queue=name)
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert queue(redis_client, name) == [item()]
     assert failed(redis_client)[0]["queue"] == name
 
@@ -143,7 +145,7 @@ def test_many_jobs(
 ) -> None:
     hold(redis_client, *(item("plain", number) for number in range(count)))
     with caplog.at_level(logging.WARNING, "gresque"):
-        totals = recovery(store).recover(PROCESS)
+        totals = recovery(store).recover(DEAD)
     assert totals.requeued == count
     assert sorted(queue(redis_client)) == sorted(item("plain", n) for n in range(count))
     assert gone(redis_client)
@@ -151,7 +153,7 @@ def test_many_jobs(
 
 
 def test_nothing_to_recover(store: DataStore, redis_client: Redis) -> None:
-    assert recovery(store).recover(PROCESS) == Totals()
+    assert recovery(store).recover(DEAD) == Totals()
     assert redis_client.keys() == []
 
 
@@ -162,7 +164,7 @@ def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None
     move = Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")
     store.recover(PROCESS, [move])
     assert not gone(redis_client)
-    totals = recovery(store).recover(PROCESS)
+    totals = recovery(store).recover(DEAD)
     assert totals.requeued == 10  # what was moved before counts, too
     assert len(queue(redis_client)) == 10
     assert gone(redis_client)
@@ -179,7 +181,7 @@ def test_two_that_recover_the_same_process(
     def recover() -> None:
         own = DataStore(redis_url, "resque")
         start.wait()
-        totals.append(recovery(own).recover(PROCESS))
+        totals.append(recovery(own).recover(DEAD))
         own.redis.close()
 
     threads = [threading.Thread(target=recover) for _ in range(2)]
@@ -187,8 +189,9 @@ def test_two_that_recover_the_same_process(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(total.requeued for total in totals) == len(queue(redis_client)) == BATCH
-    assert sum(total.failed for total in totals) == len(failed(redis_client)) == BATCH
+    # One that comes late may find what the other one has moved among the totals.
+    assert all(total.requeued <= BATCH and total.failed <= BATCH for total in totals)
+    assert len(queue(redis_client)) == len(failed(redis_client)) == BATCH
     assert store.stats([store.keys.processed, store.keys.failures]) == [BATCH, BATCH]
     assert gone(redis_client)
 
@@ -201,7 +204,7 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
         mapping={"state": "1 2 0 0 0", "0": b"%d:%s%s" % (len(key), key, item()),
                  "1": b"%d:%s%s" % (len(key), key, item("fails"))},
     )  # fmt: skip
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert redis_client.lrange("app:queue:q", 0, -1) == [item()]
     assert json.loads(redis_client.lindex("app:failed", 0))["queue"] == "q"
     store.redis.close()
@@ -209,19 +212,19 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
 
 def test_a_class_that_is_no_text_stops_nothing(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, b'{"class":[]}', b'{"class":{}}', b"[1]", item())
-    assert recovery(store).recover(PROCESS).requeued == 4
+    assert recovery(store).recover(DEAD).requeued == 4
     assert gone(redis_client)
 
 
 def test_what_is_recovered_is_in_a_listing_again(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, item())
     redis_client.srem("resque:queues", "q")
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert store.queue_sizes() == {"q": 1}
 
 
 def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) -> None:
     raws = [item("plain", number) for number in range(30)]
     hold(redis_client, *raws)
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert queue(redis_client) == raws
