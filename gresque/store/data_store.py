@@ -20,12 +20,10 @@ RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
 
 
 class HeldLedger(NamedTuple):
-    """What a worker process holds: slot -> entry, and its totals. `is_gone` when it has no ledger
-    any more."""
+    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger."""
 
     entries: dict[bytes, LedgerEntry]
     totals: Totals
-    is_gone: bool = False
     is_fenced: bool = False
 
 
@@ -340,7 +338,7 @@ def _held(fields: dict[bytes, bytes]) -> HeldLedger:
     state = fields.pop(STATE, None)
     entries = {slot: parse_entry(value) for slot, value in fields.items()}
     if state is None:
-        return HeldLedger(entries, Totals(), is_gone=True)
+        return HeldLedger(entries, Totals())
     return HeldLedger(entries, parse_state(state), is_fenced=state.startswith(b"fenced"))
 
 

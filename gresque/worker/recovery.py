@@ -46,8 +46,6 @@ class Recovery:
         not moved by then stands in the ledger still.
         """
         held = self.store.fence(dead.process_id)
-        if held.is_gone:
-            return Totals()
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.store.now()))
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))

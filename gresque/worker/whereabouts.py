@@ -59,16 +59,28 @@ def _is_gone(pid: int, started: str) -> bool:
         return True
     except OSError:
         pass  # somebody else's: it exists
-    now = _started(pid)
-    return now is not None and now != started
+    fields = _stat(pid)
+    if not fields:
+        return False
+    return fields[_STARTED] != started or (fields[_STATE] == "Z" and fields[_THREADS] == "1")
 
 
 def _started(pid: int) -> str | None:
-    """When the process started, in the kernel's ticks since the boot; None where it cannot be read:
-    /proc may hide the processes of others."""
+    """When the process started, in the kernel's ticks since the boot."""
+    fields = _stat(pid)
+    return fields[_STARTED] if fields else None
+
+
+_STATE, _THREADS, _STARTED = 0, 17, 19
+"""Of what comes after the name. A zombie is a dead process that its parent has not heard of yet.
+Its first thread may be one while others live, and they count as well."""
+
+
+def _stat(pid: int) -> list[str]:
+    """Empty where it cannot be read: /proc may hide the processes of others."""
     try:
-        # The name in parentheses may hold anything; the start is the 22nd field of all.
-        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2]
-        return told.split()[19].decode()
-    except (OSError, IndexError):
-        return None
+        # The name, in parentheses, may hold anything.
+        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return []
+    return [field.decode() for field in told] if len(told) > _STARTED else []

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 import redis
 
+from gresque.jobs.deaths import deaths, recoveries, without_deaths
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.store.data_store import DataStore, Move
@@ -157,6 +160,16 @@ def test_nothing_to_recover(store: DataStore, redis_client: Redis) -> None:
     assert redis_client.keys() == []
 
 
+def test_a_ledger_that_lost_its_state_is_emptied_too(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, item())
+    redis_client.hdel(LEDGER, "state")
+    redis_client.zadd("resque:ledgers", {"nothing:1:2": 1})
+    assert recovery(store).recover(DEAD) == Totals(requeued=1)
+    recovery(store).recover(DEAD._replace(process_id="nothing:1:2"))
+    assert queue(redis_client) == [item()]
+    assert gone(redis_client)
+
+
 def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None:
     """What was not moved stands in the ledger still, and whoever comes next moves it."""
     hold(redis_client, *(item("plain", number) for number in range(10)), state="9 12 1 1 0")
@@ -228,3 +241,91 @@ def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) ->
     hold(redis_client, *raws)
     recovery(store).recover(DEAD)
     assert queue(redis_client) == raws
+
+
+# Deaths count on the jobs
+
+CRASHED = DEAD._replace(blameless=False)
+
+
+def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> None:
+    raws = [item("plain", number) for number in range(3)]
+    hold(redis_client, *raws)
+    recovery(store).recover(CRASHED)
+    back = queue(redis_client)
+    assert [without_deaths(raw) for raw in back] == raws
+    assert [recoveries(raw) for raw in back] == [1, 1, 1]
+    process, _, at = deaths(back[0])[0].partition(" at ")
+    assert process == PROCESS
+    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
+    assert redis_client.hgetall("resque:suspects") == {b"resque:queue:q": b"3"}
+
+
+@pytest.mark.parametrize(
+    "dead", [DEAD, CRASHED._replace(guilty=0), DEAD._replace(guilty=0)], ids=str
+)
+def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
+    store: DataStore, redis_client: Redis, dead: Estate
+) -> None:
+    hold(redis_client, item("plain", 0), item("plain", 1))
+    recovery(store).recover(dead)
+    assert queue(redis_client)[-1:] == [item("plain", 1)]
+    assert not redis_client.exists("resque:suspects")
+
+
+@pytest.mark.parametrize("raw", [b"", b"not json", b"[]", b"7", b'"text"', b"\xff"])
+def test_what_is_no_object_goes_back_unchanged(
+    store: DataStore, redis_client: Redis, raw: bytes
+) -> None:
+    hold(redis_client, raw)
+    recovery(store).recover(CRASHED)
+    assert queue(redis_client) == [raw]
+    assert not redis_client.exists("resque:suspects")
+
+
+def test_after_the_last_death_it_fails_with_its_history(
+    store: DataStore, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = item("plain", 5)
+    for number in (1, 2, 3):
+        hold(redis_client, raw)
+        with caplog.at_level(logging.ERROR, "gresque"):
+            recovery(store).recover(CRASHED)
+        if number < 3:
+            (raw,) = queue(redis_client)
+            redis_client.delete("resque:queue:q")
+    assert not queue(redis_client)
+    (entry,) = failed(redis_client)
+    assert entry["exception"] == "PoisonJob"
+    assert entry["error"] == (
+        "3 processes died while they held it, the last: it was killed by SIGKILL"
+    )
+    assert entry["payload"]["recoveries"] == 3
+    assert entry["backtrace"] == entry["payload"]["deaths"][::-1]
+    assert len(entry["backtrace"]) == 3
+    assert [record.message for record in caplog.records] == [
+        "given up as poison, 3 processes died while they held it, the last: "
+        "it was killed by SIGKILL: plain"
+    ]
+    assert store.stats([store.keys.processed, store.keys.failures]) == [1, 1]
+    assert [json.loads(raw)["poison"] for raw in store.recoveries(9)] == [1, 0, 0]
+
+
+def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
+    store: DataStore, redis_client: Redis
+) -> None:
+    """Also when it broke off, and somebody else came to its end."""
+    hold(redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH)))
+    store.fence(PROCESS)
+    store.recover(PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")])
+    assert store.recoveries(9) == []
+    recovery(store).recover(CRASHED)
+    recovery(store).recover(CRASHED)
+    (entry,) = map(json.loads, store.recoveries(9))
+    at = entry.pop("at")
+    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
+    assert entry.pop("by").endswith(f":{os.getpid()}")
+    assert entry == {
+        "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 800, "failed": 200,
+        "poison": 0,
+    }  # fmt: skip

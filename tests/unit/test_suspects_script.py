@@ -212,3 +212,28 @@ def test_recovery_counts_the_suspects_that_it_puts_back(db: Redis) -> None:
     assert names(db.lrange(q("a"), 0, -1)) == "a1 c"
     assert db.hgetall(SUSPECTS) == {q("a").encode(): b"1"}
     assert db.ttl(SUSPECTS) > 0
+
+
+def test_what_lies_amid_many_suspects_is_found(db: Redis) -> None:
+    """Of many suspects not each one is read in each turn."""
+    suspects = [add_death(b'{"class":"A","id":%d}' % n, "p") for n in range(200)]
+    plain = [b'{"class":"B","id":%d}' % n for n in range(60)]
+    db.rpush(q("a"), *suspects[:100], *plain[:30], *suspects[100:], *plain[30:])
+    db.hset(SUSPECTS, q("a"), "200")
+    got: list[bytes] = []
+    for turn in range(1, 100):
+        ended = slots(2) if turn > 1 else []
+        reply = cycle(db, turn, 2, ["a"], ended=ended, free=slots(2) if turn == 1 else ())
+        got += reply[1] if len(reply) > 1 else []
+    assert sorted(got) == sorted(plain)
+    assert db.lrange(q("a"), 0, -1) == suspects
+    assert db.hget(SUSPECTS, q("a")) == b"200"
+
+
+def test_a_trial_finds_suspects_wherever_they_lie(db: Redis) -> None:
+    suspect = add_death(b'{"class":"A"}', "p")
+    db.rpush(q("a"), *[b"{}"] * 500, suspect, *[b"{}"] * 500)
+    db.hset(SUSPECTS, q("a"), "490")
+    assert cycle(db, 1, 32, ["a"], free=slots(32), suspects="32") == [0, [suspect]]
+    assert db.llen(q("a")) == 1000
+    assert not db.exists(SUSPECTS)

@@ -29,6 +29,7 @@
 local K, A, call = KEYS, ARGV, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*(%d+)%s*,%s*"deaths"'
+local NEAR = 64 -- suspects are looked for among so many jobs at first
 local DEEP = 10000 -- so far a queue is searched before it counts as free of suspects
 local EXPIRY = 86400 -- of the count of suspects, should nobody work their queue any more
 local ledger, want = K[1], tonumber(A[2])
@@ -87,17 +88,64 @@ if #known > 0 then
   for i = 1, #known, 2 do among[known[i]] = tonumber(known[i + 1]) end
   local empty = call('HLEN', ledger) - 1 <= ended
 
+  local function has_suspect(items)
+    for i = 1, #items do
+      if string.find(items[i], SUSPECT) then return true end
+    end
+    return false
+  end
+
+  -- Whether the first `count` items are suspects, for all that two probes tell, one of them at a
+  -- place that changes with every turn.
+  local function solid(queue, count)
+    for _, place in ipairs({count - 1, tonumber(A[1]) * 7919 % count}) do
+      local item = redis.pcall('LINDEX', queue, place)
+      if type(item) ~= 'string' or not string.find(item, SUSPECT) then return false end
+    end
+    return true
+  end
+
+  -- Take items out of a queue: `places` are their indexes, counted from 0.
+  local function remove(queue, places, items, first)
+    if first > 0 then -- from behind many: those stay where they are
+      local mark = ledger .. ' ' .. A[1] -- nobody else's
+      for i = 1, #places do call('LSET', queue, places[i], mark) end
+      call('LREM', queue, #places, mark)
+      return
+    end
+    local back, p = {}, #places
+    for place = places[p], 0, -1 do
+      if places[p] == place then p = p - 1 else back[#back + 1] = items[place + 1] end
+    end
+    call('LPOP', queue, places[#places] + 1)
+    for i = 1, #back, CHUNK do
+      call('LPUSH', queue, unpack(back, i, math.min(i + CHUNK - 1, #back)))
+    end
+  end
+
   -- The jobs to take from queue q, false for as many as there are. Suspects lie at its head, or
   -- nearly; those that have to wait stay there, and others are taken from behind them.
   pick = function(q)
-    if not among[K[q]] then return false end
-    local window = among[K[q]] + want - reserved
-    local items = redis.pcall('LRANGE', K[q], 0, window - 1)
-    if items.err then items = {} end
-    local taken, stay, last, seen, suspects = {}, {}, 0, 0, 0
+    local queue, count = K[q], among[K[q]]
+    if not count then return false end
+    local room = want - reserved
+    local first, window = 0, count + room
+    if only_suspects or (A[13] == 'alone' and empty and reserved == 0) then
+      window = math.min(window, room + NEAR)
+    elseif count >= NEAR and solid(queue, count) then
+      first, window = count, room
+    end
+    local items = redis.pcall('LRANGE', queue, first, first + window - 1)
+    if items.err then
+      items = {}
+    elseif first == 0 and window < count + room and not has_suspect(items) then
+      window = count + room
+      items = call('LRANGE', queue, 0, window - 1)
+    end
+    local taken, places, seen, suspects = {}, {}, 0, 0
     for i = 1, #items do
       local deaths = tonumber(string.match(items[i], SUSPECT))
-      local take = reserved + #taken < want and not alone
+      local take = #taken < room and not alone
       if not deaths then
         take = take and not only_suspects
       else
@@ -114,34 +162,26 @@ if #known > 0 then
       end
       if take then
         taken[#taken + 1] = items[i]
-        last = i
-      else
-        stay[#stay + 1] = items[i]
+        places[#places + 1] = first + i - 1
       end
     end
-    if #taken > 0 then
-      call('LPOP', K[q], last)
-      local back = {}
-      for i = last - #taken, 1, -1 do back[#back + 1] = stay[i] end
-      for first = 1, #back, CHUNK do
-        call('LPUSH', K[q], unpack(back, first, math.min(first + CHUNK - 1, #back)))
-      end
-    end
+    if #taken > 0 then remove(queue, places, items, first) end
 
     -- What others took or removed shows here; what a shutdown gave back may lie before suspects.
-    local count = seen - suspects
-    if #items >= window then
-      if seen == 0 then
-        local deeper = call('LRANGE', K[q], window - #taken, window - #taken + DEEP - 1)
-        for i = 1, #deeper do
-          if string.find(deeper[i], SUSPECT) then count = count + 1 end
-        end
-      else
-        count = math.max(count, among[K[q]] - suspects)
+    if first > 0 then
+      left = true
+      count = count + seen
+    elseif window < count + room and #items == window then -- the rest was not looked at
+      count = math.max(seen, count) - suspects
+    else
+      count = seen - suspects
+      if count == 0 and #items == window then
+        local start = window - #taken
+        if has_suspect(call('LRANGE', queue, start, start + DEEP - 1)) then count = 1 end
       end
     end
-    among[K[q]] = count > 0 and count or nil
-    if count > 0 then call('HSET', K[7], K[q], count) else call('HDEL', K[7], K[q]) end
+    among[queue] = count > 0 and count or nil
+    if count > 0 then call('HSET', K[7], queue, count) else call('HDEL', K[7], queue) end
     return taken
   end
 end

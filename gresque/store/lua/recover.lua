@@ -36,20 +36,24 @@ end
 -- The totals stay true, and so does what the log will say, should the recovery be cut off and begun
 -- again by somebody else: `fenced:<requeued>:<failed>:<poison> <sequence> <totals>`.
 local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return {requeued, failed, 0} end
-local tally, before, f, r = string.match(state, '^fenced(%S*) (.* )(%d+) (%d+)$')
-local r0, f0, p0 = string.match(tally, '^:(%d+):(%d+):(%d+)$')
-tally = {(r0 or 0) + requeued, (f0 or 0) + failed, (p0 or 0) + poison}
-redis.call('HSET', KEYS[1], 'state', 'fenced:' .. table.concat(tally, ':') .. ' ' .. before ..
-  (f + failed) .. ' ' .. (r + requeued))
-local left = redis.call('HLEN', KEYS[1]) - 1
-if left <= 0 then
-  redis.call('DEL', KEYS[1], KEYS[3])
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('HDEL', KEYS[8], ARGV[1])
-  redis.call('RPUSH', KEYS[9], ARGV[2] .. string.format(
-    ',"requeued":%d,"failed":%d,"poison":%d}', tally[1], tally[2], tally[3]))
-  redis.call('LTRIM', KEYS[9], -ARGV[3], -1)
-  redis.call('EXPIRE', KEYS[9], ARGV[4])
+if state then
+  local tally, before, f, r = string.match(state, '^fenced(%S*) (.* )(%d+) (%d+)$')
+  local requeued0, failed0, poison0 = string.match(tally, '^:(%d+):(%d+):(%d+)$')
+  tally = {requeued + (requeued0 or 0), failed + (failed0 or 0), poison + (poison0 or 0)}
+  if redis.call('HLEN', KEYS[1]) > 1 then
+    redis.call('HSET', KEYS[1], 'state', 'fenced:' .. table.concat(tally, ':') .. ' ' .. before ..
+      (f + failed) .. ' ' .. (r + requeued))
+  else
+    redis.call('HDEL', KEYS[1], 'state')
+    redis.call('RPUSH', KEYS[9], ARGV[2] .. string.format(
+      ',"requeued":%d,"failed":%d,"poison":%d}', tally[1], tally[2], tally[3]))
+    redis.call('LTRIM', KEYS[9], -ARGV[3], -1)
+    redis.call('EXPIRE', KEYS[9], ARGV[4])
+  end
 end
-return {requeued, failed, math.max(left, 0)}
+local left = redis.call('HLEN', KEYS[1])
+if left > 0 then return {requeued, failed, state and left - 1 or left} end
+redis.call('DEL', KEYS[1], KEYS[3])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[8], ARGV[1])
+return {requeued, failed, 0}
