@@ -183,3 +183,14 @@ def poison(spin_seconds: float = 0.0) -> None:
         pass
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(10)
+
+
+@gresque.job(queue="q", name="Nothing")
+def nothing(*args: Any) -> None:
+    """Costs nothing but its way through gresque."""
+
+
+@gresque.job(queue="q", name="Brief")
+def brief(key: str) -> None:
+    time.sleep(0.005)
+    store().hincrby("runs", key, 1)
