@@ -34,6 +34,7 @@ from gresque.errors import (
     UnknownJob,
     UnserializableArgument,
 )
+from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 
 __version__ = "0.1.0"
@@ -69,5 +70,6 @@ __all__ = [
     "queues",
     "remove_queue",
     "size",
+    "uninterruptible",
     "worker_exit",
 ]

@@ -11,13 +11,13 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import printable, write
 from gresque.errors import SettingsError
+from gresque.store.speech import Order
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore
     from gresque.store.ledger import LedgerEntry
 
 LOOK_SECONDS = 0.02
-EXPIRY_SECONDS = 60
 
 
 @click.command(name="kill")
@@ -46,7 +46,7 @@ def command(flags: dict[str, Any], job_id: str, wait: float) -> int:
             raise SettingsError(
                 f"no job with the id {printable(job_id)} is running; see gresque running"
             )
-        store.ask_to_kill(found.process, job_id, EXPIRY_SECONDS)
+        store.give_order(found.process, Order("kill", job_id))
         if not wait:
             write(["requested"])
             return 0
@@ -77,7 +77,7 @@ def _await_end(store: DataStore, held: Held, job_id: str, wait: float) -> int:
     deadline = time.monotonic() + wait
     while store.holds(*held):
         if time.monotonic() > deadline:
-            taken = store.kill_was_taken(held.process)
+            taken = store.orders_were_taken(held.process)
             write(["delivered; it has not died yet" if taken else "requested; nobody heard it yet"])
             return 1
         time.sleep(LOOK_SECONDS)

@@ -20,6 +20,7 @@ COMMANDS = {
     "workers": "List the workers: who works what, since when, how much.",
     "running": "List the jobs that run now.",
     "kill": "Kill a running job.",
+    "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
     "check": "Print every setting with its source, and warn of what would bite.",

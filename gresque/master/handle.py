@@ -6,7 +6,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from gresque.worker.birth import Estate
+from gresque.worker import dump
+from gresque.worker.birth import Estate, Guilty
 from gresque.worker.identity import process_id
 from gresque.worker.scoreboard import ProcessState, Row
 
@@ -22,9 +23,17 @@ class WorkerHandle:
     heritage: tuple[Estate, ...]
 
     @property
+    def process_id(self) -> str:
+        return process_id(self.worker_id, self.pid, self.born_ms)
+
+    @property
     def estate(self) -> Estate:
         """What it leaves behind when it dies."""
-        return Estate(process_id(self.worker_id, self.pid, self.born_ms), self.row.guilty)
+        slot = self.row.guilty
+        if slot is None:
+            return Estate(self.process_id, None)
+        stack = dump.read(self.row.dump).stack
+        return Estate(self.process_id, Guilty(slot, self.row.verdict, stack))
 
     @property
     def taking_jobs(self) -> bool:

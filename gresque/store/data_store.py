@@ -14,6 +14,7 @@ from gresque.store.connection import open_client
 from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
 from gresque.store.scripts import script
+from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
 
 class HeldLedger(NamedTuple):
@@ -231,29 +232,32 @@ class DataStore:
         """What the worker process holds right now."""
         return _held(self._call("HGETALL", self.keys.ledger(process_id)))
 
-    def running(self, process_id: str) -> dict[bytes, float]:
-        """Slot -> since when it runs (epoch seconds), as of the process's last heartbeat."""
+    def running(self, process_id: str) -> Running:
+        """What the process runs, as of its last heartbeat. Raises msgspec.MsgspecError when
+        something else stands there."""
         published = self._call("GET", self.keys.running(process_id))
-        if published is None:
-            return {}
-        since: dict[str, float] = msgspec.json.decode(published)
-        return {slot.encode(): start for slot, start in since.items()}
+        return Running() if published is None else Running.parse(published)
 
-    def ask_to_kill(self, process_id: str, job_id: str, expiry_seconds: int) -> None:
-        """Ask a worker process to kill a job; forgotten when nobody takes it up in time."""
+    def give_order(self, process_id: str, order: Order) -> None:
+        """Ask something of a worker process; forgotten when nobody takes it up in time."""
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.rpush(self.keys.kills(process_id), job_id)
-        pipeline.expire(self.keys.kills(process_id), expiry_seconds)
+        pipeline.rpush(self.keys.orders(process_id), order.encode())
+        pipeline.expire(self.keys.orders(process_id), ORDER_EXPIRY_SECONDS)
         pipeline.execute()
+
+    def answer(self, token: str) -> Any:
+        """The answer to an order with this token, None as long as there is none."""
+        given = self._call("GET", self.keys.answer(token))
+        return None if given is None else msgspec.json.decode(given)
 
     def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
         """Whether the process still holds this job in this slot."""
         value = self._call("HGET", self.keys.ledger(process_id), slot)
         return value is not None and parse_entry(value) == entry
 
-    def kill_was_taken(self, process_id: str) -> bool:
-        """Whether the process has taken up every kill that it was asked for."""
-        return not self._call("EXISTS", self.keys.kills(process_id))
+    def orders_were_taken(self, process_id: str) -> bool:
+        """Whether the process has taken up all that it was asked for."""
+        return not self._call("EXISTS", self.keys.orders(process_id))
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""

@@ -43,9 +43,13 @@ class Keys:
         """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""
         return f"{self.prefix}ledger:{process_id}"
 
-    def kills(self, process_id: str) -> str:
-        """LIST with an expiry: ids of jobs that the process is asked to kill."""
-        return f"{self.prefix}kills:{process_id}"
+    def orders(self, process_id: str) -> str:
+        """LIST with an expiry: what the process is asked to do, such as to kill a job."""
+        return f"{self.prefix}orders:{process_id}"
+
+    def answer(self, token: str) -> str:
+        """STRING with an expiry: what a process answers to an order with this token."""
+        return f"{self.prefix}answer:{token}"
 
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from gresque.errors import DirtyExit
+from gresque.errors import DirtyExit, JobTimeout
 from gresque.failure.entry import encode_entry, exception_name
 from gresque.jobs import payload
 from gresque.jobs.definition import dirty_exit
@@ -12,7 +12,9 @@ from gresque.jobs.registry import Registry, registry
 from gresque.settings import Settings
 from gresque.store.data_store import DataStore, Move, text
 from gresque.store.ledger import LedgerEntry, Totals
+from gresque.worker.birth import Guilty
 from gresque.worker.identity import split_process_id
+from gresque.worker.scoreboard import Verdict
 
 log = logging.getLogger("gresque.recovery")
 
@@ -29,10 +31,10 @@ class Recovery:
         self._registry = registry
         self._on_dirty_exit = on_dirty_exit
 
-    def recover(self, process_id: str, guilty: int | None = None) -> Totals:
+    def recover(self, process_id: str, guilty: Guilty | None = None) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
 
-        The job in the slot `guilty`, for whose sake the process had to die, fails.
+        The `guilty` job, for whose sake the process had to die, fails.
 
         First the ledger is fenced, so that a process given up wrongly can settle nothing that
         is no longer its own; then each job moves in one atomic step. Raises RedisError; what was
@@ -41,8 +43,9 @@ class Recovery:
         held = self.store.fence(process_id)
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
+        guilty_slot = b"" if guilty is None else str(guilty.slot).encode()
         moves = [
-            self._move(process_id, slot, entry, killed=slot == str(guilty).encode())
+            self._move(process_id, slot, entry, guilty if slot == guilty_slot else None)
             for slot, entry in reversed(entries)
         ]
         recovered = Totals()
@@ -59,21 +62,26 @@ class Recovery:
             )
         return held.totals + recovered
 
-    def _move(self, process_id: str, slot: bytes, entry: LedgerEntry, *, killed: bool) -> Move:
+    def _move(
+        self, process_id: str, slot: bytes, entry: LedgerEntry, guilty: Guilty | None
+    ) -> Move:
         queue = text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
         name = payload.loads(entry.raw).get("class")
         definition = self._registry.find(name) if isinstance(name, str) else None
-        if dirty_exit(definition, self._on_dirty_exit) == "requeue" and not killed:
+        if dirty_exit(definition, self._on_dirty_exit) == "requeue" and guilty is None:
             return Move(slot, "requeue", entry.queue_key, entry.raw, queue)
         if definition is not None and definition.skip_failed_queue:
             return Move(slot, "fail", b"", b"", queue)
-        error = DirtyExit(
-            f"Job was killed, and did not die without its process: {process_id}"
-            if killed
-            else f"its process died: {process_id}"
-        )
+        error: BaseException = DirtyExit(f"its process died: {process_id}")
+        if guilty is not None and guilty.verdict is Verdict.KILLED:
+            error = DirtyExit(f"Job was killed, and did not die without its process: {process_id}")
+        elif guilty is not None:
+            error = JobTimeout(
+                f"it ran over its time, and did not end without its process: {process_id}"
+            )
+        stack = [] if guilty is None else list(guilty.stack)
         worker_id, _ = split_process_id(process_id)
-        failed = encode_entry(entry.raw, exception_name(error), str(error), [], worker_id, queue)
+        failed = encode_entry(entry.raw, exception_name(error), str(error), stack, worker_id, queue)
         return Move(slot, "fail", self.store.keys.failed.encode(), failed, queue)
 
     def close(self) -> None:

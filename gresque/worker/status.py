@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from gresque.jobs import payload
 from gresque.store.data_store import DataStore
 from gresque.store.ledger import LedgerEntry
+from gresque.store.speech import Running
 from gresque.worker.identity import WorkerName, split_process_id
 
 
@@ -125,7 +126,8 @@ class RunningJob:
     """A job in a slot of a worker process: it runs, or is about to.
 
     `since` is known only for a job that has been running for over a second. `item` is its payload,
-    `{"raw": text}` when that is no JSON object.
+    `{"raw": text}` when that is no JSON object. `blocks_seconds` is for how long it has kept the
+    other jobs of its process from running, where it does, and `stack` where it stands then.
     """
 
     worker: str
@@ -135,6 +137,8 @@ class RunningJob:
     item: dict[str, Any]
     since: float | None
     seconds: float | None
+    blocks_seconds: float | None = None
+    stack: tuple[str, ...] = ()
 
     @classmethod
     def all(cls, store: DataStore) -> list[RunningJob]:
@@ -150,17 +154,22 @@ def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
 
 def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
     worker, _ = _split(process_id)
-    since = _since(store, process_id)
-    for slot, entry in _held(store, process_id).items():
-        start = since.get(slot)
+    running = _published(store, process_id)
+    for slot_name, entry in _held(store, process_id).items():
+        slot = slot_name.decode("utf-8", "surrogateescape")
+        start = running.since.get(slot)
+        blocking = running.blocking
+        blocks = blocking is not None and blocking.slot == slot
         yield RunningJob(
             worker=worker,
             process=process_id,
-            slot=slot.decode("utf-8", "surrogateescape"),
+            slot=slot,
             queue=_queue(store, entry),
             item=payload.loads(entry.raw),
             since=start,
             seconds=None if start is None else max(now - start, 0.0),
+            blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
+            stack=tuple(blocking.stack) if blocking and blocks else (),
         )
 
 
@@ -172,15 +181,11 @@ def _held(store: DataStore, process_id: str) -> dict[bytes, LedgerEntry]:
         return {}
 
 
-def _since(store: DataStore, process_id: str) -> dict[bytes, float]:
+def _published(store: DataStore, process_id: str) -> Running:
     try:
-        return {
-            slot: float(start)
-            for slot, start in store.running(process_id).items()
-            if isinstance(start, int | float)
-        }
-    except (ValueError, AttributeError, msgspec.MsgspecError, ResponseError):
-        return {}
+        return store.running(process_id)
+    except (ValueError, msgspec.MsgspecError, ResponseError):
+        return Running()
 
 
 def _queue(store: DataStore, entry: LedgerEntry) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import socket
 import sys
@@ -172,3 +174,42 @@ class Hooked(gresque.Job):
 
     def on_failure_x(error: BaseException, *args: Any) -> None:
         store().rpush("hooks", f"failure:{error}:{args}")
+
+
+# Jobs that hold the GIL in C: no thread of their process runs meanwhile.
+
+
+def _hold_gil_in_re() -> None:
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def _hold_gil_in_c(seconds: float) -> None:
+    # PyDLL, unlike CDLL, keeps the GIL during the call.
+    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+
+
+def _wait_in_c(seconds: float) -> None:
+    """Keeps the loop from turning, not the other native threads; goes on after a signal."""
+    library, deadline = ctypes.CDLL(None), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        library.usleep(min(int(left * 1_000_000), 50_000))
+
+
+BEHAVIOURS |= {"re": _hold_gil_in_re, "gil": _hold_gil_in_c, "c": _wait_in_c}
+
+
+@gresque.job(queue="q", name="TimedInC", timeout_seconds=1)
+def timed_in_c() -> None:
+    store().rpush("started", "TimedInC")
+    _hold_gil_in_re()
+
+
+@gresque.job(queue="q", name="Guarded")
+def guarded(seconds: float, how: str = "sleep") -> None:
+    """A critical section, and something long after it."""
+    store().rpush("started", "Guarded")
+    with gresque.uninterruptible():
+        with gresque.uninterruptible():
+            BEHAVIOURS[how](seconds)
+        store().rpush("sections", "whole")
+    time.sleep(60)

@@ -526,7 +526,7 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 # Registering, beating, leaving
 
 
-def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "{}") -> Any:
+def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "") -> Any:
     return run(
         client, "beat", ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}"],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, now - 1000,
@@ -538,7 +538,7 @@ def unregister(client: Redis) -> Any:
     return run(
         client,
         "unregister",
-        ["resque:ledgers", LEDGER, "resque:running:p", "resque:kills:p"],
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:orders:p"],
         "p",
     )
 

@@ -13,6 +13,7 @@ import redis
 from gresque.store.bulk import BULK_JOBS as BULK
 from gresque.store.data_store import DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.speech import Blocking, Order, Running
 
 Redis = redis.Redis
 KEY = b"resque:queue:a"
@@ -175,9 +176,25 @@ def test_ledgers(store: DataStore, redis_client: Redis) -> None:
 
 
 def test_running(store: DataStore, redis_client: Redis) -> None:
-    assert store.running("p") == {}
-    redis_client.set("resque:running:p", '{"0":1.5,"12":1764000000.25}')
-    assert store.running("p") == {b"0": 1.5, b"12": 1764000000.25}
+    assert not store.running("p")
+    since = {"0": 1.5, "12": 1764000000.25}
+    for blocking in (None, Blocking("12", 1764000001.5, ["a.py:3:in `f'"])):
+        redis_client.set("resque:running:p", Running(since, blocking).encode())
+        assert store.running("p") == Running(since, blocking)
+
+
+def test_orders_and_answers(store: DataStore, redis_client: Redis) -> None:
+    order = Order("kill", "an id with spaces \udcff")
+    store.give_order("p", order)
+    assert not store.orders_were_taken("p")
+    assert 0 < redis_client.ttl("resque:orders:p") <= 60
+    (raw,) = redis_client.lrange("resque:orders:p", 0, -1)
+    assert Order.parse(raw) == order
+    redis_client.delete("resque:orders:p")
+    assert store.orders_were_taken("p")
+    assert store.answer("token") is None
+    redis_client.set("resque:answer:token", "[]")
+    assert store.answer("token") == []
 
 
 def test_the_servers_clock(store: DataStore) -> None:

@@ -234,7 +234,7 @@ class Shop:
         self.gate = Gate()
         self.registry = Registry()
         self.outcome = Outcome(self.book, Keys("resque"), "vm:1:q:1:1:1", on_dirty_exit)
-        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome)
+        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome, [0] * size)
         self.add("ok", lambda *args, **kwargs: None)
 
     def add(self, name: str, function: Callable[..., Any], owner: Any = None, **more: Any) -> None:
@@ -643,7 +643,7 @@ def test_a_storm_of_kills_hits_only_who_runs(open_shop: OpenShop) -> None:
 
 
 def test_rows_start_empty_and_do_not_overlap() -> None:
-    rows = Scoreboard(5).rows
+    rows = Scoreboard(5, 3).rows
     assert len(rows) == 5
     for number, row in enumerate(rows):
         assert row.state is ProcessState.BOOTING
@@ -659,7 +659,7 @@ def test_rows_start_empty_and_do_not_overlap() -> None:
 
 
 def test_clear_clears_one_row() -> None:
-    first, second = Scoreboard(2).rows
+    first, second = Scoreboard(2, 3).rows
     for row in (first, second):
         row.state, row.heir, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
     first.clear()
@@ -672,7 +672,7 @@ def test_clear_clears_one_row() -> None:
 def test_another_process_is_seen() -> None:
     import os
 
-    (row,) = Scoreboard(1).rows
+    (row,) = Scoreboard(1, 3).rows
     pid = os.fork()
     if not pid:
         try:
@@ -685,7 +685,7 @@ def test_another_process_is_seen() -> None:
 
 
 def test_a_thread_that_reads_sees_whole_words() -> None:
-    (row,) = Scoreboard(1).rows
+    (row,) = Scoreboard(1, 3).rows
     values = (Totals(), Totals(*[2**64 - 1] * 4))
     stop, torn = threading.Event(), []
 
