@@ -135,8 +135,8 @@ def _lines(frame: FrameType | None) -> Iterator[str]:
 
 
 def _wait_of(frame: FrameType | None) -> str:
-    """By the frames of gevent and the standard library above the job's own; empty where they do not
-    tell: much of gevent is C, and leaves none."""
+    """By the frames of gevent above the job's own; empty where they do not tell: much of gevent is C,
+    and leaves none."""
     for _ in range(MAX_FRAMES):
         if frame is None:
             break
@@ -191,6 +191,4 @@ _WAITS: tuple[tuple[str, Callable[[FrameType], str]], ...] = (
     ("gevent/resolver/thread.py", _lookup),
     ("gevent/select.py", lambda frame: "select"),
     ("gevent/threadpool.py", lambda frame: "a native thread"),
-    ("/threading.py", lambda frame: f"threading {frame.f_code.co_name}"),
-    ("/queue.py", lambda frame: "a queue"),
 )

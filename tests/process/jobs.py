@@ -184,8 +184,13 @@ def _hold_gil_in_re() -> None:
 
 
 def _hold_gil_in_c(seconds: float) -> None:
-    # PyDLL, unlike CDLL, keeps the GIL during the call.
-    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+    # PyDLL, unlike CDLL, keeps the GIL; and this wait, unlike sleep, no signal cuts short.
+    library, mutex, condition = ctypes.PyDLL(None), bytes(64), bytes(64)
+    end = time.time() + seconds
+    until = (ctypes.c_long * 2)(int(end), int(end % 1 * 1e9))
+    library.pthread_mutex_lock(mutex)
+    while library.pthread_cond_timedwait(condition, mutex, until) == 0:
+        pass
 
 
 def _wait_in_c(seconds: float) -> None:
