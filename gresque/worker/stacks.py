@@ -135,8 +135,8 @@ def _lines(frame: FrameType | None) -> Iterator[str]:
 
 
 def _wait_of(frame: FrameType | None) -> str:
-    """By the frames of gevent above the job's own; empty where they do not tell: much of gevent is C,
-    and leaves none."""
+    """Told by a frame of gevent above the job's own; empty where there is none: much of gevent is C
+    and leaves no frame."""
     for _ in range(MAX_FRAMES):
         if frame is None:
             break
