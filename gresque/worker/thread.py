@@ -198,6 +198,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             elif not crew.waking:
                 crew.wake_one()
             definition = None
+            self.gr_context = None  # what an earlier job set in contextvars is not this one's
             board[number] = words[job[0]]
             self.since = now
             try:

@@ -34,9 +34,9 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
     assert "500" not in bench.runs()
 
 
-@pytest.mark.parametrize("how", ["spin", "swallow", "finally", "redis"])
+@pytest.mark.parametrize("how", ["sleep", "spin", "swallow", "finally", "redis", "socket"])
 def test_it_dies_whatever_it_does(bench: Bench, how: str) -> None:
-    arguments = [60] if how == "swallow" else []
+    arguments = [60] if how in ("sleep", "swallow") else []
     job_id = bench.client.enqueue_to("q", "Behave", how, *arguments)
     bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import gevent
@@ -638,6 +639,20 @@ def test_a_storm_of_kills_hits_only_who_runs(open_shop: OpenShop) -> None:
     assert not any(thread.dead for thread in shop.crew.threads)
     shop.run(*(a_job(count + number) for number in range(100)))
     assert book.done == len(finished) + 100
+
+
+def test_contextvars_do_not_pass_from_job_to_job(open_shop: OpenShop) -> None:
+    shop, seen = open_shop(1), []
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+
+    def job(name: str) -> None:
+        seen.append(user.get())
+        user.set(name)
+        seen.append(user.get())
+
+    shop.add("job", job)
+    shop.run(a_job(0, "job", "ada"), a_job(1, "job", "bob"))
+    assert seen == ["nobody", "ada", "nobody", "bob"]
 
 
 # Critical sections
