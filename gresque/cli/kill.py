@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gresque.store.ledger import LedgerEntry
 
 LOOK_SECONDS = 0.02
+ASK_AGAIN_SECONDS = 3.0
 
 
 @click.command(name="kill")
@@ -75,7 +76,12 @@ def _find(store: DataStore, job_id: str) -> Held | None:
 
 def _await_end(store: DataStore, held: Held, job_id: str, wait: float) -> int:
     deadline = time.monotonic() + wait
+    ask_again = time.monotonic() + ASK_AGAIN_SECONDS
     while store.holds(*held):
+        if time.monotonic() > ask_again:
+            # Whoever took the order may have been replaced since. Twice does no harm.
+            store.give_order(held.process, Order("kill", job_id))
+            ask_again += ASK_AGAIN_SECONDS
         if time.monotonic() > deadline:
             taken = store.orders_were_taken(held.process)
             write(["delivered; it has not died yet" if taken else "requested; nobody heard it yet"])

@@ -96,7 +96,11 @@ class Overseer:
             else:
                 watch.pulse, watch.still_seconds = pulse, 0.0
                 watch.asked, watch.dumped = None, False
-                self._recall(watch)
+                if watch.deputy is not None:
+                    # What the deputy condemned it for may have ended by now: another job may have
+                    # its slot. Who asked for the kill asks again.
+                    handle.row.pardon()
+                    self._recall(watch)
 
     def _see_to(self, handle: WorkerHandle, watch: _Watch, now: float) -> None:
         still = watch.still_seconds

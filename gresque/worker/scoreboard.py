@@ -91,6 +91,9 @@ class Row:
         self._words[_VERDICT] = verdict
         self._words[_GUILTY] = slot + 1
 
+    def pardon(self) -> None:
+        self._words[_GUILTY] = 0
+
     @property
     def pulse(self) -> int:
         """Changes ten times a second while some thread of the process gets the GIL; 0 for none
