@@ -27,6 +27,7 @@ from gresque.errors import (
     GresqueError,
     InvalidPayload,
     JobDeclarationError,
+    JobExpired,
     JobKilled,
     JobTimeout,
     PayloadTooLarge,
@@ -34,6 +35,7 @@ from gresque.errors import (
     UnknownJob,
     UnserializableArgument,
 )
+from gresque.failure.own import Failure, FailureBackend
 from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 
@@ -44,10 +46,13 @@ __all__ = [
     "DirtyExit",
     "DontPerform",
     "EnqueueError",
+    "Failure",
+    "FailureBackend",
     "GresqueError",
     "InvalidPayload",
     "Job",
     "JobDeclarationError",
+    "JobExpired",
     "JobFunction",
     "JobKilled",
     "JobTimeout",

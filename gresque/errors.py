@@ -47,6 +47,14 @@ class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
 
 
+class JobExpired(GresqueError):
+    """A job was taken up after its time (`expires_seconds`), and not run."""
+
+
+class RoundLost(GresqueError):
+    """Somebody else retries or removes failed jobs by now; this one stood still for too long."""
+
+
 class DontPerform(Exception):
     """Raised in `before_perform` or `around_perform`: skip this job, which then counts as done."""
 

@@ -122,7 +122,11 @@ class WorkerManager:
     # Starting
 
     def _prepare(self, settings: Settings) -> Settings:
-        self._live = boot.load(settings.require) if settings.preload else self._load_and_live
+        self._live = (
+            boot.load(settings.require, settings.failure_backend)
+            if settings.preload
+            else self._load_and_live
+        )
         settings = replace(settings, redis_url=resolve_url(settings.redis_url))
         if settings.pidfile:
             try:
@@ -133,7 +137,7 @@ class WorkerManager:
 
     def _load_and_live(self, birth: Birth) -> None:
         """Without preloading each worker process loads the job modules itself."""
-        boot.load(self._settings.require)(birth)
+        boot.load(self._settings.require, self._settings.failure_backend)(birth)
 
     # Keeping WORKER_COUNT processes at work
 
@@ -370,3 +374,4 @@ class WorkerManager:
         for dead in self._heritage:
             self._totals += recovery.recover(dead.process_id, dead.guilty)
         recovery.store.unregister_worker(self._id)
+        recovery.close()

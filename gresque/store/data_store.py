@@ -26,13 +26,23 @@ class HeldLedger(NamedTuple):
 
 class Move(NamedTuple):
     """A job on its way out of a dead process's ledger: `action` is "requeue" or "fail", `list_key`
-    where `item` is pushed; an empty one for a failure without an entry."""
+    where `item` is pushed; an empty one for a failure without an entry. For a failure `queue` is
+    the list's name among the failed queues, empty for a list that does not stand there."""
 
     slot: bytes
     action: str
     list_key: bytes
     item: bytes
     queue: str
+
+
+class Recovered(NamedTuple):
+    """What a recovery moved, how many jobs it left, and the slots of those that it failed."""
+
+    requeued: int
+    failed: int
+    left: int
+    failed_slots: list[bytes]
 
 
 class FailedMove(NamedTuple):
@@ -101,7 +111,7 @@ class DataStore:
         names = self.queue_names()
         pipeline = self.redis.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(_bytes(self.keys.queue(name)))
+            pipeline.llen(encoded(self.keys.queue(name)))
         sizes = pipeline.execute(raise_on_error=False)
         return {name: _number(size) for name, size in zip(names, sizes, strict=True)}
 
@@ -139,8 +149,19 @@ class DataStore:
 
     # Failed jobs
 
+    def failed_names(self) -> list[str]:
+        """The names of the failed lists, where each queue has one."""
+        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.failed_queues))
+
     def failed_count(self, key: str) -> int:
         return int(self._call("LLEN", key))
+
+    def failed_counts(self, names: Sequence[str]) -> list[int]:
+        """How many entries the failed lists with these names have."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.llen(encoded(self.keys.failed_list(name)))
+        return [_number(size) for size in pipeline.execute(raise_on_error=False)]
 
     def failed_page(self, key: str, start: int, count: int) -> list[bytes]:
         """`count` entries from index `start`, the oldest being 0."""
@@ -160,21 +181,44 @@ class DataStore:
             )
         return [bool(done) for done in pipeline.execute()]
 
-    def rewrite_failed(self, key: str, changes: Sequence[FailedChange]) -> int | None:
-        """Change the oldest entries, in one atomic step; those that are kept become the newest.
+    def begin_round(self, token: str, expiry_ms: int) -> bool:
+        """Take the right to go round the failed jobs, which one has at a time; False when another
+        has it."""
+        return bool(self._call("SET", self.keys.failed_round, token, "NX", "PX", expiry_ms))
 
-        Returns how many jobs could not be pushed, their entries being kept as they were. None when
-        these are not the oldest entries any more: nothing was done.
+    def end_round(self, token: str) -> None:
+        self._script("end_round", [self.keys.failed_round], [token])
+
+    def rewrite_failed(
+        self,
+        key: str,
+        token: str,
+        expiry_ms: int,
+        count: int,
+        last: bytes,
+        changes: Sequence[tuple[int, FailedChange]],
+    ) -> int:
+        """Go through the `count` oldest entries in one atomic step: those at the places of
+        `changes` (from 1) become what these say, all that are kept become the newest.
+
+        Returns how many jobs could not be pushed, their entries being kept as they were. -1 when
+        others are the oldest by now, the last of them not being `last`; -2 when the round has been
+        taken over: nothing was done.
         """
         keys = self.keys
-        queues = [keys.queue(change.queue) if change.queue else key for change in changes]
+        queues = [keys.queue(change.queue) if change.queue else key for _, change in changes]
         arguments = [
             part
-            for entry, kept, queue, item in changes
-            for part in (entry, kept, "push" if queue else "", queue, item)
+            for place, (entry, kept, queue, item) in changes
+            for part in (place, entry, kept, "push" if queue else "", queue, item)
         ]
-        refused = int(self._script("rewrite_failed", [key, keys.queues, *queues], arguments))
-        return None if refused < 0 else refused
+        return int(
+            self._script(
+                "rewrite_failed",
+                [key, keys.queues, keys.failed_round, *queues],
+                [token, expiry_ms, count, last, *arguments],
+            )
+        )
 
     def remove_failed(self, key: str, entries: Sequence[tuple[int, bytes]]) -> int:
         """Remove entries by index, in one atomic step, each only if it still is the one that was
@@ -224,7 +268,7 @@ class DataStore:
         """How many jobs each of these worker processes holds."""
         pipeline = self.redis.pipeline(transaction=False)
         for process_id in process_ids:
-            pipeline.hlen(_bytes(self.keys.ledger(process_id)))
+            pipeline.hlen(encoded(self.keys.ledger(process_id)))
         # One field of a ledger is its state.
         return [max(_number(size) - 1, 0) for size in pipeline.execute(raise_on_error=False)]
 
@@ -264,22 +308,18 @@ class DataStore:
         flat = self._script("fence", [self.keys.ledger(process_id)], [])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def recover(self, process_id: str, moves: Sequence[Move]) -> tuple[int, int, int]:
-        """Move jobs out of a fenced ledger.
-
-        Returns (requeued, failed, still in the ledger). A job that somebody else moved first is
-        left alone.
-        """
+    def recover(self, process_id: str, moves: Sequence[Move]) -> Recovered:
+        """Move jobs out of a fenced ledger. A job that somebody else moved first is left alone."""
         keys = self.keys
-        requeued, failed, left = self._script(
+        moved = self._script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
-                keys.processed, keys.failures,
+                keys.processed, keys.failures, keys.failed_queues,
             ],
             [process_id, *(part for move in moves for part in move)],
         )  # fmt: skip
-        return requeued, failed, left
+        return Recovered(*moved)
 
     def prune_worker(self, worker_id: str) -> None:
         """Forget a worker whose master is dead, unless a process of it has still a ledger."""
@@ -310,7 +350,7 @@ class DataStore:
 
     def _call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(
-            command, *(_bytes(each) if isinstance(each, str) else each for each in arguments)
+            command, *(encoded(each) if isinstance(each, str) else each for each in arguments)
         )
 
     def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -348,6 +388,6 @@ def _number(reply: Any) -> int:
         return 0
 
 
-def _bytes(name: str) -> bytes:
+def encoded(name: str) -> bytes:
     """The name as it came, stray bytes included; redis-py raises on them."""
     return name.encode("utf-8", "surrogateescape")

@@ -20,12 +20,18 @@ class Keys:
         self.heartbeats = self.prefix + "workers:heartbeat"
         self.processed = self.stat("processed")
         self.failures = self.stat("failed")
+        self.failed_queues = self.prefix + "failed_queues"
         # ours
+        self.failed_round = self.prefix + "failed_round"
         self.ledgers = self.prefix + "ledgers"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
         return self.queue_prefix + name
+
+    def failed_list(self, name: str) -> str:
+        """LIST of failed jobs with this name in `failed_queues`."""
+        return self.prefix + name
 
     def stat(self, name: str) -> str:
         """Counter of the whole system: `processed` or `failed`."""

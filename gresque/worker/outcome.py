@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
-from gresque.errors import DirtyExit, JobKilled, JobTimeout
+from gresque.errors import DirtyExit, JobExpired, JobKilled, JobTimeout
 from gresque.failure.entry import backtrace, encode_entry, error_text, exception_name
+from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, dirty_exit
-from gresque.store.keys import Keys
 from gresque.worker.book import Book, ReservedJob
+from gresque.worker.failures import Failures
 
 log = logging.getLogger("gresque.job")
 
@@ -19,9 +20,9 @@ log = logging.getLogger("gresque.job")
 class Outcome:
     """Writes the ends of jobs into the book. Nothing here may raise: it runs between jobs."""
 
-    def __init__(self, book: Book, keys: Keys, worker_id: str, on_dirty_exit: str) -> None:
+    def __init__(self, book: Book, failures: Failures, worker_id: str, on_dirty_exit: str) -> None:
         self._book = book
-        self._keys = keys
+        self._failures = failures
         self._worker_id = worker_id
         self._on_dirty_exit = on_dirty_exit
         self.verbose = log.isEnabledFor(logging.DEBUG)
@@ -71,15 +72,25 @@ class Outcome:
         if definition is not None and definition.skip_failed_queue:
             self._book.fail(job)
         else:
-            self._book.fail(job, self._keys.failed, self._entry(job, name, text, raised))
+            trace = _backtrace(raised)
+            entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
+            list_key, list_name = self._failures.place(job[1])
+            self._book.fail(job, list_key, entry, list_name)
+            if self._failures.told:
+                self._failures.tell(
+                    Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
+                )
         log.info("failed after %.3f s: %s: %s: %s", monotonic() - start, describe(job), name, text)
 
-    def _entry(self, job: ReservedJob, name: str, text: str, raised: BaseException) -> bytes:
-        try:
-            trace = backtrace(raised)
-        except BaseException as broken:  # an exception may bring attributes that raise
-            trace = [f"<no backtrace: {type(broken).__name__}>"]
-        return encode_entry(job[2], name, text, trace, self._worker_id, job[1])
+    def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
+        """What becomes of a job with an expiry: True when it is to count as done without having
+        run. Raises JobExpired when it is to fail; one whose time has not come yet runs."""
+        if not isinstance(expires_at, int | float) or (late := time() - expires_at) < 0:
+            return False
+        if definition.on_expire == "fail":
+            raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
+        log.debug("dropped, %.1f s too late: %s", late, describe(job))
+        return True
 
     def log_done(self, job: ReservedJob, start: float) -> None:
         log.debug("done in %.3f s: %s", monotonic() - start, describe(job))
@@ -100,6 +111,13 @@ def describe(job: ReservedJob) -> str:
     if len(arguments) > 200:
         arguments = arguments[:200] + "…"
     return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
+
+
+def _backtrace(raised: BaseException) -> list[str]:
+    try:
+        return backtrace(raised)
+    except BaseException as broken:  # an exception may bring attributes that raise
+        return [f"<no backtrace: {type(broken).__name__}>"]
 
 
 def _tell(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from gresque.errors import DirtyExit, JobTimeout
 from gresque.failure.entry import encode_entry, exception_name
+from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.definition import dirty_exit
 from gresque.jobs.registry import Registry, registry
-from gresque.settings import Settings
-from gresque.store.data_store import DataStore, Move, text
+from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
+from gresque.store.data_store import DataStore, Move, encoded, text
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.birth import Guilty
+from gresque.worker.failures import Failures
 from gresque.worker.identity import split_process_id
 from gresque.worker.scoreboard import Verdict
 
@@ -26,10 +29,18 @@ PRUNE_SECONDS = 60
 class Recovery:
     """Recovers the ledgers of dead processes. Two that recover the same one do no harm."""
 
-    def __init__(self, store: DataStore, registry: Registry, on_dirty_exit: str) -> None:
+    def __init__(
+        self,
+        store: DataStore,
+        registry: Registry,
+        on_dirty_exit: str,
+        failure_backend: str = DEFAULT_FAILURE_BACKEND,
+    ) -> None:
         self.store = store
         self._registry = registry
         self._on_dirty_exit = on_dirty_exit
+        self._failures = Failures(failure_backend, store.keys)
+        self._untold: dict[bytes, Failure] = {}
 
     def recover(self, process_id: str, guilty: Guilty | None = None) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
@@ -50,8 +61,9 @@ class Recovery:
         ]
         recovered = Totals()
         for start in range(0, max(len(moves), 1), BATCH):
-            requeued, failed, _ = self.store.recover(process_id, moves[start : start + BATCH])
-            recovered += Totals(requeued=requeued, failed=failed)
+            moved = self.store.recover(process_id, moves[start : start + BATCH])
+            recovered += Totals(requeued=moved.requeued, failed=moved.failed)
+            self._tell(moved.failed_slots)
         if moves:
             log.warning(
                 "recovered %d jobs of the dead process %s: %d requeued, %d failed",
@@ -71,7 +83,7 @@ class Recovery:
         if dirty_exit(definition, self._on_dirty_exit) == "requeue" and guilty is None:
             return Move(slot, "requeue", entry.queue_key, entry.raw, queue)
         if definition is not None and definition.skip_failed_queue:
-            return Move(slot, "fail", b"", b"", queue)
+            return Move(slot, "fail", b"", b"", "")
         error: BaseException = DirtyExit(f"its process died: {process_id}")
         if guilty is not None and guilty.verdict is Verdict.KILLED:
             error = DirtyExit(f"Job was killed, and did not die without its process: {process_id}")
@@ -81,14 +93,27 @@ class Recovery:
             )
         stack = [] if guilty is None else list(guilty.stack)
         worker_id, _ = split_process_id(process_id)
-        failed = encode_entry(entry.raw, exception_name(error), str(error), stack, worker_id, queue)
-        return Move(slot, "fail", self.store.keys.failed.encode(), failed, queue)
+        name = exception_name(error)
+        failed = encode_entry(entry.raw, name, str(error), stack, worker_id, queue)
+        if self._failures.told:
+            self._untold[slot] = Failure(
+                queue, worker_id, entry.raw, error, name, str(error), stack, time.time()
+            )
+        list_key, list_name = self._failures.place(queue)
+        return Move(slot, "fail", encoded(list_key), failed, list_name)
+
+    def _tell(self, failed_slots: list[bytes]) -> None:
+        """Tell of what this recovery failed; what another one moved, that one tells of."""
+        for slot in failed_slots:
+            if slot in self._untold:
+                self._failures.tell(self._untold.pop(slot))
 
     def close(self) -> None:
+        self._failures.part()
         self.store.redis.close()
 
 
 def recovery_for(settings: Settings) -> Recovery:
     """A Recovery with a Redis client of its own."""
     store = DataStore(settings.redis_url, settings.namespace)
-    return Recovery(store, registry, settings.on_dirty_exit)
+    return Recovery(store, registry, settings.on_dirty_exit, settings.failure_backend)

@@ -209,7 +209,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                     raise UnknownJob(crew.registry.explain_unknown(payload.name))
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
-                if payload.kwargs:
+                if payload.expires_at is not None and outcome.drop_expired(
+                    job, definition, payload.expires_at
+                ):
+                    pass
+                elif payload.kwargs:
                     definition.perform(*(payload.args or ()), **payload.kwargs)
                 else:
                     definition.perform(*(payload.args or ()))

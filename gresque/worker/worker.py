@@ -23,6 +23,7 @@ from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book
 from gresque.worker.cycle import Cycle
+from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import process_id
@@ -64,7 +65,8 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self._gate = Gate()
         self._book = Book(totals)
-        self._outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
+        self._failures = Failures(settings.failure_backend, self._keys)
+        self._outcome = Outcome(self._book, self._failures, birth.worker_id, settings.on_dirty_exit)
         self._crew = Crew(
             settings.thread_count,
             self._book,
@@ -115,6 +117,7 @@ class Worker:
 
     def _boot(self) -> None:
         birth, url = self._birth, self._settings.redis_url
+        self._failures.open()
         try:
             connection = self._cycle.connection
             connection.connect()
@@ -152,6 +155,7 @@ class Worker:
         )  # fmt: skip
 
     def _leave(self) -> None:
+        self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
@@ -389,6 +393,11 @@ class Worker:
             return Running(since)
         slot, stack = blocked.by.job[0].decode(), list(blocked.by.stack)
         return Running(since, Blocking(slot, blocked.since, stack))
+
+    def _seconds_left(self) -> float:
+        """How long this process may wait for failures that are still being told."""
+        until = self._killing_until
+        return PARTING_SECONDS if until is None else min(until - time.monotonic(), PARTING_SECONDS)
 
     def _pause(self, seconds: float) -> bool:
         """Wait out an outage; False when a shutdown has no more time."""

@@ -502,8 +502,10 @@ class TestFailedRetry:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            ([], "name the jobs to retry by index or job id, or give --all"),
-            (["--all", "1"], "give either --all or the jobs"),
+            ([], "name the jobs to retry by index or job id, or give --class"),
+            (["--all", "1"], "give one of these: the jobs to retry, --all, or"),
+            (["--all", "--class", "A"], "give one of these: the jobs to retry, --all, or"),
+            (["1", "--queue", "q"], "give one of these: the jobs to retry, --all, or"),
             (["--all"], "stdin is no terminal to ask on; give --yes"),
         ],
     )

@@ -30,7 +30,7 @@ BESIDE = {
     ("logs", "unpatched"),
 }
 EXTRA = {
-    "__init__": {"client", "jobs", "errors"},
+    "__init__": {"client", "failure", "jobs", "errors"},
     "__main__": {"cli"},
     # A program of its own, which starts workers: `store` only for where the server is, and Keys.
     "demo": {"client", "errors", "settings", "store", "__init__"},

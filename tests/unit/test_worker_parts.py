@@ -25,6 +25,7 @@ from gresque.jobs.registry import Registry
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.book import Book
+from gresque.worker.failures import Failures
 from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
 from gresque.worker.pace import FIRST_BATCH, PREFETCH_BELOW, Pace
@@ -235,7 +236,9 @@ class Shop:
         self.book = Book(Totals())
         self.gate = Gate()
         self.registry = Registry()
-        self.outcome = Outcome(self.book, Keys("resque"), "vm:1:q:1:1:1", on_dirty_exit)
+        self.outcome = Outcome(
+            self.book, Failures("redis", Keys("resque")), "vm:1:q:1:1:1", on_dirty_exit
+        )
         self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome, [0] * size)
         self.add("ok", lambda *args, **kwargs: None)
 
@@ -267,8 +270,8 @@ class Shop:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        assert set(self.book.entries[::2]) <= {"resque:failed"}
-        return [json.loads(entry) for entry in self.book.entries[1::2]]
+        assert set(self.book.entries[::3]) <= {"resque:failed"}
+        return [json.loads(entry) for entry in self.book.entries[1::3]]
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@
 --
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
 --       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
---       7.. the queues, in priority order
+--       7 failed_queues (SET)   8.. the queues, in priority order
 -- ARGV  1 sequence number of this turn; a turn whose reply was lost is sent again under the same
 --       2 want: how many jobs to reserve at most
 --       3 arm: 1 to have the connection told of the next push when nothing was found
 --       4-7 totals of the process before this turn's reservation: reserved, done, failed, requeued
 --       8 jobs that ended in this turn, failed ones included   9 those that failed
---       10 how many failure entries follow, each as two arguments: list key, entry
+--       10 how many failure entries follow, each as three arguments: list key, entry, the list's
+--          name among failed_queues, '' for a list that does not stand there
 --       11 how many jobs to give back follow, each as two arguments: slot (also among the ended
 --          ones), queue name; the last one comes to the head of its queue
 --       12 how many ended slots follow, then free ones; want is at most their sum
@@ -24,7 +25,7 @@ local K, A, call = KEYS, ARGV, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local ledger, want = K[1], tonumber(A[2])
 local entries, gives, ended = tonumber(A[10]), tonumber(A[11]), tonumber(A[12])
-local slots = 12 + 2 * entries + 2 * gives -- the first slot is A[slots + 1]
+local slots = 12 + 3 * entries + 2 * gives -- the first slot is A[slots + 1]
 
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
@@ -44,7 +45,13 @@ call('HDEL', ledger, '')
 
 -- First what could be refused, should another program keep something else under a name: a turn
 -- that fails is sent again, and must not have counted anything by then.
-for i = 13, 11 + 2 * entries, 2 do call('RPUSH', A[i], A[i + 1]) end
+for i = 13, 10 + 3 * entries, 3 do
+  if A[i] ~= A[i - 3] then -- with several lists, all are tried before the first entry is pushed
+    call('LLEN', A[i])
+    if A[i + 2] ~= '' then call('SADD', K[7], A[i + 2]) end
+  end
+end
+for i = 13, 10 + 3 * entries, 3 do call('RPUSH', A[i], A[i + 1]) end
 if A[8] ~= '0' then
   call('INCRBY', K[2], A[8])
   call('INCRBY', K[4], A[8])
@@ -66,7 +73,7 @@ end
 
 local out, o, reserved = {}, 0, 0
 if want > 0 then
-  for q = 7, #K do
+  for q = 8, #K do
     local jobs = redis.pcall('LPOP', K[q], want - reserved) -- an error: the key is no list; go on
     if jobs and not jobs.err then
       local origin, fields, f = #K[q] .. ':' .. K[q], {}, 0
@@ -81,7 +88,7 @@ if want > 0 then
         end
       end
       if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end
-      out[o + 1], out[o + 2] = q - 7, jobs
+      out[o + 1], out[o + 2] = q - 8, jobs
       o = o + 2
       if reserved >= want then break end
     end
@@ -95,6 +102,6 @@ call('HSET', ledger, 'state',
   A[1] .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. A[6] .. ' ' .. A[7])
 
 if reserved == 0 and A[3] == '1' then
-  for first = 7, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
+  for first = 8, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
 end
 return out
