@@ -72,6 +72,10 @@ def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _wanted(options: dict[str, Any]) -> Wanted:
     from gresque.failure.search import Wanted
 
+    for name, value in options.items():
+        if value == "":
+            flag = {"job_class": "class", "text": "search"}.get(name, name)
+            raise click.UsageError(f"--{flag} is empty; give what to look for, or leave it out")
     return Wanted(**options)
 
 

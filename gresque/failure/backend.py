@@ -54,10 +54,10 @@ class GroupCount:
 class RedisBackend:
     """All failed jobs in one list, `resque:failed`: Resque's own backend.
 
-    Nothing here ever holds the whole list: it is read in pages of 2 MB and 1,000 entries at most,
-    so that Redis serves others in between. `retry_all`, `remove_all` and `clear` go round the list,
-    one of them at a time: who comes second waits. Each step is atomic: wherever they end, every job
-    was either retried and marked, or neither.
+    Nothing here ever holds the whole list: it is read in pages of half a megabyte, 1,000 entries
+    at most, so that Redis serves others in between. `retry_all`, `remove_all` and `clear` go round
+    the list, one of them at a time: who comes second waits. Each step is atomic: wherever they end,
+    every job was either retried and marked, or neither.
     """
 
     def __init__(self, store: DataStore) -> None:

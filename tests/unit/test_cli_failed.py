@@ -115,6 +115,8 @@ class TestByGroup:
         for arguments in (
             ["remove", "1", "--class", "A"],
             ["remove"],
+            ["retry", "--search", ""],
+            ["list", "--class", ""],
             ["retry", "--failure-backend", "x"],
         ):
             code, out, err = call("failed", *arguments)

@@ -25,11 +25,15 @@ from gresque.failure.place import failed_place
 from gresque.failure.progress import Progress
 from gresque.failure.retry import prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.registry import Registry
 from gresque.settings import Settings
 from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.worker import failures
 from gresque.worker.failures import Failures
+from gresque.worker.recovery import Recovery
+from tests.unit.test_recovery import PROCESS, hold
 
 FAILED = "resque:failed"
 NOW = "2026/11/23 15:33:36"
@@ -512,9 +516,9 @@ class TestRound:
 
 class TestPageSize:
     @pytest.mark.parametrize(
-        ("entry_bytes", "settles_at"), [(1, PAGE), (600, PAGE), (10_000, 209), (10**7, 1)]
+        ("entry_bytes", "settles_at"), [(1, PAGE), (500, PAGE), (10_000, 52), (10**6, 1)]
     )
-    def test_it_settles_at_two_megabytes(self, entry_bytes: int, settles_at: int) -> None:
+    def test_it_settles_at_half_a_megabyte(self, entry_bytes: int, settles_at: int) -> None:
         size = PageSize()
         for _ in range(6):
             size.saw([b"x" * entry_bytes] * min(size.entries, 3))
@@ -630,6 +634,31 @@ class TestOwnBackends:
         of_mine.part()
         (record,) = caplog.records
         assert "cannot import the failure backend" in record.getMessage()
+
+    def test_of_two_that_recover_the_same_process_one_tells(
+        self, redis_url: str, redis_client: Redis
+    ) -> None:
+        registry = Registry()
+        registry.add(JobDefinition("fails", "q", print, on_dirty_exit="fail"))
+        hold(redis_client, *(b'{"class":"fails","args":[%d]}' % n for n in range(1200)))
+        setting, start = f"redis_multi_queue,{__name__}.Noted", threading.Barrier(2)
+
+        def recover() -> None:
+            store = DataStore(redis_url, "resque")
+            recovery = Recovery(store, registry, "requeue", setting)
+            start.wait()
+            recovery.recover(PROCESS)
+            recovery.close()
+
+        threads = [threading.Thread(target=recover) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(told.payload["args"][0] for told in Noted.told) == [*range(1200)]
+        assert {told.exception_name for told in Noted.told} == {"DirtyExit"}
+        assert redis_client.llen("resque:q_failed") == 1200
+        assert redis_client.smembers("resque:failed_queues") == {b"q_failed"}
 
     @pytest.mark.parametrize(
         ("name", "complaint"),

@@ -23,14 +23,15 @@ for i = 5, #ARGV, 6 do
 end
 
 call('PEXPIRE', KEYS[3], ARGV[2])
-local refused = 0
+local refused, known = 0, {}
 for i = 5, #ARGV, 6 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
     -- An error, say a key that is no list, must not end the script half way.
     local pushed = redis.pcall('RPUSH', KEYS[4 + (i - 5) / 6], ARGV[i + 5])
     if type(pushed) == 'number' then
-      call('SADD', KEYS[2], ARGV[i + 4])
+      if not known[ARGV[i + 4]] then call('SADD', KEYS[2], ARGV[i + 4]) end
+      known[ARGV[i + 4]] = true
     else
       kept = ARGV[i + 1]
       refused = refused + 1
