@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic, time
 from typing import Any
 
@@ -16,6 +17,8 @@ from gresque.worker.failures import Failures
 
 log = logging.getLogger("gresque.job")
 
+TellHooks = Callable[[JobDefinition, BaseException, ReservedJob], None]
+
 
 class Outcome:
     """Writes the ends of jobs into the book. Nothing here may raise: it runs between jobs."""
@@ -28,10 +31,15 @@ class Outcome:
         self.verbose = log.isEnabledFor(logging.DEBUG)
 
     def fail(
-        self, job: ReservedJob, definition: JobDefinition | None, error: BaseException, start: float
+        self,
+        job: ReservedJob,
+        definition: JobDefinition | None,
+        error: BaseException,
+        start: float,
+        tell_hooks: TellHooks,
     ) -> None:
         """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
-        self._keep(job, definition, error, error, start)
+        self._keep(job, definition, error, error, start, tell_hooks)
 
     def cut_short(
         self,
@@ -39,6 +47,7 @@ class Outcome:
         definition: JobDefinition | None,
         killed: JobKilled,
         start: float,
+        tell_hooks: TellHooks,
         *,
         requeue: bool,
     ) -> None:
@@ -52,7 +61,7 @@ class Outcome:
         if not isinstance(killed, JobTimeout):
             reason = error_text(killed) or "it raised JobKilled itself"
             error = DirtyExit(f"Job was killed: {reason}")
-        self._keep(job, definition, error, killed, start)
+        self._keep(job, definition, error, killed, start, tell_hooks)
 
     def _keep(
         self,
@@ -61,13 +70,14 @@ class Outcome:
         error: BaseException,
         raised: BaseException,
         start: float,
+        tell_hooks: TellHooks,
     ) -> None:
         """Count the failure and write its entry, whatever the exception or a hook may do.
 
         Its parts come into the book together: a turn in between must not settle half of it.
         """
         if definition is not None and definition.hooks.on_failure:
-            _tell(definition, error, job)
+            tell_hooks(definition, error, job)
         name, text = exception_name(error), error_text(error)
         if definition is not None and definition.skip_failed_queue:
             self._book.fail(job)
@@ -120,7 +130,8 @@ def _backtrace(raised: BaseException) -> list[str]:
         return [f"<no backtrace: {type(broken).__name__}>"]
 
 
-def _tell(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
+def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
+    """Call the job's `on_failure` hooks; what they raise is logged."""
     try:
         item = payload.decode(job[2])
         definition.fail(error, *(item.args or ()), **(item.kwargs or {}))

@@ -19,7 +19,7 @@ from gresque.jobs.registry import Registry
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.dump import FRAME_PREFIX
 from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome
+from gresque.worker.outcome import Outcome, tell_hooks
 from gresque.worker.scoreboard import GUARDED
 
 log = logging.getLogger("gresque.worker")
@@ -234,14 +234,28 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def _end_badly(
         self, job: ReservedJob, definition: JobDefinition | None, error: BaseException
     ) -> None:
-        outcome = self._crew.outcome
+        outcome, tell = self._crew.outcome, self._tell_hooks
         killed = _kill_within(error)
+        kill = self.to_kill
+        if kill is not None and kill.job is job:
+            self.to_kill = None  # it has landed, and is not meant for the hooks
         if killed is None:
-            outcome.fail(job, definition, error, self.since)
+            outcome.fail(job, definition, error, self.since, tell)
         else:
-            kill = self.to_kill  # none when the job raised JobKilled itself
+            # There is none when the job raised JobKilled itself.
             requeue = kill is not None and kill.job is job and kill.requeue
-            outcome.cut_short(job, definition, killed, self.since, requeue=requeue)
+            outcome.cut_short(job, definition, killed, self.since, tell, requeue=requeue)
+
+    def _tell_hooks(
+        self, definition: JobDefinition, error: BaseException, job: ReservedJob
+    ) -> None:
+        """Hooks are the job's own code: they are seen and stopped as it is, by a kill of their own
+        and by what is left of its time."""
+        try:
+            self.job = job
+            tell_hooks(definition, error, job)
+        finally:
+            self.job = None
 
     def kill_job(self, kill: Kill) -> None:
         """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
@@ -257,6 +271,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             if self.to_kill is kill:
                 self.to_kill = None
             return
+        if self.to_kill is not kill:
+            return  # it has landed, or another one came after it
         timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
         timer.start(self._throw_again, timer, kill)
         if not self.guarded:

@@ -27,7 +27,7 @@ from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import process_id
-from gresque.worker.outcome import Outcome, describe
+from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_standings, as_dict
@@ -353,7 +353,9 @@ class Worker:
             if str(payload.loads(job[2]).get("id")) == job_id:
                 self._book.ready.remove(job)
                 killed = JobKilled(reason)
-                self._outcome.cut_short(job, None, killed, time.monotonic(), requeue=False)
+                self._outcome.cut_short(
+                    job, None, killed, time.monotonic(), tell_hooks, requeue=False
+                )
                 self._gate.ring()
 
     def log_stacks(self) -> None:

@@ -218,3 +218,18 @@ def guarded(seconds: float, how: str = "sleep") -> None:
             BEHAVIOURS[how](seconds)
         store().rpush("sections", "whole")
     time.sleep(60)
+
+
+class FailsSlowly(gresque.Job):
+    """Fails at once; its hook takes long."""
+
+    queue = "q"
+    name = "FailsSlowly"
+    timeout_seconds = 30
+
+    def perform(*args: Any) -> None:
+        raise ValueError("at once")
+
+    def on_failure_wait(error: BaseException, *args: Any) -> None:
+        store().rpush("started", "on_failure")
+        time.sleep(60)
