@@ -27,6 +27,7 @@ from gresque.errors import (
     GresqueError,
     InvalidPayload,
     JobDeclarationError,
+    JobExpired,
     JobKilled,
     JobTimeout,
     PayloadTooLarge,
@@ -35,6 +36,8 @@ from gresque.errors import (
     UnknownJob,
     UnserializableArgument,
 )
+from gresque.failure.own import Failure, FailureBackend
+from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 
 __version__ = "0.1.0"
@@ -44,10 +47,13 @@ __all__ = [
     "DirtyExit",
     "DontPerform",
     "EnqueueError",
+    "Failure",
+    "FailureBackend",
     "GresqueError",
     "InvalidPayload",
     "Job",
     "JobDeclarationError",
+    "JobExpired",
     "JobFunction",
     "JobKilled",
     "JobTimeout",
@@ -71,5 +77,6 @@ __all__ = [
     "queues",
     "remove_queue",
     "size",
+    "uninterruptible",
     "worker_exit",
 ]

@@ -51,6 +51,14 @@ class PoisonJob(DirtyExit):
     """A job was given up: MAX_RECOVERIES processes died while they held it."""
 
 
+class JobExpired(GresqueError):
+    """A job was taken up after its time (`expires_seconds`), and not run."""
+
+
+class RoundLost(GresqueError):
+    """Somebody else retries or removes failed jobs by now; this one stood still for too long."""
+
+
 class DontPerform(Exception):
     """Raised in `before_perform` or `around_perform`: skip this job, which then counts as done."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -13,6 +14,11 @@ from gresque.text import is_utf8
 
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_NAMESPACE = "resque"
+DEFAULT_FAILURE_BACKEND = "redis"
+REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")
+"""Those that keep entries, which are read back and retried; any other is told of failures."""
+
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Option(NamedTuple):
@@ -76,6 +82,35 @@ def _namespace(text: str) -> str:
     if not is_utf8(text):
         raise SettingsError(f"the namespace {text!r} is not UTF-8")
     return text
+
+
+def _failure_backend(text: str) -> str:
+    """One that keeps the entries, and beside it any number of one's own: it comes first."""
+    names = list(dict.fromkeys(_modules(text)))
+    kept = [name for name in names if name in REDIS_FAILURE_BACKENDS]
+    own = [name for name in names if name not in REDIS_FAILURE_BACKENDS]
+    for name in own:
+        if not _CLASS.fullmatch(name):
+            raise SettingsError(
+                f"{name!r} is unknown; choose one of {', '.join(REDIS_FAILURE_BACKENDS)}, and "
+                "beside it a class of your own by module.Class, such as redis,myapp.failures.Sentry"
+            )
+    if not kept:
+        raise SettingsError(
+            f"{text!r} keeps no entries that could be read and retried; "
+            f"give {','.join(['redis', *own])}"
+        )
+    if len(kept) > 1:
+        raise SettingsError(
+            "redis and redis_multi_queue would keep every failure twice, and a retry would mark "
+            "one of the two; choose one"
+        )
+    return ",".join(kept + own)
+
+
+def one_list_each(failure_backend: str) -> bool:
+    """True when each queue has a failed list of its own, by the setting of that name."""
+    return failure_backend.split(",")[0] == "redis_multi_queue"
 
 
 def _modules(text: str) -> tuple[str, ...]:
@@ -190,6 +225,13 @@ class Settings:
         3,
         _whole_number(0, 10**6),
         "fail a job as PoisonJob when so many processes have died under it; 0: never",
+    )
+    failure_backend: str = _option(
+        "FAILURE_BACKEND",
+        "--failure-backend",
+        DEFAULT_FAILURE_BACKEND,
+        _failure_backend,
+        "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
     )
     preload: bool = _option(
         "PRELOAD",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gresque.cli.options import load_settings
 
 if TYPE_CHECKING:
+    from gresque.failure.backend import RedisBackend
     from gresque.store.data_store import DataStore
 
 
@@ -24,3 +25,12 @@ def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
         yield store
     finally:
         store.redis.close()
+
+
+@contextmanager
+def open_failures(flags: dict[str, Any]) -> Iterator[RedisBackend]:
+    """The failed jobs of that store, from where `--failure-backend` keeps them."""
+    from gresque.failure.backend import open_backend
+
+    with open_store(flags) as store:
+        yield open_backend(load_settings(flags).failure_backend, store)

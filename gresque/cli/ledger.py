@@ -62,12 +62,12 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
       gresque ledger --recoveries -n 100
       gresque ledger --json | jq 'map(.held) | add'
     """
-    from gresque.worker.status import LedgerStatus, Recovered
+    from gresque.worker.status import LedgerStatus, LoggedRecovery
 
     output = Output(as_json)
     with open_store(flags) as store:
         if recoveries:
-            log = Recovered.newest(store, count)
+            log = LoggedRecovery.newest(store, count)
             output.listing(log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
             return
         ledgers = LedgerStatus.all(store)

@@ -21,6 +21,7 @@ COMMANDS = {
     "running": "List the jobs that run now.",
     "ledger": "Show what each worker process holds, and what was recovered.",
     "kill": "Kill a running job.",
+    "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
     "check": "Print every setting with its source, and warn of what would bite.",

@@ -10,8 +10,14 @@ import msgspec
 
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
 from gresque.jobs import payload
-from gresque.jobs.definition import JobDefinition
-from gresque.settings import DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
+from gresque.jobs.definition import JobDefinition, expiry
+from gresque.settings import (
+    DEFAULT_FAILURE_BACKEND,
+    DEFAULT_NAMESPACE,
+    DEFAULT_REDIS_URL,
+    OPTIONS,
+    one_list_each,
+)
 from gresque.store.bulk import in_bulks
 from gresque.text import is_utf8
 
@@ -37,10 +43,13 @@ class Client:
         redis_url: str = DEFAULT_REDIS_URL,
         namespace: str = DEFAULT_NAMESPACE,
         *,
+        failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
     ) -> None:
+        """`failure_backend` is the workers' setting: where `info` counts the failed jobs."""
         self.redis_url = redis_url
         self.namespace = namespace
+        self.failure_backend: str = OPTIONS["failure_backend"].parse(failure_backend)
         self.inline = inline
 
     @cached_property
@@ -99,7 +108,7 @@ class Client:
         self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> str | None:
         job_id = payload.new_id()
-        raw = payload.encode(definition.name, args, kwargs, job_id)
+        raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
         hooks = definition.hooks
         if not _allowed(hooks.before_enqueue, args, kwargs):
             return None
@@ -124,7 +133,8 @@ class Client:
                 continue
             job_id = fresh.pop()
             try:
-                yield job_id, encode(name, args, kwargs, job_id), call
+                raw = encode(name, args, kwargs, job_id, expires_at=expiry(definition))
+                yield job_id, raw, call
             except GresqueError as error:
                 raise type(error)(f"job {position} of the bulk: {error}") from None
 
@@ -178,9 +188,15 @@ class Client:
             "queues": len(sizes),
             "workers": len(store.worker_ids()),
             "working": sum(len(store.ledger(p).entries) for p in store.process_ids()),
-            "failed": int(store.redis.llen(store.keys.failed)),
+            "failed": self._failed(),
             "servers": [self.redis_url],
         }
+
+    def _failed(self) -> int:
+        store = self.store
+        if one_list_each(self.failure_backend):
+            return sum(store.failed_counts(store.failed_names()))
+        return store.failed_count(store.keys.failed)
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""

@@ -13,14 +13,25 @@ _default: Client | None = None
 
 
 def configure(
-    redis_url: str | None = None, namespace: str | None = None, *, inline: bool = False
+    redis_url: str | None = None,
+    namespace: str | None = None,
+    *,
+    failure_backend: str | None = None,
+    inline: bool = False,
 ) -> Client:
-    """Set up the default client; what is not given comes from REDIS_URL and RESQUE_NAMESPACE."""
+    """Set up the default client; what is not given comes from REDIS_URL, RESQUE_NAMESPACE and
+    FAILURE_BACKEND."""
     global _default
-    settings = Settings.load({"redis_url": redis_url, "namespace": namespace}, os.environ)
+    given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
+    settings = Settings.load(given, os.environ)
     if _default is not None:
         _default.close()
-    _default = Client(settings.redis_url, settings.namespace, inline=inline)
+    _default = Client(
+        settings.redis_url,
+        settings.namespace,
+        failure_backend=settings.failure_backend,
+        inline=inline,
+    )
     return _default
 
 
@@ -29,12 +40,12 @@ def default_client() -> Client:
     return _default or configure()
 
 
-def adopt(redis_url: str, namespace: str) -> None:
+def adopt(redis_url: str, namespace: str, failure_backend: str) -> None:
     """In a worker: what its jobs enqueue goes where the worker works, unless the program itself
     said where by `configure`."""
     global _default
     if _default is None:
-        _default = Client(redis_url, namespace)
+        _default = Client(redis_url, namespace, failure_backend=failure_backend)
 
 
 def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> str | None:

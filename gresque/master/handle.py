@@ -6,7 +6,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from gresque.worker.birth import Estate
+from gresque.worker import dump
+from gresque.worker.birth import Estate, Guilty
 from gresque.worker.identity import process_id
 from gresque.worker.scoreboard import ProcessState, Row
 
@@ -22,18 +23,24 @@ class WorkerHandle:
     heritage: tuple[Estate, ...]
     trial: bool
     killed: bool = False
-    """The master killed it, in a shutdown."""
+    """The master killed it: in a shutdown, or because no kill could reach its jobs."""
 
     def estate(self, cause: str) -> Estate:
         """What it leaves behind when it dies."""
-        name = process_id(self.worker_id, self.pid, self.born_ms)
-        return Estate(name, cause, self.row.guilty, blameless=self.killed)
+        slot, guilty = self.row.guilty, None
+        if slot is not None:
+            guilty = Guilty(slot, self.row.verdict, dump.read(self.row.dump).stack)
+        return Estate(self.process_id, cause, guilty, blameless=self.killed)
 
     @property
     def held(self) -> int:
         """How many jobs it held, as of its last turn."""
         reserved, done, failed, requeued = self.row.totals
         return reserved - done - failed - requeued
+
+    @property
+    def process_id(self) -> str:
+        return process_id(self.worker_id, self.pid, self.born_ms)
 
     @property
     def taking_jobs(self) -> bool:

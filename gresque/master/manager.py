@@ -7,20 +7,23 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.jobs.hooks import process_hooks
+from gresque.master import overseer
 from gresque.master.handle import WorkerHandle, describe_death
+from gresque.master.overseer import Overseer
 from gresque.master.signals import SignalPipe, signals_blocked
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
 from gresque.unpatched import original
 from gresque.worker import boot
-from gresque.worker.birth import Birth, Estate
+from gresque.worker.birth import Birth, Estate, Post
 from gresque.worker.identity import worker_id
 from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
 
@@ -70,7 +73,8 @@ class WorkerManager:
         self._settings = settings
         self._id = worker_id(settings, os.getpid())
         self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
-        self._scoreboard = Scoreboard(2 * settings.worker_count + TRIALS)
+        self._scoreboard = Scoreboard(2 * settings.worker_count + TRIALS, settings.thread_count)
+        self._overseer = Overseer(settings.term_timeout, self._fork_deputy)
         self._handles: dict[int, WorkerHandle] = {}
         self._heritage: list[Estate] = []
         """Of the dead whose jobs nobody recovered yet."""
@@ -117,6 +121,7 @@ class WorkerManager:
                     self._heed(number)
                 self._note_boots()
                 self._reap()
+                self._overseer.look(self._handles.values())
         finally:
             self._close()
         return self._exit_code
@@ -124,7 +129,11 @@ class WorkerManager:
     # Starting
 
     def _prepare(self, settings: Settings) -> Settings:
-        self._live = boot.load(settings.require) if settings.preload else self._load_and_live
+        self._live = (
+            boot.load(settings.require, settings.failure_backend)
+            if settings.preload
+            else self._load_and_live
+        )
         settings = replace(settings, redis_url=resolve_url(settings.redis_url))
         if settings.pidfile:
             try:
@@ -135,7 +144,7 @@ class WorkerManager:
 
     def _load_and_live(self, birth: Birth) -> None:
         """Without preloading each worker process loads the job modules itself."""
-        boot.load(self._settings.require)(birth)
+        boot.load(self._settings.require, self._settings.failure_backend)(birth)
 
     # Keeping WORKER_COUNT processes at work
 
@@ -218,28 +227,56 @@ class WorkerManager:
         one of those looks as well."""
         return time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS
 
+    def _fork_deputy(self, handle: WorkerHandle, still_since: float) -> int:
+        """A stand-in for a process that cannot speak for itself; see `Overseer`."""
+        post = Post(
+            settings=self._settings,
+            worker_id=self._id,
+            process_id=handle.process_id,
+            pid=handle.pid,
+            row=handle.row,
+            still_since=still_since,
+            tell_master=self._signals.wake,
+        )
+        with signals_blocked():
+            pid: int = self._fork_process()
+            if pid == 0:
+                self._live_and_exit(lambda: self._stand_in(post))
+        return pid
+
+    def _stand_in(self, post: Post) -> None:
+        if not self._settings.preload:
+            boot.load(self._settings.require)  # it has to know how long a job may run
+        from gresque.worker.deputy import stand_in
+
+        stand_in(post)
+
     def _be_worker(
         self, row: Row, born_ms: int, heritage: tuple[Estate, ...], trial: bool
     ) -> NoReturn:
         """The rest of a worker process's life, from the fork to its exit."""
+        birth = Birth(
+            settings=self._settings,
+            worker_id=self._id,
+            started=self._started,
+            born_ms=born_ms,
+            row=row,
+            heritage=heritage,
+            paused=self._paused,
+            trial=trial,
+            beats_at_once=self._looks_for_the_dead(),
+            tell_master=self._signals.wake,
+            life_fd=self._life_read,
+        )
+        self._live_and_exit(lambda: self._live(birth))
+
+    def _live_and_exit(self, live: Callable[[], None]) -> NoReturn:
+        """In a forked child: leave what is the master's, do `live`, and end there."""
         code = EXIT_BOOT_FAILED
         try:
             self._signals.leave_to_child()
             os.close(self._life_write)
-            birth = Birth(
-                settings=self._settings,
-                worker_id=self._id,
-                started=self._started,
-                born_ms=born_ms,
-                row=row,
-                heritage=heritage,
-                paused=self._paused,
-                trial=trial,
-                beats_at_once=self._looks_for_the_dead(),
-                tell_master=self._signals.wake,
-                life_fd=self._life_read,
-            )
-            self._live(birth)
+            live()
             code = EXIT_OK
         except BootError as error:
             logging.getLogger("gresque.worker").error("cannot start: %s", error)
@@ -258,6 +295,7 @@ class WorkerManager:
         for pid in list(self._handles):
             reaped, status = os.waitpid(pid, os.WNOHANG)
             if reaped:
+                self._overseer.forget(pid)
                 self._bury(self._handles.pop(pid), status)
 
     def _bury(self, handle: WorkerHandle, status: int) -> None:
@@ -334,6 +372,7 @@ class WorkerManager:
         self._pass_on(number)
 
     def _pass_on(self, number: signal.Signals) -> None:
+        self._overseer.note_signal(self._handles.values(), number)
         for handle in self._handles.values():
             handle.signal(number)
 
@@ -341,7 +380,8 @@ class WorkerManager:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_rest()
-        deadlines = [now + LOOK_SECONDS, self._kill_at, self._no_fork_before]
+        look = now + (overseer.LOOK_SECONDS if self._overseer.busy else LOOK_SECONDS)
+        deadlines = [look, self._kill_at, self._no_fork_before]
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:
@@ -372,3 +412,4 @@ class WorkerManager:
         for dead in self._heritage:
             self._totals += recovery.recover(dead)
         recovery.store.unregister_worker(self._id)
+        recovery.close()

@@ -14,6 +14,7 @@ from gresque.store.connection import open_client
 from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
 from gresque.store.scripts import script
+from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
@@ -30,13 +31,23 @@ class HeldLedger(NamedTuple):
 class Move(NamedTuple):
     """A job on its way out of a dead process's ledger: `action` is "requeue", "fail" or "poison" (a
     failure that is told apart in the log), `list_key` where `item` is pushed; an empty one for a
-    failure without an entry."""
+    failure without an entry. For a failure `queue` is the list's name among the failed queues,
+    empty for a list that does not stand there."""
 
     slot: bytes
     action: str
     list_key: bytes
     item: bytes
     queue: str
+
+
+class Recovered(NamedTuple):
+    """What a recovery moved, how many jobs it left, and the slots of those that it failed."""
+
+    requeued: int
+    failed: int
+    left: int
+    failed_slots: list[bytes]
 
 
 class FailedMove(NamedTuple):
@@ -105,7 +116,7 @@ class DataStore:
         names = self.queue_names()
         pipeline = self.redis.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(_bytes(self.keys.queue(name)))
+            pipeline.llen(encoded(self.keys.queue(name)))
         sizes = pipeline.execute(raise_on_error=False)
         return {name: _number(size) for name, size in zip(names, sizes, strict=True)}
 
@@ -144,8 +155,19 @@ class DataStore:
 
     # Failed jobs
 
+    def failed_names(self) -> list[str]:
+        """The names of the failed lists, where each queue has one."""
+        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.failed_queues))
+
     def failed_count(self, key: str) -> int:
         return int(self._call("LLEN", key))
+
+    def failed_counts(self, names: Sequence[str]) -> list[int]:
+        """How many entries the failed lists with these names have."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.llen(encoded(self.keys.failed_list(name)))
+        return [_number(size) for size in pipeline.execute(raise_on_error=False)]
 
     def failed_page(self, key: str, start: int, count: int) -> list[bytes]:
         """`count` entries from index `start`, the oldest being 0."""
@@ -165,21 +187,44 @@ class DataStore:
             )
         return [bool(done) for done in pipeline.execute()]
 
-    def rewrite_failed(self, key: str, changes: Sequence[FailedChange]) -> int | None:
-        """Change the oldest entries, in one atomic step; those that are kept become the newest.
+    def begin_round(self, token: str, expiry_ms: int) -> bool:
+        """Take the right to go round the failed jobs, which one has at a time; False when another
+        has it."""
+        return bool(self._call("SET", self.keys.failed_round, token, "NX", "PX", expiry_ms))
 
-        Returns how many jobs could not be pushed, their entries being kept as they were. None when
-        these are not the oldest entries any more: nothing was done.
+    def end_round(self, token: str) -> None:
+        self._script("end_round", [self.keys.failed_round], [token])
+
+    def rewrite_failed(
+        self,
+        key: str,
+        token: str,
+        expiry_ms: int,
+        count: int,
+        last: bytes,
+        changes: Sequence[tuple[int, FailedChange]],
+    ) -> int:
+        """Go through the `count` oldest entries in one atomic step: those at the places of
+        `changes` (from 1) become what these say, all that are kept become the newest.
+
+        Returns how many jobs could not be pushed, their entries being kept as they were. -1 when
+        others are the oldest by now, the last of them not being `last`; -2 when the round has been
+        taken over: nothing was done.
         """
         keys = self.keys
-        queues = [keys.queue(change.queue) if change.queue else key for change in changes]
+        queues = [keys.queue(change.queue) if change.queue else key for _, change in changes]
         arguments = [
             part
-            for entry, kept, queue, item in changes
-            for part in (entry, kept, "push" if queue else "", queue, item)
+            for place, (entry, kept, queue, item) in changes
+            for part in (place, entry, kept, "push" if queue else "", queue, item)
         ]
-        refused = int(self._script("rewrite_failed", [key, keys.queues, *queues], arguments))
-        return None if refused < 0 else refused
+        return int(
+            self._script(
+                "rewrite_failed",
+                [key, keys.queues, keys.failed_round, *queues],
+                [token, expiry_ms, count, last, *arguments],
+            )
+        )
 
     def remove_failed(self, key: str, entries: Sequence[tuple[int, bytes]]) -> int:
         """Remove entries by index, in one atomic step, each only if it still is the one that was
@@ -229,7 +274,7 @@ class DataStore:
         """How many jobs each of these worker processes holds."""
         pipeline = self.redis.pipeline(transaction=False)
         for process_id in process_ids:
-            pipeline.hlen(_bytes(self.keys.ledger(process_id)))
+            pipeline.hlen(encoded(self.keys.ledger(process_id)))
         # One field of a ledger is its state.
         return [max(_number(size) - 1, 0) for size in pipeline.execute(raise_on_error=False)]
 
@@ -237,57 +282,56 @@ class DataStore:
         """What the worker process holds right now."""
         return _held(self._call("HGETALL", self.keys.ledger(process_id)))
 
-    def running(self, process_id: str) -> dict[bytes, float]:
-        """Slot -> since when it runs (epoch seconds), as of the process's last heartbeat."""
+    def running(self, process_id: str) -> Running:
+        """What the process runs, as of its last heartbeat. Raises msgspec.MsgspecError when
+        something else stands there."""
         published = self._call("GET", self.keys.running(process_id))
-        if published is None:
-            return {}
-        since: dict[str, float] = msgspec.json.decode(published)
-        return {slot.encode(): start for slot, start in since.items()}
+        return Running() if published is None else Running.parse(published)
 
-    def ask_to_kill(self, process_id: str, job_id: str, expiry_seconds: int) -> None:
-        """Ask a worker process to kill a job; forgotten when nobody takes it up in time."""
+    def give_order(self, process_id: str, order: Order) -> None:
+        """Ask something of a worker process; forgotten when nobody takes it up in time."""
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.rpush(self.keys.kills(process_id), job_id)
-        pipeline.expire(self.keys.kills(process_id), expiry_seconds)
+        pipeline.rpush(self.keys.orders(process_id), order.encode())
+        pipeline.expire(self.keys.orders(process_id), ORDER_EXPIRY_SECONDS)
         pipeline.execute()
+
+    def answer(self, token: str) -> Any:
+        """The answer to an order with this token, None as long as there is none."""
+        given = self._call("GET", self.keys.answer(token))
+        return None if given is None else msgspec.json.decode(given)
 
     def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
         """Whether the process still holds this job in this slot."""
         value = self._call("HGET", self.keys.ledger(process_id), slot)
         return value is not None and parse_entry(value) == entry
 
-    def kill_was_taken(self, process_id: str) -> bool:
-        """Whether the process has taken up every kill that it was asked for."""
-        return not self._call("EXISTS", self.keys.kills(process_id))
+    def orders_were_taken(self, process_id: str) -> bool:
+        """Whether the process has taken up all that it was asked for."""
+        return not self._call("EXISTS", self.keys.orders(process_id))
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
         flat = self._script("fence", [self.keys.ledger(process_id)], [])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def recover(
-        self, process_id: str, moves: Sequence[Move], entry: bytes = b"{"
-    ) -> tuple[int, int, int]:
+    def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
         """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
-        last brace, goes into the log of recoveries, which adds the numbers.
-
-        Returns (requeued, failed, still in the ledger). A job that somebody else moved first is
-        left alone.
-        """
+        last brace, goes into the log of recoveries, which adds the numbers. A job that somebody
+        else moved first is left alone."""
         keys = self.keys
-        requeued, failed, left = self._script(
+        moved = self._script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
-                keys.processed, keys.failures, keys.suspects, keys.processes, keys.recoveries,
+                keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
+                keys.recoveries,
             ],
             [
                 process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
                 *(part for move in moves for part in move),
             ],
         )  # fmt: skip
-        return requeued, failed, left
+        return Recovered(*moved)
 
     def recoveries(self, count: int) -> list[bytes]:
         """The last entries of the log of recoveries, the newest first."""
@@ -323,7 +367,7 @@ class DataStore:
 
     def _call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(
-            command, *(_bytes(each) if isinstance(each, str) else each for each in arguments)
+            command, *(encoded(each) if isinstance(each, str) else each for each in arguments)
         )
 
     def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -363,6 +407,6 @@ def _number(reply: Any) -> int:
         return 0
 
 
-def _bytes(name: str) -> bytes:
+def encoded(name: str) -> bytes:
     """The name as it came, stray bytes included; redis-py raises on them."""
     return name.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What the master gives a worker process on its way."""
+"""What the master gives a process on its way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gresque.settings import Settings
-from gresque.worker.scoreboard import Row
+from gresque.worker.scoreboard import Row, Verdict
+
+
+class Guilty(NamedTuple):
+    """The job for whose sake a process had to die: its slot, why, and where it stood if known."""
+
+    slot: int
+    verdict: Verdict
+    stack: tuple[str, ...]
 
 
 class Estate(NamedTuple):
@@ -15,10 +23,10 @@ class Estate(NamedTuple):
 
     process_id: str
     cause: str
-    guilty: int | None
-    """The slot of the job for whose sake it had to die, if any."""
+    guilty: Guilty | None
+    """The job for whose sake it had to die, if any."""
     blameless: bool
-    """None of its jobs is to blame: it was killed in a shutdown."""
+    """None of its jobs is to blame for its death: the master killed it."""
 
 
 @dataclass(frozen=True)
@@ -43,3 +51,17 @@ class Birth:
     """Wakes the master to look at the scoreboard."""
     life_fd: int
     """Readable (at its end) when the master is gone."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a deputy stands in for: a worker process in which nothing gets the GIL any more."""
+
+    settings: Settings
+    worker_id: str
+    process_id: str
+    pid: int
+    row: Row
+    still_since: float
+    """When it last gave a sign of life, on the monotonic clock."""
+    tell_master: Callable[[], None]

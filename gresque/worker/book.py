@@ -27,7 +27,7 @@ class Book:
         """Slots, ended ones too, whose jobs go back to the head of their queues, and the names of
         those; the last of them will be the very first in its queue."""
         self.entries: list[str | bytes] = []
-        """Failure entries to push, as list key, entry, list key, entry, …"""
+        """Failure entries to push, as list key, entry, the list's name, list key, …"""
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
@@ -41,11 +41,14 @@ class Book:
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued)
 
-    def fail(self, job: ReservedJob, list_key: str = "", entry: bytes = b"") -> None:
-        """The job has ended as a failure, with this entry or without one."""
+    def fail(
+        self, job: ReservedJob, list_key: str = "", entry: bytes = b"", list_name: str = ""
+    ) -> None:
+        """The job has ended as a failure, with this entry or without one. `list_name` is what
+        stands for the list among the failed queues, if it stands there."""
         self.failed += 1
         if entry:
-            self.entries += (list_key, entry)
+            self.entries += (list_key, entry, list_name)
         self.ended.append(job[0])
 
     def put_back(self, job: ReservedJob) -> None:

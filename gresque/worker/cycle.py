@@ -65,6 +65,7 @@ class Cycle:
             keys.worker_stat("processed", worker_id),
             keys.worker_stat("failed", worker_id),
             keys.queues,
+            keys.failed_queues,
             keys.suspects,
         ]
         self.suspects = b"leave"
@@ -104,7 +105,7 @@ class Cycle:
         request: tuple[Any, ...] = (
             *self._fixed_keys, *self._queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries) // 2, len(gives), len(ended), self.suspects,
+            len(entries) // 3, len(gives), len(ended), self.suspects,
             *entries, *chain.from_iterable(gives), *ended, *free,
         )  # fmt: skip
         reply = self._ask(lambda: self.connection.run(self._script, keys, *request))

@@ -1,10 +1,11 @@
-"""The heartbeat: a sign of life, what runs, who has died, and whom to kill."""
+"""The heartbeat: a sign of life, what runs, who has died, and what others ask of this process."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from gevent.monkey import get_original
@@ -16,6 +17,7 @@ from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601, text
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
+from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 from gresque.worker.birth import Estate
 from gresque.worker.identity import split_process_id
 from gresque.worker.recovery import PRUNE_SECONDS, recovery_for
@@ -27,10 +29,8 @@ TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
 
-NONE: Mapping[str, float] = {}
-
-RunningJob = tuple[bytes, float]
-"""Slot, and since when on the monotonic clock."""
+Obey = Callable[[Order], Any]
+"""Does what others ask for; what it returns, if anything, is the answer."""
 
 
 class Heartbeat:
@@ -47,18 +47,18 @@ class Heartbeat:
         settings: Settings,
         process_id: str,
         worker_id: str,
-        running: Callable[[], Sequence[RunningJob]],
-        kill: Callable[[str], None],
+        running: Callable[[], Running],
+        obey: Obey,
         lost: Callable[[], None],
     ) -> None:
-        """`kill(job_id)` is called in the thread of the heartbeat, and so is `lost()` when the
-        process has no ledger any more."""
+        """`running` (its times on the monotonic clock), `obey`, and `lost` when the process has no
+        ledger any more, are called in the heartbeat's thread."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
-        self._kill = kill
+        self._obey = obey
         self._lost = lost
         self._last_beat = time.monotonic()
         self._looks_near_from = 0.0
@@ -76,12 +76,12 @@ class Heartbeat:
         while True:
             try:
                 connection.connect()
-                self._take_kills(connection)
+                self.take_orders(connection)
                 while True:
                     # Without announcements the list is looked at every second.
                     if connection.wait(TICK_SECONDS) or not connection.tracking:
                         connection.invalidated.clear()
-                        self._take_kills(connection)
+                        self.take_orders(connection)
                     self._tick(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage
@@ -89,33 +89,40 @@ class Heartbeat:
                 log.exception("the heartbeat failed")
             get_original("time", "sleep")(TICK_SECONDS)
 
-    def _take_kills(self, connection: DirectConnection) -> None:
-        kills = self._keys.kills(self._process_id)
-        for job_id in connection.run(script("take_kills"), 1, kills):
-            self._kill(job_id.decode("utf-8", "replace"))
+    def take_orders(self, connection: DirectConnection) -> None:
+        """Do what this process is asked for, and answer. Raises RedisError."""
+        orders = self._keys.orders(self._process_id)
+        for raw in connection.run(script("take_orders"), 1, orders):
+            order = Order.parse(raw)
+            answer = self._obey(order)
+            if answer is not None:
+                key, text = self._keys.answer(order.argument), msgspec.json.encode(answer)
+                connection.call(b"SET", key, text, b"EX", ORDER_EXPIRY_SECONDS)
 
     def _tick(self, connection: DirectConnection) -> None:
         now = time.monotonic()
-        long_running = [(s, since) for s, since in self._running() if now - since >= TICK_SECONDS]
-        if now - self._last_beat >= BEAT_SECONDS or long_running or self._published:
-            self.beat(connection, {s.decode(): since - now for s, since in long_running})
-            self._published = bool(long_running)
+        running = self._running()
+        running.since = {s: t for s, t in running.since.items() if now - t >= TICK_SECONDS}
+        if now - self._last_beat >= BEAT_SECONDS or running or self._published:
+            self.beat(connection, running)
 
-    def beat(self, connection: DirectConnection, ages: Mapping[str, float] = NONE) -> None:
-        """Say that the process lives, with how long ago which slot's job started (seconds, as
-        negative numbers), and recover who has died. Raises RedisError."""
+    def beat(self, connection: DirectConnection, running: Running | None = None) -> None:
+        """Say that the process lives, and what it runs, and recover who has died. Raises
+        RedisError."""
+        running = running or Running()
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
-        now_ms = seconds * 1000 + microseconds // 1000
+        now = seconds + microseconds / 1_000_000
         limit = seconds - PRUNE_SECONDS if self._may_judge() else 0
         here = machine() if time.monotonic() >= self._looks_near_from else ""
         dead, stale, near, registered = connection.run(
             script("beat"), 4,
             keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.processes,
-            self._process_id, self._worker_id, now_ms, iso_8601(seconds),
-            msgspec.json.encode({slot: now_ms / 1000 + age for slot, age in ages.items()}),
+            self._process_id, self._worker_id, int(now * 1000), iso_8601(seconds),
+            running.shifted(now - time.monotonic()).encode(),
             RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit), here,
         )  # fmt: skip
+        self._published = bool(running)
         self._last_beat = time.monotonic()
         if here:
             self._looks_near_from = self._last_beat + BEAT_SECONDS

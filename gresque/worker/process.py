@@ -26,7 +26,8 @@ def live(birth: Birth) -> None:
     """
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
-    adopt(birth.settings.redis_url, birth.settings.namespace)
+    settings = birth.settings
+    adopt(settings.redis_url, settings.namespace, settings.failure_backend)
     worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()

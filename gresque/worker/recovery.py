@@ -8,17 +8,20 @@ import os
 import socket
 import time
 
-from gresque.errors import DirtyExit, PoisonJob
+from gresque.errors import DirtyExit, JobTimeout, PoisonJob
 from gresque.failure.entry import encode_entry, exception_name
+from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.deaths import add_death, deaths, recoveries
 from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.jobs.registry import Registry, registry
-from gresque.settings import Settings
-from gresque.store.data_store import DataStore, Move, text
+from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
+from gresque.store.data_store import DataStore, Move, encoded, text
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.birth import Estate
+from gresque.worker.failures import Failures
 from gresque.worker.identity import split_process_id
+from gresque.worker.scoreboard import Verdict
 
 log = logging.getLogger("gresque.recovery")
 
@@ -31,12 +34,19 @@ class Recovery:
     """Recovers the ledgers of dead processes. Two that recover the same one do no harm."""
 
     def __init__(
-        self, store: DataStore, registry: Registry, on_dirty_exit: str, max_recoveries: int
+        self,
+        store: DataStore,
+        registry: Registry,
+        on_dirty_exit: str,
+        max_recoveries: int,
+        failure_backend: str = DEFAULT_FAILURE_BACKEND,
     ) -> None:
         self.store = store
         self._registry = registry
         self._on_dirty_exit = on_dirty_exit
         self._max_recoveries = max_recoveries
+        self._failures = Failures(failure_backend, store.keys)
+        self._untold: dict[bytes, Failure] = {}
 
     def recover(self, dead: Estate) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
@@ -53,8 +63,9 @@ class Recovery:
         recovered = Totals()
         for start in range(0, max(len(moves), 1), BATCH):
             batch = moves[start : start + BATCH]
-            requeued, failed, _ = self.store.recover(dead.process_id, batch, _log_entry(dead, now))
-            recovered += Totals(requeued=requeued, failed=failed)
+            moved = self.store.recover(dead.process_id, batch, _log_entry(dead, now))
+            recovered += Totals(requeued=moved.requeued, failed=moved.failed)
+            self._tell(moved.failed_slots)
         if moves:
             log.warning(
                 "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed",
@@ -70,21 +81,24 @@ class Recovery:
         """Where a job goes. What the process had to die for fails; then the others are innocent.
         Else each of them may be what killed it, and the death counts on it."""
         definition = self._find(entry.raw)
-        if slot == str(dead.guilty).encode():
-            reason = f"Job was killed, and did not die without its process: {dead.process_id}"
-            return self._failure(dead, slot, entry, definition, DirtyExit(reason))
+        guilty = dead.guilty
+        if guilty is not None and slot == str(guilty.slot).encode():
+            error = _sentence(dead.process_id, guilty.verdict)
+            return self._failure(dead, slot, entry, definition, error, list(guilty.stack))
         if dirty_exit(definition, self._on_dirty_exit) != "requeue":
-            reason = f"its process died: {dead.process_id} ({dead.cause})"
-            return self._failure(dead, slot, entry, definition, DirtyExit(reason))
+            died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
+            return self._failure(dead, slot, entry, definition, died, [])
         raw = entry.raw
-        if dead.guilty is None and not dead.blameless and payload.is_object(raw):
+        if guilty is None and not dead.blameless and payload.is_object(raw):
             raw = add_death(raw, f"{dead.process_id} at {now}")
             if 0 < self._max_recoveries <= recoveries(raw):
-                entry = LedgerEntry(entry.queue_key, raw)
-                reason = (
+                poison = PoisonJob(
                     f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}"
                 )
-                return self._failure(dead, slot, entry, definition, PoisonJob(reason))
+                log.error("given up as poison, %s: %s", poison, payload.loads(raw).get("class"))
+                entry = LedgerEntry(entry.queue_key, raw)
+                history = deaths(raw)[::-1]
+                return self._failure(dead, slot, entry, definition, poison, history)
         return Move(slot, "requeue", entry.queue_key, raw, self._queue(entry))
 
     def _failure(
@@ -93,20 +107,27 @@ class Recovery:
         slot: bytes,
         entry: LedgerEntry,
         definition: JobDefinition | None,
-        error: DirtyExit,
+        error: BaseException,
+        backtrace: list[str],
     ) -> Move:
-        action, queue = "fail", self._queue(entry)
-        history: list[str] = []
-        if isinstance(error, PoisonJob):
-            action, history = "poison", deaths(entry.raw)[::-1]
-            log.error("given up as poison, %s: %s", error, payload.loads(entry.raw).get("class"))
+        action = "poison" if isinstance(error, PoisonJob) else "fail"
         if definition is not None and definition.skip_failed_queue:
-            return Move(slot, action, b"", b"", queue)
-        worker_id, _ = split_process_id(dead.process_id)
-        failed = encode_entry(
-            entry.raw, exception_name(error), str(error), history, worker_id, queue
-        )
-        return Move(slot, action, self.store.keys.failed.encode(), failed, queue)
+            return Move(slot, action, b"", b"", "")
+        queue, (worker_id, _) = self._queue(entry), split_process_id(dead.process_id)
+        name = exception_name(error)
+        failed = encode_entry(entry.raw, name, str(error), backtrace, worker_id, queue)
+        if self._failures.told:
+            self._untold[slot] = Failure(
+                queue, worker_id, entry.raw, error, name, str(error), backtrace, time.time()
+            )
+        list_key, list_name = self._failures.place(queue)
+        return Move(slot, action, encoded(list_key), failed, list_name)
+
+    def _tell(self, failed_slots: list[bytes]) -> None:
+        """Tell of what this recovery failed; what another one moved, that one tells of."""
+        for slot in failed_slots:
+            if slot in self._untold:
+                self._failures.tell(self._untold.pop(slot))
 
     def _find(self, raw: bytes) -> JobDefinition | None:
         name = payload.loads(raw).get("class")
@@ -116,7 +137,14 @@ class Recovery:
         return text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
 
     def close(self) -> None:
+        self._failures.part()
         self.store.redis.close()
+
+
+def _sentence(process_id: str, verdict: Verdict) -> BaseException:
+    if verdict is Verdict.KILLED:
+        return DirtyExit(f"Job was killed, and did not die without its process: {process_id}")
+    return JobTimeout(f"it ran over its time, and did not end without its process: {process_id}")
 
 
 def _log_entry(dead: Estate, now: str) -> bytes:
@@ -129,4 +157,10 @@ def _log_entry(dead: Estate, now: str) -> bytes:
 def recovery_for(settings: Settings) -> Recovery:
     """A Recovery with a Redis client of its own."""
     store = DataStore(settings.redis_url, settings.namespace)
-    return Recovery(store, registry, settings.on_dirty_exit, settings.max_recoveries)
+    return Recovery(
+        store,
+        registry,
+        settings.on_dirty_exit,
+        settings.max_recoveries,
+        settings.failure_backend,
+    )

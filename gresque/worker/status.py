@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from gresque.jobs import payload
 from gresque.store.data_store import DataStore, HeldLedger
 from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.speech import Running
 from gresque.worker.identity import WorkerName, split_process_id
 
 
@@ -125,7 +126,8 @@ class RunningJob:
     """A job in a slot of a worker process: it runs, or is about to.
 
     `since` is known only for a job that has been running for over a second. `item` is its payload,
-    `{"raw": text}` when that is no JSON object.
+    `{"raw": text}` when that is no JSON object. `blocks_seconds` is for how long it has kept the
+    other jobs of its process from running, where it does, and `stack` where it stands then.
     """
 
     worker: str
@@ -135,6 +137,8 @@ class RunningJob:
     item: dict[str, Any]
     since: float | None
     seconds: float | None
+    blocks_seconds: float | None = None
+    stack: tuple[str, ...] = ()
 
     @classmethod
     def all(cls, store: DataStore) -> list[RunningJob]:
@@ -150,17 +154,22 @@ def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
 
 def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
     worker, _ = _split(process_id)
-    since = _since(store, process_id)
-    for slot, entry in _held(store, process_id).items():
-        start = since.get(slot)
+    running = _published(store, process_id)
+    for slot_name, entry in _held(store, process_id).items():
+        slot = slot_name.decode("utf-8", "surrogateescape")
+        start = running.since.get(slot)
+        blocking = running.blocking
+        blocks = blocking is not None and blocking.slot == slot
         yield RunningJob(
             worker=worker,
             process=process_id,
-            slot=slot.decode("utf-8", "surrogateescape"),
+            slot=slot,
             queue=_queue(store, entry),
             item=payload.loads(entry.raw),
             since=start,
             seconds=None if start is None else max(now - start, 0.0),
+            blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
+            stack=tuple(blocking.stack) if blocking and blocks else (),
         )
 
 
@@ -176,15 +185,11 @@ def _ledger(store: DataStore, process_id: str) -> HeldLedger:
         return HeldLedger({}, Totals())
 
 
-def _since(store: DataStore, process_id: str) -> dict[bytes, float]:
+def _published(store: DataStore, process_id: str) -> Running:
     try:
-        return {
-            slot: float(start)
-            for slot, start in store.running(process_id).items()
-            if isinstance(start, int | float)
-        }
-    except (ValueError, AttributeError, msgspec.MsgspecError, ResponseError):
-        return {}
+        return store.running(process_id)
+    except (ValueError, msgspec.MsgspecError, ResponseError):
+        return Running()
 
 
 def _queue(store: DataStore, entry: LedgerEntry) -> str:
@@ -230,7 +235,7 @@ class LedgerStatus:
         name, born = _parse_name(worker), _born(process)
         ledger = _ledger(store, process)
         queues = Counter(_queue(store, entry) for entry in ledger.entries.values())
-        longest = min(_since(store, process).values(), default=None)
+        longest = min(_published(store, process).since.values(), default=None)
         return cls(
             process=process,
             host=name.hostname if name else worker,
@@ -255,7 +260,7 @@ def _born(process_id: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Recovered:
+class LoggedRecovery:
     """A recovery as the log tells it: when, of which process, why it was dead, by whom
     (`host:pid`), and what became of the jobs that it held. The poison ones have failed, too."""
 
@@ -268,13 +273,13 @@ class Recovered:
     poison: int
 
     @classmethod
-    def newest(cls, store: DataStore, count: int) -> list[Recovered]:
+    def newest(cls, store: DataStore, count: int) -> list[LoggedRecovery]:
         """The last recoveries, the newest first; what cannot be read is passed over."""
         return [entry for raw in store.recoveries(count) if (entry := _recovered(raw)) is not None]
 
 
-def _recovered(raw: bytes) -> Recovered | None:
+def _recovered(raw: bytes) -> LoggedRecovery | None:
     try:
-        return msgspec.json.decode(raw, type=Recovered)
+        return msgspec.json.decode(raw, type=LoggedRecovery)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None

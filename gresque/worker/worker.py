@@ -19,16 +19,18 @@ from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
+from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book
 from gresque.worker.cycle import Cycle
+from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
-from gresque.worker.heartbeat import Heartbeat, RunningJob
+from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import master_pid_of, process_id
-from gresque.worker.outcome import Outcome, describe
+from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
-from gresque.worker.stacks import all_stacks
+from gresque.worker.stacks import all_standings, as_dict
 from gresque.worker.thread import Crew, Kill
 from gresque.worker.watcher import Watcher
 from gresque.worker.whereabouts import find
@@ -64,8 +66,16 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self._gate = Gate()
         self._book = Book(totals)
-        self._outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
-        self._crew = Crew(settings.thread_count, self._book, self._gate, registry, self._outcome)
+        self._failures = Failures(settings.failure_backend, self._keys)
+        self._outcome = Outcome(self._book, self._failures, birth.worker_id, settings.on_dirty_exit)
+        self._crew = Crew(
+            settings.thread_count,
+            self._book,
+            self._gate,
+            registry,
+            self._outcome,
+            birth.row.threads,
+        )
         self._pace = Pace()
         self._cycle = Cycle(
             settings.redis_url,
@@ -115,14 +125,15 @@ class Worker:
 
     def _boot(self) -> None:
         birth, url = self._birth, self._settings.redis_url
+        self._failures.open()
         try:
             connection = self._cycle.connection
             connection.connect()
             self._register()
             self._row.heir = True
             heartbeat = Heartbeat(
-                self._settings, self._process_id, birth.worker_id, self._running,
-                self._kill_by_id, self._on_loss,
+                self._settings, self._process_id, birth.worker_id, self._running, self._obey,
+                self._on_loss,
             )  # fmt: skip
             if birth.beats_at_once:
                 heartbeat.beat(connection)
@@ -130,9 +141,11 @@ class Worker:
             raise BootError(explain(url, error)) from error
         self._watch_master()
         process_hooks.run("after_fork")
-        heartbeat.start()
-        self._watcher = Watcher(self._crew, self._row, self._settings.hub_blocked_seconds)
+        self._watcher = Watcher(
+            self._crew, self._row, self._settings.hub_blocked_seconds, self._settings.term_timeout
+        )
         self._watcher.start()
+        heartbeat.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
         birth.tell_master()
@@ -152,6 +165,7 @@ class Worker:
         )  # fmt: skip
 
     def _leave(self) -> None:
+        self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
@@ -159,7 +173,7 @@ class Worker:
             self._cycle.connection.run(
                 script("unregister"), 5,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                keys.kills(self._process_id), keys.processes, self._process_id,
+                keys.orders(self._process_id), keys.processes, self._process_id,
             )  # fmt: skip
         except (RedisError, OSError) as error:
             raise CutOff(explain(self._settings.redis_url, error)) from error
@@ -345,8 +359,16 @@ class Worker:
         self._crew.kill_jobs("an operator sent USR1", requeue=False)
         self.resume()
 
+    def _obey(self, order: Order) -> Any:
+        """Do what somebody asked for through Redis. Called in the heartbeat's thread: the loop may
+        be blocked."""
+        if order.verb == "kill":
+            self._kill_by_id(order.argument)
+        elif order.verb == "stacks":
+            return [as_dict(each) for each in all_standings(self._crew, self._watcher.main_thread)]
+        return None
+
     def _kill_by_id(self, job_id: str) -> None:
-        """Called in the heartbeat's thread: the loop may be blocked by that very job."""
         reason = "an operator killed it by its id"
         self._crew.loop.run_callback_threadsafe(self._fail_ready, job_id, reason)
         for thread in list(self._crew.threads):
@@ -362,12 +384,16 @@ class Worker:
             if str(payload.loads(job[2]).get("id")) == job_id:
                 self._book.ready.remove(job)
                 killed = JobKilled(reason)
-                self._outcome.cut_short(job, None, killed, time.monotonic(), requeue=False)
+                self._outcome.cut_short(
+                    job, None, killed, time.monotonic(), tell_hooks, requeue=False
+                )
                 self._gate.ring()
 
     def log_stacks(self) -> None:
-        """Print where every running job stands."""
-        log.info("where the jobs stand:\n%s", all_stacks(self._crew))
+        """Print where every greenlet stands."""
+        standings = all_standings(self._crew, self._watcher.main_thread)
+        lines = [str(standing) for standing in standings]
+        log.info("where the jobs stand:\n%s", "\n".join(lines or ["no jobs are running"]))
 
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""
@@ -394,12 +420,23 @@ class Worker:
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
 
-    def _running(self) -> list[RunningJob]:
-        return [
-            (job[0], thread.since)
+    def _running(self) -> Running:
+        """What runs since when on the monotonic clock. Called in the heartbeat's thread."""
+        since = {
+            job[0].decode(): thread.since
             for thread in list(self._crew.threads)
             if (job := thread.job) is not None
-        ]
+        }
+        blocked = self._watcher.blocked
+        if blocked is None or blocked.by.job is None:
+            return Running(since)
+        slot, stack = blocked.by.job[0].decode(), list(blocked.by.stack)
+        return Running(since, Blocking(slot, blocked.since, stack))
+
+    def _seconds_left(self) -> float:
+        """How long this process may wait for failures that are still being told."""
+        until = self._killing_until
+        return PARTING_SECONDS if until is None else min(until - time.monotonic(), PARTING_SECONDS)
 
     def _pause(self, seconds: float) -> bool:
         """Wait out an outage; False when a shutdown has no more time."""

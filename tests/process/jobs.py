@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import socket
 import sys
@@ -194,3 +196,62 @@ def nothing(*args: Any) -> None:
 def brief(key: str) -> None:
     time.sleep(0.005)
     store().hincrby("runs", key, 1)
+
+
+# Jobs that hold the GIL in C: no thread of their process runs meanwhile.
+
+
+def _hold_gil_in_re() -> None:
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def _hold_gil_in_c(seconds: float) -> None:
+    # PyDLL, unlike CDLL, keeps the GIL; and this wait, unlike sleep, no signal cuts short.
+    library, mutex, condition = ctypes.PyDLL(None), bytes(64), bytes(64)
+    end = time.time() + seconds
+    until = (ctypes.c_long * 2)(int(end), int(end % 1 * 1e9))
+    library.pthread_mutex_lock(mutex)
+    while library.pthread_cond_timedwait(condition, mutex, until) == 0:
+        pass
+
+
+def _wait_in_c(seconds: float) -> None:
+    """Keeps the loop from turning, not the other native threads; goes on after a signal."""
+    library, deadline = ctypes.CDLL(None), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        library.usleep(min(int(left * 1_000_000), 50_000))
+
+
+BEHAVIOURS |= {"re": _hold_gil_in_re, "gil": _hold_gil_in_c, "c": _wait_in_c}
+
+
+@gresque.job(queue="q", name="TimedInC", timeout_seconds=1)
+def timed_in_c() -> None:
+    store().rpush("started", "TimedInC")
+    _hold_gil_in_re()
+
+
+@gresque.job(queue="q", name="Guarded")
+def guarded(seconds: float, how: str = "sleep") -> None:
+    """A critical section, and something long after it."""
+    store().rpush("started", "Guarded")
+    with gresque.uninterruptible():
+        with gresque.uninterruptible():
+            BEHAVIOURS[how](seconds)
+        store().rpush("sections", "whole")
+    time.sleep(60)
+
+
+class FailsSlowly(gresque.Job):
+    """Fails at once; its hook takes long."""
+
+    queue = "q"
+    name = "FailsSlowly"
+    timeout_seconds = 30
+
+    def perform(*args: Any) -> None:
+        raise ValueError("at once")
+
+    def on_failure_wait(error: BaseException, *args: Any) -> None:
+        store().rpush("started", "on_failure")
+        time.sleep(60)

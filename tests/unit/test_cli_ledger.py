@@ -25,7 +25,7 @@ def fill(client: redis.Redis) -> None:
         mapping={"state": "7 1412 1398 9 2", "0": entry("mail"), "1": entry("bulk"),
                  "2": entry("mail")},
     )  # fmt: skip
-    client.set(f"resque:running:{PROCESS}", json.dumps({"0": now - 300, "2": now - 5}))
+    client.set(f"resque:running:{PROCESS}", json.dumps({"since": {"0": now - 300, "2": now - 5}}))
     client.hset(f"resque:ledger:{OTHER}", mapping={"state": "fenced 3 10 10 0 0"})
 
 

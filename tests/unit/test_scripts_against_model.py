@@ -195,7 +195,7 @@ class Jobs(RuleBasedStateMachine):
         left = process.line.run(
             script("unregister"), 5,
             keys.ledgers, keys.ledger(process.name), keys.running(process.name),
-            keys.kills(process.name), keys.processes, process.name,
+            keys.orders(process.name), keys.processes, process.name,
         )  # fmt: skip
         self._bury(process)
         if not left:
@@ -311,7 +311,7 @@ class Jobs(RuleBasedStateMachine):
         left = last.line.run(
             script("unregister"), 5,
             keys.ledgers, keys.ledger(last.name), keys.running(last.name),
-            keys.kills(last.name), keys.processes, last.name,
+            keys.orders(last.name), keys.processes, last.name,
         )  # fmt: skip
         last.line.close()
         assert left == 0

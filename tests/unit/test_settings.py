@@ -27,6 +27,7 @@ LONG_FLAGS = {
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
     "max_recoveries": "--max-recoveries",
+    "failure_backend": "--failure-backend",
     "preload": "--preload",
     "hub_blocked_seconds": "--hub-blocked-seconds",
     "pidfile": "--pidfile",
@@ -55,6 +56,10 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
     ("max_recoveries", "MAX_RECOVERIES", 3, ("0", 0), ("7", 7)),
+    (
+        "failure_backend", "FAILURE_BACKEND", "redis",
+        ("redis_multi_queue", "redis_multi_queue"), (" a.b.C, redis,a.b.C", "redis,a.b.C"),
+    ),
     ("preload", "PRELOAD", True, (False, False), ("0", False)),
     ("hub_blocked_seconds", "HUB_BLOCKED_SECONDS", 1.0, ("0.5", 0.5), ("0", 0.0)),
     ("pidfile", "PIDFILE", "", ("/run/a.pid", "/run/a.pid"), ("b.pid", "b.pid")),

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 processes (HASH)
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
---       4 the same in ISO 8601   5 what runs: JSON, {} for nothing   6 seconds until that expires
+--       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
 --       7 processes without a beat since this epoch millisecond are dead   8 the same in ISO 8601
 --       9 a machine, or '' not to ask for its processes
 -- Returns  {{dead process, …}, {worker without a heartbeat since then, …},
@@ -12,7 +12,7 @@ local last = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if last then
   redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
   redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-  if ARGV[5] ~= '{}' then redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])
+  if ARGV[5] ~= '' then redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])
   else redis.call('DEL', KEYS[3]) end
 end
 local near = {}

@@ -7,13 +7,14 @@
 --
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
 --       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
---       7 suspects (HASH)   8.. the queues, in priority order
+--       7 failed_queues (SET)   8 suspects (HASH)   9.. the queues, in priority order
 -- ARGV  1 sequence number of this turn; a turn whose reply was lost is sent again under the same
 --       2 want: how many jobs to reserve at most
 --       3 arm: 1 to have the connection told of the next push when nothing was found
 --       4-7 totals of the process before this turn's reservation: reserved, done, failed, requeued
 --       8 jobs that ended in this turn, failed ones included   9 those that failed
---       10 how many failure entries follow, each as two arguments: list key, entry
+--       10 how many failure entries follow, each as three arguments: list key, entry, the list's
+--          name among failed_queues, '' for a list that does not stand there
 --       11 how many jobs to give back follow, each as two arguments: slot (also among the ended
 --          ones), queue name; the last one comes to the head of its queue
 --       12 how many ended slots follow, then free ones; want is at most their sum
@@ -34,7 +35,7 @@ local DEEP = 10000 -- so far a queue is searched before it counts as free of sus
 local EXPIRY = 86400 -- of the count of suspects, should nobody work their queue any more
 local ledger, want = K[1], tonumber(A[2])
 local entries, gives, ended = tonumber(A[10]), tonumber(A[11]), tonumber(A[12])
-local slots = 13 + 2 * entries + 2 * gives -- the first slot is A[slots + 1]
+local slots = 13 + 3 * entries + 2 * gives -- the first slot is A[slots + 1]
 
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
@@ -54,7 +55,13 @@ call('HDEL', ledger, '')
 
 -- First what could be refused, should another program keep something else under a name: a turn
 -- that fails is sent again, and must not have counted anything by then.
-for i = 14, 12 + 2 * entries, 2 do call('RPUSH', A[i], A[i + 1]) end
+for i = 14, 11 + 3 * entries, 3 do
+  if i == 14 or A[i] ~= A[i - 3] then -- with several lists, all are tried before the first is pushed to
+    call('LLEN', A[i])
+    if A[i + 2] ~= '' then call('SADD', K[7], A[i + 2]) end
+  end
+end
+for i = 14, 11 + 3 * entries, 3 do call('RPUSH', A[i], A[i + 1]) end
 if A[8] ~= '0' then
   call('INCRBY', K[2], A[8])
   call('INCRBY', K[4], A[8])
@@ -73,8 +80,8 @@ for i = slots - 2 * gives + 1, slots, 2 do
     local queue, job = string.sub(entry, colon + 1, split), string.sub(entry, split + 1)
     call('LPUSH', queue, job)
     if string.find(job, SUSPECT) then
-      call('HINCRBY', K[7], queue, 1)
-      call('EXPIRE', K[7], EXPIRY)
+      call('HINCRBY', K[8], queue, 1)
+      call('EXPIRE', K[8], EXPIRY)
     end
   end
 end
@@ -82,7 +89,7 @@ end
 local out, o, reserved = {}, 0, 0
 local only_suspects = A[13] ~= 'leave' and A[13] ~= 'alone'
 local alone, left, pick = false, false, nil
-local known = want > 0 and call('HGETALL', K[7]) or {} -- queue, suspects in it, …; rarely any
+local known = want > 0 and call('HGETALL', K[8]) or {} -- queue, suspects in it, …; rarely any
 if #known > 0 then
   local among, tries = {}, tonumber(A[13]) or 0
   for i = 1, #known, 2 do among[known[i]] = tonumber(known[i + 1]) end
@@ -181,13 +188,13 @@ if #known > 0 then
       end
     end
     among[queue] = count > 0 and count or nil
-    if count > 0 then call('HSET', K[7], queue, count) else call('HDEL', K[7], queue) end
+    if count > 0 then call('HSET', K[8], queue, count) else call('HDEL', K[8], queue) end
     return taken
   end
 end
 
 if want > 0 then
-  for q = 8, #K do
+  for q = 9, #K do
     local jobs = pick and pick(q)
     if not jobs and not only_suspects then
       jobs = redis.pcall('LPOP', K[q], want - reserved) -- an error: the key is no list; go on
@@ -205,7 +212,7 @@ if want > 0 then
         end
       end
       if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end
-      out[o + 1], out[o + 2] = q - 8, jobs
+      out[o + 1], out[o + 2] = q - 9, jobs
       o = o + 2
       if reserved >= want or alone then break end
     end
@@ -219,7 +226,7 @@ call('HSET', ledger, 'state',
   A[1] .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. A[6] .. ' ' .. A[7])
 
 if reserved == 0 and A[3] == '1' then
-  for first = 8, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
+  for first = 9, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
 end
 if alone then out[o + 1] = 'alone' elseif left then out[o + 1] = 'left' end
 return out

@@ -1,6 +1,6 @@
 -- A worker process leaves: its ledger goes, if nothing is left in it.
 --
--- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 kills (LIST)
+-- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 orders (LIST)
 --       5 processes (HASH)
 -- ARGV  1 process id
 -- Returns  how many jobs stand in the ledger; above 0 nothing was removed
