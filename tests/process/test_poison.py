@@ -9,6 +9,7 @@ import pytest
 
 from gresque.failure.backend import RedisBackend
 from gresque.failure.entry import FailedEntry, decode_entry
+from gresque.store.speech import Order
 from tests.process.support import Bench, Master, wait_for
 
 
@@ -140,7 +141,8 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "neighbour", 4.0)
     job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
     wait_for(lambda: bench.redis.llen("started") == 1)
-    bench.client.store.ask_to_kill(bench.client.store.process_ids()[0], job_id, 60)
+    (process,) = bench.client.store.process_ids()
+    bench.client.store.give_order(process, Order("kill", str(job_id)))
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (process,) = wait_for(bench.client.store.process_ids)
     (entry,) = wait_for(lambda: bench.client.store.ledger(process).entries.values())
