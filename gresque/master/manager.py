@@ -358,7 +358,10 @@ class WorkerManager:
             return
         log.info("%s: %s", number.name, _MEANINGS[number])
         if number == signal.SIGHUP:
-            self._rolling = list(self._handles)
+            self._rolling = [pid for pid, handle in self._handles.items() if not handle.trial]
+            for handle in self._handles.values():
+                if handle.trial:
+                    handle.signal(signal.SIGQUIT)  # its like is forked where it is needed
             return
         if number != signal.SIGTTIN:
             self._paused = number == signal.SIGUSR2

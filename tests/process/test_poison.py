@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 
 import pytest
@@ -10,11 +11,16 @@ import pytest
 from gresque.failure.backend import RedisBackend
 from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.store.speech import Order
+from gresque.worker.status import LedgerStatus
 from tests.process.support import Bench, Master, wait_for
 
 
 def failures(bench: Bench) -> list[FailedEntry]:
     return [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+
+
+def ledgers(bench: Bench) -> list[LedgerStatus]:
+    return LedgerStatus.all(bench.client.store)
 
 
 def enqueue_innocents(bench: Bench, count: int, seconds: float = 0.02) -> None:
@@ -182,3 +188,47 @@ def test_an_unlimited_count_goes_on(bench: Bench) -> None:
     master.signal(signal.SIGQUIT)
     master.wait()
     assert not failures(bench)
+
+
+def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
+    master = bench.start("-r", "tests.process.quick_trials", "-q", "q", "-t", "100", "-j", "1000")
+    for number in range(40):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60.0)
+    wait_for(lambda: bench.held() == 40)
+    (process,) = master.children()
+    process.kill()
+    # 32 are on trial; they have run for long when the others come to them.
+    wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 40])
+    assert len(master.children()) == 2
+    trial = next(each.pid for each in ledgers(bench) if each.held == 40)
+    os.kill(int(trial or 0), signal.SIGKILL)
+    # After the second death each is alone; as many are tried as there may be trials.
+    wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 1, 1, 1, 1])
+    assert len(master.children()) == 5
+    bench.client.enqueue_to("q", "CountSlowly", "quick", 0.0)
+    wait_for(lambda: bench.runs() == {"quick": 1})
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert waiting(bench) == 40
+    assert {item["recoveries"] for item in bench.client.peek("q", 0, 50)} == {2}
+
+
+def test_trials_are_paused_and_replaced_as_others_are(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-t", "50", "-j", "1000")
+    for number in range(40):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 1.0)
+    wait_for(lambda: bench.held() == 40)
+    (process,) = master.children()
+    process.kill()
+    wait_for(lambda: bench.held() == 32)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: not bench.held())
+    assert waiting(bench) == 8
+    master.signal(signal.SIGHUP)
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: len(bench.runs()) == 40)
+    wait_for(lambda: len(master.children()) == 1)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert set(bench.runs().values()) == {1}
+    assert_clean(bench, master)
