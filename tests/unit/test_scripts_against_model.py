@@ -27,7 +27,7 @@ from gresque.jobs.deaths import recoveries
 from gresque.jobs.registry import Registry
 from gresque.queues import QueueList
 from gresque.store.connection import DirectConnection
-from gresque.store.data_store import DataStore
+from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals, parse_entry
 from gresque.store.scripts import script
 from gresque.worker.birth import Estate
@@ -100,7 +100,12 @@ class Jobs(RuleBasedStateMachine):
         """Processes that are no more, and whose ledgers may be there still."""
         self.settled: Counter[str] = Counter()
         self.old_requests: list[tuple[Any, ...]] = []
+        self.late_moves: list[tuple[str, list[Move]]] = []
         self.started = 0
+        for queue in QUEUES:
+            self.enqueue(queue, 6, plain=False)
+        self.start()
+        self.start()
 
     # What others do
 
@@ -135,8 +140,10 @@ class Jobs(RuleBasedStateMachine):
         )  # fmt: skip
 
     @precondition(lambda self: self.alive)
-    @rule(data=st.data(), want=st.integers(0, SLOTS + 1), loss=st.sampled_from(LOSSES),
-          mode=st.sampled_from(MODES))  # fmt: skip
+    @rule(
+        data=st.data(), want=st.sampled_from([0, 1, 3, SLOTS, SLOTS + 1]),
+        loss=st.sampled_from(LOSSES), mode=st.sampled_from(MODES),
+    )  # fmt: skip
     def turn(self, data: Any, want: int, loss: str, mode: bytes) -> None:
         process = data.draw(st.sampled_from(self.alive))
         cycle, line = process.cycle, process.line
@@ -165,9 +172,12 @@ class Jobs(RuleBasedStateMachine):
 
     @precondition(lambda self: any(process.running for process in self.alive))
     @rule(data=st.data(), how=st.sampled_from(["done", "done", "fail", "quietly", "put back"]))
-    def a_job_ends(self, data: Any, how: str) -> None:
+    def jobs_end(self, data: Any, how: str) -> None:
         process = data.draw(st.sampled_from([p for p in self.alive if p.running]))
-        job = process.running.pop(data.draw(st.integers(0, len(process.running) - 1)))
+        for _ in range(data.draw(st.integers(1, len(process.running)))):
+            self._end(process, process.running.pop(), how)
+
+    def _end(self, process: Process, job: ReservedJob, how: str) -> None:
         book = process.book
         if how == "done":
             book.done += 1
@@ -233,6 +243,16 @@ class Jobs(RuleBasedStateMachine):
             for slot, entry in list(held.entries.items())[:count]
         ]
         self.store.recover(process.name, moves, b'{"process":"p"')
+        self.late_moves.append((process.name, moves))
+
+    @precondition(lambda self: self.late_moves)
+    @rule(data=st.data())
+    def somebody_else_moves_the_same(self, data: Any) -> None:
+        """Two that recover the same process have read the same ledger."""
+        name, moves = data.draw(st.sampled_from(self.late_moves))
+        before = self._everywhere()
+        self.store.recover(name, moves, b'{"process":"p"')
+        assert self._everywhere() == before
 
     @precondition(lambda self: self.old_requests)
     @rule(data=st.data())
@@ -339,7 +359,7 @@ def test_jobs_are_neither_lost_nor_doubled(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None,
+            max_examples=100, stateful_step_count=40, deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
