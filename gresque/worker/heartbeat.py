@@ -46,14 +46,16 @@ class Heartbeat:
         worker_id: str,
         running: Callable[[], Sequence[RunningJob]],
         kill: Callable[[str], None],
+        each_second: Callable[[], None],
     ) -> None:
-        """`kill(job_id)` is called in the thread of the heartbeat."""
+        """`kill(job_id)` and `each_second()` are called in the thread of the heartbeat."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
         self._kill = kill
+        self._each_second = each_second
         self._last_beat = time.monotonic()
         self._judges_from = 0.0
         self._published = False
@@ -68,6 +70,7 @@ class Heartbeat:
         connection = DirectConnection(self._settings.redis_url)
         while True:
             try:
+                self._each_second()
                 connection.connect()
                 self._take_kills(connection)
                 while True:
@@ -75,6 +78,7 @@ class Heartbeat:
                     if connection.wait(TICK_SECONDS) or not connection.tracking:
                         connection.invalidated.clear()
                         self._take_kills(connection)
+                    self._each_second()
                     self._tick(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from typing import Any
@@ -172,3 +173,11 @@ class Hooked(gresque.Job):
 
     def on_failure_x(error: BaseException, *args: Any) -> None:
         store().rpush("hooks", f"failure:{error}:{args}")
+
+
+@gresque.job(queue="q", name="Environment")
+def environment(*names: str) -> None:
+    """What a program that a job starts finds in its environment."""
+    print_them = f"import json, os; print(json.dumps([os.environ.get(n) for n in {names!r}]))"
+    found = subprocess.run([sys.executable, "-c", print_them], check=True, capture_output=True)
+    store().set("environment", found.stdout)
