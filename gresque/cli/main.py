@@ -22,6 +22,7 @@ COMMANDS = {
     "kill": "Kill a running job.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
+    "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn of what would bite.",
 }
 
