@@ -181,3 +181,12 @@ def environment(*names: str) -> None:
     print_them = f"import json, os; print(json.dumps([os.environ.get(n) for n in {names!r}]))"
     found = subprocess.run([sys.executable, "-c", print_them], check=True, capture_output=True)
     store().set("environment", found.stdout)
+
+
+@gresque.job(queue="q", name="Print")
+def print_it(key: str, seconds: float = 0, text: str = "") -> None:
+    """Print before and after, as jobs do, and count the run."""
+    print(f"before {key} {text}\n", end="", flush=True)  # in one piece, beside other processes
+    time.sleep(seconds)
+    print(f"after {key} {text}\n", end="", flush=True)
+    store().hincrby("runs", key, 1)
