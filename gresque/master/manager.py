@@ -76,7 +76,7 @@ class WorkerManager:
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
-        self._scoreboard = Scoreboard(2 * settings.worker_count)
+        self._scoreboard = Scoreboard(2 * settings.worker_count + 1)
         self._handles: dict[int, WorkerHandle] = {}
         self._heritage: list[Estate] = []
         """Of the dead whose jobs nobody recovered yet."""
@@ -174,8 +174,9 @@ class WorkerManager:
         handles = self._handles.values()
         overlap = self._settings.thread_count > 1
         working = sum(handle.taking_jobs or not overlap for handle in handles)
-        room = len(self._scoreboard.rows) - len(self._handles)
+        # As many again may retire; the one more of a HUP finds room all the same.
         wanted = self._settings.worker_count + bool(self._rolling)
+        room = self._settings.worker_count + wanted - len(self._handles)
         for _ in range(min(wanted - working, room)):
             self._fork()
 

@@ -230,8 +230,8 @@ class Worker:
 
     def _retire_at_once(self) -> None:
         """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
-        self._retire()
         self._crew.loop.run_callback_threadsafe(self._reserve_no_more)
+        self._retire()
 
     def _reserve_no_more(self) -> None:
         self._quota = 0

@@ -190,3 +190,23 @@ def print_it(key: str, seconds: float = 0, text: str = "") -> None:
     time.sleep(seconds)
     print(f"after {key} {text}\n", end="", flush=True)
     store().hincrby("runs", key, 1)
+
+
+_kept: list[bytes] = []
+
+
+@gresque.job(queue="q", name="Allocate")
+def allocate(megabytes: int, spin_seconds: float = 0) -> None:
+    """Take memory for good, then block the loop for a while."""
+    _kept.append(b"x" * (megabytes * 1_000_000))
+    store().set("allocated", os.getpid())
+    until = time.monotonic() + spin_seconds
+    while time.monotonic() < until:
+        pass
+    store().hincrby("runs", "allocate", 1)
+
+
+@gresque.job(queue="q", name="WhoRuns")
+def who_runs() -> None:
+    """Note the pid of the process that runs this."""
+    store().rpush("pids", os.getpid())
