@@ -200,10 +200,17 @@ def allocate(megabytes: int, spin_seconds: float = 0) -> None:
     """Take memory for good, then block the loop for a while."""
     _kept.append(b"x" * (megabytes * 1_000_000))
     store().set("allocated", os.getpid())
-    until = time.monotonic() + spin_seconds
-    while time.monotonic() < until:
+    end = time.monotonic() + spin_seconds
+    while time.monotonic() < end:
         pass
     store().hincrby("runs", "allocate", 1)
+
+
+@gresque.job(queue="q", name="Until")
+def until(key: str) -> None:
+    """Wait until something is pushed to the list `key`, then count the run."""
+    store().blpop([key], 60)
+    store().hincrby("runs", key, 1)
 
 
 @gresque.job(queue="q", name="WhoRuns")

@@ -25,7 +25,7 @@ def test_at_most_worker_count_processes_retire_at_a_time(bench: Bench) -> None:
     assert len(pids(master)) == 4
     before = pids(master)
     master.signal(signal.SIGTTIN)
-    wait_for(lambda: master.log.count("where the jobs stand") == 4)
+    wait_for(lambda: master.log.count("where the jobs stand:") == 4)
     assert (bench.held(), bench.client.size("q")) == (8, 12)
     # One of them ends: one comes.
     psutil.Process(min(before)).send_signal(signal.SIGUSR1)

@@ -12,11 +12,11 @@ from tests.process.support import Bench, wait_for
 LIMITED = ("-q", "q", "-t", "5", "-j", "100000", "--max-rss-mb", "200")
 
 
-@pytest.mark.parametrize("spin_seconds", [0, 4])
+@pytest.mark.parametrize("spin_seconds", [0, 6])
 def test_a_process_above_it_is_replaced_and_its_jobs_go_on(
     bench: Bench, spin_seconds: float
 ) -> None:
-    bench.client.enqueue_to("q", "CountSlowly", "long", 5)
+    bench.client.enqueue_to("q", "Until", "long")
     master = bench.start(*LIMITED)
     wait_for(lambda: bench.held() == 1)
     (first,) = master.children()
@@ -27,6 +27,7 @@ def test_a_process_above_it_is_replaced_and_its_jobs_go_on(
     (pid,) = wait_for(lambda: bench.redis.lrange("pids", 0, -1))
     assert int(pid) not in (first.pid, master.process.pid)
     assert first.is_running()
+    bench.redis.rpush("long", "end")
     wait_for(lambda: bench.runs() == {"long": 1, "allocate": 1})
     wait_for(lambda: [child.pid for child in master.children()] == [int(pid)])
     master.signal(signal.SIGQUIT)
