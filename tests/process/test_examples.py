@@ -20,6 +20,7 @@ def test_the_systemd_unit_names_what_exists(tmp_path: Path) -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     unit.read_string(text)
     assert unit["Service"]["KillSignal"] == "SIGQUIT"
+    assert unit["Service"]["Type"] == "notify"
     assert unit["Service"]["ExecStart"].split()[1] == "work"
     if analyze := shutil.which("systemd-analyze"):
         path = tmp_path / "gresque.service"
