@@ -8,9 +8,6 @@ from gresque.unpatched import original
 
 log = logging.getLogger("gresque.master")
 
-SEND_SECONDS = 0.5
-"""systemd may be busy; the master has children to look after."""
-
 
 class Notifier:
     """Sends datagrams to NOTIFY_SOCKET; does nothing where there is none."""
@@ -29,7 +26,7 @@ class Notifier:
 
         datagrams = original("socket", "socket")(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            datagrams.settimeout(SEND_SECONDS)
+            datagrams.setblocking(False)  # the master has children to look after
             datagrams.sendto("\n".join(assignments).encode(), self._address)
         except OSError as error:
             if not self._complained:

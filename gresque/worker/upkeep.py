@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gresque.settings import Settings
 from gresque.worker.book import Book
-from gresque.worker.memory import MemoryLimit
 from gresque.worker.scoreboard import ProcessState, Row
 from gresque.worker.stdio import leave_terminal
 from gresque.worker.title import Title, describe_counts
+
+if TYPE_CHECKING:
+    from gresque.worker.memory import MemoryLimit
 
 log = logging.getLogger("gresque.worker")
 
@@ -39,7 +42,7 @@ class Upkeep:
         self._book = book
         self._paused = paused
         self._leaves_terminal = settings.background
-        self._memory = MemoryLimit(settings.max_rss_mb, retire) if settings.max_rss_mb else None
+        self._memory = _memory_limit(settings, retire)
         self._title = Title(settings, "worker")
         self._title.show(row.state.name.lower())
 
@@ -64,3 +67,11 @@ class Upkeep:
         if self._paused() and state is ProcessState.READY:
             word = "paused"
         self._title.show(f"{word}, {describe_counts(self._book.totals)}")
+
+
+def _memory_limit(settings: Settings, retire: Callable[[], None]) -> MemoryLimit | None:
+    if settings.max_rss_mb is None:
+        return None  # and no psutil, which takes 15 ms to import
+    from gresque.worker.memory import MemoryLimit
+
+    return MemoryLimit(settings.max_rss_mb, retire)
