@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.process.support import Bench, Master, wait_for
@@ -127,6 +128,19 @@ def test_what_a_job_starts_does_not_speak_for_the_service(bench: Bench, systemd:
     assert master.wait() == 0
     seen = json.loads(bench.redis.get("environment"))
     assert seen == [None, None, bench.redis_url]
+
+
+def test_a_daemon_tells_its_own_pid(bench: Bench, systemd: Systemd, tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    arguments = ("--daemon", "--pidfile", str(pidfile))
+    caller = start(bench, systemd, *arguments, WATCHDOG_USEC="400000")
+    assert caller.wait() == 0
+    master = psutil.Process(int(pidfile.read_text()))
+    wait_for(lambda: f"MAINPID={master.pid}" in systemd.lines())
+    wait_for(lambda: "WATCHDOG=1" in systemd.lines())
+    master.send_signal(signal.SIGTERM)
+    master.wait(20)
+    assert systemd.states() == ["READY=1", "STOPPING=1"]
 
 
 def test_a_systemd_that_is_gone_is_complained_of_once(bench: Bench, tmp_path: Path) -> None:
