@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from supervisor.options import ServerOptions, UnhosedConfigParser
 
@@ -63,11 +64,13 @@ printable = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"])).filter(
 nasty = st.text("a %()s;#'\"\\,=$`!~here", max_size=12)
 
 
+@hypothesis_settings(deadline=None)
 @given(st.lists(printable | nasty, min_size=1))
 def test_any_word_of_the_command_comes_through(words: list[str]) -> None:
     assert shlex.split(read(section(program(command=["x", *words, "y"]))).command)[1:-1] == words
 
 
+@hypothesis_settings(deadline=None)
 @given(printable | nasty)
 def test_a_value_comes_through_or_is_refused(text: str) -> None:
     try:
@@ -79,6 +82,7 @@ def test_a_value_comes_through_or_is_refused(text: str) -> None:
         assert read(written).environment == {"REDIS_URL": text, "OTHER": "1"}
 
 
+@hypothesis_settings(deadline=None)
 @given(nasty)
 def test_a_directory_comes_through_or_is_refused(text: str) -> None:
     try:
