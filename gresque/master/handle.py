@@ -21,6 +21,10 @@ class WorkerHandle:
     born_ms: int
     row: Row
     heritage: tuple[Estate, ...]
+    booted: bool = False
+    """The master saw it at work."""
+    told_to_quit: bool = False
+    """By a HUP; it may take a moment until its row says so."""
 
     @property
     def process_id(self) -> str:
@@ -38,7 +42,15 @@ class WorkerHandle:
     @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        return self.row.state in (ProcessState.BOOTING, ProcessState.READY)
+        return not self.told_to_quit and self.row.state in (
+            ProcessState.BOOTING,
+            ProcessState.READY,
+        )
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it takes jobs now."""
+        return not self.told_to_quit and self.row.state is ProcessState.READY
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

@@ -46,15 +46,17 @@ class Heartbeat:
         worker_id: str,
         running: Callable[[], Running],
         obey: Obey,
+        each_second: Callable[[], None],
     ) -> None:
-        """`running` (its times on the monotonic clock) and `obey` are called in the heartbeat's
-        thread."""
+        """`running` (its times on the monotonic clock), `obey` and `each_second` are called in the
+        heartbeat's thread."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
         self._obey = obey
+        self._each_second = each_second
         self._last_beat = time.monotonic()
         self._judges_from = 0.0
         self._published = False
@@ -69,6 +71,7 @@ class Heartbeat:
         connection = DirectConnection(self._settings.redis_url)
         while True:
             try:
+                self._each_second()
                 connection.connect()
                 self.take_orders(connection)
                 while True:
@@ -76,6 +79,7 @@ class Heartbeat:
                     if connection.wait(TICK_SECONDS) or not connection.tracking:
                         connection.invalidated.clear()
                         self.take_orders(connection)
+                    self._each_second()
                     self._tick(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage
