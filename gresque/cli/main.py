@@ -24,6 +24,7 @@ COMMANDS = {
     "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
+    "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn of what would bite.",
 }
 

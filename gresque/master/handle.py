@@ -24,6 +24,10 @@ class WorkerHandle:
     trial: bool
     killed: bool = False
     """The master killed it: in a shutdown, or because no kill could reach its jobs."""
+    booted: bool = False
+    """The master saw it at work."""
+    told_to_quit: bool = False
+    """By a HUP; it may take a moment until its row says so."""
 
     def estate(self, cause: str) -> Estate:
         """What it leaves behind when it dies."""
@@ -45,7 +49,15 @@ class WorkerHandle:
     @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        return self.row.state in (ProcessState.BOOTING, ProcessState.READY)
+        return not self.told_to_quit and self.row.state in (
+            ProcessState.BOOTING,
+            ProcessState.READY,
+        )
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it takes jobs now, as one of WORKER_COUNT."""
+        return not (self.trial or self.told_to_quit) and self.row.state is ProcessState.READY
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

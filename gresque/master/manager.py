@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -9,14 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NoReturn
 
-from gresque.errors import BootError, CutOff, SettingsError
+from gresque.errors import BootError, CutOff
 from gresque.jobs.hooks import process_hooks
 from gresque.master import overseer
 from gresque.master.handle import WorkerHandle, describe_death
+from gresque.master.herald import Herald, Standing
 from gresque.master.overseer import Overseer
+from gresque.master.pidfile import PidFile
 from gresque.master.signals import SignalPipe, signals_blocked
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
@@ -53,6 +55,11 @@ _MEANINGS = {
     signal.SIGTTIN: "printing where the jobs stand",
 }
 
+
+def _nobody() -> None:
+    """Nobody waits for the first boot."""
+
+
 EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
 """Of the master; a worker process uses them too."""
 
@@ -69,19 +76,23 @@ class WorkerManager:
     living in its children.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_first_boot: Callable[[], None] = _nobody) -> None:
+        """`on_first_boot()` is called once, when the first worker process works."""
         self._settings = settings
+        self._herald = Herald(settings, on_first_boot)
+        self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
-        self._scoreboard = Scoreboard(2 * settings.worker_count + TRIALS, settings.thread_count)
+        self._scoreboard = Scoreboard(2 * settings.worker_count + 1 + TRIALS, settings.thread_count)
         self._overseer = Overseer(settings.term_timeout, self._fork_deputy)
         self._handles: dict[int, WorkerHandle] = {}
         self._heritage: list[Estate] = []
         """Of the dead whose jobs nobody recovered yet."""
         self._totals = Totals()
         self._exit_code = EXIT_OK
-        self._booted = False
-        """Some worker process came to work: from then on failing boots are tried again."""
+        self._boots = 0
+        """Worker processes that came to work: from the first one on failing boots are tried
+        again."""
         self._failed_boots = 0
         self._quick_deaths = 0
         self._no_fork_before = 0.0
@@ -134,12 +145,11 @@ class WorkerManager:
             if settings.preload
             else self._load_and_live
         )
+        if settings.preload and settings.max_rss_mb:
+            importlib.import_module("gresque.worker.memory")  # 15 ms, which no child has to spend
         settings = replace(settings, redis_url=resolve_url(settings.redis_url))
-        if settings.pidfile:
-            try:
-                Path(settings.pidfile).write_text(f"{os.getpid()}\n")
-            except OSError as error:
-                raise SettingsError(f"cannot write the pidfile: {error}") from None
+        if self._pidfile:
+            self._pidfile.write()
         return settings
 
     def _load_and_live(self, birth: Birth) -> None:
@@ -154,8 +164,27 @@ class WorkerManager:
         return not (self._stopping or (self._dry and not self._suspects_wait))
 
     def _note_boots(self) -> None:
-        if any(h.row.state is not ProcessState.BOOTING for h in self._handles.values()):
-            self._booted, self._failed_boots = True, 0
+        for handle in self._handles.values():
+            if not handle.booted and handle.row.state is not ProcessState.BOOTING:
+                handle.booted = True
+                self._boots += 1
+                self._failed_boots = 0
+        self._herald.look(
+            Standing(
+                boots=self._boots,
+                at_work=sum(handle.at_work for handle in self._handles.values()),
+                stopping=self._stopping,
+                rolling=bool(self._rolling),
+                paused=self._paused,
+                totals=self._count,
+            )
+        )
+
+    def _count(self) -> Totals:
+        """What became of all jobs so far; those of a dead process are missing until its heir
+        counts them."""
+        rows = [h.row for h in self._handles.values()]
+        return sum((row.totals for row in rows if row.heir), self._totals)
 
     def _keep_count(self) -> None:
         """Fork what is missing. A process that retires has a successor while its last jobs run;
@@ -165,8 +194,9 @@ class WorkerManager:
         handles = [handle for handle in self._handles.values() if not handle.trial]
         overlap = self._settings.thread_count > 1
         working = sum(handle.taking_jobs or not overlap for handle in handles)
-        room = 2 * self._settings.worker_count - len(handles)
+        # As many again may retire; the one more of a HUP finds room all the same.
         wanted = self._settings.worker_count + bool(self._rolling)
+        room = self._settings.worker_count + wanted - len(handles)
         for _ in range(min(wanted - working, room)):
             self._fork()
 
@@ -192,11 +222,11 @@ class WorkerManager:
     def _roll(self) -> None:
         """Replace the next process of a HUP once there is one more at work than there need be."""
         self._rolling = [pid for pid in self._rolling if pid in self._handles]
-        ready = sum(
-            h.row.state is ProcessState.READY and not h.trial for h in self._handles.values()
-        )
-        if self._rolling and ready > self._settings.worker_count:
-            self._handles[self._rolling.pop(0)].signal(signal.SIGQUIT)
+        at_work = sum(handle.at_work for handle in self._handles.values())
+        if self._rolling and at_work > self._settings.worker_count:
+            handle = self._handles[self._rolling.pop(0)]
+            handle.told_to_quit = True
+            handle.signal(signal.SIGQUIT)
 
     def _fork(self, *, trial: bool = False) -> None:
         used = {id(handle.row) for handle in self._handles.values()}
@@ -332,7 +362,7 @@ class WorkerManager:
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
             log.error("worker process %d %s at its start", handle.pid, describe_death(status))
-        if not self._booted:
+        if not self._boots:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
             return
@@ -358,10 +388,11 @@ class WorkerManager:
             return
         log.info("%s: %s", number.name, _MEANINGS[number])
         if number == signal.SIGHUP:
-            self._rolling = [pid for pid, handle in self._handles.items() if not handle.trial]
             for handle in self._handles.values():
                 if handle.trial:
+                    handle.told_to_quit = True
                     handle.signal(signal.SIGQUIT)  # its like is forked where it is needed
+            self._rolling = [pid for pid, handle in self._handles.items() if handle.taking_jobs]
             return
         if number != signal.SIGTTIN:
             self._paused = number == signal.SIGUSR2
@@ -384,7 +415,7 @@ class WorkerManager:
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_rest()
         look = now + (overseer.LOOK_SECONDS if self._overseer.busy else LOOK_SECONDS)
-        deadlines = [look, self._kill_at, self._no_fork_before]
+        deadlines = [look, self._kill_at, self._no_fork_before, self._herald.due]
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:
@@ -398,16 +429,16 @@ class WorkerManager:
 
     def _close(self) -> None:
         """The last child is gone: from here on the master may use the network."""
-        if self._settings.pidfile:
-            Path(self._settings.pidfile).unlink(missing_ok=True)
         try:
             self._settle_estate()
         except Exception as error:
             log.error("left registered, for others to recover: %s", error)
+        if self._pidfile:
+            self._pidfile.remove()
         log.info("stopped: %s", self._totals)
 
     def _settle_estate(self) -> None:
-        if not (self._booted or self._heritage):
+        if not (self._boots or self._heritage):
             return
         from gresque.worker.recovery import recovery_for
 

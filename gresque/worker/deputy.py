@@ -24,6 +24,7 @@ from gresque.worker.birth import Post
 from gresque.worker.heartbeat import TICK_SECONDS, Heartbeat
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import GUARDED, Verdict
+from gresque.worker.title import Title
 
 log = logging.getLogger("gresque.deputy")
 
@@ -54,15 +55,21 @@ class Deputy:
         self._ledger: dict[bytes, LedgerEntry] = {}
         self._running = Running()
         """What the process published last, on the monotonic clock."""
+        Title(post.settings, "deputy").show(f"for process {post.pid}")
         found = dump.read(post.row.dump)
         self._stack = found.stack
         word = 0 if found.thread is None else post.row.threads[found.thread]
         self._slot = str((word & ~GUARDED) - 1).encode() if word else b""
         self._guarded = bool(word & GUARDED)
         self._heartbeat = Heartbeat(
-            post.settings, post.process_id, post.worker_id, lambda: self._running, self._obey,
+            post.settings,
+            post.process_id,
+            post.worker_id,
+            running=lambda: self._running,
+            obey=self._obey,
+            each_second=lambda: None,
             lost=lambda: None,  # the process itself finds out, should it ever live again
-        )  # fmt: skip
+        )
 
     def serve(self) -> None:
         connection = DirectConnection(self._post.settings.redis_url)

@@ -49,16 +49,18 @@ class Heartbeat:
         worker_id: str,
         running: Callable[[], Running],
         obey: Obey,
+        each_second: Callable[[], None],
         lost: Callable[[], None],
     ) -> None:
-        """`running` (its times on the monotonic clock), `obey`, and `lost` when the process has no
-        ledger any more, are called in the heartbeat's thread."""
+        """`running` (its times on the monotonic clock), `obey`, `each_second`, and `lost` when the
+        process has no ledger any more, are called in the heartbeat's thread."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
         self._worker_id = worker_id
         self._running = running
         self._obey = obey
+        self._each_second = each_second
         self._lost = lost
         self._last_beat = time.monotonic()
         self._looks_near_from = 0.0
@@ -75,6 +77,7 @@ class Heartbeat:
         connection = DirectConnection(self._settings.redis_url)
         while True:
             try:
+                self._each_second()
                 connection.connect()
                 self.take_orders(connection)
                 while True:
@@ -82,6 +85,7 @@ class Heartbeat:
                     if connection.wait(TICK_SECONDS) or not connection.tracking:
                         connection.invalidated.clear()
                         self.take_orders(connection)
+                    self._each_second()
                     self._tick(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage

@@ -31,7 +31,9 @@ from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_standings, as_dict
+from gresque.worker.stdio import outlive_readers
 from gresque.worker.thread import Crew, Kill
+from gresque.worker.upkeep import Upkeep
 from gresque.worker.watcher import Watcher
 from gresque.worker.whereabouts import find
 
@@ -88,6 +90,9 @@ class Worker:
             pause=self._pause,
         )
         self._quota = settings.jobs_per_fork
+        self._upkeep = Upkeep(
+            settings, self._row, self._book, lambda: self._paused, self._retire_at_once
+        )
         self._leaving = False
         self._paused = birth.paused
         self._killing_until: float | None = None
@@ -132,9 +137,14 @@ class Worker:
             self._register()
             self._row.heir = True
             heartbeat = Heartbeat(
-                self._settings, self._process_id, birth.worker_id, self._running, self._obey,
+                self._settings,
+                self._process_id,
+                birth.worker_id,
+                self._running,
+                self._obey,
+                self._upkeep.look,
                 self._on_loss,
-            )  # fmt: skip
+            )
             if birth.beats_at_once:
                 heartbeat.beat(connection)
         except (RedisError, RedisUnavailable) as error:
@@ -148,6 +158,7 @@ class Worker:
         heartbeat.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
+        self._upkeep.on_ready()
         birth.tell_master()
         log.debug("ready")
 
@@ -233,7 +244,7 @@ class Worker:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
         reserved = self._cycle.turn(want, arm=True)
-        self._quota -= reserved
+        self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
@@ -261,6 +272,15 @@ class Worker:
         if self._row.state is ProcessState.READY:
             self._row.state = ProcessState.RETIRING
             self._birth.tell_master()
+
+    def _retire_at_once(self) -> None:
+        """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
+        self._crew.loop.run_callback_threadsafe(self._reserve_no_more)
+        self._retire()
+
+    def _reserve_no_more(self) -> None:
+        self._quota = 0
+        self._gate.ring()
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `_due`)."""
@@ -343,6 +363,7 @@ class Worker:
         if not self._leaving:
             self._leaving = True
             self._row.state = ProcessState.DRAINING
+            self._birth.tell_master()
             self._book.give_back_ready()
         self._gate.ring()
 
@@ -417,6 +438,7 @@ class Worker:
 
     def _on_master_death(self) -> None:
         self._life.stop()
+        outlive_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
 

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from typing import Any
@@ -255,3 +256,47 @@ class FailsSlowly(gresque.Job):
     def on_failure_wait(error: BaseException, *args: Any) -> None:
         store().rpush("started", "on_failure")
         time.sleep(60)
+
+
+@gresque.job(queue="q", name="Environment")
+def environment(*names: str) -> None:
+    """What a program that a job starts finds in its environment."""
+    print_them = f"import json, os; print(json.dumps([os.environ.get(n) for n in {names!r}]))"
+    found = subprocess.run([sys.executable, "-c", print_them], check=True, capture_output=True)
+    store().set("environment", found.stdout)
+
+
+@gresque.job(queue="q", name="Print")
+def print_it(key: str, seconds: float = 0, text: str = "") -> None:
+    """Print before and after, as jobs do, and count the run."""
+    print(f"before {key} {text}\n", end="", flush=True)  # in one piece, beside other processes
+    time.sleep(seconds)
+    print(f"after {key} {text}\n", end="", flush=True)
+    store().hincrby("runs", key, 1)
+
+
+_kept: list[bytes] = []
+
+
+@gresque.job(queue="q", name="Allocate")
+def allocate(megabytes: int, spin_seconds: float = 0) -> None:
+    """Take memory for good, then block the loop for a while."""
+    _kept.append(b"x" * (megabytes * 1_000_000))
+    store().set("allocated", os.getpid())
+    end = time.monotonic() + spin_seconds
+    while time.monotonic() < end:
+        pass
+    store().hincrby("runs", "allocate", 1)
+
+
+@gresque.job(queue="q", name="Until")
+def until(key: str) -> None:
+    """Wait until something is pushed to the list `key`, then count the run."""
+    store().blpop([key], 60)
+    store().hincrby("runs", key, 1)
+
+
+@gresque.job(queue="q", name="WhoRuns")
+def who_runs() -> None:
+    """Note the pid of the process that runs this."""
+    store().rpush("pids", os.getpid())

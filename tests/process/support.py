@@ -64,6 +64,7 @@ class Master:
     def kill(self) -> None:
         """Whatever is left of it, and of its children."""
         if self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)  # it must not replace them
             family = [*self.children(), psutil.Process(self.process.pid)]
             for member in family:
                 member.kill()
