@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gresque import __version__
-from gresque.errors import BootError, GresqueError
+from gresque.errors import BootError, GresqueError, RedisUnavailable
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
@@ -70,7 +70,7 @@ def run(arguments: list[str] | None) -> int:
         return 130
     except click.ClickException as error:
         return _complain(error.format_message(), 2)
-    except BootError as error:
+    except (BootError, RedisUnavailable) as error:
         return _complain(str(error), 1)
     except GresqueError as error:
         return _complain(str(error), 2)

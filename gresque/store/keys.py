@@ -57,6 +57,10 @@ class Keys:
         """STRING with an expiry: what a process answers to an order with this token."""
         return f"{self.prefix}answer:{token}"
 
+    def enqueuer(self, name: str) -> str:
+        """HASH with an expiry: slot -> number of the last push that an enqueuing client made."""
+        return f"{self.prefix}enqueuer:{name}"
+
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""
         return f"{self.prefix}running:{process_id}"
