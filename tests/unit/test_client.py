@@ -221,7 +221,7 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
 
 def test_a_key_of_another_type_is_an_error(client: gresque.Client, redis_client: Redis) -> None:
     redis_client.set("resque:queue:bench", "x")
-    with pytest.raises(NotEnqueued, match="^not enqueued: Redis at .* refuses: WRONGTYPE"):
+    with pytest.raises(NotEnqueued, match=r"^not enqueued: Redis at .* refuses: WRONGTYPE"):
         client.enqueue(noop)
     with pytest.raises(NotEnqueued, match="WRONGTYPE") as raised:
         client.enqueue_many(noop, [()])
@@ -403,7 +403,7 @@ def test_a_round_trip_that_fails_leaves_the_ones_before(
                 redis_client.set("resque:queue:bench", "x")
             yield (number,)
 
-    with pytest.raises(NotEnqueued, match="WRONGTYPE.*; the 1,000 jobs of the bulk") as raised:
+    with pytest.raises(NotEnqueued, match=r"WRONGTYPE.*; the 1,000 jobs of the bulk") as raised:
         client.enqueue_many(noop, numbers())
     saved = [json.loads(raw)["id"] for raw in redis_client.lrange("saved", 0, -1)]
     assert saved == list(raised.value.enqueued_ids)
