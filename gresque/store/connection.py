@@ -75,8 +75,10 @@ def connector(url: str) -> Callable[[], AbstractConnection]:
         connection = connection_class(protocol=2, **options)
         try:
             connection.connect()
+            with suppress(OSError):  # one that is full has closed already: what it said is read
+                open_socket: Any = connection._get_socket()
+                open_socket.sendall(b"PING\r\n")
             with suppress(NoPermissionError):
-                connection.send_packed_command(connection.pack_command(b"PING"), check_health=False)
                 connection.read_response(disable_decoding=True)
         except BaseException:
             connection.disconnect()
@@ -211,7 +213,7 @@ _PASSING = re.compile(
 held up by a script, cannot save, or misses its replicas."""
 
 
-_WITHIN_SCRIPT = re.compile(r",? ?script: [0-9a-f]{40}, on @\S+$")
+_WITHIN_SCRIPT = re.compile(r",? script: .*on @\S+$")
 
 
 def is_reply(error: Exception) -> bool:
