@@ -264,6 +264,7 @@ class WorkerManager:
             heritage=heritage,
             paused=self._paused,
             beats_at_once=self._looks_for_the_dead(),
+            patient=self._boots > 0,
             tell_master=self._signals.wake,
             life_fd=self._life_read,
         )
@@ -327,6 +328,8 @@ class WorkerManager:
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
             log.error("worker process %d %s at its start", handle.pid, describe_death(status))
+        if self._stopping:
+            return
         if not self._boots:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
@@ -392,7 +395,12 @@ class WorkerManager:
         try:
             self._settle_estate()
         except Exception as error:
-            log.error("left registered, for others to recover: %s", error)
+            log.error(
+                "left registered, with what %d dead worker processes held, "
+                "for others to recover: %s",
+                len(self._heritage),
+                error,
+            )
         if self._pidfile:
             self._pidfile.remove()
         log.info("stopped: %s", self._totals)
@@ -400,10 +408,14 @@ class WorkerManager:
     def _settle_estate(self) -> None:
         if not (self._boots or self._heritage):
             return
+        from gresque.store.connection import told_plainly
         from gresque.worker.recovery import recovery_for
 
         recovery = recovery_for(self._settings)
-        for dead in self._heritage:
-            self._totals += recovery.recover(dead.process_id, dead.guilty)
-        recovery.store.unregister_worker(self._id)
+        with told_plainly(self._settings.redis_url):
+            while self._heritage:
+                dead = self._heritage[0]
+                self._totals += recovery.recover(dead.process_id, dead.guilty)
+                del self._heritage[0]
+            recovery.store.unregister_worker(self._id)
         recovery.close()

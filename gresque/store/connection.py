@@ -243,6 +243,8 @@ def told_plainly(url: str) -> Iterator[None]:
 
 def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
+    if isinstance(error, RedisUnavailable):
+        return str(error)
     if is_reply(error):
         code = getattr(error, "status_code", None)
         text = str(error)

@@ -18,6 +18,9 @@ from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
+BURIED_SECONDS = 86_400
+"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
+
 
 class HeldLedger(NamedTuple):
     """What a worker process holds: slot -> entry, and its totals."""
@@ -308,7 +311,8 @@ class DataStore:
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
-        flat = self._script("fence", [self.keys.ledger(process_id)], [])
+        keys = [self.keys.ledger(process_id), self.keys.buried]
+        flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def recover(self, process_id: str, moves: Sequence[Move]) -> Recovered:

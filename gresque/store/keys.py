@@ -24,6 +24,7 @@ class Keys:
         # ours
         self.failed_round = self.prefix + "failed_round"
         self.ledgers = self.prefix + "ledgers"
+        self.buried = self.prefix + "buried"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""

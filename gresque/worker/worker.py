@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
-from gresque.errors import BootError, CutOff, Fenced, JobKilled, RedisUnavailable
+from gresque.errors import CutOff, Fenced, JobKilled
 from gresque.jobs import payload
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.store.connection import explain
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
 from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.birth import Birth
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
 from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
@@ -29,6 +29,7 @@ from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import process_id
 from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
+from gresque.worker.patience import Patience
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_standings, as_dict
 from gresque.worker.stdio import outlive_readers
@@ -40,6 +41,9 @@ log = logging.getLogger("gresque.worker")
 
 LINGER_SECONDS = 0.002
 """How long ends are gathered before they are settled, while other jobs still run."""
+
+STRANDED_SECONDS = 5.0
+"""So long jobs that run elsewhere by now may take to die."""
 
 STUCK_SECONDS = 0.05
 """Jobs held in reserve that no thread took for this long go back, for other processes."""
@@ -87,6 +91,7 @@ class Worker:
             settings.queues,
             slots=2 * settings.thread_count,
             pause=self._pause,
+            revive=self._revive,
         )
         self._quota = settings.jobs_per_fork
         self._upkeep = Upkeep(
@@ -113,6 +118,7 @@ class Worker:
             self._work()
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
+            self._end_what_runs_elsewhere()
             self._row.state = ProcessState.STRANDED
         except CutOff as error:
             log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
@@ -121,25 +127,17 @@ class Worker:
             self._leave()
 
     def _boot(self) -> None:
-        birth, url = self._birth, self._settings.redis_url
+        birth = self._birth
         self._failures.open()
-        try:
-            connection = self._cycle.connection
-            connection.connect()
-            self._register()
-            self._row.heir = True
-            heartbeat = Heartbeat(
-                self._settings,
-                self._process_id,
-                birth.worker_id,
-                self._running,
-                self._obey,
-                self._upkeep.look,
-            )
-            if birth.beats_at_once:
-                heartbeat.beat(connection)
-        except (RedisError, RedisUnavailable) as error:
-            raise BootError(explain(url, error)) from error
+        heartbeat = Heartbeat(
+            self._settings,
+            self._process_id,
+            birth.worker_id,
+            self._running,
+            self._obey,
+            self._upkeep.look,
+        )
+        Patience(birth, lambda: self._leaving).call(lambda: self._come_up(heartbeat))
         self._watch_master()
         process_hooks.run("after_fork")
         self._watcher = Watcher(
@@ -153,6 +151,14 @@ class Worker:
         birth.tell_master()
         log.debug("ready")
 
+    def _come_up(self, heartbeat: Heartbeat) -> None:
+        connection = self._cycle.connection
+        connection.connect()
+        self._register()
+        self._row.heir = True
+        if self._birth.beats_at_once:
+            heartbeat.beat(connection)
+
     def _register(self) -> None:
         keys, birth = self._keys, self._birth
         connection = self._cycle.connection
@@ -165,19 +171,49 @@ class Worker:
             seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
         )  # fmt: skip
 
+    def _revive(self, gives: Iterable[ReservedJob]) -> bool:
+        """Register anew after Redis has lost its data, with what is held still: the jobs that run,
+        those that no thread took yet, and those to be given back.
+
+        False when this process was declared dead. Raises redis-py's errors.
+        """
+        keys, birth = self._keys, self._birth
+        connection = self._cycle.connection
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        running = (job for thread in self._crew.threads if (job := thread.job) is not None)
+        held = [
+            part
+            for slot, queue, raw in (*running, *self._book.ready, *gives, *self._book.gives)
+            for part in (slot, keys.queue(queue), raw)
+        ]
+        done = connection.run(
+            script("revive"), 6,
+            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats, keys.buried,
+            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)), *held,
+        )  # fmt: skip
+        return bool(done)
+
+    def _end_what_runs_elsewhere(self) -> None:
+        """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
+        self._crew.kill_jobs("its process was declared dead, and the job recovered", requeue=True)
+        until = time.monotonic() + STRANDED_SECONDS
+        while any(thread.job for thread in self._crew.threads) and time.monotonic() < until:
+            sleep(0.01)
+
     def _leave(self) -> None:
         self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
-        try:
-            self._cycle.connection.run(
+        self._cycle.ask(
+            lambda: self._cycle.connection.run(
                 script("unregister"), 4,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
                 keys.orders(self._process_id), self._process_id,
-            )  # fmt: skip
-        except (RedisError, OSError) as error:
-            raise CutOff(explain(self._settings.redis_url, error)) from error
+            )
+        )  # fmt: skip
         log.debug("left: %s", self._book.totals)
 
     # Turns
@@ -425,6 +461,9 @@ class Worker:
 
     def _pause(self, seconds: float) -> bool:
         """Wait out an outage; False when a shutdown has no more time."""
-        sleep(seconds)
-        until = self._killing_until
-        return until is None or time.monotonic() < until
+        resume_at = time.monotonic() + seconds
+        while (now := time.monotonic()) < resume_at:
+            if self._killing_until is not None and now >= self._killing_until:
+                return False
+            sleep(min(resume_at - now, 0.1))  # a shutdown may begin meanwhile
+        return True

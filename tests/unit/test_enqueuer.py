@@ -261,7 +261,7 @@ def _error_of(own: OwnServer) -> str:
 
 
 def test_loading_passes(own: OwnServer) -> None:
-    for n in range(500):
+    for n in range(100):
         own.redis.set(f"filler:{n}", os.urandom(200))
     own.redis.save()
     own.kill()
