@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
     parser.add_argument("--kill-server-every", type=float, default=10.0, help="s; 0: never")
     parser.add_argument("--server-down", type=float, default=1.0, help="at most so many seconds")
-    parser.add_argument("--appendfsync", choices=("always", "everysec"), default="everysec")
+    parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
     parser.add_argument("--limit", type=float, default=180.0, help="seconds for what is left")
     parser.add_argument("--seed", type=int, default=None)
     with tempfile.TemporaryDirectory(prefix="gresque-chaos-") as directory:

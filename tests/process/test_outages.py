@@ -406,3 +406,41 @@ def test_jobs_that_enqueue_through_cuts(outage: Outage, proxy: FaultyProxy) -> N
             jobs += 1
             outage.wait_for_ends(2 * jobs)
     outage.finish(master, 2 * jobs)
+
+
+def test_a_heartbeat_that_is_cut_goes_on(outage: Outage, proxy: FaultyProxy) -> None:
+    marker = script("beat").sha
+    master = outage.work("-t", "2", *ENDLESS, through=proxy)
+    outage.push(range(1), 14.0)
+    wait_for(lambda: len(outage.lines("start")) == 1)
+    (process,) = outage.client.store.process_ids()
+    for direction, after in (("request", 0), ("request", 200), ("reply", 0), ("reply", 5)):
+        cut = proxy.cut(marker, direction, after)
+        assert cut.done.wait(20)
+        beat = outage.client.store.process_beats()[process]
+        wait_for(lambda beat=beat: outage.client.store.process_beats()[process] > beat)
+    assert outage.redis.exists(f"resque:running:{process}")
+    outage.finish(master, 1)
+    assert said(master, "waiting for it") == 0
+
+
+def test_a_dead_process_is_recovered_once_through_cuts(outage: Outage, proxy: FaultyProxy) -> None:
+    """Whatever of the recovery was cut, the successor does again what is left of it."""
+    master = outage.work("-t", "4", *ENDLESS, through=proxy)
+    total = 0
+    cuts = [("fence", "reply", n) for n in (0, 20)] + [("recover", "reply", n) for n in (0, 4)]
+    for name, direction, after in [*cuts, ("recover", "request", 100), ("fence", "request", 50)]:
+        outage.push(range(total, total + 4), 1.5)
+        total += 4
+        wait_for(lambda total=total: len(outage.lines("start")) >= total)
+        cut = proxy.cut(script(name).sha, direction, after)
+        for child in master.children():
+            child.kill()
+        assert cut.done.wait(20)
+        outage.wait_for_ends(total)
+    wait_for(lambda: outage.held() == 0)
+    assert set(outage.lines("end").values()) == {1}
+    assert set(outage.lines("start").values()) == {2}
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert outage.stat("processed") == total
