@@ -94,7 +94,7 @@ class WorkerManager:
         self._no_fork_before = 0.0
         self._stopping = False
         self._paused = False
-        self._last_look = time.monotonic()
+        self._last_look = float("-inf")
         """When a worker process was last told to look for the dead of other hosts."""
         self._rolling: list[int] = []
         """Pids that a HUP has still to replace."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from gevent import sleep
 from gevent.monkey import get_original
 from redis.exceptions import RedisError
 
@@ -25,6 +26,9 @@ log = logging.getLogger("gresque.heartbeat")
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
+LOOK_AGAIN_SECONDS = 3.0
+"""After an outage every process that lives has beaten within this: its heartbeat tries again every
+second."""
 
 Obey = Callable[[Order], Any]
 """Does what others ask for; what it returns, if anything, is the answer."""
@@ -107,7 +111,26 @@ class Heartbeat:
     def beat(self, connection: DirectConnection, running: Running | None = None) -> None:
         """Say that the process lives, and what it runs, and recover who has died. Raises
         RedisError."""
-        running = running or Running()
+        self._recover(*self._ask_who_died(connection, running or Running()))
+
+    def first_beat(self, connection: DirectConnection, *, waited: bool) -> None:
+        """The beat of a process that was just born, which may live for one job only and not wait
+        until others had the time to come back: it looks twice, in between they beat. Having
+        `waited` for Redis it judges nobody. Raises RedisError."""
+        if waited:
+            self._judges_from = time.monotonic() + PRUNE_SECONDS
+        dead, stale = self._ask_who_died(connection, Running())
+        if dead or stale:
+            sleep(LOOK_AGAIN_SECONDS)
+            dead_still, stale_still = self._ask_who_died(connection, Running())
+            dead = [process for process in dead if process in dead_still]
+            stale = [worker for worker in stale if worker in stale_still]
+        self._recover(dead, stale)
+
+    def _ask_who_died(
+        self, connection: DirectConnection, running: Running
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Beat; returns the dead processes, and the workers without any that lives."""
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
@@ -120,6 +143,9 @@ class Heartbeat:
         )  # fmt: skip
         self._published = bool(running)
         self._last_beat = time.monotonic()
+        return dead, stale
+
+    def _recover(self, dead: list[bytes], stale: list[bytes]) -> None:
         if dead or stale:
             # Its connections belong to this thread's hub, so it is not kept for another call.
             recovery = recovery_for(self._settings)

@@ -137,7 +137,8 @@ class Worker:
             self._obey,
             self._upkeep.look,
         )
-        Patience(birth, lambda: self._leaving).call(lambda: self._come_up(heartbeat))
+        patience = Patience(birth, lambda: self._leaving)
+        patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
         self._watch_master()
         process_hooks.run("after_fork")
         self._watcher = Watcher(
@@ -151,13 +152,13 @@ class Worker:
         birth.tell_master()
         log.debug("ready")
 
-    def _come_up(self, heartbeat: Heartbeat) -> None:
+    def _come_up(self, heartbeat: Heartbeat, *, waited: bool) -> None:
         connection = self._cycle.connection
         connection.connect()
         self._register()
         self._row.heir = True
         if self._birth.beats_at_once:
-            heartbeat.beat(connection)
+            heartbeat.first_beat(connection, waited=waited)
 
     def _register(self) -> None:
         keys, birth = self._keys, self._birth
