@@ -237,7 +237,7 @@ def told_plainly(url: str) -> Iterator[None]:
     """Redis-py's errors become RedisUnavailable, with where the server is."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except RedisError as error:
         raise RedisUnavailable(explain(url, error)) from error
 
 
