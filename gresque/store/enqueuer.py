@@ -23,7 +23,7 @@ from gresque.store.scripts import script
 from gresque.unpatched import original
 
 FIRST_BACKOFF_SECONDS = 0.02
-LONGEST_BACKOFF = 1.0
+LONGEST_BACKOFF_SECONDS = 1.0
 
 EXPIRY_SECONDS = 120
 """Beyond `retry_seconds`: a slot outlives all that may still be on its way, the longest wait for a
@@ -93,7 +93,8 @@ class Enqueuer:
                 if left <= 0:
                     break
                 time.sleep(min(wait, left))
-            wait, backoff = backoff * random.uniform(0.5, 1.0), min(2 * backoff, LONGEST_BACKOFF)
+            wait = backoff * random.uniform(0.5, 1.0)
+            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
             try:
                 self._send(lane, queue, raws, scripted=scripted)
             except (RedisError, OSError) as another:
@@ -139,17 +140,18 @@ class Enqueuer:
             lane.slot, lane.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            _ask(connection, lane, "EVALSHA", self._script.sha, *arguments)
+            _push(connection, lane, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            _ask(connection, lane, "EVAL", self._script.text, *arguments)
+            _push(connection, lane, "EVAL", self._script.text, *arguments)
 
     def _push_plainly(
         self, connection: AbstractConnection, lane: Lane, queue: str, raws: Sequence[bytes]
     ) -> None:
         """Without scripts a push must not be repeated once it may have arrived; to make the queue
         known may be, so that comes first and by itself."""
-        _ask(connection, lane, "SADD", self._keys.queues, queue)
-        _ask(connection, lane, "RPUSH", self._keys.queue(queue), *raws)
+        _send(connection, "SADD", self._keys.queues, queue)
+        connection.read_response(disable_decoding=True)
+        _push(connection, lane, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -171,7 +173,7 @@ class Lane:
         self.connection: AbstractConnection | None = None
         self.used = 0.0
         self.sent = False
-        """All of the last command went out."""
+        """All of a command that pushes went out."""
 
 
 class Lanes:
@@ -194,12 +196,16 @@ class Lanes:
                     connection.disconnect()
 
 
-def _ask(connection: AbstractConnection, lane: Lane, *command: Any) -> None:
+def _push(connection: AbstractConnection, lane: Lane, *command: Any) -> None:
     lane.sent = False
-    # What fails in here did not go out whole, and the server never carries it out.
-    connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    _send(connection, *command)
     lane.sent = True
     connection.read_response(disable_decoding=True)
+
+
+def _send(connection: AbstractConnection, *command: Any) -> None:
+    """What fails in here did not go out whole, and the server never carries it out."""
+    connection.send_packed_command(connection.pack_command(*command), check_health=False)
 
 
 def _refuses_scripts(error: Exception) -> bool:
