@@ -9,9 +9,12 @@ Jobs are enqueued as fast as they are worked off, through the outages, too. Each
 starts and its ends in a file, beside Redis. After so many seconds (or so many jobs) the killing
 stops, what is left is worked off, and every job must have ended (else it is lost); and at most as
 many ran twice as the killed processes held. The longest recovery is how long a job waited from the
-kill that interrupted it until it was running again. The server is one of this program's own, with
-an append-only file. One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost,
-when more ran twice, or when something is left in a ledger.
+kill that interrupted it until it was running again.
+
+The server is one of this program's own, with an append-only file; with `--appendfsync everysec` it
+may itself forget the last second or two of what it has confirmed, when it is killed while its disk
+is slow, and the count shows that. One JSON line on stdout, a readable one on stderr; exit 1 when a
+job was lost, when more ran twice, or when something is left in a ledger.
 """
 
 from __future__ import annotations

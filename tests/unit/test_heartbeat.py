@@ -45,7 +45,7 @@ def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[DirectConn
 def beats(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
     monkeypatch.setattr(heartbeat, "LOOK_AGAIN_SECONDS", 0.5)
     settings = Settings.load({"redis_url": redis_url}, {})
-    return Heartbeat(settings, ME, WORKER, Running, lambda order: None)
+    return Heartbeat(settings, ME, WORKER, Running, lambda order: None, lambda: None)
 
 
 def processes(redis_client: redis.Redis) -> set[str]:
