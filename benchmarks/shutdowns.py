@@ -154,7 +154,11 @@ class Rounds:
         processed_now, failed_now = self._counts()
         waiting, entries = self._client.size("bench"), self._redis.llen("resque:failed")
         all_done = processed_now - failed_now
-        left = [key.decode() for key in self._redis.keys("resque:*") if key not in KEPT]
+        left = [
+            key.decode()
+            for key in self._redis.keys("resque:*")
+            if key not in KEPT and not key.startswith(EXPIRING)
+        ]
         survivors = [p.pid for p in psutil.process_iter() if _is_of_session(p, master.pid)]
         checks = {
             f"exit code {master.returncode}": master.returncode == 0,
@@ -180,6 +184,8 @@ KEPT = {
     b"resque:queues", b"resque:queue:bench", b"resque:failed", b"resque:stat:processed",
     b"resque:stat:failed", b"resque:recoveries",
 }  # fmt: skip
+EXPIRING = (b"resque:enqueuer:", b"resque:buried")
+"""They go by themselves."""
 
 
 def _is_of_session(process: psutil.Process, session: int) -> bool:

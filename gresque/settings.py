@@ -14,6 +14,9 @@ from gresque.redis_url import EXAMPLE, check
 from gresque.text import is_utf8
 
 DEFAULT_REDIS_URL = EXAMPLE
+DEFAULT_RETRY_SECONDS = 2.0
+"""For how long enqueueing is tried again when Redis fails; an argument of `Client`."""
+
 DEFAULT_NAMESPACE = "resque"
 DEFAULT_FAILURE_BACKEND = "redis"
 REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")

@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
-    """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end."""
+    """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end.
+
+    Raises RedisUnavailable where a command meets an error of redis-py's.
+    """
     # Imported here: the command line is loaded before `gresque work` patches, redis-py is not.
+    from gresque.store.connection import told_plainly
     from gresque.store.data_store import DataStore
 
     settings = load_settings(flags)
     store = DataStore(settings.redis_url, settings.namespace)
     try:
-        yield store
+        with told_plainly(settings.redis_url):
+            yield store
     finally:
-        store.redis.close()
+        store.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gresque import __version__
-from gresque.errors import BootError, GresqueError
+from gresque.errors import BootError, GresqueError, RedisUnavailable
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
@@ -71,7 +71,7 @@ def run(arguments: list[str] | None) -> int:
         return 130
     except click.ClickException as error:
         return _complain(error.format_message(), 2)
-    except BootError as error:
+    except (BootError, RedisUnavailable) as error:
         return _complain(str(error), 1)
     except GresqueError as error:
         return _complain(str(error), 2)
@@ -79,12 +79,6 @@ def run(arguments: list[str] | None) -> int:
         # The reader of our output left, as `| head` does.
         sys.stderr.close()
         return 0
-    except Exception as error:
-        if "redis" in type(error).__module__:
-            refused = type(error).__name__ not in ("ConnectionError", "TimeoutError")
-            what = "Redis refuses" if refused else "no answer from Redis"
-            return _complain(f"{what} ({error})", 1)
-        raise
     return code if isinstance(code, int) else 0
 
 

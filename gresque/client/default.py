@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gresque.client.client import Call, Client
-from gresque.settings import Settings
+from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
 _default: Client | None = None
 
@@ -18,20 +18,26 @@ def configure(
     *,
     failure_backend: str | None = None,
     inline: bool = False,
+    retry_seconds: float = DEFAULT_RETRY_SECONDS,
 ) -> Client:
     """Set up the default client; what is not given comes from REDIS_URL, RESQUE_NAMESPACE and
-    FAILURE_BACKEND."""
+    FAILURE_BACKEND.
+
+    `retry_seconds`: for how long enqueueing is tried again when Redis fails.
+    """
     global _default
     given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
     settings = Settings.load(given, os.environ)
-    if _default is not None:
-        _default.close()
-    _default = Client(
+    client = Client(
         settings.redis_url,
         settings.namespace,
         failure_backend=settings.failure_backend,
         inline=inline,
+        retry_seconds=retry_seconds,
     )
+    if _default is not None:
+        _default.close()
+    _default = client
     return _default
 
 

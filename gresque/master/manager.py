@@ -100,7 +100,7 @@ class WorkerManager:
         self._paused = False
         self._sightings = self._sightings_answered = 0
         """Of suspects, by the processes that are gone; and by all when a trial was last forked."""
-        self._last_look = time.monotonic() - LOOK_FOR_DEAD_SECONDS
+        self._last_look = float("-inf")
         """When a worker process was last told to look for the dead of other hosts."""
         self._rolling: list[int] = []
         """Pids that a HUP has still to replace."""
@@ -295,6 +295,7 @@ class WorkerManager:
             paused=self._paused,
             trial=trial,
             beats_at_once=self._looks_for_the_dead(),
+            patient=self._boots > 0,
             tell_master=self._signals.wake,
             life_fd=self._life_read,
         )
@@ -362,6 +363,8 @@ class WorkerManager:
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
             log.error("worker process %d %s at its start", handle.pid, describe_death(status))
+        if self._stopping:
+            return
         if not self._boots:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
@@ -432,7 +435,12 @@ class WorkerManager:
         try:
             self._settle_estate()
         except Exception as error:
-            log.error("left registered, for others to recover: %s", error)
+            log.error(
+                "left registered, with what %d dead worker processes held, "
+                "for others to recover: %s",
+                len(self._heritage),
+                error,
+            )
         if self._pidfile:
             self._pidfile.remove()
         log.info("stopped: %s", self._totals)
@@ -440,10 +448,13 @@ class WorkerManager:
     def _settle_estate(self) -> None:
         if not (self._boots or self._heritage):
             return
+        from gresque.store.connection import told_plainly
         from gresque.worker.recovery import recovery_for
 
         recovery = recovery_for(self._settings)
-        for dead in self._heritage:
-            self._totals += recovery.recover(dead)
-        recovery.store.unregister_worker(self._id)
+        with told_plainly(self._settings.redis_url):
+            while self._heritage:
+                self._totals += recovery.recover(self._heritage[0])
+                del self._heritage[0]
+            recovery.store.unregister_worker(self._id)
         recovery.close()

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.bulk import in_bulks
 from gresque.store.connection import open_client
+from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
 from gresque.store.scripts import script
@@ -18,6 +20,8 @@ from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
+BURIED_SECONDS = 86_400
+"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
 
 
 class HeldLedger(NamedTuple):
@@ -74,23 +78,24 @@ class FailedChange(NamedTuple):
 class DataStore:
     """Redis behind one namespace. Connects at the first call; greenlets and threads may share it.
 
-    Its methods raise redis-py's errors. Values are bytes where they come from a queue, str where
-    they are names.
+    Its methods raise redis-py's errors, but where they say otherwise. Values are bytes where they
+    come from a queue, str where they are names.
     """
 
-    def __init__(self, redis_url: str, namespace: str) -> None:
+    def __init__(
+        self, redis_url: str, namespace: str, retry_seconds: float = DEFAULT_RETRY_SECONDS
+    ) -> None:
+        """`retry_seconds`: for how long a push is tried again when Redis fails."""
         self.redis_url = redis_url
         self.keys = Keys(namespace)
         self.redis: redis.Redis = open_client(redis_url)
+        self._enqueuer = Enqueuer(redis_url, self.keys, retry_seconds)
 
     # Queues
 
     def push(self, queue: str, raw: bytes) -> None:
-        """Make the queue known and push one job, in one round trip."""
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.sadd(self.keys.queues, queue)
-        pipeline.rpush(self.keys.queue(queue), raw)
-        pipeline.execute()
+        """Make the queue known and push one job. Raises NotEnqueued, PerhapsEnqueued."""
+        self._enqueuer.push(queue, (raw,))
 
     def push_many(self, queue: str, raws: Iterable[bytes]) -> Iterator[int]:
         """Push jobs, a round trip per 1,000 or 16 MB; yields how many each of them pushed."""
@@ -98,11 +103,11 @@ class DataStore:
             yield self.push_batch(queue, batch)
 
     def push_batch(self, queue: str, batch: list[bytes]) -> int:
-        """Push jobs in one round trip, all of them or none; returns how many."""
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.sadd(self.keys.queues, queue)
-        pipeline.rpush(self.keys.queue(queue), *batch)
-        pipeline.execute()
+        """Push jobs in one round trip, all of them or none; returns how many.
+
+        Raises NotEnqueued, PerhapsEnqueued.
+        """
+        self._enqueuer.push(queue, batch)
         return len(batch)
 
     def queue_names(self) -> list[str]:
@@ -311,7 +316,8 @@ class DataStore:
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
-        flat = self._script("fence", [self.keys.ledger(process_id)], [])
+        keys = [self.keys.ledger(process_id), self.keys.buried]
+        flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
@@ -362,6 +368,11 @@ class DataStore:
         """Epoch seconds by the server's clock, by which heartbeats are told."""
         seconds, microseconds = self._call("TIME")
         return int(seconds) + int(microseconds) / 1_000_000
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._enqueuer.close()
+        self.redis.close()
 
     # Helpers
 

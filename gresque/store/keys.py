@@ -27,6 +27,7 @@ class Keys:
         self.processes = self.prefix + "processes"
         self.suspects = self.prefix + "suspects"
         self.recoveries = self.prefix + "recoveries"
+        self.buried = self.prefix + "buried"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
@@ -59,6 +60,10 @@ class Keys:
     def answer(self, token: str) -> str:
         """STRING with an expiry: what a process answers to an order with this token."""
         return f"{self.prefix}answer:{token}"
+
+    def enqueuer(self, name: str) -> str:
+        """HASH with an expiry: slot -> number of the last push that an enqueuing client made."""
+        return f"{self.prefix}enqueuer:{name}"
 
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""

@@ -49,6 +49,8 @@ class Birth:
     """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]
     """Wakes the master to look at the scoreboard."""
+    patient: bool
+    """Waits when Redis is away at its start; the first processes of a master fail instead."""
     life_fd: int
     """Readable (at its end) when the master is gone."""
 

@@ -23,9 +23,9 @@ class Book:
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet."""
         self.ended: list[bytes] = []
-        self.gives: deque[tuple[bytes, str]] = deque()
-        """Slots, ended ones too, whose jobs go back to the head of their queues, and the names of
-        those; the last of them will be the very first in its queue."""
+        self.gives: deque[ReservedJob] = deque()
+        """Jobs, ended ones too, that go back to the head of their queues; the last of them will be
+        the very first in its queue."""
         self.entries: list[str | bytes] = []
         """Failure entries to push, as list key, entry, the list's name, list key, …"""
         self.done = totals.done
@@ -54,7 +54,7 @@ class Book:
     def put_back(self, job: ReservedJob) -> None:
         """Let the next turn put a job that ran back to the head of its queue. Of several, the
         first one will be the first again."""
-        self.gives.appendleft((job[0], job[1]))
+        self.gives.appendleft(job)
         self.ended.append(job[0])
         self.requeued += 1
 
@@ -62,6 +62,6 @@ class Book:
         """Give back what no thread has taken; the last one first, so that their order stays."""
         while self.ready:
             job = self.ready.pop()
-            self.gives.append((job[0], job[1]))
+            self.gives.append(job)
             self.ended.append(job[0])
             self.requeued += 1

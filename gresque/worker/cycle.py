@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from typing import Any
 
@@ -19,7 +19,7 @@ from gresque.store.connection import DirectConnection, explain
 from gresque.store.keys import Keys
 from gresque.store.ledger import parse_entry
 from gresque.store.scripts import script
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 
 log = logging.getLogger("gresque.worker")
 log_turns = logging.getLogger("gresque.cycle")
@@ -45,13 +45,19 @@ class Cycle:
         queues: QueueList,
         slots: int,
         pause: Callable[[float], bool],
+        revive: Callable[[Iterable[ReservedJob]], bool],
     ) -> None:
-        """`pause(seconds)` waits between two tries and says False when trying must end."""
+        """`pause(seconds)` waits between two tries and says False when trying must end.
+
+        `revive(jobs)` registers the process anew, when its ledger was lost, with the jobs that it
+        holds and these; it says False when the process was declared dead. Raises redis-py's errors.
+        """
         self._url = url
         self._keys = keys
         self._book = book
         self._queues = queues
         self._pause = pause
+        self._revive = revive
         self._script = script("cycle")
         self.connection = DirectConnection(url)
         self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
@@ -106,9 +112,12 @@ class Cycle:
             *self._fixed_keys, *self._queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
             len(entries) // 3, len(gives), len(ended), self.suspects,
-            *entries, *chain.from_iterable(gives), *ended, *free,
+            *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
-        reply = self._ask(lambda: self.connection.run(self._script, keys, *request))
+        reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
+        if reply == b"fenced" and self.ask(lambda: self._revive(gives)):
+            log.error("Redis has lost the ledger of this process; it is written anew")
+            reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
         if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
@@ -161,7 +170,7 @@ class Cycle:
     def look_for_queues(self) -> None:
         """Ask which queues exist now, when the queue list has globs."""
         if self._queues.dynamic:
-            names = self._ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
+            names = self.ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
             self._set_queues(self._queues.resolve(_readable(names)))
         self._stale_queues = False
 
@@ -187,8 +196,9 @@ class Cycle:
         """Connect once, or raise RedisError: at boot an unreachable Redis is an error."""
         self.connection.connect()
 
-    def _ask(self, send: Callable[[], Any]) -> Any:
-        """Send until there is an answer. An outage is logged once, and so is its end."""
+    def ask(self, send: Callable[[], Any]) -> Any:
+        """Send until there is an answer; for what may be repeated. An outage is logged once, and
+        so is its end. Raises CutOff."""
         away_since: float | None = None
         backoff = FIRST_BACKOFF_SECONDS
         while True:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from gevent import sleep
 from gevent.monkey import get_original
 from redis.exceptions import RedisError
 
@@ -28,6 +29,11 @@ log = logging.getLogger("gresque.heartbeat")
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
+LOOK_AGAIN_SECONDS = 3.0
+"""After an outage every process that lives has beaten within this: its heartbeat tries again every
+second."""
+
+SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
 
 Obey = Callable[[Order], Any]
 """Does what others ask for; what it returns, if anything, is the answer."""
@@ -113,7 +119,27 @@ class Heartbeat:
     def beat(self, connection: DirectConnection, running: Running | None = None) -> None:
         """Say that the process lives, and what it runs, and recover who has died. Raises
         RedisError."""
-        running = running or Running()
+        self._recover(*self._ask_who_died(connection, running or Running()))
+
+    def first_beat(self, connection: DirectConnection, *, waited: bool) -> None:
+        """The beat of a process that was just born, which may live for one job only and not wait
+        until others had the time to come back: it looks twice, in between they beat. Having
+        `waited` for Redis it judges nobody. Raises RedisError."""
+        if waited:
+            self._judges_from = time.monotonic() + PRUNE_SECONDS
+        dead, stale = self._ask_who_died(connection, Running())
+        if dead or stale:
+            sleep(LOOK_AGAIN_SECONDS)
+            dead_still, stale_still = self._ask_who_died(connection, Running())
+            dead = [process for process in dead if process in dead_still]
+            stale = [worker for worker in stale if worker in stale_still]
+        self._recover(dead, stale)
+
+    def _ask_who_died(
+        self, connection: DirectConnection, running: Running
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Beat, and recover those of this machine that are gone for sure; returns the other dead
+        processes, and the workers without any that lives."""
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
@@ -132,21 +158,21 @@ class Heartbeat:
             self._looks_near_from = self._last_beat + BEAT_SECONDS
         if not registered:
             self._lost()
-        gone = [
-            p for p, where in zip(near[::2], near[1::2], strict=True) if are_gone(where.decode())
-        ]
-        causes = dict.fromkeys(dead, f"no heartbeat for {PRUNE_SECONDS} s")
-        causes |= dict.fromkeys(gone, "it and its master are gone")
-        if causes or stale:
-            self._recover(causes, stale)
+        places = zip(near[::2], near[1::2], strict=True)
+        gone = [process for process, place in places if are_gone(place.decode())]
+        if gone:
+            self._recover(gone, [], "it and its master are gone")
+        return [process for process in dead if process not in gone], stale
 
-    def _recover(self, causes: Mapping[bytes, str], stale: Sequence[bytes]) -> None:
+    def _recover(self, dead: Sequence[bytes], stale: Sequence[bytes], cause: str = SILENT) -> None:
+        if not dead and not stale:
+            return
         # Its connections belong to this thread's hub, so it is not kept for another call.
         recovery = recovery_for(self._settings)
         workers = set(map(text, stale))
-        for name, cause in causes.items():
-            recovery.recover(Estate(text(name), cause, None, blameless=False))
-            workers.add(split_process_id(text(name))[0])
+        for name in map(text, dead):
+            recovery.recover(Estate(name, cause, None, blameless=False))
+            workers.add(split_process_id(name)[0])
         for worker_id in workers:
             recovery.store.prune_worker(worker_id)
         recovery.close()

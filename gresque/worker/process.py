@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import gevent
 from gevent._hub_local import get_hub_if_exists
-from redis.exceptions import RedisError
 
 from gresque.client.default import adopt
-from gresque.errors import BootError, RedisUnavailable
-from gresque.store.connection import explain
 from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
+from gresque.worker.patience import Patience
 from gresque.worker.recovery import recovery_for
 from gresque.worker.trial import Trial
 from gresque.worker.worker import Worker
@@ -53,12 +52,14 @@ def _inherit(birth: Birth) -> Totals:
     far shows on the scoreboard, should this process die on the way."""
     totals = Totals()
     if birth.heritage:
-        recovery = recovery_for(birth.settings)
-        try:
-            for dead in birth.heritage:
-                totals += recovery.recover(dead)
-                birth.row.totals = totals
-        except (RedisError, RedisUnavailable) as error:
-            raise BootError(explain(birth.settings.redis_url, error)) from error
+        recovery, patience = recovery_for(birth.settings), Patience(birth, _told_to_leave)
+        for dead in birth.heritage:
+            totals += patience.call(partial(recovery.recover, dead))
+            birth.row.totals = totals
         recovery.close()
     return totals
+
+
+def _told_to_leave() -> bool:
+    """Signals are blocked still: whether one of those that end the process waits."""
+    return bool(signal.sigpending() & {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})

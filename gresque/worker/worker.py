@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
-from gresque.errors import BootError, CutOff, Fenced, JobKilled, RedisUnavailable
+from gresque.errors import CutOff, Fenced, JobKilled
 from gresque.jobs import payload
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.store.connection import explain
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
 from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.birth import Birth
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
 from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
@@ -29,6 +29,7 @@ from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import master_pid_of, process_id
 from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
+from gresque.worker.patience import Patience
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_standings, as_dict
 from gresque.worker.stdio import outlive_readers
@@ -41,6 +42,9 @@ log = logging.getLogger("gresque.worker")
 
 LINGER_SECONDS = 0.002
 """How long ends are gathered before they are settled, while other jobs still run."""
+
+STRANDED_SECONDS = 5.0
+"""So long jobs that run elsewhere by now may take to die."""
 
 STUCK_SECONDS = 0.05
 """Jobs held in reserve that no thread took for this long go back, for other processes."""
@@ -88,6 +92,7 @@ class Worker:
             settings.queues,
             slots=2 * settings.thread_count,
             pause=self._pause,
+            revive=self._revive,
         )
         self._quota = settings.jobs_per_fork
         self._upkeep = Upkeep(
@@ -121,6 +126,7 @@ class Worker:
             self._work()
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
+            self._end_what_runs_elsewhere()
             self._row.state = ProcessState.STRANDED
         except CutOff as error:
             log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
@@ -129,26 +135,19 @@ class Worker:
             self._leave()
 
     def _boot(self) -> None:
-        birth, url = self._birth, self._settings.redis_url
+        birth = self._birth
         self._failures.open()
-        try:
-            connection = self._cycle.connection
-            connection.connect()
-            self._register()
-            self._row.heir = True
-            heartbeat = Heartbeat(
-                self._settings,
-                self._process_id,
-                birth.worker_id,
-                self._running,
-                self._obey,
-                self._upkeep.look,
-                self._on_loss,
-            )
-            if birth.beats_at_once:
-                heartbeat.beat(connection)
-        except (RedisError, RedisUnavailable) as error:
-            raise BootError(explain(url, error)) from error
+        heartbeat = Heartbeat(
+            self._settings,
+            self._process_id,
+            birth.worker_id,
+            self._running,
+            self._obey,
+            self._upkeep.look,
+            self._on_loss,
+        )
+        patience = Patience(birth, lambda: self._leaving)
+        patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
         self._watch_master()
         process_hooks.run("after_fork")
         self._watcher = Watcher(
@@ -161,6 +160,14 @@ class Worker:
         self._upkeep.on_ready()
         birth.tell_master()
         log.debug("ready")
+
+    def _come_up(self, heartbeat: Heartbeat, *, waited: bool) -> None:
+        connection = self._cycle.connection
+        connection.connect()
+        self._register()
+        self._row.heir = True
+        if self._birth.beats_at_once:
+            heartbeat.first_beat(connection, waited=waited)
 
     def _register(self) -> None:
         keys, birth = self._keys, self._birth
@@ -175,19 +182,50 @@ class Worker:
             find(os.getpid(), master_pid_of(birth.worker_id)),
         )  # fmt: skip
 
+    def _revive(self, gives: Iterable[ReservedJob]) -> bool:
+        """Register anew after Redis has lost its data, with what is held still: the jobs that run,
+        those that no thread took yet, and those to be given back.
+
+        False when this process was declared dead. Raises redis-py's errors.
+        """
+        keys, birth = self._keys, self._birth
+        connection = self._cycle.connection
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        running = (job for thread in self._crew.threads if (job := thread.job) is not None)
+        held = [
+            part
+            for slot, queue, raw in (*running, *self._book.ready, *gives, *self._book.gives)
+            for part in (slot, keys.queue(queue), raw)
+        ]
+        done = connection.run(
+            script("revive"), 7,
+            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
+            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)), *held,
+        )  # fmt: skip
+        return bool(done)
+
+    def _end_what_runs_elsewhere(self) -> None:
+        """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
+        self._crew.kill_jobs("its process was declared dead, and the job recovered", requeue=True)
+        until = time.monotonic() + STRANDED_SECONDS
+        while any(thread.job for thread in self._crew.threads) and time.monotonic() < until:
+            sleep(0.01)
+
     def _leave(self) -> None:
         self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
-        try:
-            self._cycle.connection.run(
+        self._cycle.ask(
+            lambda: self._cycle.connection.run(
                 script("unregister"), 5,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
                 keys.orders(self._process_id), keys.processes, self._process_id,
-            )  # fmt: skip
-        except (RedisError, OSError) as error:
-            raise CutOff(explain(self._settings.redis_url, error)) from error
+            )
+        )  # fmt: skip
         self._row.left = True
         log.debug("left: %s", self._book.totals)
 
@@ -243,6 +281,7 @@ class Worker:
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
+        self._lost = False
         reserved = self._cycle.turn(want, arm=True)
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
@@ -462,6 +501,9 @@ class Worker:
 
     def _pause(self, seconds: float) -> bool:
         """Wait out an outage; False when a shutdown has no more time."""
-        sleep(seconds)
-        until = self._killing_until
-        return until is None or time.monotonic() < until
+        resume_at = time.monotonic() + seconds
+        while (now := time.monotonic()) < resume_at:
+            if self._killing_until is not None and now >= self._killing_until:
+                return False
+            sleep(min(resume_at - now, 0.1))  # a shutdown may begin meanwhile
+        return True

@@ -766,7 +766,11 @@ class TestInAShell:
     def test_redis_out_of_reach(self, arguments: list[str]) -> None:
         code, out, err = in_a_shell("redis://localhost:1", *arguments)
         assert (code, out) == (1, "")
-        assert err.startswith("gresque: no answer from Redis")
+        assert (
+            err.removeprefix("gresque: not enqueued: ")
+            .removeprefix("gresque: ")
+            .startswith("no answer from Redis")
+        )
         assert err.count("\n") == 1
 
     @pytest.mark.parametrize("arguments", [["failed", "--count", "9999"], ["failed", "--json"]])

@@ -334,7 +334,7 @@ def test_a_request_that_comes_late_changes_nothing(db: Redis) -> None:
 
 
 def fence(client: Redis) -> Any:
-    return run(client, "fence", [LEDGER])
+    return run(client, "fence", [LEDGER, "resque:buried"], "process", 86_400)
 
 
 def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:

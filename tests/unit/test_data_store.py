@@ -124,7 +124,7 @@ def test_remove_queue(store: DataStore, redis_client: Redis) -> None:
     store.push("b", b"2")
     assert store.remove_queue("a") == 1
     assert store.remove_queue("a") == 0
-    assert set(redis_client.keys()) == {b"resque:queues", b"resque:queue:b"}
+    assert set(redis_client.keys("resque:queue*")) == {b"resque:queues", b"resque:queue:b"}
 
 
 # Counters

@@ -77,7 +77,15 @@ class Process:
         self.book = Book(Totals())
         self.queues = QueueList.parse(",".join(QUEUES))
         self.cycle = Cycle(
-            url, store.keys, self.book, WORKER, self.name, self.queues, SLOTS, lambda _: True
+            url,
+            store.keys,
+            self.book,
+            WORKER,
+            self.name,
+            self.queues,
+            SLOTS,
+            lambda _: True,
+            lambda _: False,
         )
         self.line = self.cycle.connection = Line(url)
         self.line.connect()
