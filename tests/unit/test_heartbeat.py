@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -15,6 +18,7 @@ from gresque.store.scripts import script
 from gresque.store.speech import Running
 from gresque.worker import heartbeat
 from gresque.worker.heartbeat import Heartbeat
+from gresque.worker.whereabouts import find, machine
 
 KEYS = Keys("resque")
 WORKER = "host:1:q:1:1:1"
@@ -32,9 +36,9 @@ def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[DirectConn
     for process, beat in ((ME, now), (SILENT, now - 120_000), (BACK, now - 120_000)):
         worker = process.rsplit(":", 2)[0]
         connection.run(
-            script("register"), 5, KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers,
-            KEYS.ledger(process), KEYS.heartbeats, worker, "then", process,
-            "2026-01-01T00:00:00+00:00", beat, "1 0 0 0",
+            script("register"), 6, KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers,
+            KEYS.ledger(process), KEYS.heartbeats, KEYS.processes, worker, "then", process,
+            "2026-01-01T00:00:00+00:00", beat, "1 0 0 0", "",
         )  # fmt: skip
         redis_client.hset(KEYS.ledger(process), "0", "14:resque:queue:q" + process)
     yield connection
@@ -80,3 +84,44 @@ def test_the_dead_of_before_are_found_at_once(
     assert processes(redis_client) == {ME}
     assert redis_client.llen(KEYS.queue("q")) == 2
     assert redis_client.smembers(KEYS.workers) == {WORKER.encode()}
+
+
+def place(redis_client: redis.Redis, process: str, where: str) -> None:
+    redis_client.hset(KEYS.processes, process, where)
+
+
+@pytest.mark.skipif(not machine(), reason="the kernel does not tell")
+@pytest.mark.parametrize("first", [True, False])
+def test_those_that_are_gone_from_this_machine_are_recovered_at_once(
+    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis, first: bool
+) -> None:
+    now = int(redis_client.time()[0]) * 1000
+    redis_client.zadd(KEYS.ledgers, {SILENT: now, BACK: now})
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    place(redis_client, SILENT, f"{machine()} {dead.pid} 1 {dead.pid} 1")
+    place(redis_client, BACK, f"elsewhere {dead.pid} 1 {dead.pid} 1")
+    place(redis_client, ME, find(os.getpid(), os.getppid()))
+    if first:
+        beats.first_beat(connection, waited=False)
+    else:
+        beats.beat(connection)
+    assert processes(redis_client) == {ME, BACK}
+    assert redis_client.hkeys(KEYS.processes) == [name.encode() for name in (BACK, ME)]
+    (entry,) = redis_client.lrange(KEYS.recoveries, 0, -1)
+    assert b'"cause": "it and its master are gone"' in entry
+
+
+def test_a_process_without_a_ledger_is_told(
+    redis_url: str, connection: DirectConnection, redis_client: redis.Redis
+) -> None:
+    told: list[str] = []
+    settings = Settings.load({"redis_url": redis_url}, {})
+    own = Heartbeat(
+        settings, ME, WORKER, Running, lambda order: None, lambda: None, lambda: told.append(ME)
+    )
+    own.beat(connection)
+    assert not told
+    redis_client.zrem(KEYS.ledgers, ME)
+    own.beat(connection)
+    assert told == [ME]
