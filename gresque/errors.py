@@ -67,6 +67,10 @@ class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
 
 
+class PoisonJob(DirtyExit):
+    """A job was given up: MAX_RECOVERIES processes died while they held it."""
+
+
 class JobExpired(GresqueError):
     """A job was taken up after its time (`expires_seconds`), and not run."""
 

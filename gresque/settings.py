@@ -257,6 +257,13 @@ class Settings:
         _one_of("requeue", "fail"),
         "what becomes of jobs cut short: requeue or fail",
     )
+    max_recoveries: int = _option(
+        "MAX_RECOVERIES",
+        "--max-recoveries",
+        3,
+        _whole_number(0, 10**6),
+        "fail a job as PoisonJob when so many processes have died under it; 0: never",
+    )
     failure_backend: str = _option(
         "FAILURE_BACKEND",
         "--failure-backend",

@@ -19,6 +19,7 @@ COMMANDS = {
     "queues": "List the queues with their sizes.",
     "workers": "List the workers: who works what, since when, how much.",
     "running": "List the jobs that run now.",
+    "ledger": "Show what each worker process holds, and what was recovered.",
     "kill": "Kill a running job.",
     "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",

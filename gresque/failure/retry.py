@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
+from gresque.jobs.deaths import without_deaths
 
 Fields = dict[str, msgspec.Raw]
 
@@ -60,8 +61,10 @@ def _item(entry: Fields) -> bytes:
 
 
 def _renewed(payload: bytes) -> bytes:
-    """One generation on, and without an expiry: who retries a job wants it to run. Only the Ruby
-    fork and gresque count generations; other payloads stay as they are."""
+    """One generation on, and without an expiry or the deaths that were counted: who retries a job
+    wants it to run. Only the Ruby fork and gresque count generations; other payloads stay as they
+    are."""
+    payload = without_deaths(payload)
     try:
         fields = _fields(payload)
     except _UNREADABLE:

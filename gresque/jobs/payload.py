@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+from gresque.jobs.deaths import without_deaths
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """A queue item above this is refused by `enqueue`, and fails unread in a worker: one item must
@@ -42,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 def decode(raw: bytes) -> Payload:
     """Read a queue item. Raises PayloadTooLarge, or InvalidPayload that says what is wrong."""
-    if len(raw) > MAX_PAYLOAD_BYTES:
+    if len(raw) > MAX_PAYLOAD_BYTES and len(without_deaths(raw)) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(
             f"the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}"
         )

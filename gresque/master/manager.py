@@ -37,6 +37,10 @@ LOOK_FOR_DEAD_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
 
+TRIALS = 4
+"""Processes for suspects, beside the WORKER_COUNT others: one that takes some, and those whose
+suspects run for long."""
+
 LONGEST_BACKOFF_SECONDS = 30.0
 QUICK_DEATH_SECONDS = 1.0
 QUICK_DEATHS_ALLOWED = 10
@@ -79,7 +83,7 @@ class WorkerManager:
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
-        self._scoreboard = Scoreboard(2 * settings.worker_count + 1, settings.thread_count)
+        self._scoreboard = Scoreboard(2 * settings.worker_count + 1 + TRIALS, settings.thread_count)
         self._overseer = Overseer(settings.term_timeout, self._fork_deputy)
         self._handles: dict[int, WorkerHandle] = {}
         self._heritage: list[Estate] = []
@@ -94,6 +98,8 @@ class WorkerManager:
         self._no_fork_before = 0.0
         self._stopping = False
         self._paused = False
+        self._sightings = self._sightings_answered = 0
+        """Of suspects, by the processes that are gone; and by all when a trial was last forked."""
         self._last_look = float("-inf")
         """When a worker process was last told to look for the dead of other hosts."""
         self._rolling: list[int] = []
@@ -120,6 +126,7 @@ class WorkerManager:
             while self._keep_running():
                 self._note_boots()
                 self._keep_count()
+                self._try_suspects()
                 self._roll()
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._heed(number)
@@ -152,7 +159,9 @@ class WorkerManager:
     # Keeping WORKER_COUNT processes at work
 
     def _keep_running(self) -> bool:
-        return bool(self._handles) or not (self._stopping or self._dry)
+        if self._handles:
+            return True
+        return not (self._stopping or (self._dry and not self._suspects_wait))
 
     def _note_boots(self) -> None:
         for handle in self._handles.values():
@@ -182,14 +191,33 @@ class WorkerManager:
         with one thread it is waited for, so that one job runs at a time."""
         if self._stopping or self._dry or time.monotonic() < self._no_fork_before:
             return
-        handles = self._handles.values()
+        handles = [handle for handle in self._handles.values() if not handle.trial]
         overlap = self._settings.thread_count > 1
         working = sum(handle.taking_jobs or not overlap for handle in handles)
         # As many again may retire; the one more of a HUP finds room all the same.
         wanted = self._settings.worker_count + bool(self._rolling)
-        room = self._settings.worker_count + wanted - len(self._handles)
+        room = self._settings.worker_count + wanted - len(handles)
         for _ in range(min(wanted - working, room)):
             self._fork()
+
+    def _try_suspects(self) -> None:
+        """Fork a process for suspects that others have seen and left; also for what a dead one
+        held, when nobody else is forked to recover it."""
+        if self._stopping or time.monotonic() < self._no_fork_before:
+            return
+        trials = [handle for handle in self._handles.values() if handle.trial]
+        if len(trials) == TRIALS or any(handle.taking_jobs for handle in trials):
+            return
+        if self._suspects_wait or (self._heritage and self._settings.thread_count > 1):
+            self._sightings_answered = self._sightings_so_far()
+            self._fork(trial=True)
+
+    @property
+    def _suspects_wait(self) -> bool:
+        return self._sightings_so_far() > self._sightings_answered
+
+    def _sightings_so_far(self) -> int:
+        return self._sightings + sum(h.row.sightings for h in self._handles.values())
 
     def _roll(self) -> None:
         """Replace the next process of a HUP once there is one more at work than there need be."""
@@ -200,7 +228,7 @@ class WorkerManager:
             handle.told_to_quit = True
             handle.signal(signal.SIGQUIT)
 
-    def _fork(self) -> None:
+    def _fork(self, *, trial: bool = False) -> None:
         used = {id(handle.row) for handle in self._handles.values()}
         row = next(row for row in self._scoreboard.rows if id(row) not in used)
         row.clear()
@@ -212,7 +240,7 @@ class WorkerManager:
             with signals_blocked():
                 pid = self._fork_process()
                 if pid == 0:
-                    self._be_worker(row, born_ms, heritage)
+                    self._be_worker(row, born_ms, heritage, trial)
         except Exception as error:
             log.error("cannot fork: %s: %s", type(error).__name__, error)
             self._failed_boots += 1
@@ -221,8 +249,8 @@ class WorkerManager:
         self._heritage = []
         if self._looks_for_the_dead():
             self._last_look = time.monotonic()
-        self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage)
-        log.debug("forked worker process %d", pid)
+        self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage, trial)
+        log.debug("forked worker process %d%s", pid, ", for suspects" if trial else "")
 
     def _looks_for_the_dead(self) -> bool:
         """Heartbeats find dead hosts, but a process that lives for one job has none: every 10 s
@@ -253,7 +281,9 @@ class WorkerManager:
 
         stand_in(post)
 
-    def _be_worker(self, row: Row, born_ms: int, heritage: tuple[Estate, ...]) -> NoReturn:
+    def _be_worker(
+        self, row: Row, born_ms: int, heritage: tuple[Estate, ...], trial: bool
+    ) -> NoReturn:
         """The rest of a worker process's life, from the fork to its exit."""
         birth = Birth(
             settings=self._settings,
@@ -263,6 +293,7 @@ class WorkerManager:
             row=row,
             heritage=heritage,
             paused=self._paused,
+            trial=trial,
             beats_at_once=self._looks_for_the_dead(),
             patient=self._boots > 0,
             tell_master=self._signals.wake,
@@ -301,18 +332,20 @@ class WorkerManager:
     def _bury(self, handle: WorkerHandle, status: int) -> None:
         """Account for a worker process that ended, and see to what it left behind."""
         state = handle.row.state
+        self._sightings += handle.row.sightings
         if not handle.row.heir:
             self._heritage += handle.heritage
             self._totals += handle.row.totals  # of those that it had recovered already
-        if status == 0 and state is not ProcessState.STRANDED:
+        if handle.row.left:
             self._totals += handle.row.totals
-            # The queues may not be dry any more when one ends after the dry one.
-            self._dry = state is ProcessState.DRY
+            # The queues may not be dry any more when one ends after the dry one. A trial did not
+            # look at what its jobs may have enqueued.
+            self._dry = state is ProcessState.DRY and not handle.trial
             self._quick_deaths = 0
             return
         self._dry = False
         if handle.row.heir:
-            self._heritage.append(handle.estate)
+            self._heritage.append(handle.estate(f"it {describe_death(status)}"))
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state is not ProcessState.STRANDED:
@@ -320,6 +353,8 @@ class WorkerManager:
             self._on_crash(handle)
 
     def _on_crash(self, handle: WorkerHandle) -> None:
+        if handle.trial and handle.held and self._settings.max_recoveries:
+            return  # it counts on its jobs, which comes to an end
         quick = time.time() - handle.born_ms / 1000 < QUICK_DEATH_SECONDS
         self._quick_deaths = self._quick_deaths + 1 if quick else 0
         if self._quick_deaths > QUICK_DEATHS_ALLOWED:
@@ -356,6 +391,10 @@ class WorkerManager:
             return
         log.info("%s: %s", number.name, _MEANINGS[number])
         if number == signal.SIGHUP:
+            for handle in self._handles.values():
+                if handle.trial:
+                    handle.told_to_quit = True
+                    handle.signal(signal.SIGQUIT)  # its like is forked where it is needed
             self._rolling = [pid for pid, handle in self._handles.items() if handle.taking_jobs]
             return
         if number != signal.SIGTTIN:
@@ -385,6 +424,7 @@ class WorkerManager:
     def _kill_rest(self) -> None:
         for handle in self._handles.values():
             log.error("worker process %d did not leave in time: SIGKILL", handle.pid)
+            handle.killed = True
             handle.signal(signal.SIGKILL)
         self._kill_at = float("inf")
 
@@ -414,8 +454,7 @@ class WorkerManager:
         recovery = recovery_for(self._settings)
         with told_plainly(self._settings.redis_url):
             while self._heritage:
-                dead = self._heritage[0]
-                self._totals += recovery.recover(dead.process_id, dead.guilty)
+                self._totals += recovery.recover(self._heritage[0])
                 del self._heritage[0]
             recovery.store.unregister_worker(self._id)
         recovery.close()

@@ -131,7 +131,7 @@ class Overseer:
     def _kill(self, handle: WorkerHandle, watch: _Watch) -> None:
         told = "no kill can reach the jobs of worker process %d: SIGKILL\n%s"
         log.error(told, handle.pid, _told(handle))
-        watch.killed = True
+        watch.killed = handle.killed = True
         handle.signal(signal.SIGKILL)
 
     def forget(self, pid: int) -> None:

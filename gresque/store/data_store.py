@@ -20,19 +20,23 @@ from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
 BURIED_SECONDS = 86_400
 """A process that was declared dead and comes back later than this takes Redis to have lost it."""
+RECOVERIES_KEPT = 1000
+RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
 
 
 class HeldLedger(NamedTuple):
-    """What a worker process holds: slot -> entry, and its totals."""
+    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger."""
 
     entries: dict[bytes, LedgerEntry]
     totals: Totals
+    is_fenced: bool = False
 
 
 class Move(NamedTuple):
-    """A job on its way out of a dead process's ledger: `action` is "requeue" or "fail", `list_key`
-    where `item` is pushed; an empty one for a failure without an entry. For a failure `queue` is
-    the list's name among the failed queues, empty for a list that does not stand there."""
+    """A job on its way out of a dead process's ledger: `action` is "requeue", "fail" or "poison" (a
+    failure that is told apart in the log), `list_key` where `item` is pushed; an empty one for a
+    failure without an entry. For a failure `queue` is the list's name among the failed queues,
+    empty for a list that does not stand there."""
 
     slot: bytes
     action: str
@@ -141,6 +145,7 @@ class DataStore:
         pipeline.llen(self.keys.queue(queue))
         pipeline.srem(self.keys.queues, queue)
         pipeline.delete(self.keys.queue(queue))
+        pipeline.hdel(self.keys.suspects, self.keys.queue(queue))
         return int(pipeline.execute()[0])
 
     # Counters
@@ -315,18 +320,29 @@ class DataStore:
         flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def recover(self, process_id: str, moves: Sequence[Move]) -> Recovered:
-        """Move jobs out of a fenced ledger. A job that somebody else moved first is left alone."""
+    def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
+        """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
+        last brace, goes into the log of recoveries, which adds the numbers. A job that somebody
+        else moved first is left alone."""
         keys = self.keys
         moved = self._script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
-                keys.processed, keys.failures, keys.failed_queues,
+                keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
+                keys.recoveries,
             ],
-            [process_id, *(part for move in moves for part in move)],
+            [
+                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
+                *(part for move in moves for part in move),
+            ],
         )  # fmt: skip
         return Recovered(*moved)
+
+    def recoveries(self, count: int) -> list[bytes]:
+        """The last entries of the log of recoveries, the newest first."""
+        entries: list[bytes] = self._call("LRANGE", self.keys.recoveries, -count, -1)
+        return entries[::-1]
 
     def prune_worker(self, worker_id: str) -> None:
         """Forget a worker whose master is dead, unless a process of it has still a ledger."""
@@ -376,7 +392,9 @@ class DataStore:
 def _held(fields: dict[bytes, bytes]) -> HeldLedger:
     state = fields.pop(STATE, None)
     entries = {slot: parse_entry(value) for slot, value in fields.items()}
-    return HeldLedger(entries, parse_state(state) if state else Totals())
+    if state is None:
+        return HeldLedger(entries, Totals())
+    return HeldLedger(entries, parse_state(state), is_fenced=state.startswith(b"fenced"))
 
 
 def iso_8601(epoch_seconds: int) -> str:

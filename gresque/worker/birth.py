@@ -19,10 +19,14 @@ class Guilty(NamedTuple):
 
 
 class Estate(NamedTuple):
-    """A dead worker process, and the job for whose sake it had to die, if any."""
+    """A dead worker process, how it died, and what is known of whose fault that was."""
 
     process_id: str
+    cause: str
     guilty: Guilty | None
+    """The job for whose sake it had to die, if any."""
+    blameless: bool
+    """None of its jobs is to blame for its death: the master killed it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Birth:
     """Of dead siblings, whose jobs this process recovers before its first turn."""
     paused: bool
     """The worker takes no new jobs at the moment."""
+    trial: bool
+    """It performs suspects only."""
     beats_at_once: bool
     """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]

@@ -14,6 +14,7 @@ from gresque.failure.own import load_own, own_names
 from gresque.logs import use_native_locks
 from gresque.settings import DEFAULT_FAILURE_BACKEND
 from gresque.worker.birth import Birth
+from gresque.worker.whereabouts import machine
 
 
 def load(
@@ -63,6 +64,7 @@ def _import_what_children_would() -> None:
         importlib.import_module(module)
     for name in ("register", "cycle", "unregister"):
         script(name)
+    machine()
 
 
 def _import(module: str) -> None:

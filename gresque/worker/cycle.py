@@ -13,6 +13,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from gresque.errors import CutOff, Fenced, RedisUnavailable
+from gresque.jobs.deaths import recoveries
 from gresque.queues import QueueList
 from gresque.store.connection import DirectConnection, explain
 from gresque.store.keys import Keys
@@ -71,7 +72,12 @@ class Cycle:
             keys.worker_stat("failed", worker_id),
             keys.queues,
             keys.failed_queues,
+            keys.suspects,
         ]
+        self.suspects = b"leave"
+        """What the script does with suspects (see there)."""
+        self.notice = b""
+        """What it said of suspects in the last turn: `alone`, `left`, or nothing."""
         self._queue_names: list[str] = []
         self._queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
@@ -105,7 +111,7 @@ class Cycle:
         request: tuple[Any, ...] = (
             *self._fixed_keys, *self._queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries) // 3, len(gives), len(ended),
+            len(entries) // 3, len(gives), len(ended), self.suspects,
             *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
         reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
@@ -137,6 +143,7 @@ class Cycle:
         ready = self._book.ready
         if reply and reply[0] == b"replay":
             return self._take_in_replay(reply[1:], slots)
+        self.notice = reply.pop() if len(reply) % 2 else b""
         taken = 0
         for index, raws in zip(reply[::2], reply[1::2], strict=True):
             filled = slots[taken : taken + len(raws)]
@@ -151,6 +158,9 @@ class Cycle:
         for slot, value in zip(slots, found, strict=False):
             entry = parse_entry(value)
             self._book.ready.append((slot, entry.queue_key.decode()[prefix:], entry.raw))
+        # Of suspects nothing is said twice; a single one was taken to be alone, for all we know.
+        single = len(found) == 1 and recoveries(parse_entry(found[0]).raw)
+        self.notice = b"alone" if single else b""
         return len(found)
 
     def forget_queues(self) -> None:

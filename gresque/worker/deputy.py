@@ -68,6 +68,7 @@ class Deputy:
             running=lambda: self._running,
             obey=self._obey,
             each_second=lambda: None,
+            lost=lambda: None,  # the process itself finds out, should it ever live again
         )
 
     def serve(self) -> None:

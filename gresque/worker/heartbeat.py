@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,11 +15,14 @@ from redis.exceptions import RedisError
 from gresque.errors import RedisUnavailable
 from gresque.settings import Settings
 from gresque.store.connection import DirectConnection
-from gresque.store.data_store import iso_8601
+from gresque.store.data_store import iso_8601, text
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
+from gresque.worker.birth import Estate
+from gresque.worker.identity import split_process_id
 from gresque.worker.recovery import PRUNE_SECONDS, recovery_for
+from gresque.worker.whereabouts import are_gone, machine
 
 log = logging.getLogger("gresque.heartbeat")
 
@@ -29,6 +32,9 @@ RUNNING_EXPIRY_SECONDS = 15
 LOOK_AGAIN_SECONDS = 3.0
 """After an outage every process that lives has beaten within this: its heartbeat tries again every
 second."""
+
+SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
+GONE = "it and its master are gone"
 
 Obey = Callable[[Order], Any]
 """Does what others ask for; what it returns, if anything, is the answer."""
@@ -51,9 +57,10 @@ class Heartbeat:
         running: Callable[[], Running],
         obey: Obey,
         each_second: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
-        """`running` (its times on the monotonic clock), `obey` and `each_second` are called in the
-        heartbeat's thread."""
+        """`running` (its times on the monotonic clock), `obey`, `each_second`, and `lost` when the
+        process has no ledger any more, are called in the heartbeat's thread."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
@@ -61,7 +68,9 @@ class Heartbeat:
         self._running = running
         self._obey = obey
         self._each_second = each_second
+        self._lost = lost
         self._last_beat = time.monotonic()
+        self._looks_near_from = 0.0
         self._judges_from = 0.0
         self._published = False
 
@@ -119,41 +128,54 @@ class Heartbeat:
         `waited` for Redis it judges nobody. Raises RedisError."""
         if waited:
             self._judges_from = time.monotonic() + PRUNE_SECONDS
-        dead, stale = self._ask_who_died(connection, Running())
-        if dead or stale:
+        causes, stale = self._ask_who_died(connection, Running())
+        if stale or SILENT in causes.values():
             sleep(LOOK_AGAIN_SECONDS)
-            dead_still, stale_still = self._ask_who_died(connection, Running())
-            dead = [process for process in dead if process in dead_still]
+            still, stale_still = self._ask_who_died(connection, Running())
+            causes = {p: cause for p, cause in causes.items() if cause == GONE or p in still}
             stale = [worker for worker in stale if worker in stale_still]
-        self._recover(dead, stale)
+        self._recover(causes, stale)
 
     def _ask_who_died(
         self, connection: DirectConnection, running: Running
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Beat; returns the dead processes, and the workers without any that lives."""
+    ) -> tuple[dict[bytes, str], list[bytes]]:
+        """Beat; returns the dead processes with what tells their death, and the workers without
+        any that lives."""
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
         limit = seconds - PRUNE_SECONDS if self._may_judge() else 0
-        dead, stale = connection.run(
-            script("beat"), 3, keys.ledgers, keys.heartbeats, keys.running(self._process_id),
+        here = machine() if time.monotonic() >= self._looks_near_from else ""
+        dead, stale, near, registered = connection.run(
+            script("beat"), 4,
+            keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.processes,
             self._process_id, self._worker_id, int(now * 1000), iso_8601(seconds),
             running.shifted(now - time.monotonic()).encode(),
-            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit),
+            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit), here,
         )  # fmt: skip
         self._published = bool(running)
         self._last_beat = time.monotonic()
-        return dead, stale
+        if here:
+            self._looks_near_from = self._last_beat + BEAT_SECONDS
+        if not registered:
+            self._lost()
+        gone = [
+            p for p, where in zip(near[::2], near[1::2], strict=True) if are_gone(where.decode())
+        ]
+        return dict.fromkeys(dead, SILENT) | dict.fromkeys(gone, GONE), stale
 
-    def _recover(self, dead: list[bytes], stale: list[bytes]) -> None:
-        if dead or stale:
-            # Its connections belong to this thread's hub, so it is not kept for another call.
-            recovery = recovery_for(self._settings)
-            for process_id in dead:
-                recovery.recover(process_id.decode())
-            for worker_id in stale:
-                recovery.store.prune_worker(worker_id.decode())
-            recovery.close()
+    def _recover(self, causes: Mapping[bytes, str], stale: Sequence[bytes]) -> None:
+        if not causes and not stale:
+            return
+        # Its connections belong to this thread's hub, so it is not kept for another call.
+        recovery = recovery_for(self._settings)
+        workers = set(map(text, stale))
+        for name, cause in causes.items():
+            recovery.recover(Estate(text(name), cause, None, blameless=False))
+            workers.add(split_process_id(text(name))[0])
+        for worker_id in workers:
+            recovery.store.prune_worker(worker_id)
+        recovery.close()
 
     def _may_judge(self) -> bool:
         """Whether others without a heartbeat are dead: not when this process could not beat either,

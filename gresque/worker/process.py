@@ -13,6 +13,7 @@ from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
 from gresque.worker.patience import Patience
 from gresque.worker.recovery import recovery_for
+from gresque.worker.trial import Trial
 from gresque.worker.worker import Worker
 
 
@@ -26,7 +27,7 @@ def live(birth: Birth) -> None:
         gevent.reinit()
     settings = birth.settings
     adopt(settings.redis_url, settings.namespace, settings.failure_backend)
-    worker = Worker(birth, _inherit(birth))
+    worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()
 
@@ -53,7 +54,7 @@ def _inherit(birth: Birth) -> Totals:
     if birth.heritage:
         recovery, patience = recovery_for(birth.settings), Patience(birth, _told_to_leave)
         for dead in birth.heritage:
-            totals += patience.call(partial(recovery.recover, dead.process_id, dead.guilty))
+            totals += patience.call(partial(recovery.recover, dead))
             birth.row.totals = totals
         recovery.close()
     return totals

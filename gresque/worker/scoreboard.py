@@ -16,7 +16,8 @@ from gresque.worker import dump
 
 _STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
 _TOTALS = slice(5, 9)
-_THREADS = 9
+_LEFT, _SIGHTINGS = 9, 10
+_THREADS = 11
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -105,6 +106,24 @@ class Row:
 
     def stop_beating(self) -> None:
         self._words[_PULSE] = 0
+
+    @property
+    def left(self) -> bool:
+        """True once the process has settled all and left: a job may exit with 0 just as well."""
+        return bool(self._words[_LEFT])
+
+    @left.setter
+    def left(self, done: bool) -> None:
+        self._words[_LEFT] = done
+
+    @property
+    def sightings(self) -> int:
+        """How often the process has seen suspects in a queue and left them there."""
+        return self._words[_SIGHTINGS]
+
+    @sightings.setter
+    def sightings(self, count: int) -> None:
+        self._words[_SIGHTINGS] = count
 
     @property
     def totals(self) -> Totals:

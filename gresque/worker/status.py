@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from gresque.jobs import payload
-from gresque.store.data_store import DataStore
-from gresque.store.ledger import LedgerEntry
+from gresque.store.data_store import DataStore, HeldLedger
+from gresque.store.ledger import LedgerEntry, Totals
 from gresque.store.speech import Running
 from gresque.worker.identity import WorkerName, split_process_id
 
@@ -174,11 +174,15 @@ def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJ
 
 
 def _held(store: DataStore, process_id: str) -> dict[bytes, LedgerEntry]:
+    return _ledger(store, process_id).entries
+
+
+def _ledger(store: DataStore, process_id: str) -> HeldLedger:
     """The process's ledger; empty where something else stands under its name."""
     try:
-        return store.ledger(process_id).entries
-    except (ValueError, ResponseError):
-        return {}
+        return store.ledger(process_id)
+    except (ValueError, TypeError, ResponseError):
+        return HeldLedger({}, Totals())
 
 
 def _published(store: DataStore, process_id: str) -> Running:
@@ -191,3 +195,91 @@ def _published(store: DataStore, process_id: str) -> Running:
 def _queue(store: DataStore, entry: LedgerEntry) -> str:
     key = entry.queue_key.decode("utf-8", "surrogateescape")
     return key.removeprefix(store.keys.queue_prefix)
+
+
+@dataclass(frozen=True)
+class LedgerStatus:
+    """The ledger of one worker process: what it holds, and what became of what it has held.
+
+    `queues` tells how many of the held jobs came from where, `longest_seconds` how long the oldest
+    of them has been running, where one has for over a second. A `fenced` process was declared dead.
+    """
+
+    process: str
+    host: str
+    master_pid: int | None
+    pid: int | None
+    started: float | None
+    age_seconds: float | None
+    beat_age_seconds: float
+    fenced: bool
+    held: int
+    longest_seconds: float | None
+    queues: dict[str, int]
+    reserved: int
+    done: int
+    failed: int
+    requeued: int
+
+    @classmethod
+    def all(cls, store: DataStore) -> list[LedgerStatus]:
+        """Every process, by host and age."""
+        now = store.now()
+        beats = store.process_beats()
+        found = [cls._read(store, process, beat, now) for process, beat in beats.items()]
+        return sorted(found, key=lambda each: (each.host, each.started or 0.0, each.process))
+
+    @classmethod
+    def _read(cls, store: DataStore, process: str, beat: float, now: float) -> LedgerStatus:
+        worker, pid = _split(process)
+        name, born = _parse_name(worker), _born(process)
+        ledger = _ledger(store, process)
+        queues = Counter(_queue(store, entry) for entry in ledger.entries.values())
+        longest = min(_published(store, process).since.values(), default=None)
+        return cls(
+            process=process,
+            host=name.hostname if name else worker,
+            master_pid=name.master_pid if name else None,
+            pid=pid,
+            started=born,
+            age_seconds=None if born is None else max(now - born, 0.0),
+            beat_age_seconds=max(now - beat, 0.0),
+            fenced=ledger.is_fenced,
+            held=len(ledger.entries),
+            longest_seconds=None if longest is None else max(now - longest, 0.0),
+            queues=dict(queues.most_common()),
+            **ledger.totals._asdict(),
+        )
+
+
+def _born(process_id: str) -> float | None:
+    try:
+        return int(process_id.rsplit(":", 1)[1]) / 1000
+    except (IndexError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class LoggedRecovery:
+    """A recovery as the log tells it: when, of which process, why it was dead, by whom
+    (`host:pid`), and what became of the jobs that it held. The poison ones have failed, too."""
+
+    at: str
+    process: str
+    cause: str
+    by: str
+    requeued: int
+    failed: int
+    poison: int
+
+    @classmethod
+    def newest(cls, store: DataStore, count: int) -> list[LoggedRecovery]:
+        """The last recoveries, the newest first; what cannot be read is passed over."""
+        return [entry for raw in store.recoveries(count) if (entry := _recovered(raw)) is not None]
+
+
+def _recovered(raw: bytes) -> LoggedRecovery | None:
+    try:
+        return msgspec.json.decode(raw, type=LoggedRecovery)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -26,7 +26,7 @@ from gresque.worker.cycle import Cycle
 from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat
-from gresque.worker.identity import process_id
+from gresque.worker.identity import master_pid_of, process_id
 from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace
 from gresque.worker.patience import Patience
@@ -36,6 +36,7 @@ from gresque.worker.stdio import outlive_readers
 from gresque.worker.thread import Crew, Kill
 from gresque.worker.upkeep import Upkeep
 from gresque.worker.watcher import Watcher
+from gresque.worker.whereabouts import find
 
 log = logging.getLogger("gresque.worker")
 
@@ -102,6 +103,13 @@ class Worker:
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
+        self._exclusive = False
+        """Nothing may run beside what is held now."""
+        self._saw_suspects = False
+        self._lost = False
+        if settings.thread_count == 1:
+            # Each job is alone at the moment, but for what is held in reserve.
+            self._cycle.suspects = b"alone"
         self._started = totals.reserved
         self._cpu = time.thread_time()
         self._clock = time.monotonic()
@@ -136,6 +144,7 @@ class Worker:
             self._running,
             self._obey,
             self._upkeep.look,
+            self._on_loss,
         )
         patience = Patience(birth, lambda: self._leaving)
         patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
@@ -165,11 +174,12 @@ class Worker:
         connection = self._cycle.connection
         seconds, microseconds = map(int, connection.call(b"TIME"))
         connection.run(
-            script("register"), 5,
+            script("register"), 6,
             keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats,
+            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
             seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)),
         )  # fmt: skip
 
     def _revive(self, gives: Iterable[ReservedJob]) -> bool:
@@ -188,11 +198,12 @@ class Worker:
             for part in (slot, keys.queue(queue), raw)
         ]
         done = connection.run(
-            script("revive"), 6,
+            script("revive"), 7,
             keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats, keys.buried,
+            keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
-            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)), *held,
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)), *held,
         )  # fmt: skip
         return bool(done)
 
@@ -210,11 +221,12 @@ class Worker:
         keys = self._keys
         self._cycle.ask(
             lambda: self._cycle.connection.run(
-                script("unregister"), 4,
+                script("unregister"), 5,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                keys.orders(self._process_id), self._process_id,
+                keys.orders(self._process_id), keys.processes, self._process_id,
             )
         )  # fmt: skip
+        self._row.left = True
         log.debug("left: %s", self._book.totals)
 
     # Turns
@@ -225,7 +237,7 @@ class Worker:
             if self._leaving or self._paused:
                 book.give_back_ready()
             want = self._want()
-            if want or book.ended:
+            if want or book.ended or self._lost:
                 reserved = self._turn(want)
                 if reserved:
                     if not crew.waking:
@@ -249,19 +261,26 @@ class Worker:
 
     @property
     def _burst_is_dry(self) -> bool:
-        return self._dry and self._settings.burst
+        return self._dry and self._leaves_when_dry
+
+    @property
+    def _leaves_when_dry(self) -> bool:
+        return self._settings.burst
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
         if self._leaving or self._paused or self._dry or self._book.gives:
             return 0  # what is given back in a turn must not be taken again by the same one
         book = self._book
+        if self._exclusive and book.held > len(book.ended):
+            return 0
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
         return max(0, min(room, self._quota, self._pace.limit))
 
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
+        self._lost = False  # this turn says what came of it
         started = book.reserved - len(book.ready)
         reserved = self._cycle.turn(want, arm=True)
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
@@ -271,7 +290,21 @@ class Worker:
         self._cpu, self._clock, self._started = cpu, clock, started
         if not self._quota and reserved:
             self._retire()
+        if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
+            self._heed(self._cycle.notice)
         return reserved
+
+    def _heed(self, notice: bytes) -> None:
+        """Suspects were left in a queue, or one was taken that is to be alone. Of several threads
+        none takes a suspect: the master forks a process for them."""
+        if self._settings.thread_count == 1:
+            self._exclusive = bool(notice)  # should suspects wait, the next one is taken alone
+            return
+        if notice:
+            self._row.sightings += 1
+            if not self._saw_suspects:
+                self._birth.tell_master()
+        self._saw_suspects = bool(notice)
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
@@ -317,7 +350,7 @@ class Worker:
         """
         book = self._book
         ended = len(book.ended)
-        if book.ready and (self._leaving or self._paused):
+        if self._lost or (book.ready and (self._leaving or self._paused)):
             return True
         if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
             return True
@@ -430,6 +463,12 @@ class Worker:
     def resume(self) -> None:
         self._paused = self._dry = False
         self._gate.ring()
+
+    def _on_loss(self) -> None:
+        """Called in the heartbeat's thread: this process has no ledger any more. A turn says so and
+        ends it; else what it runs would run on, though it has been given to others."""
+        self._lost = True
+        self._crew.loop.run_callback_threadsafe(self._gate.ring)
 
     def _watch_master(self) -> None:
         """A worker process without a master drains and exits: nothing is left to replace it."""

@@ -105,6 +105,7 @@ BEHAVIOURS = {
     "redis": _wait_on_redis,
     "die": _die,
     "exit": sys.exit,
+    "os_exit": os._exit,
     "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),
     "enqueue": lambda: behave.enqueue("ok"),
     "enqueue_late": _enqueue_late,
@@ -175,6 +176,27 @@ class Hooked(gresque.Job):
 
     def on_failure_x(error: BaseException, *args: Any) -> None:
         store().rpush("hooks", f"failure:{error}:{args}")
+
+
+@gresque.job(queue="q", name="Poison")
+def poison(spin_seconds: float = 0.0) -> None:
+    """Takes its process along, after it has spun for a while."""
+    until = time.monotonic() + spin_seconds
+    while time.monotonic() < until:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)
+
+
+@gresque.job(queue="q", name="Nothing")
+def nothing(*args: Any) -> None:
+    """Costs nothing but its way through gresque."""
+
+
+@gresque.job(queue="q", name="Brief")
+def brief(key: str) -> None:
+    time.sleep(0.005)
+    store().hincrby("runs", key, 1)
 
 
 # Jobs that hold the GIL in C: no thread of their process runs meanwhile.

@@ -18,6 +18,7 @@ Redis = redis.Redis
 LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
 OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
 FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
+SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
 
 
 def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
@@ -31,9 +32,10 @@ def q(name: str) -> str:
 def register(client: Redis) -> None:
     run(
         client, "register",
-        ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER, "resque:heartbeat"],
+        ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER,
+         "resque:heartbeat", PROCESSES],
         "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
-        "0 0 0 0",
+        "0 0 0 0", "machine 7",
     )  # fmt: skip
 
 
@@ -50,16 +52,17 @@ def cycle(
     counted: tuple[int, int] = (0, 0),
     totals: tuple[int, int, int, int] = (0, 0, 0, 0),
     arm: int = 0,
+    suspects: str = "leave",
 ) -> Any:
     """`counted` is how many ended and how many of them failed."""
     origins = held(client)
     given = [part for slot in gives for part in (slot, origins.get(slot, ("none", ""))[0])]
     return run(
         client, "cycle",
-        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES,
+        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES, SUSPECTS,
          *map(q, queues)],
         sequence, want, arm, *totals, *counted, len(entries) // 3, len(gives), len(ended),
-        *entries, *given, *ended, *free,
+        suspects, *entries, *given, *ended, *free,
     )  # fmt: skip
 
 
@@ -423,11 +426,20 @@ def tracked(db: Redis, redis_url: str) -> Iterator[DirectConnection]:
 
 
 def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
-    fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES]
+    fixed = [
+        LEDGER,
+        PROCESSED,
+        FAILURES,
+        OWN_PROCESSED,
+        OWN_FAILURES,
+        QUEUES,
+        FAILED_QUEUES,
+        SUSPECTS,
+    ]
     keys = [*fixed, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
-        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, *slots(want),
+        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, "leave", *slots(want),
     )  # fmt: skip
 
 
@@ -463,8 +475,10 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: DirectConnection) -> None
     db.rpush(q("a"), "0")
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
-    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, q("a")]
-    tracked.run(script("cycle"), 7, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "0", "a", "0")
+    fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES]
+    keys = [*fixed, SUSPECTS, q("a")]
+    give = ["0", "a"]
+    tracked.run(script("cycle"), 9, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "leave", *give, "0")
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 
@@ -530,9 +544,10 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 
 def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "") -> Any:
     return run(
-        client, "beat", ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}"],
+        client, "beat",
+        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, now - 1000,
-        "2026-11-23T15:32:10+00:00",
+        "2026-11-23T15:32:10+00:00", "",
     )[0]  # fmt: skip
 
 
@@ -540,7 +555,7 @@ def unregister(client: Redis) -> Any:
     return run(
         client,
         "unregister",
-        ["resque:ledgers", LEDGER, "resque:running:p", "resque:orders:p"],
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:orders:p", PROCESSES],
         "p",
     )
 
@@ -553,13 +568,14 @@ def test_register(redis_client: Redis) -> None:
     assert redis_client.zrange("resque:ledgers", 0, -1, withscores=True) == [(b"p", 1764e9)]
     assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0"}
     assert tuple(parse_state(b"0 0 0 0 0")) == (0, 0, 0, 0)
-    assert len(redis_client.keys()) == 5
+    assert redis_client.hgetall(PROCESSES) == {b"p": b"machine 7"}
+    assert len(redis_client.keys()) == 6
 
 
 def test_unregister(db: Redis) -> None:
     db.set("resque:running:p", "{}")
     assert unregister(db) == 0
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
     assert db.smembers("resque:workers") == {b"w"}, "its master is there still"
     assert unregister(db) == 0
 
@@ -622,9 +638,10 @@ def recover(client: Redis, *moves: list[str]) -> Any:
         client, "recover",
         [
             LEDGER, "resque:ledgers", "resque:running:p", QUEUES, PROCESSED, FAILURES,
-            FAILED_QUEUES,
+            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES,
         ],
-        "p", *(part for move in moves for part in [*move, name_in(move)]),
+        "p", '{"process":"p"', 3, 60,
+        *(part for move in moves for part in [*move, name_in(move)]),
     )[:3]  # fmt: skip
 
 
@@ -648,7 +665,10 @@ def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
     assert waiting(db, "a") == {"a": ["1", "2", "5"]}
     assert db.lrange(FAILED, 0, -1) == [b"e3"]
     assert counters(db) == [2, 2, 0, 0]
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
+    (entry,) = db.lrange(RECOVERIES, 0, -1)
+    assert json.loads(entry) == {"process": "p", "requeued": 2, "failed": 2, "poison": 0}
+    assert db.ttl(RECOVERIES) == 60
 
 
 def test_recover_in_parts(db: Redis) -> None:
@@ -658,9 +678,20 @@ def test_recover_in_parts(db: Redis) -> None:
     assert held(db).keys() == {"1", "2"}
     assert db.zscore("resque:ledgers", "p") is not None
     assert cycle(db, 2, 0, ["a"]) == b"fenced"
-    moves = [["1", "fail", FAILED, "e"], ["2", "fail", FAILED, "e"]]
+    assert not db.exists(RECOVERIES)
+    moves = [["1", "fail", FAILED, "e"], ["2", "poison", FAILED, "e"]]
     assert recover(db, *moves) == [0, 2, 0]
     assert not db.exists(LEDGER)
+    (entry,) = db.lrange(RECOVERIES, 0, -1)
+    assert json.loads(entry) == {"process": "p", "requeued": 1, "failed": 2, "poison": 1}
+
+
+def test_the_log_of_recoveries_keeps_the_last_ones(redis_client: Redis) -> None:
+    for _ in range(5):
+        register(redis_client)
+        fence(redis_client)
+        recover(redis_client)
+    assert redis_client.llen(RECOVERIES) == 3
 
 
 def test_recover_twice_moves_once(db: Redis) -> None:

@@ -164,7 +164,7 @@ def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: b
 
 def test_ledgers(store: DataStore, redis_client: Redis) -> None:
     assert (store.process_ids(), store.process_beats(), store.held_counts([])) == ([], {}, [])
-    assert store.ledger("p") == ({}, Totals())
+    assert store.ledger("p") == ({}, Totals(), False)
     hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
     hold(redis_client, "q")
     assert store.process_ids() == ["p", "q"]
@@ -224,9 +224,10 @@ def test_a_script_is_brought_along(store: DataStore, redis_client: Redis, times:
 def test_fence(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, _0=b"x")
     held = store.fence("p")
-    assert held == store.fence("p") == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0))
+    assert held == store.fence("p")
+    assert held == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0), True)
     assert redis_client.hget("resque:ledger:p", "state") == b"fenced 3 2 0 0 0"
-    assert store.fence("none") == ({}, Totals())
+    assert store.fence("none") == ({}, Totals(), False)
     assert not redis_client.exists("resque:ledger:none")
 
 

@@ -53,5 +53,6 @@ def test_every_key_is_documented() -> None:
         keys.worker_started("X"), keys.ledgers, keys.ledger("X"), keys.running("X"),
         keys.orders("X"), keys.answer("X"), keys.failed_queues, keys.failed_list("X_failed"),
         keys.failed_round, keys.enqueuer("X"), keys.buried,
+        keys.failed_round, keys.processes, keys.suspects, keys.recoveries,
     }  # fmt: skip
     assert made == told

@@ -33,7 +33,7 @@ from gresque.store.keys import Keys
 from gresque.worker import failures
 from gresque.worker.failures import Failures
 from gresque.worker.recovery import Recovery
-from tests.unit.test_recovery import PROCESS, hold
+from tests.unit.test_recovery import DEAD, hold
 
 FAILED = "resque:failed"
 NOW = "2026/11/23 15:33:36"
@@ -645,9 +645,9 @@ class TestOwnBackends:
 
         def recover() -> None:
             store = DataStore(redis_url, "resque")
-            recovery = Recovery(store, registry, "requeue", setting)
+            recovery = Recovery(store, registry, "requeue", 3, setting)
             start.wait()
-            recovery.recover(PROCESS)
+            recovery.recover(DEAD)
             recovery.close()
 
         threads = [threading.Thread(target=recover) for _ in range(2)]

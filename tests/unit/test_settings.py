@@ -27,6 +27,7 @@ LONG_FLAGS = {
     "term_timeout": "--term-timeout",
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
+    "max_recoveries": "--max-recoveries",
     "failure_backend": "--failure-backend",
     "max_rss_mb": "--max-rss-mb",
     "preload": "--preload",
@@ -58,6 +59,7 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("term_timeout", "RESQUE_TERM_TIMEOUT", 30.0, ("1.5", 1.5), ("0", 0.0)),
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
+    ("max_recoveries", "MAX_RECOVERIES", 3, ("0", 0), ("7", 7)),
     (
         "failure_backend", "FAILURE_BACKEND", "redis",
         ("redis_multi_queue", "redis_multi_queue"), (" a.b.C, redis,a.b.C", "redis,a.b.C"),
@@ -149,6 +151,7 @@ BAD: dict[str, list[str]] = {
         "sentinel://a,b", "redis+sentinel://a", "rediss+sentinel://a", "redis+cluster://a",
         "cluster://a", "://", "embedded:",
     ],
+    "max_recoveries": ["-1", "x", "1.5", "9999999"],
     "on_dirty_exit": ["x", "REQUEUE", "Fail", " fail", "drop"],
     "log_format": ["x", "JSON", "yaml"],
     "graceful_term": SWITCHES,
