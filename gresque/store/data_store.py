@@ -18,10 +18,10 @@ from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
-BURIED_SECONDS = 86_400
-"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
+BURIED_SECONDS = 86_400
+"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
 
 
 class HeldLedger(NamedTuple):

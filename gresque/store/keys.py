@@ -24,10 +24,10 @@ class Keys:
         # ours
         self.failed_round = self.prefix + "failed_round"
         self.ledgers = self.prefix + "ledgers"
-        self.buried = self.prefix + "buried"
         self.processes = self.prefix + "processes"
         self.suspects = self.prefix + "suspects"
         self.recoveries = self.prefix + "recoveries"
+        self.buried = self.prefix + "buried"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""

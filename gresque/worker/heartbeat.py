@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,6 @@ LOOK_AGAIN_SECONDS = 3.0
 second."""
 
 SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
-GONE = "it and its master are gone"
 
 Obey = Callable[[Order], Any]
 """Does what others ask for; what it returns, if anything, is the answer."""
@@ -138,9 +137,9 @@ class Heartbeat:
 
     def _ask_who_died(
         self, connection: DirectConnection, running: Running
-    ) -> tuple[dict[bytes, str], list[bytes]]:
-        """Beat; returns the dead processes with what tells their death, and the workers without
-        any that lives."""
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Beat, and recover those of this machine that are gone for sure; returns the other dead
+        processes, and the workers without any that lives."""
         keys = self._keys
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
@@ -159,20 +158,21 @@ class Heartbeat:
             self._looks_near_from = self._last_beat + BEAT_SECONDS
         if not registered:
             self._lost()
-        gone = [
-            p for p, where in zip(near[::2], near[1::2], strict=True) if are_gone(where.decode())
-        ]
-        return dict.fromkeys(dead, SILENT) | dict.fromkeys(gone, GONE), stale
+        places = zip(near[::2], near[1::2], strict=True)
+        gone = [process for process, place in places if are_gone(place.decode())]
+        if gone:
+            self._recover(gone, [], "it and its master are gone")
+        return [process for process in dead if process not in gone], stale
 
-    def _recover(self, causes: Mapping[bytes, str], stale: Sequence[bytes]) -> None:
-        if not causes and not stale:
+    def _recover(self, dead: Sequence[bytes], stale: Sequence[bytes], cause: str = SILENT) -> None:
+        if not dead and not stale:
             return
         # Its connections belong to this thread's hub, so it is not kept for another call.
         recovery = recovery_for(self._settings)
         workers = set(map(text, stale))
-        for name, cause in causes.items():
-            recovery.recover(Estate(text(name), cause, None, blameless=False))
-            workers.add(split_process_id(text(name))[0])
+        for name in map(text, dead):
+            recovery.recover(Estate(name, cause, None, blameless=False))
+            workers.add(split_process_id(name)[0])
         for worker_id in workers:
             recovery.store.prune_worker(worker_id)
         recovery.close()

@@ -282,6 +282,7 @@ class Worker:
         book, ended = self._book, len(self._book.ended)
         self._lost = False  # this turn says what came of it
         started = book.reserved - len(book.ready)
+        self._lost = False
         reserved = self._cycle.turn(want, arm=True)
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals

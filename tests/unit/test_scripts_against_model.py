@@ -84,8 +84,8 @@ class Process:
             self.name,
             self.queues,
             SLOTS,
-            pause=lambda _: True,
-            revive=lambda _: False,  # whoever fences it notes that it was buried
+            lambda _: True,
+            lambda _: False,
         )
         self.line = self.cycle.connection = Line(url)
         self.line.connect()

@@ -5,7 +5,7 @@
 --       5 workers:heartbeat (HASH)   6 buried (ZSET)   7 processes (HASH)
 -- ARGV  1 worker id   2 start time of the master   3 process id   4 heartbeat (ISO 8601)
 --       5 the heartbeat's epoch milliseconds   6 the totals to go on from, as in the ledger's state
---       7 where the process is found, '' where that is not known
+--       7 where the process can be found, '' when that is not known for sure
 --       8.. for each job it holds three: slot, queue key, payload
 -- Returns  1; 0 when the process was declared dead: its jobs are somebody else's
 local call = redis.call
