@@ -127,13 +127,13 @@ class Heartbeat:
         `waited` for Redis it judges nobody. Raises RedisError."""
         if waited:
             self._judges_from = time.monotonic() + PRUNE_SECONDS
-        causes, stale = self._ask_who_died(connection, Running())
-        if stale or SILENT in causes.values():
+        dead, stale = self._ask_who_died(connection, Running())
+        if dead or stale:
             sleep(LOOK_AGAIN_SECONDS)
-            still, stale_still = self._ask_who_died(connection, Running())
-            causes = {p: cause for p, cause in causes.items() if cause == GONE or p in still}
+            dead_still, stale_still = self._ask_who_died(connection, Running())
+            dead = [process for process in dead if process in dead_still]
             stale = [worker for worker in stale if worker in stale_still]
-        self._recover(causes, stale)
+        self._recover(dead, stale)
 
     def _ask_who_died(
         self, connection: DirectConnection, running: Running

@@ -280,7 +280,6 @@ class Worker:
 
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
-        self._lost = False  # this turn says what came of it
         started = book.reserved - len(book.ready)
         self._lost = False
         reserved = self._cycle.turn(want, arm=True)

@@ -243,6 +243,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     outage: Outage,
 ) -> None:
     from gresque.settings import Settings
+    from gresque.worker.birth import Estate
     from gresque.worker.recovery import recovery_for
 
     master = outage.work("-t", "5", *ENDLESS)
@@ -253,7 +254,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     child.suspend()
     settings = Settings.load({"redis_url": outage.redis_url}, {})
     recovery = recovery_for(settings)
-    recovery.recover(process)
+    recovery.recover(Estate(process, "given up wrongly", None, blameless=True))
     recovery.close()
     assert outage.redis.llen("resque:queue:q") == 3
     child.resume()
