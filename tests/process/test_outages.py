@@ -254,7 +254,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     child.suspend()
     settings = Settings.load({"redis_url": outage.redis_url}, {})
     recovery = recovery_for(settings)
-    recovery.recover(Estate(process, "it is thought to be", None, blameless=False))
+    recovery.recover(Estate(process, "given up wrongly", None, blameless=True))
     recovery.close()
     assert outage.redis.llen("resque:queue:q") == 3
     child.resume()
