@@ -110,12 +110,13 @@ class WorkerManager:
     # Starting
 
     def _prepare(self) -> Settings:
-        live = load(self._settings)  # first: a module that hangs can be interrupted still
+        self._signals = SignalPipe()
+        live = load(self._settings)
         settings = replace(self._settings, redis_url=resolve_url(self._settings.redis_url))
         if self._pidfile:
             self._pidfile.write()
         self._settings = settings
-        self._signals = SignalPipe()
+        self._signals.get_ready()
         # As many as work may retire, one more is for a HUP.
         most = 2 * settings.worker_count + 1 + TRIALS
         self._forks = Forks(settings, self._id, self._signals, live, most)

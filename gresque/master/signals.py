@@ -22,13 +22,19 @@ HEEDED = (
     signal.SIGCHLD,
 )
 
+ENDING = (signal.SIGTERM, signal.SIGQUIT)
+
 WAKE_BYTE = b"\0"
 """What a worker process writes to make the master look at the scoreboard."""
 
 
 class SignalPipe:
     """Python's wakeup descriptor: the interpreter writes each signal's number into it, and the
-    handlers do nothing. Worker processes write to it too, to wake the master."""
+    handlers do nothing. Worker processes write to it too, to wake the master.
+
+    Made before the job modules are imported, so that no signal is lost. One that ends the master
+    does so at once until `get_ready`: nothing is held yet, and an import may hang.
+    """
 
     def __init__(self) -> None:
         self._read, self.write_fd = os.pipe()
@@ -36,6 +42,12 @@ class SignalPipe:
         os.set_blocking(self.write_fd, False)
         # Before the handlers: a signal in between would be noted nowhere.
         signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
+        for number in HEEDED:
+            if number != signal.SIGINT:  # whose KeyboardInterrupt Python raises by itself
+                _set_handler(number, _leave if number in ENDING else _note)
+
+    def get_ready(self) -> None:
+        """From now on every signal is noted, whatever handlers the job modules have set."""
         for number in HEEDED:
             _set_handler(number, _note)
         self._select = original("select", "select")
@@ -69,6 +81,12 @@ class SignalPipe:
 
 def _set_handler(number: signal.Signals, handler: Any) -> None:
     original("signal", "signal")(number, handler)  # gevent's keeps SIGCHLD to itself
+
+
+def _leave(number: int, frame: Any) -> None:
+    # Not by an exception, which an import that is under way may catch.
+    os.write(2, b"gresque: told to leave before it had started\n")
+    os._exit(0)
 
 
 def _note(number: int, frame: Any) -> None:

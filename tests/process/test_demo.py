@@ -111,7 +111,8 @@ def test_a_signal_in_the_middle_leaves_nothing(sandbox: Sandbox, number: signal.
     assert demo.stdout is not None
     while not re.search("^jobs: 0 of", demo.stdout.readline()):
         assert demo.poll() is None
-    assert len(sandbox.processes()) >= 6  # demo, keeper, Valkey, HTTP server, master, workers
+    # demo, keeper, Valkey, HTTP server, master, workers
+    wait_for(lambda: len(sandbox.processes()) >= 6)
 
     os.killpg(demo.pid, number)
     rest, _ = demo.communicate(timeout=30)

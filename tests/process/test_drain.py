@@ -19,6 +19,7 @@ def test_quit_leaves_no_job_behind(bench: Bench) -> None:
         before = bench.stat("processed")
         wait_for(lambda before=before: bench.stat("processed") > min(before + 200, JOBS - 1), 60)
         leaving = masters[turn % 2]
+        wait_for(lambda leaving=leaving: " started: " in leaving.log)
         leaving.signal(signal.SIGQUIT)
         assert leaving.wait() == 0
         name = f":{leaving.process.pid}:"

@@ -204,3 +204,25 @@ def test_signals_from_boot_on_and_in_bursts_leave_nothing_behind(bench: Bench) -
     assert set(bench.runs().values()) == {1}
     assert bench.held() == 0
     assert bench.redis.zcard("resque:ledgers") == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_during_a_long_import_ends_the_master_at_once(
+    bench: Bench, number: signal.Signals
+) -> None:
+    master = bench.start("-q", "q", "-r", "tests.process.slow_import")
+    wait_for(lambda: "importing" in master.log)
+    master.signal(signal.SIGUSR1)  # would have killed it
+    master.signal(number)
+    assert master.wait(5) == 0
+    assert "told to leave before it had started" in master.log
+
+
+def test_a_pause_during_the_boot_is_not_lost(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Count", "later")
+    master = bench.start("-q", "q", "-r", "tests.process.slow_import", IMPORT_SECONDS="1")
+    wait_for(lambda: "importing" in master.log)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: "paused: no new jobs" in master.log)
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: bench.runs() == {"later": 1})
