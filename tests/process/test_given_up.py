@@ -87,6 +87,8 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
     if by_a_bystander:
         # Whoever lives on that machine finds out, by its heartbeat.
         wait_for(lambda: not dead & set(bench.client.store.process_ids()), 30)
+        worker = next(iter(dead)).rsplit(":", 2)[0]
+        wait_for(lambda: not bench.redis.sismember("resque:workers", worker))
         bystander.signal(signal.SIGQUIT)
         bystander.wait()
     else:
