@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -24,6 +25,9 @@ from gresque.store.url import resolve_url
 ROOT = Path(__file__).parents[1]
 ENDLESS = 1_000_000_000
 """JOBS_PER_FORK of a worker process that is never replaced."""
+
+
+_COMPLAINT = re.compile(r"\b(ERROR|CRITICAL)\b|^Traceback")
 
 
 class Server:
@@ -80,6 +84,13 @@ class Processes:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "(it logged nothing)"
 
+    def complaints(self) -> list[str]:
+        """The first few lines of the log that tell of errors; a rate that came with such is none."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [line[:300] for line in lines if re.search("error|critical|traceback", line, re.I)][
+            :3
+        ]
+
     def all(self) -> list[psutil.Process]:
         """The programs and their descendants; the leaves of that tree are the worker processes."""
         found: dict[int, psutil.Process] = {}
@@ -101,7 +112,7 @@ class Processes:
         """Memory, each shared page counted once over all that share it."""
         return sum(pss_bytes(process) for process in self.all())
 
-    def stop(self, grace_seconds: float = 10.0) -> None:
+    def stop(self, grace_seconds: float = 1.0) -> None:
         """TERM, and KILL for what is left."""
         everyone = self.all()
         for root in self.roots:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from benchmarks.peers import body
@@ -14,7 +15,7 @@ from benchmarks.peers import body
 JOBS_PER_SECOND = 8_000
 MANY_QUEUES = True
 
-broker = RedisBroker(url=body.REDIS_URL, max_connections=10_000)
+broker = RedisBroker(client=redis.Redis.from_url(body.REDIS_URL, max_connections=10_000))
 dramatiq.set_broker(broker)
 for queue in body.QUEUES:
     broker.declare_queue(queue)
