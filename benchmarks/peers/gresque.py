@@ -5,6 +5,7 @@ thousand jobs in one round trip."""
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import gresque
@@ -24,7 +25,7 @@ jobs = {
 def workers(processes: int, threads: int, waits: bool) -> list[list[str]]:
     return [
         [
-            *("gresque", "work", "-q", ",".join(body.QUEUES), "-r", __name__),
+            *("gresque", "work", "-q", os.environ["BENCH_WATCH"], "-r", __name__),
             *("-w", str(processes), "-t", str(threads), "-j", "1000000000"),
         ]
     ]
