@@ -344,13 +344,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", default=[], metavar="PEER|WORD")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, alternating")
     parser.add_argument("--quick", action="store_true", help="one short run of each")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON lines, written anew")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     peers = [peer for peer in (*PEERS, REFERENCE) if peer in options.only] or [*PEERS, REFERENCE]
     words = [word for word in options.only if word not in (*PEERS, REFERENCE)]
     scenarios = [s for s in SCENARIOS if not words or any(word in s.name for word in words)]
@@ -388,7 +388,3 @@ def _attempt(bench: Bench, peer: str, scenario: Scenario, run: int) -> dict[str,
         measured = {"error": str(failure)}
     took = round(time.monotonic() - started, 1)
     return {"peer": peer, "scenario": scenario.name, "run": run + 1, "took": took, **measured}
-
-
-if __name__ == "__main__":
-    main()

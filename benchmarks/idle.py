@@ -77,7 +77,7 @@ def crowd(server: Server, results: Results, seconds: float) -> None:
             time.sleep(0.05)
         passed = time.monotonic() - started
         for_jobs = server.commands() - before - cost.executed * passed
-        note("commands for one job, those in scripts too", for_jobs / MANY_JOBS, 100, "")
+        note("commands for one job, those in scripts too", for_jobs / MANY_JOBS, 100, "commands")
         for percent, goal in ((50, 1.0), (99, 5.0)):
             note(f"pick-up, p{percent}", percentile(lags, percent), goal, "ms")
         note("1,000 jobs of 50 ms at once", flood(server, client), 1.0, "s")
