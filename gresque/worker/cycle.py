@@ -66,7 +66,7 @@ class Cycle:
             keys.queues,
         ]
         self._queue_names: list[str] = []
-        self._queue_keys: list[bytes] = []
+        self.queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
         self._stale_queues = queues.dynamic
 
@@ -94,14 +94,14 @@ class Cycle:
         fresh = max(want - len(ended), 0)
         free = self._free[len(self._free) - fresh :]
         self._sequence += 1
-        keys = len(self._fixed_keys) + len(self._queue_keys)
+        keys = len(self._fixed_keys) + len(self.queue_keys)
         request: tuple[Any, ...] = (
-            *self._fixed_keys, *self._queue_keys,
+            *self._fixed_keys, *self.queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
             len(entries) // 2, len(gives), len(ended),
             *entries, *chain.from_iterable(gives), *ended, *free,
         )  # fmt: skip
-        reply = self._ask(lambda: self.connection.run(self._script, keys, *request))
+        reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
         if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
@@ -150,13 +150,13 @@ class Cycle:
     def look_for_queues(self) -> None:
         """Ask which queues exist now, when the queue list has globs."""
         if self._queues.dynamic:
-            names = self._ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
+            names = self.ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
             self._set_queues(self._queues.resolve(_readable(names)))
         self._stale_queues = False
 
     def _set_queues(self, names: list[str]) -> None:
         self._queue_names = names
-        self._queue_keys = [self._keys.queue(name).encode() for name in names]
+        self.queue_keys = [self._keys.queue(name).encode() for name in names]
 
     def heard(self) -> bool:
         """Take in what the server announced; True when a queue has changed since it was armed.
@@ -176,8 +176,9 @@ class Cycle:
         """Connect once, or raise RedisError: at boot an unreachable Redis is an error."""
         self.connection.connect()
 
-    def _ask(self, send: Callable[[], Any]) -> Any:
-        """Send until there is an answer. An outage is logged once, and so is its end."""
+    def ask(self, send: Callable[[], Any]) -> Any:
+        """Send until there is an answer; `send` must be safe to repeat. An outage is logged once,
+        and so is its end. Raises CutOff."""
         away_since: float | None = None
         backoff = FIRST_BACKOFF_SECONDS
         while True:

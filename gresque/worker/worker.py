@@ -19,6 +19,7 @@ from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
+from gresque.worker.bell import Bell
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book
 from gresque.worker.cycle import Cycle
@@ -75,6 +76,9 @@ class Worker:
             settings.queues,
             slots=2 * settings.thread_count,
             pause=self._pause,
+        )
+        self._bell = Bell(
+            self._cycle, self._keys, str(settings.queues), self._process_id, settings.interval
         )
         self._quota = settings.jobs_per_fork
         self._leaving = False
@@ -146,6 +150,7 @@ class Worker:
         self._watcher.stop()
         keys = self._keys
         try:
+            self._bell.stand_down()
             self._cycle.connection.run(
                 script("unregister"), 4,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
@@ -168,7 +173,10 @@ class Worker:
                 if reserved:
                     if not crew.waking:
                         crew.wake_one()
+                    self._bell.found(more=reserved == want)
                 elif want:
+                    if self._bell.found_nothing():
+                        continue
                     self._dry, self._dry_at_rest = True, not book.held
                     continue
             self._wait_until_due()
@@ -201,7 +209,7 @@ class Worker:
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
-        reserved = self._cycle.turn(want, arm=True)
+        reserved = self._cycle.turn(want, arm=self._bell.armed)
         self._quota -= reserved
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
@@ -275,6 +283,8 @@ class Worker:
         """Wait for work with the queues found empty; True when it is time to look again."""
         connection = self._cycle.connection
         try:
+            if self._leaving or self._paused:
+                self._bell.stand_down()
             if self._cycle.heard():
                 return True
             watcher = get_hub().loop.io(connection.fileno(), 1)
