@@ -42,7 +42,7 @@ def run(server: Server) -> tuple[float, list[float]]:
     enqueue(server, "Burn", [SECONDS] * JOBS, queue="low")
     sent: list[float] = []
     seen: dict[int, tuple[int, float]] = {}
-    with gresque_work(server, queues="high,low"):
+    with gresque_work(server, queues="high,low", counts=counts):
         wait_for(counts.total, 30, "no job was done")
         started = time.monotonic()
         while counts.total() < JOBS:

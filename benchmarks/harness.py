@@ -130,8 +130,9 @@ class Processes:
         """Those without children."""
         return [process for process in self.all() if not process.children()]
 
-    def cpu_seconds(self) -> float:
-        return sum(sum(process.cpu_times()[:2]) for process in self.all())
+    def cpu_seconds(self) -> dict[int, float]:
+        """That each process has used so far, by its pid."""
+        return {process.pid: sum(process.cpu_times()[:2]) for process in self.all()}
 
     def pss_bytes(self) -> int:
         """Memory, each shared page counted once over all that share it."""
@@ -169,16 +170,16 @@ def gresque_work(
     workers: int = 2,
     threads: int = 100,
     jobs_per_fork: int = ENDLESS,
-    masters: int = 1,
     options: Sequence[str] = (),
+    counts: Counts | None = None,
 ) -> Processes:
-    """Start `gresque work`, with the jobs of the benchmarks."""
+    """Start `gresque work`, with the jobs of the benchmarks; they count themselves in `counts`."""
     command = [
         *(sys.executable, "-m", "gresque", "work", "-q", queues, "-r", "benchmarks.jobs"),
         *("-w", str(workers), "-t", str(threads), "-j", str(jobs_per_fork), *options),
     ]
-    env = {"REDIS_URL": server.url, "BENCH_TALLY": str(Counts.PATH)}
-    return Processes([command] * masters, env, BUILD / "logs" / "work.log")
+    env = {"REDIS_URL": server.url} | ({"BENCH_TALLY": str(counts.PATH)} if counts else {})
+    return Processes([command], env, BUILD / "logs" / "work.log")
 
 
 def wait_ready(server: Server, processes: int, limit_seconds: float = 60.0) -> None:
@@ -250,7 +251,7 @@ class Rest(NamedTuple):
 def at_rest(server: Server, work: Processes, seconds: float) -> Rest:
     """Look on for so long, with MONITOR: it tells a command that a client sent from one within a
     script, and costs nothing where next to nothing happens."""
-    cpu, started = work.cpu_seconds(), time.monotonic()
+    before, started = work.cpu_seconds(), time.monotonic()
     lines = b""
     monitor = server.redis.connection_pool.get_connection()
     try:
@@ -266,8 +267,9 @@ def at_rest(server: Server, work: Processes, seconds: float) -> Rest:
     executed = [line for line in lines.splitlines() if line.startswith(b"+")]
     within = sum(b" lua] " in line for line in executed)
     passed = time.monotonic() - started
+    cpu = sum(spent - before.get(pid, 0.0) for pid, spent in work.cpu_seconds().items())
     return Rest(
-        100 * (work.cpu_seconds() - cpu) / passed,
+        100 * cpu / passed,
         (len(executed) - within) / passed,
         len(executed) / passed,
     )

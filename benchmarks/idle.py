@@ -62,7 +62,7 @@ def crowd(server: Server, results: Results, seconds: float) -> None:
     def note(what: str, value: float, goal: float, unit: str) -> None:
         results.note(f"{MANY} processes: {what}", value, goal, at_most=True, unit=unit)
 
-    with gresque_work(server, workers=MANY, threads=10) as work:
+    with gresque_work(server, workers=MANY, threads=10, counts=counts) as work:
         wait_ready(server, MANY, 120)
         time.sleep(5)
         cost = at_rest(server, work, seconds)

@@ -52,7 +52,7 @@ class Tally:
         self.words[self.word] += 1
 
 
-if "BENCH_TALLY" in os.environ:
+if "BENCH_TALLY" in os.environ:  # else the jobs are only declared or enqueued here
     tally = Tally(Path(os.environ["BENCH_TALLY"]))
     count = tally.count
 

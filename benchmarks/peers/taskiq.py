@@ -1,7 +1,8 @@
 """Coroutines on uvloop, which taskiq takes where it is installed. The list broker, the faster one
 of taskiq-redis; it takes a message from its list before the task runs, so that a task whose process
 dies is lost. Parameters are not parsed anew (`--no-parse`), no results, as many tasks at once as
-the others have greenlets."""
+the others have greenlets. No socket timeout: that of redis-py 8 cuts its blocking pop off after
+5 s, and the worker dies."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from benchmarks.peers import body
 JOBS_PER_SECOND = 6_000
 MANY_QUEUES = False
 
-broker = ListQueueBroker(body.REDIS_URL, queue_name="bench")
+broker = ListQueueBroker(body.REDIS_URL, queue_name="bench", socket_timeout=None)
 jobs = {
     name: broker.register_task(function, task_name=name)
     for name, function in body.ASYNC_JOBS.items()
