@@ -27,7 +27,7 @@ from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat, RunningJob
 from gresque.worker.identity import process_id
 from gresque.worker.outcome import Outcome, describe
-from gresque.worker.pace import Pace
+from gresque.worker.pace import Pace, most_held
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_stacks
 from gresque.worker.thread import Crew, Kill
@@ -74,7 +74,7 @@ class Worker:
             birth.worker_id,
             self._process_id,
             settings.queues,
-            slots=2 * settings.thread_count,
+            slots=most_held(settings.thread_count),
             pause=self._pause,
         )
         self._bell = Bell(
@@ -272,7 +272,8 @@ class Worker:
         """So many ends make a turn worth it while jobs are ready still: half of what is held when
         some are held in reserve, else all."""
         threads = self._settings.thread_count
-        return threads if self._pace.capacity(threads) > threads else max(1, self._book.held)
+        capacity = self._pace.capacity(threads)
+        return capacity // 2 if capacity > threads else max(1, self._book.held)
 
     def _give_back_if_stuck(self) -> None:
         """Every thread is busy with something long: what waits here, others could start now."""
