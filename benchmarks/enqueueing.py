@@ -3,7 +3,7 @@
     python -m benchmarks.enqueueing
 
 The measure for one by one is bare redis-py: the same payload, made once, with SADD and RPUSH in one
-pipeline. The two take turns, a thousand jobs each, so that both meet the same machine.
+pipeline. The two take turns, a hundred jobs each, so that both meet the same machine.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Callable
 import gresque
 from benchmarks import harness
 from benchmarks.harness import Results, Server
+from benchmarks.jobs import noop
 from gresque.jobs import payload
 
-BLOCK = 1000
-BLOCKS = 20
+BLOCK = 100
+BLOCKS = 200
 MANY = 500_000
 
 
@@ -37,7 +38,7 @@ def one_by_one(server: Server, results: Results, blocks: int) -> None:
     raw = payload.encode("Noop", (1,), {}, payload.new_id())
 
     def ours() -> None:
-        client.enqueue_to("bench", "Noop", 1)
+        client.enqueue(noop, 1)
 
     def bare() -> None:
         with server.redis.pipeline(transaction=False) as pipeline:
@@ -66,7 +67,7 @@ def in_bulk(server: Server, results: Results, jobs: int) -> None:
     server.empty()
     client = gresque.Client(server.url)
     started = time.perf_counter()
-    client.enqueue_many("Noop", ((number,) for number in range(jobs)), queue="bench")
+    client.enqueue_many(noop, ((number,) for number in range(jobs)))
     results.note("enqueue_many", jobs / (time.perf_counter() - started), 250_000)
 
 

@@ -355,7 +355,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     return options
 
 
-def enqueue(server: Server, job: str, arguments: Iterable[Any], queue: str = "bench") -> None:
+def enqueue(server: Server, job: Any, arguments: Iterable[Any], queue: str = "bench") -> None:
     """One job for each argument."""
     client = gresque.Client(server.url)
     client.enqueue_many(job, ((argument,) for argument in arguments), queue=queue)
