@@ -21,6 +21,12 @@ from benchmarks.harness import BUILD, ROOT, readable
 
 PAGE = ROOT / "docs" / "performance.md"
 CHARTS = ROOT / "docs" / "performance"
+README = ROOT / "README.md"
+README_ROWS = {
+    "no-op jobs/s, 2 × 100 on two cores": "no-op, 2 x 100",
+    "jobs of 50 ms a second, 2 × 1000; the ideal is 40,000": "50 ms, 2 x 1000",
+}
+"""Rows of the README's table of comparison whose cells are medians from here."""
 
 Line = dict[str, Any]
 
@@ -46,6 +52,8 @@ THROUGHPUT = (
     "http pooled, 2 x 200",
 )
 REST = "at rest, 2 x 100"
+TWENTY, PLAIN, WAITING = "latency, 20 queues", "latency, plain RPUSH", "waiting jobs, 2 x 1000"
+OTHER = (TWENTY, PLAIN, WAITING)
 
 
 def main() -> None:
@@ -56,9 +64,12 @@ def main() -> None:
         CHARTS.mkdir(parents=True, exist_ok=True)
         for name, chart in peers.charts().items():
             (CHARTS / f"{name}.svg").write_text(chart)
+        README.write_text(peers.in_readme(README.read_text()))
     own = BUILD / "own.jsonl"
     if own.exists():
-        sections["goals"] = goals(_lines(own))
+        lines = _lines(own)
+        sections["goals"] = goals([line for line in lines if line["benchmark"] != "cost"])
+        sections["cost"] = costs([line for line in lines if line["benchmark"] == "cost"])
     if not sections:
         sys.exit("no results: run scripts/bench and scripts/bench own first")
     page = PAGE.read_text()
@@ -123,6 +134,22 @@ class Peers:
         }
         return {name: chart for name, chart in found.items() if chart}
 
+    def in_readme(self, text: str) -> str:
+        """The README with the medians in its table; columns of what is not measured here stay."""
+        rows = [line for line in text.splitlines() if line.startswith("| ")]
+        for row in rows:
+            cells = [cell.strip() for cell in row.strip("|").split("|")]
+            if cells[0] not in README_ROWS:
+                continue
+            head = next(r for r in rows if r.count("|") == row.count("|") and "gresque" in r)
+            names = [cell.strip().split(" (")[0] for cell in head.strip("|").split("|")]
+            for peer, name in NAMES.items():
+                values = self._values(peer, README_ROWS[cells[0]], "jobs_per_second")
+                if name in names and values:
+                    cells[names.index(name)] = readable(statistics.median(values))
+            text = text.replace(row, f"| {' | '.join(cells)} |")
+        return text
+
     def _values(self, peer: str, scenario: str, key: str) -> list[float]:
         return [run[key] for run in self._runs[peer, scenario] if key in run]
 
@@ -162,20 +189,17 @@ class Peers:
             ("CPU, %", REST, "idle_cpu_percent"),
             ("commands/s", REST, "idle_commands_per_second"),
             ("memory, MB", REST, "memory_mb"),
-            ("2,000 jobs waiting, MB", "waiting jobs, 2 x 1000", "memory_mb_2000_waiting"),
+            ("2,000 jobs waiting, MB", WAITING, "memory_mb_2000_waiting"),
             ("pick-up p50, ms", REST, "latency_p50_ms"),
             ("p99, ms", REST, "latency_p99_ms"),
-            ("20 queues p50, ms", "latency, 20 queues", "latency_p50_ms"),
-            ("p99, ms", "latency, 20 queues", "latency_p99_ms"),
+            ("20 queues p50, ms", TWENTY, "latency_p50_ms"),
+            ("p99, ms", TWENTY, "latency_p99_ms"),
         )
         rows = [
             [NAMES[peer], *(self._cell(peer, scenario, key) for _, scenario, key in columns)]
             for peer in self._peers
         ]
-        plain = [
-            self._cell("gresque", "latency, plain RPUSH", f"latency_p{percent}_ms")
-            for percent in (50, 99)
-        ]
+        plain = [self._cell("gresque", PLAIN, f"latency_p{percent}_ms") for percent in (50, 99)]
         rows.append(["gresque, plain RPUSH", *["–"] * 4, *plain, *["–"] * 2])
         return table(["", *(name for name, _, _ in columns)], rows)
 
@@ -256,6 +280,22 @@ def goals(lines: list[Line]) -> str:
         head = [benchmark, "median", "lowest – highest", "goal", ""]
         out.append(table(head, rows))
     return "\n\n".join(out)
+
+
+def costs(lines: list[Line]) -> str:
+    """What a job costs in µs: each whole, and its parts below it."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        values[line["scenario"]].append(line["value"])
+    rows = []
+    for scenario, found in values.items():
+        median = f"{max(statistics.median(found), 0):.2f}"
+        where, _, part = scenario.partition(": ")
+        whole = part == "all of it" or where == "client"
+        rows.append(
+            [f"**{where}: {part}**" if whole else part, f"**{median}**" if whole else median]
+        )
+    return table(["", "µs a job"], rows)
 
 
 def _verdict(line: Line, median: float) -> tuple[str, str]:
