@@ -40,7 +40,7 @@ def test_every_job_is_picked_up_and_the_places_are_filled_again(bench: Bench) ->
 
 def test_more_work_than_the_armed_can_take_wakes_all(bench: Bench) -> None:
     idle(bench)
-    bench.client.enqueue_many("Behave", [("hang",)] * (5 * PROCESSES), queue="q")
+    bench.client.enqueue_many("Behave", [("sleep", 60)] * (5 * PROCESSES), queue="q")
     wait_for(lambda: bench.held() == 5 * PROCESSES, 5)
 
 
