@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import textwrap
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 from benchmarks import report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
-from benchmarks.cost import SCRIPT_PARTS, THREAD_PARTS, changed
+from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
+from gresque.store.scripts import script
+from gresque.worker.thread import WorkerThread
 
 HOME = Path(__file__).parents[2] / "benchmarks" / "peers"
 README = (HOME.parents[1] / "README.md").read_text()
@@ -104,13 +108,7 @@ def test_every_scenario_is_reported() -> None:
 
 
 def test_the_parts_of_a_jobs_cost_are_in_the_code() -> None:
-    """A part whose text has changed is left out of the table: then name it anew in cost.py."""
-    import inspect
-    import textwrap
-
-    from gresque.store.scripts import script
-    from gresque.worker.thread import WorkerThread
-
+    """A part whose text has changed is left out of the table: then name it anew in parts.py."""
     source = textwrap.dedent(inspect.getsource(WorkerThread._work))
     lua = script("cycle").text.decode()
     gone = [part for part, changes in THREAD_PARTS.items() if changed(source, changes) is None]
