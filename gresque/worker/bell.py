@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from enum import Enum
 
+from gevent import sleep
+
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
 from gresque.worker.cycle import Cycle
@@ -63,6 +65,7 @@ class Bell:
         now = time.monotonic()
         if self.role is not Role.BUSY or (more and now - self._called >= CALL_EVERY_SECONDS):
             self._called = now
+            sleep(0)  # the job that was found starts first
             self._cycle.ask(lambda: self._hand_over(more=more))
 
     def found_nothing(self) -> bool:
