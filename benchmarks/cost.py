@@ -33,6 +33,7 @@ from gresque.store.ledger import Totals
 from gresque.store.scripts import Script, script
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
+from gresque.worker.failures import Failures
 from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
 from gresque.worker.thread import Crew, WorkerThread
@@ -98,8 +99,8 @@ class Loop:
         original, WorkerThread._work = WorkerThread._work, work  # type: ignore[method-assign]
         try:
             book, gate = Book(Totals(0, 0, 0, 0)), Gate()
-            outcome = Outcome(book, Keys("resque"), "w", "requeue")
-            crew = Crew(1, book, gate, registry, outcome)
+            outcome = Outcome(book, Failures("redis", Keys("resque")), "w", "requeue")
+            crew = Crew(1, book, gate, registry, outcome, memoryview(bytearray(8)).cast("Q"))
             started = time.thread_time()
             for _ in range(batches):
                 crew.ring_at = len(jobs)
@@ -153,7 +154,15 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
     keys = Keys("resque")
     book = Book(Totals(0, 0, 0, 0))
     cycle = Cycle(
-        server.url, keys, book, "w", "p", QueueList.parse("bench"), BATCH, pause=lambda _: False
+        server.url,
+        keys,
+        book,
+        "w",
+        "p",
+        QueueList.parse("bench"),
+        BATCH,
+        pause=lambda _: False,
+        revive=lambda _: False,
     )
     cycle._script = lua
     cycle.connect()

@@ -12,7 +12,10 @@ THREAD_PARTS: dict[str, list[Change]] = {
         ("if definition is None:\n", "if False:\n"),
     ],
     "look for a timeout": [("if definition.timeout_seconds is not None:", "if False:")],
-    "look for keyword arguments": [("if payload.kwargs:", "if False:")],
+    "look whether it has expired": [("if payload.expires_at is not None and", "if False and")],
+    "look for keyword arguments": [("elif payload.kwargs:", "elif False:")],
+    "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
+    "write down what runs, for the master": [("board[number] = words[job[0]]", "pass")],
     "call the job": [
         ("definition.perform(*(payload.args or ()))\n", "pass\n"),
     ],
@@ -39,6 +42,7 @@ SCRIPT_PARTS: dict[str, list[Change]] = {
         ("local last = tonumber(string.match(state, '^%d+'))", "local last = 0"),
     ],
     "be able to finish when memory is full": [("call('HDEL', ledger, '')\n", "\n")],
+    "look for suspects": [("want > 0 and call('HGETALL', K[8]) or {}", "{}")],
     "count for the whole system": [("  call('INCRBY', K[2], A[8])\n", "")],
     "count for the worker": [("  call('INCRBY', K[4], A[8])\n", "")],
     "write the state: the totals that survive a kill": [

@@ -27,13 +27,20 @@ from gresque.errors import (
     GresqueError,
     InvalidPayload,
     JobDeclarationError,
+    JobExpired,
     JobKilled,
     JobTimeout,
+    NotEnqueued,
     PayloadTooLarge,
+    PerhapsEnqueued,
+    PoisonJob,
+    RedisUnavailable,
     SettingsError,
     UnknownJob,
     UnserializableArgument,
 )
+from gresque.failure.own import Failure, FailureBackend
+from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 
 __version__ = "0.1.0"
@@ -43,14 +50,21 @@ __all__ = [
     "DirtyExit",
     "DontPerform",
     "EnqueueError",
+    "Failure",
+    "FailureBackend",
     "GresqueError",
     "InvalidPayload",
     "Job",
     "JobDeclarationError",
+    "JobExpired",
     "JobFunction",
     "JobKilled",
     "JobTimeout",
+    "NotEnqueued",
     "PayloadTooLarge",
+    "PerhapsEnqueued",
+    "PoisonJob",
+    "RedisUnavailable",
     "SettingsError",
     "UnknownJob",
     "UnserializableArgument",
@@ -69,5 +83,6 @@ __all__ = [
     "queues",
     "remove_queue",
     "size",
+    "uninterruptible",
     "worker_exit",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GresqueError(Exception):
     """Root of every error that gresque raises."""
@@ -16,7 +18,7 @@ class BootError(GresqueError):
 
 
 class RedisUnavailable(GresqueError):
-    """Redis could not be reached, or did not answer."""
+    """Redis could not be reached, did not answer, or refused; redis-py's error is the cause."""
 
 
 class JobDeclarationError(GresqueError):
@@ -25,6 +27,24 @@ class JobDeclarationError(GresqueError):
 
 class EnqueueError(GresqueError):
     """The job was not enqueued; nothing was written."""
+
+
+class NotEnqueued(EnqueueError, RedisUnavailable):
+    """Redis kept a job from being enqueued: it is in no queue. redis-py's error is the cause.
+
+    In a bulk `enqueued_ids` are the jobs that are enqueued already.
+    """
+
+    enqueued_ids: Sequence[str] = ()
+
+
+class PerhapsEnqueued(RedisUnavailable):
+    """A job was sent and no answer came: whether it is in its queue is not known.
+
+    In a bulk `enqueued_ids` are the jobs that are enqueued for certain.
+    """
+
+    enqueued_ids: Sequence[str] = ()
 
 
 class UnserializableArgument(EnqueueError, TypeError):
@@ -45,6 +65,18 @@ class UnknownJob(GresqueError):
 
 class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
+
+
+class PoisonJob(DirtyExit):
+    """A job was given up: MAX_RECOVERIES processes died while they held it."""
+
+
+class JobExpired(GresqueError):
+    """A job was taken up after its time (`expires_seconds`), and not run."""
+
+
+class RoundLost(GresqueError):
+    """Somebody else retries or removes failed jobs by now; this one stood still for too long."""
 
 
 class DontPerform(Exception):

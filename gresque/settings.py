@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -12,7 +14,15 @@ from gresque.redis_url import EXAMPLE, check
 from gresque.text import is_utf8
 
 DEFAULT_REDIS_URL = EXAMPLE
+DEFAULT_RETRY_SECONDS = 2.0
+"""For how long enqueueing is tried again when Redis fails; an argument of `Client`."""
+
 DEFAULT_NAMESPACE = "resque"
+DEFAULT_FAILURE_BACKEND = "redis"
+REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")
+"""Those that keep entries, which are read back and retried; any other is told of failures."""
+
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Option(NamedTuple):
@@ -52,6 +62,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise SettingsError(f"{text!r} has characters that cannot be printed")
+    return text
+
+
 def _switch(text: str) -> bool:
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
@@ -78,6 +94,35 @@ def _namespace(text: str) -> str:
     return text
 
 
+def _failure_backend(text: str) -> str:
+    """One that keeps the entries, and beside it any number of one's own: it comes first."""
+    names = list(dict.fromkeys(_modules(text)))
+    kept = [name for name in names if name in REDIS_FAILURE_BACKENDS]
+    own = [name for name in names if name not in REDIS_FAILURE_BACKENDS]
+    for name in own:
+        if not _CLASS.fullmatch(name):
+            raise SettingsError(
+                f"{name!r} is unknown; choose one of {', '.join(REDIS_FAILURE_BACKENDS)}, and "
+                "beside it a class of your own by module.Class, such as redis,myapp.failures.Sentry"
+            )
+    if not kept:
+        raise SettingsError(
+            f"{text!r} keeps no entries that could be read and retried; "
+            f"give {','.join(['redis', *own])}"
+        )
+    if len(kept) > 1:
+        raise SettingsError(
+            "redis and redis_multi_queue would keep every failure twice, and a retry would mark "
+            "one of the two; choose one"
+        )
+    return ",".join(kept + own)
+
+
+def one_list_each(failure_backend: str) -> bool:
+    """True when each queue has a failed list of its own, by the setting of that name."""
+    return failure_backend.split(",")[0] == "redis_multi_queue"
+
+
 def _modules(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
@@ -96,6 +141,34 @@ def _option(
         tuple(envs.split()), tuple(flags.split()), default, parse, help_text, is_flag, repeatable
     )
     return field(default=default, metadata={"option": option})
+
+
+@dataclass(frozen=True)
+class Systemd:
+    """What systemd (or whoever starts us in its way) tells a service, in the environment."""
+
+    ENVS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+    """Meant for the master alone: what it starts would report in its name."""
+
+    notify_socket: str = ""
+    """Where to tell how the service stands: a path, or @ and an abstract name; empty: nowhere."""
+    watchdog_seconds: float = 0.0
+    """Who is silent for so long is killed by systemd; 0: there is no watchdog."""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Systemd:
+        """Raises SettingsError."""
+        address = environ.get("NOTIFY_SOCKET", "")
+        if address and address[0] not in "/@":
+            raise SettingsError(
+                f"NOTIFY_SOCKET: {address!r} is neither a path nor an abstract socket (@name)"
+            )
+        microseconds = environ.get("WATCHDOG_USEC", "")
+        if microseconds and not microseconds.isdecimal():
+            raise SettingsError(f"WATCHDOG_USEC: {microseconds!r} is not a number of microseconds")
+        if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+            microseconds = ""  # somebody else is watched
+        return cls(address, int(microseconds or 0) / 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +257,27 @@ class Settings:
         _one_of("requeue", "fail"),
         "what becomes of jobs cut short: requeue or fail",
     )
+    max_recoveries: int = _option(
+        "MAX_RECOVERIES",
+        "--max-recoveries",
+        3,
+        _whole_number(0, 10**6),
+        "fail a job as PoisonJob when so many processes have died under it; 0: never",
+    )
+    failure_backend: str = _option(
+        "FAILURE_BACKEND",
+        "--failure-backend",
+        DEFAULT_FAILURE_BACKEND,
+        _failure_backend,
+        "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
+    )
+    max_rss_mb: int | None = _option(
+        "MAX_RSS_MB",
+        "--max-rss-mb",
+        None,
+        _whole_number(1, 10**9),
+        "replace a worker process whose resident memory is above this (MB)",
+    )
     preload: bool = _option(
         "PRELOAD",
         "--preload/--no-preload",
@@ -205,6 +299,21 @@ class Settings:
         "",
         str,
         "write the master's pid to this file",
+    )
+    background: bool = _option(
+        "BACKGROUND",
+        "--daemon",
+        False,
+        _switch,
+        "go into the background once the first worker process works",
+        is_flag=True,
+    )
+    procline_prefix: str = _option(
+        "RESQUE_PROCLINE_PREFIX",
+        "--procline-prefix",
+        "",
+        _one_line,
+        "what the titles of the processes begin with, in ps",
     )
     verbose: bool = _option(
         "VERBOSE",
@@ -229,6 +338,7 @@ class Settings:
         _one_of("text", "json"),
         "text or json",
     )
+    systemd: Systemd = field(default_factory=Systemd, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -254,7 +364,7 @@ class Settings:
                 values[name] = text if isinstance(text, bool) else option.parse(text)
             except SettingsError as error:
                 raise SettingsError(f"{source}: {error}") from None
-        return cls(**values, sources=sources)
+        return cls(**values, systemd=Systemd.read(environ), sources=sources)
 
 
 def _find(

@@ -46,7 +46,9 @@ def redis_client(server: ValkeyServer) -> Iterator[redis.Redis]:
 def _fresh_default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test inherits settings from the environment, or another one's default client."""
     for name in list(os.environ):
-        if name.startswith(("REDIS_URL", "RESQUE_", "QUEUE", "WORKER_COUNT", "THREAD_COUNT")):
+        if name.startswith(
+            ("REDIS_URL", "RESQUE_", "QUEUE", "WORKER_COUNT", "THREAD_COUNT", "FAILURE_")
+        ):
             monkeypatch.delenv(name)
     yield
     if default._default is not None:

@@ -9,18 +9,33 @@ from typing import TYPE_CHECKING, Any
 from gresque.cli.options import load_settings
 
 if TYPE_CHECKING:
+    from gresque.failure.backend import RedisBackend
     from gresque.store.data_store import DataStore
 
 
 @contextmanager
 def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
-    """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end."""
+    """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end.
+
+    Raises RedisUnavailable where a command meets an error of redis-py's.
+    """
     # Imported here: the command line is loaded before `gresque work` patches, redis-py is not.
+    from gresque.store.connection import told_plainly
     from gresque.store.data_store import DataStore
 
     settings = load_settings(flags)
     store = DataStore(settings.redis_url, settings.namespace)
     try:
-        yield store
+        with told_plainly(settings.redis_url):
+            yield store
     finally:
-        store.redis.close()
+        store.close()
+
+
+@contextmanager
+def open_failures(flags: dict[str, Any]) -> Iterator[RedisBackend]:
+    """The failed jobs of that store, from where `--failure-backend` keeps them."""
+    from gresque.failure.backend import open_backend
+
+    with open_store(flags) as store:
+        yield open_backend(load_settings(flags).failure_backend, store)

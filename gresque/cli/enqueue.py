@@ -15,7 +15,7 @@ import msgspec
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import counted, printable, write
-from gresque.errors import GresqueError
+from gresque.errors import GresqueError, NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
 from gresque.text import is_utf8
 
@@ -142,25 +142,23 @@ def _enqueue_stream(flags: dict[str, Any], queue: str, name: str, kwargs: dict[s
 
 
 def _push(store: DataStore, queue: str, items: Iterable[bytes], tally: Tally) -> None:
-    from redis.exceptions import RedisError
-
     try:
         with _progress(store.push_many(queue, items), tally) as pushes:
             for pushed in pushes:
                 tally.enqueued += pushed
-    except RedisError as error:
-        raise type(error)(f"{error}; {_how_far(tally)}") from error
+    except (NotEnqueued, PerhapsEnqueued) as error:
+        raise type(error)(f"{error}; {_how_far(tally, error)}") from error
     except KeyboardInterrupt:
-        click.echo(f"stopped; {_how_far(tally)}", err=True)
+        click.echo(f"stopped; {_how_far(tally, None)}", err=True)
         raise
 
 
-def _how_far(tally: Tally) -> str:
-    """Where a stream was cut off. Whether its last round trip arrived, nobody knows."""
-    return (
-        f"{counted(tally.enqueued, 'job')} enqueued, "
-        f"those of the lines after them up to line {tally.line:,} perhaps"
-    )
+def _how_far(tally: Tally, error: Exception | None) -> str:
+    """Where a stream was cut off. Whether its last round trip arrived may not be known."""
+    told = f"{counted(tally.enqueued, 'job')} enqueued, those of the lines after them"
+    if isinstance(error, NotEnqueued):
+        return f"{told} not"
+    return f"{told} up to line {tally.line:,} perhaps"
 
 
 def _progress(pushes: Iterator[int], tally: Tally) -> AbstractContextManager[Iterable[int]]:

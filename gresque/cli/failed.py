@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_failures
 from gresque.cli.options import setting_options
 from gresque.cli.output import (
     Column,
@@ -20,15 +20,18 @@ from gresque.cli.output import (
     printable,
     write,
 )
+from gresque.cli.progress import ProgressLine
 
 if TYPE_CHECKING:
-    from gresque.failure.backend import FailedJob, FailureBackend
+    from gresque.failure.backend import RedisBackend
+    from gresque.failure.failed_list import FailedJob
+    from gresque.failure.search import Wanted
 
 MAX_INDEX_DIGITS = 15
 """A longer number is a job id: ids are 32 hex digits, which can all be decimal ones."""
 
 COLUMNS = [
-    Column("INDEX", lambda job: str(job.index)),
+    Column("INDEX", lambda job: job.place),
     Column("FAILED AT", lambda job: job.entry and job.entry.failed_at.removesuffix(" UTC")),
     Column("QUEUE", lambda job: job.entry and job.entry.queue),
     Column("CLASS", lambda job: job.item.get("class")),
@@ -38,7 +41,42 @@ COLUMNS = [
     Column("ERROR", lambda job: _error(job)),
 ]
 
+GROUP_COLUMNS = [
+    Column("COUNT", lambda row: row[1].count),
+    Column("RETRIED", lambda row: row[1].retried),
+    Column("LAST FAILED AT", lambda row: row[1].last_failed_at.removesuffix(" UTC")),
+    Column("QUEUE", lambda row: row[0].queue),
+    Column("CLASS", lambda row: row[0].job_class),
+    Column("EXCEPTION", lambda row: row[0].exception),
+]
+
+SETTINGS = ("redis_url", "namespace", "failure_backend")
+
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the flags that say which failed jobs are meant; `_wanted` takes their values."""
+    for option in reversed(
+        [
+            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
+            click.option("--exception", metavar="NAME", help="Those that failed with this."),
+            click.option("--queue", metavar="NAME", help="Those from this queue."),
+            click.option("--search", "text", metavar="TEXT", help="With this text in the error."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(options: dict[str, Any]) -> Wanted:
+    from gresque.failure.search import Wanted
+
+    for name, value in options.items():
+        if value == "":
+            flag = {"job_class": "class", "text": "search"}.get(name, name)
+            raise click.UsageError(f"--{flag} is empty; give what to look for, or leave it out")
+    return Wanted(**options)
 
 
 class ListByDefault(click.Group):
@@ -55,13 +93,17 @@ def command() -> None:
     """Look at failed jobs, retry them, remove them; alone: list them.
 
     Jobs are named by the index that `list` shows, or by job id, which means the job's newest
-    failure. An index holds until something is removed: indexes count from 0, the oldest failure.
+    failure. An index holds until something is removed, or several are retried: indexes count from
+    0, the oldest failure. Many at once are named by --class, --exception, --queue and --search,
+    which must all hold.
 
     \b
     Examples:
       gresque failed
       gresque failed show 12
       gresque failed retry 12 13
+      gresque failed groups
+      gresque failed retry --class myjobs.fetch --exception TimeoutError
       gresque failed retry --all
       gresque failed clear
     """
@@ -72,33 +114,66 @@ def command() -> None:
 @click.option(
     "--count", type=click.IntRange(0), default=20, show_default=True, help="Show that many."
 )
-@setting_options("redis_url", "namespace")
+@wanted_options
+@setting_options(*SETTINGS)
 @json_option
-def list_command(flags: dict[str, Any], offset: int, count: int, as_json: bool) -> None:
+def list_command(
+    flags: dict[str, Any], offset: int, count: int, as_json: bool, **options: Any
+) -> None:
     """List failed jobs, the newest first.
 
-    Times are UTC. On a terminal the error is cut to the line; `show` gives all of it.
+    Times are UTC. On a terminal the error is cut to the line; `show` gives all of it. --offset
+    and --count are told in jobs that are asked for: those of a class, say.
 
     \b
     Examples:
       gresque failed list
       gresque failed list --offset 20 --count 20
-      gresque failed list --count 100000 --json | jq -r '.[] | .exception' | sort | uniq -c
+      gresque failed list --class myjobs.fetch --search 'timed out'
+      gresque failed list --count 100000 --json | jq -r '.[] | .error' | sort | uniq -c
     """
-    from gresque.failure.backend import FailedJob, RedisBackend
+    from gresque.failure.failed_list import FailedJob
 
-    with open_store(flags) as store:
+    wanted = _wanted(options)
+    with open_failures(flags) as backend:
         Output(as_json).listing(
-            RedisBackend(store).newest(offset, count),
+            backend.newest(offset, count, wanted),
             FailedJob.as_dict,
             COLUMNS,
-            empty="no more failed jobs" if offset else "no failed jobs",
+            empty="no more failed jobs" if offset else f"no {'such ' if wanted else ''}failed jobs",
         )
+
+
+@command.command(name="groups")
+@wanted_options
+@setting_options(*SETTINGS)
+@json_option
+def groups_command(flags: dict[str, Any], as_json: bool, **options: Any) -> None:
+    """Count the failed jobs by class, exception and queue, the largest group first.
+
+    Reads all of them: some seconds for a million.
+
+    \b
+    Examples:
+      gresque failed groups
+      gresque failed groups --queue mail
+      gresque failed groups --json | jq '.[0]'
+    """
+    wanted = _wanted(options)
+    with open_failures(flags) as backend, ProgressLine("read") as progress:
+        groups = backend.groups(wanted, progress)
+        progress.complain_if_stopped()
+    Output(as_json).listing(
+        groups.items(),
+        lambda row: row[0]._asdict() | vars(row[1]),
+        GROUP_COLUMNS,
+        empty=f"no {'such ' if wanted else ''}failed jobs",
+    )
 
 
 @command.command(name="show")
 @click.argument("target", metavar="INDEX|JOB_ID")
-@setting_options("redis_url", "namespace")
+@setting_options(*SETTINGS)
 @json_option
 def show_command(flags: dict[str, Any], target: str, as_json: bool) -> None:
     """Show everything about a failed job, its backtrace included.
@@ -108,40 +183,39 @@ def show_command(flags: dict[str, Any], target: str, as_json: bool) -> None:
       gresque failed show 12
       gresque failed show 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7 --json
     """
-    from gresque.failure.backend import RedisBackend
-
-    with open_store(flags) as store:
-        (job,) = _find(RedisBackend(store), [target])
+    with open_failures(flags) as backend:
+        (job,) = _find(backend, [target])
     Output(as_json).document(job.as_dict(), lambda: _describe(job))
 
 
 @command.command(name="retry")
 @click.argument("targets", metavar="[INDEX|JOB_ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that were not retried yet.")
+@wanted_options
 @yes_option
-@setting_options("redis_url", "namespace")
+@setting_options(*SETTINGS)
 def retry_command(
-    flags: dict[str, Any], targets: tuple[str, ...], everything: bool, yes: bool
+    flags: dict[str, Any], targets: tuple[str, ...], everything: bool, yes: bool, **options: Any
 ) -> None:
     """Put failed jobs back into their queues.
 
     Each entry stays, marked as retried, until `clear` removes it. A job that is named is retried
-    even if it was before; --all leaves out those that were, so that calling it twice doubles
-    nothing. --all asks first, on a terminal; without one it needs --yes.
+    even if it was before; --all, --class and so on leave out those that were, so that calling it
+    twice, or both of two operators, doubles nothing. --all asks first, on a terminal; without one
+    it needs --yes. Ctrl-C stops it between two steps; what is retried by then is marked.
 
     \b
     Examples:
       gresque failed retry 12
       gresque failed retry 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7
+      gresque failed retry --class myjobs.fetch --exception TimeoutError
       gresque failed retry --all --yes
     """
-    from gresque.failure.backend import RedisBackend
-
-    _check_targets(targets, everything)
-    with open_store(flags) as store:
-        backend = RedisBackend(store)
-        if everything:
-            _retry_all(backend, yes)
+    wanted = _wanted(options)
+    _check_targets("retry", targets, everything, wanted)
+    with open_failures(flags) as backend:
+        if not targets:
+            _retry_all(backend, wanted, yes)
             return
         jobs = _find(backend, targets)
         done = backend.retry(jobs)
@@ -149,13 +223,14 @@ def retry_command(
     write([f"{counted(len(jobs), 'failed job')} retried"])
 
 
-def _retry_all(backend: FailureBackend, yes: bool) -> None:
-    count = backend.count()
+def _retry_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+    count = 0 if wanted else backend.count()
     if count:
         _confirm(
             f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes
         )
-    result = backend.retry_all()
+    with ProgressLine("gone through") as progress:
+        result = backend.retry_all(wanted, progress)
     write([f"{counted(result.retried, 'failed job')} retried"])
     for number, said in (
         (result.retried_before, "retried before, left alone"),
@@ -163,23 +238,34 @@ def _retry_all(backend: FailureBackend, yes: bool) -> None:
     ):
         if number:
             click.echo(f"{number:,} {said}", err=True)
+    progress.complain_if_stopped()
 
 
 @command.command(name="remove")
-@click.argument("targets", metavar="INDEX|JOB_ID...", nargs=-1, required=True)
-@setting_options("redis_url", "namespace")
-def remove_command(flags: dict[str, Any], targets: tuple[str, ...]) -> None:
+@click.argument("targets", metavar="[INDEX|JOB_ID]...", nargs=-1)
+@wanted_options
+@yes_option
+@setting_options(*SETTINGS)
+def remove_command(
+    flags: dict[str, Any], targets: tuple[str, ...], yes: bool, **options: Any
+) -> None:
     """Remove failed jobs, for good. All indexes mean the list as it was before.
+
+    With --class and so on all such jobs go, retried or not; that asks first, on a terminal;
+    without one it needs --yes. Ctrl-C stops it between two steps.
 
     \b
     Examples:
       gresque failed remove 12
       gresque failed remove 3 4 5
+      gresque failed remove --class myjobs.fetch --search '404'
     """
-    from gresque.failure.backend import RedisBackend
-
-    with open_store(flags) as store:
-        backend = RedisBackend(store)
+    wanted = _wanted(options)
+    _check_targets("remove", targets, False, wanted)
+    with open_failures(flags) as backend:
+        if not targets:
+            _remove_all(backend, wanted, yes)
+            return
         jobs = _find(backend, targets)
         removed = backend.remove(jobs)
     if removed < len(jobs):
@@ -190,10 +276,24 @@ def remove_command(flags: dict[str, Any], targets: tuple[str, ...]) -> None:
     write([f"{counted(removed, 'failed job')} removed"])
 
 
+def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+    if not yes:
+        with ProgressLine("read") as progress:
+            groups = backend.groups(wanted, progress)
+            progress.complain_if_stopped()
+        count = sum(group.count for group in groups.values())
+        if count:
+            _confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
+    with ProgressLine("gone through") as progress:
+        removed = backend.remove_all(wanted, progress)
+    write([f"{counted(removed, 'failed job')} removed"])
+    progress.complain_if_stopped()
+
+
 @command.command(name="clear")
 @click.option("--all", "everything", is_flag=True, help="Also those that were not retried.")
 @yes_option
-@setting_options("redis_url", "namespace")
+@setting_options(*SETTINGS)
 def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
     """Remove the failed jobs that were retried; with --all every one.
 
@@ -204,25 +304,33 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
       gresque failed clear
       gresque failed clear --all --yes
     """
-    from gresque.failure.backend import RedisBackend
-
-    with open_store(flags) as store:
-        backend = RedisBackend(store)
+    with open_failures(flags) as backend:
         if not everything:
-            write([f"{counted(backend.clear(), 'failed job')} removed"])
+            with ProgressLine("gone through") as progress:
+                removed = backend.clear(progress)
+            write([f"{counted(removed, 'failed job')} removed"])
+            progress.complain_if_stopped()
             return
-        count = backend.count()
+        counts = backend.counts()
+        count = sum(counts.values())
         if count:
             _confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
         # Not more than was asked about: what failed meanwhile, nobody has seen.
-        write([f"{counted(backend.remove_oldest(count), 'failed job')} removed"])
+        write([f"{counted(backend.remove_oldest(counts), 'failed job')} removed"])
 
 
-def _check_targets(targets: tuple[str, ...], everything: bool) -> None:
-    if everything and targets:
-        raise click.UsageError("give either --all or the jobs to retry")
-    if not everything and not targets:
-        raise click.UsageError("name the jobs to retry by index or job id, or give --all")
+def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted: Wanted) -> None:
+    if bool(targets) + everything + bool(wanted) > 1:
+        raise click.UsageError(
+            f"give one of these: the jobs to {verb}, --all, or --class and so on"
+            if verb == "retry"
+            else f"give either the jobs to {verb}, or --class and so on"
+        )
+    if not (targets or everything or wanted):
+        raise click.UsageError(
+            f"name the jobs to {verb} by index or job id, or give --class, --exception, --queue, "
+            f"--search{' or --all' if verb == 'retry' else ''}"
+        )
 
 
 def _confirm(question: str, yes: bool) -> None:
@@ -235,34 +343,45 @@ def _confirm(question: str, yes: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _find(backend: FailureBackend, targets: Sequence[str]) -> list[FailedJob]:
+def _find(backend: RedisBackend, targets: Sequence[str]) -> list[FailedJob]:
     """The jobs that are meant, each once; nothing is done when one of them is not there."""
     targets = list(dict.fromkeys(targets))
-    ids = [target for target in targets if not _is_index(target)]
+    names = {name for name in backend.counts() if name}
+    places = {target: place for target in targets if (place := _place(target, names))}
+    ids = [target for target in targets if target not in places]
     by_id = backend.find_ids(ids) if ids else {}
-    jobs: dict[int, FailedJob] = {}
+    jobs: dict[str, FailedJob] = {}
     for target in targets:
-        job = backend.find(int(target)) if _is_index(target) else by_id.get(target)
+        job = backend.find(*places[target]) if target in places else by_id.get(target)
         if job is None:
-            raise click.UsageError(_not_found(backend, target))
-        jobs[job.index] = job
+            raise click.UsageError(_not_found(backend, target, places.get(target)))
+        jobs[job.place] = job
     return list(jobs.values())
 
 
-def _is_index(target: str) -> bool:
-    return target.isascii() and target.isdecimal() and len(target) <= MAX_INDEX_DIGITS
+def _place(target: str, names: set[str]) -> tuple[int, str] | None:
+    """The index and the name of its list, where each queue has one; None for a job id."""
+    name, colon, index = target.rpartition(":")
+    if not (index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS):
+        return None
+    return (int(index), name) if not colon or name in names else None
 
 
-def _not_found(backend: FailureBackend, target: str) -> str:
-    if not _is_index(target):
+def _not_found(backend: RedisBackend, target: str, place: tuple[int, str] | None) -> str:
+    if place is None:
         return f"no failed job has the id {printable(target)}"
-    count = backend.count()
+    counts = backend.counts()
+    index, name = place
+    if counts and name not in counts:
+        example = printable(f"{next(iter(counts))}:{index}")
+        return f"each queue has indexes of its own; name the job as the list does: {example}"
+    count = counts.get(name, 0)
     there = f"they go from 0 to {count - 1}" if count else "there are none"
-    return f"no failed job has the index {target}; {there}"
+    return f"no failed job has the index {printable(target)}; {there}"
 
 
 def _complain_of_moved(jobs: Iterator[FailedJob]) -> None:
-    moved = [str(job.index) for job in jobs]
+    moved = [job.place for job in jobs]
     if moved:
         raise click.ClickException(
             f"not retried: {', '.join(moved)}; somebody else moved or changed "
@@ -279,12 +398,12 @@ def _error(job: FailedJob) -> str:
 def _describe(job: FailedJob) -> Iterator[str]:
     entry, item = job.entry, job.item
     if entry is None:
-        yield f"The entry {job.index} is not one of a failed job:"
+        yield f"The entry {job.place} is not one of a failed job:"
         yield from _indented(job.raw.decode("utf-8", "backslashreplace"))
         return
     yield from pairs(
         [
-            ("index", str(job.index)),
+            ("index", job.place),
             ("failed at", entry.failed_at),
             ("retried at", entry.retried_at),
             ("queue", entry.queue),

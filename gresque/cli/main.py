@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gresque import __version__
-from gresque.errors import BootError, GresqueError
+from gresque.errors import BootError, GresqueError, RedisUnavailable
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
@@ -19,9 +19,12 @@ COMMANDS = {
     "queues": "List the queues with their sizes.",
     "workers": "List the workers: who works what, since when, how much.",
     "running": "List the jobs that run now.",
+    "ledger": "Show what each worker process holds, and what was recovered.",
     "kill": "Kill a running job.",
+    "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
+    "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn of what would bite.",
 }
 
@@ -68,7 +71,7 @@ def run(arguments: list[str] | None) -> int:
         return 130
     except click.ClickException as error:
         return _complain(error.format_message(), 2)
-    except BootError as error:
+    except (BootError, RedisUnavailable) as error:
         return _complain(str(error), 1)
     except GresqueError as error:
         return _complain(str(error), 2)
@@ -76,12 +79,6 @@ def run(arguments: list[str] | None) -> int:
         # The reader of our output left, as `| head` does.
         sys.stderr.close()
         return 0
-    except Exception as error:
-        if "redis" in type(error).__module__:
-            refused = type(error).__name__ not in ("ConnectionError", "TimeoutError")
-            what = "Redis refuses" if refused else "no answer from Redis"
-            return _complain(f"{what} ({error})", 1)
-        raise
     return code if isinstance(code, int) else 0
 
 

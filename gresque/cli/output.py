@@ -55,7 +55,7 @@ class Output:
         else:
             _print_table(rows, columns, empty)
 
-    def document(self, found: dict[str, Any], lines: Callable[[], Iterable[str]]) -> None:
+    def document(self, found: Any, lines: Callable[[], Iterable[str]]) -> None:
         """Print one thing: `found` as JSON, or its `lines`."""
         if self.as_json:
             write([json.dumps(found, indent=2)])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     Column("RUNS FOR", lambda job: duration(job.seconds)),
+    Column("BLOCKS", lambda job: duration(job.blocks_seconds)),
     Column("PROCESS", lambda job: job.process),
     Column("SLOT", lambda job: job.slot),
     Column("QUEUE", lambda job: job.queue),
@@ -31,12 +32,14 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
     """List the jobs that run now, the oldest first.
 
     Since when is known of jobs that have been running for over a second; the others stand at the
-    end, some of them about to start.
+    end, some of them about to start. BLOCKS is for how long a job has kept the others of its
+    process from running: it hogs the CPU, or waits in C; where it stands is in the JSON.
 
     \b
     Examples:
       gresque running
       gresque running --json | jq '.[] | select(.seconds > 60)'
+      gresque running --json | jq '.[] | select(.blocks_seconds) | .stack'
     """
     from gresque.worker.status import RunningJob
 
@@ -65,5 +68,7 @@ def _as_dict(job: RunningJob) -> dict[str, Any]:
         "id": job.item.get("id"),
         "since": job.since,
         "seconds": job.seconds,
+        "blocks_seconds": job.blocks_seconds,
+        "stack": list(job.stack) or None,
         "payload": job.item,
     }

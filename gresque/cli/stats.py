@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.connect import open_store
-from gresque.cli.options import setting_options
+from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, json_option, pairs
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LABELS = {
 
 
 @click.command(name="stats")
-@setting_options("redis_url", "namespace")
+@setting_options("redis_url", "namespace", "failure_backend")
 @json_option
 def command(flags: dict[str, Any], as_json: bool) -> None:
     """Show the counters: what was done, what waits, what runs.
@@ -41,14 +41,14 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque stats --json | jq .pending
     """
     with open_store(flags) as store:
-        found = _read(store)
+        found = _read(store, load_settings(flags).failure_backend)
     Output(as_json).document(
         found, lambda: pairs((label, found[name]) for name, label in LABELS.items())
     )
 
 
-def _read(store: DataStore) -> dict[str, int]:
-    from gresque.failure.backend import RedisBackend
+def _read(store: DataStore, failure_backend: str) -> dict[str, int]:
+    from gresque.failure.backend import open_backend
     from gresque.stat import Stat
 
     sizes, processes = store.queue_sizes(), store.process_ids()
@@ -60,5 +60,5 @@ def _read(store: DataStore) -> dict[str, int]:
         "queues": len(sizes),
         "workers": len(store.worker_ids()),
         "processes": len(processes),
-        "failed_list": RedisBackend(store).count(),
+        "failed_list": open_backend(failure_backend, store).count(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from gresque.cli.options import load_settings, setting_options
 from gresque.errors import SettingsError
 from gresque.logs import configure_logging
 from gresque.queues import QueueList
+from gresque.settings import Systemd
 
 
 @click.command(name="work")
@@ -38,4 +40,10 @@ def command(flags: dict[str, Any], burst: bool) -> int:
     configure_logging(settings.log_format, verbose=settings.verbose, very_verbose=settings.vverbose)
     from gresque.master.manager import WorkerManager
 
-    return WorkerManager(settings).run()
+    for name in Systemd.ENVS:
+        os.environ.pop(name, None)
+    if not settings.background:
+        return WorkerManager(settings).run()
+    from gresque.master.daemon import run_in_background
+
+    return run_in_background(lambda works: WorkerManager(settings, works).run())

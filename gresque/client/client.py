@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
+from gresque.errors import (
+    EnqueueError,
+    GresqueError,
+    JobDeclarationError,
+    NotEnqueued,
+    PerhapsEnqueued,
+    SettingsError,
+)
 from gresque.jobs import payload
-from gresque.jobs.definition import JobDefinition
-from gresque.settings import DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
+from gresque.jobs.definition import JobDefinition, expiry
+from gresque.settings import (
+    DEFAULT_FAILURE_BACKEND,
+    DEFAULT_NAMESPACE,
+    DEFAULT_REDIS_URL,
+    DEFAULT_RETRY_SECONDS,
+    OPTIONS,
+    one_list_each,
+)
 from gresque.store.bulk import in_bulks
 from gresque.text import is_utf8
 
@@ -28,8 +44,9 @@ class Client:
     It connects at the first use. With `inline=True` a job runs at once in the caller, as tests
     want it, and nothing reaches Redis.
 
-    Every method that talks to Redis raises redis-py's errors when that fails. A push whose reply
-    was lost may have arrived: after such an error, enqueueing again can double the job.
+    Every method that talks to Redis raises RedisUnavailable when that fails. Enqueueing is tried
+    again first, for `retry_seconds`, and never doubles a job; then it raises NotEnqueued, or
+    PerhapsEnqueued when that is not known (see docs/enqueueing.md).
     """
 
     def __init__(
@@ -37,11 +54,19 @@ class Client:
         redis_url: str = DEFAULT_REDIS_URL,
         namespace: str = DEFAULT_NAMESPACE,
         *,
+        failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
+        retry_seconds: float = DEFAULT_RETRY_SECONDS,
     ) -> None:
+        """`failure_backend` is the workers' setting: where `info` counts the failed jobs.
+        `retry_seconds`: for how long enqueueing is tried again when Redis fails."""
+        if not 0 <= retry_seconds < math.inf:
+            raise SettingsError(f"retry_seconds is a number from 0 on, and not {retry_seconds!r}")
         self.redis_url = redis_url
         self.namespace = namespace
+        self.failure_backend: str = OPTIONS["failure_backend"].parse(failure_backend)
         self.inline = inline
+        self.retry_seconds = retry_seconds
 
     @cached_property
     def store(self) -> DataStore:
@@ -49,15 +74,24 @@ class Client:
         # before `gresque work` has patched the modules it builds on.
         from gresque.store.data_store import DataStore
 
-        return DataStore(self.redis_url, self.namespace)
+        return DataStore(self.redis_url, self.namespace, self.retry_seconds)
+
+    @contextmanager
+    def _asking(self) -> Iterator[DataStore]:
+        """The store, while a method asks something of it: what Redis raises is told plainly."""
+        from gresque.store.connection import told_plainly
+
+        with told_plainly(self.redis_url):
+            yield self.store
 
     # Enqueueing
 
     def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
         """Put a job into its own queue; returns its id, or None when a hook rejected it.
 
-        `job` is a function with `@gresque.job` or a subclass of `gresque.Job`.
-        Raises UnserializableArgument, PayloadTooLarge, JobDeclarationError.
+        `job` is a function with `@gresque.job` or a subclass of `gresque.Job`. When it returns, the
+        job is in its queue, once. Raises UnserializableArgument, PayloadTooLarge,
+        JobDeclarationError, and when Redis fails NotEnqueued or PerhapsEnqueued.
         """
         definition = definition_of(job)
         return self._enqueue(_queue_of(definition), definition, args, kwargs)
@@ -74,10 +108,10 @@ class Client:
 
             gresque.enqueue_many(send_email, [(1,), (2,), {"user_id": 3, "template": "bye"}])
 
-        One round trip per 1,000 (or 16 MB), each of which arrives whole or not at all: when one
-        fails, those before it stay enqueued. Arguments are checked before their own round trip, so
-        that `calls` may be a generator. Enqueue hooks run for each job, `after_enqueue` when its
-        round trip is done.
+        One round trip per 1,000 (or 16 MB), each of which arrives once and whole or not at all:
+        when one fails, those before it stay enqueued, and the error has their `enqueued_ids`.
+        Arguments are checked before their own round trip, so that `calls` may be a generator.
+        Enqueue hooks run for each job, `after_enqueue` when its round trip is done.
         """
         definition = definition_of(job, queue)
         queue = _checked_queue(queue) if queue is not None else _queue_of(definition)
@@ -88,18 +122,29 @@ class Client:
                 for _, raw, _ in batch:
                     _perform_inline(definition, raw)
             else:
-                self.store.push_batch(queue, [raw for _, raw, _ in batch])
+                self._push_batch(queue, [raw for _, raw, _ in batch], ids)
             for job_id, _, call in batch:
                 ids.append(job_id)
                 if definition.hooks.after_enqueue:
                     _call_all(definition.hooks.after_enqueue, *_split(call))
         return ids
 
+    def _push_batch(self, queue: str, raws: list[bytes], before: list[str]) -> None:
+        try:
+            self.store.push_batch(queue, raws)
+        except (NotEnqueued, PerhapsEnqueued) as error:
+            if not before:
+                raise
+            told = f"{error}; the {len(before):,} jobs of the bulk before it are enqueued"
+            another = type(error)(told)
+            another.enqueued_ids = tuple(before)
+            raise another from error.__cause__
+
     def _enqueue(
         self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> str | None:
         job_id = payload.new_id()
-        raw = payload.encode(definition.name, args, kwargs, job_id)
+        raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
         hooks = definition.hooks
         if not _allowed(hooks.before_enqueue, args, kwargs):
             return None
@@ -124,7 +169,8 @@ class Client:
                 continue
             job_id = fresh.pop()
             try:
-                yield job_id, encode(name, args, kwargs, job_id), call
+                raw = encode(name, args, kwargs, job_id, expires_at=expiry(definition))
+                yield job_id, raw, call
             except GresqueError as error:
                 raise type(error)(f"job {position} of the bulk: {error}") from None
 
@@ -139,53 +185,64 @@ class Client:
         if not _allowed(hooks.before_dequeue, args, kwargs):
             return 0
         wanted = _told(args, kwargs) if args or kwargs else None
-        matching = {
-            raw
-            for raw in self.store.peek(queue, 0, 0x7FFFFFFF)
-            if _matches(raw, definition.name, wanted)
-        }
-        removed = self.store.remove_items(queue, matching) if matching else 0
+        with self._asking() as store:
+            matching = {
+                raw
+                for raw in store.peek(queue, 0, 0x7FFFFFFF)
+                if _matches(raw, definition.name, wanted)
+            }
+            removed = store.remove_items(queue, matching) if matching else 0
         _call_all(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
         """Delete a queue with every job in it; returns how many those were."""
-        return self.store.remove_queue(queue)
+        with self._asking() as store:
+            return store.remove_queue(queue)
 
     # Looking
 
     def queues(self) -> list[str]:
         """The names of all queues that were ever pushed to, sorted."""
-        return self.store.queue_names()
+        with self._asking() as store:
+            return store.queue_names()
 
     def size(self, queue: str) -> int:
         """How many jobs wait in the queue."""
-        return self.store.queue_size(queue)
+        with self._asking() as store:
+            return store.queue_size(queue)
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
         """`count` waiting jobs from position `start`, the next one first, as their payloads.
         An item that is no JSON object comes as `{"raw": text}`."""
-        return [payload.loads(raw) for raw in self.store.peek(queue, start, count)]
+        with self._asking() as store:
+            return [payload.loads(raw) for raw in store.peek(queue, start, count)]
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
+        with self._asking() as store:
+            sizes = store.queue_sizes()
+            processed, _ = store.stats([store.keys.processed, store.keys.failures])
+            return {
+                "pending": sum(sizes.values()),
+                "processed": processed,
+                "queues": len(sizes),
+                "workers": len(store.worker_ids()),
+                "working": sum(len(store.ledger(p).entries) for p in store.process_ids()),
+                "failed": self._failed(),
+                "servers": [self.redis_url],
+            }
+
+    def _failed(self) -> int:
         store = self.store
-        sizes = store.queue_sizes()
-        processed, _ = store.stats([store.keys.processed, store.keys.failures])
-        return {
-            "pending": sum(sizes.values()),
-            "processed": processed,
-            "queues": len(sizes),
-            "workers": len(store.worker_ids()),
-            "working": sum(len(store.ledger(p).entries) for p in store.process_ids()),
-            "failed": int(store.redis.llen(store.keys.failed)),
-            "servers": [self.redis_url],
-        }
+        if one_list_each(self.failure_backend):
+            return sum(store.failed_counts(store.failed_names()))
+        return store.failed_count(store.keys.failed)
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""
         if "store" in self.__dict__:
-            self.store.redis.close()
+            self.store.close()
             del self.__dict__["store"]
 
 
@@ -196,7 +253,7 @@ def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
     if isinstance(definition, JobDefinition):
         return definition
     if isinstance(job, str) and queue is not None:
-        return JobDefinition(name=job, queue=queue, function=_elsewhere(job))
+        return _named(job, queue)
     if isinstance(job, str):
         raise EnqueueError(
             f"{job!r} is only a name: its queue is not known here; use enqueue_to(queue, {job!r})"
@@ -215,6 +272,12 @@ def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
     except Exception as error:
         definition.fail(error, *args, **kwargs)
         raise
+
+
+@lru_cache(maxsize=1000)
+def _named(name: str, queue: str) -> JobDefinition:
+    """Made once for each: looking for hooks costs a quarter of an enqueue."""
+    return JobDefinition(name=name, queue=queue, function=_elsewhere(name))
 
 
 def _elsewhere(name: str) -> Callable[..., Any]:

@@ -47,6 +47,8 @@ def job(
     on_dirty_exit: str | None = None,
     skip_failed_queue: bool = False,
     timeout_seconds: float | None = None,
+    expires_seconds: float | None = None,
+    on_expire: str = "fail",
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Declare a function as a job.
 
@@ -57,7 +59,9 @@ def job(
 
     `name` is the "class" in its payloads, by default `module.qualname`. `on_dirty_exit` says what
     becomes of it when a shutdown or a crash cuts it short: "requeue" or "fail". After
-    `timeout_seconds` it is ended by JobTimeout, wherever it waits or spins, and fails.
+    `timeout_seconds` it is ended by JobTimeout, wherever it waits or spins, and fails. When no
+    worker takes it up within `expires_seconds` of being enqueued it does not run any more:
+    `on_expire` says whether it fails as JobExpired ("fail") or counts as done ("drop").
     """
     if callable(queue):
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
@@ -70,6 +74,8 @@ def job(
             on_dirty_exit=on_dirty_exit,
             skip_failed_queue=skip_failed_queue,
             timeout_seconds=timeout_seconds,
+            expires_seconds=expires_seconds,
+            on_expire=on_expire,
         )
         registry.add(definition)
         return JobFunction(function, definition)
@@ -98,6 +104,8 @@ class Job:
     on_dirty_exit: ClassVar[str | None] = None
     skip_failed_queue: ClassVar[bool] = False
     timeout_seconds: ClassVar[float | None] = None
+    expires_seconds: ClassVar[float | None] = None
+    on_expire: ClassVar[str] = "fail"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -115,6 +123,8 @@ class Job:
             on_dirty_exit=cls.on_dirty_exit,
             skip_failed_queue=cls.skip_failed_queue,
             timeout_seconds=cls.timeout_seconds,
+            expires_seconds=cls.expires_seconds,
+            on_expire=cls.on_expire,
             hooks=JobHooks(cls),
             origin=f"{cls.__module__}.{cls.__qualname__}",
         )

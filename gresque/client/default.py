@@ -7,20 +7,37 @@ from collections.abc import Iterable
 from typing import Any
 
 from gresque.client.client import Call, Client
-from gresque.settings import Settings
+from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
 _default: Client | None = None
 
 
 def configure(
-    redis_url: str | None = None, namespace: str | None = None, *, inline: bool = False
+    redis_url: str | None = None,
+    namespace: str | None = None,
+    *,
+    failure_backend: str | None = None,
+    inline: bool = False,
+    retry_seconds: float = DEFAULT_RETRY_SECONDS,
 ) -> Client:
-    """Set up the default client; what is not given comes from REDIS_URL and RESQUE_NAMESPACE."""
+    """Set up the default client; what is not given comes from REDIS_URL, RESQUE_NAMESPACE and
+    FAILURE_BACKEND.
+
+    `retry_seconds`: for how long enqueueing is tried again when Redis fails.
+    """
     global _default
-    settings = Settings.load({"redis_url": redis_url, "namespace": namespace}, os.environ)
+    given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
+    settings = Settings.load(given, os.environ)
+    client = Client(
+        settings.redis_url,
+        settings.namespace,
+        failure_backend=settings.failure_backend,
+        inline=inline,
+        retry_seconds=retry_seconds,
+    )
     if _default is not None:
         _default.close()
-    _default = Client(settings.redis_url, settings.namespace, inline=inline)
+    _default = client
     return _default
 
 
@@ -29,12 +46,12 @@ def default_client() -> Client:
     return _default or configure()
 
 
-def adopt(redis_url: str, namespace: str) -> None:
+def adopt(redis_url: str, namespace: str, failure_backend: str) -> None:
     """In a worker: what its jobs enqueue goes where the worker works, unless the program itself
     said where by `configure`."""
     global _default
     if _default is None:
-        _default = Client(redis_url, namespace)
+        _default = Client(redis_url, namespace, failure_backend=failure_backend)
 
 
 def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> str | None:

@@ -1,61 +1,33 @@
-"""Failure backends: where failed jobs go, and how they are read back, retried and removed."""
+"""The failure backends that keep entries in Redis: reading them back, retrying, removing."""
 
 from __future__ import annotations
 
+import heapq
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import msgspec
+from itertools import islice
+from typing import NamedTuple
 
 from gresque.errors import InvalidPayload
-from gresque.failure.entry import FailedEntry, decode_entry, timestamp
+from gresque.failure.entry import timestamp
+from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
+from gresque.failure.place import failed_name
+from gresque.failure.progress import SILENT, Progress
 from gresque.failure.retry import prepare_retry
-from gresque.jobs import payload
-from gresque.store.data_store import DataStore, FailedChange, FailedMove
+from gresque.failure.round import round_of_ones_own
+from gresque.failure.search import EVERYTHING, Group, Wanted, glance
+from gresque.settings import one_list_each
+from gresque.store.data_store import DataStore, FailedChange
 
-PAGE = 1000
-"""Entries per round trip; a list of a million is never in memory as a whole."""
-REMOVALS = 50
-"""Entries per round trip that are removed from amid the list. To reach one amid a million takes
-Redis milliseconds, in which it serves nobody else."""
+OTHERS = "not wanted"
+RETRIED = "retried before"
+NO_JOB = "tells no job"
+"""Why an entry stays as it is."""
 
-
-@dataclass(frozen=True)
-class FailedJob:
-    """An entry as it was read: its place, its bytes, and what they say.
-
-    `entry` is None when they are no whole entry of any Resque; such a thing is shown as it is.
-    """
-
-    index: int
-    raw: bytes
-    entry: FailedEntry | None
-
-    @property
-    def item(self) -> dict[str, Any]:
-        """The payload of the job that failed; empty when that is no JSON object."""
-        found = self._field("payload")
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def job_id(self) -> str:
-        """As text, whatever its type; empty for jobs of stock Resque."""
-        return str(self.item.get("id") or "")
-
-    @property
-    def retried(self) -> bool:
-        return bool(self._field("retried_at"))
-
-    def _field(self, name: str) -> Any:
-        """Also of what is an entry but for a missing field, and so can be retried."""
-        return getattr(self.entry, name) if self.entry else payload.loads(self.raw).get(name)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Every field that stands in Redis, unknown ones included, and the index."""
-        return {"index": self.index} | payload.loads(self.raw) | {"index": self.index}
+STEP = 1000
+"""Entries between two words on how far a search has come."""
 
 
 class Retries(NamedTuple):
@@ -70,185 +42,256 @@ class Retries(NamedTuple):
         return Retries(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
-Round = tuple[list[FailedJob], list[FailedChange], int]
-"""A page, what became of it, and how many jobs could not be pushed."""
+@dataclass
+class GroupCount:
+    """How many failures a group has, how many of them were retried, and when the last one was."""
+
+    count: int = 0
+    retried: int = 0
+    last_failed_at: str = ""
 
 
-class FailureBackend(ABC):
-    """Where failed jobs go, and how they are read back.
+class RedisBackend:
+    """All failed jobs in one list, `resque:failed`: Resque's own backend.
 
-    Entries are numbered from 0, the oldest. New ones come at the end, so that an index holds until
-    something is removed; whatever changes an entry checks that it is still the one that was read.
+    Nothing here ever holds the whole list: it is read in pages of half a megabyte, 1,000 entries
+    at most, so that Redis serves others in between. `retry_all`, `remove_all` and `clear` go round
+    the list, one of them at a time: who comes second waits. Each step is atomic: wherever they end,
+    every job was either retried and marked, or neither.
     """
 
-    @abstractmethod
-    def list_key(self, queue: str) -> str:
-        """The LIST to which a failed job of `queue` is pushed."""
+    def __init__(self, store: DataStore) -> None:
+        self._store = store
 
-    @abstractmethod
+    def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
+        """The lists in which such entries stand."""
+        return [FailedList(self._store, self._store.keys.failed)]
+
+    # Looking
+
     def count(self) -> int:
         """How many entries there are."""
+        return sum(self.counts().values())
 
-    @abstractmethod
-    def read(self, start: int, count: int) -> list[bytes]:
-        """`count` entries from index `start` as they stand there, in one round trip."""
+    def counts(self) -> dict[str, int]:
+        """Name of the list -> how many entries it has; the one list has no name."""
+        return {each.name: each.count() for each in self.lists()}
 
-    @abstractmethod
+    def newest(
+        self, offset: int = 0, count: int = 20, wanted: Wanted = EVERYTHING
+    ) -> Iterator[FailedJob]:
+        """`count` of the wanted entries, the newest first, after the `offset` newest ones."""
+        if count <= 0:
+            return
+        lists = self.lists(wanted)
+        if len(lists) == 1 and not wanted:
+            stop = lists[0].count() - offset
+            found = lists[0].backwards(stop, first_page=count)
+            yield from (self._read(lists[0], *each) for each in islice(found, count))
+            return
+        share = PAGE_BYTES // max(len(lists), 1)
+        merged = heapq.merge(
+            *(_by_age(each, wanted, share) for each in lists),
+            key=lambda found: found[0],
+            reverse=True,
+        )
+        for _, found_in, index, raw in islice(merged, offset, offset + count):
+            yield self._read(found_in, index, raw)
+
+    def _read(self, found_in: FailedList, index: int, raw: bytes) -> FailedJob:
+        return read_entry(index, raw, found_in.name)
+
+    def find(self, index: int, list_name: str = "") -> FailedJob | None:
+        """The entry at `index` of the list with this name."""
+        for each in self.lists():
+            if each.name == list_name:
+                return next(iter(each.page(index, 1)), None)
+        return None
+
+    def find_ids(self, job_ids: Collection[str]) -> dict[str, FailedJob]:
+        """Job id -> its newest entry. Reads from the newest entry on until all are found."""
+        wanted = {job_id: job_id.encode("utf-8", "surrogateescape") for job_id in job_ids}
+        found: dict[str, FailedJob] = {}
+        for each in self.lists():
+            missing = dict(wanted)
+            for index, raw in each.backwards(each.count()):
+                for job_id, text in list(missing.items()):
+                    # Decoding is the slow part, and nearly every entry can be told by its bytes.
+                    if text in raw and (job := self._read(each, index, raw)).job_id == job_id:
+                        known = found.get(job_id)
+                        if known is None or _age(known) < _age(job):
+                            found[job_id] = job
+                        del missing[job_id]
+                if not missing:
+                    break
+        return found
+
+    def groups(
+        self, wanted: Wanted = EVERYTHING, progress: Progress = SILENT
+    ) -> dict[Group, GroupCount]:
+        """The wanted entries counted by class, exception and queue, the largest group first."""
+        groups: dict[Group, GroupCount] = {}
+        for raw in self._walk(wanted, progress):
+            seen = glance(raw)
+            if not wanted.matches(seen):
+                continue
+            key = Group(seen.job_class, seen.exception, seen.queue)
+            group = groups.get(key) or groups.setdefault(key, GroupCount())
+            group.count += 1
+            group.retried += bool(seen.retried_at)
+            group.last_failed_at = max(group.last_failed_at, seen.failed_at or "")
+        return dict(sorted(groups.items(), key=lambda item: -item[1].count))
+
+    def _walk(self, wanted: Wanted, progress: Progress) -> Iterator[bytes]:
+        sizes = [(each, each.count()) for each in self.lists(wanted)]
+        total, done = sum(size for _, size in sizes), 0
+        for each, size in sizes:
+            for _, raw in each.backwards(size):
+                yield raw
+                done += 1
+                if done % STEP == 0 and not progress.went(done, total):
+                    return
+        progress.went(done, total)
+
+    # Retrying and removing what is named
+
     def retry(self, jobs: Sequence[FailedJob]) -> list[bool]:
         """Put jobs back into their queues and mark their entries, each in one atomic step.
 
         False for an entry that is not in its place any more. Retrying a retried one runs the job
         once more. Raises InvalidPayload, before anything is done, when one tells no job.
         """
+        for job in jobs:
+            _check(job)
+        done: dict[str, bool] = {}
+        for each, own in self._by_list(jobs):
+            done |= zip((job.place for job in own), each.retry(own), strict=True)
+        return [done.get(job.place, False) for job in jobs]
 
-    @abstractmethod
-    def rewrite(self, changes: Sequence[FailedChange]) -> int | None:
-        """Change the oldest entries, which then become the newest; see `DataStore`."""
-
-    @abstractmethod
     def remove(self, jobs: Collection[FailedJob]) -> int:
         """Remove these entries, and no other; returns how many were still in their place."""
+        return sum(each.remove(own) for each, own in self._by_list(jobs))
 
-    @abstractmethod
-    def remove_oldest(self, count: int) -> int:
-        """Remove that many entries, retried or not; returns how many there were."""
+    def _by_list(self, jobs: Collection[FailedJob]) -> Iterator[tuple[FailedList, list[FailedJob]]]:
+        for each in self.lists():
+            own = [job for job in jobs if job.list_name == each.name]
+            if own:
+                yield each, own
 
-    def page(self, start: int, count: int) -> list[FailedJob]:
-        """`count` entries from index `start`, in one round trip."""
-        return [read_entry(i, raw) for i, raw in enumerate(self.read(start, count), start)]
+    # Going round
 
-    def find(self, index: int) -> FailedJob | None:
-        """The entry at `index`."""
-        return next(iter(self.page(index, 1)), None)
+    def retry_all(self, wanted: Wanted = EVERYTHING, progress: Progress = SILENT) -> Retries:
+        """Retry, oldest first, every wanted entry that stands here now and was not retried before.
 
-    def find_ids(self, job_ids: Collection[str]) -> dict[str, FailedJob]:
-        """Job id -> its newest entry. Reads from the newest entry on until all are found."""
-        wanted = {job_id: job_id.encode("utf-8", "surrogateescape") for job_id in job_ids}
-        found: dict[str, FailedJob] = {}
-        for index, raw in self._newest_raw():
-            for job_id, text in list(wanted.items()):
-                # Decoding is the slow part, and nearly every entry can be told by its bytes.
-                if text in raw and (job := read_entry(index, raw)).job_id == job_id:
-                    found[job_id] = job
-                    del wanted[job_id]
-            if not wanted:
-                break
-        return found
-
-    def _newest_raw(self) -> Iterator[tuple[int, bytes]]:
-        for start, count in _pages_backwards(0, self.count()):
-            yield from reversed(list(enumerate(self.read(start, count), start)))
-
-    def newest(self, offset: int = 0, count: int = 20) -> Iterator[FailedJob]:
-        """`count` entries, the newest first, after the `offset` newest ones."""
-        stop = self.count() - offset
-        for start, size in _pages_backwards(max(stop - count, 0), stop):
-            yield from reversed(self.page(start, size))
-
-    def retry_all(self) -> Retries:
-        """Retry, oldest first, every entry that stands here now and was not retried before.
-
-        Those that fail anew meanwhile wait for the next call: they would go round for ever.
+        Those that fail anew meanwhile wait for the next call: they would go round for ever. Raises
+        RoundLost.
         """
         now = timestamp(time.time())
         total = Retries()
-        for page, changes, refused in self._go_round(lambda job: _plan_retry(job, now)):
-            pushes = sum(bool(change.queue) for change in changes)
-            before = sum(job.retried for job in page)
-            total += Retries(pushes - refused, before, len(page) - before - pushes + refused)
+        for plans, refused in self._go_round(
+            lambda raw: _plan_retry(raw, wanted, now), wanted, progress
+        ):
+            pushes = sum(isinstance(plan, FailedChange) for plan in plans)
+            total += Retries(pushes - refused, plans.count(RETRIED), plans.count(NO_JOB) + refused)
         return total
 
-    def clear(self) -> int:
+    def remove_all(self, wanted: Wanted, progress: Progress = SILENT) -> int:
+        """Remove the wanted entries that stand here now, retried or not; returns how many."""
+        return self._drop(lambda raw: wanted.matches(glance(raw)), wanted, progress)
+
+    def clear(self, progress: Progress = SILENT) -> int:
         """Remove the entries that were retried; returns how many."""
+        return self._drop(lambda raw: bool(glance(raw).retried_at), EVERYTHING, progress)
+
+    def remove_oldest(self, counts: dict[str, int]) -> int:
+        """Remove so many entries of each list, retried or not; returns how many there were."""
+        removed = 0
+        with round_of_ones_own(self._store, SILENT):
+            for each in self.lists():
+                removed += each.remove_oldest(counts.get(each.name, 0))
+        return removed
+
+    def _drop(self, doomed: Callable[[bytes], bool], wanted: Wanted, progress: Progress) -> int:
+        def plan(raw: bytes) -> Plan:
+            return FailedChange(raw, b"") if doomed(raw) else OTHERS
+
         return sum(
-            sum(job.retried for job in page) for page, _, _ in self._go_round(_plan_clearing)
+            isinstance(plan, FailedChange)
+            for plans, _ in self._go_round(plan, wanted, progress)
+            for plan in plans
         )
 
-    def _go_round(self, plan: Callable[[FailedJob], FailedChange]) -> Iterator[Round]:
-        """Rewrite every entry as `plan` says, page by page.
-
-        Each page goes from the head of the list to its end; in between, indexes do not hold. When
-        somebody else took entries from the head, it is read again.
-        """
-        left = self.count()
-        while left > 0 and (page := self.page(0, min(PAGE, left))):
-            changes = [plan(job) for job in page]
-            refused = self.rewrite(changes)
-            if refused is not None:
-                left -= len(page)
-                yield page, changes, refused
-
-
-class RedisBackend(FailureBackend):
-    """All failed jobs in one list, `resque:failed`: Resque's own backend."""
-
-    def __init__(self, store: DataStore) -> None:
-        self._store = store
-        self._key = store.keys.failed
-
-    def list_key(self, queue: str) -> str:
-        return self._key
-
-    def count(self) -> int:
-        return self._store.failed_count(self._key)
-
-    def read(self, start: int, count: int) -> list[bytes]:
-        return self._store.failed_page(self._key, start, count)
-
-    def retry(self, jobs: Sequence[FailedJob]) -> list[bool]:
-        now = timestamp(time.time())
-        return self._store.retry_failed(self._key, [_move(job, now) for job in jobs])
-
-    def rewrite(self, changes: Sequence[FailedChange]) -> int | None:
-        return self._store.rewrite_failed(self._key, changes)
-
-    def remove(self, jobs: Collection[FailedJob]) -> int:
-        entries = {job.index: job.raw for job in jobs}
-        # From the end on: what is removed first shifts nothing that comes later.
-        highest_first = sorted(entries.items(), reverse=True)
-        return sum(
-            self._store.remove_failed(self._key, highest_first[start : start + REMOVALS])
-            for start in range(0, len(highest_first), REMOVALS)
-        )
-
-    def remove_oldest(self, count: int) -> int:
-        return self._store.trim_failed(self._key, count)
+    def _go_round(
+        self, plan: Callable[[bytes], Plan], wanted: Wanted, progress: Progress
+    ) -> Iterator[tuple[list[Plan], int]]:
+        with round_of_ones_own(self._store, progress) as token:
+            if token is None:
+                return
+            sizes = [(each, each.count()) for each in self.lists(wanted)]
+            total, done = sum(size for _, size in sizes), 0
+            for each, size in sizes:
+                with closing(each.go_round(plan, size, token)) as pages:
+                    for plans, refused in pages:
+                        done += len(plans)
+                        yield plans, refused
+                        if not progress.went(done, total):
+                            return
 
 
-def read_entry(index: int, raw: bytes) -> FailedJob:
-    """Whatever stands in the list, an entry or not."""
+class RedisMultiQueueBackend(RedisBackend):
+    """A list of failed jobs for each queue, `resque:<queue>_failed`, as the Ruby fork's backend of
+    this name has it. Entries of all lists are shown together, by the time of their failure."""
+
+    def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
+        store = self._store
+        names = store.failed_names()
+        if wanted.queue is not None:
+            names = [name for name in names if name == failed_name(wanted.queue)]
+        return [FailedList(store, store.keys.failed_list(name), name) for name in names]
+
+    def counts(self) -> dict[str, int]:
+        names = self._store.failed_names()
+        return dict(zip(names, self._store.failed_counts(names), strict=True))
+
+
+def open_backend(setting: str, store: DataStore) -> RedisBackend:
+    """The backend from which failed jobs are read, as `FAILURE_BACKEND` says."""
+    return RedisMultiQueueBackend(store) if one_list_each(setting) else RedisBackend(store)
+
+
+Aged = tuple[str, FailedList, int, bytes]
+
+
+def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]:
+    """When it failed, and where it stands. An entry that does not tell the time counts as failed
+    with the one after it."""
+    failed_at = "9999"
+    for index, raw in each.backwards(each.count(), page_bytes=page_bytes):
+        seen = glance(raw)
+        failed_at = seen.failed_at or failed_at
+        if wanted.matches(seen):
+            yield failed_at, each, index, raw
+
+
+def _age(job: FailedJob) -> str:
+    return job.entry.failed_at if job.entry else ""
+
+
+def _check(job: FailedJob) -> None:
     try:
-        entry = decode_entry(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        entry = None
-    return FailedJob(index, raw, entry)
-
-
-def _pages_backwards(start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Start and size of the pages of [start, stop), the last one first."""
-    while stop > start:
-        first = max(stop - PAGE, start)
-        yield first, stop - first
-        stop = first
-
-
-def _plan_retry(job: FailedJob, retried_at: str) -> FailedChange:
-    if job.retried:
-        return FailedChange(job.raw, job.raw)
-    try:
-        retry = prepare_retry(job.raw, retried_at)
-    except InvalidPayload:
-        return FailedChange(job.raw, job.raw)
-    return FailedChange(job.raw, retry.marked, retry.queue, retry.item)
-
-
-def _plan_clearing(job: FailedJob) -> FailedChange:
-    return FailedChange(job.raw, b"" if job.retried else job.raw)
-
-
-def _move(job: FailedJob, retried_at: str) -> FailedMove:
-    try:
-        retry = prepare_retry(job.raw, retried_at)
+        prepare_retry(job.raw, "")
     except InvalidPayload as error:
-        raise InvalidPayload(f"failed job {job.index} cannot be retried: {error}") from None
-    return FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item)
+        raise InvalidPayload(f"failed job {job.place} cannot be retried: {error}") from None
+
+
+def _plan_retry(raw: bytes, wanted: Wanted, retried_at: str) -> Plan:
+    seen = glance(raw)
+    if not wanted.matches(seen):
+        return OTHERS
+    if seen.retried_at:
+        return RETRIED
+    try:
+        retry = prepare_retry(raw, retried_at)
+    except InvalidPayload:
+        return NO_JOB
+    return FailedChange(raw, retry.marked, retry.queue, retry.item)

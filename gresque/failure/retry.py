@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gresque.errors import InvalidPayload
+from gresque.jobs.deaths import without_deaths
 
 Fields = dict[str, msgspec.Raw]
 
@@ -46,7 +48,7 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
 def _item(entry: Fields) -> bytes:
     payload = bytes(entry.get("payload", _NULL))
     if payload != b"null":
-        return _next_generation(payload)
+        return _renewed(payload)
     raw, raw_base64 = _text(entry, "raw"), _text(entry, "raw_base64")
     if raw is not None:
         return raw.encode()
@@ -58,14 +60,21 @@ def _item(entry: Fields) -> bytes:
     raise InvalidPayload("the entry has no payload")
 
 
-def _next_generation(payload: bytes) -> bytes:
-    """Only the Ruby fork and gresque count generations; other payloads stay as they are."""
+def _renewed(payload: bytes) -> bytes:
+    """One generation on, and without an expiry or the deaths that were counted: who retries a job
+    wants it to run. Only the Ruby fork and gresque count generations; other payloads stay as they
+    are."""
+    payload = without_deaths(payload)
     try:
         fields = _fields(payload)
-        generation = msgspec.json.decode(fields["generation"], type=int)
-    except (KeyError, *_UNREADABLE):
+    except _UNREADABLE:
         return payload
-    return _encode(fields | {"generation": generation + 1})
+    changes: dict[str, Any] = {}
+    with suppress(KeyError, *_UNREADABLE):
+        changes["generation"] = msgspec.json.decode(fields["generation"], type=int) + 1
+    if fields.pop("expires_at", None) is None and not changes:
+        return payload
+    return _encode(fields | changes)
 
 
 def _text(entry: Fields, name: str) -> str | None:

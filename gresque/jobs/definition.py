@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
@@ -13,6 +15,7 @@ from gresque.errors import DontPerform, JobDeclarationError
 from gresque.jobs.hooks import JobHooks
 
 DIRTY_EXITS = ("requeue", "fail")
+EXPIRIES = ("fail", "drop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +24,9 @@ class JobDefinition:
 
     `name` is the "class" of its payloads. `on_dirty_exit` is `requeue`, `fail`, or None for the
     worker's setting. With `skip_failed_queue` a failure is counted and leaves no entry behind.
-    A job that runs for over `timeout_seconds` is ended by JobTimeout, to a tenth of a second.
+    A job that runs for over `timeout_seconds` is ended by JobTimeout, to a tenth of a second. One
+    that no worker takes up within `expires_seconds` of being enqueued never runs: with `on_expire`
+    `fail` it fails as JobExpired, with `drop` it counts as done.
     """
 
     name: str
@@ -30,6 +35,8 @@ class JobDefinition:
     on_dirty_exit: str | None = None
     skip_failed_queue: bool = False
     timeout_seconds: float | None = None
+    expires_seconds: float | None = None
+    on_expire: str = "fail"
     hooks: JobHooks = field(default_factory=JobHooks)
     origin: str = ""
     """Where it was declared: the class or the function, by module and name."""
@@ -58,6 +65,15 @@ class JobDefinition:
             raise JobDeclarationError(
                 f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "
                 "give a number of seconds above 0, or leave it out"
+            )
+        if self.expires_seconds is not None and not _is_time(self.expires_seconds):
+            raise JobDeclarationError(
+                f"job {self.name}: expires_seconds={self.expires_seconds!r} is no time to wait; "
+                "give a number of seconds above 0, or leave it out"
+            )
+        if self.on_expire not in EXPIRIES:
+            raise JobDeclarationError(
+                f"job {self.name}: on_expire={self.on_expire!r} is unknown; give 'fail' or 'drop'"
             )
         if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
@@ -95,6 +111,17 @@ class JobDefinition:
 def dirty_exit(definition: JobDefinition | None, default: str) -> str:
     """What becomes of a job that is cut short: its own word goes before the worker's."""
     return (definition and definition.on_dirty_exit) or default
+
+
+def expiry(definition: JobDefinition) -> float | None:
+    """When a job that is enqueued now is too late to run: epoch seconds, None for never."""
+    if definition.expires_seconds is None:
+        return None
+    return round(time.time() + definition.expires_seconds, 3)
+
+
+def _is_time(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
 
 
 def default_name(module: str, qualname: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+from gresque.jobs.deaths import without_deaths
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """A queue item above this is refused by `enqueue`, and fails unread in a worker: one item must
@@ -24,7 +25,8 @@ class Payload(msgspec.Struct, omit_defaults=True):
     """One queue item, in the order in which the Ruby clients write its fields.
 
     `id` and `generation` are absent in items of stock Resque and may have any type elsewhere;
-    `kwargs` is written only when there are any. Fields of other clients are ignored.
+    `kwargs` is written only when there are any, `expires_at` (epoch seconds) only for jobs that
+    expire. Fields of other clients are ignored.
     """
 
     name: str = msgspec.field(name="class")
@@ -32,6 +34,7 @@ class Payload(msgspec.Struct, omit_defaults=True):
     id: Any = None
     generation: Any = None
     kwargs: dict[str, Any] | None = None
+    expires_at: Any = None
 
 
 _decode = msgspec.json.Decoder(Payload).decode
@@ -40,7 +43,7 @@ _encode = msgspec.json.Encoder().encode
 
 def decode(raw: bytes) -> Payload:
     """Read a queue item. Raises PayloadTooLarge, or InvalidPayload that says what is wrong."""
-    if len(raw) > MAX_PAYLOAD_BYTES:
+    if len(raw) > MAX_PAYLOAD_BYTES and len(without_deaths(raw)) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(
             f"the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}"
         )
@@ -55,7 +58,13 @@ def decode(raw: bytes) -> Payload:
 
 
 def encode(
-    name: str, args: Sequence[Any], kwargs: dict[str, Any] | None, job_id: str, generation: int = 1
+    name: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any] | None,
+    job_id: str,
+    generation: int = 1,
+    *,
+    expires_at: float | None = None,
 ) -> bytes:
     """Write a queue item.
 
@@ -71,6 +80,8 @@ def encode(
                 raise UnserializableArgument(f"{key!r} is no name of an argument; names are str")
             _check(value, f"argument {key!r}", 0)
         item["kwargs"] = kwargs
+    if expires_at is not None:
+        item["expires_at"] = expires_at
     try:
         raw = _encode(item)
     except UnicodeEncodeError:

@@ -6,7 +6,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from gresque.worker.birth import Estate
+from gresque.worker import dump
+from gresque.worker.birth import Estate, Guilty
 from gresque.worker.identity import process_id
 from gresque.worker.scoreboard import ProcessState, Row
 
@@ -20,16 +21,43 @@ class WorkerHandle:
     born_ms: int
     row: Row
     heritage: tuple[Estate, ...]
+    trial: bool
+    killed: bool = False
+    """The master killed it: in a shutdown, or because no kill could reach its jobs."""
+    booted: bool = False
+    """The master saw it at work."""
+    told_to_quit: bool = False
+    """By a HUP; it may take a moment until its row says so."""
+
+    def estate(self, cause: str) -> Estate:
+        """What it leaves behind when it dies."""
+        slot, guilty = self.row.guilty, None
+        if slot is not None:
+            guilty = Guilty(slot, self.row.verdict, dump.read(self.row.dump).stack)
+        return Estate(self.process_id, cause, guilty, blameless=self.killed)
 
     @property
-    def estate(self) -> Estate:
-        """What it leaves behind when it dies."""
-        return Estate(process_id(self.worker_id, self.pid, self.born_ms), self.row.guilty)
+    def held(self) -> int:
+        """How many jobs it held, as of its last turn."""
+        reserved, done, failed, requeued = self.row.totals
+        return reserved - done - failed - requeued
+
+    @property
+    def process_id(self) -> str:
+        return process_id(self.worker_id, self.pid, self.born_ms)
 
     @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        return self.row.state in (ProcessState.BOOTING, ProcessState.READY)
+        return not self.told_to_quit and self.row.state in (
+            ProcessState.BOOTING,
+            ProcessState.READY,
+        )
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it takes jobs now, as one of WORKER_COUNT."""
+        return not (self.trial or self.told_to_quit) and self.row.state is ProcessState.READY
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -12,7 +14,10 @@ from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import (
     AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
     NoScriptError,
+    RedisError,
     ResponseError,
 )
 from redis.maint_notifications import MaintNotificationsConfig
@@ -58,6 +63,29 @@ def open_client(url: str) -> redis.Redis:
         connection_class=connection_class, max_connections=2**31, protocol=2, **options
     )
     return redis.Redis.from_pool(pool)
+
+
+def connector(url: str) -> Callable[[], AbstractConnection]:
+    """What opens a connection without a pool, to a server that then takes commands: one that is
+    loading or full says so before anything that matters is sent to it."""
+    options = _options(url)
+    connection_class: type[AbstractConnection] = options.pop("connection_class", Connection)
+
+    def connect() -> AbstractConnection:
+        connection = connection_class(protocol=2, **options)
+        try:
+            connection.connect()
+            with suppress(OSError):  # one that is full has closed already: what it said is read
+                open_socket: Any = connection._get_socket()
+                open_socket.sendall(b"PING\r\n")
+            with suppress(NoPermissionError):
+                connection.read_response(disable_decoding=True)
+        except BaseException:
+            connection.disconnect()
+            raise
+        return connection
+
+    return connect
 
 
 class DirectConnection:
@@ -178,8 +206,49 @@ class DirectConnection:
             self._connection = None
 
 
+_PASSING = re.compile(
+    r"\b(LOADING|READONLY|OOM|BUSY|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN|CLUSTERDOWN)\b"
+)
+"""Codes of errors that end by themselves: a server that starts, is being failed over, is full, is
+held up by a script, cannot save, or misses its replicas."""
+
+
+_WITHIN_SCRIPT = re.compile(r",? script: .*on @\S+$")
+
+
+def is_reply(error: Exception) -> bool:
+    """Whether the server answered; what it answers with an error it has not done."""
+    refused = ResponseError | AuthenticationError | AuthorizationError
+    return isinstance(error, refused) or bool(getattr(error, "status_code", None))
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a little later."""
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+        return False
+    if isinstance(error, ResponseError):
+        # An error within a script may come wrapped, its code in the middle.
+        return bool(_PASSING.search(f"{error.status_code or ''} {error}"))
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+
+
+@contextmanager
+def told_plainly(url: str) -> Iterator[None]:
+    """Redis-py's errors become RedisUnavailable, with where the server is."""
+    try:
+        yield
+    except RedisError as error:
+        raise RedisUnavailable(explain(url, error)) from error
+
+
 def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
-    if isinstance(error, ResponseError):
-        return f"Redis at {place(url)} refuses: {error}"
+    if isinstance(error, RedisUnavailable):
+        return str(error)
+    if is_reply(error):
+        code = getattr(error, "status_code", None)
+        text = str(error)
+        told = text if not code or code == "ERR" or text.startswith(code) else f"{code} {text}"
+        told = _WITHIN_SCRIPT.sub("", told)
+        return f"Redis at {place(url)} refuses: {told}"
     return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"

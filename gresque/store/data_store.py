@@ -9,29 +9,49 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.bulk import in_bulks
 from gresque.store.connection import open_client
+from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
 from gresque.store.scripts import script
+from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
+
+RECOVERIES_KEPT = 1000
+RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
+BURIED_SECONDS = 86_400
+"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
 
 
 class HeldLedger(NamedTuple):
-    """What a worker process holds: slot -> entry, and its totals."""
+    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger."""
 
     entries: dict[bytes, LedgerEntry]
     totals: Totals
+    is_fenced: bool = False
 
 
 class Move(NamedTuple):
-    """A job on its way out of a dead process's ledger: `action` is "requeue" or "fail", `list_key`
-    where `item` is pushed; an empty one for a failure without an entry."""
+    """A job on its way out of a dead process's ledger: `action` is "requeue", "fail" or "poison" (a
+    failure that is told apart in the log), `list_key` where `item` is pushed; an empty one for a
+    failure without an entry. For a failure `queue` is the list's name among the failed queues,
+    empty for a list that does not stand there."""
 
     slot: bytes
     action: str
     list_key: bytes
     item: bytes
     queue: str
+
+
+class Recovered(NamedTuple):
+    """What a recovery moved, how many jobs it left, and the slots of those that it failed."""
+
+    requeued: int
+    failed: int
+    left: int
+    failed_slots: list[bytes]
 
 
 class FailedMove(NamedTuple):
@@ -58,23 +78,24 @@ class FailedChange(NamedTuple):
 class DataStore:
     """Redis behind one namespace. Connects at the first call; greenlets and threads may share it.
 
-    Its methods raise redis-py's errors. Values are bytes where they come from a queue, str where
-    they are names.
+    Its methods raise redis-py's errors, but where they say otherwise. Values are bytes where they
+    come from a queue, str where they are names.
     """
 
-    def __init__(self, redis_url: str, namespace: str) -> None:
+    def __init__(
+        self, redis_url: str, namespace: str, retry_seconds: float = DEFAULT_RETRY_SECONDS
+    ) -> None:
+        """`retry_seconds`: for how long a push is tried again when Redis fails."""
         self.redis_url = redis_url
         self.keys = Keys(namespace)
         self.redis: redis.Redis = open_client(redis_url)
+        self._enqueuer = Enqueuer(redis_url, self.keys, retry_seconds)
 
     # Queues
 
     def push(self, queue: str, raw: bytes) -> None:
-        """Make the queue known and push one job, in one round trip."""
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.sadd(self.keys.queues, queue)
-        pipeline.rpush(self.keys.queue(queue), raw)
-        pipeline.execute()
+        """Make the queue known and push one job. Raises NotEnqueued, PerhapsEnqueued."""
+        self._enqueuer.push(queue, (raw,))
 
     def push_many(self, queue: str, raws: Iterable[bytes]) -> Iterator[int]:
         """Push jobs, a round trip per 1,000 or 16 MB; yields how many each of them pushed."""
@@ -82,11 +103,11 @@ class DataStore:
             yield self.push_batch(queue, batch)
 
     def push_batch(self, queue: str, batch: list[bytes]) -> int:
-        """Push jobs in one round trip, all of them or none; returns how many."""
-        pipeline = self.redis.pipeline(transaction=False)
-        pipeline.sadd(self.keys.queues, queue)
-        pipeline.rpush(self.keys.queue(queue), *batch)
-        pipeline.execute()
+        """Push jobs in one round trip, all of them or none; returns how many.
+
+        Raises NotEnqueued, PerhapsEnqueued.
+        """
+        self._enqueuer.push(queue, batch)
         return len(batch)
 
     def queue_names(self) -> list[str]:
@@ -100,7 +121,7 @@ class DataStore:
         names = self.queue_names()
         pipeline = self.redis.pipeline(transaction=False)
         for name in names:
-            pipeline.llen(_bytes(self.keys.queue(name)))
+            pipeline.llen(encoded(self.keys.queue(name)))
         sizes = pipeline.execute(raise_on_error=False)
         return {name: _number(size) for name, size in zip(names, sizes, strict=True)}
 
@@ -124,6 +145,7 @@ class DataStore:
         pipeline.llen(self.keys.queue(queue))
         pipeline.srem(self.keys.queues, queue)
         pipeline.delete(self.keys.queue(queue))
+        pipeline.hdel(self.keys.suspects, self.keys.queue(queue))
         return int(pipeline.execute()[0])
 
     # Counters
@@ -138,8 +160,19 @@ class DataStore:
 
     # Failed jobs
 
+    def failed_names(self) -> list[str]:
+        """The names of the failed lists, where each queue has one."""
+        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.failed_queues))
+
     def failed_count(self, key: str) -> int:
         return int(self._call("LLEN", key))
+
+    def failed_counts(self, names: Sequence[str]) -> list[int]:
+        """How many entries the failed lists with these names have."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.llen(encoded(self.keys.failed_list(name)))
+        return [_number(size) for size in pipeline.execute(raise_on_error=False)]
 
     def failed_page(self, key: str, start: int, count: int) -> list[bytes]:
         """`count` entries from index `start`, the oldest being 0."""
@@ -159,21 +192,44 @@ class DataStore:
             )
         return [bool(done) for done in pipeline.execute()]
 
-    def rewrite_failed(self, key: str, changes: Sequence[FailedChange]) -> int | None:
-        """Change the oldest entries, in one atomic step; those that are kept become the newest.
+    def begin_round(self, token: str, expiry_ms: int) -> bool:
+        """Take the right to go round the failed jobs, which one has at a time; False when another
+        has it."""
+        return bool(self._call("SET", self.keys.failed_round, token, "NX", "PX", expiry_ms))
 
-        Returns how many jobs could not be pushed, their entries being kept as they were. None when
-        these are not the oldest entries any more: nothing was done.
+    def end_round(self, token: str) -> None:
+        self._script("end_round", [self.keys.failed_round], [token])
+
+    def rewrite_failed(
+        self,
+        key: str,
+        token: str,
+        expiry_ms: int,
+        count: int,
+        last: bytes,
+        changes: Sequence[tuple[int, FailedChange]],
+    ) -> int:
+        """Go through the `count` oldest entries in one atomic step: those at the places of
+        `changes` (from 1) become what these say, all that are kept become the newest.
+
+        Returns how many jobs could not be pushed, their entries being kept as they were. -1 when
+        others are the oldest by now, the last of them not being `last`; -2 when the round has been
+        taken over: nothing was done.
         """
         keys = self.keys
-        queues = [keys.queue(change.queue) if change.queue else key for change in changes]
+        queues = [keys.queue(change.queue) if change.queue else key for _, change in changes]
         arguments = [
             part
-            for entry, kept, queue, item in changes
-            for part in (entry, kept, "push" if queue else "", queue, item)
+            for place, (entry, kept, queue, item) in changes
+            for part in (place, entry, kept, "push" if queue else "", queue, item)
         ]
-        refused = int(self._script("rewrite_failed", [key, keys.queues, *queues], arguments))
-        return None if refused < 0 else refused
+        return int(
+            self._script(
+                "rewrite_failed",
+                [key, keys.queues, keys.failed_round, *queues],
+                [token, expiry_ms, count, last, *arguments],
+            )
+        )
 
     def remove_failed(self, key: str, entries: Sequence[tuple[int, bytes]]) -> int:
         """Remove entries by index, in one atomic step, each only if it still is the one that was
@@ -223,7 +279,7 @@ class DataStore:
         """How many jobs each of these worker processes holds."""
         pipeline = self.redis.pipeline(transaction=False)
         for process_id in process_ids:
-            pipeline.hlen(_bytes(self.keys.ledger(process_id)))
+            pipeline.hlen(encoded(self.keys.ledger(process_id)))
         # One field of a ledger is its state.
         return [max(_number(size) - 1, 0) for size in pipeline.execute(raise_on_error=False)]
 
@@ -231,51 +287,62 @@ class DataStore:
         """What the worker process holds right now."""
         return _held(self._call("HGETALL", self.keys.ledger(process_id)))
 
-    def running(self, process_id: str) -> dict[bytes, float]:
-        """Slot -> since when it runs (epoch seconds), as of the process's last heartbeat."""
+    def running(self, process_id: str) -> Running:
+        """What the process runs, as of its last heartbeat. Raises msgspec.MsgspecError when
+        something else stands there."""
         published = self._call("GET", self.keys.running(process_id))
-        if published is None:
-            return {}
-        since: dict[str, float] = msgspec.json.decode(published)
-        return {slot.encode(): start for slot, start in since.items()}
+        return Running() if published is None else Running.parse(published)
 
-    def ask_to_kill(self, process_id: str, job_id: str, expiry_seconds: int) -> None:
-        """Ask a worker process to kill a job; forgotten when nobody takes it up in time."""
+    def give_order(self, process_id: str, order: Order) -> None:
+        """Ask something of a worker process; forgotten when nobody takes it up in time."""
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.rpush(self.keys.kills(process_id), job_id)
-        pipeline.expire(self.keys.kills(process_id), expiry_seconds)
+        pipeline.rpush(self.keys.orders(process_id), order.encode())
+        pipeline.expire(self.keys.orders(process_id), ORDER_EXPIRY_SECONDS)
         pipeline.execute()
+
+    def answer(self, token: str) -> Any:
+        """The answer to an order with this token, None as long as there is none."""
+        given = self._call("GET", self.keys.answer(token))
+        return None if given is None else msgspec.json.decode(given)
 
     def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
         """Whether the process still holds this job in this slot."""
         value = self._call("HGET", self.keys.ledger(process_id), slot)
         return value is not None and parse_entry(value) == entry
 
-    def kill_was_taken(self, process_id: str) -> bool:
-        """Whether the process has taken up every kill that it was asked for."""
-        return not self._call("EXISTS", self.keys.kills(process_id))
+    def orders_were_taken(self, process_id: str) -> bool:
+        """Whether the process has taken up all that it was asked for."""
+        return not self._call("EXISTS", self.keys.orders(process_id))
 
     def fence(self, process_id: str) -> HeldLedger:
         """Take its ledger away from a dead process, and read it."""
-        flat = self._script("fence", [self.keys.ledger(process_id)], [])
+        keys = [self.keys.ledger(process_id), self.keys.buried]
+        flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
-    def recover(self, process_id: str, moves: Sequence[Move]) -> tuple[int, int, int]:
-        """Move jobs out of a fenced ledger.
-
-        Returns (requeued, failed, still in the ledger). A job that somebody else moved first is
-        left alone.
-        """
+    def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
+        """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
+        last brace, goes into the log of recoveries, which adds the numbers. A job that somebody
+        else moved first is left alone."""
         keys = self.keys
-        requeued, failed, left = self._script(
+        moved = self._script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
-                keys.processed, keys.failures,
+                keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
+                keys.recoveries,
             ],
-            [process_id, *(part for move in moves for part in move)],
+            [
+                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
+                *(part for move in moves for part in move),
+            ],
         )  # fmt: skip
-        return requeued, failed, left
+        return Recovered(*moved)
+
+    def recoveries(self, count: int) -> list[bytes]:
+        """The last entries of the log of recoveries, the newest first."""
+        entries: list[bytes] = self._call("LRANGE", self.keys.recoveries, -count, -1)
+        return entries[::-1]
 
     def prune_worker(self, worker_id: str) -> None:
         """Forget a worker whose master is dead, unless a process of it has still a ledger."""
@@ -302,11 +369,16 @@ class DataStore:
         seconds, microseconds = self._call("TIME")
         return int(seconds) + int(microseconds) / 1_000_000
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._enqueuer.close()
+        self.redis.close()
+
     # Helpers
 
     def _call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(
-            command, *(_bytes(each) if isinstance(each, str) else each for each in arguments)
+            command, *(encoded(each) if isinstance(each, str) else each for each in arguments)
         )
 
     def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
@@ -320,7 +392,9 @@ class DataStore:
 def _held(fields: dict[bytes, bytes]) -> HeldLedger:
     state = fields.pop(STATE, None)
     entries = {slot: parse_entry(value) for slot, value in fields.items()}
-    return HeldLedger(entries, parse_state(state) if state else Totals())
+    if state is None:
+        return HeldLedger(entries, Totals())
+    return HeldLedger(entries, parse_state(state), is_fenced=state.startswith(b"fenced"))
 
 
 def iso_8601(epoch_seconds: int) -> str:
@@ -344,6 +418,6 @@ def _number(reply: Any) -> int:
         return 0
 
 
-def _bytes(name: str) -> bytes:
+def encoded(name: str) -> bytes:
     """The name as it came, stray bytes included; redis-py raises on them."""
     return name.encode("utf-8", "surrogateescape")

@@ -20,12 +20,22 @@ class Keys:
         self.heartbeats = self.prefix + "workers:heartbeat"
         self.processed = self.stat("processed")
         self.failures = self.stat("failed")
+        self.failed_queues = self.prefix + "failed_queues"
         # ours
+        self.failed_round = self.prefix + "failed_round"
         self.ledgers = self.prefix + "ledgers"
+        self.processes = self.prefix + "processes"
+        self.suspects = self.prefix + "suspects"
+        self.recoveries = self.prefix + "recoveries"
+        self.buried = self.prefix + "buried"
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
         return self.queue_prefix + name
+
+    def failed_list(self, name: str) -> str:
+        """LIST of failed jobs with this name in `failed_queues`."""
+        return self.prefix + name
 
     def stat(self, name: str) -> str:
         """Counter of the whole system: `processed` or `failed`."""
@@ -43,9 +53,17 @@ class Keys:
         """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""
         return f"{self.prefix}ledger:{process_id}"
 
-    def kills(self, process_id: str) -> str:
-        """LIST with an expiry: ids of jobs that the process is asked to kill."""
-        return f"{self.prefix}kills:{process_id}"
+    def orders(self, process_id: str) -> str:
+        """LIST with an expiry: what the process is asked to do, such as to kill a job."""
+        return f"{self.prefix}orders:{process_id}"
+
+    def answer(self, token: str) -> str:
+        """STRING with an expiry: what a process answers to an order with this token."""
+        return f"{self.prefix}answer:{token}"
+
+    def enqueuer(self, name: str) -> str:
+        """HASH with an expiry: slot -> number of the last push that an enqueuing client made."""
+        return f"{self.prefix}enqueuer:{name}"
 
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""

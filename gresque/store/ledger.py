@@ -44,4 +44,5 @@ class Totals(NamedTuple):
 
 def parse_state(value: bytes) -> Totals:
     """The totals in a ledger's state, fenced or not."""
-    return Totals(*(int(number) for number in value.removeprefix(b"fenced ").split()[1:]))
+    numbers = value.split()[2 if value.startswith(b"fenced") else 1 :]
+    return Totals(*map(int, numbers))

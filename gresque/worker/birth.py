@@ -1,4 +1,4 @@
-"""What the master gives a worker process on its way."""
+"""What the master gives a process on its way."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gresque.settings import Settings
-from gresque.worker.scoreboard import Row
+from gresque.worker.scoreboard import Row, Verdict
+
+
+class Guilty(NamedTuple):
+    """The job for whose sake a process had to die: its slot, why, and where it stood if known."""
+
+    slot: int
+    verdict: Verdict
+    stack: tuple[str, ...]
 
 
 class Estate(NamedTuple):
-    """A dead worker process, and the slot of the job for whose sake it had to die, if any."""
+    """A dead worker process, how it died, and what is known of whose fault that was."""
 
     process_id: str
-    guilty: int | None
+    cause: str
+    guilty: Guilty | None
+    """The job for whose sake it had to die, if any."""
+    blameless: bool
+    """None of its jobs is to blame for its death: the master killed it."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +43,27 @@ class Birth:
     """Of dead siblings, whose jobs this process recovers before its first turn."""
     paused: bool
     """The worker takes no new jobs at the moment."""
+    trial: bool
+    """It performs suspects only."""
     beats_at_once: bool
     """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]
     """Wakes the master to look at the scoreboard."""
+    patient: bool
+    """Waits when Redis is away at its start; the first processes of a master fail instead."""
     life_fd: int
     """Readable (at its end) when the master is gone."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a deputy stands in for: a worker process in which nothing gets the GIL any more."""
+
+    settings: Settings
+    worker_id: str
+    process_id: str
+    pid: int
+    row: Row
+    still_since: float
+    """When it last gave a sign of life, on the monotonic clock."""
+    tell_master: Callable[[], None]

@@ -23,11 +23,11 @@ class Book:
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet."""
         self.ended: list[bytes] = []
-        self.gives: deque[tuple[bytes, str]] = deque()
-        """Slots, ended ones too, whose jobs go back to the head of their queues, and the names of
-        those; the last of them will be the very first in its queue."""
+        self.gives: deque[ReservedJob] = deque()
+        """Jobs, ended ones too, that go back to the head of their queues; the last of them will be
+        the very first in its queue."""
         self.entries: list[str | bytes] = []
-        """Failure entries to push, as list key, entry, list key, entry, …"""
+        """Failure entries to push, as list key, entry, the list's name, list key, …"""
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
@@ -41,17 +41,20 @@ class Book:
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued)
 
-    def fail(self, job: ReservedJob, list_key: str = "", entry: bytes = b"") -> None:
-        """The job has ended as a failure, with this entry or without one."""
+    def fail(
+        self, job: ReservedJob, list_key: str = "", entry: bytes = b"", list_name: str = ""
+    ) -> None:
+        """The job has ended as a failure, with this entry or without one. `list_name` is what
+        stands for the list among the failed queues, if it stands there."""
         self.failed += 1
         if entry:
-            self.entries += (list_key, entry)
+            self.entries += (list_key, entry, list_name)
         self.ended.append(job[0])
 
     def put_back(self, job: ReservedJob) -> None:
         """Let the next turn put a job that ran back to the head of its queue. Of several, the
         first one will be the first again."""
-        self.gives.appendleft((job[0], job[1]))
+        self.gives.appendleft(job)
         self.ended.append(job[0])
         self.requeued += 1
 
@@ -59,6 +62,6 @@ class Book:
         """Give back what no thread has taken; the last one first, so that their order stays."""
         while self.ready:
             job = self.ready.pop()
-            self.gives.append((job[0], job[1]))
+            self.gives.append(job)
             self.ended.append(job[0])
             self.requeued += 1

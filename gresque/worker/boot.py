@@ -10,12 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gresque.errors import BootError
+from gresque.failure.own import load_own, own_names
 from gresque.logs import use_native_locks
+from gresque.settings import DEFAULT_FAILURE_BACKEND
 from gresque.worker.birth import Birth
+from gresque.worker.whereabouts import machine
 
 
-def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
-    """Patch, import the job modules, and return the entry of a worker process.
+def load(
+    modules: tuple[str, ...], failure_backend: str = DEFAULT_FAILURE_BACKEND
+) -> Callable[[Birth], None]:
+    """Patch, import the job modules and one's own failure backends, and return the entry of a
+    worker process.
 
     Called in the master when preloading, else in each worker process. Raises BootError.
     """
@@ -29,6 +35,7 @@ def load(modules: tuple[str, ...]) -> Callable[[Birth], None]:
     _import_what_children_would()
     for module in modules:
         _import(module)
+    load_own(own_names(failure_backend))
     if not len(registry):
         raise BootError(
             "no jobs are declared: require the module that declares them with -r, "
@@ -57,6 +64,7 @@ def _import_what_children_would() -> None:
         importlib.import_module(module)
     for name in ("register", "cycle", "unregister"):
         script(name)
+    machine()
 
 
 def _import(module: str) -> None:

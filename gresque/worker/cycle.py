@@ -6,19 +6,20 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from gresque.errors import CutOff, Fenced, RedisUnavailable
+from gresque.jobs.deaths import recoveries
 from gresque.queues import QueueList
 from gresque.store.connection import DirectConnection, explain
 from gresque.store.keys import Keys
 from gresque.store.ledger import parse_entry
 from gresque.store.scripts import script
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 
 log = logging.getLogger("gresque.worker")
 log_turns = logging.getLogger("gresque.cycle")
@@ -44,13 +45,19 @@ class Cycle:
         queues: QueueList,
         slots: int,
         pause: Callable[[float], bool],
+        revive: Callable[[Iterable[ReservedJob]], bool],
     ) -> None:
-        """`pause(seconds)` waits between two tries and says False when trying must end."""
+        """`pause(seconds)` waits between two tries and says False when trying must end.
+
+        `revive(jobs)` registers the process anew, when its ledger was lost, with the jobs that it
+        holds and these; it says False when the process was declared dead. Raises redis-py's errors.
+        """
         self._url = url
         self._keys = keys
         self._book = book
         self._queues = queues
         self._pause = pause
+        self._revive = revive
         self._script = script("cycle")
         self.connection = DirectConnection(url)
         self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
@@ -64,7 +71,13 @@ class Cycle:
             keys.worker_stat("processed", worker_id),
             keys.worker_stat("failed", worker_id),
             keys.queues,
+            keys.failed_queues,
+            keys.suspects,
         ]
+        self.suspects = b"leave"
+        """What the script does with suspects (see there)."""
+        self.notice = b""
+        """What it said of suspects in the last turn: `alone`, `left`, or nothing."""
         self._queue_names: list[str] = []
         self.queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
@@ -98,10 +111,13 @@ class Cycle:
         request: tuple[Any, ...] = (
             *self._fixed_keys, *self.queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries) // 2, len(gives), len(ended),
-            *entries, *chain.from_iterable(gives), *ended, *free,
+            len(entries) // 3, len(gives), len(ended), self.suspects,
+            *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
         reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
+        if reply == b"fenced" and self.ask(lambda: self._revive(gives)):
+            log.error("Redis has lost the ledger of this process; it is written anew")
+            reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
         if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
@@ -127,6 +143,7 @@ class Cycle:
         ready = self._book.ready
         if reply and reply[0] == b"replay":
             return self._take_in_replay(reply[1:], slots)
+        self.notice = reply.pop() if len(reply) % 2 else b""
         taken = 0
         for index, raws in zip(reply[::2], reply[1::2], strict=True):
             filled = slots[taken : taken + len(raws)]
@@ -141,6 +158,9 @@ class Cycle:
         for slot, value in zip(slots, found, strict=False):
             entry = parse_entry(value)
             self._book.ready.append((slot, entry.queue_key.decode()[prefix:], entry.raw))
+        # Of suspects nothing is said twice; a single one was taken to be alone, for all we know.
+        single = len(found) == 1 and recoveries(parse_entry(found[0]).raw)
+        self.notice = b"alone" if single else b""
         return len(found)
 
     def forget_queues(self) -> None:
@@ -177,8 +197,8 @@ class Cycle:
         self.connection.connect()
 
     def ask(self, send: Callable[[], Any]) -> Any:
-        """Send until there is an answer; `send` must be safe to repeat. An outage is logged once,
-        and so is its end. Raises CutOff."""
+        """Send until there is an answer; for what may be repeated. An outage is logged once, and
+        so is its end. Raises CutOff."""
         away_since: float | None = None
         backoff = FIRST_BACKOFF_SECONDS
         while True:

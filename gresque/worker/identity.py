@@ -42,6 +42,11 @@ class WorkerName:
         return cls(hostname, int(pid), queues, int(workers), int(threads), int(jobs))
 
 
+def master_pid_of(text: str) -> int:
+    """The master's pid in the id of a worker of ours."""
+    return WorkerName.parse(text).master_pid
+
+
 def split_process_id(text: str) -> tuple[str, int]:
     """Worker id and pid of a process id."""
     worker, pid, _ = text.rsplit(":", 2)

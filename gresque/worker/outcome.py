@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import logging
-from time import monotonic
+from collections.abc import Callable
+from time import monotonic, time
 from typing import Any
 
-from gresque.errors import DirtyExit, JobKilled, JobTimeout
+from gresque.errors import DirtyExit, JobExpired, JobKilled, JobTimeout
 from gresque.failure.entry import backtrace, encode_entry, error_text, exception_name
+from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, dirty_exit
-from gresque.store.keys import Keys
 from gresque.worker.book import Book, ReservedJob
+from gresque.worker.failures import Failures
 
 log = logging.getLogger("gresque.job")
+
+TellHooks = Callable[[JobDefinition, BaseException, ReservedJob], None]
 
 
 class Outcome:
     """Writes the ends of jobs into the book. Nothing here may raise: it runs between jobs."""
 
-    def __init__(self, book: Book, keys: Keys, worker_id: str, on_dirty_exit: str) -> None:
+    def __init__(self, book: Book, failures: Failures, worker_id: str, on_dirty_exit: str) -> None:
         self._book = book
-        self._keys = keys
+        self._failures = failures
         self._worker_id = worker_id
         self._on_dirty_exit = on_dirty_exit
         self.verbose = log.isEnabledFor(logging.DEBUG)
 
     def fail(
-        self, job: ReservedJob, definition: JobDefinition | None, error: BaseException, start: float
+        self,
+        job: ReservedJob,
+        definition: JobDefinition | None,
+        error: BaseException,
+        start: float,
+        tell_hooks: TellHooks,
     ) -> None:
         """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
-        self._keep(job, definition, error, error, start)
+        self._keep(job, definition, error, error, start, tell_hooks)
 
     def cut_short(
         self,
@@ -38,6 +47,7 @@ class Outcome:
         definition: JobDefinition | None,
         killed: JobKilled,
         start: float,
+        tell_hooks: TellHooks,
         *,
         requeue: bool,
     ) -> None:
@@ -51,7 +61,7 @@ class Outcome:
         if not isinstance(killed, JobTimeout):
             reason = error_text(killed) or "it raised JobKilled itself"
             error = DirtyExit(f"Job was killed: {reason}")
-        self._keep(job, definition, error, killed, start)
+        self._keep(job, definition, error, killed, start, tell_hooks)
 
     def _keep(
         self,
@@ -60,26 +70,37 @@ class Outcome:
         error: BaseException,
         raised: BaseException,
         start: float,
+        tell_hooks: TellHooks,
     ) -> None:
         """Count the failure and write its entry, whatever the exception or a hook may do.
 
         Its parts come into the book together: a turn in between must not settle half of it.
         """
         if definition is not None and definition.hooks.on_failure:
-            _tell(definition, error, job)
+            tell_hooks(definition, error, job)
         name, text = exception_name(error), error_text(error)
         if definition is not None and definition.skip_failed_queue:
             self._book.fail(job)
         else:
-            self._book.fail(job, self._keys.failed, self._entry(job, name, text, raised))
+            trace = _backtrace(raised)
+            entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
+            list_key, list_name = self._failures.place(job[1])
+            self._book.fail(job, list_key, entry, list_name)
+            if self._failures.told:
+                self._failures.tell(
+                    Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
+                )
         log.info("failed after %.3f s: %s: %s: %s", monotonic() - start, describe(job), name, text)
 
-    def _entry(self, job: ReservedJob, name: str, text: str, raised: BaseException) -> bytes:
-        try:
-            trace = backtrace(raised)
-        except BaseException as broken:  # an exception may bring attributes that raise
-            trace = [f"<no backtrace: {type(broken).__name__}>"]
-        return encode_entry(job[2], name, text, trace, self._worker_id, job[1])
+    def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
+        """What becomes of a job with an expiry: True when it is to count as done without having
+        run. Raises JobExpired when it is to fail; one whose time has not come yet runs."""
+        if not isinstance(expires_at, int | float) or (late := time() - expires_at) < 0:
+            return False
+        if definition.on_expire == "fail":
+            raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
+        log.debug("dropped, %.1f s too late: %s", late, describe(job))
+        return True
 
     def log_done(self, job: ReservedJob, start: float) -> None:
         log.debug("done in %.3f s: %s", monotonic() - start, describe(job))
@@ -102,7 +123,15 @@ def describe(job: ReservedJob) -> str:
     return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
 
 
-def _tell(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
+def _backtrace(raised: BaseException) -> list[str]:
+    try:
+        return backtrace(raised)
+    except BaseException as broken:  # an exception may bring attributes that raise
+        return [f"<no backtrace: {type(broken).__name__}>"]
+
+
+def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
+    """Call the job's `on_failure` hooks; what they raise is logged."""
     try:
         item = payload.decode(job[2])
         definition.fail(error, *(item.args or ()), **(item.kwargs or {}))

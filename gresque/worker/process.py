@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import gevent
 from gevent._hub_local import get_hub_if_exists
-from redis.exceptions import RedisError
 
 from gresque.client.default import adopt
-from gresque.errors import BootError, RedisUnavailable
-from gresque.store.connection import explain
 from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
+from gresque.worker.patience import Patience
 from gresque.worker.recovery import recovery_for
+from gresque.worker.trial import Trial
 from gresque.worker.worker import Worker
 
 
@@ -25,8 +25,9 @@ def live(birth: Birth) -> None:
     """
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
-    adopt(birth.settings.redis_url, birth.settings.namespace)
-    worker = Worker(birth, _inherit(birth))
+    settings = birth.settings
+    adopt(settings.redis_url, settings.namespace, settings.failure_backend)
+    worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()
 
@@ -51,12 +52,14 @@ def _inherit(birth: Birth) -> Totals:
     far shows on the scoreboard, should this process die on the way."""
     totals = Totals()
     if birth.heritage:
-        recovery = recovery_for(birth.settings)
-        try:
-            for dead in birth.heritage:
-                totals += recovery.recover(dead.process_id, dead.guilty)
-                birth.row.totals = totals
-        except (RedisError, RedisUnavailable) as error:
-            raise BootError(explain(birth.settings.redis_url, error)) from error
+        recovery, patience = recovery_for(birth.settings), Patience(birth, _told_to_leave)
+        for dead in birth.heritage:
+            totals += patience.call(partial(recovery.recover, dead))
+            birth.row.totals = totals
         recovery.close()
     return totals
+
+
+def _told_to_leave() -> bool:
+    """Signals are blocked still: whether one of those that end the process waits."""
+    return bool(signal.sigpending() & {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})

@@ -5,14 +5,22 @@ Each process writes its own row, the master reads them all; no message can be lo
 
 from __future__ import annotations
 
+import fcntl
 import mmap
+import os
+import tempfile
 from enum import IntEnum
 
 from gresque.store.ledger import Totals
+from gresque.worker import dump
 
-_WORDS = 8
-_STATE, _HEIR, _GUILTY = 0, 1, 6
-_TOTALS = slice(2, 6)
+_STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
+_TOTALS = slice(5, 9)
+_LEFT, _SIGHTINGS = 9, 10
+_THREADS = 11
+
+GUARDED = 1 << 63
+"""Set in a thread's word while its job is in an `uninterruptible` section."""
 
 
 class ProcessState(IntEnum):
@@ -26,18 +34,31 @@ class ProcessState(IntEnum):
     STRANDED = 5  # was declared dead and lives: must start afresh
 
 
-class Row:
-    """What one worker process shows: its state, its totals, whether it took its heritage on.
+class Verdict(IntEnum):
+    """Why a process has to die for the sake of one job."""
 
-    Every word is written by one process only, in one aligned store.
+    KILLED = 0
+    TIMED_OUT = 1
+
+
+class Row:
+    """What one worker process shows: its state, its totals, whether it took its heritage on, that
+    it lives, which job each of its threads runs.
+
+    Every word is written in one aligned store: by the process itself, or, where it cannot act any
+    more, by who acts for it. `dump` is a file into which the process writes where it stands, even
+    while some C code holds the GIL (see `worker.dump`).
     """
 
-    def __init__(self, words: memoryview) -> None:
+    def __init__(self, words: memoryview, dump_fd: int) -> None:
         self._words = words
+        self.dump = dump_fd
+        self.threads = words[_THREADS:]
+        """Thread number -> 1 + the slot of the job that it started last, and GUARDED."""
 
     def clear(self) -> None:
-        for index in range(_WORDS):
-            self._words[index] = 0
+        self._words[:] = memoryview(bytes(self._words.nbytes)).cast("Q")
+        dump.empty(self.dump)
 
     @property
     def state(self) -> ProcessState:
@@ -58,13 +79,51 @@ class Row:
 
     @property
     def guilty(self) -> int | None:
-        """The slot of the job for whose sake the process had to die, if there was one."""
+        """The slot of the job for whose sake the process has to die, if there is one."""
         word = self._words[_GUILTY]
         return word - 1 if word else None
 
-    @guilty.setter
-    def guilty(self, slot: int) -> None:
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict(self._words[_VERDICT])
+
+    def condemn(self, slot: int, verdict: Verdict) -> None:
+        """The job in this slot does not end otherwise: the process dies, and that job fails."""
+        self._words[_VERDICT] = verdict
         self._words[_GUILTY] = slot + 1
+
+    def pardon(self) -> None:
+        self._words[_GUILTY] = 0
+
+    @property
+    def pulse(self) -> int:
+        """Changes ten times a second while some thread of the process gets the GIL; 0 for none
+        before it works, and when it leaves."""
+        return self._words[_PULSE]
+
+    def beat(self) -> None:
+        self._words[_PULSE] += 1
+
+    def stop_beating(self) -> None:
+        self._words[_PULSE] = 0
+
+    @property
+    def left(self) -> bool:
+        """True once the process has settled all and left: a job may exit with 0 just as well."""
+        return bool(self._words[_LEFT])
+
+    @left.setter
+    def left(self, done: bool) -> None:
+        self._words[_LEFT] = done
+
+    @property
+    def sightings(self) -> int:
+        """How often the process has seen suspects in a queue and left them there."""
+        return self._words[_SIGHTINGS]
+
+    @sightings.setter
+    def sightings(self, count: int) -> None:
+        self._words[_SIGHTINGS] = count
 
     @property
     def totals(self) -> Totals:
@@ -79,7 +138,16 @@ class Row:
 class Scoreboard:
     """`size` rows in anonymous shared memory; make it before the first fork."""
 
-    def __init__(self, size: int) -> None:
-        self._memory = mmap.mmap(-1, size * _WORDS * 8)
+    def __init__(self, size: int, thread_count: int) -> None:
+        width = _THREADS + thread_count
+        self._memory = mmap.mmap(-1, size * width * 8)
         words = memoryview(self._memory).cast("Q")
-        self.rows = [Row(words[n * _WORDS : (n + 1) * _WORDS]) for n in range(size)]
+        self.rows = [Row(words[n * width : (n + 1) * width], _open_dump()) for n in range(size)]
+
+
+def _open_dump() -> int:
+    """A file without a name, gone with its last user; whoever writes, writes at its end."""
+    descriptor, path = tempfile.mkstemp(prefix="gresque-dump-")
+    os.unlink(path)  # noqa: PTH108
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor

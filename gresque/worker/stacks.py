@@ -1,51 +1,194 @@
-"""Where jobs stand: the stacks of their greenlets, in the form of a failure's backtrace."""
+"""Where the greenlets of a process stand, in the form of a failure's backtrace, and what they wait
+on where a frame of gevent's shows it."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 from types import FrameType
+from typing import Any, NamedTuple
+
+from gevent.hub import Hub
+from greenlet import greenlet
 
 from gresque.failure.entry import frame_line
+from gresque.jobs import payload
+from gresque.worker.book import ReservedJob
 from gresque.worker.outcome import describe
 from gresque.worker.thread import Crew, WorkerThread
 
 MAX_FRAMES = 30
 
 
-def all_stacks(crew: Crew) -> str:
-    """Every running job with its stack, the oldest first. Called in the loop, so that every job is
-    suspended."""
-    running = sorted((t for t in list(crew.threads) if t.job is not None), key=lambda t: t.since)
-    if not running:
-        return "no jobs are running"
-    return "\n".join(line for thread in running for line in _of(thread, thread.gr_frame))
+class Standing(NamedTuple):
+    """A greenlet and its stack, the innermost frame first. With a job: for how long it has been
+    running. `on_cpu` is the one of all that does not wait."""
+
+    job: ReservedJob | None
+    name: str
+    seconds: float
+    on_cpu: bool
+    waits_on: str
+    stack: tuple[str, ...]
+
+    def __str__(self) -> str:
+        since = f", for {self.seconds:.1f} s" if self.job is not None else ""
+        doing = ", on the CPU" if self.on_cpu else f", waits on {self.waits_on or '?'}"
+        return "\n    ".join([f"{self.name}{since}{doing}:", *self.stack])
 
 
-def blocking_stack(crew: Crew, main_thread: int) -> tuple[WorkerThread, str] | None:
-    """The job that is on the CPU, and where. Called in another native thread."""
+def all_standings(crew: Crew, main_thread: int) -> list[Standing]:
+    """Every running job, the oldest first, then the other greenlets. Callable in any native thread:
+    while that has the GIL, no greenlet moves."""
+    threads = sorted((t for t in list(crew.threads) if t.job is not None), key=lambda t: t.since)
+    current = sys._current_frames().get(main_thread)
+    mine = _thread_of(current)
+    jobs = [_standing(t, current if t is mine else t.gr_frame, t is mine) for t in threads]
+    return jobs + [_other(found) for found in _other_greenlets()]
+
+
+def blocking(crew: Crew, main_thread: int) -> Standing | None:
+    """The job that has the CPU, and where it stands; None for the loop itself, or the cycle.
+    Called in another native thread."""
     frame = sys._current_frames().get(main_thread)
-    outermost = frame
-    while outermost is not None and not _is_work(outermost):
-        outermost = outermost.f_back
-    if outermost is None:
-        return None  # the loop itself, or the cycle
-    thread: WorkerThread = outermost.f_locals["self"]
-    return thread, "\n".join(_of(thread, frame))
+    thread = _thread_of(frame)
+    return None if thread is None else _standing(thread, frame, True)
 
 
-def _is_work(frame: FrameType) -> bool:
-    return frame.f_code is WorkerThread._work.__code__
+def as_dict(standing: Standing) -> dict[str, Any]:
+    """As it travels through Redis."""
+    job = standing.job
+    return {
+        "name": standing.name,
+        "id": None if job is None else payload.loads(job[2]).get("id"),
+        "queue": None if job is None else job[1],
+        "slot": None if job is None else job[0].decode(),
+        "seconds": None if job is None else round(standing.seconds, 3),
+        "on_cpu": standing.on_cpu,
+        "waits_on": standing.waits_on or None,
+        "stack": standing.stack,
+    }
 
 
-def _of(thread: WorkerThread, frame: FrameType | None) -> Iterator[str]:
-    if thread.job is not None:
-        yield f"{describe(thread.job)}, for {monotonic() - thread.since:.1f} s:"
+def _thread_of(frame: FrameType | None) -> WorkerThread | None:
+    """The WorkerThread whose frames these are."""
+    while frame is not None:
+        if frame.f_code is WorkerThread._work.__code__:
+            thread: WorkerThread = frame.f_locals["self"]
+            return thread
+        frame = frame.f_back
+    return None
+
+
+def _standing(thread: WorkerThread, frame: FrameType | None, on_cpu: bool) -> Standing:
+    job = thread.job
+    name = "between two jobs" if job is None else describe(job)
+    nudged = _nudged(frame)
+    if nudged is not None:
+        frame, on_cpu = nudged, True
+    waits_on = "" if on_cpu else _wait_of(frame)
+    return Standing(job, name, monotonic() - thread.since, on_cpu, waits_on, tuple(_lines(frame)))
+
+
+def _nudged(frame: FrameType | None) -> FrameType | None:
+    """Where the job stood when the watcher made it let the loop turn: it hogs the CPU."""
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            return None
+        if frame.f_globals.get("__name__") == "gresque.worker.watcher":
+            return frame.f_back
+        frame = frame.f_back
+    return None
+
+
+def _other(found: greenlet) -> Standing:
+    stack = tuple(_lines(found.gr_frame))
+    return Standing(
+        None, f"greenlet {type(found).__name__}", 0.0, False, _wait_of(found.gr_frame), stack
+    )
+
+
+def _other_greenlets() -> Iterator[greenlet]:
+    """Those that jobs and modules have spawned. Walks all objects that the collector knows."""
+    for thing in gc.get_objects():
+        kind = type(thing)  # isinstance would ask a proxy what it stands for
+        if not issubclass(kind, greenlet) or issubclass(kind, (WorkerThread, Hub)):
+            continue
+        # One without a parent is a native thread's own.
+        if thing.parent is not None and any(_lines(thing.gr_frame)):
+            yield thing
+
+
+def _lines(frame: FrameType | None) -> Iterator[str]:
     for _ in range(MAX_FRAMES):
         if frame is None:
             return
         line = frame_line(frame, frame.f_lineno)
         if line is not None:
-            yield f"    {line}"
+            yield line
         frame = frame.f_back
+
+
+# What a greenlet waits on
+
+
+def _wait_of(frame: FrameType | None) -> str:
+    """Told by a frame of gevent above the job's own; empty where there is none: much of gevent is C
+    and leaves no frame."""
+    for _ in range(MAX_FRAMES):
+        if frame is None:
+            break
+        for ending, tell in _WAITS:
+            if frame.f_code.co_filename.endswith(ending):
+                try:
+                    told = tell(frame)
+                except Exception:  # whatever a half-open socket or a frame in the making may raise
+                    continue
+                if told:
+                    return told
+        frame = frame.f_back
+    return ""
+
+
+def _sleep(frame: FrameType) -> str:
+    return f"sleep of {frame.f_locals['seconds']:g} s" if frame.f_code.co_name == "sleep" else ""
+
+
+def _socket(frame: FrameType) -> str:
+    values = frame.f_locals
+    address = values.get("address") or values["self"].getpeername()
+    return f"{frame.f_code.co_name} {_shown(address) or 'on a socket'}"
+
+
+def _shown(address: Any) -> str:
+    if isinstance(address, tuple):
+        host, port, *_ = address
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return address.decode(errors="replace") if isinstance(address, bytes) else str(address)
+
+
+def _lock(frame: FrameType) -> str:
+    return "a lock" if frame.f_code.co_name == "acquire" else ""
+
+
+def _process(frame: FrameType) -> str:
+    return f"process {frame.f_locals['self'].pid}"
+
+
+def _lookup(frame: FrameType) -> str:
+    return f"the address of {_shown(frame.f_locals.get('host') or frame.f_locals['hostname'])}"
+
+
+_WAITS: tuple[tuple[str, Callable[[FrameType], str]], ...] = (
+    ("gevent/hub.py", _sleep),
+    ("gevent/_socketcommon.py", _socket),
+    ("gevent/_socket3.py", _socket),
+    ("gevent/ssl.py", _socket),
+    ("gevent/thread.py", _lock),
+    ("gevent/subprocess.py", _process),
+    ("gevent/resolver/thread.py", _lookup),
+    ("gevent/select.py", lambda frame: "select"),
+    ("gevent/threadpool.py", lambda frame: "a native thread"),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,8 +12,9 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from gresque.jobs import payload
-from gresque.store.data_store import DataStore
-from gresque.store.ledger import LedgerEntry
+from gresque.store.data_store import DataStore, HeldLedger
+from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.speech import Running
 from gresque.worker.identity import WorkerName, split_process_id
 
 
@@ -125,7 +126,8 @@ class RunningJob:
     """A job in a slot of a worker process: it runs, or is about to.
 
     `since` is known only for a job that has been running for over a second. `item` is its payload,
-    `{"raw": text}` when that is no JSON object.
+    `{"raw": text}` when that is no JSON object. `blocks_seconds` is for how long it has kept the
+    other jobs of its process from running, where it does, and `stack` where it stands then.
     """
 
     worker: str
@@ -135,6 +137,8 @@ class RunningJob:
     item: dict[str, Any]
     since: float | None
     seconds: float | None
+    blocks_seconds: float | None = None
+    stack: tuple[str, ...] = ()
 
     @classmethod
     def all(cls, store: DataStore) -> list[RunningJob]:
@@ -150,39 +154,132 @@ def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
 
 def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
     worker, _ = _split(process_id)
-    since = _since(store, process_id)
-    for slot, entry in _held(store, process_id).items():
-        start = since.get(slot)
+    running = _published(store, process_id)
+    for slot_name, entry in _held(store, process_id).items():
+        slot = slot_name.decode("utf-8", "surrogateescape")
+        start = running.since.get(slot)
+        blocking = running.blocking
+        blocks = blocking is not None and blocking.slot == slot
         yield RunningJob(
             worker=worker,
             process=process_id,
-            slot=slot.decode("utf-8", "surrogateescape"),
+            slot=slot,
             queue=_queue(store, entry),
             item=payload.loads(entry.raw),
             since=start,
             seconds=None if start is None else max(now - start, 0.0),
+            blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
+            stack=tuple(blocking.stack) if blocking and blocks else (),
         )
 
 
 def _held(store: DataStore, process_id: str) -> dict[bytes, LedgerEntry]:
+    return _ledger(store, process_id).entries
+
+
+def _ledger(store: DataStore, process_id: str) -> HeldLedger:
     """The process's ledger; empty where something else stands under its name."""
     try:
-        return store.ledger(process_id).entries
-    except (ValueError, ResponseError):
-        return {}
+        return store.ledger(process_id)
+    except (ValueError, TypeError, ResponseError):
+        return HeldLedger({}, Totals())
 
 
-def _since(store: DataStore, process_id: str) -> dict[bytes, float]:
+def _published(store: DataStore, process_id: str) -> Running:
     try:
-        return {
-            slot: float(start)
-            for slot, start in store.running(process_id).items()
-            if isinstance(start, int | float)
-        }
-    except (ValueError, AttributeError, msgspec.MsgspecError, ResponseError):
-        return {}
+        return store.running(process_id)
+    except (ValueError, msgspec.MsgspecError, ResponseError):
+        return Running()
 
 
 def _queue(store: DataStore, entry: LedgerEntry) -> str:
     key = entry.queue_key.decode("utf-8", "surrogateescape")
     return key.removeprefix(store.keys.queue_prefix)
+
+
+@dataclass(frozen=True)
+class LedgerStatus:
+    """The ledger of one worker process: what it holds, and what became of what it has held.
+
+    `queues` tells how many of the held jobs came from where, `longest_seconds` how long the oldest
+    of them has been running, where one has for over a second. A `fenced` process was declared dead.
+    """
+
+    process: str
+    host: str
+    master_pid: int | None
+    pid: int | None
+    started: float | None
+    age_seconds: float | None
+    beat_age_seconds: float
+    fenced: bool
+    held: int
+    longest_seconds: float | None
+    queues: dict[str, int]
+    reserved: int
+    done: int
+    failed: int
+    requeued: int
+
+    @classmethod
+    def all(cls, store: DataStore) -> list[LedgerStatus]:
+        """Every process, by host and age."""
+        now = store.now()
+        beats = store.process_beats()
+        found = [cls._read(store, process, beat, now) for process, beat in beats.items()]
+        return sorted(found, key=lambda each: (each.host, each.started or 0.0, each.process))
+
+    @classmethod
+    def _read(cls, store: DataStore, process: str, beat: float, now: float) -> LedgerStatus:
+        worker, pid = _split(process)
+        name, born = _parse_name(worker), _born(process)
+        ledger = _ledger(store, process)
+        queues = Counter(_queue(store, entry) for entry in ledger.entries.values())
+        longest = min(_published(store, process).since.values(), default=None)
+        return cls(
+            process=process,
+            host=name.hostname if name else worker,
+            master_pid=name.master_pid if name else None,
+            pid=pid,
+            started=born,
+            age_seconds=None if born is None else max(now - born, 0.0),
+            beat_age_seconds=max(now - beat, 0.0),
+            fenced=ledger.is_fenced,
+            held=len(ledger.entries),
+            longest_seconds=None if longest is None else max(now - longest, 0.0),
+            queues=dict(queues.most_common()),
+            **ledger.totals._asdict(),
+        )
+
+
+def _born(process_id: str) -> float | None:
+    try:
+        return int(process_id.rsplit(":", 1)[1]) / 1000
+    except (IndexError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class LoggedRecovery:
+    """A recovery as the log tells it: when, of which process, why it was dead, by whom
+    (`host:pid`), and what became of the jobs that it held. The poison ones have failed, too."""
+
+    at: str
+    process: str
+    cause: str
+    by: str
+    requeued: int
+    failed: int
+    poison: int
+
+    @classmethod
+    def newest(cls, store: DataStore, count: int) -> list[LoggedRecovery]:
+        """The last recoveries, the newest first; what cannot be read is passed over."""
+        return [entry for raw in store.recoveries(count) if (entry := _recovered(raw)) is not None]
+
+
+def _recovered(raw: bytes) -> LoggedRecovery | None:
+    try:
+        return msgspec.json.decode(raw, type=LoggedRecovery)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
+from types import FunctionType
 from typing import Any, NamedTuple
 
 import gevent
@@ -15,8 +17,10 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode
 from gresque.jobs.registry import Registry
 from gresque.worker.book import Book, ReservedJob
+from gresque.worker.dump import FRAME_PREFIX
 from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome
+from gresque.worker.outcome import Outcome, tell_hooks
+from gresque.worker.scoreboard import GUARDED
 
 log = logging.getLogger("gresque.worker")
 
@@ -40,12 +44,21 @@ class Crew:
     """
 
     def __init__(
-        self, size: int, book: Book, gate: Gate, registry: Registry, outcome: Outcome
+        self,
+        size: int,
+        book: Book,
+        gate: Gate,
+        registry: Registry,
+        outcome: Outcome,
+        board: list[int] | memoryview[int],
     ) -> None:
+        """`board` has a word for each thread: see `Row.threads`."""
         self.book = book
         self.gate = gate
         self.registry = registry
         self.outcome = outcome
+        self.board = board
+        self.words = _Words()
         self.ring_at = 1
         """Ring the gate when so many jobs have ended."""
         self.lingering = False
@@ -65,7 +78,7 @@ class Crew:
             self.loop.run_callback(self.parked.pop().wake)
         elif len(self.threads) < self._size:
             self.waking = True
-            thread = WorkerThread(self)
+            thread = WorkerThread(self, len(self.threads))
             self.threads.append(thread)
             self._pool.start(thread)
 
@@ -79,6 +92,15 @@ class Crew:
         """Called in another native thread."""
         thread.to_kill = kill  # for the watcher, should the loop not turn
         self.loop.run_callback_threadsafe(thread.kill_job, kill)
+
+
+class _Words(dict[bytes, int]):
+    """Slot -> what stands for it on the board. Looked up once per job: `int()` costs twice as
+    much."""
+
+    def __missing__(self, slot: bytes) -> int:
+        word = self[slot] = int(slot) + 1
+        return word
 
 
 class Kill(NamedTuple):
@@ -103,9 +125,10 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     It lives as long as its process: a greenlet per job would cost sixty times as much.
     """
 
-    def __init__(self, crew: Crew) -> None:
-        super().__init__()
+    def __init__(self, crew: Crew, number: int) -> None:
+        super().__init__(_named_frame(number), self)
         self._crew = crew
+        self._number = number
         self.job: ReservedJob | None = None
         """The job that runs now; what was killed is told by identity."""
         self.since = 0.0
@@ -114,8 +137,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         """Of a job with a timeout, on the monotonic clock; the watcher looks after it."""
         self.to_kill: Kill | None = None
         self.parked = False
+        self._guarded: ReservedJob | None = None
+        self._guards = 0
 
-    def _run(self) -> None:
+    def perform_jobs(self) -> None:
+        """What the greenlet does for as long as it lives."""
         while True:
             try:
                 self._work()
@@ -147,6 +173,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         crew = self._crew
         book, gate, outcome = crew.book, crew.gate, crew.outcome
         find, ready, hub = crew.registry.find, crew.book.ready, get_hub()
+        board, words, number = crew.board, crew.words, self._number
         turned = monotonic()
         crew.waking = False
         while True:
@@ -171,6 +198,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             elif not crew.waking:
                 crew.wake_one()
             definition = None
+            self.gr_context = None  # what an earlier job set in contextvars is not this one's
+            board[number] = words[job[0]]
             self.since = now
             try:
                 self.job = job
@@ -180,7 +209,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                     raise UnknownJob(crew.registry.explain_unknown(payload.name))
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
-                if payload.kwargs:
+                if payload.expires_at is not None and outcome.drop_expired(
+                    job, definition, payload.expires_at
+                ):
+                    pass
+                elif payload.kwargs:
                     definition.perform(*(payload.args or ()), **payload.kwargs)
                 else:
                     definition.perform(*(payload.args or ()))
@@ -201,14 +234,28 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def _end_badly(
         self, job: ReservedJob, definition: JobDefinition | None, error: BaseException
     ) -> None:
-        outcome = self._crew.outcome
+        outcome, tell = self._crew.outcome, self._tell_hooks
         killed = _kill_within(error)
+        kill = self.to_kill
+        if kill is not None and kill.job is job:
+            self.to_kill = None  # it has landed, and is not meant for the hooks
         if killed is None:
-            outcome.fail(job, definition, error, self.since)
+            outcome.fail(job, definition, error, self.since, tell)
         else:
-            kill = self.to_kill  # none when the job raised JobKilled itself
+            # There is none when the job raised JobKilled itself.
             requeue = kill is not None and kill.job is job and kill.requeue
-            outcome.cut_short(job, definition, killed, self.since, requeue=requeue)
+            outcome.cut_short(job, definition, killed, self.since, tell, requeue=requeue)
+
+    def _tell_hooks(
+        self, definition: JobDefinition, error: BaseException, job: ReservedJob
+    ) -> None:
+        """Hooks are the job's own code: they are seen and stopped as it is, by a kill of their own
+        and by what is left of its time."""
+        try:
+            self.job = job
+            tell_hooks(definition, error, job)
+        finally:
+            self.job = None
 
     def kill_job(self, kill: Kill) -> None:
         """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
@@ -224,13 +271,55 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             if self.to_kill is kill:
                 self.to_kill = None
             return
+        if self.to_kill is not kill:
+            return  # it has landed, or another one came after it
         timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
         timer.start(self._throw_again, timer, kill)
-        self.throw(kill.error(kill.reason))
+        if not self.guarded:
+            self.throw(kill.error(kill.reason))
 
     def _throw_again(self, timer: Any, kill: Kill) -> None:
         timer.close()
         self._throw(kill)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the job is in an `uninterruptible` section; that of an earlier job, which it
+        never left, does not count."""
+        return self._guards > 0 and self._guarded is self.job
+
+    def guard(self) -> None:
+        """No kill may land until `unguard`; sections nest. Called by the job."""
+        if not self.guarded:
+            self._guarded, self._guards = self.job, 0
+        self._guards += 1
+        self._crew.board[self._number] |= GUARDED
+
+    def unguard(self) -> None:
+        """Leave a section; from the outermost one a kill that came meanwhile is raised."""
+        self._guards -= 1
+        if self._guards > 0:
+            return
+        self._crew.board[self._number] &= ~GUARDED
+        self.die_if_told()
+
+    def die_if_told(self) -> None:
+        """Raise the kill that is meant for the job that runs now, unless it is guarded. Called in
+        this very greenlet."""
+        kill = self.to_kill
+        if kill is not None and kill.job is self.job and not self.guarded:
+            raise kill.error(kill.reason)
+
+
+def _outermost(thread: WorkerThread) -> None:
+    thread.perform_jobs()
+
+
+def _named_frame(number: int) -> Callable[[WorkerThread], None]:
+    """`_outermost` under a name of its own: by it `worker.dump` tells threads apart."""
+    code = _outermost.__code__
+    name = f"{FRAME_PREFIX}{number}"
+    return FunctionType(code.replace(co_name=name, co_qualname=name), globals())
 
 
 def _kill_within(error: BaseException | None) -> JobKilled | None:

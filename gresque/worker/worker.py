@@ -5,38 +5,47 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
-from gresque.errors import BootError, CutOff, Fenced, JobKilled, RedisUnavailable
+from gresque.errors import CutOff, Fenced, JobKilled
 from gresque.jobs import payload
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.store.connection import explain
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
+from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.bell import Bell
 from gresque.worker.birth import Birth
-from gresque.worker.book import Book
+from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
+from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
-from gresque.worker.heartbeat import Heartbeat, RunningJob
-from gresque.worker.identity import process_id
-from gresque.worker.outcome import Outcome, describe
+from gresque.worker.heartbeat import Heartbeat
+from gresque.worker.identity import master_pid_of, process_id
+from gresque.worker.outcome import Outcome, describe, tell_hooks
 from gresque.worker.pace import Pace, most_held
+from gresque.worker.patience import Patience
 from gresque.worker.scoreboard import ProcessState
-from gresque.worker.stacks import all_stacks
+from gresque.worker.stacks import all_standings, as_dict
+from gresque.worker.stdio import outlive_readers
 from gresque.worker.thread import Crew, Kill
+from gresque.worker.upkeep import Upkeep
 from gresque.worker.watcher import Watcher
+from gresque.worker.whereabouts import find
 
 log = logging.getLogger("gresque.worker")
 
 LINGER_SECONDS = 0.002
 """How long ends are gathered before they are settled, while other jobs still run."""
+
+STRANDED_SECONDS = 5.0
+"""So long jobs that run elsewhere by now may take to die."""
 
 STUCK_SECONDS = 0.05
 """Jobs held in reserve that no thread took for this long go back, for other processes."""
@@ -53,6 +62,8 @@ class Worker:
     The main greenlet runs all of this; it is the only one that uses the cycle's connection.
     """
 
+    bell_class = Bell
+
     def __init__(self, birth: Birth, totals: Totals) -> None:
         settings = birth.settings
         assert settings.queues is not None
@@ -64,8 +75,16 @@ class Worker:
         self._keys = Keys(settings.namespace)
         self._gate = Gate()
         self._book = Book(totals)
-        self._outcome = Outcome(self._book, self._keys, birth.worker_id, settings.on_dirty_exit)
-        self._crew = Crew(settings.thread_count, self._book, self._gate, registry, self._outcome)
+        self._failures = Failures(settings.failure_backend, self._keys)
+        self._outcome = Outcome(self._book, self._failures, birth.worker_id, settings.on_dirty_exit)
+        self._crew = Crew(
+            settings.thread_count,
+            self._book,
+            self._gate,
+            registry,
+            self._outcome,
+            birth.row.threads,
+        )
         self._pace = Pace()
         self._cycle = Cycle(
             settings.redis_url,
@@ -76,16 +95,27 @@ class Worker:
             settings.queues,
             slots=most_held(settings.thread_count),
             pause=self._pause,
+            revive=self._revive,
         )
-        self._bell = Bell(
+        self._bell = self.bell_class(
             self._cycle, self._keys, str(settings.queues), self._process_id, settings.interval
         )
         self._quota = settings.jobs_per_fork
+        self._upkeep = Upkeep(
+            settings, self._row, self._book, lambda: self._paused, self._retire_at_once
+        )
         self._leaving = False
         self._paused = birth.paused
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
+        self._exclusive = False
+        """Nothing may run beside what is held now."""
+        self._saw_suspects = False
+        self._lost = False
+        if settings.thread_count == 1:
+            # Each job is alone at the moment, but for what is held in reserve.
+            self._cycle.suspects = b"alone"
         self._started = totals.reserved
         self._cpu = time.thread_time()
         self._clock = time.monotonic()
@@ -102,6 +132,7 @@ class Worker:
             self._work()
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
+            self._end_what_runs_elsewhere()
             self._row.state = ProcessState.STRANDED
         except CutOff as error:
             log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
@@ -110,54 +141,99 @@ class Worker:
             self._leave()
 
     def _boot(self) -> None:
-        birth, url = self._birth, self._settings.redis_url
-        try:
-            connection = self._cycle.connection
-            connection.connect()
-            self._register()
-            self._row.heir = True
-            heartbeat = Heartbeat(
-                self._settings, self._process_id, birth.worker_id, self._running, self._kill_by_id
-            )
-            if birth.beats_at_once:
-                heartbeat.beat(connection)
-        except (RedisError, RedisUnavailable) as error:
-            raise BootError(explain(url, error)) from error
+        birth = self._birth
+        self._failures.open()
+        heartbeat = Heartbeat(
+            self._settings,
+            self._process_id,
+            birth.worker_id,
+            self._running,
+            self._obey,
+            self._upkeep.look,
+            self._on_loss,
+        )
+        patience = Patience(birth, lambda: self._leaving)
+        patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
         self._watch_master()
         process_hooks.run("after_fork")
-        heartbeat.start()
-        self._watcher = Watcher(self._crew, self._row, self._settings.hub_blocked_seconds)
+        self._watcher = Watcher(
+            self._crew, self._row, self._settings.hub_blocked_seconds, self._settings.term_timeout
+        )
         self._watcher.start()
+        heartbeat.start()
         self._row.totals = self._book.totals
         self._row.state = ProcessState.READY
+        self._upkeep.on_ready()
         birth.tell_master()
         log.debug("ready")
+
+    def _come_up(self, heartbeat: Heartbeat, *, waited: bool) -> None:
+        connection = self._cycle.connection
+        connection.connect()
+        self._register()
+        self._row.heir = True
+        if self._birth.beats_at_once:
+            heartbeat.first_beat(connection, waited=waited)
 
     def _register(self) -> None:
         keys, birth = self._keys, self._birth
         connection = self._cycle.connection
         seconds, microseconds = map(int, connection.call(b"TIME"))
         connection.run(
-            script("register"), 5,
+            script("register"), 6,
             keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats,
+            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
             seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)),
         )  # fmt: skip
 
+    def _revive(self, gives: Iterable[ReservedJob]) -> bool:
+        """Register anew after Redis has lost its data, with what is held still: the jobs that run,
+        those that no thread took yet, and those to be given back.
+
+        False when this process was declared dead. Raises redis-py's errors.
+        """
+        keys, birth = self._keys, self._birth
+        connection = self._cycle.connection
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        running = (job for thread in self._crew.threads if (job := thread.job) is not None)
+        held = [
+            part
+            for slot, queue, raw in (*running, *self._book.ready, *gives, *self._book.gives)
+            for part in (slot, keys.queue(queue), raw)
+        ]
+        done = connection.run(
+            script("revive"), 7,
+            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
+            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)), *held,
+        )  # fmt: skip
+        return bool(done)
+
+    def _end_what_runs_elsewhere(self) -> None:
+        """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
+        self._crew.kill_jobs("its process was declared dead, and the job recovered", requeue=True)
+        until = time.monotonic() + STRANDED_SECONDS
+        while any(thread.job for thread in self._crew.threads) and time.monotonic() < until:
+            sleep(0.01)
+
     def _leave(self) -> None:
+        self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
-        try:
-            self._bell.stand_down()
-            self._cycle.connection.run(
-                script("unregister"), 4,
+        self._cycle.ask(self._bell.stand_down)
+        self._cycle.ask(
+            lambda: self._cycle.connection.run(
+                script("unregister"), 5,
                 keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                keys.kills(self._process_id), self._process_id,
-            )  # fmt: skip
-        except (RedisError, OSError) as error:
-            raise CutOff(explain(self._settings.redis_url, error)) from error
+                keys.orders(self._process_id), keys.processes, self._process_id,
+            )
+        )  # fmt: skip
+        self._row.left = True
         log.debug("left: %s", self._book.totals)
 
     # Turns
@@ -168,7 +244,7 @@ class Worker:
             if self._leaving or self._paused:
                 book.give_back_ready()
             want = self._want()
-            if want or book.ended:
+            if want or book.ended or self._lost:
                 reserved = self._turn(want)
                 if reserved:
                     if not crew.waking:
@@ -195,13 +271,19 @@ class Worker:
 
     @property
     def _burst_is_dry(self) -> bool:
-        return self._dry and self._settings.burst
+        return self._dry and self._leaves_when_dry
+
+    @property
+    def _leaves_when_dry(self) -> bool:
+        return self._settings.burst
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
         if self._leaving or self._paused or self._dry or self._book.gives:
             return 0  # what is given back in a turn must not be taken again by the same one
         book = self._book
+        if self._exclusive and book.held > len(book.ended):
+            return 0
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
         return max(0, min(room, self._quota, self._pace.limit))
@@ -209,21 +291,45 @@ class Worker:
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
+        self._lost = False
         reserved = self._cycle.turn(want, arm=self._bell.armed)
-        self._quota -= reserved
+        self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
         if not self._quota and reserved:
             self._retire()
+        if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
+            self._heed(self._cycle.notice)
         return reserved
+
+    def _heed(self, notice: bytes) -> None:
+        """Suspects were left in a queue, or one was taken that is to be alone. Of several threads
+        none takes a suspect: the master forks a process for them."""
+        if self._settings.thread_count == 1:
+            self._exclusive = bool(notice)  # should suspects wait, the next one is taken alone
+            return
+        if notice:
+            self._row.sightings += 1
+            if not self._saw_suspects:
+                self._birth.tell_master()
+        self._saw_suspects = bool(notice)
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
         if self._row.state is ProcessState.READY:
             self._row.state = ProcessState.RETIRING
             self._birth.tell_master()
+
+    def _retire_at_once(self) -> None:
+        """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
+        self._crew.loop.run_callback_threadsafe(self._reserve_no_more)
+        self._retire()
+
+    def _reserve_no_more(self) -> None:
+        self._quota = 0
+        self._gate.ring()
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `_due`)."""
@@ -254,7 +360,7 @@ class Worker:
         """
         book = self._book
         ended = len(book.ended)
-        if book.ready and (self._leaving or self._paused):
+        if self._lost or (book.ready and (self._leaving or self._paused)):
             return True
         if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
             return True
@@ -309,6 +415,7 @@ class Worker:
         if not self._leaving:
             self._leaving = True
             self._row.state = ProcessState.DRAINING
+            self._birth.tell_master()
             self._book.give_back_ready()
         self._gate.ring()
 
@@ -325,8 +432,16 @@ class Worker:
         self._crew.kill_jobs("an operator sent USR1", requeue=False)
         self.resume()
 
+    def _obey(self, order: Order) -> Any:
+        """Do what somebody asked for through Redis. Called in the heartbeat's thread: the loop may
+        be blocked."""
+        if order.verb == "kill":
+            self._kill_by_id(order.argument)
+        elif order.verb == "stacks":
+            return [as_dict(each) for each in all_standings(self._crew, self._watcher.main_thread)]
+        return None
+
     def _kill_by_id(self, job_id: str) -> None:
-        """Called in the heartbeat's thread: the loop may be blocked by that very job."""
         reason = "an operator killed it by its id"
         self._crew.loop.run_callback_threadsafe(self._fail_ready, job_id, reason)
         for thread in list(self._crew.threads):
@@ -342,12 +457,16 @@ class Worker:
             if str(payload.loads(job[2]).get("id")) == job_id:
                 self._book.ready.remove(job)
                 killed = JobKilled(reason)
-                self._outcome.cut_short(job, None, killed, time.monotonic(), requeue=False)
+                self._outcome.cut_short(
+                    job, None, killed, time.monotonic(), tell_hooks, requeue=False
+                )
                 self._gate.ring()
 
     def log_stacks(self) -> None:
-        """Print where every running job stands."""
-        log.info("where the jobs stand:\n%s", all_stacks(self._crew))
+        """Print where every greenlet stands."""
+        standings = all_standings(self._crew, self._watcher.main_thread)
+        lines = [str(standing) for standing in standings]
+        log.info("where the jobs stand:\n%s", "\n".join(lines or ["no jobs are running"]))
 
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""
@@ -358,6 +477,12 @@ class Worker:
         self._paused = self._dry = False
         self._gate.ring()
 
+    def _on_loss(self) -> None:
+        """Called in the heartbeat's thread: this process has no ledger any more. A turn says so and
+        ends it; else what it runs would run on, though it has been given to others."""
+        self._lost = True
+        self._crew.loop.run_callback_threadsafe(self._gate.ring)
+
     def _watch_master(self) -> None:
         """A worker process without a master drains and exits: nothing is left to replace it."""
         self._life: Any = get_hub().loop.io(self._birth.life_fd, 1)
@@ -365,18 +490,33 @@ class Worker:
 
     def _on_master_death(self) -> None:
         self._life.stop()
+        outlive_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
 
-    def _running(self) -> list[RunningJob]:
-        return [
-            (job[0], thread.since)
+    def _running(self) -> Running:
+        """What runs since when on the monotonic clock. Called in the heartbeat's thread."""
+        since = {
+            job[0].decode(): thread.since
             for thread in list(self._crew.threads)
             if (job := thread.job) is not None
-        ]
+        }
+        blocked = self._watcher.blocked
+        if blocked is None or blocked.by.job is None:
+            return Running(since)
+        slot, stack = blocked.by.job[0].decode(), list(blocked.by.stack)
+        return Running(since, Blocking(slot, blocked.since, stack))
+
+    def _seconds_left(self) -> float:
+        """How long this process may wait for failures that are still being told."""
+        until = self._killing_until
+        return PARTING_SECONDS if until is None else min(until - time.monotonic(), PARTING_SECONDS)
 
     def _pause(self, seconds: float) -> bool:
         """Wait out an outage; False when a shutdown has no more time."""
-        sleep(seconds)
-        until = self._killing_until
-        return until is None or time.monotonic() < until
+        resume_at = time.monotonic() + seconds
+        while (now := time.monotonic()) < resume_at:
+            if self._killing_until is not None and now >= self._killing_until:
+                return False
+            sleep(min(resume_at - now, 0.1))  # a shutdown may begin meanwhile
+        return True

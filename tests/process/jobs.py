@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import time
 from typing import Any
@@ -102,6 +105,7 @@ BEHAVIOURS = {
     "redis": _wait_on_redis,
     "die": _die,
     "exit": sys.exit,
+    "os_exit": os._exit,
     "greenlet_exit": lambda: gevent.getcurrent().throw(gevent.GreenletExit),
     "enqueue": lambda: behave.enqueue("ok"),
     "enqueue_late": _enqueue_late,
@@ -172,3 +176,127 @@ class Hooked(gresque.Job):
 
     def on_failure_x(error: BaseException, *args: Any) -> None:
         store().rpush("hooks", f"failure:{error}:{args}")
+
+
+@gresque.job(queue="q", name="Poison")
+def poison(spin_seconds: float = 0.0) -> None:
+    """Takes its process along, after it has spun for a while."""
+    until = time.monotonic() + spin_seconds
+    while time.monotonic() < until:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)
+
+
+@gresque.job(queue="q", name="Nothing")
+def nothing(*args: Any) -> None:
+    """Costs nothing but its way through gresque."""
+
+
+@gresque.job(queue="q", name="Brief")
+def brief(key: str) -> None:
+    time.sleep(0.005)
+    store().hincrby("runs", key, 1)
+
+
+# Jobs that hold the GIL in C: no thread of their process runs meanwhile.
+
+
+def _hold_gil_in_re() -> None:
+    re.match(r"(a+)+$", "a" * 60 + "b")
+
+
+def _hold_gil_in_c(seconds: float) -> None:
+    # PyDLL, unlike CDLL, keeps the GIL; and this wait, unlike sleep, no signal cuts short.
+    library, mutex, condition = ctypes.PyDLL(None), bytes(64), bytes(64)
+    end = time.time() + seconds
+    until = (ctypes.c_long * 2)(int(end), int(end % 1 * 1e9))
+    library.pthread_mutex_lock(mutex)
+    while library.pthread_cond_timedwait(condition, mutex, until) == 0:
+        pass
+
+
+def _wait_in_c(seconds: float) -> None:
+    """Keeps the loop from turning, not the other native threads; goes on after a signal."""
+    library, deadline = ctypes.CDLL(None), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        library.usleep(min(int(left * 1_000_000), 50_000))
+
+
+BEHAVIOURS |= {"re": _hold_gil_in_re, "gil": _hold_gil_in_c, "c": _wait_in_c}
+
+
+@gresque.job(queue="q", name="TimedInC", timeout_seconds=1)
+def timed_in_c() -> None:
+    store().rpush("started", "TimedInC")
+    _hold_gil_in_re()
+
+
+@gresque.job(queue="q", name="Guarded")
+def guarded(seconds: float, how: str = "sleep") -> None:
+    """A critical section, and something long after it."""
+    store().rpush("started", "Guarded")
+    with gresque.uninterruptible():
+        with gresque.uninterruptible():
+            BEHAVIOURS[how](seconds)
+        store().rpush("sections", "whole")
+    time.sleep(60)
+
+
+class FailsSlowly(gresque.Job):
+    """Fails at once; its hook takes long."""
+
+    queue = "q"
+    name = "FailsSlowly"
+    timeout_seconds = 30
+
+    def perform(*args: Any) -> None:
+        raise ValueError("at once")
+
+    def on_failure_wait(error: BaseException, *args: Any) -> None:
+        store().rpush("started", "on_failure")
+        time.sleep(60)
+
+
+@gresque.job(queue="q", name="Environment")
+def environment(*names: str) -> None:
+    """What a program that a job starts finds in its environment."""
+    print_them = f"import json, os; print(json.dumps([os.environ.get(n) for n in {names!r}]))"
+    found = subprocess.run([sys.executable, "-c", print_them], check=True, capture_output=True)
+    store().set("environment", found.stdout)
+
+
+@gresque.job(queue="q", name="Print")
+def print_it(key: str, seconds: float = 0, text: str = "") -> None:
+    """Print before and after, as jobs do, and count the run."""
+    print(f"before {key} {text}\n", end="", flush=True)  # in one piece, beside other processes
+    time.sleep(seconds)
+    print(f"after {key} {text}\n", end="", flush=True)
+    store().hincrby("runs", key, 1)
+
+
+_kept: list[bytes] = []
+
+
+@gresque.job(queue="q", name="Allocate")
+def allocate(megabytes: int, spin_seconds: float = 0) -> None:
+    """Take memory for good, then block the loop for a while."""
+    _kept.append(b"x" * (megabytes * 1_000_000))
+    store().set("allocated", os.getpid())
+    end = time.monotonic() + spin_seconds
+    while time.monotonic() < end:
+        pass
+    store().hincrby("runs", "allocate", 1)
+
+
+@gresque.job(queue="q", name="Until")
+def until(key: str) -> None:
+    """Wait until something is pushed to the list `key`, then count the run."""
+    store().blpop([key], 60)
+    store().hincrby("runs", key, 1)
+
+
+@gresque.job(queue="q", name="WhoRuns")
+def who_runs() -> None:
+    """Note the pid of the process that runs this."""
+    store().rpush("pids", os.getpid())

@@ -27,7 +27,13 @@ class Sandbox:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.env = {**os.environ, "TMPDIR": str(directory), "PYTHONUNBUFFERED": "1"}
+        self.env = {
+            **os.environ,
+            "TMPDIR": str(directory),
+            "PYTHONUNBUFFERED": "1",
+            # Titles must not be written over the environment, by which the processes are found.
+            "SPT_NOENV": "1",
+        }
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -47,11 +53,11 @@ class Sandbox:
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def find(self, word: str) -> list[psutil.Process]:
-        """Those with this word in their command line."""
+        """Those with this in their command line, or in the title that took its place."""
         found = []
         for process in self.processes():
             with suppress(psutil.Error):  # it has just ended
-                found += [process] if word in process.cmdline() else []
+                found += [process] if word in " ".join(process.cmdline()) else []
         return found
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -101,7 +107,7 @@ def test_another_redis_is_left_as_it_was(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_leaves_nothing(sandbox: Sandbox, number: signal.Signals) -> None:
     demo = sandbox.start("--latency-ms", "10000")
-    wait_for(lambda: sandbox.find("gresque.demo.jobs"))
+    wait_for(lambda: sandbox.find("gresque: master"))
     assert demo.stdout is not None
     while not re.search("^jobs: 0 of", demo.stdout.readline()):
         assert demo.poll() is None
@@ -127,7 +133,7 @@ def test_a_missing_extra_is_named(sandbox: Sandbox) -> None:
 
 def test_failed_jobs_end_it_with_1(sandbox: Sandbox) -> None:
     demo = sandbox.start("--files", "3", "--latency-ms", "10000")
-    wait_for(lambda: sandbox.find("gresque.demo.jobs"))
+    wait_for(lambda: sandbox.find("gresque: master"))
     (server,) = sandbox.find("gresque.demo.server")
     server.kill()
     output, _ = demo.communicate(timeout=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -34,9 +35,9 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
     assert "500" not in bench.runs()
 
 
-@pytest.mark.parametrize("how", ["spin", "swallow", "finally", "redis"])
+@pytest.mark.parametrize("how", ["sleep", "spin", "swallow", "finally", "redis", "socket"])
 def test_it_dies_whatever_it_does(bench: Bench, how: str) -> None:
-    arguments = [60] if how == "swallow" else []
+    arguments = [60] if how in ("sleep", "swallow") else []
     job_id = bench.client.enqueue_to("q", "Behave", how, *arguments)
     bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
@@ -63,3 +64,23 @@ def test_an_immortal_one_takes_its_process_along_and_its_neighbours_run_again(
 def test_what_does_not_run_is_said(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert kill(bench, "no-such-id") == 2
     assert "no job with the id no-such-id is running" in capsys.readouterr().err
+
+
+def test_a_hook_that_hangs_dies_and_its_failure_is_kept(bench: Bench) -> None:
+    job_id = bench.client.enqueue_to("q", "FailsSlowly")
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    kill(bench, job_id)
+    (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
+    assert (entry.exception, entry.error) == ("ValueError", "at once")
+    assert "an on_failure hook of FailsSlowly raised" in master.log
+
+
+def test_a_hook_that_hangs_is_ended_by_term(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "FailsSlowly")
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGTERM)
+    assert master.wait(10) == 0
+    assert "reserved 1 = 0 done + 1 failed + 0 requeued" in master.log
+    assert bench.redis.llen("resque:failed") == 1

@@ -27,7 +27,10 @@ def process(redis_url: str) -> Iterator[Idle]:
     def make(queues: str = QUEUES, interval: float = 5.0) -> Bell:
         name = f"p{len(cycles)}"
         book, listed = Book(Totals(0, 0, 0, 0)), QueueList.parse(queues)
-        cycle = Cycle(redis_url, KEYS, book, "w", name, listed, 1, pause=lambda _: False)
+        cycle = Cycle(
+            redis_url, KEYS, book, "w", name, listed, 1,
+            pause=lambda _: False, revive=lambda _: False,
+        )  # fmt: skip
         cycle.connect()
         cycles.append(cycle)
         return Bell(cycle, KEYS, queues, name, interval)

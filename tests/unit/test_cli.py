@@ -20,6 +20,7 @@ from gresque.cli.output import compact, duration, printable, table
 from gresque.failure.entry import encode_entry
 from gresque.redis_url import mask
 from gresque.store.data_store import DataStore, iso_8601
+from gresque.store.speech import Blocking, Running
 from gresque.worker.status import RunningJob, WorkerStatus
 
 ROOT = Path(__file__).parents[2]
@@ -314,18 +315,34 @@ class TestRunning:
     ) -> None:
         register(redis_client, held=3)
         now = store.now()
-        redis_client.set(f"resque:running:{PROCESS}", json.dumps({"2": now - 90, "1": now - 5}))
+        blocking = Blocking("1", now - 3, ["jobs.py:7:in `spin'"])
+        running = Running({"2": now - 90, "1": now - 5}, blocking)
+        redis_client.set(f"resque:running:{PROCESS}", running.encode())
         jobs = RunningJob.all(store)
         assert [job.slot for job in jobs] == ["2", "1", "0"]
         assert [job.queue for job in jobs] == ["mail"] * 3
         assert jobs[0].seconds is not None and 90 <= jobs[0].seconds < 120
         assert (jobs[2].since, jobs[2].seconds) == (None, None)
         lines = call("running").out.splitlines()
-        assert lines[1].split()[2:] == [PROCESS, "2", "mail", "Greet", "id2", "[2]", '{"a":', "1}"]
-        assert lines[3].split()[:2] == ["-", PROCESS]
+        assert lines[1].split()[2:] == [
+            "-",
+            PROCESS,
+            "2",
+            "mail",
+            "Greet",
+            "id2",
+            "[2]",
+            '{"a":',
+            "1}",
+        ]
+        assert lines[2].split()[2:5] == ["3.0", "s", PROCESS]
+        assert lines[3].split()[:3] == ["-", "-", PROCESS]
         found = json.loads(call("running", "--json").out)
         assert [row["args"] for row in found] == [[2], [1], [0]]
         assert found[0]["class"] == "Greet"
+        assert (found[0]["blocks_seconds"], found[0]["stack"]) == (None, None)
+        assert 3 <= found[1]["blocks_seconds"] < 30
+        assert found[1]["stack"] == ["jobs.py:7:in `spin'"]
 
     def test_odd_data(self, call: Call, redis_client: redis.Redis) -> None:
         odd_workers(redis_client)
@@ -485,8 +502,10 @@ class TestFailedRetry:
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
-            ([], "name the jobs to retry by index or job id, or give --all"),
-            (["--all", "1"], "give either --all or the jobs"),
+            ([], "name the jobs to retry by index or job id, or give --class"),
+            (["--all", "1"], "give one of these: the jobs to retry, --all, or"),
+            (["--all", "--class", "A"], "give one of these: the jobs to retry, --all, or"),
+            (["1", "--queue", "q"], "give one of these: the jobs to retry, --all, or"),
             (["--all"], "stdin is no terminal to ask on; give --yes"),
         ],
     )
@@ -747,7 +766,11 @@ class TestInAShell:
     def test_redis_out_of_reach(self, arguments: list[str]) -> None:
         code, out, err = in_a_shell("redis://localhost:1", *arguments)
         assert (code, out) == (1, "")
-        assert err.startswith("gresque: no answer from Redis")
+        assert (
+            err.removeprefix("gresque: not enqueued: ")
+            .removeprefix("gresque: ")
+            .startswith("no answer from Redis")
+        )
         assert err.count("\n") == 1
 
     @pytest.mark.parametrize("arguments", [["failed", "--count", "9999"], ["failed", "--json"]])

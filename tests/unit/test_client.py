@@ -18,7 +18,9 @@ from gresque.client import default
 from gresque.errors import (
     EnqueueError,
     JobDeclarationError,
+    NotEnqueued,
     PayloadTooLarge,
+    RedisUnavailable,
     SettingsError,
     UnserializableArgument,
 )
@@ -82,6 +84,14 @@ def items(redis_client: Redis, queue: str = "bench") -> list[dict[str, Any]]:
     return [json.loads(raw) for raw in redis_client.lrange(f"resque:queue:{queue}", 0, -1)]
 
 
+def resque_keys(redis_client: Redis) -> set[str]:
+    """All keys but our own, which must expire by themselves."""
+    keys = {key.decode() for key in redis_client.scan_iter()}
+    ours = {key for key in keys if "enqueuer:" in key}
+    assert all(0 < redis_client.ttl(key) <= 122 for key in ours)
+    return keys - ours
+
+
 # Enqueueing
 
 
@@ -92,7 +102,7 @@ def test_enqueue_writes_what_the_fork_writes(
     monkeypatch.setattr(payload, "new_id", lambda: json.loads(captured)["id"])
     client.enqueue(noop, 1, "two", {"three": 3})
     keys = json.loads((WIRE / "fork_01_enqueue.keys.json").read_text())
-    assert {key.decode() for key in redis_client.scan_iter()} == set(keys)
+    assert resque_keys(redis_client) == set(keys)
     assert redis_client.smembers("resque:queues") == {b"bench"}
     assert redis_client.lrange("resque:queue:bench", 0, -1) == [captured]
     assert [redis_client.ttl(key) for key in keys] == [-1, -1]
@@ -137,7 +147,7 @@ def test_enqueue_to(client: gresque.Client, redis_client: Redis, queue: str) -> 
     assert client.size(queue) == 1
     assert client.peek(queue)[0]["id"] == job_id
     assert client.remove_queue(queue) == 1
-    assert redis_client.keys() == []
+    assert resque_keys(redis_client) == set()
 
 
 def test_a_bare_name_is_for_other_programs(client: gresque.Client, redis_client: Redis) -> None:
@@ -203,24 +213,34 @@ def test_an_argument_that_is_too_large(client: gresque.Client, redis_client: Red
 def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     client = gresque.Client(redis_url, "app:jobs")
     client.enqueue(noop)
-    assert set(redis_client.keys()) == {b"app:jobs:queues", b"app:jobs:queue:bench"}
+    assert resque_keys(redis_client) == {"app:jobs:queues", "app:jobs:queue:bench"}
+    assert all(key.startswith(b"app:jobs:") for key in redis_client.scan_iter())
     assert gresque.Client(redis_url).queues() == []
     client.close()
 
 
 def test_a_key_of_another_type_is_an_error(client: gresque.Client, redis_client: Redis) -> None:
     redis_client.set("resque:queue:bench", "x")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+    with pytest.raises(NotEnqueued, match=r"^not enqueued: Redis at .* refuses: WRONGTYPE"):
         client.enqueue(noop)
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+    with pytest.raises(NotEnqueued, match="WRONGTYPE") as raised:
         client.enqueue_many(noop, [()])
+    assert isinstance(raised.value.__cause__, redis.ResponseError)
 
 
 def test_no_server(tmp_path: Path) -> None:
-    client = gresque.Client(f"unix://{tmp_path}/none.sock")
-    for call in (lambda: client.enqueue(noop), client.queues, client.info):
-        with pytest.raises(redis.ConnectionError):
+    client = gresque.Client(f"unix://{tmp_path}/none.sock", retry_seconds=0)
+    calls = (
+        lambda: client.enqueue(noop), lambda: client.enqueue_many(noop, [()]),
+        lambda: client.dequeue(noop), lambda: client.remove_queue("bench"),
+        lambda: client.size("bench"), lambda: client.peek("bench"), client.queues, client.info,
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(
+            RedisUnavailable, match=r"no answer from Redis at .*none\.sock"
+        ) as raised:
             call()
+        assert isinstance(raised.value.__cause__, redis.ConnectionError)
 
 
 # Hooks
@@ -383,9 +403,12 @@ def test_a_round_trip_that_fails_leaves_the_ones_before(
                 redis_client.set("resque:queue:bench", "x")
             yield (number,)
 
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+    with pytest.raises(NotEnqueued, match=r"WRONGTYPE.*; the 1,000 jobs of the bulk") as raised:
         client.enqueue_many(noop, numbers())
-    assert redis_client.llen("saved") == 1000
+    saved = [json.loads(raw)["id"] for raw in redis_client.lrange("saved", 0, -1)]
+    assert saved == list(raised.value.enqueued_ids)
+    assert len(saved) == 1000
+    assert isinstance(raised.value.__cause__, redis.ResponseError)
 
 
 def test_hooks_run_for_each_job_of_a_bulk(client: gresque.Client, redis_client: Redis) -> None:
@@ -581,7 +604,7 @@ def test_the_default_client_reads_the_environment(
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setenv("RESQUE_NAMESPACE", "env")
     job_id = noop.enqueue(1)
-    assert set(redis_client.keys()) == {b"env:queues", b"env:queue:bench"}
+    assert resque_keys(redis_client) == {"env:queues", "env:queue:bench"}
     assert gresque.peek("bench")[0]["id"] == job_id
     assert default.default_client() is default.default_client()
 

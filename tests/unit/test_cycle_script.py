@@ -17,7 +17,8 @@ from gresque.store.scripts import script
 Redis = redis.Redis
 LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
 OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
-FAILED, QUEUES = "resque:failed", "resque:queues"
+FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
+SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
 
 
 def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
@@ -31,9 +32,10 @@ def q(name: str) -> str:
 def register(client: Redis) -> None:
     run(
         client, "register",
-        ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER, "resque:heartbeat"],
+        ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER,
+         "resque:heartbeat", PROCESSES],
         "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
-        "0 0 0 0",
+        "0 0 0 0", "machine 7",
     )  # fmt: skip
 
 
@@ -50,15 +52,17 @@ def cycle(
     counted: tuple[int, int] = (0, 0),
     totals: tuple[int, int, int, int] = (0, 0, 0, 0),
     arm: int = 0,
+    suspects: str = "leave",
 ) -> Any:
     """`counted` is how many ended and how many of them failed."""
     origins = held(client)
     given = [part for slot in gives for part in (slot, origins.get(slot, ("none", ""))[0])]
     return run(
         client, "cycle",
-        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, *map(q, queues)],
-        sequence, want, arm, *totals, *counted, len(entries) // 2, len(gives), len(ended),
-        *entries, *given, *ended, *free,
+        [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES, SUSPECTS,
+         *map(q, queues)],
+        sequence, want, arm, *totals, *counted, len(entries) // 3, len(gives), len(ended),
+        suspects, *entries, *given, *ended, *free,
     )  # fmt: skip
 
 
@@ -201,7 +205,7 @@ def test_ended_slots_come_before_free_ones(db: Redis) -> None:
 
 def test_failures_are_counted_and_pushed_in_order(db: Redis) -> None:
     reserve(db, "123")
-    entries = [FAILED, "e1", "resque:a_failed", "e2", FAILED, "e3"]
+    entries = [FAILED, "e1", "", "resque:a_failed", "e2", "a_failed", FAILED, "e3", ""]
     cycle(
         db, 2, 0, ["a"], ended=["0", "1", "2"], entries=entries, counted=(3, 3), totals=(3, 0, 3, 0)
     )
@@ -268,7 +272,7 @@ def test_a_repeated_turn_changes_nothing_and_answers_the_same(db: Redis) -> None
     db.rpush(q("b"), "7")
     turn: dict[str, Any] = {
         "ended": ["3", "1", "0"], "gives": ["3"], "free": ["8", "9"],
-        "entries": [FAILED, "e1"], "counted": (2, 1), "totals": (4, 1, 1, 1), "arm": 1,
+        "entries": [FAILED, "e1", ""], "counted": (2, 1), "totals": (4, 1, 1, 1), "arm": 1,
     }  # fmt: skip
     reply = cycle(db, 2, 4, ["a", "b"], **turn)
     assert reply == [0, [b"4", b"5", b"6"], 1, [b"7"]]
@@ -297,7 +301,7 @@ def test_a_repeated_turn_tells_of_fewer_jobs_than_wanted(db: Redis) -> None:
     [
         {},
         {"ended": ["0"], "counted": (1, 0)},
-        {"ended": ["0"], "entries": [FAILED, "e"], "counted": (1, 1)},
+        {"ended": ["0"], "entries": [FAILED, "e", ""], "counted": (1, 1)},
         {"ended": ["0"], "gives": ["0"]},
     ],
     ids=["nothing", "done", "failed", "given back"],
@@ -330,7 +334,7 @@ def test_a_request_that_comes_late_changes_nothing(db: Redis) -> None:
 
 
 def fence(client: Redis) -> Any:
-    return run(client, "fence", [LEDGER])
+    return run(client, "fence", [LEDGER, "resque:buried"], "process", 86_400)
 
 
 def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:
@@ -340,7 +344,7 @@ def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:
     before = snapshot(db)
     for sequence in (1, 2):
         reply = cycle(
-            db, sequence, 1, ["a"], ended=["0", "1"], gives=["1"], entries=[FAILED, "e"],
+            db, sequence, 1, ["a"], ended=["0", "1"], gives=["1"], entries=[FAILED, "e", ""],
             counted=(1, 1),
         )  # fmt: skip
         assert reply == b"fenced"
@@ -382,7 +386,7 @@ def test_ten_thousand_slots(db: Redis) -> None:
     assert len(again) == count + 1
     assert None not in again
     back = slots(count)[::-1]
-    entries = [part for number in range(5000) for part in (FAILED, number)]
+    entries = [part for number in range(5000) for part in (FAILED, number, "")]
     cycle(
         db, 2, 0, ["a"], ended=back, gives=back, entries=entries, counted=(5000, 5000),
     )  # fmt: skip
@@ -422,10 +426,20 @@ def tracked(db: Redis, redis_url: str) -> Iterator[DirectConnection]:
 
 
 def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
-    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, *map(q, queues)]
+    fixed = [
+        LEDGER,
+        PROCESSED,
+        FAILURES,
+        OWN_PROCESSED,
+        OWN_FAILURES,
+        QUEUES,
+        FAILED_QUEUES,
+        SUSPECTS,
+    ]
+    keys = [*fixed, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
-        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, *slots(want),
+        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, 0, "leave", *slots(want),
     )  # fmt: skip
 
 
@@ -461,8 +475,10 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: DirectConnection) -> None
     db.rpush(q("a"), "0")
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
-    keys = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, q("a")]
-    tracked.run(script("cycle"), 7, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "0", "a", "0")
+    fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES]
+    keys = [*fixed, SUSPECTS, q("a")]
+    give = ["0", "a"]
+    tracked.run(script("cycle"), 9, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, "leave", *give, "0")
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 
@@ -487,7 +503,7 @@ def test_a_full_redis_still_settles(full: Redis) -> None:
     with pytest.raises(redis.ResponseError, match=r"OOM|maxmemory"):
         full.rpush(q("a"), "5")
     turn: dict[str, Any] = {
-        "ended": ["1", "0"], "gives": ["1"], "entries": [FAILED, "e"], "counted": (1, 1),
+        "ended": ["1", "0"], "gives": ["1"], "entries": [FAILED, "e", ""], "counted": (1, 1),
         "totals": (2, 0, 1, 1),
     }  # fmt: skip
     assert cycle(full, 2, 2, ["a"], **turn) == [0, [b"2", b"3"]]
@@ -526,11 +542,12 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 # Registering, beating, leaving
 
 
-def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "{}") -> Any:
+def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "") -> Any:
     return run(
-        client, "beat", ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}"],
+        client, "beat",
+        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, now - 1000,
-        "2026-11-23T15:32:10+00:00",
+        "2026-11-23T15:32:10+00:00", "",
     )[0]  # fmt: skip
 
 
@@ -538,7 +555,7 @@ def unregister(client: Redis) -> Any:
     return run(
         client,
         "unregister",
-        ["resque:ledgers", LEDGER, "resque:running:p", "resque:kills:p"],
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:orders:p", PROCESSES],
         "p",
     )
 
@@ -551,13 +568,14 @@ def test_register(redis_client: Redis) -> None:
     assert redis_client.zrange("resque:ledgers", 0, -1, withscores=True) == [(b"p", 1764e9)]
     assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0"}
     assert tuple(parse_state(b"0 0 0 0 0")) == (0, 0, 0, 0)
-    assert len(redis_client.keys()) == 5
+    assert redis_client.hgetall(PROCESSES) == {b"p": b"machine 7"}
+    assert len(redis_client.keys()) == 6
 
 
 def test_unregister(db: Redis) -> None:
     db.set("resque:running:p", "{}")
     assert unregister(db) == 0
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
     assert db.smembers("resque:workers") == {b"w"}, "its master is there still"
     assert unregister(db) == 0
 
@@ -615,11 +633,23 @@ def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
 
 
 def recover(client: Redis, *moves: list[str]) -> Any:
+    """Requeued, failed, left."""
     return run(
         client, "recover",
-        [LEDGER, "resque:ledgers", "resque:running:p", "resque:queues", PROCESSED, FAILURES],
-        "p", *(part for move in moves for part in [*move, move[2].removeprefix(q(""))]),
-    )  # fmt: skip
+        [
+            LEDGER, "resque:ledgers", "resque:running:p", QUEUES, PROCESSED, FAILURES,
+            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES,
+        ],
+        "p", '{"process":"p"', 3, 60,
+        *(part for move in moves for part in [*move, name_in(move)]),
+    )[:3]  # fmt: skip
+
+
+def name_in(move: list[str]) -> str:
+    """Of the queue; a list of failed jobs has one where it is the list of its queue."""
+    if move[1] == "requeue":
+        return move[2].removeprefix(q(""))
+    return "" if move[2] in (FAILED, "") else move[2].removeprefix("resque:")
 
 
 def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
@@ -635,7 +665,10 @@ def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
     assert waiting(db, "a") == {"a": ["1", "2", "5"]}
     assert db.lrange(FAILED, 0, -1) == [b"e3"]
     assert counters(db) == [2, 2, 0, 0]
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p")
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
+    (entry,) = db.lrange(RECOVERIES, 0, -1)
+    assert json.loads(entry) == {"process": "p", "requeued": 2, "failed": 2, "poison": 0}
+    assert db.ttl(RECOVERIES) == 60
 
 
 def test_recover_in_parts(db: Redis) -> None:
@@ -645,9 +678,20 @@ def test_recover_in_parts(db: Redis) -> None:
     assert held(db).keys() == {"1", "2"}
     assert db.zscore("resque:ledgers", "p") is not None
     assert cycle(db, 2, 0, ["a"]) == b"fenced"
-    moves = [["1", "fail", FAILED, "e"], ["2", "fail", FAILED, "e"]]
+    assert not db.exists(RECOVERIES)
+    moves = [["1", "fail", FAILED, "e"], ["2", "poison", FAILED, "e"]]
     assert recover(db, *moves) == [0, 2, 0]
     assert not db.exists(LEDGER)
+    (entry,) = db.lrange(RECOVERIES, 0, -1)
+    assert json.loads(entry) == {"process": "p", "requeued": 1, "failed": 2, "poison": 1}
+
+
+def test_the_log_of_recoveries_keeps_the_last_ones(redis_client: Redis) -> None:
+    for _ in range(5):
+        register(redis_client)
+        fence(redis_client)
+        recover(redis_client)
+    assert redis_client.llen(RECOVERIES) == 3
 
 
 def test_recover_twice_moves_once(db: Redis) -> None:

@@ -13,6 +13,7 @@ import redis
 from gresque.store.bulk import BULK_JOBS as BULK
 from gresque.store.data_store import DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.speech import Blocking, Order, Running
 
 Redis = redis.Redis
 KEY = b"resque:queue:a"
@@ -123,7 +124,7 @@ def test_remove_queue(store: DataStore, redis_client: Redis) -> None:
     store.push("b", b"2")
     assert store.remove_queue("a") == 1
     assert store.remove_queue("a") == 0
-    assert set(redis_client.keys()) == {b"resque:queues", b"resque:queue:b"}
+    assert set(redis_client.keys("resque:queue*")) == {b"resque:queues", b"resque:queue:b"}
 
 
 # Counters
@@ -163,7 +164,7 @@ def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: b
 
 def test_ledgers(store: DataStore, redis_client: Redis) -> None:
     assert (store.process_ids(), store.process_beats(), store.held_counts([])) == ([], {}, [])
-    assert store.ledger("p") == ({}, Totals())
+    assert store.ledger("p") == ({}, Totals(), False)
     hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
     hold(redis_client, "q")
     assert store.process_ids() == ["p", "q"]
@@ -175,9 +176,25 @@ def test_ledgers(store: DataStore, redis_client: Redis) -> None:
 
 
 def test_running(store: DataStore, redis_client: Redis) -> None:
-    assert store.running("p") == {}
-    redis_client.set("resque:running:p", '{"0":1.5,"12":1764000000.25}')
-    assert store.running("p") == {b"0": 1.5, b"12": 1764000000.25}
+    assert not store.running("p")
+    since = {"0": 1.5, "12": 1764000000.25}
+    for blocking in (None, Blocking("12", 1764000001.5, ["a.py:3:in `f'"])):
+        redis_client.set("resque:running:p", Running(since, blocking).encode())
+        assert store.running("p") == Running(since, blocking)
+
+
+def test_orders_and_answers(store: DataStore, redis_client: Redis) -> None:
+    order = Order("kill", "an id with spaces \udcff")
+    store.give_order("p", order)
+    assert not store.orders_were_taken("p")
+    assert 0 < redis_client.ttl("resque:orders:p") <= 60
+    (raw,) = redis_client.lrange("resque:orders:p", 0, -1)
+    assert Order.parse(raw) == order
+    redis_client.delete("resque:orders:p")
+    assert store.orders_were_taken("p")
+    assert store.answer("token") is None
+    redis_client.set("resque:answer:token", "[]")
+    assert store.answer("token") == []
 
 
 def test_the_servers_clock(store: DataStore) -> None:
@@ -207,9 +224,10 @@ def test_a_script_is_brought_along(store: DataStore, redis_client: Redis, times:
 def test_fence(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, _0=b"x")
     held = store.fence("p")
-    assert held == store.fence("p") == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0))
+    assert held == store.fence("p")
+    assert held == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0), True)
     assert redis_client.hget("resque:ledger:p", "state") == b"fenced 3 2 0 0 0"
-    assert store.fence("none") == ({}, Totals())
+    assert store.fence("none") == ({}, Totals(), False)
     assert not redis_client.exists("resque:ledger:none")
 
 
@@ -218,11 +236,11 @@ def test_recover(store: DataStore, redis_client: Redis) -> None:
     store.fence("p")
     moves = [
         Move(b"0", "requeue", KEY, b"x", "q"),
-        Move(b"1", "fail", b"resque:failed", b"\xffentry", "q"),
+        Move(b"1", "fail", b"resque:failed", b"\xffentry", ""),
     ]
-    assert store.recover("p", moves) == (1, 1, 1)
-    assert store.recover("p", moves) == (0, 0, 1)
-    assert store.recover("p", [Move(b"2", "fail", b"", b"", "q")]) == (0, 1, 0)
+    assert store.recover("p", moves)[:3] == (1, 1, 1)
+    assert store.recover("p", moves)[:3] == (0, 0, 1)
+    assert store.recover("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"])
     assert redis_client.lrange(KEY, 0, -1) == [b"x"]
     assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
     assert store.stats([store.keys.processed, store.keys.failures]) == [2, 2]

@@ -11,11 +11,12 @@ import pytest
 import redis
 
 from gresque.errors import InvalidPayload
-from gresque.failure.backend import PAGE, FailedJob, RedisBackend, Retries, read_entry
+from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.entry import encode_entry
+from gresque.failure.failed_list import PAGE, FailedList, read_entry
 from gresque.failure.retry import prepare_retry
 from gresque.stat import Stat
-from gresque.store.data_store import DataStore, FailedChange
+from gresque.store.data_store import DataStore
 
 FAILED = "resque:failed"
 NOW = "2026/11/23 15:33:36"
@@ -38,6 +39,11 @@ def store(redis_url: str) -> Iterator[DataStore]:
 @pytest.fixture
 def backend(store: DataStore) -> RedisBackend:
     return RedisBackend(store)
+
+
+@pytest.fixture
+def failed_list(store: DataStore) -> FailedList:
+    return FailedList(store, FAILED)
 
 
 Fill = Callable[..., list[bytes]]
@@ -129,18 +135,18 @@ class TestPrepareRetry:
 
 
 class TestReading:
-    def test_nothing(self, backend: RedisBackend) -> None:
+    def test_nothing(self, backend: RedisBackend, failed_list: FailedList) -> None:
         assert backend.count() == 0
-        assert backend.page(0, 10) == []
+        assert failed_list.page(0, 10) == []
         assert list(backend.newest()) == []
         assert backend.find(0) is None
         assert backend.find_ids(["x"]) == {}
 
-    def test_pages(self, backend: RedisBackend, fill: Fill) -> None:
+    def test_pages(self, backend: RedisBackend, failed_list: FailedList, fill: Fill) -> None:
         fill(5)
         assert backend.count() == 5
-        assert [job.index for job in backend.page(1, 3)] == [1, 2, 3]
-        assert [job.index for job in backend.page(4, 3)] == [4]
+        assert [job.index for job in failed_list.page(1, 3)] == [1, 2, 3]
+        assert [job.index for job in failed_list.page(4, 3)] == [4]
 
     @pytest.mark.parametrize(
         ("offset", "count", "indexes"),
@@ -186,10 +192,10 @@ class TestReading:
 
     @pytest.mark.parametrize("raw", GARBAGE)
     def test_what_is_no_entry_is_read_all_the_same(
-        self, backend: RedisBackend, redis_client: redis.Redis, raw: bytes
+        self, failed_list: FailedList, redis_client: redis.Redis, raw: bytes
     ) -> None:
         redis_client.rpush(FAILED, raw)
-        (job,) = backend.page(0, 10)
+        (job,) = failed_list.page(0, 10)
         assert (job.raw, job.entry, job.retried, job.job_id) == (raw, None, False, "")
         assert job.as_dict()["index"] == 0
 
@@ -199,9 +205,11 @@ class TestReading:
 
 
 class TestRetry:
-    def test_pushes_then_marks(self, backend: RedisBackend, redis_client: redis.Redis) -> None:
+    def test_pushes_then_marks(
+        self, backend: RedisBackend, failed_list: FailedList, redis_client: redis.Redis
+    ) -> None:
         redis_client.rpush(FAILED, STOCK, FORK)
-        assert backend.retry(backend.page(1, 1)) == [True]
+        assert backend.retry(failed_list.page(1, 1)) == [True]
         (item,) = redis_client.lrange("resque:queue:bench", 0, -1)
         assert json.loads(item)["generation"] == 2
         assert redis_client.smembers("resque:queues") == {b"bench"}
@@ -210,21 +218,21 @@ class TestRetry:
         assert second.startswith(FORK[:-1] + b',"retried_at":"')
 
     def test_an_entry_that_moved_is_left_alone(
-        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+        self, backend: RedisBackend, failed_list: FailedList, fill: Fill, redis_client: redis.Redis
     ) -> None:
         entries = fill(3)
-        jobs = backend.page(0, 3)
+        jobs = failed_list.page(0, 3)
         redis_client.lpop(FAILED)
         assert backend.retry(jobs) == [False, False, False]
         assert redis_client.lrange(FAILED, 0, -1) == entries[1:]
         assert redis_client.llen("resque:queue:q") == 0
 
     def test_one_that_cannot_be_retried_stops_all(
-        self, backend: RedisBackend, redis_client: redis.Redis
+        self, backend: RedisBackend, failed_list: FailedList, redis_client: redis.Redis
     ) -> None:
         redis_client.rpush(FAILED, FORK, b"garbage")
         with pytest.raises(InvalidPayload, match="failed job 1 cannot be retried"):
-            backend.retry(backend.page(0, 2))
+            backend.retry(failed_list.page(0, 2))
         assert redis_client.lrange(FAILED, 0, -1) == [FORK, b"garbage"]
         assert redis_client.keys("resque:queue*") == []
 
@@ -279,15 +287,15 @@ class TestRetryAll:
     ) -> None:
         """An entry vanishes between reading and writing: read again, none twice, none left out."""
         fill(PAGE + 10)
-        page, disturbances = backend.page, iter([True, False, True])
+        read, disturbances = FailedList.read, iter([True, False, True])
 
-        def disturbed(start: int, count: int) -> list[FailedJob]:
-            found = page(start, count)
+        def disturbed(self: FailedList, start: int, count: int) -> list[bytes]:
+            found = read(self, start, count)
             if next(disturbances, False):
                 redis_client.lpop(FAILED)
             return found
 
-        monkeypatch.setattr(backend, "page", disturbed)
+        monkeypatch.setattr(FailedList, "read", disturbed)
         backend.retry_all()
         monkeypatch.undo()
         pushed = numbers(redis_client.lrange("resque:queue:q", 0, -1))
@@ -302,15 +310,16 @@ class TestRetryAll:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         fill(PAGE)
-        rewrite = backend.rewrite
+        rewrite, calls = DataStore.rewrite_failed, []
 
-        def failing_again(changes: list[FailedChange]) -> int | None:
-            redis_client.rpush(FAILED, entry(7777))
-            return rewrite(changes)
+        def failing_again(self: DataStore, *arguments: Any) -> int:
+            calls.append(redis_client.rpush(FAILED, entry(7777)))
+            return rewrite(self, *arguments)
 
-        monkeypatch.setattr(backend, "rewrite", failing_again)
+        monkeypatch.setattr(DataStore, "rewrite_failed", failing_again)
         assert backend.retry_all().retried == PAGE
-        assert redis_client.llen(FAILED) == PAGE + 1
+        assert redis_client.llen(FAILED) == PAGE + len(calls)
+        assert 7777 not in numbers(redis_client.lrange("resque:queue:q", 0, -1))
 
 
 class TestRemove:
@@ -328,35 +337,38 @@ class TestRemove:
     def test_several_at_once(
         self,
         backend: RedisBackend,
+        failed_list: FailedList,
         fill: Fill,
         redis_client: redis.Redis,
         indexes: list[int],
         left: list[int],
     ) -> None:
         fill(5)
-        jobs = [job for index in indexes for job in backend.page(index, 1)]
+        jobs = [job for index in indexes for job in failed_list.page(index, 1)]
         assert backend.remove(jobs) == len(set(indexes))
         assert numbers(redis_client.lrange(FAILED, 0, -1)) == left
 
     def test_more_than_a_round_trip_takes(
-        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+        self, backend: RedisBackend, failed_list: FailedList, fill: Fill, redis_client: redis.Redis
     ) -> None:
         fill(500)
-        assert backend.remove(backend.page(0, 500)[::2]) == 250
+        assert backend.remove(failed_list.page(0, 500)[::2]) == 250
         assert numbers(redis_client.lrange(FAILED, 0, -1)) == list(range(1, 500, 2))
 
     def test_never_another_entry(
-        self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
+        self, backend: RedisBackend, failed_list: FailedList, fill: Fill, redis_client: redis.Redis
     ) -> None:
         entries = fill(4)
-        jobs = backend.page(1, 2)
+        jobs = failed_list.page(1, 2)
         redis_client.lpop(FAILED)
         assert backend.remove(jobs) == 0
         assert redis_client.lrange(FAILED, 0, -1) == entries[1:]
 
-    def test_garbage(self, backend: RedisBackend, redis_client: redis.Redis) -> None:
+    def test_garbage(
+        self, backend: RedisBackend, failed_list: FailedList, redis_client: redis.Redis
+    ) -> None:
         redis_client.rpush(FAILED, FORK, *GARBAGE, STOCK)
-        assert backend.remove(backend.page(1, len(GARBAGE))) == len(GARBAGE)
+        assert backend.remove(failed_list.page(1, len(GARBAGE))) == len(GARBAGE)
         assert redis_client.lrange(FAILED, 0, -1) == [FORK, STOCK]
 
 
@@ -381,14 +393,10 @@ class TestClear:
         self, backend: RedisBackend, fill: Fill, redis_client: redis.Redis
     ) -> None:
         fill(5)
-        assert backend.remove_oldest(3) == 3
+        assert backend.remove_oldest({"": 3}) == 3
         assert numbers(redis_client.lrange(FAILED, 0, -1)) == [3, 4]
-        assert backend.remove_oldest(9) == 2
+        assert backend.remove_oldest({"": 9}) == 2
         assert backend.count() == 0
-
-
-def test_where_failures_go(backend: RedisBackend) -> None:
-    assert backend.list_key("mail") == FAILED
 
 
 class TestStat:

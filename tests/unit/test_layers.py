@@ -30,7 +30,7 @@ BESIDE = {
     ("logs", "unpatched"),
 }
 EXTRA = {
-    "__init__": {"client", "jobs", "errors"},
+    "__init__": {"client", "failure", "jobs", "errors"},
     "__main__": {"cli"},
     # A program of its own, which starts workers: `store` only for where the server is, and Keys.
     "demo": {"client", "errors", "settings", "store", "__init__"},
@@ -42,7 +42,8 @@ PASS_IT_ON = ["store/embedded.py", "demo/processes.py"]
 
 UNPATCHED = [
     "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
-    "worker/boot.py", "worker/identity.py", "store/url.py", "store/ledger.py", "store/keys.py",
+    "worker/boot.py", "worker/identity.py", "worker/title.py", "worker/stdio.py",
+    "store/url.py", "store/ledger.py", "store/keys.py", "failure/own.py", "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""
 

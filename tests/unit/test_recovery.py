@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 import redis
 
+from gresque.jobs.deaths import deaths, recoveries, without_deaths
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
+from gresque.worker.birth import Estate, Guilty
 from gresque.worker.recovery import BATCH, Recovery
+from gresque.worker.scoreboard import Verdict
 
 Redis = redis.Redis
 WORKER = "vm:1:q:1:1:1"
 PROCESS = f"{WORKER}:22:1764000000000"
+DEAD = Estate(PROCESS, "it was killed by SIGKILL", None, blameless=True)
 LEDGER = f"resque:ledger:{PROCESS}"
 
 
@@ -37,7 +43,7 @@ def recovery(store: DataStore, on_dirty_exit: str = "requeue") -> Recovery:
         ("quiet", "fail", True),
     ):  # fmt: skip
         registry.add(JobDefinition(name, "q", print, on_dirty_exit=wish, skip_failed_queue=skip))
-    return Recovery(store, registry, on_dirty_exit)
+    return Recovery(store, registry, on_dirty_exit, max_recoveries=3)
 
 
 def item(name: str = "plain", *args: Any) -> bytes:
@@ -86,7 +92,7 @@ def test_each_job_goes_where_it_wants(
 ) -> None:
     hold(redis_client, item(name, 1), state="9 3 1 1 0")
     redis_client.rpush("resque:queue:q", "waiting")
-    totals = recovery(store, wish).recover(PROCESS)
+    totals = recovery(store, wish).recover(DEAD)
     assert totals == Totals(3, 1, 2 - back, int(back))
     assert totals.reserved == totals.done + totals.failed + totals.requeued
     assert queue(redis_client) == [item(name, 1)] * back + [b"waiting"]
@@ -97,24 +103,30 @@ def test_each_job_goes_where_it_wants(
 
 def test_the_entry_tells_of_the_death(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, item("fails", "é"), queue="a:b")
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     (entry,) = failed(redis_client)
     assert entry["exception"] == "DirtyExit"
-    assert entry["error"] == f"its process died: {PROCESS}"
+    assert entry["error"] == f"its process died: {PROCESS} (it was killed by SIGKILL)"
     assert (entry["worker"], entry["queue"], entry["backtrace"]) == (WORKER, "a:b", [])
     assert entry["payload"] == {"class": "fails", "args": ["é"]}
 
 
+@pytest.mark.parametrize(
+    ("verdict", "exception"), [(Verdict.KILLED, "DirtyExit"), (Verdict.TIMED_OUT, "JobTimeout")]
+)
 def test_the_job_for_whose_sake_the_process_died_fails(
-    store: DataStore, redis_client: Redis
+    store: DataStore, redis_client: Redis, verdict: Verdict, exception: str
 ) -> None:
     hold(redis_client, item("plain", 0), item("returns", 1), item("plain", 2))
-    totals = recovery(store).recover(PROCESS, guilty=1)
+    guilty = Guilty(1, verdict, ("jobs.py:3:in `spin'",))
+    totals = recovery(store).recover(DEAD._replace(guilty=guilty))
     assert totals == Totals(0, 0, 1, 2)
     assert sorted(queue(redis_client)) == [item("plain", 0), item("plain", 2)]
     (entry,) = failed(redis_client)
     assert entry["payload"]["args"] == [1]
-    assert "did not die without its process" in entry["error"]
+    assert entry["exception"] == exception
+    assert f"without its process: {PROCESS}" in entry["error"]
+    assert entry["backtrace"] == ["jobs.py:3:in `spin'"]
 
 
 @pytest.mark.parametrize("raw", [b"", b"not json", b"\xff", b"[]", b"{}", b'{"class":5}'])
@@ -123,7 +135,7 @@ def test_what_is_no_job_is_recovered_too(
     store: DataStore, redis_client: Redis, raw: bytes, wish: str
 ) -> None:
     hold(redis_client, raw)
-    recovery(store, wish).recover(PROCESS)
+    recovery(store, wish).recover(DEAD)
     assert queue(redis_client) == [raw] * (wish == "requeue")
     assert len(failed(redis_client)) == (wish == "fail")
     assert gone(redis_client)
@@ -132,7 +144,7 @@ def test_what_is_no_job_is_recovered_too(
 @pytest.mark.parametrize("name", ["a:b", "日本", "a b", "5:x", "x\ny"])
 def test_queues_of_any_name(store: DataStore, redis_client: Redis, name: str) -> None:
     hold(redis_client, item(), item("fails"), queue=name)
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert queue(redis_client, name) == [item()]
     assert failed(redis_client)[0]["queue"] == name
 
@@ -143,7 +155,7 @@ def test_many_jobs(
 ) -> None:
     hold(redis_client, *(item("plain", number) for number in range(count)))
     with caplog.at_level(logging.WARNING, "gresque"):
-        totals = recovery(store).recover(PROCESS)
+        totals = recovery(store).recover(DEAD)
     assert totals.requeued == count
     assert sorted(queue(redis_client)) == sorted(item("plain", n) for n in range(count))
     assert gone(redis_client)
@@ -151,8 +163,18 @@ def test_many_jobs(
 
 
 def test_nothing_to_recover(store: DataStore, redis_client: Redis) -> None:
-    assert recovery(store).recover(PROCESS) == Totals()
+    assert recovery(store).recover(DEAD) == Totals()
     assert redis_client.keys() == []
+
+
+def test_a_ledger_that_lost_its_state_is_emptied_too(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, item())
+    redis_client.hdel(LEDGER, "state")
+    redis_client.zadd("resque:ledgers", {"nothing:1:2": 1})
+    assert recovery(store).recover(DEAD) == Totals(requeued=1)
+    recovery(store).recover(DEAD._replace(process_id="nothing:1:2"))
+    assert queue(redis_client) == [item()]
+    assert gone(redis_client)
 
 
 def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None:
@@ -162,7 +184,7 @@ def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None
     move = Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")
     store.recover(PROCESS, [move])
     assert not gone(redis_client)
-    totals = recovery(store).recover(PROCESS)
+    totals = recovery(store).recover(DEAD)
     assert totals.requeued == 10  # what was moved before counts, too
     assert len(queue(redis_client)) == 10
     assert gone(redis_client)
@@ -174,12 +196,12 @@ def test_two_that_recover_the_same_process(
     count = 2 * BATCH
     names = ("plain", "fails")
     hold(redis_client, *(item(names[number % 2], number) for number in range(count)))
-    start, totals = threading.Barrier(2), []
+    start = threading.Barrier(2)
 
     def recover() -> None:
         own = DataStore(redis_url, "resque")
         start.wait()
-        totals.append(recovery(own).recover(PROCESS))
+        recovery(own).recover(DEAD)
         own.redis.close()
 
     threads = [threading.Thread(target=recover) for _ in range(2)]
@@ -187,8 +209,7 @@ def test_two_that_recover_the_same_process(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(total.requeued for total in totals) == len(queue(redis_client)) == BATCH
-    assert sum(total.failed for total in totals) == len(failed(redis_client)) == BATCH
+    assert len(queue(redis_client)) == len(failed(redis_client)) == BATCH
     assert store.stats([store.keys.processed, store.keys.failures]) == [BATCH, BATCH]
     assert gone(redis_client)
 
@@ -201,7 +222,7 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
         mapping={"state": "1 2 0 0 0", "0": b"%d:%s%s" % (len(key), key, item()),
                  "1": b"%d:%s%s" % (len(key), key, item("fails"))},
     )  # fmt: skip
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert redis_client.lrange("app:queue:q", 0, -1) == [item()]
     assert json.loads(redis_client.lindex("app:failed", 0))["queue"] == "q"
     store.redis.close()
@@ -209,19 +230,108 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
 
 def test_a_class_that_is_no_text_stops_nothing(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, b'{"class":[]}', b'{"class":{}}', b"[1]", item())
-    assert recovery(store).recover(PROCESS).requeued == 4
+    assert recovery(store).recover(DEAD).requeued == 4
     assert gone(redis_client)
 
 
 def test_what_is_recovered_is_in_a_listing_again(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, item())
     redis_client.srem("resque:queues", "q")
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert store.queue_sizes() == {"q": 1}
 
 
 def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) -> None:
     raws = [item("plain", number) for number in range(30)]
     hold(redis_client, *raws)
-    recovery(store).recover(PROCESS)
+    recovery(store).recover(DEAD)
     assert queue(redis_client) == raws
+
+
+# Deaths count on the jobs
+
+CRASHED = DEAD._replace(blameless=False)
+FIRST = Guilty(0, Verdict.KILLED, ())
+
+
+def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> None:
+    raws = [item("plain", number) for number in range(3)]
+    hold(redis_client, *raws)
+    recovery(store).recover(CRASHED)
+    back = queue(redis_client)
+    assert [without_deaths(raw) for raw in back] == raws
+    assert [recoveries(raw) for raw in back] == [1, 1, 1]
+    process, _, at = deaths(back[0])[0].partition(" at ")
+    assert process == PROCESS
+    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
+    assert redis_client.hgetall("resque:suspects") == {b"resque:queue:q": b"3"}
+
+
+@pytest.mark.parametrize(
+    "dead", [DEAD, CRASHED._replace(guilty=FIRST), DEAD._replace(guilty=FIRST)], ids=str
+)
+def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
+    store: DataStore, redis_client: Redis, dead: Estate
+) -> None:
+    hold(redis_client, item("plain", 0), item("plain", 1))
+    recovery(store).recover(dead)
+    assert queue(redis_client)[-1:] == [item("plain", 1)]
+    assert not redis_client.exists("resque:suspects")
+
+
+@pytest.mark.parametrize("raw", [b"", b"not json", b"[]", b"7", b'"text"', b"\xff"])
+def test_what_is_no_object_goes_back_unchanged(
+    store: DataStore, redis_client: Redis, raw: bytes
+) -> None:
+    hold(redis_client, raw)
+    recovery(store).recover(CRASHED)
+    assert queue(redis_client) == [raw]
+    assert not redis_client.exists("resque:suspects")
+
+
+def test_after_the_last_death_it_fails_with_its_history(
+    store: DataStore, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = item("plain", 5)
+    for number in (1, 2, 3):
+        hold(redis_client, raw)
+        with caplog.at_level(logging.ERROR, "gresque"):
+            recovery(store).recover(CRASHED)
+        if number < 3:
+            (raw,) = queue(redis_client)
+            redis_client.delete("resque:queue:q")
+    assert not queue(redis_client)
+    (entry,) = failed(redis_client)
+    assert entry["exception"] == "PoisonJob"
+    assert entry["error"] == (
+        "3 processes died while they held it, the last: it was killed by SIGKILL"
+    )
+    assert entry["payload"]["recoveries"] == 3
+    assert entry["backtrace"] == entry["payload"]["deaths"][::-1]
+    assert len(entry["backtrace"]) == 3
+    assert [record.message for record in caplog.records] == [
+        "given up as poison, 3 processes died while they held it, the last: "
+        "it was killed by SIGKILL: plain"
+    ]
+    assert store.stats([store.keys.processed, store.keys.failures]) == [1, 1]
+    assert [json.loads(raw)["poison"] for raw in store.recoveries(9)] == [1, 0, 0]
+
+
+def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
+    store: DataStore, redis_client: Redis
+) -> None:
+    """Also when it broke off, and somebody else came to its end."""
+    hold(redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH)))
+    store.fence(PROCESS)
+    store.recover(PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")])
+    assert store.recoveries(9) == []
+    recovery(store).recover(CRASHED)
+    recovery(store).recover(CRASHED)
+    (entry,) = map(json.loads, store.recoveries(9))
+    at = entry.pop("at")
+    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
+    assert entry.pop("by").endswith(f":{os.getpid()}")
+    assert entry == {
+        "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 800, "failed": 200,
+        "poison": 0,
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
 from gresque.queues import QueueList
-from gresque.settings import OPTIONS, Settings
+from gresque.settings import OPTIONS, Settings, Systemd
 
 LONG_FLAGS = {
     "queues": "--queues",
@@ -26,9 +27,14 @@ LONG_FLAGS = {
     "term_timeout": "--term-timeout",
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
+    "max_recoveries": "--max-recoveries",
+    "failure_backend": "--failure-backend",
+    "max_rss_mb": "--max-rss-mb",
     "preload": "--preload",
     "hub_blocked_seconds": "--hub-blocked-seconds",
     "pidfile": "--pidfile",
+    "background": "--daemon",
+    "procline_prefix": "--procline-prefix",
     "verbose": "--verbose",
     "vverbose": "--very-verbose",
     "log_format": "--log-format",
@@ -53,9 +59,17 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("term_timeout", "RESQUE_TERM_TIMEOUT", 30.0, ("1.5", 1.5), ("0", 0.0)),
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
+    ("max_recoveries", "MAX_RECOVERIES", 3, ("0", 0), ("7", 7)),
+    (
+        "failure_backend", "FAILURE_BACKEND", "redis",
+        ("redis_multi_queue", "redis_multi_queue"), (" a.b.C, redis,a.b.C", "redis,a.b.C"),
+    ),
+    ("max_rss_mb", "MAX_RSS_MB", None, ("512", 512), ("1", 1)),
     ("preload", "PRELOAD", True, (False, False), ("0", False)),
     ("hub_blocked_seconds", "HUB_BLOCKED_SECONDS", 1.0, ("0.5", 0.5), ("0", 0.0)),
     ("pidfile", "PIDFILE", "", ("/run/a.pid", "/run/a.pid"), ("b.pid", "b.pid")),
+    ("background", "BACKGROUND", False, (True, True), ("yes", True)),
+    ("procline_prefix", "RESQUE_PROCLINE_PREFIX", "", ("app: ", "app: "), ("b", "b")),
     ("verbose", "VERBOSE", False, (True, True), ("yes", True)),
     ("vverbose", "VVERBOSE", False, (True, True), ("true", True)),
     ("log_format", "LOG_FORMAT", "text", ("json", "json"), ("json", "json")),
@@ -137,10 +151,14 @@ BAD: dict[str, list[str]] = {
         "sentinel://a,b", "redis+sentinel://a", "rediss+sentinel://a", "redis+cluster://a",
         "cluster://a", "://", "embedded:",
     ],
+    "max_recoveries": ["-1", "x", "1.5", "9999999"],
     "on_dirty_exit": ["x", "REQUEUE", "Fail", " fail", "drop"],
     "log_format": ["x", "JSON", "yaml"],
     "graceful_term": SWITCHES,
     "preload": SWITCHES,
+    "background": SWITCHES,
+    "max_rss_mb": NUMBERS,
+    "procline_prefix": ["a\nb", "\x1b[2J", "\0"],
     "verbose": SWITCHES,
     "vverbose": SWITCHES,
 }  # fmt: skip
@@ -199,6 +217,29 @@ def test_every_setting_has_a_source() -> None:
 
 def test_an_unrelated_environment_changes_nothing() -> None:
     assert Settings.load({}, {"PATH": "/bin", "queues": "x", "WORKERS": "3"}) == Settings()
+
+
+def test_what_systemd_tells() -> None:
+    told = Settings.load({}, {"NOTIFY_SOCKET": "/run/n", "WATCHDOG_USEC": "2500000"}).systemd
+    assert told == Systemd("/run/n", 2.5)
+    assert Settings.load({}, {"NOTIFY_SOCKET": "@n"}).systemd == Systemd("@n", 0.0)
+    assert Settings.load({}, {}).systemd == Systemd()
+
+
+def test_the_watchdog_of_somebody_else_is_not_ours() -> None:
+    mine, another = str(os.getpid()), str(os.getppid())
+    environ = {"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "1000000"}
+    assert Settings.load({}, {**environ, "WATCHDOG_PID": mine}).systemd.watchdog_seconds == 1
+    assert Settings.load({}, {**environ, "WATCHDOG_PID": another}).systemd.watchdog_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("env", "text"),
+    [("NOTIFY_SOCKET", "vsock:2:1"), ("NOTIFY_SOCKET", "n"), ("WATCHDOG_USEC", "1.5")],
+)
+def test_what_systemd_would_not_tell(env: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{env}: "):
+        Settings.load({}, {env: text})
 
 
 ENVS = [env for option in OPTIONS.values() for env in option.envs]

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import gevent
@@ -18,15 +19,17 @@ from hypothesis import strategies as st
 
 from gresque.errors import DontPerform, JobKilled
 from gresque.jobs.definition import JobDefinition
+from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import JobHooks
 from gresque.jobs.registry import Registry
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.book import Book
+from gresque.worker.failures import Failures
 from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
 from gresque.worker.pace import FIRST_BATCH, PREFETCH_BELOW, Pace, most_held
-from gresque.worker.scoreboard import ProcessState, Scoreboard
+from gresque.worker.scoreboard import GUARDED, ProcessState, Scoreboard, Verdict
 from gresque.worker.thread import Crew
 
 PATIENCE_SECONDS = 20.0
@@ -124,7 +127,7 @@ def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
     book.held = 5
     assert book.running == 2
     book.give_back_ready()
-    assert list(book.gives) == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert [job[:2] for job in book.gives] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
     assert book.ended == [b"2", b"1", b"0"]
     assert (book.requeued, book.running, len(book.ready)) == (3, 2, 0)
     assert book.totals == Totals(0, 0, 0, 3)
@@ -236,8 +239,10 @@ class Shop:
         self.book = Book(Totals())
         self.gate = Gate()
         self.registry = Registry()
-        self.outcome = Outcome(self.book, Keys("resque"), "vm:1:q:1:1:1", on_dirty_exit)
-        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome)
+        self.outcome = Outcome(
+            self.book, Failures("redis", Keys("resque")), "vm:1:q:1:1:1", on_dirty_exit
+        )
+        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome, [0] * size)
         self.add("ok", lambda *args, **kwargs: None)
 
     def add(self, name: str, function: Callable[..., Any], owner: Any = None, **more: Any) -> None:
@@ -268,8 +273,8 @@ class Shop:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        assert set(self.book.entries[::2]) <= {"resque:failed"}
-        return [json.loads(entry) for entry in self.book.entries[1::2]]
+        assert set(self.book.entries[::3]) <= {"resque:failed"}
+        return [json.loads(entry) for entry in self.book.entries[1::3]]
 
 
 @pytest.fixture
@@ -543,7 +548,7 @@ def test_a_shutdown_sends_jobs_where_they_want_to_go(
     shop.crew.kill_jobs("shutdown", requeue=True)
     shop.until(lambda: shop.book.ended == [b"0"])
     assert shop.counts == counts
-    assert list(shop.book.gives) == ([(b"0", "q")] if counts[2] else [])
+    assert [job[:2] for job in shop.book.gives] == ([(b"0", "q")] if counts[2] else [])
     assert len(shop.entries) == counts[1]
 
 
@@ -642,11 +647,94 @@ def test_a_storm_of_kills_hits_only_who_runs(open_shop: OpenShop) -> None:
     assert book.done == len(finished) + 100
 
 
+def test_contextvars_do_not_pass_from_job_to_job(open_shop: OpenShop) -> None:
+    shop, seen = open_shop(1), []
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+
+    def job(name: str) -> None:
+        seen.append(user.get())
+        user.set(name)
+        seen.append(user.get())
+
+    shop.add("job", job)
+    shop.run(a_job(0, "job", "ada"), a_job(1, "job", "bob"))
+    assert seen == ["nobody", "ada", "nobody", "bob"]
+
+
+# Critical sections
+
+
+def test_a_kill_waits_for_the_end_of_the_outermost_section(open_shop: OpenShop) -> None:
+    shop, seen = open_shop(1), []
+
+    def guarded() -> None:
+        with uninterruptible():
+            with uninterruptible():
+                gevent.sleep(0.05)
+            gevent.sleep(0.05)
+            seen.append("whole")
+        seen.append("too far")
+
+    shop.add("guarded", guarded)
+    shop.put(a_job(0, "guarded"), a_job(1))
+    shop.until(lambda: bool(shop.crew.board[0] & GUARDED))
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == 2)
+    assert seen == ["whole"]
+    assert shop.counts == (1, 1, 0)
+    assert shop.crew.board[0] == 2  # the next job's slot, not guarded
+
+
+def test_a_section_that_was_never_left_guards_no_later_job(open_shop: OpenShop) -> None:
+    shop = open_shop(1)
+    left: list[Any] = []
+
+    def leaves() -> None:
+        left.append(uninterruptible())
+        left[0].__enter__()
+
+    shop.add("leaves", leaves)
+    shop.add("wait", wait_long)
+    shop.put(a_job(0, "leaves"), a_job(1, "wait"))
+    shop.until(lambda: shop.book.ended == [b"0"])
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == 2)
+    assert shop.counts == (1, 1, 0)
+
+
+def test_outside_a_worker_a_section_does_nothing() -> None:
+    with uninterruptible():
+        pass
+
+
 # Scoreboard
 
 
+def test_the_board_tells_which_slot_a_thread_runs(open_shop: OpenShop) -> None:
+    shop = open_shop(2)
+    shop.add("wait", wait_long)
+    shop.put(a_job(3, "wait"), a_job(0, "wait"))
+    shop.until(lambda: sum(thread.job is not None for thread in shop.crew.threads) == 2)
+    assert sorted(shop.crew.board) == [1, 4]
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: len(shop.book.ended) == 2)
+
+
+def test_condemning() -> None:
+    (row,) = Scoreboard(1, 2).rows
+    assert (row.guilty, row.pulse) == (None, 0)
+    row.condemn(0, Verdict.TIMED_OUT)
+    row.beat()
+    row.threads[1] = GUARDED | 7
+    assert (row.guilty, row.verdict, row.pulse) == (0, Verdict.TIMED_OUT, 1)
+    row.stop_beating()
+    assert row.pulse == 0
+    row.clear()
+    assert (row.guilty, row.verdict, list(row.threads)) == (None, Verdict.KILLED, [0, 0])
+
+
 def test_rows_start_empty_and_do_not_overlap() -> None:
-    rows = Scoreboard(5).rows
+    rows = Scoreboard(5, 3).rows
     assert len(rows) == 5
     for number, row in enumerate(rows):
         assert row.state is ProcessState.BOOTING
@@ -662,7 +750,7 @@ def test_rows_start_empty_and_do_not_overlap() -> None:
 
 
 def test_clear_clears_one_row() -> None:
-    first, second = Scoreboard(2).rows
+    first, second = Scoreboard(2, 3).rows
     for row in (first, second):
         row.state, row.heir, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
     first.clear()
@@ -675,7 +763,7 @@ def test_clear_clears_one_row() -> None:
 def test_another_process_is_seen() -> None:
     import os
 
-    (row,) = Scoreboard(1).rows
+    (row,) = Scoreboard(1, 3).rows
     pid = os.fork()
     if not pid:
         try:
@@ -688,7 +776,7 @@ def test_another_process_is_seen() -> None:
 
 
 def test_a_thread_that_reads_sees_whole_words() -> None:
-    (row,) = Scoreboard(1).rows
+    (row,) = Scoreboard(1, 3).rows
     values = (Totals(), Totals(*[2**64 - 1] * 4))
     stop, torn = threading.Event(), []
 
@@ -769,4 +857,4 @@ def test_of_several_cut_short_the_first_is_the_first_again(open_shop: OpenShop) 
     shop.crew.kill_jobs("shutdown", requeue=True)
     shop.until(lambda: len(shop.book.ended) == 3)
     # The script pushes them to the head one by one: the last one comes first.
-    assert [slot for slot, _ in shop.book.gives] == [b"2", b"1", b"0"]
+    assert [slot for slot, _, _ in shop.book.gives] == [b"2", b"1", b"0"]

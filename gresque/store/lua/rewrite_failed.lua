@@ -1,36 +1,51 @@
--- Go through the oldest entries of the failed list: drop, keep or change each, and push its job.
+-- Go through the oldest entries of a failed list: drop, keep or change each, and push its job.
 --
 -- What is kept goes to the end. Once round, the list is in its old order, and every step was cheap:
--- to change an entry amid a million, Redis has to walk to it.
+-- to change an entry amid a million, Redis has to walk to it. One goes round at a time: of two, each
+-- would carry entries past the other.
 --
--- KEYS  1 failed (LIST)   2 queues (SET)   3.. for each entry the queue of its job (LIST); the failed
---       list where no job is pushed
--- ARGV  for each entry five: the entry as it was read, what is kept of it ('' to drop it),
---       'push' or '', queue name, the job
+-- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_round (STRING)
+--       4.. for each change the queue of its job (LIST); the failed list where no job is pushed
+-- ARGV  1 token of who goes round   2 milliseconds after which another may, should this be the last
+--       3 how many of the oldest entries to go through, 1,000 at most
+--       4 the last of them as it was read; '' not to look
+--       5.. for each entry to change six: its place among them from 1, the entry as it was read,
+--       what is kept of it ('' to drop it), 'push' or '', queue name, the job
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
---          entries are the oldest by now: nothing was done
-local count = #ARGV / 5
-local entries = redis.call('LRANGE', KEYS[1], 0, count - 1)
-if #entries < count then return -1 end
-for i = 1, count do
-  if entries[i] ~= ARGV[5 * i - 4] then return -1 end
+--          entries are the oldest by now, -2 when another goes round: nothing was done
+local call, failed = redis.call, KEYS[1]
+if call('GET', KEYS[3]) ~= ARGV[1] then return -2 end
+local count = tonumber(ARGV[3])
+local entries = call('LRANGE', failed, 0, count - 1)
+if #entries < count or ARGV[4] ~= '' and entries[count] ~= ARGV[4] then return -1 end
+for i = 5, #ARGV, 6 do
+  if entries[tonumber(ARGV[i])] ~= ARGV[i + 1] then return -1 end
 end
 
-local refused = 0
-for i = 1, count do
-  local a = 5 * i - 4
-  local kept = ARGV[a + 1]
-  if ARGV[a + 2] == 'push' then
+call('PEXPIRE', KEYS[3], ARGV[2])
+local refused, known = 0, {}
+for i = 5, #ARGV, 6 do
+  local kept = ARGV[i + 2]
+  if ARGV[i + 3] == 'push' then
     -- An error, say a key that is no list, must not end the script half way.
-    local pushed = redis.pcall('RPUSH', KEYS[2 + i], ARGV[a + 4])
+    local pushed = redis.pcall('RPUSH', KEYS[4 + (i - 5) / 6], ARGV[i + 5])
     if type(pushed) == 'number' then
-      redis.call('SADD', KEYS[2], ARGV[a + 3])
+      if not known[ARGV[i + 4]] then call('SADD', KEYS[2], ARGV[i + 4]) end
+      known[ARGV[i + 4]] = true
     else
-      kept = entries[i]
+      kept = ARGV[i + 1]
       refused = refused + 1
     end
   end
-  if kept ~= '' then redis.call('RPUSH', KEYS[1], kept) end
+  entries[tonumber(ARGV[i])] = kept ~= '' and kept
 end
-redis.call('LTRIM', KEYS[1], count, -1)
+local kept, k = {}, 0
+for i = 1, count do
+  if entries[i] then
+    k = k + 1
+    kept[k] = entries[i]
+  end
+end
+if k > 0 then call('RPUSH', failed, unpack(kept, 1, k)) end
+call('LTRIM', failed, count, -1)
 return refused

@@ -1,0 +1,107 @@
+"""`gresque ledger`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, duration, json_option, write
+
+if TYPE_CHECKING:
+    from gresque.worker.status import LedgerStatus
+
+COLUMNS = [
+    Column("HOST", lambda ledger: ledger.host),
+    Column("MASTER", lambda ledger: _plain(ledger.master_pid)),
+    Column("PID", lambda ledger: _plain(ledger.pid)),
+    Column("STARTED", lambda ledger: _ago(ledger.age_seconds)),
+    Column("LAST BEAT", lambda ledger: _beat(ledger)),
+    Column("HOLDS", lambda ledger: ledger.held),
+    Column("LONGEST", lambda ledger: duration(ledger.longest_seconds)),
+    Column("RESERVED", lambda ledger: ledger.reserved),
+    Column("DONE", lambda ledger: ledger.done),
+    Column("FAILED", lambda ledger: ledger.failed),
+    Column("REQUEUED", lambda ledger: ledger.requeued),
+    Column("QUEUES", lambda ledger: _queues(ledger)),
+]
+
+RECOVERY_COLUMNS = [
+    Column("AT", lambda recovery: recovery.at),
+    Column("REQUEUED", lambda recovery: recovery.requeued),
+    Column("FAILED", lambda recovery: recovery.failed),
+    Column("POISON", lambda recovery: recovery.poison),
+    Column("BY", lambda recovery: recovery.by),
+    Column("PROCESS", lambda recovery: recovery.process),
+    Column("CAUSE", lambda recovery: recovery.cause),
+]
+
+
+@click.command(name="ledger")
+@click.option("--recoveries", is_flag=True, help="Show the recoveries of dead processes instead.")
+@click.option(
+    "-n", "--count", type=click.IntRange(1), default=20, show_default=True,
+    help="With --recoveries: how many, the newest first.",
+)  # fmt: skip
+@setting_options("redis_url", "namespace")
+@json_option
+def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) -> None:
+    """Show what each worker process of each host holds, and since when.
+
+    A job stands in the ledger of its process from the moment it leaves its queue until its end is
+    recorded: reserved = done + failed + requeued + held, for each process and in sum. LONGEST is
+    how long the oldest of the held ones has been running. The totals of a process go on with its
+    successor when it dies. The last 1,000 recoveries are kept.
+
+    \b
+    Examples:
+      gresque ledger
+      gresque ledger --recoveries -n 100
+      gresque ledger --json | jq 'map(.held) | add'
+    """
+    from gresque.worker.status import LedgerStatus, LoggedRecovery
+
+    output = Output(as_json)
+    with open_store(flags) as store:
+        if recoveries:
+            log = LoggedRecovery.newest(store, count)
+            output.listing(log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
+            return
+        ledgers = LedgerStatus.all(store)
+    output.listing(ledgers, asdict, COLUMNS, empty="no worker process has a ledger")
+    if ledgers and not as_json:
+        write([_sums(ledgers)])
+
+
+def _plain(pid: int | None) -> str:
+    """Without the commas of a number."""
+    return "-" if pid is None else str(pid)
+
+
+def _ago(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{duration(seconds)} ago"
+
+
+def _beat(ledger: LedgerStatus) -> str:
+    said = _ago(ledger.beat_age_seconds)
+    return f"{said}, given up" if ledger.fenced else said
+
+
+def _queues(ledger: LedgerStatus) -> str:
+    """`mail 12, web 3`: where the held jobs came from."""
+    return ", ".join(f"{name} {count:,}" for name, count in ledger.queues.items())
+
+
+def _sums(ledgers: list[LedgerStatus]) -> str:
+    held, reserved, done, failed, requeued = (
+        sum(getattr(ledger, name) for ledger in ledgers)
+        for name in ("held", "reserved", "done", "failed", "requeued")
+    )
+    return (
+        f"{len(ledgers):,} process{'' if len(ledgers) == 1 else 'es'}: "
+        f"reserved {reserved:,} = {done:,} done + {failed:,} failed + {requeued:,} requeued "
+        f"+ {held:,} held"
+    )

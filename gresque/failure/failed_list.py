@@ -1,0 +1,230 @@
+"""One list of failed jobs: reading it in pages, going round it, retrying and removing by index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gresque.errors import InvalidPayload
+from gresque.failure.entry import FailedEntry, decode_entry, timestamp
+from gresque.failure.retry import prepare_retry
+from gresque.failure.round import EXPIRY_MS, lost_round
+from gresque.jobs import payload
+from gresque.store.data_store import DataStore, FailedChange, FailedMove
+
+PAGE = 1000
+"""Entries per round trip at most; a list of a million is never in memory as a whole."""
+PAGE_BYTES = 512 * 1024
+"""What a round trip should carry: some 3 ms of Redis's time when every entry is changed. How large
+entries are is seen as they come."""
+FIRST_PAGE = 50
+REMOVALS = 50
+"""Entries per round trip that are removed from amid the list. To reach one amid a million takes
+Redis milliseconds, in which it serves nobody else."""
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """An entry as it was read: its place, its bytes, and what they say.
+
+    `entry` is None when they are no whole entry of any Resque; such a thing is shown as it is.
+    `list_name` names its list where each queue has one.
+    """
+
+    index: int
+    raw: bytes
+    entry: FailedEntry | None
+    list_name: str = ""
+
+    @property
+    def place(self) -> str:
+        """What names it: its index, behind the name of its list where there are several."""
+        return f"{self.list_name}:{self.index}" if self.list_name else str(self.index)
+
+    @property
+    def item(self) -> dict[str, Any]:
+        """The payload of the job that failed; empty when that is no JSON object."""
+        found = self._field("payload")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def job_id(self) -> str:
+        """As text, whatever its type; empty for jobs of stock Resque."""
+        return str(self.item.get("id") or "")
+
+    @property
+    def retried(self) -> bool:
+        return bool(self._field("retried_at"))
+
+    def _field(self, name: str) -> Any:
+        """Also of what is an entry but for a missing field, and so can be retried."""
+        return getattr(self.entry, name) if self.entry else payload.loads(self.raw).get(name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field that stands in Redis, unknown ones included, the index, and the name of the
+        list where there are several."""
+        place: dict[str, Any] = {"index": self.index}
+        if self.list_name:
+            place["list"] = self.list_name
+        return place | payload.loads(self.raw) | place
+
+
+def read_entry(index: int, raw: bytes, list_name: str = "") -> FailedJob:
+    """Whatever stands in the list, an entry or not."""
+    try:
+        entry = decode_entry(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        entry = None
+    return FailedJob(index, raw, entry, list_name)
+
+
+Plan = FailedChange | str
+"""What becomes of an entry; text for why it stays as it is."""
+
+
+class PageSize:
+    """How many entries to ask for, so that neither Redis nor this process is held up by large
+    ones: few at first, then as many as make a page of so many bytes."""
+
+    def __init__(self, first: int = FIRST_PAGE, page_bytes: int = PAGE_BYTES) -> None:
+        self.entries = max(1, min(first, PAGE))
+        self._bytes = page_bytes
+
+    def saw(self, page: Sequence[bytes], more_bytes: int = 0) -> None:
+        """A page went to and fro, and so many bytes beside it."""
+        average = (sum(map(len, page)) + more_bytes) / len(page) if page else 0
+        fitting = int(self._bytes / average) if average else PAGE
+        self.entries = max(1, min(fitting, 4 * self.entries, PAGE))
+
+
+class FailedList:
+    """A LIST of entries, numbered from 0, the oldest.
+
+    New ones come at the end, so that an index holds until something is removed or somebody goes
+    round; whatever changes an entry checks that it still is the one that was read.
+    """
+
+    def __init__(self, store: DataStore, key: str, name: str = "") -> None:
+        self._store = store
+        self.key = key
+        self.name = name
+
+    def count(self) -> int:
+        """How many entries there are."""
+        return self._store.failed_count(self.key)
+
+    def read(self, start: int, count: int) -> list[bytes]:
+        """`count` entries from index `start` as they stand there, in one round trip."""
+        return self._store.failed_page(self.key, start, count)
+
+    def page(self, start: int, count: int) -> list[FailedJob]:
+        """`count` entries from index `start`, in one round trip."""
+        return [
+            read_entry(i, raw, self.name) for i, raw in enumerate(self.read(start, count), start)
+        ]
+
+    def backwards(
+        self, stop: int, first_page: int = FIRST_PAGE, page_bytes: int = PAGE_BYTES
+    ) -> Iterator[tuple[int, bytes]]:
+        """Index and entry of all before `stop`, the newest first."""
+        size = PageSize(first_page, page_bytes)
+        while stop > 0:
+            start = max(stop - size.entries, 0)
+            page = self.read(start, stop - start)
+            yield from zip(range(start + len(page) - 1, start - 1, -1), reversed(page), strict=True)
+            size.saw(page)
+            stop = start
+
+    def retry(self, jobs: Sequence[FailedJob]) -> list[bool]:
+        """Put jobs back into their queues and mark their entries, each in one atomic step.
+
+        False for an entry that is not in its place any more. Retrying a retried one runs the job
+        once more. Raises InvalidPayload, before anything is done, when one tells no job.
+        """
+        now = timestamp(time.time())
+        return self._store.retry_failed(self.key, [_move(job, now) for job in jobs])
+
+    def remove(self, jobs: Collection[FailedJob]) -> int:
+        """Remove these entries, and no other; returns how many were still in their place."""
+        entries = {job.index: job.raw for job in jobs}
+        # From the end on: what is removed first shifts nothing that comes later.
+        highest_first = sorted(entries.items(), reverse=True)
+        return sum(
+            self._store.remove_failed(self.key, highest_first[start : start + REMOVALS])
+            for start in range(0, len(highest_first), REMOVALS)
+        )
+
+    def remove_oldest(self, count: int) -> int:
+        """Remove that many entries, retried or not; returns how many there were."""
+        removed = 0
+        while removed < count:
+            wanted = min(count - removed, PAGE)
+            found = self._store.trim_failed(self.key, wanted)
+            removed += found
+            if found < wanted:
+                break
+        return removed
+
+    def go_round(
+        self, plan: Callable[[bytes], Plan], count: int, token: str
+    ) -> Generator[tuple[list[Plan], int]]:
+        """Change the `count` oldest entries as `plan` says, page by page; yields the plans of each
+        page when they are done, and how many jobs could not be pushed.
+
+        Each page goes from the head of the list to its end; in between, indexes do not hold. When
+        somebody else took entries from the head, it is read again. Closed half way, it carries
+        the rest round as it is, so that the list is in its order. Raises RoundLost.
+        """
+        left, size = count, PageSize()
+        try:
+            while left > 0:
+                wanted = min(size.entries, left)
+                page = self.read(0, wanted)
+                if not page:
+                    return
+                plans = [plan(raw) for raw in page]
+                changes = [
+                    (place, change)
+                    for place, change in enumerate(plans, 1)
+                    if isinstance(change, FailedChange)
+                ]
+                refused = self._rewrite(token, len(page), page[-1], changes)
+                if refused is None:
+                    continue
+                size.saw(page, sum(_bytes_sent(change) for _, change in changes))
+                left = left - wanted if len(page) == wanted else 0
+                yield plans, refused
+        except GeneratorExit:
+            self._carry_round(left, size.entries, token)
+            raise
+
+    def _carry_round(self, left: int, page: int, token: str) -> None:
+        while left > 0:
+            count = min(page, left)
+            if self._rewrite(token, count, b"", []) is None:
+                return  # somebody removed entries: fewer are left than there were
+            left -= count
+
+    def _rewrite(
+        self, token: str, count: int, last: bytes, changes: list[tuple[int, FailedChange]]
+    ) -> int | None:
+        refused = self._store.rewrite_failed(self.key, token, EXPIRY_MS, count, last, changes)
+        if refused == -2:
+            raise lost_round()
+        return None if refused < 0 else refused
+
+
+def _bytes_sent(change: FailedChange) -> int:
+    return len(change.entry) + len(change.kept) + len(change.item)
+
+
+def _move(job: FailedJob, retried_at: str) -> FailedMove:
+    try:
+        retry = prepare_retry(job.raw, retried_at)
+    except InvalidPayload as error:
+        raise InvalidPayload(f"failed job {job.place} cannot be retried: {error}") from None
+    return FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item)

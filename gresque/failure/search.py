@@ -1,0 +1,87 @@
+"""Which failed jobs are meant: by class, exception, queue, and text in the error. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gresque.jobs import payload
+
+
+class _Item(msgspec.Struct):
+    name: str | None = msgspec.field(name="class", default=None)
+
+
+class Glance(msgspec.Struct):
+    """What an entry is told by. Of a million entries nearly all are only glanced at: to read one
+    whole takes several times as long."""
+
+    payload: _Item | None = None
+    exception: str | None = None
+    error: str | None = None
+    queue: str | None = None
+    failed_at: str | None = None
+    retried_at: str | None = None
+
+    @property
+    def job_class(self) -> str | None:
+        return self.payload.name if self.payload else None
+
+
+_decode = msgspec.json.Decoder(Glance).decode
+
+
+def glance(raw: bytes) -> Glance:
+    """Look at an entry, or at whatever stands in its place. Never raises."""
+    try:
+        return _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        entry = payload.loads(raw)
+    item = entry.get("payload")
+    return Glance(
+        payload=_Item(_text(item.get("class"))) if isinstance(item, dict) else None,
+        **{
+            name: _text(entry.get(name))
+            for name in ("exception", "error", "queue", "failed_at", "retried_at")
+        },
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value is False else str(value)
+
+
+class Group(NamedTuple):
+    """Failures of one class, with one exception, from one queue; None where entries do not tell."""
+
+    job_class: str | None
+    exception: str | None
+    queue: str | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which failed jobs are meant. What is None is not asked about; `text` is looked for in the
+    error, in upper or lower case."""
+
+    job_class: str | None = None
+    exception: str | None = None
+    queue: str | None = None
+    text: str | None = None
+
+    def __bool__(self) -> bool:
+        """False when every failed job is meant."""
+        return self != EVERYTHING
+
+    def matches(self, seen: Glance) -> bool:
+        return (
+            (self.job_class is None or seen.job_class == self.job_class)
+            and (self.exception is None or seen.exception == self.exception)
+            and (self.queue is None or seen.queue == self.queue)
+            and (self.text is None or self.text.casefold() in (seen.error or "").casefold())
+        )
+
+
+EVERYTHING = Wanted()

@@ -1,0 +1,54 @@
+"""The pidfile: tells the master's pid, and keeps a second master from starting with it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from gresque.errors import SettingsError
+
+
+class PidFile:
+    """A file with the pid of a live master, who holds a lock on it.
+
+    The kernel drops the lock when the master dies, however it dies, and no child inherits it; so
+    a stale file is told from one in use without a guess about what runs under some pid.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path).absolute()
+        self._fd = -1
+
+    def write(self) -> None:
+        """Take the file over, or make it. Raises SettingsError when a live master holds it."""
+        try:
+            while not self._lock():
+                os.close(self._fd)  # another master removed it meanwhile
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise SettingsError(f"cannot write the pidfile: {error}") from None
+
+    def _lock(self) -> bool:
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            pid = os.read(self._fd, 32).decode("ascii", "replace").strip()
+            raise SettingsError(
+                f"the pidfile {self._path} is that of a gresque master that runs (pid {pid}); "
+                "stop it first, or give another --pidfile"
+            ) from None
+        return self._is_ours()
+
+    def remove(self) -> None:
+        """Remove it at the master's end, unless somebody put another one in its place."""
+        if self._fd >= 0 and self._is_ours():
+            self._path.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,229 @@
+"""Pushing jobs through outages of Redis: once, or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+
+from gresque.errors import NotEnqueued, PerhapsEnqueued
+from gresque.store.connection import connector, explain, is_reply, may_pass
+from gresque.store.keys import Keys
+from gresque.store.scripts import script
+from gresque.unpatched import original
+
+FIRST_BACKOFF_SECONDS = 0.02
+LONGEST_BACKOFF_SECONDS = 1.0
+
+EXPIRY_SECONDS = 120
+"""Beyond `retry_seconds`: a slot outlives all that may still be on its way, the longest wait for a
+reply, for a new connection, and for one more reply."""
+
+STALE_SECONDS = 0.5
+"""A connection that was not used for so long is looked at before it is trusted: when the server
+went away meanwhile, nothing has been sent yet, and that is known."""
+
+
+class Enqueuer:
+    """Pushes jobs into queues. Greenlets and threads may share one, and a fork may copy it.
+
+    Each push has a lane to itself: a connection, and a slot of a HASH in Redis, in which one script
+    notes the number of the push while it does it. So a push whose reply was lost can be sent again:
+    the script sees by the number that it was done. There are as many lanes as pushes were ever made
+    at the same time.
+    """
+
+    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+        self._url = url
+        self._keys = keys
+        self._retry_seconds = retry_seconds
+        self._connect = connector(url)
+        self._script = script("enqueue")
+        self._expiry = EXPIRY_SECONDS + math.ceil(retry_seconds)
+        self._scripted = True
+        """The server runs scripts for us. Where it refuses, a push is not repeated."""
+        self._thread = _hub_key()
+        self._lanes = Lanes(keys)
+
+    def push(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Make the queue known and push the jobs, all of them or none, in one round trip.
+
+        Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
+        """
+        lanes = self._lanes
+        if lanes.pid != os.getpid():  # a fork: the parent goes on with its own
+            lanes = self._lanes = Lanes(self._keys)
+        free = lanes.free[self._thread()]
+        try:
+            lane = free.pop()
+        except IndexError:
+            lane = lanes.another()
+        lane.number += 1
+        try:
+            self._send(lane, queue, raws, scripted=self._scripted)
+        except (RedisError, OSError) as error:
+            self._repeat(lane, queue, raws, error)
+        finally:
+            free.append(lane)
+
+    def _repeat(self, lane: Lane, queue: str, raws: Sequence[bytes], error: Exception) -> None:
+        """Try again: at once on a fresh connection, as the server may have restarted since, then
+        with back-off, until it is done or it need not or must not be tried any more."""
+        scripted, perhaps = self._scripted, False
+        until = time.monotonic() + self._retry_seconds
+        wait, backoff = 0.0, FIRST_BACKOFF_SECONDS
+        while True:
+            perhaps = perhaps or (lane.sent and not is_reply(error))
+            if scripted and not perhaps and _refuses_scripts(error):
+                scripted = False
+            elif not may_pass(error) or (perhaps and not scripted):
+                break
+            if wait:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                time.sleep(min(wait, left))
+            wait = backoff * random.uniform(0.5, 1.0)
+            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+            try:
+                self._send(lane, queue, raws, scripted=scripted)
+            except (RedisError, OSError) as another:
+                error = another
+            else:
+                self._scripted = scripted
+                return
+        why = explain(self._url, error)
+        if not perhaps:
+            raise NotEnqueued(f"not enqueued: {why}") from error
+        raise PerhapsEnqueued(
+            f"perhaps enqueued: it was sent, but then {why}; "
+            f"look into queue {queue!r} before you enqueue it again"
+        ) from error
+
+    def _send(self, lane: Lane, queue: str, raws: Sequence[bytes], *, scripted: bool) -> None:
+        """One try. The lane gets its connection back only when that is in step: whatever stops
+        this halfway, be it a kill of the job that enqueues, costs the connection."""
+        connection, lane.connection = lane.connection, None
+        lane.sent = False
+        try:
+            if connection is None:
+                connection = self._connect()
+            elif time.monotonic() - lane.used > STALE_SECONDS and connection.can_read(0):
+                raise redis.ConnectionError("the server said something unasked")
+            if scripted:
+                self._push_once(connection, lane, queue, raws)
+            else:
+                self._push_plainly(connection, lane, queue, raws)
+        except BaseException:
+            if connection is not None:
+                connection.disconnect()
+            raise
+        lane.used = time.monotonic()
+        lane.connection = connection
+
+    def _push_once(
+        self, connection: AbstractConnection, lane: Lane, queue: str, raws: Sequence[bytes]
+    ) -> None:
+        keys = self._keys
+        arguments = (
+            3, lane.key, keys.queues, keys.queue(queue),
+            lane.slot, lane.number, queue, self._expiry, *raws,
+        )  # fmt: skip
+        try:
+            _push(connection, lane, "EVALSHA", self._script.sha, *arguments)
+        except NoScriptError:
+            _push(connection, lane, "EVAL", self._script.text, *arguments)
+
+    def _push_plainly(
+        self, connection: AbstractConnection, lane: Lane, queue: str, raws: Sequence[bytes]
+    ) -> None:
+        """Without scripts a push must not be repeated once it may have arrived; to make the queue
+        known may be, so that comes first and by itself."""
+        _send(connection, "SADD", self._keys.queues, queue)
+        connection.read_response(disable_decoding=True)
+        _push(connection, lane, "RPUSH", self._keys.queue(queue), *raws)
+
+    def close(self) -> None:
+        """Close the connections that are not in use. The enqueuer may be used again."""
+        lanes, self._lanes = self._lanes, Lanes(self._keys)
+        if lanes.pid == os.getpid():
+            lanes.close()
+
+
+class Lane:
+    """What one push at a time uses: a slot in Redis, the number of the last push in it, and a
+    connection, None while that is not known to be in step."""
+
+    __slots__ = ("connection", "key", "number", "sent", "slot", "used")
+
+    def __init__(self, key: str, slot: int) -> None:
+        self.key = key
+        self.slot = slot
+        self.number = 0
+        self.connection: AbstractConnection | None = None
+        self.used = 0.0
+        self.sent = False
+        """All of a command that pushes went out."""
+
+
+class Lanes:
+    """The lanes of one process, under a name of their own; free ones by the hub they belong to."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.pid = os.getpid()
+        self.free: defaultdict[int, deque[Lane]] = defaultdict(deque)
+        self._key = keys.enqueuer(os.urandom(16).hex())
+        self._slots = count()
+
+    def another(self) -> Lane:
+        return Lane(self._key, next(self._slots))
+
+    def close(self) -> None:
+        for lanes in list(self.free.values()):
+            for lane in list(lanes):
+                connection, lane.connection = lane.connection, None
+                if connection is not None:
+                    connection.disconnect()
+
+
+def _push(connection: AbstractConnection, lane: Lane, *command: Any) -> None:
+    lane.sent = False
+    _send(connection, *command)
+    lane.sent = True
+    connection.read_response(disable_decoding=True)
+
+
+def _send(connection: AbstractConnection, *command: Any) -> None:
+    """What fails in here did not go out whole, and the server never carries it out."""
+    connection.send_packed_command(connection.pack_command(*command), check_health=False)
+
+
+def _refuses_scripts(error: Exception) -> bool:
+    """Whether plain commands may still be allowed: an ACL without EVALSHA or without our key, or a
+    proxy that knows no scripts."""
+    if isinstance(error, NoPermissionError):
+        return True
+    message = str(error).lower()
+    return isinstance(error, ResponseError) and (
+        "unknown command" in message or "acl failure in script" in message
+    )
+
+
+def _hub_key() -> Callable[[], int]:
+    """Under gevent's patches a socket belongs to the hub of the native thread that opened it, and
+    no other may wait on it; else threads may pass their connections on."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("socket"):
+        ident: Callable[[], int] = original("_thread", "get_ident")
+        return ident
+    return lambda: 0

@@ -1,0 +1,7 @@
+-- Let another go round the failed jobs.
+--
+-- KEYS  1 failed_round (STRING)
+-- ARGV  1 token of who went round
+-- Returns  1; 0 when another goes round by now
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])

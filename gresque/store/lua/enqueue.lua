@@ -1,0 +1,30 @@
+-- Push jobs, once: a push whose reply was lost is sent again under the same number.
+--
+-- A slot is used by one enqueue at a time, and its numbers rise. An error means that nothing was
+-- pushed.
+--
+-- KEYS  1 enqueuer (HASH)   2 queues (SET)   3 the queue (LIST)
+-- ARGV  1 slot   2 number of this push   3 queue name   4 seconds until the enqueuer expires
+--       5.. jobs
+-- Returns  1; 0 when it was done before, or is so late that another push has used the slot since
+local K, A, call = KEYS, ARGV, redis.call
+local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
+
+local last = call('HGET', K[1], A[1])
+if last and tonumber(last) >= tonumber(A[2]) then return 0 end
+
+-- Whether all of it may be written shows before the first job is in its queue: the number goes
+-- first, and what is refused after it (a key of another type, a command that this user may not
+-- call) takes the number back.
+call('HSET', K[1], A[1], A[2])
+call('EXPIRE', K[1], A[4])
+local done = redis.pcall('SADD', K[2], A[3])
+for first = 5, #A, CHUNK do
+  if type(done) == 'table' and done.err then break end
+  done = redis.pcall('RPUSH', K[3], unpack(A, first, math.min(first + CHUNK - 1, #A)))
+end
+if type(done) == 'table' and done.err then
+  call('HDEL', K[1], A[1])
+  return done
+end
+return 1

@@ -1,0 +1,60 @@
+"""Where a worker process stands, told by the interpreter itself while some C code holds the GIL.
+
+`faulthandler` writes the stacks from a signal handler in C. It knows functions and lines, no
+values; so the outermost function of each WorkerThread bears the thread's number in its name.
+Imports nothing but the standard library: the master reads dumps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from typing import NamedTuple
+
+SIGNAL = signal.SIGWINCH
+"""Ignored by default, so that one which comes too early or too late does no harm; a terminal that
+is resized costs a dump that nobody reads."""
+
+MAX_BYTES = 1_000_000
+FRAME_PREFIX = "worker-thread-"
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
+_NUMBER = re.compile(rf"{FRAME_PREFIX}(\d+)$")
+_OURS = ("/gresque/worker/", "/gresque/jobs/")
+
+
+class Dump(NamedTuple):
+    """The number of the WorkerThread that has the main thread, None when none has or it cannot be
+    told, and its stack in the form of a failure's backtrace, the innermost frame first."""
+
+    thread: int | None = None
+    stack: tuple[str, ...] = ()
+
+
+def empty(dump_fd: int) -> None:
+    """Before a dump is asked for by SIGNAL."""
+    os.ftruncate(dump_fd, 0)
+
+
+def read(dump_fd: int) -> Dump:
+    """What the process has written so far; an empty Dump when that is nothing yet."""
+    return parse(os.pread(dump_fd, MAX_BYTES, 0).decode(errors="replace"))
+
+
+def parse(text: str) -> Dump:
+    """Read what `faulthandler` wrote: a block of frames for each native thread."""
+    for block in reversed(re.split(r"^(?:Current thread|Thread|Stack) .*$", text, flags=re.M)):
+        frames = [match for line in block.splitlines() if (match := _FRAME.match(line))]
+        for frame in frames:
+            number = _NUMBER.match(frame["name"])
+            if number is not None:
+                return Dump(int(number[1]), tuple(_told(f) for f in frames if not _is_ours(f)))
+    return Dump()
+
+
+def _is_ours(frame: re.Match[str]) -> bool:
+    return any(part in frame["file"] for part in _OURS)
+
+
+def _told(frame: re.Match[str]) -> str:
+    return f"{frame['file']}:{frame['line']}:in `{frame['name']}'"

@@ -1,0 +1,38 @@
+"""Process titles: what `ps` and `top` show of a master or a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gresque.settings import Settings
+from gresque.store.ledger import Totals
+
+setproctitle: Callable[[str], None] | None
+try:
+    from setproctitle import setproctitle
+except ImportError:  # it comes with the extra gresque[title]
+    setproctitle = None
+
+
+class Title:
+    """`gresque: worker mail,low: working, 17 running, 200 done, 3 failed`, prefixed as in Resque.
+
+    Set about once a second, never by a job. Without setproctitle nothing happens.
+    """
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        head = f"{settings.procline_prefix}gresque: {role} {settings.queues}: "
+        # A queue's name may be anything, a title ends at the first NUL.
+        self._head = "".join(char if char.isprintable() else "?" for char in head)
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        if setproctitle is not None and text != self._shown:
+            setproctitle(self._head + text)
+            self._shown = text
+
+
+def describe_counts(totals: Totals) -> str:
+    """`17 running, 200 done, 3 failed`; running is what is held, reserved or at work."""
+    running = totals.reserved - totals.done - totals.failed - totals.requeued
+    return f"{max(running, 0):,} running, {totals.done:,} done, {totals.failed:,} failed"

@@ -1,0 +1,49 @@
+"""The benchmarks that count what becomes of jobs, in a short form."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.process.support import ROOT
+
+
+def test_every_sum_holds_after_shutdowns_at_random_moments() -> None:
+    ran = subprocess.run(
+        [sys.executable, "benchmarks/shutdowns.py", "--rounds", "8", "--seed", "2"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rounds = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [each["faults"] for each in rounds] == [[]] * 8
+    assert sum(each["done"] for each in rounds) > 0
+
+
+def test_no_job_is_lost_to_random_kills_of_processes_masters_and_the_server() -> None:
+    ran = subprocess.run(
+        [
+            sys.executable, "benchmarks/chaos.py", "--for", "6", "--kill-every", "0.5",
+            "--kill-server-every", "1.5", "--server-down", "0.5", "--seed", "5",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    result = json.loads(ran.stdout)
+    assert (result["lost"], result["left_in_ledgers"], result["failed"]) == (0, 0, 0)
+    assert result["jobs"] > 0 and result["killed"]["servers"] > 0
+    assert result["killed"]["processes"] > 0
+
+
+def test_enqueueing_is_about_as_fast_as_bare_redis_py() -> None:
+    """The floor is far under what it is, for a busy machine: it is for a fault, such as two trips
+    where there was one."""
+    ran = subprocess.run(
+        [
+            *(sys.executable, "benchmarks/enqueue.py", "--jobs", "2000", "--bulk", "20000"),
+            *("--rounds", "3", "--floor", "0.6"),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(ran.stdout)["enqueue_many"] > 0

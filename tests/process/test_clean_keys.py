@@ -1,0 +1,52 @@
+"""What is left in Redis after a long life: no key that grows, none that nobody would delete."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+from tests.process.support import Bench, wait_for
+
+JOBS = 300_000
+JOBS_PER_FORK = 150
+CRASHING = 3
+BULK = 10_000
+
+LASTING = {
+    "resque:queues", "resque:failed", "resque:stat:processed", "resque:stat:failed",
+}  # fmt: skip
+"""One key each, however much was done. `failed` is for people to read and to clear."""
+
+
+def lasting_keys(bench: Bench) -> set[str]:
+    """All keys but those that expire by themselves."""
+    found = bench.keys()
+    return {key for key in found if bench.redis.ttl(key) < 0}
+
+
+def test_300_000_jobs_and_thousands_of_processes_leave_nothing_behind(bench: Bench) -> None:
+    item = b'{"class":"Nothing","args":[%d],"id":"%032x","generation":1}'
+    for start in range(0, JOBS, BULK):
+        bench.push_raw("q", *(item % (n, n) for n in range(start, start + BULK)))
+        if start % (JOBS // CRASHING) == 0:
+            bench.push_raw("q", b'{"class":"Poison","args":[]}')
+    master = bench.start("-q", "q", "-w", "2", "-t", "50", "-j", str(JOBS_PER_FORK))
+    sizes: list[int] = []
+
+    def is_done() -> bool:
+        sizes.append(len(bench.keys()))
+        return bench.stat("processed") == JOBS + CRASHING
+
+    wait_for(is_done, 240)
+    wait_for(lambda: not bench.held())
+    # While it works there are a few keys for each of its processes: as many at the end as before.
+    assert max(sizes) < 50
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert lasting_keys(bench) == LASTING
+    assert bench.keys() - LASTING == {"resque:recoveries"}
+    assert bench.stat("failed") == bench.redis.llen("resque:failed") == CRASHING
+    log = [json.loads(entry) for entry in bench.redis.lrange("resque:recoveries", 0, -1)]
+    assert 3 <= len(log) <= 3 * CRASHING
+    assert sum(entry["poison"] for entry in log) == CRASHING
+    assert f"= {JOBS:,} done + {CRASHING} failed" in master.log

@@ -1,0 +1,446 @@
+"""Workers while Redis is away, full, read-only, slow, or forgets everything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gresque.store.scripts import script
+from tests.process.support import Bench, Master, wait_for
+from tests.support.faults import FaultyProxy
+from tests.support.server import OwnServer
+
+JOBS = "tests.process.outage_jobs"
+ENDLESS = ("-j", "1000000")
+
+
+class Outage(Bench):
+    """A bench whose Redis can be made to fail. Its jobs count themselves in a file."""
+
+    def __init__(self, server: OwnServer, directory: Path) -> None:
+        super().__init__(server.url, server.redis, directory)
+        self.server = server
+        self.tally = directory / "tally"
+
+    def work(self, *arguments: str, through: FaultyProxy | None = None, **env: str) -> Master:
+        if through is not None:
+            env["REDIS_URL"] = through.url
+        return self.start("-q", "q", "-r", JOBS, *arguments, TALLY=str(self.tally), **env)
+
+    def push(self, keys: range, seconds: float = 0.0) -> None:
+        self.client.enqueue_many("Tell", [(str(key), seconds) for key in keys], queue="q")
+
+    def lines(self, what: str) -> Counter[str]:
+        """How often which job has started, or ended."""
+        text = self.tally.read_text() if self.tally.exists() else ""
+        words = [line.split(" ", 1) for line in text.splitlines()]
+        return Counter(key for event, key in words if event == what)
+
+    def wait_for_ends(self, count: int, seconds: float = 60) -> None:
+        wait_for(lambda: len(self.lines("end")) >= count, seconds)
+
+    def finish(self, master: Master, count: int) -> None:
+        """Every one of `count` jobs ran once, was settled once, and nothing is left."""
+        self.wait_for_ends(count)
+        wait_for(lambda: self.held() == 0 and self.redis.llen("resque:queue:q") == 0)
+        master.signal(signal.SIGTERM)
+        assert master.wait() == 0, master.log
+        assert set(self.lines("end").values()) == {1}
+        assert self.lines("end") == self.lines("start")
+        assert len(self.lines("end")) == count
+        assert f"{count:,} done + 0 failed + 0 requeued" in master.log
+        assert "Traceback" not in master.log
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OwnServer]:
+    own = OwnServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always").start()
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def outage(own: OwnServer, tmp_path: Path) -> Iterator[Outage]:
+    outage = Outage(own, tmp_path)
+    yield outage
+    outage.close()
+
+
+@pytest.fixture
+def proxy(own: OwnServer, tmp_path: Path) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(tmp_path / "proxy.sock", own.socket)
+    yield proxy
+    proxy.close()
+
+
+def new_ones_wait(master: Master, old: list[psutil.Process]) -> bool:
+    """Two processes that were forked since wait for Redis."""
+    fresh = {child.pid for child in master.children()} - {child.pid for child in old}
+    waiting = [line for line in master.log.splitlines() if line.endswith("waiting for it")]
+    return sum(any(f"[{pid}]" in line for line in waiting) for pid in fresh) == 2
+
+
+def said(master: Master, text: str) -> int:
+    return master.log.count(text)
+
+
+# Gone, and back
+
+
+def test_the_server_is_away_for_a_while(outage: Outage, own: OwnServer) -> None:
+    master = outage.work("-w", "2", "-t", "10", *ENDLESS)
+    outage.push(range(400), 0.05)
+    outage.wait_for_ends(30)
+    own.kill()
+    time.sleep(2.0)  # the length of the outage, not a wait
+    started_before = len(outage.lines("start"))
+    assert outage.lines("start") == outage.lines("end")  # what ran went on to its end
+    assert started_before < 400
+    own.start()
+    outage.finish(master, 400)
+    assert outage.stat("processed") == 400
+    assert said(master, "; waiting for it") == said(master, "Redis is back after") == 2
+
+
+def test_the_server_restarts_again_and_again(outage: Outage, own: OwnServer) -> None:
+    master = outage.work("-w", "2", "-t", "10", "-j", "30")
+    outage.push(range(600), 0.02)
+    for ends in range(100, 500, 100):
+        outage.wait_for_ends(ends)
+        own.kill()
+        own.start()
+    outage.finish(master, 600)
+    assert outage.stat("processed") == 600
+
+
+def test_all_that_ends_while_it_is_away_is_settled_afterwards(
+    outage: Outage, own: OwnServer
+) -> None:
+    master = outage.work("-t", "50", *ENDLESS)
+    outage.push(range(50), 1.0)
+    wait_for(lambda: len(outage.lines("start")) == 50)
+    own.kill()
+    outage.wait_for_ends(50)
+    assert outage.lines("end").total() == 50
+    own.start()
+    outage.finish(master, 50)
+    assert outage.stat("processed") == 50
+
+
+def test_processes_that_are_forked_meanwhile_wait(outage: Outage, own: OwnServer) -> None:
+    """Also those that have to recover what a dead one held."""
+    master = outage.work("-w", "2", "-t", "5", *ENDLESS)
+    outage.push(range(30), 0.3)
+    wait_for(lambda: len(outage.lines("start")) >= 10)
+    own.kill()
+    killed = master.children()
+    for child in killed:
+        child.kill()
+    wait_for(lambda: new_ones_wait(master, killed))
+    assert "cannot start" not in master.log
+    own.start()
+    outage.wait_for_ends(30)
+    wait_for(lambda: outage.held() == 0 and outage.redis.llen("resque:queue:q") == 0)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert set(outage.lines("end").values()) == {1}
+    assert outage.stat("processed") == 30
+    assert sum((outage.lines("start") - outage.lines("end")).values()) <= 10  # cut by the kills
+
+
+def test_a_process_that_waits_at_its_start_leaves_when_told(outage: Outage, own: OwnServer) -> None:
+    master = outage.work("-w", "2", *ENDLESS)
+    wait_for(lambda: len(outage.redis.zrange("resque:ledgers", 0, -1)) == 2)
+    own.kill()
+    killed = master.children()
+    for child in killed:
+        child.kill()
+    wait_for(lambda: new_ones_wait(master, killed))
+    started = time.monotonic()
+    master.signal(signal.SIGTERM)
+    master.wait()
+    assert time.monotonic() - started < 10
+    assert "did not leave in time" not in master.log
+    assert "is tried in" not in master.log
+    assert said(master, "for others to recover") == 1
+
+
+def test_a_shutdown_while_it_is_away_is_bounded(outage: Outage, own: OwnServer) -> None:
+    master = outage.work("-t", "5", *ENDLESS, "--term-timeout", "3")
+    outage.push(range(5), 60.0)
+    wait_for(lambda: len(outage.lines("start")) == 5)
+    own.kill()
+    started = time.monotonic()
+    master.signal(signal.SIGTERM)
+    master.wait()
+    assert time.monotonic() - started < 15
+    assert "did not leave in time" not in master.log
+    assert said(master, "left without settling") == 1
+    assert said(master, "for others to recover") == 1
+    own.start()
+    assert outage.held() == 5
+
+
+# Back without its data
+
+
+def lose_data(outage: Outage) -> None:
+    outage.server.kill()
+    outage.server.lose_data()
+    outage.server.start()
+
+
+@pytest.mark.parametrize("how", [lose_data, lambda outage: outage.redis.flushall()])
+def test_a_server_that_forgot_everything_is_told_again(
+    outage: Outage, how: Callable[[Outage], object]
+) -> None:
+    master = outage.work("-w", "2", "-t", "5", *ENDLESS)
+    outage.push(range(10), 2.0)
+    wait_for(lambda: len(outage.lines("start")) == 10)
+    (worker,) = outage.client.store.worker_ids()
+    pids = {child.pid for child in master.children()}
+    how(outage)
+    # Each process finds it out when it has something to say: here when its jobs have ended.
+    outage.wait_for_ends(10)
+    outage.push(range(10, 60), 0.01)
+    outage.wait_for_ends(60)
+    wait_for(lambda: len(outage.client.store.process_ids()) == 2)
+    assert outage.client.store.worker_ids() == [worker]
+    assert set(outage.client.store.heartbeats()) == {worker}
+    assert {child.pid for child in master.children()} == pids
+    assert said(master, "Redis has lost the ledger") == 2
+    outage.finish(master, 60)
+    assert outage.stat("processed") == 60
+    assert outage.redis.zrange("resque:ledgers", 0, -1) == []
+
+
+def test_jobs_that_run_while_the_data_goes_are_safe_again(outage: Outage) -> None:
+    """They stand in the new ledger: a kill of their process has them run again."""
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.push(range(4), 5.0)
+    wait_for(lambda: len(outage.lines("start")) == 4)
+    lose_data(outage)
+    outage.push(range(4, 5))  # a turn, in which the process finds it out
+    outage.wait_for_ends(1)
+    wait_for(lambda: outage.held() == 4)
+    for child in master.children():
+        child.kill()
+    outage.wait_for_ends(5)
+    wait_for(lambda: outage.held() == 0)
+    assert set(outage.lines("end").values()) == {1}
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+
+
+def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
+    outage: Outage,
+) -> None:
+    from gresque.settings import Settings
+    from gresque.worker.birth import Estate
+    from gresque.worker.recovery import recovery_for
+
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.push(range(3), 3.0)
+    wait_for(lambda: len(outage.lines("start")) == 3)
+    (process,) = outage.client.store.process_ids()
+    (child,) = master.children()
+    child.suspend()
+    settings = Settings.load({"redis_url": outage.redis_url}, {})
+    recovery = recovery_for(settings)
+    recovery.recover(Estate(process, "given up wrongly", None, blameless=True))
+    recovery.close()
+    assert outage.redis.llen("resque:queue:q") == 3
+    child.resume()
+    outage.wait_for_ends(3)
+    wait_for(lambda: outage.held() == 0)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert outage.stat("processed") == 3
+    assert "was declared dead" in master.log
+    assert "lost the ledger" not in master.log
+
+
+# There, but refusing
+
+
+def limit_clients(outage: Outage) -> None:
+    """As when others have taken all the connections, and this worker's are cut."""
+    outage.redis.config_set("maxclients", "1")
+    outage.redis.client_kill_filter(_type="normal", skipme=True)
+
+
+def ask_for_a_password(outage: Outage) -> None:
+    """Connections that are there already may go on, so they are cut."""
+    outage.redis.config_set("requirepass", "x")
+    outage.redis.client_kill_filter(_type="normal", skipme=True)
+
+
+REFUSALS: dict[str, tuple[Callable[[Outage], object], Callable[[Outage], object]]] = {
+    "read-only": (
+        lambda outage: outage.redis.replicaof("127.0.0.1", "1"),
+        lambda outage: outage.redis.replicaof("NO", "ONE"),
+    ),
+    "max clients": (
+        limit_clients,
+        lambda outage: outage.redis.config_set("maxclients", "1000"),
+    ),
+    "no password": (
+        ask_for_a_password,
+        lambda outage: outage.redis.config_set("requirepass", ""),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_server_that_refuses_is_waited_for(outage: Outage, name: str) -> None:
+    refuse, relent = REFUSALS[name]
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.push(range(100), 0.05)
+    outage.wait_for_ends(10)
+    refuse(outage)
+    wait_for(lambda: said(master, "; waiting for it"))
+    time.sleep(1.0)  # the length of the outage, not a wait
+    relent(outage)
+    outage.finish(master, 100)
+    assert outage.stat("processed") == 100
+    assert said(master, "; waiting for it") == said(master, "Redis is back after") == 1
+
+
+def test_a_full_server_lets_jobs_leave(outage: Outage) -> None:
+    """Nothing can be enqueued, but what is there is worked off."""
+    outage.push(range(200), 0.01)
+    outage.redis.config_set("maxmemory-policy", "noeviction")
+    outage.redis.config_set("maxmemory", "1")
+    outage.redis.config_set("maxmemory", "0")
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.wait_for_ends(10)
+    outage.redis.config_set("maxmemory", "1")
+    outage.wait_for_ends(200)
+    outage.redis.config_set("maxmemory", "0")
+    outage.finish(master, 200)
+    assert outage.stat("processed") == 200
+
+
+def test_a_process_that_is_forked_while_redis_is_full_waits(outage: Outage) -> None:
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.push(range(10))
+    outage.wait_for_ends(10)
+    outage.redis.config_set("maxmemory-policy", "noeviction")
+    outage.redis.config_set("maxmemory", "1")
+    for child in master.children():
+        child.kill()
+    wait_for(lambda: said(master, "OOM"))
+    outage.redis.config_set("maxmemory", "0")
+    outage.push(range(10, 20))
+    outage.wait_for_ends(20)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert "cannot start" not in master.log
+
+
+def test_a_server_that_loads_is_waited_for(outage: Outage, own: OwnServer) -> None:
+    master = outage.work("-t", "5", *ENDLESS)
+    outage.push(range(10), 0.05)
+    outage.wait_for_ends(10)
+    for n in range(100):
+        outage.redis.set(f"filler:{n}", os.urandom(200))
+    outage.redis.bgrewriteaof()
+    wait_for(lambda: outage.redis.info("persistence")["aof_rewrite_in_progress"] == 0)
+    wait_for(lambda: outage.held() == 0)
+    own.kill()
+    slow = ("--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024")
+    own.start(*slow)
+    outage.push(range(10, 20))
+    outage.finish(master, 20)
+    assert said(master, "; waiting for it") == 1
+
+
+def test_a_slow_server_is_only_slow(outage: Outage, proxy: FaultyProxy) -> None:
+    master = outage.work("-t", "20", *ENDLESS, through=proxy)
+    outage.push(range(20))
+    outage.wait_for_ends(20)
+    proxy.reply_delay_seconds = 3.0
+    outage.push(range(20, 40))
+    outage.wait_for_ends(40)
+    proxy.reply_delay_seconds = 0.0
+    outage.finish(master, 40)
+    assert said(master, "waiting for it") == 0
+
+
+# Cut connections
+
+
+@pytest.mark.parametrize(("direction", "step"), [("request", 29), ("reply", 3)])
+def test_a_turn_that_is_cut_at_any_byte_neither_loses_nor_doubles(
+    outage: Outage, proxy: FaultyProxy, direction: str, step: int
+) -> None:
+    marker = script("cycle").sha
+    master = outage.work("-t", "2", *ENDLESS, through=proxy)
+    outage.push(range(2))
+    outage.wait_for_ends(2)
+    size, total = (700 if direction == "request" else 220), 2
+    for after in range(0, size, step):
+        proxy.cut(marker, direction, after)
+        outage.push(range(total, total + 2))
+        total += 2
+        outage.wait_for_ends(total)
+    outage.finish(master, total)
+    assert outage.stat("processed") == total
+    assert said(master, "waiting for it") >= size // step // 2
+
+
+def test_jobs_that_enqueue_through_cuts(outage: Outage, proxy: FaultyProxy) -> None:
+    marker = script("enqueue").sha
+    master = outage.work("-t", "2", *ENDLESS, through=proxy)
+    jobs = 0
+    for direction, last in (("request", 400), ("reply", 4)):
+        for after in range(0, last + 1, 80 if direction == "request" else 1):
+            proxy.cut(marker, direction, after)
+            outage.client.enqueue_to("q", "TellAndEnqueue", str(jobs))
+            jobs += 1
+            outage.wait_for_ends(2 * jobs)
+    outage.finish(master, 2 * jobs)
+
+
+def test_a_heartbeat_that_is_cut_goes_on(outage: Outage, proxy: FaultyProxy) -> None:
+    marker = script("beat").sha
+    master = outage.work("-t", "2", *ENDLESS, through=proxy)
+    outage.push(range(1), 14.0)
+    wait_for(lambda: len(outage.lines("start")) == 1)
+    (process,) = outage.client.store.process_ids()
+    for direction, after in (("request", 0), ("request", 200), ("reply", 0), ("reply", 5)):
+        cut = proxy.cut(marker, direction, after)
+        assert cut.done.wait(20)
+        beat = outage.client.store.process_beats()[process]
+        wait_for(lambda beat=beat: outage.client.store.process_beats()[process] > beat)
+    outage.finish(master, 1)
+    assert said(master, "waiting for it") == 0
+
+
+def test_a_dead_process_is_recovered_once_through_cuts(outage: Outage, proxy: FaultyProxy) -> None:
+    """Whatever of the recovery was cut, the successor does again what is left of it."""
+    master = outage.work("-t", "4", *ENDLESS, through=proxy)
+    total = 0
+    cuts = [("fence", "reply", n) for n in (0, 20)] + [("recover", "reply", n) for n in (0, 4)]
+    for name, direction, after in [*cuts, ("recover", "request", 100), ("fence", "request", 50)]:
+        outage.push(range(total, total + 4), 1.5)
+        total += 4
+        wait_for(lambda total=total: len(outage.lines("start")) >= total)
+        cut = proxy.cut(script(name).sha, direction, after)
+        for child in master.children():
+            child.kill()
+        assert cut.done.wait(20)
+        outage.wait_for_ends(total)
+    wait_for(lambda: outage.held() == 0)
+    assert set(outage.lines("end").values()) == {1}
+    assert set(outage.lines("start").values()) == {2}
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert outage.stat("processed") == total

@@ -1,0 +1,234 @@
+"""Jobs that take their process along: they fail in the end, and nobody fails with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from gresque.failure.backend import RedisBackend
+from gresque.failure.entry import FailedEntry, decode_entry
+from gresque.store.speech import Order
+from gresque.worker.status import LedgerStatus
+from tests.process.support import Bench, Master, wait_for
+
+
+def failures(bench: Bench) -> list[FailedEntry]:
+    return [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+
+
+def ledgers(bench: Bench) -> list[LedgerStatus]:
+    return LedgerStatus.all(bench.client.store)
+
+
+def enqueue_innocents(bench: Bench, count: int, seconds: float = 0.02) -> None:
+    calls = [(str(number), seconds) for number in range(count)]
+    bench.client.enqueue_many("CountSlowly", calls, queue="q")
+
+
+def all_done(bench: Bench, count: int) -> bool:
+    return bench.redis.hlen("runs") == count and not bench.held() and not waiting(bench)
+
+
+def waiting(bench: Bench) -> int:
+    return int(bench.redis.llen("resque:queue:q"))
+
+
+def assert_poison(bench: Bench, count: int = 1, deaths: int = 3) -> None:
+    """The poison has failed, with its history, and nothing else has."""
+    entries = failures(bench)
+    assert [entry.exception for entry in entries] == ["PoisonJob"] * count
+    for entry in entries:
+        assert entry.payload["class"] == "Poison"
+        assert entry.payload["recoveries"] == deaths
+        assert len(set(entry.payload["deaths"])) == deaths, "of different processes"
+        assert entry.backtrace == entry.payload["deaths"][::-1]
+        assert f"{deaths} processes died while they held it" in entry.error
+    assert bench.stat("failed") == count
+
+
+def assert_clean(bench: Bench, master: Master) -> None:
+    assert bench.keys() <= {
+        "resque:queues", "resque:failed", "resque:stat:processed", "resque:stat:failed",
+        "resque:recoveries",
+    }  # fmt: skip
+    assert "Traceback" not in master.log
+
+
+@pytest.mark.parametrize(
+    ("processes", "threads"), [("1", "1000"), ("2", "100"), ("1", "1"), ("2", "4")]
+)
+def test_a_poison_job_among_a_thousand(bench: Bench, processes: str, threads: str) -> None:
+    count = 1000 if threads != "1" else 50
+    enqueue_innocents(bench, count // 2)
+    bench.client.enqueue_to("q", "Poison")
+    bench.client.enqueue_many(
+        "CountSlowly", [(str(number), 0.02) for number in range(count // 2, count)], queue="q"
+    )
+    master = bench.run("-q", "q", "-w", processes, "-t", threads, "-j", "100000", "--burst")
+    assert len(bench.runs()) == count
+    assert max(bench.runs().values()) <= 3
+    assert_poison(bench)
+    assert bench.stat("processed") == count + 1
+    log = [json.loads(entry) for entry in bench.redis.lrange("resque:recoveries", 0, -1)]
+    assert sum(entry["poison"] for entry in log) == 1
+    assert all("killed by SIGKILL" in entry["cause"] for entry in log)
+    assert f"= {count:,} done + 1 failed" in master.log
+    assert_clean(bench, master)
+
+
+def test_several_poison_jobs_one_of_which_spins_first(bench: Bench) -> None:
+    enqueue_innocents(bench, 100)
+    for seconds in (0.0, 1.0, 0.0, 0.3, 0.0):
+        bench.client.enqueue_to("q", "Poison", seconds)
+    bench.client.enqueue_many("CountSlowly", [(f"late {n}", 0.02) for n in range(100)], queue="q")
+    bench.run("-q", "q", "-w", "1", "-t", "500", "-j", "100000", "--burst")
+    assert len(bench.runs()) == 200
+    assert_poison(bench, count=5)
+    assert bench.stat("processed") == 205
+
+
+def test_normal_work_goes_on_beside_the_trials(bench: Bench) -> None:
+    """Suspects that take long must not keep others waiting; nor do those others die with them."""
+    master = bench.start("-q", "q", "-w", "1", "-t", "100", "-j", "100000")
+    for number in range(60):
+        bench.client.enqueue_to("q", "CountSlowly", f"slow {number}", 2.0)
+    wait_for(lambda: bench.held() == 60)
+    (process,) = master.children()
+    process.kill()
+    wait_for(lambda: bench.redis.exists("resque:suspects"))
+    wait_for(lambda: len(master.children()) == 2)
+    # 32 of the 60 are on trial for two seconds; the rest waits at the head of the queue.
+    wait_for(lambda: waiting(bench) == 28 and bench.held() == 32)
+    for number in range(1000):
+        bench.client.enqueue_to("q", "CountSlowly", f"quick {number}", 0.01)
+    wait_for(lambda: sum(key.startswith("quick") for key in bench.runs()) == 1000)
+    assert not any(key.startswith("slow") for key in bench.runs()), "the trial goes on"
+    wait_for(lambda: len(bench.runs()) == 1060)
+    wait_for(lambda: not bench.redis.exists("resque:suspects"))
+    wait_for(lambda: len(master.children()) == 1)
+    assert set(bench.runs().values()) == {1}
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert bench.stat("failed") == 0
+    assert_clean(bench, master)
+
+
+@pytest.mark.parametrize(("limit", "deaths"), [("2", 2), ("5", 5)])
+def test_max_recoveries(bench: Bench, limit: str, deaths: int) -> None:
+    bench.client.enqueue_to("q", "Poison")
+    enqueue_innocents(bench, 10)
+    bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst", "--max-recoveries", limit)
+    assert_poison(bench, deaths=deaths)
+    assert len(bench.runs()) == 10
+
+
+def test_with_a_limit_of_one_whatever_the_process_held_fails(bench: Bench) -> None:
+    enqueue_innocents(bench, 1, 5.0)
+    bench.client.enqueue_to("q", "Poison")
+    bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst", "--max-recoveries", "1")
+    assert [entry.exception for entry in failures(bench)] == ["PoisonJob"] * 2
+
+
+def test_a_retried_poison_job_begins_anew(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Poison")
+    bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst", "--max-recoveries", "1")
+    RedisBackend(bench.client.store).retry_all()
+    (item,) = bench.client.peek("q")
+    assert list(item) == ["class", "args", "id", "generation"]
+    assert item["generation"] == 2
+
+
+def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
+    """It did not die without its process, so the process had to go; nobody else is suspect."""
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000")
+    bench.client.enqueue_to("q", "CountSlowly", "neighbour", 4.0)
+    job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    (process,) = bench.client.store.process_ids()
+    bench.client.store.give_order(process, Order("kill", str(job_id)))
+    wait_for(lambda: bench.redis.llen("resque:failed") == 1)
+    (process,) = wait_for(bench.client.store.process_ids)
+    (entry,) = wait_for(lambda: bench.client.store.ledger(process).entries.values())
+    assert entry.raw.startswith(b'{"class":"CountSlowly"')
+    assert not bench.redis.exists("resque:suspects")
+    assert failures(bench)[0].exception == "DirtyExit"
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+
+
+def test_what_a_shutdown_had_to_kill_is_not_suspect(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000", "--term-timeout", "1")
+    bench.client.enqueue_to("q", "Behave", "immortal", False)
+    bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    wait_for(lambda: bench.redis.llen("started") == 2)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "did not leave in time: SIGKILL" in master.log
+    items = bench.client.peek("q", 0, 9)
+    assert len(items) == 2
+    assert all(next(iter(item)) == "class" for item in items)
+
+
+def test_a_job_that_exits_with_0_is_found_out_at_once(bench: Bench) -> None:
+    enqueue_innocents(bench, 10, 0.5)
+    bench.client.enqueue_to("q", "Behave", "os_exit", 0)
+    master = bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst")
+    assert len(bench.runs()) == 10
+    assert [entry.exception for entry in failures(bench)] == ["PoisonJob"]
+    assert "exited with 0" in master.log
+
+
+def test_an_unlimited_count_goes_on(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Poison")
+    master = bench.start("-q", "q", "-t", "20", "-j", "1000", "--max-recoveries", "0")
+    wait_for(lambda: any(item.get("recoveries", 0) >= 5 for item in bench.client.peek("q", 0, 9)))
+    master.signal(signal.SIGQUIT)
+    master.wait()
+    assert not failures(bench)
+
+
+def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
+    master = bench.start("-r", "tests.process.quick_trials", "-q", "q", "-t", "100", "-j", "1000")
+    for number in range(40):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60.0)
+    wait_for(lambda: bench.held() == 40)
+    (process,) = master.children()
+    process.kill()
+    # 32 are on trial; they have run for long when the others come to them.
+    wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 40])
+    assert len(master.children()) == 2
+    trial = next(each.pid for each in ledgers(bench) if each.held == 40)
+    os.kill(int(trial or 0), signal.SIGKILL)
+    # After the second death each is alone; as many are tried as there may be trials.
+    wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 1, 1, 1, 1])
+    assert len(master.children()) == 5
+    bench.client.enqueue_to("q", "CountSlowly", "quick", 0.0)
+    wait_for(lambda: bench.runs() == {"quick": 1})
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert waiting(bench) == 40
+    assert {item["recoveries"] for item in bench.client.peek("q", 0, 50)} == {2}
+
+
+def test_trials_are_paused_and_replaced_as_others_are(bench: Bench) -> None:
+    master = bench.start("-q", "q", "-t", "50", "-j", "1000")
+    for number in range(40):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 1.0)
+    wait_for(lambda: bench.held() == 40)
+    (process,) = master.children()
+    process.kill()
+    wait_for(lambda: bench.held() == 32)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: not bench.held())
+    assert waiting(bench) == 8
+    master.signal(signal.SIGHUP)
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: len(bench.runs()) == 40)
+    wait_for(lambda: len(master.children()) == 1)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert set(bench.runs().values()) == {1}
+    assert_clean(bench, master)

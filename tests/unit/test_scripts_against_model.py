@@ -1,0 +1,387 @@
+"""The scripts of worker processes against a model, in any order, with replies lost, processes dead
+and declared dead: every job stands in exactly one place at any time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from gresque.errors import Fenced
+from gresque.failure.entry import decode_entry, encode_entry
+from gresque.jobs.deaths import recoveries
+from gresque.jobs.registry import Registry
+from gresque.queues import QueueList
+from gresque.store.connection import DirectConnection
+from gresque.store.data_store import DataStore, Move
+from gresque.store.ledger import Totals, parse_entry
+from gresque.store.scripts import script
+from gresque.worker.birth import Estate
+from gresque.worker.book import Book, ReservedJob
+from gresque.worker.cycle import Cycle
+from gresque.worker.recovery import Recovery
+
+WORKER = "vm:1:a,b:1:1:1"
+QUEUES = ("a", "b")
+SLOTS = 6
+LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
+MODES = [b"leave", b"leave", b"alone", b"0", b"1", b"3"]
+
+
+class Died(BaseException):
+    """The process is killed while it waits for an answer."""
+
+
+class Line(DirectConnection):
+    """A connection on which the next turn goes wrong as told."""
+
+    loss = ""
+    sent: tuple[Any, ...] | None = None
+    answered: Any = None
+
+    def run(self, found: Any, keys: int, *arguments: Any) -> Any:
+        loss, self.loss = self.loss, ""
+        if loss == "death before":
+            raise Died
+        if loss == "request":
+            raise redis.ConnectionError("cut before it arrived")
+        if found is script("cycle"):
+            self.sent = (keys, *arguments)
+        self.answered = super().run(found, keys, *arguments)
+        if loss == "reply":
+            raise redis.ConnectionError("cut before the answer came")
+        if loss == "death after":
+            raise Died
+        return self.answered
+
+
+class Process:
+    """A worker process without threads: what its jobs do is for the machine to say."""
+
+    def __init__(self, url: str, store: DataStore, number: int) -> None:
+        self.name = f"{WORKER}:{number}:1764000000000"
+        self.book = Book(Totals())
+        self.queues = QueueList.parse(",".join(QUEUES))
+        self.cycle = Cycle(
+            url,
+            store.keys,
+            self.book,
+            WORKER,
+            self.name,
+            self.queues,
+            SLOTS,
+            lambda _: True,
+            lambda _: False,
+        )
+        self.line = self.cycle.connection = Line(url)
+        self.line.connect()
+        self.running: list[ReservedJob] = []
+        self.done: list[str] = []
+        """Ended well, and not settled yet."""
+
+
+class Jobs(RuleBasedStateMachine):
+    url = ""
+
+    @initialize()
+    def begin(self) -> None:
+        self.store = DataStore(self.url, "resque")
+        self.store.redis.flushall()
+        self.recovery = Recovery(self.store, Registry(), "requeue", max_recoveries=3)
+        self.made = 0
+        self.alive: list[Process] = []
+        self.dead: list[Process] = []
+        """Processes that are no more, and whose ledgers may be there still."""
+        self.settled: Counter[str] = Counter()
+        self.old_requests: list[tuple[Any, ...]] = []
+        self.late_moves: list[tuple[str, list[Move]]] = []
+        self.started = 0
+        for queue in QUEUES:
+            self.enqueue(queue, 6, plain=False)
+        self.start()
+        self.start()
+
+    # What others do
+
+    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 5), plain=st.booleans())
+    def enqueue(self, queue: str, count: int, plain: bool) -> None:
+        for _ in range(count):
+            self.made += 1
+            name = f"job {self.made}"
+            raw = name if plain else json.dumps({"class": "A", "args": [], "id": name})
+            self.store.push(queue, raw.encode())
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def a_ruby_worker_takes_one(self, queue: str) -> None:
+        raw = self.store.redis.lpop(self.store.keys.queue(queue))
+        if raw is not None:
+            self.settled[id_of(raw)] += 1
+
+    # Processes
+
+    @precondition(lambda self: len(self.alive) < 3)
+    @rule()
+    def start(self) -> None:
+        self.started += 1
+        process = Process(self.url, self.store, self.started)
+        self.alive.append(process)
+        keys = self.store.keys
+        process.line.run(
+            script("register"), 6,
+            keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(process.name),
+            keys.heartbeats, keys.processes,
+            WORKER, "now", process.name, "now", 1000 + self.started, "0 0 0 0", "machine 1",
+        )  # fmt: skip
+
+    @precondition(lambda self: self.alive)
+    @rule(
+        data=st.data(), want=st.sampled_from([0, 1, 3, SLOTS, SLOTS + 1]),
+        loss=st.sampled_from(LOSSES), mode=st.sampled_from(MODES),
+    )  # fmt: skip
+    def turn(self, data: Any, want: int, loss: str, mode: bytes) -> None:
+        self._turn(data.draw(st.sampled_from(self.alive)), want, loss, mode)
+
+    def _turn(self, process: Process, want: int, loss: str, mode: bytes) -> None:
+        cycle, line = process.cycle, process.line
+        cycle.suspects, line.loss, line.answered = mode, loss, None
+        try:
+            cycle.turn(want)
+        except Fenced:
+            self._bury(process)
+        except Died:
+            self._bury(process)
+            if line.answered not in (None, b"fenced"):
+                self._settle(process)
+        else:
+            self._settle(process)
+            process.running += process.book.ready
+            process.book.ready.clear()
+            self._check_who_is_alone(process)
+        if line.sent is not None:
+            self.old_requests.append(line.sent)
+
+    def _check_who_is_alone(self, process: Process) -> None:
+        replayed = process.line.answered[:1] == [b"replay"]
+        if process.cycle.notice == b"alone" and not replayed:
+            (job,) = process.running
+            assert recoveries(job[2]) > 0
+
+    @precondition(lambda self: any(process.running for process in self.alive))
+    @rule(data=st.data(), how=st.sampled_from(["done", "done", "fail", "quietly", "put back"]))
+    def jobs_end(self, data: Any, how: str) -> None:
+        process = data.draw(st.sampled_from([p for p in self.alive if p.running]))
+        for _ in range(data.draw(st.integers(1, len(process.running)))):
+            self._end(process, process.running.pop(), how)
+
+    def _end(self, process: Process, job: ReservedJob, how: str) -> None:
+        book = process.book
+        if how == "done":
+            book.done += 1
+            book.ended.append(job[0])
+            process.done.append(id_of(job[2]))
+        elif how == "fail":
+            book.fail(job, self.store.keys.failed, encode_entry(job[2], "E", "e", [], "w", job[1]))
+        elif how == "quietly":  # as with skip_failed_queue
+            book.fail(job)
+            process.done.append(id_of(job[2]))
+        else:
+            book.put_back(job)
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def a_process_dies(self, data: Any) -> None:
+        self._bury(data.draw(st.sampled_from(self.alive)))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def a_process_leaves(self, data: Any) -> None:
+        """What it holds keeps its ledger where it is."""
+        process = data.draw(st.sampled_from(self.alive))
+        keys = self.store.keys
+        left = process.line.run(
+            script("unregister"), 5,
+            keys.ledgers, keys.ledger(process.name), keys.running(process.name),
+            keys.orders(process.name), keys.processes, process.name,
+        )  # fmt: skip
+        self._bury(process)
+        if not left:
+            assert process.name not in self.store.process_ids()
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def a_process_beats(self, data: Any) -> None:
+        process = data.draw(st.sampled_from(self.alive))
+        keys = self.store.keys
+        *_, registered = process.line.run(
+            script("beat"), 4,
+            keys.ledgers, keys.heartbeats, keys.running(process.name), keys.processes,
+            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "",
+        )  # fmt: skip
+        assert bool(registered) == (process.name in self.store.process_ids())
+
+    # Recovery, of the dead and of those that are thought to be
+
+    @precondition(lambda self: self.dead or self.alive)
+    @rule(data=st.data(), blameless=st.booleans())
+    def recover(self, data: Any, blameless: bool) -> None:
+        process = data.draw(st.sampled_from(self.dead + self.alive))
+        self.recovery.recover(Estate(process.name, "gone", None, blameless))
+        assert process.name not in self.store.process_ids()
+
+    @precondition(lambda self: self._holding())
+    @rule(data=st.data(), count=st.integers(0, 3))
+    def a_recovery_breaks_off(self, data: Any, count: int) -> None:
+        process = data.draw(st.sampled_from(self._holding()))
+        held = self.store.fence(process.name)
+        estate = Estate(process.name, "gone", None, blameless=False)
+        moves = [
+            self.recovery._move(estate, "noon", slot, entry)
+            for slot, entry in list(held.entries.items())[:count]
+        ]
+        self.store.recover(process.name, moves, b'{"process":"p"')
+        self.late_moves.append((process.name, moves))
+
+    @precondition(lambda self: self.late_moves)
+    @rule(data=st.data())
+    def somebody_else_moves_the_same(self, data: Any) -> None:
+        """Two that recover the same process have read the same ledger."""
+        name, moves = data.draw(st.sampled_from(self.late_moves))
+        before = self._everywhere()
+        self.store.recover(name, moves, b'{"process":"p"')
+        assert self._everywhere() == before
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), count=st.integers(1, SLOTS))
+    def a_good_turn(self, data: Any, count: int) -> None:
+        """All that it holds ends well, and it takes others: most turns are like this one."""
+        process = data.draw(st.sampled_from(self.alive))
+        while process.running:
+            self._end(process, process.running.pop(), "done")
+        self._turn(process, count, "", b"leave")
+
+    @precondition(lambda self: self.old_requests)
+    @rule(data=st.data())
+    def an_old_request_arrives(self, data: Any) -> None:
+        """The kernel may deliver what a closed connection sent, when others were served since."""
+        keys, *arguments = data.draw(st.sampled_from(self.old_requests))
+        before = self._everywhere()
+        self.store.redis.eval(script("cycle").text, keys, *arguments)
+        assert self._everywhere() == before
+
+    # The model
+
+    def _holding(self) -> list[Process]:
+        return [p for p in self.dead + self.alive if self.store.ledger(p.name).entries]
+
+    def _settle(self, process: Process) -> None:
+        self.settled.update(process.done)
+        process.done.clear()
+
+    def _bury(self, process: Process) -> None:
+        process.line.close()
+        self.alive.remove(process)
+        self.dead.append(process)
+
+    def _everywhere(self) -> Counter[str]:
+        """Where jobs stand: queues, ledgers, the failed list."""
+        client = self.store.redis
+        found: Counter[str] = Counter()
+        for queue in QUEUES:
+            found.update(map(id_of, client.lrange(self.store.keys.queue(queue), 0, -1)))
+        for key in client.keys("resque:ledger:*"):
+            fields = client.hgetall(key)
+            fields.pop(b"state", None)
+            found.update(id_of(parse_entry(value).raw) for value in fields.values())
+        found.update(
+            id_of(decode_entry(entry).item()) for entry in client.lrange("resque:failed", 0, -1)
+        )
+        return found
+
+    @invariant()
+    def each_job_stands_in_one_place(self) -> None:
+        assert self._everywhere() + self.settled == Counter(
+            {f"job {number}": 1 for number in range(1, self.made + 1)}
+        )
+
+    def teardown(self) -> None:
+        """Whatever has happened, the living end it, and nothing is left."""
+        if not hasattr(self, "store"):
+            return
+        for process in [*self.dead, *self.alive]:
+            self.recovery.recover(Estate(process.name, "gone", None, blameless=True))
+        for process in self.alive:
+            process.line.close()
+        self.alive.clear()
+        last = self._last()
+        for mode in (b"leave", b"3"):
+            last.cycle.suspects = mode
+            while last.cycle.turn(SLOTS) or last.book.held:
+                for job in last.book.ready:
+                    last.book.done += 1
+                    last.book.ended.append(job[0])
+                    last.done.append(id_of(job[2]))
+                last.book.ready.clear()
+                last.cycle.turn(0)
+                self._settle(last)
+        self.each_job_stands_in_one_place()
+        client = self.store.redis
+        assert not any(client.llen(self.store.keys.queue(queue)) for queue in QUEUES)
+        assert not client.exists("resque:suspects")
+        self.a_last_one_leaves(last)
+        self.store.redis.close()
+
+    def _last(self) -> Process:
+        self.start()
+        return self.alive[-1]
+
+    def a_last_one_leaves(self, last: Process) -> None:
+        keys = self.store.keys
+        left = last.line.run(
+            script("unregister"), 5,
+            keys.ledgers, keys.ledger(last.name), keys.running(last.name),
+            keys.orders(last.name), keys.processes, last.name,
+        )  # fmt: skip
+        last.line.close()
+        assert left == 0
+        self.store.unregister_worker(WORKER)
+        keys_left = set(self.store.redis.keys())
+        kept = {b"resque:queues", b"resque:failed", b"resque:stat:processed",
+                b"resque:stat:failed", b"resque:recoveries"}  # fmt: skip
+        expiring = {key for key in keys_left if self.store.redis.ttl(key) >= 0}
+        assert keys_left - expiring <= kept
+
+
+def id_of(raw: bytes) -> str:
+    return str(json.loads(raw)["id"]) if raw.startswith(b"{") else raw.decode()
+
+
+@pytest.fixture
+def machine(redis_url: str) -> type[Jobs]:
+    return type("JobsOnValkey", (Jobs,), {"url": redis_url})
+
+
+def test_jobs_are_neither_lost_nor_doubled(
+    machine: type[Jobs], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "gresque")
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=120, stateful_step_count=50, deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,54 @@
+"""Where greenlets stand, and what they wait on: in a patched process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+PROGRAM = """
+from gevent import monkey; monkey.patch_all()
+import gevent, socket, subprocess, threading, time, queue
+from gresque.worker.stacks import _other, _other_greenlets
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+pair, other = socket.socketpair()
+lock = threading.Lock(); lock.acquire()
+def job():
+    {job}
+waits = gevent.spawn(job)
+gevent.sleep(0.05)
+(found,) = [_other(each) for each in _other_greenlets() if each is waits]
+print(found.waits_on.replace(str(listener.getsockname()[1]), "PORT"))
+print(found.stack[-1])
+waits.kill()
+"""
+
+
+@pytest.mark.parametrize(
+    ("job", "waits_on"),
+    [
+        ("time.sleep(60)", "sleep of 60 s"),
+        ("gevent.sleep(0.5)", "sleep of 0.5 s"),
+        ("client.recv(1)", "recv 127.0.0.1:PORT"),
+        ("pair.recv(1)", "recv on a socket"),
+        ("lock.acquire()", "a lock"),
+        ("threading.Condition(lock).wait()", "a lock"),
+        ("subprocess.run(['sleep', '60'])", "process "),
+        ("gevent.event.Event().wait()", ""),
+    ],
+)
+def test_what_a_greenlet_waits_on(job: str, waits_on: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(job=job)],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    told, outermost = ran.stdout.splitlines()
+    assert told.startswith(waits_on)
+    assert bool(told) == bool(waits_on)
+    assert outermost.endswith("in `job'")

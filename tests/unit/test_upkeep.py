@@ -1,0 +1,95 @@
+"""What a process does for itself: its memory's limit, its title, its outputs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from gresque.settings import Settings
+from gresque.store.ledger import Totals
+from gresque.worker import title
+from gresque.worker.memory import MB, MemoryLimit
+from gresque.worker.title import Title, describe_counts
+
+
+def resident_mb() -> int:
+    return int(psutil.Process().memory_info().rss / MB)
+
+
+def test_a_process_is_retired_once(caplog: pytest.LogCaptureFixture) -> None:
+    retired: list[bool] = []
+    limit = MemoryLimit(resident_mb() + 50, lambda: retired.append(True))
+    limit.look()
+    assert retired == []
+    kept = b"x" * (100 * MB)
+    limit.look()
+    limit.look()
+    assert retired == [True]
+    assert len(kept) == 100 * MB
+    (record,) = caplog.records
+    assert "this process takes no more jobs and is replaced; so soon" in record.getMessage()
+
+
+def test_a_limit_below_the_start_is_told_of_and_not_heeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    retired: list[bool] = []
+    limit = MemoryLimit(1, lambda: retired.append(True))
+    limit.look()
+    limit.look()
+    assert retired == []
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MAX_RSS_MB=1 is not heeded: this process had ")
+
+
+def test_a_title_is_printable_and_set_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(title, "setproctitle", shown.append)
+    settings = Settings.load({"queues": "a\0b,c\x1b[2J", "procline_prefix": "app: "}, {})
+    line = Title(settings, "worker")
+    for text in ("booting", "booting", "working"):
+        line.show(text)
+    head = "app: gresque: worker a?b,c?[2J: "
+    assert shown == [f"{head}booting", f"{head}working"]
+
+
+def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(title, "setproctitle", None)
+    Title(Settings.load({"queues": "q"}, {}), "worker").show("working")
+
+
+def test_counts() -> None:
+    assert describe_counts(Totals(5_000, 3_000, 20, 30)) == "1,950 running, 3,000 done, 20 failed"
+    assert describe_counts(Totals(0, 1, 0, 0)) == "0 running, 1 done, 0 failed"
+
+
+OUTLIVES = """
+import os, sys, time
+from gresque.worker.stdio import outlive_readers
+outlive_readers()
+print("heard", flush=True)
+os.read(0, 1)
+deadline = time.monotonic() + 20
+while os.readlink("/proc/self/fd/1") != os.devnull and time.monotonic() < deadline:
+    time.sleep(0.001)
+print("not heard", flush=True)
+print("still heard", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_output_without_a_reader_takes_what_is_said() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OUTLIVES],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin and process.stdout and process.stderr
+        assert process.stdout.readline() == b"heard\n"
+        process.stdout.close()
+        os.write(process.stdin.fileno(), b"x")
+        assert process.stderr.read() == b"still heard\n"
+        assert process.wait(30) == 0
