@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NoReturn
 
-from gresque.errors import BootError, CutOff
 from gresque.jobs.hooks import process_hooks
 from gresque.master import overseer
+from gresque.master.forks import EXIT_BOOT_FAILED, EXIT_OK, Forks, load
 from gresque.master.handle import WorkerHandle, describe_death
 from gresque.master.herald import Herald, Standing
+from gresque.master.holdup import Holdup
 from gresque.master.overseer import Overseer
 from gresque.master.pidfile import PidFile
-from gresque.master.signals import SignalPipe, signals_blocked
+from gresque.master.signals import SignalPipe
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
-from gresque.unpatched import original
-from gresque.worker import boot
-from gresque.worker.birth import Birth, Estate, Post
 from gresque.worker.identity import worker_id
-from gresque.worker.scoreboard import ProcessState, Row, Scoreboard
+from gresque.worker.scoreboard import ProcessState
 
 log = logging.getLogger("gresque.master")
-
-LOOK_FOR_DEAD_SECONDS = 10.0
-"""How often some worker process looks for the dead of other hosts, however short processes live."""
 
 LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
@@ -40,12 +32,6 @@ LOOK_SECONDS = 1.0
 TRIALS = 4
 """Processes for suspects, beside the WORKER_COUNT others: one that takes some, and those whose
 suspects run for long."""
-
-LONGEST_BACKOFF_SECONDS = 30.0
-QUICK_DEATH_SECONDS = 1.0
-QUICK_DEATHS_ALLOWED = 10
-"""So many processes may die within a second of their birth, one after the other, before the next
-one has to wait: a crash now and then costs nothing, a crash loop does not burn the machine."""
 
 _MEANINGS = {
     signal.SIGUSR1: "killing the running jobs",
@@ -58,10 +44,6 @@ _MEANINGS = {
 
 def _nobody() -> None:
     """Nobody waits for the first boot."""
-
-
-EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
-"""Of the master; a worker process uses them too."""
 
 
 class WorkerManager:
@@ -82,26 +64,17 @@ class WorkerManager:
         self._herald = Herald(settings, on_first_boot)
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
-        self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
-        self._scoreboard = Scoreboard(2 * settings.worker_count + 1 + TRIALS, settings.thread_count)
-        self._overseer = Overseer(settings.term_timeout, self._fork_deputy)
         self._handles: dict[int, WorkerHandle] = {}
-        self._heritage: list[Estate] = []
-        """Of the dead whose jobs nobody recovered yet."""
+        self._holdup = Holdup()
         self._totals = Totals()
         self._exit_code = EXIT_OK
         self._boots = 0
         """Worker processes that came to work: from the first one on failing boots are tried
         again."""
-        self._failed_boots = 0
-        self._quick_deaths = 0
-        self._no_fork_before = 0.0
         self._stopping = False
         self._paused = False
         self._sightings = self._sightings_answered = 0
         """Of suspects, by the processes that are gone; and by all when a trial was last forked."""
-        self._last_look = float("-inf")
-        """When a worker process was last told to look for the dead of other hosts."""
         self._rolling: list[int] = []
         """Pids that a HUP has still to replace."""
         self._kill_at: float | None = None
@@ -109,10 +82,7 @@ class WorkerManager:
 
     def run(self) -> int:
         """Run until told to stop (or the queues are empty, in a burst); returns the exit code."""
-        settings = self._settings = self._prepare(self._settings)
-        self._signals = SignalPipe()
-        self._life_read, self._life_write = os.pipe()
-        self._fork_process = original("os", "fork")
+        settings = self._prepare()
         process_hooks.run("before_first_fork")
         log.info(
             "worker %s started: %d processes x %d threads, %d jobs per fork, queues %s",
@@ -139,22 +109,18 @@ class WorkerManager:
 
     # Starting
 
-    def _prepare(self, settings: Settings) -> Settings:
-        self._live = (
-            boot.load(settings.require, settings.failure_backend)
-            if settings.preload
-            else self._load_and_live
-        )
-        if settings.preload and settings.max_rss_mb:
-            importlib.import_module("gresque.worker.memory")  # 15 ms, which no child has to spend
-        settings = replace(settings, redis_url=resolve_url(settings.redis_url))
+    def _prepare(self) -> Settings:
+        live = load(self._settings)  # first: a module that hangs can be interrupted still
+        settings = replace(self._settings, redis_url=resolve_url(self._settings.redis_url))
         if self._pidfile:
             self._pidfile.write()
+        self._settings = settings
+        self._signals = SignalPipe()
+        # As many as work may retire, one more is for a HUP.
+        most = 2 * settings.worker_count + 1 + TRIALS
+        self._forks = Forks(settings, self._id, self._signals, live, most)
+        self._overseer = Overseer(settings.term_timeout, self._forks.fork_deputy)
         return settings
-
-    def _load_and_live(self, birth: Birth) -> None:
-        """Without preloading each worker process loads the job modules itself."""
-        boot.load(self._settings.require, self._settings.failure_backend)(birth)
 
     # Keeping WORKER_COUNT processes at work
 
@@ -168,7 +134,7 @@ class WorkerManager:
             if not handle.booted and handle.row.state is not ProcessState.BOOTING:
                 handle.booted = True
                 self._boots += 1
-                self._failed_boots = 0
+                self._holdup.note_boot()
         self._herald.look(
             Standing(
                 boots=self._boots,
@@ -189,7 +155,7 @@ class WorkerManager:
     def _keep_count(self) -> None:
         """Fork what is missing. A process that retires has a successor while its last jobs run;
         with one thread it is waited for, so that one job runs at a time."""
-        if self._stopping or self._dry or time.monotonic() < self._no_fork_before:
+        if self._stopping or self._dry or not self._holdup.over:
             return
         handles = [handle for handle in self._handles.values() if not handle.trial]
         overlap = self._settings.thread_count > 1
@@ -203,12 +169,12 @@ class WorkerManager:
     def _try_suspects(self) -> None:
         """Fork a process for suspects that others have seen and left; also for what a dead one
         held, when nobody else is forked to recover it."""
-        if self._stopping or time.monotonic() < self._no_fork_before:
+        if self._stopping or not self._holdup.over:
             return
         trials = [handle for handle in self._handles.values() if handle.trial]
         if len(trials) == TRIALS or any(handle.taking_jobs for handle in trials):
             return
-        if self._suspects_wait or (self._heritage and self._settings.thread_count > 1):
+        if self._suspects_wait or (self._forks.heritage and self._settings.thread_count > 1):
             self._sightings_answered = self._sightings_so_far()
             self._fork(trial=True)
 
@@ -229,98 +195,16 @@ class WorkerManager:
             handle.signal(signal.SIGQUIT)
 
     def _fork(self, *, trial: bool = False) -> None:
-        used = {id(handle.row) for handle in self._handles.values()}
-        row = next(row for row in self._scoreboard.rows if id(row) not in used)
-        row.clear()
-        born_ms = int(time.time() * 1000)
-        heritage = tuple(self._heritage)
         try:
-            process_hooks.run("before_fork")
-            sys.stdout.flush()
-            with signals_blocked():
-                pid = self._fork_process()
-                if pid == 0:
-                    self._be_worker(row, born_ms, heritage, trial)
+            handle = self._forks.fork_worker(
+                self._handles.values(), trial=trial, paused=self._paused, patient=self._boots > 0
+            )
         except Exception as error:
             log.error("cannot fork: %s: %s", type(error).__name__, error)
-            self._failed_boots += 1
-            self._hold_forks(self._failed_boots)
+            self._holdup.note_failed_boot()
             return
-        self._heritage = []
-        if self._looks_for_the_dead():
-            self._last_look = time.monotonic()
-        self._handles[pid] = WorkerHandle(pid, self._id, born_ms, row, heritage, trial)
-        log.debug("forked worker process %d%s", pid, ", for suspects" if trial else "")
-
-    def _looks_for_the_dead(self) -> bool:
-        """Heartbeats find dead hosts, but a process that lives for one job has none: every 10 s
-        one of those looks as well."""
-        return time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS
-
-    def _fork_deputy(self, handle: WorkerHandle, still_since: float) -> int:
-        """A stand-in for a process that cannot speak for itself; see `Overseer`."""
-        post = Post(
-            settings=self._settings,
-            worker_id=self._id,
-            process_id=handle.process_id,
-            pid=handle.pid,
-            row=handle.row,
-            still_since=still_since,
-            tell_master=self._signals.wake,
-        )
-        with signals_blocked():
-            pid: int = self._fork_process()
-            if pid == 0:
-                self._live_and_exit(lambda: self._stand_in(post))
-        return pid
-
-    def _stand_in(self, post: Post) -> None:
-        if not self._settings.preload:
-            boot.load(self._settings.require)  # it has to know how long a job may run
-        from gresque.worker.deputy import stand_in
-
-        stand_in(post)
-
-    def _be_worker(
-        self, row: Row, born_ms: int, heritage: tuple[Estate, ...], trial: bool
-    ) -> NoReturn:
-        """The rest of a worker process's life, from the fork to its exit."""
-        birth = Birth(
-            settings=self._settings,
-            worker_id=self._id,
-            started=self._started,
-            born_ms=born_ms,
-            row=row,
-            heritage=heritage,
-            paused=self._paused,
-            trial=trial,
-            beats_at_once=self._looks_for_the_dead(),
-            patient=self._boots > 0,
-            tell_master=self._signals.wake,
-            life_fd=self._life_read,
-        )
-        self._live_and_exit(lambda: self._live(birth))
-
-    def _live_and_exit(self, live: Callable[[], None]) -> NoReturn:
-        """In a forked child: leave what is the master's, do `live`, and end there."""
-        code = EXIT_BOOT_FAILED
-        try:
-            self._signals.leave_to_child()
-            os.close(self._life_write)
-            live()
-            code = EXIT_OK
-        except BootError as error:
-            logging.getLogger("gresque.worker").error("cannot start: %s", error)
-        except CutOff:
-            code = EXIT_CUT_OFF
-        except BaseException:
-            logging.getLogger("gresque.worker").exception("the worker process crashed")
-        finally:
-            try:
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(code)  # not the master's atexit handlers, nor what is on its stack
+        self._handles[handle.pid] = handle
+        log.debug("forked worker process %d%s", handle.pid, ", for suspects" if trial else "")
 
     def _reap(self) -> None:
         for pid in list(self._handles):
@@ -334,18 +218,18 @@ class WorkerManager:
         state = handle.row.state
         self._sightings += handle.row.sightings
         if not handle.row.heir:
-            self._heritage += handle.heritage
+            self._forks.heritage += handle.heritage
             self._totals += handle.row.totals  # of those that it had recovered already
         if handle.row.left:
             self._totals += handle.row.totals
             # The queues may not be dry any more when one ends after the dry one. A trial did not
             # look at what its jobs may have enqueued.
             self._dry = state is ProcessState.DRY and not handle.trial
-            self._quick_deaths = 0
+            self._holdup.note_good_end()
             return
         self._dry = False
         if handle.row.heir:
-            self._heritage.append(handle.estate(f"it {describe_death(status)}"))
+            self._forks.heritage.append(handle.estate(f"it {describe_death(status)}"))
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state is not ProcessState.STRANDED:
@@ -355,10 +239,7 @@ class WorkerManager:
     def _on_crash(self, handle: WorkerHandle) -> None:
         if handle.trial and handle.held and self._settings.max_recoveries:
             return  # it counts on its jobs, which comes to an end
-        quick = time.time() - handle.born_ms / 1000 < QUICK_DEATH_SECONDS
-        self._quick_deaths = self._quick_deaths + 1 if quick else 0
-        if self._quick_deaths > QUICK_DEATHS_ALLOWED:
-            self._hold_forks(self._quick_deaths - QUICK_DEATHS_ALLOWED)
+        self._holdup.note_crash(time.time() - handle.born_ms / 1000)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
@@ -369,13 +250,7 @@ class WorkerManager:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
             return
-        self._failed_boots += 1
-        self._hold_forks(self._failed_boots)
-
-    def _hold_forks(self, failures: int) -> None:
-        backoff = min(2.0**failures, LONGEST_BACKOFF_SECONDS)
-        self._no_fork_before = time.monotonic() + backoff
-        log.error("the next worker process is tried in %.0f s", backoff)
+        self._holdup.note_failed_boot()
 
     # Signals
 
@@ -418,7 +293,7 @@ class WorkerManager:
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_rest()
         look = now + (overseer.LOOK_SECONDS if self._overseer.busy else LOOK_SECONDS)
-        deadlines = [look, self._kill_at, self._no_fork_before, self._herald.due]
+        deadlines = [look, self._kill_at, self._holdup.until, self._herald.due]
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:
@@ -438,7 +313,7 @@ class WorkerManager:
             log.error(
                 "left registered, with what %d dead worker processes held, "
                 "for others to recover: %s",
-                len(self._heritage),
+                len(self._forks.heritage),
                 error,
             )
         if self._pidfile:
@@ -446,15 +321,16 @@ class WorkerManager:
         log.info("stopped: %s", self._totals)
 
     def _settle_estate(self) -> None:
-        if not (self._boots or self._heritage):
+        heritage = self._forks.heritage
+        if not (self._boots or heritage):
             return
         from gresque.store.connection import told_plainly
         from gresque.worker.recovery import recovery_for
 
         recovery = recovery_for(self._settings)
         with told_plainly(self._settings.redis_url):
-            while self._heritage:
-                self._totals += recovery.recover(self._heritage[0])
-                del self._heritage[0]
+            while heritage:
+                self._totals += recovery.recover(heritage[0])
+                del heritage[0]
             recovery.store.unregister_worker(self._id)
         recovery.close()

@@ -32,9 +32,9 @@ def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[DirectConn
     for process, beat in ((ME, now), (SILENT, now - 120_000), (BACK, now - 120_000)):
         worker = process.rsplit(":", 2)[0]
         connection.run(
-            script("register"), 5, KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers,
-            KEYS.ledger(process), KEYS.heartbeats, worker, "then", process,
-            "2026-01-01T00:00:00+00:00", beat, "1 0 0 0",
+            script("register"), 6, KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers,
+            KEYS.ledger(process), KEYS.heartbeats, KEYS.processes, worker, "then", process,
+            "2026-01-01T00:00:00+00:00", beat, "1 0 0 0", "",
         )  # fmt: skip
         redis_client.hset(KEYS.ledger(process), "0", "14:resque:queue:q" + process)
     yield connection

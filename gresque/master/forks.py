@@ -1,0 +1,152 @@
+"""How the master's children come to be: worker processes, trials and deputies."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Collection
+from typing import NoReturn
+
+from gresque.errors import BootError, CutOff
+from gresque.jobs.hooks import process_hooks
+from gresque.master.handle import WorkerHandle
+from gresque.master.signals import SignalPipe, signals_blocked
+from gresque.settings import Settings
+from gresque.unpatched import original
+from gresque.worker import boot
+from gresque.worker.birth import Birth, Estate, Post
+from gresque.worker.scoreboard import Row, Scoreboard
+
+log = logging.getLogger("gresque.worker")
+
+LOOK_FOR_DEAD_SECONDS = 10.0
+"""How often some worker process looks for the dead of other hosts, however short processes live."""
+
+EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
+"""Of a worker process; the master uses the first two."""
+
+
+Live = Callable[[Birth], None]
+
+
+def load(settings: Settings) -> Live:
+    """What a worker process does after its fork. With preloading the job modules are loaded here,
+    else in each child. Raises BootError."""
+    modules, backend = settings.require, settings.failure_backend
+    if not settings.preload:
+        return lambda birth: boot.load(modules, backend)(birth)
+    live = boot.load(modules, backend)
+    if settings.max_rss_mb:
+        importlib.import_module("gresque.worker.memory")  # 15 ms, which no child has to spend
+    return live
+
+
+class Forks:
+    """Forks the children of one master, and holds what they share with it: the scoreboard, and a
+    pipe at whose end they see that the master is gone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: str,
+        signals: SignalPipe,
+        live: Live,
+        most_children: int,
+    ) -> None:
+        self.heritage: list[Estate] = []
+        """Of the dead whose jobs nobody recovered yet; the next child inherits it."""
+        self._settings = settings
+        self._id = worker_id
+        self._signals = signals
+        self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
+        self._last_look = float("-inf")
+        """When a worker process was last told to look for the dead of other hosts."""
+        self._live = live
+        self._rows = Scoreboard(most_children, settings.thread_count).rows
+        self._life_read, self._life_write = os.pipe()
+        self._fork: Callable[[], int] = original("os", "fork")
+
+    def fork_worker(
+        self, siblings: Collection[WorkerHandle], *, trial: bool, paused: bool, patient: bool
+    ) -> WorkerHandle:
+        """A worker process; see `Birth`. Raises whatever a `before_fork` hook or the fork does."""
+        row = self._free_row(siblings)
+        birth = Birth(
+            settings=self._settings,
+            worker_id=self._id,
+            started=self._started,
+            born_ms=int(time.time() * 1000),
+            row=row,
+            heritage=tuple(self.heritage),
+            paused=paused,
+            trial=trial,
+            beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
+            patient=patient,
+            tell_master=self._signals.wake,
+            life_fd=self._life_read,
+        )
+        process_hooks.run("before_fork")
+        pid = self._fork_into(lambda: self._live(birth))
+        self.heritage.clear()
+        if birth.beats_at_once:
+            self._last_look = time.monotonic()
+        return WorkerHandle(pid, self._id, birth.born_ms, row, birth.heritage, trial)
+
+    def _free_row(self, siblings: Collection[WorkerHandle]) -> Row:
+        used = {id(handle.row) for handle in siblings}
+        row = next(row for row in self._rows if id(row) not in used)
+        row.clear()
+        return row
+
+    def fork_deputy(self, handle: WorkerHandle, still_since: float) -> int:
+        """A stand-in for a process that cannot speak for itself (see `Overseer`); returns its
+        pid."""
+        post = Post(
+            settings=self._settings,
+            worker_id=self._id,
+            process_id=handle.process_id,
+            pid=handle.pid,
+            row=handle.row,
+            still_since=still_since,
+            tell_master=self._signals.wake,
+        )
+        return self._fork_into(lambda: self._stand_in(post))
+
+    def _stand_in(self, post: Post) -> None:
+        if not self._settings.preload:
+            boot.load(self._settings.require)  # it has to know how long a job may run
+        from gresque.worker.deputy import stand_in
+
+        stand_in(post)
+
+    def _fork_into(self, live: Callable[[], None]) -> int:
+        sys.stdout.flush()
+        with signals_blocked():
+            pid = self._fork()
+            if pid == 0:
+                self._live_and_exit(live)
+        return pid
+
+    def _live_and_exit(self, live: Callable[[], None]) -> NoReturn:
+        """In the child: leave what is the master's, do `live`, and end there."""
+        code = EXIT_BOOT_FAILED
+        try:
+            self._signals.leave_to_child()
+            os.close(self._life_write)
+            live()
+            code = EXIT_OK
+        except BootError as error:
+            log.error("cannot start: %s", error)
+        except CutOff:
+            code = EXIT_CUT_OFF
+        except BaseException:
+            log.exception("the worker process crashed")
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)  # not the master's atexit handlers, nor what is on its stack
