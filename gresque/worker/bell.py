@@ -10,6 +10,7 @@ from gevent import sleep
 from gresque.store.keys import Keys
 from gresque.store.scripts import script
 from gresque.worker.cycle import Cycle
+from gresque.worker.identity import queues_of
 
 ARMED = 4
 """Of all idle processes with the same queues, so many are told of a push. One would do; it may be
@@ -41,9 +42,8 @@ class Bell:
     Whatever goes wrong here, every process looks for work at every fallback poll.
     """
 
-    def __init__(
-        self, cycle: Cycle, keys: Keys, queues: str, process_id: str, interval_seconds: float
-    ) -> None:
+    def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
+        queues = queues_of(process_id) or ""  # as who recovers this process will read it
         self.role = Role.BUSY
         self._cycle = cycle
         self._keys = (keys.armed(queues), keys.spares(queues), keys.ring(process_id))

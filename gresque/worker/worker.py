@@ -97,9 +97,7 @@ class Worker:
             pause=self._pause,
             revive=self._revive,
         )
-        self._bell = self.bell_class(
-            self._cycle, self._keys, str(settings.queues), self._process_id, settings.interval
-        )
+        self._bell = self.bell_class(self._cycle, self._keys, self._process_id, settings.interval)
         self._quota = settings.jobs_per_fork
         self._upkeep = Upkeep(
             settings, self._row, self._book, lambda: self._paused, self._retire_at_once

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+from gresque.jobs.registry import registry
 from gresque.queues import QueueList
+from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.bell import ARMED, Bell, Role
+from gresque.worker.birth import Estate
 from gresque.worker.book import Book
 from gresque.worker.cycle import Cycle
+from gresque.worker.recovery import Recovery
 
 KEYS = Keys("resque")
 QUEUES = "a,b"
@@ -25,7 +29,7 @@ def process(redis_url: str) -> Iterator[Idle]:
     cycles: list[Cycle] = []
 
     def make(queues: str = QUEUES, interval: float = 5.0) -> Bell:
-        name = f"p{len(cycles)}"
+        name = f"host:1:{queues}:1:1:1:{len(cycles)}:0"
         book, listed = Book(Totals(0, 0, 0, 0)), QueueList.parse(queues)
         cycle = Cycle(
             redis_url, KEYS, book, "w", name, listed, 1,
@@ -33,7 +37,7 @@ def process(redis_url: str) -> Iterator[Idle]:
         )  # fmt: skip
         cycle.connect()
         cycles.append(cycle)
-        return Bell(cycle, KEYS, queues, name, interval)
+        return Bell(cycle, KEYS, name, interval)
 
     yield make
     for cycle in cycles:
@@ -154,3 +158,19 @@ def test_the_dead_do_not_count_for_long(
 def test_with_rare_polls_there_are_no_spares(process: Idle) -> None:
     bells = idle(process, ARMED + 2, interval=60.0)
     assert {bell.role for bell in bells} == {Role.ARMED}
+
+
+def test_the_dead_make_room_when_they_are_recovered(
+    process: Idle, redis_url: str, redis_client: redis.Redis
+) -> None:
+    bells = idle(process, ARMED + 1)
+    store = DataStore(redis_url, "resque")
+    recovery = Recovery(store, registry, "requeue", 3)
+    recovery.recover(Estate("host:1:a,b:1:1:1:0:0", "killed", None, False))
+    recovery.close()
+    assert rung(bells[-1])
+    assert not bells[-1].found_nothing()
+    assert bells[-1].role is Role.ARMED
+    for bell in bells[1:]:
+        bell.stand_down()
+    assert not redis_client.keys("resque:armed*")
