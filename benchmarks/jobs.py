@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 import gresque
+from benchmarks.peers import body
 
 
 @gresque.job(queue="bench", name="Noop")
@@ -44,3 +45,15 @@ def _tally_of(pid: int) -> int:
 def _note(event: str, key: str) -> None:
     pid = os.getpid()
     os.write(_tally_of(pid), f"{event} {key} {pid} {time.monotonic():.4f}\n".encode())
+
+
+@gresque.job(queue="bench", name="Burn")
+def burn(seconds: float) -> None:
+    """Keep the CPU for so long."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+    body.count()
+
+
+gresque.job(queue="bench", name="Start")(body.start)

@@ -320,6 +320,13 @@ class DataStore:
         flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
+    def leave_bell(self, queues: str, process_id: str) -> None:
+        """A dead process hears no push any more: let a spare do so in its place."""
+        keys = self.keys
+        self._script(
+            "hand_over", [keys.armed(queues), keys.spares(queues), keys.ring(process_id)], [0]
+        )
+
     def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
         """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
         last brace, goes into the log of recoveries, which adds the numbers. A job that somebody

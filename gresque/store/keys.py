@@ -68,3 +68,16 @@ class Keys:
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""
         return f"{self.prefix}running:{process_id}"
+
+    def armed(self, queues: str) -> str:
+        """ZSET with an expiry: rings of the idle processes that are told of pushes to this queue
+        list."""
+        return f"{self.prefix}armed:{queues}"
+
+    def spares(self, queues: str) -> str:
+        """ZSET with an expiry: rings of the other idle processes of this queue list."""
+        return f"{self.prefix}spares:{queues}"
+
+    def ring(self, process_id: str) -> str:
+        """STRING with an expiry: written to wake the process, which is a spare."""
+        return f"{self.prefix}ring:{process_id}"

@@ -79,7 +79,7 @@ class Cycle:
         self.notice = b""
         """What it said of suspects in the last turn: `alone`, `left`, or nothing."""
         self._queue_names: list[str] = []
-        self._queue_keys: list[bytes] = []
+        self.queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
         self._stale_queues = queues.dynamic
 
@@ -107,9 +107,9 @@ class Cycle:
         fresh = max(want - len(ended), 0)
         free = self._free[len(self._free) - fresh :]
         self._sequence += 1
-        keys = len(self._fixed_keys) + len(self._queue_keys)
+        keys = len(self._fixed_keys) + len(self.queue_keys)
         request: tuple[Any, ...] = (
-            *self._fixed_keys, *self._queue_keys,
+            *self._fixed_keys, *self.queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
             len(entries) // 3, len(gives), len(ended), self.suspects,
             *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
@@ -176,7 +176,7 @@ class Cycle:
 
     def _set_queues(self, names: list[str]) -> None:
         self._queue_names = names
-        self._queue_keys = [self._keys.queue(name).encode() for name in names]
+        self.queue_keys = [self._keys.queue(name).encode() for name in names]
 
     def heard(self) -> bool:
         """Take in what the server announced; True when a queue has changed since it was armed.

@@ -51,3 +51,11 @@ def split_process_id(text: str) -> tuple[str, int]:
     """Worker id and pid of a process id."""
     worker, pid, _ = text.rsplit(":", 2)
     return worker, int(pid)
+
+
+def queues_of(process: str) -> str | None:
+    """The queue list in a process id, as it stands there; None when it is not of our format."""
+    try:
+        return WorkerName.parse(split_process_id(process)[0]).queues
+    except ValueError:
+        return None

@@ -49,10 +49,17 @@ class Pace:
     def capacity(self, threads: int) -> int:
         """How many jobs a process with `threads` threads may hold.
 
-        Few threads run through their jobs faster than Redis answers; as many again in reserve then
-        keep them busy (+60 % below 64 threads, nothing above). Only where jobs end so fast that
-        what waits here starts within 5 ms: else another process would start it sooner.
+        Few threads run through their jobs faster than Redis answers; some in reserve then keep
+        them busy (nothing is gained from 64 threads on). Only where jobs end so fast that what
+        waits here starts within 5 ms: else another process would start it sooner.
         """
-        if threads < PREFETCH_BELOW and self._jobs_per_second * PREFETCH_SECONDS > threads:
-            return 2 * threads
+        if threads < PREFETCH_BELOW:
+            reserve = int(self._jobs_per_second * PREFETCH_SECONDS)
+            if reserve > threads:
+                return threads + min(reserve, PREFETCH_BELOW)
         return threads
+
+
+def most_held(threads: int) -> int:
+    """No process with so many threads ever holds more jobs."""
+    return threads + max(threads, PREFETCH_BELOW)

@@ -20,7 +20,7 @@ from gresque.store.data_store import DataStore, Move, encoded, text
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.birth import Estate
 from gresque.worker.failures import Failures
-from gresque.worker.identity import split_process_id
+from gresque.worker.identity import queues_of, split_process_id
 from gresque.worker.scoreboard import Verdict
 
 log = logging.getLogger("gresque.recovery")
@@ -66,6 +66,9 @@ class Recovery:
             moved = self.store.recover(dead.process_id, batch, _log_entry(dead, now))
             recovered += Totals(requeued=moved.requeued, failed=moved.failed)
             self._tell(moved.failed_slots)
+        queues = queues_of(dead.process_id)
+        if queues is not None:
+            self.store.leave_bell(queues, dead.process_id)
         if moves:
             log.warning(
                 "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed",

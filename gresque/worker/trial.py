@@ -8,6 +8,7 @@ from typing import Any
 from gevent import get_hub
 
 from gresque.store.ledger import Totals
+from gresque.worker.bell import NoBell
 from gresque.worker.birth import Birth
 from gresque.worker.worker import Worker
 
@@ -32,6 +33,8 @@ class Trial(Worker):
 
     The other processes go on with what is not suspect, at their full width.
     """
+
+    bell_class = NoBell  # what is pushed is no suspect
 
     def __init__(self, birth: Birth, totals: Totals) -> None:
         super().__init__(birth, totals)
@@ -81,6 +84,6 @@ class Trial(Worker):
         self._gate.ring()
 
     def _wait_for_bell(self) -> bool:
-        """What is pushed is no suspect."""
+        """Wait for a job's end, or the next look."""
         self._gate.wait(None)
         return False

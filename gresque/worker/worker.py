@@ -20,6 +20,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.scripts import script
 from gresque.store.speech import Blocking, Order, Running
+from gresque.worker.bell import Bell
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
@@ -28,7 +29,7 @@ from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat
 from gresque.worker.identity import master_pid_of, process_id
 from gresque.worker.outcome import Outcome, describe, tell_hooks
-from gresque.worker.pace import Pace
+from gresque.worker.pace import Pace, most_held
 from gresque.worker.patience import Patience
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stacks import all_standings, as_dict
@@ -61,6 +62,8 @@ class Worker:
     The main greenlet runs all of this; it is the only one that uses the cycle's connection.
     """
 
+    bell_class = Bell
+
     def __init__(self, birth: Birth, totals: Totals) -> None:
         settings = birth.settings
         assert settings.queues is not None
@@ -90,10 +93,11 @@ class Worker:
             birth.worker_id,
             self._process_id,
             settings.queues,
-            slots=2 * settings.thread_count,
+            slots=most_held(settings.thread_count),
             pause=self._pause,
             revive=self._revive,
         )
+        self._bell = self.bell_class(self._cycle, self._keys, self._process_id, settings.interval)
         self._quota = settings.jobs_per_fork
         self._upkeep = Upkeep(
             settings, self._row, self._book, lambda: self._paused, self._retire_at_once
@@ -219,6 +223,7 @@ class Worker:
         process_hooks.run("worker_exit")
         self._watcher.stop()
         keys = self._keys
+        self._cycle.ask(self._bell.stand_down)
         self._cycle.ask(
             lambda: self._cycle.connection.run(
                 script("unregister"), 5,
@@ -242,7 +247,10 @@ class Worker:
                 if reserved:
                     if not crew.waking:
                         crew.wake_one()
+                    self._bell.found(more=reserved == want)
                 elif want:
+                    if self._bell.found_nothing():
+                        continue
                     self._dry, self._dry_at_rest = True, not book.held
                     continue
             self._wait_until_due()
@@ -282,7 +290,7 @@ class Worker:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
         self._lost = False
-        reserved = self._cycle.turn(want, arm=True)
+        reserved = self._cycle.turn(want, arm=self._bell.armed)
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
@@ -368,7 +376,8 @@ class Worker:
         """So many ends make a turn worth it while jobs are ready still: half of what is held when
         some are held in reserve, else all."""
         threads = self._settings.thread_count
-        return threads if self._pace.capacity(threads) > threads else max(1, self._book.held)
+        capacity = self._pace.capacity(threads)
+        return capacity // 2 if capacity > threads else max(1, self._book.held)
 
     def _give_back_if_stuck(self) -> None:
         """Every thread is busy with something long: what waits here, others could start now."""
@@ -379,6 +388,8 @@ class Worker:
         """Wait for work with the queues found empty; True when it is time to look again."""
         connection = self._cycle.connection
         try:
+            if self._leaving or self._paused:
+                self._bell.stand_down()
             if self._cycle.heard():
                 return True
             watcher = get_hub().loop.io(connection.fileno(), 1)

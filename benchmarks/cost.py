@@ -1,0 +1,189 @@
+"""What one no-op job costs in a worker process and in Redis, part by part.
+
+    python -m benchmarks.cost
+
+A profiler would slow what it measures, and most of these parts take less than a clock does to read.
+So the real code runs again and again with one part taken out of its text, in turns with the whole;
+the difference is what the part costs. A part whose text has changed since is told, not guessed.
+
+1. The loop of a WorkerThread (`worker/thread.py`), with jobs handed to it by the hundred.
+2. A turn of the cycle (`worker/cycle.py`): the client's side, against a real server.
+3. The same turn in the server (`store/lua/cycle.lua`), by the server's own clock.
+"""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+import textwrap
+import time
+from collections import deque
+from typing import Any
+
+import gresque.worker.thread as thread_module
+from benchmarks import harness
+from benchmarks.harness import Results, Server
+from benchmarks.jobs import noop
+from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
+from gresque.jobs import payload
+from gresque.jobs.registry import registry
+from gresque.queues import QueueList
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.store.scripts import Script, script
+from gresque.worker.book import Book, ReservedJob
+from gresque.worker.cycle import Cycle
+from gresque.worker.failures import Failures
+from gresque.worker.gate import Gate
+from gresque.worker.outcome import Outcome
+from gresque.worker.thread import Crew, WorkerThread
+
+BATCH = 100
+BATCHES = 300
+
+
+def main() -> None:
+    options = harness.parser(__doc__).parse_args()
+    server = Server(options.redis)
+    results = Results("cost", "µs a job")
+    batches = max(10, int(BATCHES * options.scale))
+    for _ in range(options.runs):
+        loop_parts(results, batches)
+        turn_parts(server, results, batches)
+    results.print_table()
+
+
+def differences(
+    results: Results, where: str, whole: Any, parts: dict[str, Any], measure: Any
+) -> None:
+    """Note what the whole costs, and each part: the median of pairs measured in turns."""
+    costs = [measure(whole) for _ in range(9)]
+    results.note(f"{where}: all of it", statistics.median(costs))
+    for name, without in parts.items():
+        if without is None:
+            print(f"{where}: {name}: the code has changed, not measured", flush=True)
+            continue
+        saved = [measure(whole) - measure(without) for _ in range(9)]
+        results.note(f"{where}: {name}", statistics.median(saved))
+
+
+# The loop of a thread
+
+
+def loop_parts(results: Results, batches: int) -> None:
+    source = textwrap.dedent(inspect.getsource(WorkerThread._work))
+    raw = payload.encode("Noop", (1,), {}, payload.new_id())
+    space = vars(thread_module) | {
+        "PAYLOAD": payload.decode(raw),
+        "DEFINITION": registry.get("Noop"),
+    }
+
+    def compiled(text: str | None) -> Any:
+        if text is None:
+            return None
+        made: dict[str, Any] = {}
+        exec(compile(text, "<variant>", "exec"), space, made)
+        return made["_work"]
+
+    parts = {name: compiled(changed(source, parts)) for name, parts in THREAD_PARTS.items()}
+    jobs: list[ReservedJob] = [(str(slot).encode(), "bench", raw) for slot in range(BATCH)]
+    loop = Loop()
+    differences(results, "thread", compiled(source), parts, lambda v: loop.run(v, jobs, batches))
+
+
+class Loop:
+    """WorkerThreads without a cycle: jobs come by the batch, ends are thrown away."""
+
+    def run(self, work: Any, jobs: list[ReservedJob], batches: int) -> float:
+        """µs of CPU for each job, with this `_work`."""
+        original, WorkerThread._work = WorkerThread._work, work  # type: ignore[method-assign]
+        try:
+            book, gate = Book(Totals(0, 0, 0, 0)), Gate()
+            outcome = Outcome(book, Failures("redis", Keys("resque")), "w", "requeue")
+            crew = Crew(1, book, gate, registry, outcome, memoryview(bytearray(8)).cast("Q"))
+            started = time.thread_time()
+            for _ in range(batches):
+                crew.ring_at = len(jobs)
+                book.ready.extend(jobs)
+                book.ended = []
+                crew.wake_one()
+                while book.ready:
+                    gate.wait(None)
+            spent = time.thread_time() - started  # the thread stays parked, for good
+        finally:
+            WorkerThread._work = original  # type: ignore[method-assign]
+        return 1e6 * spent / (batches * len(jobs))
+
+
+# A turn of the cycle
+
+
+def turn_parts(server: Server, results: Results, batches: int) -> None:
+    """One process's turns of 100 jobs, all of which have ended by the next one."""
+    whole = script("cycle")
+    parts = {
+        name: _script(changed(whole.text.decode(), parts)) for name, parts in SCRIPT_PARTS.items()
+    }
+    for lua in (whole, *parts.values()):
+        if lua is not None:
+            server.redis.script_load(lua.text)
+    client: list[float] = []
+
+    def measure(lua: Script) -> float:
+        found = turns(server, lua, batches)
+        if lua is whole:
+            client.append(found[0])
+        return found[1]
+
+    differences(results, "server", whole, parts, measure)
+    results.note("client: a turn, redis-py included", statistics.median(client))
+
+
+def _script(text: str | None) -> Script | None:
+    import hashlib
+
+    if text is None:
+        return None
+    raw = text.encode()
+    return Script(raw, hashlib.sha1(raw, usedforsecurity=False).hexdigest().encode())
+
+
+def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
+    """µs for each job: CPU of the client, and what the server spent in the script."""
+    server.empty()
+    keys = Keys("resque")
+    book = Book(Totals(0, 0, 0, 0))
+    cycle = Cycle(
+        server.url,
+        keys,
+        book,
+        "w",
+        "p",
+        QueueList.parse("bench"),
+        BATCH,
+        pause=lambda _: False,
+        revive=lambda _: False,
+    )
+    cycle._script = lua
+    cycle.connect()
+    server.redis.hset(keys.ledger("p"), "state", "0 0 0 0 0")
+    harness.enqueue(server, noop, range(batches * BATCH))
+    before, started = _script_seconds(server), time.thread_time()
+    for _ in range(batches):
+        cycle.turn(BATCH)
+        book.done += len(book.ready)
+        book.ended = [job[0] for job in book.ready]
+        book.ready = deque()
+    jobs = batches * BATCH
+    spent = time.thread_time() - started
+    cycle.connection.close()
+    return 1e6 * spent / jobs, 1e6 * (_script_seconds(server) - before) / jobs
+
+
+def _script_seconds(server: Server) -> float:
+    stats = server.redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("evalsha",)) / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""The parts of the hot path that cost.py takes out, as they stand in its text. Pure."""
+
+from __future__ import annotations
+
+Change = tuple[str, str]
+"""A part of a text, and what stands there without it."""
+
+THREAD_PARTS: dict[str, list[Change]] = {
+    "decode the payload": [("payload = decode(job[2])", "payload = PAYLOAD")],
+    "find the job's definition, refuse an unknown one": [
+        ("definition = find(payload.name)\n", "definition = DEFINITION\n"),
+        ("if definition is None:\n", "if False:\n"),
+    ],
+    "look for a timeout": [("if definition.timeout_seconds is not None:", "if False:")],
+    "look whether it has expired": [("if payload.expires_at is not None and", "if False and")],
+    "look for keyword arguments": [("elif payload.kwargs:", "elif False:")],
+    "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
+    "write down what runs, for the master": [("board[number] = words[job[0]]", "pass")],
+    "call the job": [
+        ("definition.perform(*(payload.args or ()))\n", "pass\n"),
+    ],
+    "read the clock, yield after 5 ms": [
+        ("now = monotonic()", "now = turned"),
+        ("if now - turned > TURN_SECONDS:", "if False:"),
+    ],
+    "know that it runs, for kills": [
+        ("self.job = job\n", "pass\n"),
+        ("self.job = None\n        except", "pass\n        except"),
+    ],
+    "wake another thread, or the cycle": [
+        ("elif not crew.waking:\n            crew.wake_one()", "")
+    ],
+    "look whether each job is to be logged": [("if outcome.verbose:", "if False:")],
+    "count it and note its slot": [
+        ("book.done += 1\n", "pass\n"),
+    ],
+}
+
+SCRIPT_PARTS: dict[str, list[Change]] = {
+    "read the state: fencing, turns sent again": [
+        ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0'"),
+        ("local last = tonumber(string.match(state, '^%d+'))", "local last = 0"),
+    ],
+    "be able to finish when memory is full": [("call('HDEL', ledger, '')\n", "\n")],
+    "look for suspects": [("want > 0 and call('HGETALL', K[8]) or {}", "{}")],
+    "count for the whole system": [("  call('INCRBY', K[2], A[8])\n", "")],
+    "count for the worker": [("  call('INCRBY', K[4], A[8])\n", "")],
+    "write the state: the totals that survive a kill": [
+        ("call('HSET', ledger, 'state',", "do local _ = ("),
+        ("A[5] .. ' ' .. A[6] .. ' ' .. A[7])", "A[5] .. ' ' .. A[6] .. ' ' .. A[7]) end"),
+    ],
+    "write the ledger": [
+        ("if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end", ""),
+    ],
+    "tell the queue beside each payload": [
+        ("fields[f + 2] = origin .. jobs[j]", "fields[f + 2] = jobs[j]")
+    ],
+}
+
+
+def changed(text: str, changes: list[Change]) -> str | None:
+    """The text without a part; None when the part is not there."""
+    for there, instead in changes:
+        if there not in text:
+            return None
+        text = text.replace(there, instead)
+    return text

@@ -1,0 +1,17 @@
+-- A process that was idle has found work, or goes: a spare takes its place. And when it found as
+-- much as it could take, there is more: two spares come, and so on from each of them.
+--
+-- KEYS  1 armed (ZSET)   2 spares (ZSET)   3 ring of this process (STRING)
+-- ARGV  1 1 when there is more work than this process could take
+-- Returns  how many spares were rung
+local K, call = KEYS, redis.call
+call('ZREM', K[1], K[3])
+call('DEL', K[3])
+-- Who still stands among the spares was not rung, and so leaves no place empty.
+local unrung = call('ZREM', K[2], K[3])
+local count = ARGV[1] == '1' and 2 or 1 - unrung
+if count == 0 then return 0 end
+-- The entries that were renewed last: their processes are the likeliest to live.
+local spares = call('ZPOPMAX', K[2], count)
+for i = 1, #spares, 2 do call('SET', spares[i], '', 'EX', 10) end
+return #spares / 2

@@ -1,0 +1,108 @@
+"""The bell: how a process that found its queues empty learns of the next push."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+
+from gevent import sleep
+
+from gresque.store.keys import Keys
+from gresque.store.scripts import script
+from gresque.worker.cycle import Cycle
+from gresque.worker.identity import queues_of
+
+ARMED = 4
+"""Of all idle processes with the same queues, so many are told of a push. One would do; it may be
+held up by a job, or die."""
+
+CALL_EVERY_SECONDS = 0.05
+"""A busy process that leaves work behind calls for spares at most so often."""
+
+LONGEST_INTERVAL_SECONDS = 10.0
+"""With rarer fallback polls there are no spares: should all armed ones be killed at once, a spare
+finds out at its next poll."""
+
+
+class Role(Enum):
+    BUSY = "busy"
+    ARMED = "armed"
+    SPARE = "spare"
+
+
+class Bell:
+    """Where this process stands among the idle ones with the same queues.
+
+    1. It finds its queues empty, and is armed, or a spare when four others are armed already:
+       of 200 idle processes, one job must not have all look for it.
+    2. An armed one that finds work hands over: one spare comes and is armed in its place. One
+       that finds more than it can take calls two, each of which may call two more.
+    3. It stands down before it pauses or leaves.
+
+    Whatever goes wrong here, every process looks for work at every fallback poll.
+    """
+
+    def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
+        queues = queues_of(process_id) or ""  # as who recovers this process will read it
+        self.role = Role.BUSY
+        self._cycle = cycle
+        self._keys = (keys.armed(queues), keys.spares(queues), keys.ring(process_id))
+        self._limit = ARMED if interval_seconds <= LONGEST_INTERVAL_SECONDS else 0
+        self._renew_seconds = max(interval_seconds, 1.0)
+        self._stay_seconds = int(2 * self._renew_seconds) + 1
+        self._renewed = 0.0
+        self._called = time.monotonic()
+
+    @property
+    def armed(self) -> bool:
+        """The next turn has to arm the connection anew, should it find nothing."""
+        return self.role is Role.ARMED
+
+    def found(self, *, more: bool) -> None:
+        """A turn found work, and more than it could take or not."""
+        if not self._limit:
+            return
+        now = time.monotonic()
+        if self.role is not Role.BUSY or (more and now - self._called >= CALL_EVERY_SECONDS):
+            self._called = now
+            sleep(0)  # the job that was found starts first
+            self._cycle.ask(lambda: self._hand_over(more=more))
+
+    def found_nothing(self) -> bool:
+        """A turn found nothing; True when another one should look at once."""
+        now = time.monotonic()
+        if self.role is Role.ARMED and now - self._renewed < self._renew_seconds:
+            return False  # the turn itself has armed the connection again
+        reply = self._cycle.ask(self._wait_in_line)
+        self.role = Role.SPARE if reply < 0 else Role.ARMED
+        self._renewed = now
+        return bool(reply > 0)
+
+    def stand_down(self) -> None:
+        """This process takes no more jobs for now: another one hears the bell in its place.
+
+        Tries once. Raises redis-py's errors.
+        """
+        if self.role is not Role.BUSY and self._limit:
+            self._hand_over(more=False)
+
+    def _wait_in_line(self) -> int:
+        keys = (*self._keys, *self._cycle.queue_keys)
+        reply: int = self._cycle.connection.run(
+            script("bell"), len(keys), *keys, self._limit, self._stay_seconds
+        )
+        return reply
+
+    def _hand_over(self, *, more: bool) -> None:
+        self.role = Role.BUSY
+        self._cycle.connection.run(script("hand_over"), 3, *self._keys, int(more))
+
+
+class NoBell(Bell):
+    """Of a process that is not meant to hear of pushes: it stands in nobody's place."""
+
+    def found(self, *, more: bool) -> None:
+        """Whatever it finds, others have nothing to do with it."""
+
+    def found_nothing(self) -> bool:
+        return False

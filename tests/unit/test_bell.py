@@ -1,0 +1,176 @@
+"""The bell: of many idle processes, a push wakes four, and these see to the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from gresque.jobs.registry import registry
+from gresque.queues import QueueList
+from gresque.store.data_store import DataStore
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.worker.bell import ARMED, Bell, Role
+from gresque.worker.birth import Estate
+from gresque.worker.book import Book
+from gresque.worker.cycle import Cycle
+from gresque.worker.recovery import Recovery
+
+KEYS = Keys("resque")
+QUEUES = "a,b"
+Idle = Callable[..., Bell]
+
+
+@pytest.fixture
+def process(redis_url: str) -> Iterator[Idle]:
+    """Makes the bell of one more worker process, which is connected."""
+    cycles: list[Cycle] = []
+
+    def make(queues: str = QUEUES, interval: float = 5.0) -> Bell:
+        name = f"host:1:{queues}:1:1:1:{len(cycles)}:0"
+        book, listed = Book(Totals(0, 0, 0, 0)), QueueList.parse(queues)
+        cycle = Cycle(
+            redis_url, KEYS, book, "w", name, listed, 1,
+            pause=lambda _: False, revive=lambda _: False,
+        )  # fmt: skip
+        cycle.connect()
+        cycles.append(cycle)
+        return Bell(cycle, KEYS, name, interval)
+
+    yield make
+    for cycle in cycles:
+        cycle.connection.close()
+
+
+def idle(process: Idle, count: int, **options: float) -> list[Bell]:
+    bells = [process(**options) for _ in range(count)]
+    for bell in bells:
+        assert not bell.found_nothing()
+    return bells
+
+
+def rung(bell: Bell) -> bool:
+    """Whether its connection was told of something since the last call."""
+    connection = bell._cycle.connection
+    connection.call(b"PING")  # what was to be announced came before this reply
+    heard = connection.hear()
+    connection.invalidated.clear()
+    return heard
+
+
+def push(client: redis.Redis, queue: str = "a") -> None:
+    client.rpush(KEYS.queue(queue), "x")
+
+
+def test_four_are_armed_and_the_others_are_spare(process: Idle, redis_client: redis.Redis) -> None:
+    bells = idle(process, ARMED + 3)
+    assert [bell.role for bell in bells] == [Role.ARMED] * ARMED + [Role.SPARE] * 3
+    push(redis_client, "b")
+    assert [rung(bell) for bell in bells] == [True] * ARMED + [False] * 3
+
+
+def test_each_queue_list_has_its_own(process: Idle) -> None:
+    idle(process, ARMED)
+    other = process(queues="b,a")
+    other.found_nothing()
+    assert other.role is Role.ARMED
+
+
+def test_who_found_work_hands_over_to_a_spare(process: Idle, redis_client: redis.Redis) -> None:
+    bells = idle(process, ARMED + 2)
+    bells[0].found(more=False)
+    assert bells[0].role is Role.BUSY
+    spares = bells[ARMED:]
+    woken = [bell for bell in spares if rung(bell)]
+    assert len(woken) == 1
+    assert not woken[0].found_nothing()
+    assert woken[0].role is Role.ARMED
+    push(redis_client)
+    assert sum(rung(bell) for bell in bells[1:]) == ARMED
+
+
+def test_more_than_it_can_take_wakes_two_and_each_of_them_two(process: Idle) -> None:
+    bells = idle(process, ARMED + 6)
+    bells[0].found(more=True)
+    first = [bell for bell in bells[ARMED:] if rung(bell)]
+    assert len(first) == 2
+    for bell in first:
+        bell.found(more=True)
+    assert sum(rung(bell) for bell in bells[ARMED:]) == 4
+
+
+def test_a_busy_process_calls_spares_at_most_so_often(
+    process: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bells = idle(process, ARMED + 6)
+    busy = process()
+    busy.found(more=True)
+    assert not any(map(rung, bells))
+    monkeypatch.setattr("gresque.worker.bell.CALL_EVERY_SECONDS", 0.0)
+    busy.found(more=False)
+    assert not any(map(rung, bells))
+    busy.found(more=True)
+    assert sum(map(rung, bells)) == 2
+
+
+def test_nobody_is_called_when_four_others_are_armed(process: Idle) -> None:
+    bells = idle(process, ARMED + 2)
+    bells[-1].found(more=False)
+    assert not rung(bells[-2])
+
+
+def test_work_that_came_meanwhile_is_looked_for_once(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    push(redis_client)
+    bell = process()
+    assert bell.found_nothing()
+    # What stands there is nothing that can be taken, such as a key that is no list.
+    assert not bell.found_nothing()
+    push(redis_client)
+    assert rung(bell)
+
+
+def test_who_stands_down_is_replaced(process: Idle, redis_client: redis.Redis) -> None:
+    bells = idle(process, ARMED + 1)
+    bells[0].stand_down()
+    assert rung(bells[-1])
+    bells[-1].found_nothing()
+    assert bells[-1].role is Role.ARMED
+    for bell in bells:
+        bell.stand_down()
+    assert redis_client.keys("*") == []
+
+
+def test_the_dead_do_not_count_for_long(
+    process: Idle, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle(process, ARMED)
+    seconds = redis_client.time()[0]
+    for name, expires in redis_client.zrange(KEYS.armed(QUEUES), 0, -1, withscores=True):
+        assert seconds < expires <= seconds + 12  # two intervals of 5 s, and one second
+        redis_client.zadd(KEYS.armed(QUEUES), {name: seconds})
+    assert [bell.role for bell in idle(process, ARMED + 1)] == [Role.ARMED] * ARMED + [Role.SPARE]
+
+
+def test_with_rare_polls_there_are_no_spares(process: Idle) -> None:
+    bells = idle(process, ARMED + 2, interval=60.0)
+    assert {bell.role for bell in bells} == {Role.ARMED}
+
+
+def test_the_dead_make_room_when_they_are_recovered(
+    process: Idle, redis_url: str, redis_client: redis.Redis
+) -> None:
+    bells = idle(process, ARMED + 1)
+    store = DataStore(redis_url, "resque")
+    recovery = Recovery(store, registry, "requeue", 3)
+    recovery.recover(Estate("host:1:a,b:1:1:1:0:0", "killed", None, False))
+    recovery.close()
+    assert rung(bells[-1])
+    assert not bells[-1].found_nothing()
+    assert bells[-1].role is Role.ARMED
+    for bell in bells[1:]:
+        bell.stand_down()
+    assert not redis_client.keys("resque:armed*")

@@ -1,0 +1,116 @@
+"""The parts of the benchmarks that would only fail after half an hour of measuring."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import report
+from benchmarks.chart import Bar, bars
+from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
+from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
+from gresque.store.scripts import script
+from gresque.worker.thread import WorkerThread
+
+HOME = Path(__file__).parents[2] / "benchmarks" / "peers"
+README = (HOME.parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("peer", [*PEERS, REFERENCE])
+def test_each_peer_has_its_packages_and_its_reasons(peer: str) -> None:
+    assert HOME.joinpath(f"{peer}.txt").read_text().strip()
+    module = ast.parse(HOME.joinpath(f"{peer}.py").read_text())
+    assert len(ast.get_docstring(module) or "") > 80
+    assigned = {
+        target.id
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert {"JOBS_PER_SECOND", "MANY_QUEUES"} <= assigned
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_chart_is_well_formed_and_inside_its_frame(logarithmic: bool) -> None:
+    rows = [Bar("a<b", 420_000, "420,000", low=1.5, ours=True), Bar("c", 0.9, "0.9", low=0.02)]
+    svg = ElementTree.fromstring(bars("x & y", "note", rows, logarithmic=logarithmic))
+    frame = float(svg.attrib["width"])
+    for bar in svg.iter("{http://www.w3.org/2000/svg}rect"):
+        assert 0 <= float(bar.attrib["x"]) < float(bar.attrib["x"]) + float(bar.attrib["width"])
+        assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= frame
+    assert "a<b" in {text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")}
+
+
+def lines() -> list[dict[str, Any]]:
+    machine = {
+        "date": "2026-11-24", "cpu": "a CPU", "cores": 2, "memory_gb": 24, "system": "Linux x86_64",
+        "python": "3.11.7", "server": "Valkey 9.1.2",
+    }  # fmt: skip
+    out: list[dict[str, Any]] = [{"machine": machine, "run_seconds": 3.0, "runs": 3}]
+    for peer, rate in (("gresque", 400_000), ("celery", 2_000)):
+        out += [
+            {"peer": peer, "scenario": "no-op, 2 x 100", "run": run, "jobs_per_second": rate * run}
+            for run in (1, 2, 3)
+        ]
+        out.append({"about": peer, "versions": {peer: "1.0"}, "settings": "as it comes"})
+    out.append({"peer": "celery", "scenario": "http, 2 x 200", "run": 1, "error": "it hangs"})
+    return out
+
+
+def test_medians_spread_and_failures_are_told() -> None:
+    sections = report.Peers(lines()).sections()
+    assert "| Celery | 4,000 (2,000 – 6,000) | failed |" in sections["throughput"]
+    assert sections["failures"] == "- Celery, http, 2 x 200, run 1: failed: `it hangs`"
+    assert "| Celery | celery 1.0 | as it comes |" in sections["settings"]
+    assert set(report.Peers(lines()).charts()) == {"noop"}
+
+
+def test_the_readme_gets_the_medians_and_keeps_the_rest() -> None:
+    row = next(line for line in README.splitlines() if line.startswith("| no-op jobs/s"))
+    after = report.Peers(lines()).in_readme(README)
+    new = next(line for line in after.splitlines() if line.startswith("| no-op jobs/s"))
+    old_cells, cells = row.split(" | "), new.split(" | ")
+    assert cells[1:3] == ["800,000", "4,000"]
+    assert cells[3:] == old_cells[3:]
+    assert after.replace(new, row) == README
+
+
+def test_every_section_has_its_place_in_the_page() -> None:
+    page = report.PAGE.read_text()
+    for name in [*report.Peers(lines()).sections(), "goals", "cost"]:
+        assert f"<!-- {name} -->" in page
+        assert "new text" in report._replace(page, name, "new text")
+
+
+def test_goals_are_met_or_missed() -> None:
+    line = {
+        "benchmark": "b",
+        "scenario": "s",
+        "value": 3.0,
+        "unit": "ms",
+        "goal": 5,
+        "at_most": True,
+    }
+    assert "| s | 3 | 3 – 3 | ≤ 5 ms | met |" in report.goals([line])
+    assert "**missed**" in report.goals([line | {"at_most": False}])
+
+
+def test_every_scenario_is_reported() -> None:
+    told = {*report.THROUGHPUT, report.REST, *report.OTHER}
+    assert {scenario.name for scenario in SCENARIOS} == told
+
+
+def test_the_parts_of_a_jobs_cost_are_in_the_code() -> None:
+    """A part whose text has changed is left out of the table: then name it anew in parts.py."""
+    source = textwrap.dedent(inspect.getsource(WorkerThread._work))
+    lua = script("cycle").text.decode()
+    gone = [part for part, changes in THREAD_PARTS.items() if changed(source, changes) is None]
+    gone += [part for part, changes in SCRIPT_PARTS.items() if changed(lua, changes) is None]
+    assert gone == []
