@@ -182,7 +182,7 @@ class Rounds:
 
 KEPT = {
     b"resque:queues", b"resque:queue:bench", b"resque:failed", b"resque:stat:processed",
-    b"resque:stat:failed", b"resque:recoveries",
+    b"resque:stat:failed", b"resque:suspects", b"resque:recoveries",
 }  # fmt: skip
 EXPIRING = (b"resque:enqueuer:", b"resque:buried")
 """They go by themselves."""
