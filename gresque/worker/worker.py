@@ -11,15 +11,11 @@ from typing import Any
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
-from gresque.errors import CutOff, Fenced, JobKilled
-from gresque.jobs import payload
+from gresque.errors import CutOff, Fenced
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.scripts import script
-from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.bell import Bell
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
@@ -27,17 +23,17 @@ from gresque.worker.cycle import Cycle
 from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat
-from gresque.worker.identity import master_pid_of, process_id
-from gresque.worker.outcome import Outcome, describe, tell_hooks
+from gresque.worker.identity import process_id
+from gresque.worker.orders import Orders
+from gresque.worker.outcome import Outcome
 from gresque.worker.pace import Pace, most_held
 from gresque.worker.patience import Patience
+from gresque.worker.registration import Registration
 from gresque.worker.scoreboard import ProcessState
-from gresque.worker.stacks import all_standings, as_dict
 from gresque.worker.stdio import outlive_readers
-from gresque.worker.thread import Crew, Kill
+from gresque.worker.thread import Crew
 from gresque.worker.upkeep import Upkeep
 from gresque.worker.watcher import Watcher
-from gresque.worker.whereabouts import find
 
 log = logging.getLogger("gresque.worker")
 
@@ -85,6 +81,10 @@ class Worker:
             self._outcome,
             birth.row.threads,
         )
+        self._watcher = Watcher(
+            self._crew, self._row, settings.hub_blocked_seconds, settings.term_timeout
+        )
+        self._orders = Orders(self._crew, self._book, self._gate, self._outcome, self._watcher)
         self._pace = Pace()
         self._cycle = Cycle(
             settings.redis_url,
@@ -96,6 +96,9 @@ class Worker:
             slots=most_held(settings.thread_count),
             pause=self._pause,
             revive=self._revive,
+        )
+        self._registration = Registration(
+            self._keys, birth, self._process_id, self._book, self._cycle.connection
         )
         self._bell = self.bell_class(self._cycle, self._keys, self._process_id, settings.interval)
         self._quota = settings.jobs_per_fork
@@ -145,8 +148,8 @@ class Worker:
             self._settings,
             self._process_id,
             birth.worker_id,
-            self._running,
-            self._obey,
+            self._orders.running,
+            self._orders.obey,
             self._upkeep.look,
             self._on_loss,
         )
@@ -154,9 +157,6 @@ class Worker:
         patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
         self._watch_master()
         process_hooks.run("after_fork")
-        self._watcher = Watcher(
-            self._crew, self._row, self._settings.hub_blocked_seconds, self._settings.term_timeout
-        )
         self._watcher.start()
         heartbeat.start()
         self._row.totals = self._book.totals
@@ -168,48 +168,16 @@ class Worker:
     def _come_up(self, heartbeat: Heartbeat, *, waited: bool) -> None:
         connection = self._cycle.connection
         connection.connect()
-        self._register()
+        self._registration.register()
         self._row.heir = True
         if self._birth.beats_at_once:
             heartbeat.first_beat(connection, waited=waited)
 
-    def _register(self) -> None:
-        keys, birth = self._keys, self._birth
-        connection = self._cycle.connection
-        seconds, microseconds = map(int, connection.call(b"TIME"))
-        connection.run(
-            script("register"), 6,
-            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
-            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
-            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
-            find(os.getpid(), master_pid_of(birth.worker_id)),
-        )  # fmt: skip
-
     def _revive(self, gives: Iterable[ReservedJob]) -> bool:
-        """Register anew after Redis has lost its data, with what is held still: the jobs that run,
-        those that no thread took yet, and those to be given back.
-
-        False when this process was declared dead. Raises redis-py's errors.
-        """
-        keys, birth = self._keys, self._birth
-        connection = self._cycle.connection
-        seconds, microseconds = map(int, connection.call(b"TIME"))
+        """Register anew with what is held still: the jobs that run, those that no thread took yet,
+        and those to be given back."""
         running = (job for thread in self._crew.threads if (job := thread.job) is not None)
-        held = [
-            part
-            for slot, queue, raw in (*running, *self._book.ready, *gives, *self._book.gives)
-            for part in (slot, keys.queue(queue), raw)
-        ]
-        done = connection.run(
-            script("revive"), 7,
-            keys.workers, keys.worker_started(birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
-            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
-            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
-            find(os.getpid(), master_pid_of(birth.worker_id)), *held,
-        )  # fmt: skip
-        return bool(done)
+        return self._registration.revive((*running, *self._book.ready, *gives, *self._book.gives))
 
     def _end_what_runs_elsewhere(self) -> None:
         """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
@@ -222,15 +190,8 @@ class Worker:
         self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._watcher.stop()
-        keys = self._keys
         self._cycle.ask(self._bell.stand_down)
-        self._cycle.ask(
-            lambda: self._cycle.connection.run(
-                script("unregister"), 5,
-                keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-                keys.orders(self._process_id), keys.processes, self._process_id,
-            )
-        )  # fmt: skip
+        self._cycle.ask(self._registration.unregister)
         self._row.left = True
         log.debug("left: %s", self._book.totals)
 
@@ -430,40 +391,9 @@ class Worker:
         self._crew.kill_jobs("an operator sent USR1", requeue=False)
         self.resume()
 
-    def _obey(self, order: Order) -> Any:
-        """Do what somebody asked for through Redis. Called in the heartbeat's thread: the loop may
-        be blocked."""
-        if order.verb == "kill":
-            self._kill_by_id(order.argument)
-        elif order.verb == "stacks":
-            return [as_dict(each) for each in all_standings(self._crew, self._watcher.main_thread)]
-        return None
-
-    def _kill_by_id(self, job_id: str) -> None:
-        reason = "an operator killed it by its id"
-        self._crew.loop.run_callback_threadsafe(self._fail_ready, job_id, reason)
-        for thread in list(self._crew.threads):
-            job = thread.job
-            if job is not None and str(payload.loads(job[2]).get("id")) == job_id:
-                log.info("asked to kill %s", describe(job))
-                kill = Kill(job, reason, False, time.monotonic())
-                self._crew.kill_from_outside(thread, kill)
-
-    def _fail_ready(self, job_id: str, reason: str) -> None:
-        """A job that is to be killed and has not started yet never does."""
-        for job in list(self._book.ready):
-            if str(payload.loads(job[2]).get("id")) == job_id:
-                self._book.ready.remove(job)
-                killed = JobKilled(reason)
-                self._outcome.cut_short(
-                    job, None, killed, time.monotonic(), tell_hooks, requeue=False
-                )
-                self._gate.ring()
-
     def log_stacks(self) -> None:
         """Print where every greenlet stands."""
-        standings = all_standings(self._crew, self._watcher.main_thread)
-        lines = [str(standing) for standing in standings]
+        lines = [str(standing) for standing in self._orders.standings()]
         log.info("where the jobs stand:\n%s", "\n".join(lines or ["no jobs are running"]))
 
     def pause(self) -> None:
@@ -491,19 +421,6 @@ class Worker:
         outlive_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
-
-    def _running(self) -> Running:
-        """What runs since when on the monotonic clock. Called in the heartbeat's thread."""
-        since = {
-            job[0].decode(): thread.since
-            for thread in list(self._crew.threads)
-            if (job := thread.job) is not None
-        }
-        blocked = self._watcher.blocked
-        if blocked is None or blocked.by.job is None:
-            return Running(since)
-        slot, stack = blocked.by.job[0].decode(), list(blocked.by.stack)
-        return Running(since, Blocking(slot, blocked.since, stack))
 
     def _seconds_left(self) -> float:
         """How long this process may wait for failures that are still being told."""

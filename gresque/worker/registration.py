@@ -1,0 +1,76 @@
+"""How a worker process makes itself known in Redis, and takes its leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from gresque.store.connection import DirectConnection
+from gresque.store.data_store import iso_8601
+from gresque.store.keys import Keys
+from gresque.store.scripts import script
+from gresque.worker.birth import Birth
+from gresque.worker.book import Book, ReservedJob
+from gresque.worker.identity import master_pid_of
+from gresque.worker.whereabouts import find
+
+
+class Registration:
+    """The entries of one process: its worker's id, its heartbeat, its ledger, where it is found.
+
+    Its methods send to the connection of the cycle, and raise redis-py's errors; each may be sent
+    again.
+    """
+
+    def __init__(
+        self, keys: Keys, birth: Birth, process_id: str, book: Book, connection: DirectConnection
+    ) -> None:
+        self._keys = keys
+        self._birth = birth
+        self._process_id = process_id
+        self._book = book
+        self._connection = connection
+
+    def register(self) -> None:
+        """Make the process known, and give it its ledger."""
+        keys = self._keys
+        self._connection.run(
+            script("register"), 6,
+            keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
+            *self._self_description(),
+        )  # fmt: skip
+
+    def revive(self, held: Iterable[ReservedJob]) -> bool:
+        """Register anew after Redis has lost its data, with the jobs that are held still.
+
+        False when this process was declared dead.
+        """
+        keys = self._keys
+        jobs = [part for slot, queue, raw in held for part in (slot, keys.queue(queue), raw)]
+        done = self._connection.run(
+            script("revive"), 7,
+            keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
+            keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
+            *self._self_description(), *jobs,
+        )  # fmt: skip
+        return bool(done)
+
+    def unregister(self) -> None:
+        """Take the ledger away, if nothing is left in it, and all that tells of the process."""
+        keys = self._keys
+        self._connection.run(
+            script("unregister"), 5,
+            keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
+            keys.orders(self._process_id), keys.processes, self._process_id,
+        )  # fmt: skip
+
+    def _self_description(self) -> tuple[Any, ...]:
+        birth = self._birth
+        seconds, microseconds = map(int, self._connection.call(b"TIME"))
+        return (
+            birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
+            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            find(os.getpid(), master_pid_of(birth.worker_id)),
+        )  # fmt: skip
