@@ -374,10 +374,14 @@ def main(arguments: list[str]) -> None:
                 if run >= scenario.runs:
                     continue
                 for peer in peers:
-                    if peer in scenario.peers:
-                        tell(_attempt(bench, peer, scenario, run))
-        for peer, about in bench.about.items():
-            tell({"about": peer, "versions": about["versions"], "settings": about["settings"]})
+                    if peer not in scenario.peers:
+                        continue
+                    known = peer in bench.about
+                    tell(_attempt(bench, peer, scenario, run))
+                    # At once: whoever stops the bench has a report of what was measured by then.
+                    if not known and (about := bench.about.get(peer)):
+                        told = {name: about[name] for name in ("versions", "settings")}
+                        tell({"about": peer, **told})
 
 
 def _attempt(bench: Bench, peer: str, scenario: Scenario, run: int) -> dict[str, Any]:
