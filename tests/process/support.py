@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ class Master:
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
+
+    def kill_children(self) -> None:
+        """SIGKILL to each that is still there: a trial may just be leaving."""
+        for child in self.children():
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

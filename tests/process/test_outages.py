@@ -230,8 +230,7 @@ def test_jobs_that_run_while_the_data_goes_are_safe_again(outage: Outage) -> Non
     outage.push(range(4, 5))  # a turn, in which the process finds it out
     outage.wait_for_ends(1)
     wait_for(lambda: outage.held() == 4)
-    for child in master.children():
-        child.kill()
+    master.kill_children()
     outage.wait_for_ends(5)
     wait_for(lambda: outage.held() == 0)
     assert set(outage.lines("end").values()) == {1}
@@ -334,8 +333,7 @@ def test_a_process_that_is_forked_while_redis_is_full_waits(outage: Outage) -> N
     outage.wait_for_ends(10)
     outage.redis.config_set("maxmemory-policy", "noeviction")
     outage.redis.config_set("maxmemory", "1")
-    for child in master.children():
-        child.kill()
+    master.kill_children()
     wait_for(lambda: said(master, "OOM"))
     outage.redis.config_set("maxmemory", "0")
     outage.push(range(10, 20))
@@ -434,8 +432,7 @@ def test_a_dead_process_is_recovered_once_through_cuts(outage: Outage, proxy: Fa
         total += 4
         wait_for(lambda total=total: len(outage.lines("start")) >= total)
         cut = proxy.cut(script(name).sha, direction, after)
-        for child in master.children():
-            child.kill()
+        master.kill_children()
         assert cut.done.wait(20)
         outage.wait_for_ends(total)
     wait_for(lambda: outage.held() == 0)
