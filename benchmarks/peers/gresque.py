@@ -39,7 +39,9 @@ def enqueue(job: str, arguments: list[Any], queue: str) -> None:
 
 
 async def enqueue_plainly(job: str, arguments: list[Any], queue: str) -> None:
-    """As Resque of Ruby does: the queue's name into a set, the payload into a list."""
-    redis = gresque.default_client().store.redis
-    redis.sadd("resque:queues", queue)
-    redis.rpush(f"resque:queue:{queue}", json.dumps({"class": job, "args": arguments}))
+    """As Resque of Ruby does: the queue's name into a set and the payload into a list, in one
+    pipeline."""
+    pipeline = gresque.default_client().store.redis.pipeline(transaction=False)
+    pipeline.sadd("resque:queues", queue)
+    pipeline.rpush(f"resque:queue:{queue}", json.dumps({"class": job, "args": arguments}))
+    pipeline.execute()

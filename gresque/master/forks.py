@@ -67,6 +67,8 @@ class Forks:
         self._live = live
         self._rows = Scoreboard(most_children, settings.thread_count).rows
         self._life_read, self._life_write = os.pipe()
+        if settings.preload:
+            importlib.import_module("gresque.store.connection").prepare(settings.redis_url)
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(

@@ -13,12 +13,12 @@ from itertools import count
 from typing import Any
 
 import redis
-from redis.connection import AbstractConnection
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.store.connection import connector, explain, is_reply, may_pass
 from gresque.store.keys import Keys
+from gresque.store.line import Line
 from gresque.store.scripts import script
 from gresque.unpatched import original
 
@@ -113,45 +113,41 @@ class Enqueuer:
     def _send(self, lane: Lane, queue: str, raws: Sequence[bytes], *, scripted: bool) -> None:
         """One try. The lane gets its connection back only when that is in step: whatever stops
         this halfway, be it a kill of the job that enqueues, costs the connection."""
-        connection, lane.connection = lane.connection, None
+        line, lane.line = lane.line, None
         lane.sent = False
         try:
-            if connection is None:
-                connection = self._connect()
-            elif time.monotonic() - lane.used > STALE_SECONDS and connection.can_read(0):
-                raise redis.ConnectionError("the server said something unasked")
+            if line is None:
+                line = self._connect()
+            elif time.monotonic() - lane.used > STALE_SECONDS and line.something_arrived():
+                raise redis.ConnectionError("the server hung up, or said something unasked")
             if scripted:
-                self._push_once(connection, lane, queue, raws)
+                self._push_once(line, lane, queue, raws)
             else:
-                self._push_plainly(connection, lane, queue, raws)
+                self._push_plainly(line, lane, queue, raws)
         except BaseException:
-            if connection is not None:
-                connection.disconnect()
+            if line is not None:
+                line.close()
             raise
         lane.used = time.monotonic()
-        lane.connection = connection
+        lane.line = line
 
-    def _push_once(
-        self, connection: AbstractConnection, lane: Lane, queue: str, raws: Sequence[bytes]
-    ) -> None:
+    def _push_once(self, line: Line, lane: Lane, queue: str, raws: Sequence[bytes]) -> None:
         keys = self._keys
         arguments = (
             3, lane.key, keys.queues, keys.queue(queue),
             lane.slot, lane.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            _push(connection, lane, "EVALSHA", self._script.sha, *arguments)
+            _push(line, lane, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            _push(connection, lane, "EVAL", self._script.text, *arguments)
+            _push(line, lane, "EVAL", self._script.text, *arguments)
 
-    def _push_plainly(
-        self, connection: AbstractConnection, lane: Lane, queue: str, raws: Sequence[bytes]
-    ) -> None:
+    def _push_plainly(self, line: Line, lane: Lane, queue: str, raws: Sequence[bytes]) -> None:
         """Without scripts a push must not be repeated once it may have arrived; to make the queue
         known may be, so that comes first and by itself."""
-        _send(connection, "SADD", self._keys.queues, queue)
-        connection.read_response(disable_decoding=True)
-        _push(connection, lane, "RPUSH", self._keys.queue(queue), *raws)
+        line.send(b"SADD", self._keys.queues, queue)
+        line.read()
+        _push(line, lane, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -164,13 +160,13 @@ class Lane:
     """What one push at a time uses: a slot in Redis, the number of the last push in it, and a
     connection, None while that is not known to be in step."""
 
-    __slots__ = ("connection", "key", "number", "sent", "slot", "used")
+    __slots__ = ("key", "line", "number", "sent", "slot", "used")
 
     def __init__(self, key: str, slot: int) -> None:
         self.key = key
         self.slot = slot
         self.number = 0
-        self.connection: AbstractConnection | None = None
+        self.line: Line | None = None
         self.used = 0.0
         self.sent = False
         """All of a command that pushes went out."""
@@ -191,21 +187,16 @@ class Lanes:
     def close(self) -> None:
         for lanes in list(self.free.values()):
             for lane in list(lanes):
-                connection, lane.connection = lane.connection, None
-                if connection is not None:
-                    connection.disconnect()
+                line, lane.line = lane.line, None
+                if line is not None:
+                    line.close()
 
 
-def _push(connection: AbstractConnection, lane: Lane, *command: Any) -> None:
+def _push(line: Line, lane: Lane, *command: Any) -> None:
     lane.sent = False
-    _send(connection, *command)
+    line.send(*command)
     lane.sent = True
-    connection.read_response(disable_decoding=True)
-
-
-def _send(connection: AbstractConnection, *command: Any) -> None:
-    """What fails in here did not go out whole, and the server never carries it out."""
-    connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    line.read()
 
 
 def _refuses_scripts(error: Exception) -> bool:

@@ -81,7 +81,7 @@ class Cycle:
         self._queue_names: list[str] = []
         self.queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
-        self._stale_queues = queues.dynamic
+        self._stale_queues = self._dynamic = queues.dynamic
 
     @property
     def free(self) -> int:
@@ -114,10 +114,10 @@ class Cycle:
             len(entries) // 3, len(gives), len(ended), self.suspects,
             *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
-        reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
+        reply = self.ask(lambda: self._send(keys, request))
         if reply == b"fenced" and self.ask(lambda: self._revive(gives)):
             log.error("Redis has lost the ledger of this process; it is written anew")
-            reply = self.ask(lambda: self.connection.run(self._script, keys, *request))
+            reply = self.ask(lambda: self._send(keys, request))
         if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
@@ -138,6 +138,12 @@ class Cycle:
                 want,
             )
         return reserved
+
+    def _send(self, keys: int, request: tuple[Any, ...]) -> Any:
+        reply = self.connection.run(self._script, keys, *request)
+        if not self._dynamic:
+            self.connection.invalidated.clear()  # announced before this turn looked
+        return reply
 
     def _take_in(self, reply: list[Any], slots: list[bytes]) -> int:
         ready = self._book.ready
@@ -165,11 +171,11 @@ class Cycle:
 
     def forget_queues(self) -> None:
         """Look anew before the next turn, when the queue list has globs."""
-        self._stale_queues = self._queues.dynamic
+        self._stale_queues = self._dynamic
 
     def look_for_queues(self) -> None:
         """Ask which queues exist now, when the queue list has globs."""
-        if self._queues.dynamic:
+        if self._dynamic:
             names = self.ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
             self._set_queues(self._queues.resolve(_readable(names)))
         self._stale_queues = False
@@ -179,11 +185,14 @@ class Cycle:
         self.queue_keys = [self._keys.queue(name).encode() for name in names]
 
     def heard(self) -> bool:
-        """Take in what the server announced; True when a queue has changed since it was armed.
+        """True when a queue has changed since it was armed; what globs stand for is looked up
+        anew, should that have changed.
 
         Raises RedisError when the connection broke: nothing will ever be announced on it.
         """
         connection = self.connection
+        if not self._dynamic:
+            return connection.something_arrived()  # the turn that follows takes it in
         if not connection.hear():
             return False
         changed = set(connection.invalidated)

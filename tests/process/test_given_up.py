@@ -14,6 +14,7 @@ ARGUMENTS = ("-q", "q", "-w", "2", "-t", "10", "-j", "100000")
 
 
 def family(master: Master) -> list[psutil.Process]:
+    """The master is the last one."""
     return [*master.children(), psutil.Process(master.process.pid)]
 
 
@@ -81,7 +82,7 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
     if by_a_bystander:
         bystander = bench.start("-q", "none", "-t", "10", "-j", "100000")
         wait_for(lambda: len(bench.client.store.process_ids()) == 3)
-    for process in family(master):
+    for process in family(master)[::-1]:  # else it might see its children die
         process.kill()
     master.process.wait()
     if by_a_bystander:

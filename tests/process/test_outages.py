@@ -157,7 +157,7 @@ def test_processes_that_are_forked_meanwhile_wait(outage: Outage, own: OwnServer
 
 def test_a_process_that_waits_at_its_start_leaves_when_told(outage: Outage, own: OwnServer) -> None:
     master = outage.work("-w", "2", *ENDLESS)
-    wait_for(lambda: len(outage.redis.zrange("resque:ledgers", 0, -1)) == 2)
+    wait_for(lambda: outage.redis.zcard("resque:armed:q") == 2)  # both have come to work
     own.kill()
     killed = master.children()
     for child in killed:
