@@ -72,10 +72,18 @@ class Forks:
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(
-        self, siblings: Collection[WorkerHandle], *, trial: bool, paused: bool, patient: bool
+        self,
+        siblings: Collection[WorkerHandle],
+        *,
+        trial: bool,
+        stands_by: bool,
+        paused: bool,
+        patient: bool,
     ) -> WorkerHandle:
-        """A worker process; see `Birth`. Raises whatever a `before_fork` hook or the fork does."""
+        """A worker process; see `Birth` and `Row`. Raises whatever a `before_fork` hook or the
+        fork does."""
         row = self._free_row(siblings)
+        row.stands_by, row.paused = stands_by, paused
         birth = Birth(
             settings=self._settings,
             worker_id=self._id,
@@ -83,7 +91,6 @@ class Forks:
             born_ms=int(time.time() * 1000),
             row=row,
             heritage=tuple(self.heritage),
-            paused=paused,
             trial=trial,
             beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
             patient=patient,

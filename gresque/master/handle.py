@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 
 from gresque.worker import dump
@@ -28,6 +29,8 @@ class WorkerHandle:
     """The master saw it at work."""
     told_to_quit: bool = False
     """By a HUP; it may take a moment until its row says so."""
+    called_at: float | None = None
+    """When the master called it to work (epoch seconds), should it have stood by."""
 
     def estate(self, cause: str) -> Estate:
         """What it leaves behind when it dies."""
@@ -47,12 +50,41 @@ class WorkerHandle:
         return process_id(self.worker_id, self.pid, self.born_ms)
 
     @property
+    def stands_by(self) -> bool:
+        """Whether it can be called to work."""
+        return self.row.stands_by and not self.told_to_quit
+
+    def call(self) -> None:
+        """To work, having stood by."""
+        self.row.stands_by = False
+        self.called_at = time.time()
+        self.signal(signal.SIGCONT)
+
+    def quit(self) -> None:
+        """Let it end what it runs, and leave."""
+        self.told_to_quit = True
+        self.signal(signal.SIGQUIT)
+
+    @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        return not self.told_to_quit and self.row.state in (
+        if self.told_to_quit or self.row.stands_by:
+            return False
+        return self.called_at is not None or self.row.state in (
             ProcessState.BOOTING,
             ProcessState.READY,
         )
+
+    @property
+    def over(self) -> bool:
+        """Whether it runs nothing any more and another one may work in its place, though the
+        kernel still takes it down. One that found its queues dry in a burst has none."""
+        return self.row.left and self.row.state is not ProcessState.DRY
+
+    @property
+    def seconds_at_work(self) -> float:
+        """Since it began, at most."""
+        return time.time() - (self.called_at or self.born_ms / 1000)
 
     @property
     def at_work(self) -> bool:

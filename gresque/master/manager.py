@@ -33,6 +33,13 @@ TRIALS = 4
 """Processes for suspects, beside the WORKER_COUNT others: one that takes some, and those whose
 suspects run for long."""
 
+STANDBYS = 1
+"""Processes that have come up and wait until they are called to work, where a process lives for few
+jobs: the next one comes up while this one works."""
+
+STANDBYS_UP_TO = 10
+"""JOBS_PER_FORK. Above it, coming up is little beside the jobs."""
+
 _MEANINGS = {
     signal.SIGUSR1: "killing the running jobs",
     signal.SIGUSR2: "paused: no new jobs until CONT",
@@ -117,8 +124,10 @@ class WorkerManager:
             self._pidfile.write()
         self._settings = settings
         self._signals.get_ready()
+        one_by_one = settings.thread_count == 1 and settings.jobs_per_fork <= STANDBYS_UP_TO
+        self._standbys = STANDBYS if one_by_one else 0
         # As many as work may retire, one more is for a HUP.
-        most = 2 * settings.worker_count + 1 + TRIALS
+        most = 2 * settings.worker_count + 1 + self._standbys + TRIALS
         self._forks = Forks(settings, self._id, self._signals, live, most)
         self._overseer = Overseer(settings.term_timeout, self._forks.fork_deputy)
         return settings
@@ -154,18 +163,36 @@ class WorkerManager:
         return sum((row.totals for row in rows if row.heir), self._totals)
 
     def _keep_count(self) -> None:
-        """Fork what is missing. A process that retires has a successor while its last jobs run;
-        with one thread it is waited for, so that one job runs at a time."""
-        if self._stopping or self._dry or not self._holdup.over:
+        """Call or fork what is missing. A process that retires has a successor while its last jobs
+        run; with one thread it is waited for, so that one job runs at a time."""
+        if self._stopping or not self._holdup.over:
             return
         handles = [handle for handle in self._handles.values() if not handle.trial]
+        standbys = [handle for handle in handles if handle.stands_by]
+        if self._dry:
+            for handle in standbys:
+                handle.quit()
+            return
         overlap = self._settings.thread_count > 1
-        working = sum(handle.taking_jobs or not overlap for handle in handles)
-        # As many again may retire; the one more of a HUP finds room all the same.
+        working = sum(
+            handle.taking_jobs or not (overlap or handle.over or handle.row.stands_by)
+            for handle in handles
+        )
         wanted = self._settings.worker_count + bool(self._rolling)
-        room = self._settings.worker_count + wanted - len(handles)
-        for _ in range(min(wanted - working, room)):
+        missing = wanted - working
+        standbys.sort(key=lambda handle: not handle.booted)
+        for handle in standbys[: max(missing, 0)]:
+            standbys.remove(handle)
+            handle.call()
+            missing -= 1
+        # As many again may retire; the one more of a HUP finds room all the same.
+        room = self._settings.worker_count + wanted + self._standbys - len(handles)
+        for _ in range(min(missing, room)):
             self._fork()
+            room -= 1
+        if self._boots:  # those that work come first
+            for _ in range(min(self._standbys - len(standbys), room)):
+                self._fork(stands_by=True)
 
     def _try_suspects(self) -> None:
         """Fork a process for suspects that others have seen and left; also for what a dead one
@@ -191,14 +218,16 @@ class WorkerManager:
         self._rolling = [pid for pid in self._rolling if pid in self._handles]
         at_work = sum(handle.at_work for handle in self._handles.values())
         if self._rolling and at_work > self._settings.worker_count:
-            handle = self._handles[self._rolling.pop(0)]
-            handle.told_to_quit = True
-            handle.signal(signal.SIGQUIT)
+            self._handles[self._rolling.pop(0)].quit()
 
-    def _fork(self, *, trial: bool = False) -> None:
+    def _fork(self, *, trial: bool = False, stands_by: bool = False) -> None:
         try:
             handle = self._forks.fork_worker(
-                self._handles.values(), trial=trial, paused=self._paused, patient=self._boots > 0
+                self._handles.values(),
+                trial=trial,
+                stands_by=stands_by,
+                paused=self._paused,
+                patient=self._boots > 0,
             )
         except Exception as error:
             log.error("cannot fork: %s: %s", type(error).__name__, error)
@@ -225,7 +254,8 @@ class WorkerManager:
             self._totals += handle.row.totals
             # The queues may not be dry any more when one ends after the dry one. A trial did not
             # look at what its jobs may have enqueued.
-            self._dry = state is ProcessState.DRY and not handle.trial
+            if not handle.row.stands_by:
+                self._dry = state is ProcessState.DRY and not handle.trial
             self._holdup.note_good_end()
             return
         self._dry = False
@@ -240,7 +270,7 @@ class WorkerManager:
     def _on_crash(self, handle: WorkerHandle) -> None:
         if handle.trial and handle.held and self._settings.max_recoveries:
             return  # it counts on its jobs, which comes to an end
-        self._holdup.note_crash(time.time() - handle.born_ms / 1000)
+        self._holdup.note_crash(handle.seconds_at_work)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
@@ -268,18 +298,21 @@ class WorkerManager:
         log.info("%s: %s", number.name, _MEANINGS[number])
         if number == signal.SIGHUP:
             for handle in self._handles.values():
-                if handle.trial:
-                    handle.told_to_quit = True
-                    handle.signal(signal.SIGQUIT)  # its like is forked where it is needed
+                if handle.trial or handle.stands_by:
+                    handle.quit()  # its like is forked where it is needed
             self._rolling = [pid for pid, handle in self._handles.items() if handle.taking_jobs]
             return
         if number != signal.SIGTTIN:
             self._paused = number == signal.SIGUSR2
+            for handle in self._handles.values():
+                handle.row.paused = self._paused
         self._pass_on(number)
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
         self._stopping = True
+        for handle in self._handles.values():
+            handle.row.closing = True
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout
         self._pass_on(number)

@@ -41,8 +41,6 @@ class Birth:
     row: Row
     heritage: tuple[Estate, ...]
     """Of dead siblings, whose jobs this process recovers before its first turn."""
-    paused: bool
-    """The worker takes no new jobs at the moment."""
     trial: bool
     """It performs suspects only."""
     beats_at_once: bool

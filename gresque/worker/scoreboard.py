@@ -16,8 +16,8 @@ from gresque.worker import dump
 
 _STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
 _TOTALS = slice(5, 9)
-_LEFT, _SIGHTINGS = 9, 10
-_THREADS = 11
+_LEFT, _SIGHTINGS, _STANDS_BY, _PAUSED, _CLOSING = range(9, 14)
+_THREADS = 14
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -32,6 +32,7 @@ class ProcessState(IntEnum):
     DRAINING = 3  # was told to leave
     DRY = 4  # found its queues empty, in a burst
     STRANDED = 5  # was declared dead and lives: must start afresh
+    STANDING_BY = 6  # came up, and waits until the master calls it to work
 
 
 class Verdict(IntEnum):
@@ -41,13 +42,26 @@ class Verdict(IntEnum):
     TIMED_OUT = 1
 
 
+class _Flag:
+    """A word of a row that is true or false."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, row: Row, owner: type[Row]) -> bool:
+        return bool(row._words[self._index])
+
+    def __set__(self, row: Row, value: bool) -> None:
+        row._words[self._index] = value
+
+
 class Row:
     """What one worker process shows: its state, its totals, whether it took its heritage on, that
-    it lives, which job each of its threads runs.
+    it lives, which job each of its threads runs; and what the master tells it beside the signals.
 
     Every word is written in one aligned store: by the process itself, or, where it cannot act any
-    more, by who acts for it. `dump` is a file into which the process writes where it stands, even
-    while some C code holds the GIL (see `worker.dump`).
+    more, by who acts for it; a few by the master. `dump` is a file into which the process writes
+    where it stands, even while some C code holds the GIL (see `worker.dump`).
     """
 
     def __init__(self, words: memoryview, dump_fd: int) -> None:
@@ -68,14 +82,17 @@ class Row:
     def state(self, state: ProcessState) -> None:
         self._words[_STATE] = state
 
-    @property
-    def heir(self) -> bool:
-        """True once the process recovered the dead ones that were passed to it."""
-        return bool(self._words[_HEIR])
-
-    @heir.setter
-    def heir(self, done: bool) -> None:
-        self._words[_HEIR] = done
+    heir = _Flag(_HEIR)
+    """The process recovered the dead ones that were passed to it."""
+    left = _Flag(_LEFT)
+    """The process has settled all and left: a job may exit with 0 just as well."""
+    stands_by = _Flag(_STANDS_BY)
+    """By the master: the process takes no jobs until it is called. A CONT follows the call."""
+    paused = _Flag(_PAUSED)
+    """By the master: the worker is paused."""
+    closing = _Flag(_CLOSING)
+    """By the master: the worker shuts down. What one process puts back then, no other may take,
+    though it has not had its signal yet."""
 
     @property
     def guilty(self) -> int | None:
@@ -106,15 +123,6 @@ class Row:
 
     def stop_beating(self) -> None:
         self._words[_PULSE] = 0
-
-    @property
-    def left(self) -> bool:
-        """True once the process has settled all and left: a job may exit with 0 just as well."""
-        return bool(self._words[_LEFT])
-
-    @left.setter
-    def left(self, done: bool) -> None:
-        self._words[_LEFT] = done
 
     @property
     def sightings(self) -> int:

@@ -48,7 +48,7 @@ class Trial(Worker):
         return True
 
     def _want(self) -> int:
-        if self._leaving or self._paused or self._dry or self._book.gives:
+        if self._takes_none:
             return 0
         held = self._book.held - len(self._book.ended)
         if not held:

@@ -21,6 +21,7 @@ _WORDS = {
     ProcessState.READY: "working",
     ProcessState.DRY: "draining",
     ProcessState.STRANDED: "draining",
+    ProcessState.STANDING_BY: "standing by",
 }
 
 

@@ -106,7 +106,8 @@ class Worker:
             settings, self._row, self._book, lambda: self._paused, self._retire_at_once
         )
         self._leaving = False
-        self._paused = birth.paused
+        self._paused = birth.row.paused
+        self._stands_by = birth.row.stands_by
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
@@ -160,7 +161,7 @@ class Worker:
         self._watcher.start()
         heartbeat.start()
         self._row.totals = self._book.totals
-        self._row.state = ProcessState.READY
+        self._row.state = ProcessState.STANDING_BY if self._stands_by else ProcessState.READY
         self._upkeep.on_ready()
         birth.tell_master()
         log.debug("ready")
@@ -193,6 +194,7 @@ class Worker:
         self._cycle.ask(self._bell.stand_down)
         self._cycle.ask(self._registration.unregister)
         self._row.left = True
+        self._birth.tell_master()
         log.debug("left: %s", self._book.totals)
 
     # Turns
@@ -238,14 +240,25 @@ class Worker:
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
-        if self._leaving or self._paused or self._dry or self._book.gives:
-            return 0  # what is given back in a turn must not be taken again by the same one
+        if self._takes_none:
+            return 0
         book = self._book
         if self._exclusive and book.held > len(book.ended):
             return 0
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
         return max(0, min(room, self._quota, self._pace.limit))
+
+    @property
+    def _takes_none(self) -> bool:
+        return bool(
+            self._leaving
+            or self._paused
+            or self._stands_by
+            or self._dry
+            or self._row.closing
+            or self._book.gives  # the turn that gives them back must not take them again
+        )
 
     def _turn(self, want: int) -> int:
         book, ended = self._book, len(self._book.ended)
@@ -402,7 +415,12 @@ class Worker:
         self._gate.ring()
 
     def resume(self) -> None:
-        self._paused = self._dry = False
+        """Take jobs again; or begin to, having stood by."""
+        self._paused = self._stands_by and self._row.paused
+        self._dry = False
+        if self._stands_by and not self._row.stands_by:
+            self._stands_by = False
+            self._row.state = ProcessState.READY
         self._gate.ring()
 
     def _on_loss(self) -> None:
