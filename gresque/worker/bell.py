@@ -24,6 +24,10 @@ LONGEST_INTERVAL_SECONDS = 10.0
 finds out at its next poll."""
 
 
+SECOND_SECONDS = 0.001
+"""So long a process waits that was late the last time, before it looks for what was announced."""
+
+
 class Role(Enum):
     BUSY = "busy"
     ARMED = "armed"
@@ -38,6 +42,9 @@ class Bell:
     2. An armed one that finds work hands over: one spare comes and is armed in its place. One
        that finds more than it can take calls two, each of which may call two more.
     3. It stands down before it pauses or leaves.
+    4. One that was told of a push and came too late for it is second from then on, and waits for a
+       millisecond next time: the first one, the server and whoever enqueues need the cores just
+       then. It is first again when it finds work all the same.
 
     Whatever goes wrong here, every process looks for work at every fallback poll.
     """
@@ -52,14 +59,21 @@ class Bell:
         self._stay_seconds = int(2 * self._renew_seconds) + 1
         self._renewed = 0.0
         self._called = time.monotonic()
+        self._told = False
+        self.second = False
 
     @property
     def armed(self) -> bool:
         """The next turn has to arm the connection anew, should it find nothing."""
         return self.role is Role.ARMED
 
+    def told(self) -> None:
+        """A push was announced; a turn will look."""
+        self._told = True
+
     def found(self, *, more: bool) -> None:
         """A turn found work, and more than it could take or not."""
+        self._told = self.second = False
         if not self._limit:
             return
         now = time.monotonic()
@@ -70,6 +84,8 @@ class Bell:
 
     def found_nothing(self) -> bool:
         """A turn found nothing; True when another one should look at once."""
+        self.second = self.second or self._told
+        self._told = False
         now = time.monotonic()
         if self.role is Role.ARMED and now - self._renewed < self._renew_seconds:
             return False  # the turn itself has armed the connection again

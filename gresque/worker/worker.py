@@ -16,7 +16,7 @@ from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.worker.bell import Bell
+from gresque.worker.bell import SECOND_SECONDS, Bell
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
@@ -375,7 +375,13 @@ class Worker:
                 watcher.close()
             if not rung:
                 self._cycle.forget_queues()
-            return not rung or self._cycle.heard()
+                return True
+            if not self._cycle.heard():
+                return False
+            self._bell.told()
+            if self._bell.second:
+                self._gate.wait(SECOND_SECONDS)
+            return True
         except (RedisError, OSError):
             self._cycle.connection.close()
             return True  # the turn that follows connects anew

@@ -174,3 +174,19 @@ def test_the_dead_make_room_when_they_are_recovered(
     for bell in bells[1:]:
         bell.stand_down()
     assert not redis_client.keys("resque:armed*")
+
+
+def test_who_came_too_late_is_second_until_it_finds_work(process: Idle) -> None:
+    bell = process()
+    bell.found_nothing()
+    assert not bell.second, "nobody told it of a push"
+    bell.told()
+    bell.found_nothing()
+    assert bell.second
+    bell.found_nothing()
+    assert bell.second, "a look of its own changes nothing"
+    bell.told()
+    bell.found(more=False)
+    assert not bell.second
+    bell.found_nothing()
+    assert not bell.second, "the look after its job was not for a push"
