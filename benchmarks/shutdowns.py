@@ -32,7 +32,9 @@ from gresque.store.url import resolve_url
 
 ROOT = Path(__file__).parents[1]
 QUEUE_SIZE = 3_000
-TIERS = ("-w", "2", "-t", "20", "-j", "300")
+TIERS = (("-w", "2", "-t", "20", "-j", "300"), ("-w", "2", "-t", "1", "-j", "2"))
+"""A round has one of them. With the second one processes stand by."""
+
 _ACCOUNT = re.compile(
     r"stopped: reserved ([\d,]+) = ([\d,]+) done \+ ([\d,]+) failed \+ ([\d,]+) requeued"
 )
@@ -72,10 +74,11 @@ class Rounds:
         """Fill up, work, shut down, check."""
         self._fill_up()
         before = self._counts()
+        tiers = self._chance.choice(TIERS)
         master = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gresque", "work", "-q", "bench", "-r", "benchmarks.jobs"),
-                *TIERS,
+                *tiers,
             ],
             cwd=ROOT,
             env={**os.environ, "REDIS_URL": self._url},
@@ -89,7 +92,7 @@ class Rounds:
         except subprocess.TimeoutExpired:
             os.killpg(master.pid, signal.SIGKILL)
             return {"sent": sent, "faults": ["it did not end within 60 s"]}
-        return {"sent": sent, **self._check(master, log, before)}
+        return {"tiers": "x".join(tiers[1::2]), "sent": sent, **self._check(master, log, before)}
 
     def _fill_up(self) -> None:
         missing = QUEUE_SIZE - self._client.size("bench")
