@@ -146,13 +146,14 @@ class Client:
         job_id = payload.new_id()
         raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
         hooks = definition.hooks
-        if not _allowed(hooks.before_enqueue, args, kwargs):
+        if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
             return None
         if self.inline:
             _perform_inline(definition, raw)
         else:
             self.store.push(queue, raw)
-        _call_all(hooks.after_enqueue, args, kwargs)
+        if hooks.after_enqueue:
+            _call_all(hooks.after_enqueue, args, kwargs)
         return job_id
 
     def _encode_many(

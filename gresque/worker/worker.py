@@ -312,6 +312,8 @@ class Worker:
             if self._dry and not book.ended:
                 if self._wait_for_bell():
                     self._dry = False
+                    if not book.held:
+                        return
             elif book.ready:
                 ended = len(book.ended)
                 if not self._gate.wait(STUCK_SECONDS) and len(book.ended) == ended:
