@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
-from gresque.errors import BootError, CutOff
+from gresque.errors import BootError, CutOff, SettingsError
 from gresque.jobs.hooks import process_hooks
 from gresque.master.handle import WorkerHandle
 from gresque.master.signals import SignalPipe, signals_blocked
@@ -44,6 +44,15 @@ def load(settings: Settings) -> Live:
     return live
 
 
+def prepare_connection(settings: Settings) -> None:
+    """With preloading, what its children need for their first connection. Raises BootError."""
+    if settings.preload:
+        try:
+            importlib.import_module("gresque.store.connection").prepare(settings.redis_url)
+        except SettingsError as error:
+            raise BootError(str(error)) from error
+
+
 class Forks:
     """Forks the children of one master, and holds what they share with it: the scoreboard, and a
     pipe at whose end they see that the master is gone."""
@@ -67,8 +76,6 @@ class Forks:
         self._live = live
         self._rows = Scoreboard(most_children, settings.thread_count).rows
         self._life_read, self._life_write = os.pipe()
-        if settings.preload:
-            importlib.import_module("gresque.store.connection").prepare(settings.redis_url)
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(
@@ -91,6 +98,7 @@ class Forks:
             born_ms=int(time.time() * 1000),
             row=row,
             heritage=tuple(self.heritage),
+            stands_by=stands_by,
             trial=trial,
             beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
             patient=patient,

@@ -52,7 +52,8 @@ class WorkerHandle:
     @property
     def stands_by(self) -> bool:
         """Whether it can be called to work."""
-        return self.row.stands_by and not self.told_to_quit
+        waits = self.row.state in (ProcessState.BOOTING, ProcessState.STANDING_BY)
+        return self.row.stands_by and waits and not (self.told_to_quit or self.row.left)
 
     def call(self) -> None:
         """To work, having stood by."""
@@ -70,10 +71,9 @@ class WorkerHandle:
         """Whether it works or soon will; one that retires makes room for its successor."""
         if self.told_to_quit or self.row.stands_by:
             return False
-        return self.called_at is not None or self.row.state in (
-            ProcessState.BOOTING,
-            ProcessState.READY,
-        )
+        state = self.row.state
+        called = self.called_at is not None and state is ProcessState.STANDING_BY
+        return called or state in (ProcessState.BOOTING, ProcessState.READY)
 
     @property
     def over(self) -> bool:

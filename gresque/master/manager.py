@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gresque.jobs.hooks import process_hooks
 from gresque.master import overseer
-from gresque.master.forks import EXIT_BOOT_FAILED, EXIT_OK, Forks, load
+from gresque.master.forks import EXIT_BOOT_FAILED, EXIT_OK, Forks, load, prepare_connection
 from gresque.master.handle import WorkerHandle, describe_death
 from gresque.master.herald import Herald, Standing
 from gresque.master.holdup import Holdup
@@ -73,6 +73,8 @@ class WorkerManager:
         self._id = worker_id(settings, os.getpid())
         self._handles: dict[int, WorkerHandle] = {}
         self._holdup = Holdup()
+        self._standby_holdup = Holdup()
+        """Of processes that are to stand by: those at work do without, if need be."""
         self._totals = Totals()
         self._exit_code = EXIT_OK
         self._boots = 0
@@ -120,6 +122,7 @@ class WorkerManager:
         self._signals = SignalPipe()
         live = load(self._settings)
         settings = replace(self._settings, redis_url=resolve_url(self._settings.redis_url))
+        prepare_connection(settings)
         if self._pidfile:
             self._pidfile.write()
         self._settings = settings
@@ -144,7 +147,7 @@ class WorkerManager:
             if not handle.booted and handle.row.state is not ProcessState.BOOTING:
                 handle.booted = True
                 self._boots += 1
-                self._holdup.note_boot()
+                self._holdup_of(handle).note_boot()
         self._herald.look(
             Standing(
                 boots=self._boots,
@@ -174,23 +177,28 @@ class WorkerManager:
                 handle.quit()
             return
         overlap = self._settings.thread_count > 1
+        # Where two cannot come up beside each other, the one that left is waited for to its end.
+        hurry = self._standbys > 0 and self._standby_holdup.over
         working = sum(
-            handle.taking_jobs or not (overlap or handle.over or handle.row.stands_by)
+            handle.taking_jobs or not (overlap or (hurry and handle.over) or handle.row.stands_by)
             for handle in handles
         )
         wanted = self._settings.worker_count + bool(self._rolling)
         missing = wanted - working
+        # As many again may retire; the one more of a HUP finds room all the same.
+        room = self._settings.worker_count + wanted + self._standbys - len(handles)
+        if self._forks.heritage and missing > 0 and room > 0:
+            self._fork()  # the heir puts back what a dead one held, before it takes a job itself
+            missing, room = missing - 1, room - 1
         standbys.sort(key=lambda handle: not handle.booted)
         for handle in standbys[: max(missing, 0)]:
             standbys.remove(handle)
             handle.call()
             missing -= 1
-        # As many again may retire; the one more of a HUP finds room all the same.
-        room = self._settings.worker_count + wanted + self._standbys - len(handles)
         for _ in range(min(missing, room)):
             self._fork()
             room -= 1
-        if self._boots:  # those that work come first
+        if self._boots and self._standby_holdup.over:  # those that work come first
             for _ in range(min(self._standbys - len(standbys), room)):
                 self._fork(stands_by=True)
 
@@ -231,7 +239,7 @@ class WorkerManager:
             )
         except Exception as error:
             log.error("cannot fork: %s: %s", type(error).__name__, error)
-            self._holdup.note_failed_boot()
+            (self._standby_holdup if stands_by else self._holdup).note_failed_boot()
             return
         self._handles[handle.pid] = handle
         log.debug("forked worker process %d%s", handle.pid, ", for suspects" if trial else "")
@@ -270,7 +278,7 @@ class WorkerManager:
     def _on_crash(self, handle: WorkerHandle) -> None:
         if handle.trial and handle.held and self._settings.max_recoveries:
             return  # it counts on its jobs, which comes to an end
-        self._holdup.note_crash(handle.seconds_at_work)
+        self._holdup_of(handle).note_crash(handle.seconds_at_work)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
@@ -281,7 +289,10 @@ class WorkerManager:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
             return
-        self._holdup.note_failed_boot()
+        self._holdup_of(handle).note_failed_boot()
+
+    def _holdup_of(self, handle: WorkerHandle) -> Holdup:
+        return self._standby_holdup if handle.row.stands_by else self._holdup
 
     # Signals
 
@@ -327,7 +338,8 @@ class WorkerManager:
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_rest()
         look = now + (overseer.LOOK_SECONDS if self._overseer.busy else LOOK_SECONDS)
-        deadlines = [look, self._kill_at, self._holdup.until, self._herald.due]
+        holdups = self._holdup.until, self._standby_holdup.until
+        deadlines = [look, self._kill_at, *holdups, self._herald.due]
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:

@@ -73,6 +73,8 @@ class SignalPipe:
         """In a forked child: signals to it are no longer the master's; it sets its own handlers."""
         signal.set_wakeup_fd(-1)
         for number in HEEDED:
+            if number == signal.SIGCONT:
+                continue  # the default would throw away one that waits: the call to a standby
             # A HUP to one worker process is not for it: the master rolls them.
             ignored = number == signal.SIGHUP
             _set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -111,7 +112,11 @@ def prepare(url: str) -> None:
 def _prepare(url: str) -> _Prepared:
     options = _options(url)
     connection_class: type[AbstractConnection] = options.pop("connection_class", Connection)
-    return connection_class, options, connection_class(protocol=3, **options)
+    try:
+        connection = connection_class(protocol=3, **options)
+    except (RedisError, TypeError, ValueError) as error:
+        raise SettingsError(f"Redis URL of {place(url)}: {error}") from error
+    return connection_class, options, connection
 
 
 @contextmanager
@@ -165,7 +170,8 @@ class DirectConnection:
 
     def _open(self, protocol: int) -> Line:
         fresh, self._fresh = self._fresh, None
-        connection = fresh or self._class(protocol=protocol, **self._options)
+        connection: Any = fresh or self._class(protocol=protocol, **self._options)
+        connection.pid = os.getpid()  # it may have been made by the master
         first, self._connected_before = not self._connected_before, True
         with _names_looked_up_here() if first else nullcontext():
             return _open(connection, self._on_push)

@@ -41,6 +41,8 @@ class Birth:
     row: Row
     heritage: tuple[Estate, ...]
     """Of dead siblings, whose jobs this process recovers before its first turn."""
+    stands_by: bool
+    """It takes no jobs until the master calls it (see `Row.stands_by`)."""
     trial: bool
     """It performs suspects only."""
     beats_at_once: bool

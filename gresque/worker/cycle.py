@@ -114,10 +114,11 @@ class Cycle:
             len(entries) // 3, len(gives), len(ended), self.suspects,
             *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
-        reply = self.ask(lambda: self._send(keys, request))
+        looks = want > 0
+        reply = self.ask(lambda: self._send(keys, request, looks=looks))
         if reply == b"fenced" and self.ask(lambda: self._revive(gives)):
             log.error("Redis has lost the ledger of this process; it is written anew")
-            reply = self.ask(lambda: self._send(keys, request))
+            reply = self.ask(lambda: self._send(keys, request, looks=looks))
         if reply in (b"fenced", b"stale"):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
@@ -139,9 +140,9 @@ class Cycle:
             )
         return reserved
 
-    def _send(self, keys: int, request: tuple[Any, ...]) -> Any:
+    def _send(self, keys: int, request: tuple[Any, ...], *, looks: bool) -> Any:
         reply = self.connection.run(self._script, keys, *request)
-        if not self._dynamic:
+        if looks and not self._dynamic:
             self.connection.invalidated.clear()  # announced before this turn looked
         return reply
 
@@ -200,6 +201,15 @@ class Cycle:
         if changed & {None, self._keys.queues.encode()}:
             self.look_for_queues()
         return True
+
+    def refresh(self) -> None:
+        """After a long rest: that the server has hung up on an idle connection is no outage."""
+        try:
+            gone = self.connection.something_arrived()
+        except (RedisError, OSError):
+            gone = True
+        if gone:
+            self.ask(self.connection.connect)
 
     def connect(self) -> None:
         """Connect once, or raise RedisError: at boot an unreachable Redis is an error."""

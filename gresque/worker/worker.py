@@ -107,7 +107,8 @@ class Worker:
         )
         self._leaving = False
         self._paused = birth.row.paused
-        self._stands_by = birth.row.stands_by
+        self._stands_by = birth.stands_by
+        self._rested = birth.stands_by
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
@@ -206,6 +207,9 @@ class Worker:
                 book.give_back_ready()
             want = self._want()
             if want or book.ended or self._lost:
+                if self._rested:
+                    self._rested = False
+                    self._cycle.refresh()
                 reserved = self._turn(want)
                 if reserved:
                     if not crew.waking:
@@ -290,7 +294,7 @@ class Worker:
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
-        if self._row.state is ProcessState.READY:
+        if self._row.state in (ProcessState.READY, ProcessState.STANDING_BY):
             self._row.state = ProcessState.RETIRING
             self._birth.tell_master()
 
@@ -428,7 +432,8 @@ class Worker:
         self._dry = False
         if self._stands_by and not self._row.stands_by:
             self._stands_by = False
-            self._row.state = ProcessState.READY
+            if self._row.state is ProcessState.STANDING_BY:
+                self._row.state = ProcessState.READY
         self._gate.ring()
 
     def _on_loss(self) -> None:

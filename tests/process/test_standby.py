@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +155,60 @@ def test_a_burst_ends_with_nobody_standing_by(bench: Bench) -> None:
     master = bench.run(*Q, "-w", "2", "--burst")
     assert sum(bench.runs().values()) == 7
     assert "reserved 7 = 7 done" in master.log
+
+
+SLOW = ("-q", "q", "-r", "tests.process.slow_import", "--no-preload", "--interval", "600")
+
+
+def test_one_called_while_it_still_loads_its_modules_comes(bench: Bench) -> None:
+    master = bench.start(*SLOW, IMPORT_SECONDS="0.3")
+    for n in range(4):
+        bench.client.enqueue_to("q", "Count", str(n))
+    wait_for(lambda: sum(bench.runs().values()) == 4)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+
+
+def test_one_called_while_it_still_loads_its_modules_heeds_a_pause(bench: Bench) -> None:
+    master = bench.start(*SLOW, IMPORT_SECONDS="0.5")
+    bench.client.enqueue_to("q", "CountSlowly", "a", 0.1)
+    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: len(master.children()) == 2)
+    master.signal(signal.SIGUSR2)
+    bench.client.enqueue_to("q", "Count", "b")
+    wait_for(lambda: bench.runs() == {"a": 1})
+    time.sleep(1.0)
+    assert bench.client.size("q") == 1
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: bench.runs() == {"a": 1, "b": 1})
+
+
+def test_one_that_cannot_come_up_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
+    """Its hook wants what the one at work has."""
+    for n in range(10):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.1)
+    started = time.monotonic()
+    bench.start("-q", "q", "-r", "tests.process.one_lock", ONE_LOCK=str(tmp_path / "lock"))
+    wait_for(lambda: sum(bench.runs().values()) == 10)
+    assert time.monotonic() - started < 8
+
+
+def test_the_dead_ones_job_is_back_before_another_is_taken(bench: Bench) -> None:
+    master = bench.start(*Q)
+    children = settled(bench, master)
+    bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    bench.client.enqueue_to("q", "Behave", "ok")
+    os.kill(worker_of(children), signal.SIGKILL)
+    wait_for(lambda: bench.redis.llen("started") == 2)
+    assert bench.redis.lrange("started", 0, -1) == [b"sleep", b"sleep"]
+
+
+def test_a_standby_told_to_leave_is_not_called(bench: Bench) -> None:
+    master = bench.start(*Q)
+    children = settled(bench, master)
+    os.kill(standby_of(children), signal.SIGQUIT)
+    wait_for(lambda: standby_of(children) not in {child.pid for child in master.children()})
+    assert worker_of(settled(bench, master)) == worker_of(children)
+    bench.client.enqueue_to("q", "Count", "a")
+    wait_for(lambda: bench.runs() == {"a": 1})

@@ -190,3 +190,17 @@ def test_who_came_too_late_is_second_until_it_finds_work(process: Idle) -> None:
     assert not bell.second
     bell.found_nothing()
     assert not bell.second, "the look after its job was not for a push"
+
+
+def test_a_turn_that_does_not_look_keeps_what_was_announced(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    """It settles a job's end only; the push came while it was on its way."""
+    (bell,) = idle(process, 1)
+    cycle = bell._cycle
+    redis_client.hset(cycle._fixed_keys[0], "state", "0 0 0 0 0")
+    push(redis_client)
+    assert cycle.turn(0, arm=True) == 0
+    assert cycle.heard()
+    assert cycle.turn(1, arm=True) == 1
+    assert not cycle.heard()
