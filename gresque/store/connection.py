@@ -99,7 +99,7 @@ def _open(connection: AbstractConnection, *on_push: Callable[[list[Any]], None])
     return Line(connection, *on_push)
 
 
-_Prepared = tuple[type[AbstractConnection], dict[str, Any], AbstractConnection | None]
+_Prepared = tuple[type[AbstractConnection], dict[str, Any], AbstractConnection]
 _prepared: dict[str, _Prepared] = {}
 
 
@@ -144,7 +144,8 @@ class DirectConnection:
 
     def __init__(self, url: str) -> None:
         prepared = _prepared.pop(url) if url in _prepared else _prepare(url)
-        self._class, self._options, self._fresh = prepared
+        self._class, self._options = prepared[:2]
+        self._fresh: AbstractConnection | None = prepared[2]
         self._line: Line | None = None
         self._connected_before = False
         self.tracking = False

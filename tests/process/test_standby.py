@@ -38,6 +38,18 @@ def standby_of(children: dict[int, bool]) -> int:
     return next(pid for pid, works in children.items() if not works)
 
 
+def heeds_a_pause(bench: Bench, master: Master) -> None:
+    """The job "a" runs; the one after it waits until CONT, whoever would take it."""
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: "SIGUSR2" in master.log)
+    bench.client.enqueue_to("q", "Count", "b")
+    wait_for(lambda: bench.runs() == {"a": 1})
+    time.sleep(1.0)  # twice as long as one that loads its modules takes
+    assert bench.client.size("q") == 1
+    master.signal(signal.SIGCONT)
+    wait_for(lambda: bench.runs() == {"a": 1, "b": 1})
+
+
 def watch(bench: Bench, until: int, seconds: float = 20.0) -> int:
     """Wait until so many jobs have run; the most that were held at a time."""
     most, deadline = 0, time.monotonic() + seconds
@@ -107,14 +119,7 @@ def test_one_called_while_the_worker_is_paused_waits_for_cont(bench: Bench) -> N
     settled(bench, master)
     bench.client.enqueue_to("q", "CountSlowly", "a", 0.5)
     wait_for(lambda: bench.held() == 1)
-    master.signal(signal.SIGUSR2)
-    wait_for(lambda: "SIGUSR2" in master.log)
-    bench.client.enqueue_to("q", "Count", "b")
-    wait_for(lambda: bench.runs() == {"a": 1})
-    time.sleep(0.5)
-    assert bench.client.size("q") == 1
-    master.signal(signal.SIGCONT)
-    wait_for(lambda: bench.runs() == {"a": 1, "b": 1})
+    heeds_a_pause(bench, master)
 
 
 @pytest.mark.parametrize("which", ["worker", "standby"])
@@ -174,13 +179,7 @@ def test_one_called_while_it_still_loads_its_modules_heeds_a_pause(bench: Bench)
     bench.client.enqueue_to("q", "CountSlowly", "a", 0.1)
     wait_for(lambda: bench.held() == 1)
     wait_for(lambda: len(master.children()) == 2)
-    master.signal(signal.SIGUSR2)
-    bench.client.enqueue_to("q", "Count", "b")
-    wait_for(lambda: bench.runs() == {"a": 1})
-    time.sleep(1.0)
-    assert bench.client.size("q") == 1
-    master.signal(signal.SIGCONT)
-    wait_for(lambda: bench.runs() == {"a": 1, "b": 1})
+    heeds_a_pause(bench, master)
 
 
 def test_one_that_cannot_come_up_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
