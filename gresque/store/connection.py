@@ -58,8 +58,7 @@ def _options(url: str) -> dict[str, Any]:
 
 def open_client(url: str) -> redis.Redis:
     """A pooled client for everything but the worker's cycle; greenlets and threads may share it."""
-    options = _options(url)
-    connection_class = options.pop("connection_class", Connection)
+    connection_class, options, _ = _prepare(url)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = redis.ConnectionPool(
         connection_class=connection_class, max_connections=2**31, protocol=2, **options
@@ -70,8 +69,7 @@ def open_client(url: str) -> redis.Redis:
 def connector(url: str) -> Callable[[], Line]:
     """What opens a connection without a pool, to a server that then takes commands: one that is
     loading or full says so before anything that matters is sent to it."""
-    options = _options(url)
-    connection_class: type[AbstractConnection] = options.pop("connection_class", Connection)
+    connection_class, options, _ = _prepare(url)
 
     def connect() -> Line:
         connection = connection_class(protocol=2, **options)
@@ -110,12 +108,15 @@ def prepare(url: str) -> None:
 
 
 def _prepare(url: str) -> _Prepared:
+    """What to open connections with, and a first one that is not open yet: making it shows whether
+    redis-py takes the options. Raises SettingsError."""
     options = _options(url)
     connection_class: type[AbstractConnection] = options.pop("connection_class", Connection)
     try:
         connection = connection_class(protocol=3, **options)
     except (RedisError, TypeError, ValueError) as error:
-        raise SettingsError(f"Redis URL of {place(url)}: {error}") from error
+        told = str(error).removeprefix("AbstractConnection.__init__() ")
+        raise SettingsError(f"Redis URL of {place(url)}: {told}") from error
     return connection_class, options, connection
 
 

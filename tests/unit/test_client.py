@@ -659,3 +659,11 @@ def test_a_bad_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_url_that_cannot_be_read(url: str) -> None:
     with pytest.raises(SettingsError, match="Redis URL"):
         gresque.Client(url).enqueue(noop)
+
+
+@pytest.mark.parametrize("option", ["ssl_cert_reqs=bogus", "ssl_nonsense=1"])
+def test_a_url_with_an_option_that_redis_py_refuses(option: str) -> None:
+    client = gresque.Client(f"rediss://user:secret@host?{option}")
+    with pytest.raises(SettingsError, match="Redis URL of host:6379: ") as raised:
+        client.enqueue_to("q", "Job")
+    assert "secret" not in str(raised.value)
