@@ -147,10 +147,16 @@ def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench)
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 1)
     master.signal(signal.SIGUSR2)
     wait_for(lambda: "paused" in master.log)
-    first = children(master)
+    first, ledgers = children(master), bench.redis.zrange("resque:ledgers", 0, -1)
     bench.client.enqueue_to("q", "Count", "later")
     psutil.Process(first.copy().pop()).kill()
-    wait_for(lambda: children(master) - first and bench.redis.zcard("resque:ledgers") == 1)
+    wait_for(
+        lambda: (
+            bench.redis.zcard("resque:ledgers") == 1
+            and ledgers != bench.redis.zrange("resque:ledgers", 0, -1)
+        )
+    )
+    assert children(master) - first
     assert bench.client.size("q") == 1
     master.signal(signal.SIGUSR1)  # ends a pause too
     wait_for(lambda: bench.runs() == {"later": 1})
