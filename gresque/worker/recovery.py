@@ -141,7 +141,7 @@ class Recovery:
 
     def close(self) -> None:
         self._failures.part()
-        self.store.redis.close()
+        self.store.close()
 
 
 def _sentence(process_id: str, verdict: Verdict) -> BaseException:

@@ -171,7 +171,7 @@ class TestExpiry:
         assert bench.redis.llen("started") == 0
         store = DataStore(bench.redis_url, "resque")
         assert open_backend("redis", store).retry_all().retried == 1
-        store.redis.close()
+        store.close()
         bench.run("-q", "q", "--burst")
         assert bench.redis.llen("started") == 1
 
@@ -194,7 +194,7 @@ def test_two_retry_everything_while_jobs_fail(bench: Bench, backend: str) -> Non
         retried.append(done.retried)
         while bench.stat("failed") < 2 * count or failures.retry_all().retried:
             retried.append(failures.retry_all().retried)
-        store.redis.close()
+        store.close()
 
     threads = [threading.Thread(target=retry) for _ in range(2)]
     for thread in threads:

@@ -241,7 +241,7 @@ def test_a_job_that_will_not_die_is_killed_with_its_process_and_recovered(bench:
 
 def test_a_clean_end_leaves_no_trace_of_the_worker(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "2")
-    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2)
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") >= 2)
     assert bench.redis.scard("resque:workers") == 1
     master.signal(signal.SIGTERM)
     assert master.wait(10) == 0

@@ -65,7 +65,7 @@ def call(
 def store(redis_url: str) -> Iterator[DataStore]:
     store = DataStore(redis_url, "resque")
     yield store
-    store.redis.close()
+    store.close()
 
 
 def items(client: redis.Redis, queue: str = "mail") -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,8 +216,9 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     client.enqueue(noop)
     assert resque_keys(redis_client) == {"app:jobs:queues", "app:jobs:queue:bench"}
     assert all(key.startswith(b"app:jobs:") for key in redis_client.scan_iter())
-    assert gresque.Client(redis_url).queues() == []
     client.close()
+    with closing(gresque.Client(redis_url)) as client:
+        assert client.queues() == []
 
 
 def test_a_key_of_another_type_is_an_error(client: gresque.Client, redis_client: Redis) -> None:

@@ -23,7 +23,7 @@ KEY = b"resque:queue:a"
 def store(redis_url: str) -> Iterator[DataStore]:
     store = DataStore(redis_url, "resque")
     yield store
-    store.redis.close()
+    store.close()
 
 
 def entry(raw: bytes) -> bytes:

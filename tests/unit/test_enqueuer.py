@@ -155,6 +155,7 @@ def test_what_was_not_sent_is_not_enqueued(
             enqueue(client)
         assert 0.3 <= time.monotonic() - started < 5
     assert redis_client.llen(QUEUE) == 1
+    client.close()
 
 
 def test_an_outage_shorter_than_retry_seconds_is_waited_out(
@@ -176,6 +177,7 @@ def test_a_slow_server_is_waited_for(
     proxy.reply_delay_seconds = 1.5
     assert ids(redis_client) == [] and enqueue(client) == ids(redis_client)[0]
     proxy.reply_delay_seconds = 0
+    client.close()
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
@@ -245,6 +247,7 @@ def test_a_busy_script_passes(own: OwnServer) -> None:
     enqueue(client)
     spinning.join()
     assert own.redis.llen(QUEUE) == 1
+    client.close()
 
 
 def _spin_in(own: OwnServer) -> None:
@@ -272,6 +275,7 @@ def test_loading_passes(own: OwnServer) -> None:
     client = gresque.Client(own.url, retry_seconds=60)
     enqueue(client)
     assert own.redis.llen(QUEUE) == 1
+    client.close()
 
 
 def _connect_error(own: OwnServer) -> str:
@@ -303,6 +307,7 @@ def test_what_does_not_pass_is_told_at_once(
             enqueue(client)
     assert time.monotonic() - started < 10
     assert "\n" not in str(raised.value)
+    client.close()
     own.kill()
     own.start()
     assert own.redis.keys() == []

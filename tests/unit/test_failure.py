@@ -33,7 +33,7 @@ GARBAGE = [b"garbage \xff", b"", b"[1]", b"{}", b'{"payload":{"class":"A"}}', b"
 def store(redis_url: str) -> Iterator[DataStore]:
     store = DataStore(redis_url, "resque")
     yield store
-    store.redis.close()
+    store.close()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ Redis = redis.Redis
 def store(redis_url: str) -> Iterator[DataStore]:
     store = DataStore(redis_url, "resque")
     yield store
-    store.redis.close()
+    store.close()
 
 
 @pytest.fixture
@@ -476,12 +476,12 @@ class TestRound:
         def retry(wanted: Wanted) -> None:
             store = DataStore(redis_url, "resque")
             results.append(RedisBackend(store).retry_all(wanted).retried)
-            store.redis.close()
+            store.close()
 
         def remove() -> None:
             store = DataStore(redis_url, "resque")
             results.append(RedisBackend(store).remove_all(Wanted(job_class="C")))
-            store.redis.close()
+            store.close()
 
         def arrive() -> None:
             store = DataStore(redis_url, "resque")
@@ -490,7 +490,7 @@ class TestRound:
                 store.redis.rpush(FAILED, entry(number, name="New"))
                 number += 1
             results.append(number - count)
-            store.redis.close()
+            store.close()
 
         arriving = threading.Thread(target=arrive)
         works: list[tuple[Callable[..., None], Any]] = [

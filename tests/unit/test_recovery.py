@@ -33,7 +33,7 @@ LEDGER = f"resque:ledger:{PROCESS}"
 def store(redis_url: str) -> Iterator[DataStore]:
     store = DataStore(redis_url, "resque")
     yield store
-    store.redis.close()
+    store.close()
 
 
 def recovery(store: DataStore, on_dirty_exit: str = "requeue") -> Recovery:
@@ -202,7 +202,7 @@ def test_two_that_recover_the_same_process(
         own = DataStore(redis_url, "resque")
         start.wait()
         recovery(own).recover(DEAD)
-        own.redis.close()
+        own.close()
 
     threads = [threading.Thread(target=recover) for _ in range(2)]
     for thread in threads:
@@ -225,7 +225,7 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     recovery(store).recover(DEAD)
     assert redis_client.lrange("app:queue:q", 0, -1) == [item()]
     assert json.loads(redis_client.lindex("app:failed", 0))["queue"] == "q"
-    store.redis.close()
+    store.close()
 
 
 def test_a_class_that_is_no_text_stops_nothing(store: DataStore, redis_client: Redis) -> None:

@@ -342,7 +342,7 @@ class Jobs(RuleBasedStateMachine):
         assert not any(client.llen(self.store.keys.queue(queue)) for queue in QUEUES)
         assert not client.exists("resque:suspects")
         self.a_last_one_leaves(last)
-        self.store.redis.close()
+        self.store.close()
 
     def _last(self) -> Process:
         self.start()
