@@ -44,12 +44,7 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
     }
     # gevent wants its watchers kept alive.
     worker.signals = [gevent.signal_handler(*meaning) for meaning in meanings.items()]
-    waiting = signal.sigpending()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    if waiting:
-        # They are for what there was before this process. Its hub may first have a reason to look
-        # for them when a job runs, and a USR1 would kill that.
-        gevent.sleep(0.001)
 
 
 def _inherit(birth: Birth) -> Totals:

@@ -31,7 +31,7 @@ from gresque.worker.patience import Patience
 from gresque.worker.registration import Registration
 from gresque.worker.scoreboard import ProcessState
 from gresque.worker.stdio import outlive_readers
-from gresque.worker.thread import Crew
+from gresque.worker.thread import A_TURN, Crew
 from gresque.worker.upkeep import Upkeep
 from gresque.worker.watcher import Watcher
 
@@ -161,8 +161,12 @@ class Worker:
         process_hooks.run("after_fork")
         self._watcher.start()
         heartbeat.start()
+        # What it was told while it came up is for what there was before it: where Redis answers at
+        # once the loop may turn for the first time when a job runs, and a USR1 would kill that.
+        sleep(A_TURN)
         self._row.totals = self._book.totals
-        self._row.state = ProcessState.STANDING_BY if self._stands_by else ProcessState.READY
+        if not self._leaving:
+            self._row.state = ProcessState.STANDING_BY if self._stands_by else ProcessState.READY
         self._upkeep.on_ready()
         birth.tell_master()
         log.debug("ready")

@@ -147,19 +147,22 @@ def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench)
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 1)
     master.signal(signal.SIGUSR2)
     wait_for(lambda: "paused" in master.log)
-    first, ledgers = children(master), bench.redis.zrange("resque:ledgers", 0, -1)
+    first = children(master)
+    (dead,) = bench.client.store.process_ids()
     bench.client.enqueue_to("q", "Count", "later")
     psutil.Process(first.copy().pop()).kill()
-    wait_for(
-        lambda: (
-            bench.redis.zcard("resque:ledgers") == 1
-            and ledgers != bench.redis.zrange("resque:ledgers", 0, -1)
-        )
-    )
+    wait_for(lambda: len(left := bench.client.store.process_ids()) == 1 and dead not in left)
     assert children(master) - first
     assert bench.client.size("q") == 1
     master.signal(signal.SIGUSR1)  # ends a pause too
     wait_for(lambda: bench.runs() == {"later": 1})
+
+
+def test_usr1_during_the_boot_is_not_for_the_first_job(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Count", "later")
+    bench.run("-q", "q", "-t", "5", "--burst", "-r", "tests.process.told_while_booting")
+    assert bench.runs() == {"later": 1}
+    assert bench.stat("failed") == 0
 
 
 def test_hup_replaces_every_process_while_jobs_go_on(bench: Bench) -> None:
