@@ -132,6 +132,7 @@ def count(key: str) -> None:
 
 @gresque.job(queue="q", name="CountSlowly")
 def count_slowly(key: str, seconds: float) -> None:
+    store().hincrby("begun", key, 1)
     time.sleep(seconds)
     store().hincrby("runs", key, 1)
 

@@ -124,6 +124,11 @@ class Bench:
         """What the support job counted: argument -> how often it ran."""
         return {key.decode(): int(n) for key, n in self.redis.hgetall("runs").items()}
 
+    def begun(self) -> int:
+        """How often CountSlowly has begun. What is held and has not begun is put back when its
+        process is told to pause or to leave."""
+        return sum(map(int, self.redis.hvals("begun")))
+
     def held(self) -> int:
         """Jobs in all ledgers, at one moment: one process may settle its job and the next one
         reserve another between two looks, and that would count as two."""

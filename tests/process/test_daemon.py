@@ -102,7 +102,7 @@ def test_a_second_master_is_refused_and_a_stale_pidfile_is_not(bench: Bench, she
     ]
     assert shell.master() == first, "the file of the live one stays"
     bench.client.enqueue_to("q", "CountSlowly", "done", 2)
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     first.kill()  # its worker process lives on for a while, and does not hold the file
     first.wait(10)
     assert shell.daemon().returncode == 0

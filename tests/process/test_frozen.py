@@ -17,7 +17,7 @@ def start_with_a_hog(bench: Bench, *behave: object, neighbours: int = 5) -> tupl
     for n in range(neighbours):
         bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
     master = bench.start("-q", "q", "-t", "20", "-j", "1000")
-    wait_for(lambda: bench.held() == neighbours)
+    wait_for(lambda: bench.begun() == neighbours)
     job_id = bench.client.enqueue_to("q", "Behave", *behave)
     assert job_id is not None
     wait_for(lambda: bench.redis.llen("started") == 1)

@@ -36,7 +36,7 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
     frozen = bench.start(*ARGUMENTS, "--interval", "1")
     for number in range(4):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 3.0 if busy else 0.0)
-    wait_for(lambda: bench.held() == 4 if busy else bench.stat("processed") == 4)
+    wait_for(lambda: bench.begun() == 4 if busy else bench.stat("processed") == 4)
     wait_for(lambda: len(bench.client.store.process_ids()) == 2)
     for process in family(frozen)[::-1]:
         process.suspend()
@@ -44,7 +44,7 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
     other = bench.start(*ARGUMENTS)
     wait_for(lambda: not dead & set(bench.client.store.process_ids()))
     if busy:
-        wait_for(lambda: bench.held() == 4)  # the other one runs them
+        wait_for(lambda: bench.begun() == 8)  # the other one runs them
     assert {entry["process"] for entry in log_of_recoveries(bench)} == dead
     before = {process.pid for process in frozen.children()}
     for process in family(frozen):
@@ -107,7 +107,7 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
 def test_processes_that_outlive_their_master_are_left_alone(bench: Bench) -> None:
     master = bench.start(*ARGUMENTS)
     bench.client.enqueue_to("q", "CountSlowly", "kept", 3.0)
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     master.process.kill()
     master.process.wait()
     other = bench.start(*ARGUMENTS)

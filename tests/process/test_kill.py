@@ -22,7 +22,7 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
 ) -> None:
     ids = bench.client.enqueue_many("CountSlowly", [(str(n), 6.0) for n in range(1000)], queue="q")
     bench.start("-q", "q", "-t", "1000", "-j", "100000")
-    wait_for(lambda: bench.held() == 1000)
+    wait_for(lambda: bench.begun() == 1000)
     # From its first second on the process listens for kills, and publishes what runs.
     wait_for(lambda: bench.redis.keys("resque:running:*"))
     started = time.monotonic()

@@ -97,7 +97,7 @@ def test_a_job_over_its_time_fails_wherever_it_is(bench: Bench) -> None:
 def test_ttin_prints_where_the_jobs_stand_also_while_one_spins(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "x", 60)
     master = bench.start("-q", "q", "-t", "5", "-j", "1000")
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     master.signal(signal.SIGTTIN)
     wait_for(lambda: "CountSlowly('x', 60)" in master.log)
     wait_for(lambda: "jobs.py:" in master.log and ":in `count_slowly'" in master.log)
@@ -132,7 +132,7 @@ def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
 def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "running", 0.3)
     master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", "--interval", "600")
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     master.signal(signal.SIGUSR2)
     wait_for(lambda: "paused" in master.log)
     bench.client.enqueue_to("q", "Count", "later")

@@ -119,7 +119,7 @@ def test_one_called_while_the_worker_is_paused_waits_for_cont(bench: Bench) -> N
     master = bench.start(*Q, "--interval", "0.1")
     settled(bench, master)
     bench.client.enqueue_to("q", "CountSlowly", "a", 0.5)
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     heeds_a_pause(bench, master)
 
 
@@ -128,7 +128,7 @@ def test_killed_it_is_replaced(bench: Bench, which: str) -> None:
     master = bench.start(*Q)
     children = settled(bench, master)
     bench.client.enqueue_to("q", "CountSlowly", "a", 0.5)
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     killed = worker_of(children) if which == "worker" else standby_of(children)
     os.kill(killed, signal.SIGKILL)
     wait_for(lambda: bench.runs() == {"a": 1})
@@ -178,7 +178,7 @@ def test_one_called_while_it_still_loads_its_modules_comes(bench: Bench) -> None
 def test_one_called_while_it_still_loads_its_modules_heeds_a_pause(bench: Bench) -> None:
     master = bench.start(*SLOW, IMPORT_SECONDS="0.5")
     bench.client.enqueue_to("q", "CountSlowly", "a", 0.1)
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     wait_for(lambda: len(master.children()) == 2)
     heeds_a_pause(bench, master)
 

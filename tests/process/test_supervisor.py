@@ -94,7 +94,7 @@ def test_start_restart_and_stop(bench: Bench, tmp_path: Path) -> None:
         first = daemon.master()
         for n in range(20):
             bench.client.enqueue_to("q", "CountSlowly", str(n), 1)
-        wait_for(lambda: bench.held() == 20)
+        wait_for(lambda: bench.begun() == 20)
         assert "started" in daemon.control("restart", "gresque")  # QUIT: the running ones finish
         assert bench.runs() == {str(n): 1 for n in range(20)}
         assert bench.stat("processed") == 20

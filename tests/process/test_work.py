@@ -211,7 +211,7 @@ def test_quit_lets_running_jobs_finish_and_takes_no_new_ones(bench: Bench) -> No
     for n in range(10):
         bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
     master = bench.start("-q", "q", "-t", "4", "-j", "1000")
-    wait_for(lambda: bench.held() == 4)
+    wait_for(lambda: bench.begun() == 4)
     master.signal(signal.SIGQUIT)
     assert master.wait(10) == 0
     assert len(bench.runs()) == 4
@@ -222,7 +222,7 @@ def test_quit_lets_running_jobs_finish_and_takes_no_new_ones(bench: Bench) -> No
 def test_graceful_term_acts_as_quit(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "x", 0.5)
     master = bench.start("-q", "q", "--graceful-term")
-    wait_for(lambda: bench.held() == 1)
+    wait_for(lambda: bench.begun() == 1)
     master.signal(signal.SIGTERM)
     assert master.wait(10) == 0
     assert bench.runs() == {"x": 1}
@@ -255,7 +255,7 @@ def test_a_killed_process_is_recovered_and_replaced_at_once(bench: Bench) -> Non
     for n in range(30):
         bench.client.enqueue_to("q", "CountSlowly", str(n), 0.5)
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
-    wait_for(lambda: bench.held() == 10)
+    wait_for(lambda: bench.begun() == 10)
     master.children()[0].kill()
     wait_for(lambda: len(bench.runs()) == 30)
     wait_for(lambda: bench.held() == 0)
@@ -269,7 +269,7 @@ def test_a_killed_process_is_recovered_and_replaced_at_once(bench: Bench) -> Non
 def test_when_the_master_dies_its_processes_finish_and_leave(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "x", 0.5)
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
-    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2 and bench.held() == 1)
+    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2 and bench.begun() == 1)
     children = master.children()
     master.process.kill()
     wait_for(lambda: not any(child.is_running() for child in children))
