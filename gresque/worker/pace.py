@@ -3,12 +3,22 @@
 A process must reserve only what it can start now: what it holds unstarted, no other process can
 take, and a job of a higher queue waits behind it. A fixed batch of 100 jobs that burn 10 ms each is
 a second of such waiting; so the batch follows what jobs have been costing.
+
+Where Redis is far away or slow, a job waits for its answer anyway, and 10 ms of work a trip would
+leave the CPU at rest: there a batch may hold as much work as a trip takes.
 """
 
 from __future__ import annotations
 
+from collections import deque
+
 BATCH_CPU_SECONDS = 0.010
 """A batch may hold this much work for the CPU; a higher-priority job waits no longer."""
+LARGEST_BATCH_CPU_SECONDS = 1.0
+"""However long Redis takes to answer."""
+TRIPS = 8
+"""The quickest of so many counts as what a trip takes: others waited for the CPU, or through an
+outage."""
 
 PREFETCH_BELOW = 64  # threads
 PREFETCH_SECONDS = 0.005
@@ -19,14 +29,20 @@ _WEIGHT = 0.3  # of the newest turn in the moving average
 
 
 class Pace:
-    """Starts at 8 jobs, at most doubles per turn, and stays under 10 ms of CPU per batch."""
+    """Starts at 8 jobs, at most doubles per turn, and stays under 10 ms of CPU per batch, or under
+    what a trip to Redis takes."""
 
     def __init__(self) -> None:
         self.limit = FIRST_BATCH
+        self._trips: deque[float] = deque(maxlen=TRIPS)
         self._cpu_per_job: float | None = None
         self._unassigned_cpu = 0.0
         self._jobs_per_second = 0.0
         self._window_jobs, self._window_seconds = 0, 0.0
+
+    def note_trip(self, seconds: float) -> None:
+        """How long a turn waited for its answer, in which this process used no CPU."""
+        self._trips.append(seconds)
 
     def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
         """What happened since the last call. A job counts half where it starts and half where it
@@ -43,7 +59,9 @@ class Pace:
         self._unassigned_cpu = 0.0
         known = self._cpu_per_job
         self._cpu_per_job = cost if known is None else known + _WEIGHT * (cost - known)
-        affordable = int(BATCH_CPU_SECONDS / max(self._cpu_per_job, 1e-7))
+        trip = min(self._trips, default=0.0)
+        budget = min(max(BATCH_CPU_SECONDS, trip), LARGEST_BATCH_CPU_SECONDS)
+        affordable = int(budget / max(self._cpu_per_job, 1e-7))
         self.limit = max(1, min(self.limit * 2, affordable))
 
     def capacity(self, threads: int) -> int:

@@ -272,10 +272,12 @@ class Worker:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
         self._lost = False
+        sent_cpu, sent = time.thread_time(), time.monotonic()
         reserved = self._cycle.turn(want, arm=self._bell.armed)
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
+        self._pace.note_trip((clock - sent) - (cpu - sent_cpu))
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
         if not self._quota and reserved:

@@ -43,11 +43,12 @@ seconds = st.floats(0, 100, allow_nan=False)
 jobs = st.integers(0, 100_000)
 
 
-@given(st.lists(st.tuples(seconds, seconds, jobs, jobs), max_size=30))
-def test_pace_stays_in_its_bounds(notes: list[tuple[float, float, int, int]]) -> None:
+@given(st.lists(st.tuples(seconds, seconds, jobs, jobs, seconds), max_size=30))
+def test_pace_stays_in_its_bounds(notes: list[tuple[float, float, int, int, float]]) -> None:
     pace = Pace()
-    for cpu, wall, started, ended in notes:
+    for cpu, wall, started, ended, trip in notes:
         before = pace.limit
+        pace.note_trip(trip)
         pace.note(cpu, wall, started, ended)
         assert 1 <= pace.limit <= 2 * before
         assert type(pace.limit) is int
@@ -73,6 +74,27 @@ def test_a_batch_holds_10_ms_of_work(cost: float, limit: int) -> None:
     for _ in range(100):
         pace.note(cost * pace.limit, 1.0, pace.limit, pace.limit)
     assert abs(pace.limit - limit) <= 1
+
+
+# Seconds of the quickest trip, the batch of jobs of 1 ms
+TRIPS = [(0.0, 10), (0.009, 10), (0.050, 50), (0.3, 300), (1.0, 1000), (30.0, 1000)]
+
+
+@pytest.mark.parametrize(("trip", "limit"), TRIPS)
+def test_far_from_redis_a_batch_holds_as_much_work_as_a_trip_takes(trip: float, limit: int) -> None:
+    pace = Pace()
+    for number in range(100):
+        pace.note_trip(trip if number % 8 == 0 else trip + 60.0)  # others were held up
+        pace.note(0.001 * pace.limit, 1.0, pace.limit, pace.limit)
+    assert abs(pace.limit - limit) <= 1
+
+
+def test_a_trip_of_long_ago_does_not_count() -> None:
+    pace = Pace()
+    for trip in [60.0] * 20 + [0.001]:
+        pace.note_trip(trip)
+        pace.note(0.001 * pace.limit, 1.0, pace.limit, pace.limit)
+    assert abs(pace.limit - 10) <= 1
 
 
 def test_a_job_that_costs_nothing_has_a_limit_too() -> None:
