@@ -17,7 +17,11 @@ ARMED = 4
 held up by a job, or die."""
 
 CALL_EVERY_SECONDS = 0.05
-"""A busy process that leaves work behind calls for spares at most so often."""
+"""A busy process that leaves work behind calls for spares at most so often, and spends at most a
+tenth of its time on it: where Redis is far away a call takes as long as a turn."""
+
+CALL_AGAIN_SECONDS = 30.0
+"""Then it may call again, however long the last call took: that may have met an outage."""
 
 LONGEST_INTERVAL_SECONDS = 10.0
 """With rarer fallback polls there are no spares: should all armed ones be killed at once, a spare
@@ -59,6 +63,7 @@ class Bell:
         self._stay_seconds = int(2 * self._renew_seconds) + 1
         self._renewed = 0.0
         self._called = time.monotonic()
+        self._call_seconds = 0.0
         self._told = False
         self.second = False
 
@@ -76,11 +81,15 @@ class Bell:
         self._told = self.second = False
         if not self._limit:
             return
-        now = time.monotonic()
-        if self.role is not Role.BUSY or (more and now - self._called >= CALL_EVERY_SECONDS):
-            self._called = now
+        if self.role is not Role.BUSY or (more and self._may_call_again()):
             sleep(0)  # the job that was found starts first
+            self._called = time.monotonic()
             self._cycle.ask(lambda: self._hand_over(more=more))
+            self._call_seconds = time.monotonic() - self._called
+
+    def _may_call_again(self) -> bool:
+        rest = min(10 * self._call_seconds, CALL_AGAIN_SECONDS)
+        return time.monotonic() - self._called >= max(CALL_EVERY_SECONDS, rest)
 
     def found_nothing(self) -> bool:
         """A turn found nothing; True when another one should look at once."""

@@ -16,7 +16,7 @@ BATCH_CPU_SECONDS = 0.010
 """A batch may hold this much work for the CPU; a higher-priority job waits no longer."""
 LARGEST_BATCH_CPU_SECONDS = 1.0
 """However long Redis takes to answer."""
-TRIPS = 8
+TRIPS = 4
 """The quickest of so many counts as what a trip takes: others waited for the CPU, or through an
 outage."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -113,6 +114,28 @@ def test_a_busy_process_calls_spares_at_most_so_often(
     assert not any(map(rung, bells))
     busy.found(more=True)
     assert sum(map(rung, bells)) == 2
+
+
+def test_where_a_call_takes_long_it_is_made_seldom(
+    process: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle(process, ARMED + 1)
+    busy = process()
+    now, hand_over, calls = [100.0], busy._hand_over, []
+
+    def slowly(*, more: bool) -> None:
+        hand_over(more=more)
+        calls.append(now[0])
+        now[0] += 0.2
+
+    monkeypatch.setattr(busy, "_hand_over", slowly)
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("gresque.worker.bell.time", clock)
+    monkeypatch.setattr(busy, "_called", 0.0)
+    while now[0] < 110:
+        busy.found(more=True)
+        now[0] += 0.05
+    assert len(calls) == 5  # every 2 seconds, a tenth of the time
 
 
 def test_nobody_is_called_when_four_others_are_armed(process: Idle) -> None:
