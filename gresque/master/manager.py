@@ -260,10 +260,12 @@ class WorkerManager:
             self._totals += handle.row.totals  # of those that it had recovered already
         if handle.row.left:
             self._totals += handle.row.totals
-            # The queues may not be dry any more when one ends after the dry one. A trial did not
-            # look at what its jobs may have enqueued.
+            # The queues may not be dry any more when one ends after the dry one, and are not when
+            # what a dead one held is to be put back yet. A trial did not look at what its jobs may
+            # have enqueued.
             if not handle.row.stands_by:
-                self._dry = state is ProcessState.DRY and not handle.trial
+                dry = state is ProcessState.DRY and not handle.trial
+                self._dry = dry and not self._forks.heritage
             self._holdup.note_good_end()
             return
         self._dry = False
