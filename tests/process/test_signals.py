@@ -129,12 +129,20 @@ def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
     assert bench.client.size("q") == 2
 
 
+def pause(bench: Bench, master: Master, processes: int) -> None:
+    """Every process waited for a push, and does no more: the master's word in the log comes before
+    their signals."""
+    wait_for(lambda: bench.redis.zcard("resque:armed:q") == processes)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: bench.redis.zcard("resque:armed:q") == 0)
+    assert "paused" in master.log
+
+
 def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "running", 0.3)
     master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", "--interval", "600")
     wait_for(lambda: bench.begun() == 1)
-    master.signal(signal.SIGUSR2)
-    wait_for(lambda: "paused" in master.log)
+    pause(bench, master, 2)
     bench.client.enqueue_to("q", "Count", "later")
     wait_for(lambda: bench.runs() == {"running": 1})
     assert bench.client.size("q") == 1
@@ -144,9 +152,7 @@ def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
 
 def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench) -> None:
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
-    wait_for(lambda: bench.redis.zcard("resque:ledgers") == 1)
-    master.signal(signal.SIGUSR2)
-    wait_for(lambda: "paused" in master.log)
+    pause(bench, master, 1)
     first = children(master)
     (dead,) = bench.client.store.process_ids()
     bench.client.enqueue_to("q", "Count", "later")

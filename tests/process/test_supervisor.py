@@ -112,10 +112,10 @@ def test_a_killed_master_is_replaced_and_its_jobs_finish(bench: Bench, tmp_path:
         daemon.at_work(2)
         first = daemon.master()
         orphans = first.children()
-        # They print when supervisord has closed its end of their pipe.
+        # They print again when supervisord has closed its end of their pipe.
         for n in range(20):
             bench.client.enqueue_to("q", "Print", str(n), 3)
-        wait_for(lambda: bench.held() == 20)
+        wait_for(lambda: daemon.logs().count("before") == 20)
         first.kill()
         wait_for(lambda: "RUNNING" in daemon.control("status", "gresque"))
         bench.client.enqueue_to("q", "Count", "by the next one")
