@@ -140,7 +140,7 @@ def pause(bench: Bench, master: Master, processes: int) -> None:
 
 def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "running", 0.3)
-    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", "--interval", "600")
+    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", "--interval", "10")
     wait_for(lambda: bench.begun() == 1)
     pause(bench, master, 2)
     bench.client.enqueue_to("q", "Count", "later")
