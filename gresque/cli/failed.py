@@ -418,7 +418,7 @@ def _describe(job: FailedJob) -> Iterator[str]:
     )
     if not item:
         yield "payload"
-        yield from _indented(entry.raw or entry.raw_base64 or compact(entry.payload))
+        yield from _indented(compact(entry.payload))
     yield "error"
     yield from _indented(entry.error)
     yield "backtrace"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -10,18 +9,15 @@ from typing import Any
 
 import msgspec
 
-from gresque.jobs.payload import is_object
+from gresque.jobs.payload import in_entry, out_of_entry
 
 MAX_ERROR_CHARS = 10_000
 MAX_FRAMES = 100
 
 
 class FailedEntry(msgspec.Struct, omit_defaults=True):
-    """One failed job. `payload` is the queue item to the letter.
-
-    A queue item that is no JSON object cannot stand there: then `payload` is null and the item is
-    kept in `raw`, or in `raw_base64` when it is not UTF-8. `retried_at` marks a retried entry.
-    """
+    """One failed job. `payload` is the queue item to the letter, or what `payload.in_entry` makes
+    of one that is no job. `retried_at` marks a retried entry."""
 
     failed_at: str
     payload: Any
@@ -30,17 +26,13 @@ class FailedEntry(msgspec.Struct, omit_defaults=True):
     backtrace: list[str] | None
     worker: str
     queue: str
-    raw: str | None = None
-    raw_base64: str | None = None
     retried_at: str | None = None
 
     def item(self) -> bytes:
         """The queue item that failed."""
-        if self.raw is not None:
-            return self.raw.encode()
-        if self.raw_base64 is not None:
-            return base64.b64decode(self.raw_base64)
-        return msgspec.json.encode(self.payload)
+        payload = msgspec.json.encode(self.payload)
+        raw = out_of_entry(payload)
+        return payload if raw is None else raw
 
 
 _encode = msgspec.json.Encoder().encode
@@ -53,20 +45,13 @@ def encode_entry(
     """Write the entry of a job that failed now."""
     entry = FailedEntry(
         failed_at=timestamp(time.time()) + " UTC",
-        payload=None,
+        payload=msgspec.Raw(in_entry(raw)),
         exception=_sendable(exception),
         error=_sendable(error[:MAX_ERROR_CHARS]),
         backtrace=[_sendable(line) for line in backtrace],
         worker=_sendable(worker),
         queue=_sendable(queue),
     )
-    if is_object(raw):
-        entry.payload = msgspec.Raw(raw)
-    else:
-        try:
-            entry.raw = raw.decode()
-        except UnicodeDecodeError:
-            entry.raw_base64 = base64.b64encode(raw).decode()
     return _encode(entry)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -11,6 +9,7 @@ import msgspec
 
 from gresque.errors import InvalidPayload
 from gresque.jobs.deaths import without_deaths
+from gresque.jobs.payload import out_of_entry
 
 Fields = dict[str, msgspec.Raw]
 
@@ -47,17 +46,10 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
 
 def _item(entry: Fields) -> bytes:
     payload = bytes(entry.get("payload", _NULL))
-    if payload != b"null":
-        return _renewed(payload)
-    raw, raw_base64 = _text(entry, "raw"), _text(entry, "raw_base64")
-    if raw is not None:
-        return raw.encode()
-    if raw_base64 is not None:
-        try:
-            return base64.b64decode(raw_base64, validate=True)
-        except binascii.Error as error:
-            raise InvalidPayload(f"raw_base64 of the entry cannot be read: {error}") from None
-    raise InvalidPayload("the entry has no payload")
+    if payload == b"null":
+        raise InvalidPayload("the entry has no payload")
+    raw = out_of_entry(payload)
+    return _renewed(payload) if raw is None else raw
 
 
 def _renewed(payload: bytes) -> bytes:

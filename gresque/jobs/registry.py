@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gresque.errors import JobDeclarationError, UnknownJob
 from gresque.jobs.definition import JobDefinition
+from gresque.jobs.payload import INVALID
 
 
 class Registry:
@@ -35,6 +36,11 @@ class Registry:
         return definition
 
     def explain_unknown(self, name: str) -> str:
+        if name == INVALID:
+            return (
+                "the item was no job when it failed before, and another program has retried it; "
+                "`gresque failed retry` would have put the item back as it was"
+            )
         return (
             f"no job named {name!r} is declared here; require its module with -r, or check the name"
         )

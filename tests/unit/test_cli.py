@@ -408,7 +408,8 @@ class TestFailedList:
         self, call: Call, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         redis_client.rpush(
-            "resque:failed", encode_entry(b"{}", "E", f"a\n  {ESCAPE} b {'x' * 500}", [], "w", "q")
+            "resque:failed",
+            encode_entry(b'{"class":"A"}', "E", f"a\n  {ESCAPE} b {'x' * 500}", [], "w", "q"),
         )
         assert r"a \x1b[2J b xxx" in call("failed").out
         assert len(call("failed").out.splitlines()[1]) > 500
@@ -443,7 +444,7 @@ class TestFailedShow:
         raw = encode_entry(item, "InvalidPayload", "bad\n" + ESCAPE, [ESCAPE], "w", "q")
         redis_client.rpush("resque:failed", raw)
         out = call("failed", "show", "0").out
-        assert "payload" in out
+        assert "gresque.InvalidPayload" in out
         assert out.count(r"  \x1b[2J") == 2
         assert "\x1b" not in out
 

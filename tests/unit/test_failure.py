@@ -126,7 +126,7 @@ class TestPrepareRetry:
             b'{"payload":null,"queue":"q"}',
             b'{"payload":{},"queue":""}',
             b'{"payload":{},"queue":7}',
-            b'{"payload":null,"raw_base64":"?","queue":"q"}',
+            b'{"payload":{"class":"gresque.InvalidPayload","args":["?","base64"]},"queue":"q"}',
         ],
     )
     def test_what_tells_no_job_is_refused(self, raw: bytes) -> None:

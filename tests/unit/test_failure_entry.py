@@ -25,6 +25,7 @@ from gresque.failure.entry import (
     error_text,
     exception_name,
 )
+from gresque.jobs.payload import MAX_PAYLOAD_BYTES, in_entry, out_of_entry
 
 WIRE = Path(__file__).parents[1] / "wire"
 FIELDS = ["failed_at", "payload", "exception", "error", "backtrace", "worker", "queue"]
@@ -62,24 +63,22 @@ def test_an_entry_has_resques_fields_in_resques_order() -> None:
     assert re.fullmatch(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d UTC", written["failed_at"])
 
 
-OBJECTS = [
-    b"{}",
+JOBS = [
     b'{"class":"A","args":[]}',
     b' {  "args" : [ 1.0e+20 , 1.50 ] ,\n "class":"A" } ',
     b'{"class":"A","args":[12345678901234567890123]}',
     b'{"class":"A","class":"B"}',
     b'{"class":"A","args":["\\u00e9\\/\\ud83d\\ude00"]}',
     '{"class":"é😀"}'.encode(),
-    b'{"class":5,"args":"x"}',
+    b'{"class":"A","args":null,"kwargs":null,"id":5}',
 ]
 
 
-@pytest.mark.parametrize("raw", OBJECTS, ids=range(len(OBJECTS)))
-def test_objects_are_kept_to_the_letter(raw: bytes) -> None:
+@pytest.mark.parametrize("raw", JOBS, ids=range(len(JOBS)))
+def test_jobs_are_kept_to_the_letter(raw: bytes) -> None:
     written = encode(raw)
     assert b'"payload":' + raw + b',"exception"' in written
     assert json.loads(written)["payload"] == json.loads(raw)
-    assert "raw" not in json.loads(written)
     assert json.loads(decode_entry(written).item()) == json.loads(raw)
 
 
@@ -87,24 +86,49 @@ OTHERS = [
     b"", b" ", b"null", b"[]", b"[1,2]", b"5", b'"text"', b"true", b"{", b"not json", b"{}{}",
     b'{"class":"A"}\0', b"\0", b'"quoted" \\ back\n', "é😀".encode(), b"[" * 100_000,
     b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}", b'{"class":"\\ud800"}', b'{"args":[NaN]}',
+    b"{}", b'{"args":[1]}', b'{"class":5}', b'{"class":null,"args":[]}', b'{"class":"A","args":5}',
+    b'{"class":"A","args":{"a":1}}', b'{"class":"A","kwargs":[1]}',
 ]  # fmt: skip
 BYTES = [b"\xff", b"\x80\x04\x95pickle", b'{"class":"\xff"}', b'{"\xff":1}', b"\xed\xa0\x80"]
 
 
 @pytest.mark.parametrize("raw", OTHERS, ids=range(len(OTHERS)))
-def test_other_text_is_kept_in_raw(raw: bytes) -> None:
+def test_text_that_is_no_job_stands_under_a_class_of_its_own(raw: bytes) -> None:
     written = json.loads(encode(raw))
-    assert (written["payload"], written["raw"]) == (None, raw.decode())
-    assert list(written) == [*FIELDS, "raw"]
+    assert written["payload"] == {"class": "gresque.InvalidPayload", "args": [raw.decode()]}
+    assert list(written) == FIELDS
     assert decode_entry(encode(raw)).item() == raw
 
 
 @pytest.mark.parametrize("raw", BYTES, ids=range(len(BYTES)))
-def test_other_bytes_are_kept_in_base64(raw: bytes) -> None:
+def test_other_bytes_stand_there_in_base64(raw: bytes) -> None:
     written = json.loads(encode(raw))
-    assert (written["payload"], base64.b64decode(written["raw_base64"])) == (None, raw)
-    assert list(written) == [*FIELDS, "raw_base64"]
+    assert written["payload"] == {
+        "class": "gresque.InvalidPayload",
+        "args": [base64.b64encode(raw).decode(), "base64"],
+    }
     assert decode_entry(encode(raw)).item() == raw
+
+
+LARGE = b"x" * MAX_PAYLOAD_BYTES
+
+
+@pytest.mark.parametrize(
+    ("raw", "is_job"),
+    [
+        (b'{"class":"A","args":["%b"]}' % LARGE, True),
+        (b'{"class":"A","args":null,"x":"%b"}' % LARGE, True),
+        (b'{"class":5,"x":"%b"}' % LARGE, False),
+        (b'{"class":"A","args":{"x":"%b"}}' % LARGE, False),
+        (b'{"class":"A","kwargs":["%b"]}' % LARGE, False),
+        (b'{"class":"A","args":["%b\xff"]}' % LARGE, False),
+        (b'{"class":"A","args":["%b"' % LARGE, False),
+    ],
+    ids=range(7),
+)
+def test_large_items_are_told_apart_like_small_ones(raw: bytes, is_job: bool) -> None:
+    assert (in_entry(raw) == raw) is is_job
+    assert out_of_entry(in_entry(raw)) == (None if is_job else raw)
 
 
 @pytest.mark.parametrize("unit", [b"x", b"\xff", '"é'.encode()])
@@ -119,10 +143,7 @@ def test_ten_megabytes(unit: bytes) -> None:
 def test_no_item_is_lost(raw: bytes) -> None:
     entry = decode_entry(encode(raw))
     assert json.loads(encode(raw))["queue"] == "q"
-    if entry.payload is None:
-        assert entry.item() == raw
-    else:
-        assert json.loads(entry.item()) == json.loads(raw)
+    assert entry.item() == raw
 
 
 @given(st.text(st.characters()), st.lists(st.text(st.characters()), max_size=3))
