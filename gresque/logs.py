@@ -1,4 +1,8 @@
-"""Logging to stderr: a sentence a line, or a JSON object a line."""
+"""Logging to stderr: a record a line, as text or as a JSON object.
+
+A record may hold whatever a job, another program or an exception says. No part of it can pass for
+another record, do something to a terminal, or keep the rest from being written.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,40 @@ import json
 import logging
 import sys
 import time
+from typing import Any
 
+from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, message
+from gresque.text import printable
 from gresque.unpatched import original
 
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+UNCUT = {"uncut": True}
+"""`extra` of a record that is meant to be long."""
+
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", *UNCUT}
+_INDENT = "\n    "
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-11-24T01:02:03.456Z INFO  gresque.master[123] sentence`."""
+    """`2026-11-24T01:02:03.456Z INFO  gresque.master[123] sentence`.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(name)s[%(process)d] %(message)s")
+    Further lines of a record are indented; what cannot be printed is escaped.
+    """
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return _timestamp(record)
+    def format(self, record: logging.LogRecord) -> str:
+        text = (
+            f"{_timestamp(record)} {record.levelname:<7} {record.name}[{record.process}] "
+            f"{_message(record)}"
+        )
+        for more in (_exception(record), record.stack_info):
+            if more:
+                text = f"{text}\n{more}"
+        if text.isprintable():
+            return text
+        return _INDENT.join(map(printable, text.rstrip("\n").split("\n")))
 
 
 class JsonFormatter(logging.Formatter):
-    """One object: time, level, logger, pid, message, and the fields given as `extra`."""
+    """One object in ASCII: time, level, logger, pid, message, and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
@@ -31,12 +51,79 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         fields |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, default=str, ensure_ascii=False)
+        for name, text in (("exception", _exception(record)), ("stack", record.stack_info)):
+            if text:
+                fields[name] = text
+        try:
+            return json.dumps(fields, default=_text)
+        except BaseException:  # a ring, keys that are no texts
+            return json.dumps({name: _text(value) for name, value in fields.items()})
+
+
+class RecordHandler(logging.StreamHandler[Any]):
+    """Writes records to a stream of any encoding.
+
+    A record is formatted before the lock is taken: that may call code of a job's, which may switch
+    to another greenlet, and the watcher's thread must never wait for it.
+    """
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        if not self.filter(record):
+            return False
+        try:
+            text = self.format(record)
+        except BaseException as broken:
+            where = f"{record.filename}:{record.lineno}"
+            text = f"<a log record of {where} cannot be written: {exception_name(broken)}>"
+        with self.lock:  # type: ignore[union-attr]
+            try:
+                self.stream.write(_encodable(text + self.terminator, self.stream))
+                self.flush()
+            except Exception:
+                self.handleError(record)
+        return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        text = record.getMessage()
+    except BaseException as broken:
+        text = f"{_text(record.msg)} <its arguments cannot be shown: {exception_name(broken)}>"
+    return text if getattr(record, "uncut", False) else _cut(text)
+
+
+def _exception(record: logging.LogRecord) -> str:
+    """The exception as a failure entry has it, the innermost frame first. The `traceback` module
+    reads source files, which holds up every job, and asks exceptions for what they may refuse."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None:
+        return ""
+    return _cut("\n".join([f"{exception_name(error)}: {message(error)}", *_lines(error)]))
+
+
+def _lines(error: BaseException) -> list[str]:
+    return [f"  {line}" for line in backtrace(error, whole=True)]
+
+
+def _text(value: object) -> str:
+    try:
+        return _cut(str(value))
+    except BaseException as broken:
+        return f"<{exception_name(broken)} in __str__>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…"
+
+
+def _encodable(text: str, stream: Any) -> str:
+    if text.isascii():
+        return text
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -56,7 +143,7 @@ def use_native_locks() -> None:
 def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> None:
     """Set up the `gresque` loggers. Jobs that end well and the lives of worker processes are told
     from `-v` on, turns from `-vv` on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = RecordHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logger = logging.getLogger("gresque")
     logger.handlers[:] = [handler]

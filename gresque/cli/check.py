@@ -13,10 +13,11 @@ import click
 
 from gresque.cli.blocking import REMEDIES, blocking_libraries
 from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import Output, json_option, pairs, printable, table
+from gresque.cli.output import Output, json_option, pairs, table
 from gresque.errors import GresqueError, SettingsError
 from gresque.redis_url import mask
 from gresque.settings import OPTIONS, Settings
+from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.store.connection import DirectConnection

@@ -14,10 +14,10 @@ import msgspec
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import counted, printable, write
+from gresque.cli.output import counted, write
 from gresque.errors import GresqueError, NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
-from gresque.text import is_utf8
+from gresque.text import is_utf8, printable
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore

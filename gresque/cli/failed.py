@@ -10,17 +10,9 @@ import click
 
 from gresque.cli.connect import open_failures
 from gresque.cli.options import setting_options
-from gresque.cli.output import (
-    Column,
-    Output,
-    compact,
-    counted,
-    json_option,
-    pairs,
-    printable,
-    write,
-)
+from gresque.cli.output import Column, Output, compact, counted, json_option, pairs, write
 from gresque.cli.progress import ProgressLine
+from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.failure.backend import RedisBackend

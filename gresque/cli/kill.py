@@ -9,9 +9,10 @@ import click
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import printable, write
+from gresque.cli.output import write
 from gresque.errors import SettingsError
 from gresque.store.speech import Order
+from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.failure.backend import RedisBackend

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+from gresque.text import printable
+
 Row = TypeVar("Row")
 
 _CHUNK = 1000
@@ -80,20 +82,6 @@ def _send(text: str) -> None:
         # Else the interpreter complains at its exit, when it flushes what could not be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise click.exceptions.Exit(0) from None
-
-
-def printable(value: Any) -> str:
-    """`value` as text that does nothing to a terminal: control characters become escapes."""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte that is not UTF-8
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char.encode("unicode_escape").decode()
 
 
 def compact(value: Any) -> str:

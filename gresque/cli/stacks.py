@@ -11,9 +11,10 @@ import click
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Output, duration, json_option, printable
+from gresque.cli.output import Output, duration, json_option
 from gresque.errors import SettingsError
 from gresque.store.speech import Order
+from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.store.data_store import DataStore

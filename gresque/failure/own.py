@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from gresque.errors import BootError
 from gresque.jobs import payload
+from gresque.raised import one_line
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,4 @@ def _make(name: str, backend: type[FailureBackend]) -> FailureBackend:
 
 
 def _cannot(verb: str, name: str, error: BaseException) -> str:
-    last_line = traceback.format_exception_only(error)[-1].strip()
-    return f"cannot {verb} the failure backend {name} (--failure-backend): {last_line}"
+    return f"cannot {verb} the failure backend {name} (--failure-backend): {one_line(error)}"

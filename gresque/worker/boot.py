@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from gresque.errors import BootError
 from gresque.failure.own import load_own, own_names
 from gresque.logs import use_native_locks
+from gresque.raised import one_line
 from gresque.settings import DEFAULT_FAILURE_BACKEND
 from gresque.worker.birth import Birth
 from gresque.worker.whereabouts import machine
@@ -74,5 +74,4 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        last_line = traceback.format_exception_only(error)[-1].strip()
-        raise BootError(f"cannot import {module} (-r): {last_line}") from error
+        raise BootError(f"cannot import {module} (-r): {one_line(error)}") from error

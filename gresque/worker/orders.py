@@ -11,7 +11,7 @@ from gresque.jobs import payload
 from gresque.store.speech import Blocking, Order, Running
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome, describe, tell_hooks
+from gresque.worker.outcome import Outcome, describe, directly
 from gresque.worker.stacks import Standing, all_standings, as_dict
 from gresque.worker.thread import Crew, Kill
 from gresque.worker.watcher import Watcher
@@ -73,7 +73,7 @@ class Orders:
             if _has_id(job, job_id):
                 self._book.ready.remove(job)
                 self._outcome.cut_short(
-                    job, None, JobKilled(reason), time.monotonic(), tell_hooks, requeue=False
+                    job, None, JobKilled(reason), time.monotonic(), directly, requeue=False
                 )
                 self._gate.ring()
 

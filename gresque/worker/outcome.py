@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, time
 from typing import Any
 
 from gresque.errors import DirtyExit, JobExpired, JobKilled, JobTimeout
-from gresque.failure.entry import backtrace, encode_entry, error_text, exception_name
+from gresque.failure.entry import encode_entry
 from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, dirty_exit
+from gresque.raised import error_text, read_raised, stand_in
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.failures import Failures
 
 log = logging.getLogger("gresque.job")
 
-TellHooks = Callable[[JobDefinition, BaseException, ReservedJob], None]
+AsJob = Callable[[ReservedJob, Callable[[], Any]], Any]
+"""Calls code of the job's own after its end: its hooks, the `__str__` of its exception."""
 
 
 class Outcome:
@@ -36,10 +39,10 @@ class Outcome:
         definition: JobDefinition | None,
         error: BaseException,
         start: float,
-        tell_hooks: TellHooks,
+        as_job: AsJob,
     ) -> None:
         """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
-        self._keep(job, definition, error, error, start, tell_hooks)
+        self._keep(job, definition, error, error, start, as_job)
 
     def cut_short(
         self,
@@ -47,7 +50,7 @@ class Outcome:
         definition: JobDefinition | None,
         killed: JobKilled,
         start: float,
-        tell_hooks: TellHooks,
+        as_job: AsJob,
         *,
         requeue: bool,
     ) -> None:
@@ -58,10 +61,13 @@ class Outcome:
             log.info("cut short by a shutdown, back in its queue: %s", describe(job))
             return
         error: BaseException = killed
-        if not isinstance(killed, JobTimeout):
-            reason = error_text(killed) or "it raised JobKilled itself"
+        if not issubclass(type(killed), JobTimeout):
+            try:
+                reason = as_job(job, lambda: error_text(killed)) or "it raised JobKilled itself"
+            except BaseException as broken:  # another kill
+                reason = stand_in(killed, broken).text
             error = DirtyExit(f"Job was killed: {reason}")
-        self._keep(job, definition, error, killed, start, tell_hooks)
+        self._keep(job, definition, error, killed, start, as_job)
 
     def _keep(
         self,
@@ -70,19 +76,23 @@ class Outcome:
         error: BaseException,
         raised: BaseException,
         start: float,
-        tell_hooks: TellHooks,
+        as_job: AsJob,
     ) -> None:
         """Count the failure and write its entry, whatever the exception or a hook may do.
 
         Its parts come into the book together: a turn in between must not settle half of it.
         """
         if definition is not None and definition.hooks.on_failure:
-            tell_hooks(definition, error, job)
-        name, text = exception_name(error), error_text(error)
+            # A kill that came too late for the hook, or a log handler of the application's.
+            with suppress(BaseException):
+                as_job(job, lambda: tell_hooks(definition, error, job))
+        try:
+            name, text, trace = as_job(job, lambda: read_raised(error, raised))
+        except BaseException as broken:  # such a kill
+            name, text, trace = stand_in(error, broken)
         if definition is not None and definition.skip_failed_queue:
             self._book.fail(job)
         else:
-            trace = _backtrace(raised)
             entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
             list_key, list_name = self._failures.place(job[1])
             self._book.fail(job, list_key, entry, list_name)
@@ -123,11 +133,9 @@ def describe(job: ReservedJob) -> str:
     return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
 
 
-def _backtrace(raised: BaseException) -> list[str]:
-    try:
-        return backtrace(raised)
-    except BaseException as broken:  # an exception may bring attributes that raise
-        return [f"<no backtrace: {type(broken).__name__}>"]
+def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
+    """Calls what belongs to a job that does not run."""
+    return call()
 
 
 def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
@@ -136,4 +144,6 @@ def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob
         item = payload.decode(job[2])
         definition.fail(error, *(item.args or ()), **(item.kwargs or {}))
     except BaseException as broken:  # a kill or a timeout of gevent's, too
-        log.error("an on_failure hook of %s raised", definition.name, exc_info=broken)
+        # As a tuple: for an exception alone, logging asks it for its `__traceback__`.
+        told = (type(broken), broken, None)
+        log.error("an on_failure hook of %s raised", definition.name, exc_info=told)

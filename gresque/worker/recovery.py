@@ -9,12 +9,13 @@ import socket
 import time
 
 from gresque.errors import DirtyExit, JobTimeout, PoisonJob
-from gresque.failure.entry import encode_entry, exception_name
+from gresque.failure.entry import encode_entry
 from gresque.failure.own import Failure
 from gresque.jobs import payload
 from gresque.jobs.deaths import add_death, deaths, recoveries
 from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.jobs.registry import Registry, registry
+from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.data_store import DataStore, Move, encoded, text
 from gresque.store.ledger import LedgerEntry, Totals

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from gevent.hub import Hub
 from greenlet import greenlet
 
-from gresque.failure.entry import frame_line
 from gresque.jobs import payload
+from gresque.raised import frame_line
 from gresque.worker.book import ReservedJob
 from gresque.worker.outcome import describe
 from gresque.worker.thread import Crew, WorkerThread

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import gevent
 from gevent import Greenlet, get_hub
@@ -16,10 +16,11 @@ from gresque.errors import JobKilled, UnknownJob
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode
 from gresque.jobs.registry import Registry
+from gresque.raised import context_of, exception_name, message
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.dump import FRAME_PREFIX
 from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome, tell_hooks
+from gresque.worker.outcome import Outcome
 from gresque.worker.scoreboard import GUARDED
 
 log = logging.getLogger("gresque.worker")
@@ -159,7 +160,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             else:
                 crew.waking = False
         if self.job is None:
-            log.warning("something that a job left behind raised %r", error)
+            log.warning(
+                "something that a job left behind raised %s: %s",
+                exception_name(error),
+                message(error),
+            )
         else:
             job, self.job = self.job, None
             self._end_badly(job, None, error)
@@ -234,26 +239,24 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def _end_badly(
         self, job: ReservedJob, definition: JobDefinition | None, error: BaseException
     ) -> None:
-        outcome, tell = self._crew.outcome, self._tell_hooks
+        outcome = self._crew.outcome
         killed = _kill_within(error)
         kill = self.to_kill
         if kill is not None and kill.job is job:
             self.to_kill = None  # it has landed, and is not meant for the hooks
         if killed is None:
-            outcome.fail(job, definition, error, self.since, tell)
+            outcome.fail(job, definition, error, self.since, self._as_job)
         else:
             # There is none when the job raised JobKilled itself.
             requeue = kill is not None and kill.job is job and kill.requeue
-            outcome.cut_short(job, definition, killed, self.since, tell, requeue=requeue)
+            outcome.cut_short(job, definition, killed, self.since, self._as_job, requeue=requeue)
 
-    def _tell_hooks(
-        self, definition: JobDefinition, error: BaseException, job: ReservedJob
-    ) -> None:
-        """Hooks are the job's own code: they are seen and stopped as it is, by a kill of their own
-        and by what is left of its time."""
+    def _as_job(self, job: ReservedJob, call: Callable[[], Any]) -> Any:
+        """Hooks and the methods of an exception are the job's own code: they are seen and stopped
+        as it is, by a kill of their own and by what is left of its time."""
         try:
             self.job = job
-            tell_hooks(definition, error, job)
+            return call()
         finally:
             self.job = None
 
@@ -325,7 +328,10 @@ def _named_frame(number: int) -> Callable[[WorkerThread], None]:
 def _kill_within(error: BaseException | None) -> JobKilled | None:
     """The kill itself, or the one on whose way out something else was raised, in a `finally`."""
     for _ in range(10):
-        if error is None or isinstance(error, JobKilled):
-            return error
-        error = error.__context__
+        if error is None:
+            return None
+        # Neither asks the exception: its class may have attributes that raise.
+        if issubclass(type(error), JobKilled):
+            return cast(JobKilled, error)
+        error = context_of(error)
     return None

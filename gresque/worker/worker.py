@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from gresque.errors import CutOff, Fenced
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
+from gresque.logs import UNCUT
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.bell import SECOND_SECONDS, Bell
@@ -425,7 +426,8 @@ class Worker:
     def log_stacks(self) -> None:
         """Print where every greenlet stands."""
         lines = [str(standing) for standing in self._orders.standings()]
-        log.info("where the jobs stand:\n%s", "\n".join(lines or ["no jobs are running"]))
+        text = "\n".join(lines or ["no jobs are running"])
+        log.info("where the jobs stand:\n%s", text, extra=UNCUT)
 
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""

@@ -16,11 +16,12 @@ import pytest
 import redis
 
 from gresque.cli.main import run
-from gresque.cli.output import compact, duration, printable, table
+from gresque.cli.output import compact, duration, table
 from gresque.failure.entry import encode_entry
 from gresque.redis_url import mask
 from gresque.store.data_store import DataStore, iso_8601
 from gresque.store.speech import Blocking, Running
+from gresque.text import printable
 from gresque.worker.status import RunningJob, WorkerStatus
 
 ROOT = Path(__file__).parents[2]

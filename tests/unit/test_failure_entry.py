@@ -5,26 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gresque.errors import DirtyExit, GresqueError, JobKilled
 from gresque.failure import entry as failure
-from gresque.failure.entry import (
-    MAX_ERROR_CHARS,
-    MAX_FRAMES,
-    backtrace,
-    decode_entry,
-    encode_entry,
-    error_text,
-    exception_name,
-)
+from gresque.failure.entry import MAX_ERROR_CHARS, decode_entry, encode_entry
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES, in_entry, out_of_entry
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -177,189 +166,6 @@ def test_unknown_fields_and_no_backtrace_are_read() -> None:
     told = dict.fromkeys(FIELDS, "x") | {"backtrace": None, "more": [1], "payload": {"class": "A"}}
     entry = decode_entry(json.dumps(told).encode())
     assert (entry.backtrace, entry.payload) == (None, {"class": "A"})
-
-
-# Exceptions
-
-
-class OwnError(Exception):
-    class Inner(Exception): ...
-
-
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [
-        (ValueError(), "ValueError"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-        (DirtyExit(), "DirtyExit"),
-        (GresqueError(), "GresqueError"),
-        (JobKilled(), "JobKilled"),
-        (OwnError(), f"{__name__}.OwnError"),
-        (OwnError.Inner(), f"{__name__}.OwnError.Inner"),
-        (json.JSONDecodeError("m", "d", 0), "json.decoder.JSONDecodeError"),
-    ],
-    ids=repr,
-)
-def test_exception_names(error: BaseException, name: str) -> None:
-    assert exception_name(error) == name
-
-
-def broken(kind: type[BaseException]) -> Exception:
-    def __str__(self: Any) -> str:
-        raise kind("no")
-
-    return type("Broken", (Exception,), {"__str__": __str__})()
-
-
-class NotText(Exception):
-    def __str__(self) -> Any:
-        return 5
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (ValueError("boom"), "boom"),
-        (ValueError(), ""),
-        (ValueError("a", 1), "('a', 1)"),
-        (KeyError("k"), "'k'"),
-        (broken(RuntimeError), "<no message: RuntimeError in __str__>"),
-        (broken(RecursionError), "<no message: RecursionError in __str__>"),
-        (NotText(), "<no message: TypeError in __str__>"),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), None),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_error_texts(error: Exception, text: str | None) -> None:
-    assert error_text(error) == (str(error) if text is None else text)
-
-
-# Backtraces
-
-
-def caught(function: Any) -> BaseException:
-    try:
-        function()
-    except BaseException as error:
-        return error
-    raise AssertionError("nothing was raised")
-
-
-def inner() -> None:
-    raise ValueError("inner")
-
-
-def outer() -> None:
-    inner()
-
-
-def chained() -> None:
-    try:
-        inner()
-    except ValueError as error:
-        raise RuntimeError("outer") from error
-
-
-def in_passing() -> None:
-    try:
-        inner()
-    except ValueError:
-        raise RuntimeError("outer")  # noqa: B904
-
-
-def from_none() -> None:
-    try:
-        inner()
-    except ValueError:
-        raise RuntimeError("outer") from None
-
-
-def names(lines: list[str]) -> list[str]:
-    return [line.rpartition("in `")[2].removesuffix("'") for line in lines]
-
-
-def test_the_innermost_frame_comes_first() -> None:
-    lines = backtrace(caught(outer))
-    assert names(lines) == ["inner", "outer", "caught"]
-    line = inner.__code__.co_firstlineno + 1
-    assert lines[0] == f"{__file__}:{line}:in `inner'"
-    assert all(re.fullmatch(r".+:\d+:in `[^']+'", text) for text in lines), "Ruby's form"
-
-
-@pytest.mark.parametrize("function", [chained, in_passing])
-def test_causes_follow_with_their_frames(function: Any) -> None:
-    lines = backtrace(caught(function))
-    assert names(lines)[:2] == [function.__name__, "caught"]
-    assert lines[2] == "caused by ValueError: inner"
-    assert names(lines)[3:] == ["inner", function.__name__]
-
-
-def test_from_none_hides_the_cause() -> None:
-    assert names(backtrace(caught(from_none))) == ["from_none", "caught"]
-
-
-def test_three_causes() -> None:
-    def top() -> None:
-        try:
-            chained()
-        except RuntimeError as error:
-            raise LookupError("top") from error
-
-    lines = [line for line in backtrace(caught(top)) if line.startswith("caused by")]
-    assert lines == ["caused by RuntimeError: outer", "caused by ValueError: inner"]
-
-
-def test_a_ring_of_causes_ends() -> None:
-    first, second = ValueError("1"), ValueError("2")
-    first.__cause__, second.__cause__ = second, first
-    assert backtrace(first) == ["caused by ValueError: 2"]
-
-
-def test_an_error_never_raised_has_no_frames() -> None:
-    assert backtrace(ValueError()) == []
-
-
-def test_a_cause_without_a_message_and_a_long_one() -> None:
-    error = ValueError()
-    error.__cause__ = broken(RuntimeError)
-    assert backtrace(error)[0].endswith("<no message: RuntimeError in __str__>")
-    error.__cause__ = ValueError("x" * 1_000_000)
-    assert len(backtrace(error)[0]) < 1100
-
-
-def test_a_recursion_is_cut_and_keeps_what_is_innermost() -> None:
-    def down(depth: int) -> None:
-        if depth == 0:
-            inner()
-        down(depth - 1)
-
-    lines = backtrace(caught(lambda: down(sys.getrecursionlimit() // 2)))
-    assert len(lines) == MAX_FRAMES
-    assert names(lines)[:2] == ["inner", "down"]
-    assert len(backtrace(caught(lambda: down(10**9)))) == MAX_FRAMES
-
-
-def test_a_long_chain_is_cut() -> None:
-    error = last = ValueError("0")
-    for number in range(1000):
-        last.__cause__ = ValueError(str(number))
-        last = last.__cause__
-    assert len(backtrace(error)) == MAX_FRAMES
-
-
-def test_frames_that_carry_the_job_are_left_out() -> None:
-    frames = {"__name__": "gresque.worker.thread"}
-    exec("def carry(function):\n    function()", frames)
-    lines = backtrace(caught(lambda: frames["carry"](inner)))  # type: ignore[operator]
-    assert "carry" not in names(lines)
-    assert names(lines)[0] == "inner"
-
-
-def test_code_without_a_module() -> None:
-    namespace: dict[str, Any] = {}
-    exec("def bare():\n    raise ValueError", namespace)
-    del namespace["__builtins__"]
-    assert names(backtrace(caught(namespace["bare"])))[0] == "bare"
 
 
 def test_timestamps_are_utc() -> None:

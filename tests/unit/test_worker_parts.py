@@ -838,6 +838,49 @@ def test_a_hook_may_raise_anything(open_shop: OpenShop, error: BaseException) ->
     assert shop.counts == (1, 1, 0)
 
 
+def hostile(base: type[BaseException]) -> BaseException:
+    """An exception that raises whatever is asked of it."""
+
+    def no(*args: Any) -> Any:
+        raise gevent.GreenletExit
+
+    asked = ["__str__", "__repr__", "__getattribute__", "__bool__", "__eq__", "__hash__"]
+    properties = ["__context__", "__cause__", "__traceback__", "__class__", "__notes__", "args"]
+    body = dict.fromkeys(asked, no) | dict.fromkeys(properties, property(no))
+    return type("Hostile", (base,), body)()
+
+
+@pytest.mark.parametrize("base", [Exception, BaseException, JobKilled, gevent.GreenletExit])
+@pytest.mark.parametrize("in_hook", [True, False])
+def test_an_exception_that_raises_whatever_is_asked(
+    open_shop: OpenShop, base: type[BaseException], in_hook: bool
+) -> None:
+    shop = open_shop(1)
+    hooks = type("Hooks", (), {"on_failure": fails_with(hostile(base))}) if in_hook else None
+    shop.add("fail", fails_with(hostile(base)), hooks)
+    shop.run(a_job(0, "fail"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    (entry,) = shop.entries
+    assert entry["exception"] in (f"{__name__}.Hostile", "DirtyExit")
+    assert "<no message: greenlet.GreenletExit in __str__>" in entry["error"]
+
+
+def test_a_message_that_never_comes_is_ended_by_a_kill(open_shop: OpenShop) -> None:
+    class Waits(Exception):
+        def __str__(self) -> str:
+            gevent.sleep(PATIENCE_SECONDS)
+            return ""
+
+    shop = open_shop(1)
+    shop.add("fail", fails_with(Waits()))
+    shop.put(a_job(0, "fail"))
+    shop.until(lambda: not shop.book.ready and shop.crew.threads[0].job is not None)
+    shop.crew.kill_jobs("an operator")
+    shop.until(lambda: shop.book.ended == [b"0"])
+    assert shop.counts == (0, 1, 0)
+    assert shop.entries[0]["error"] == "<no message: JobKilled in __str__>"
+
+
 def test_a_timeout_that_a_job_left_behind_hurts_no_thread(open_shop: OpenShop) -> None:
     shop = open_shop(2)
     left: list[Any] = []
