@@ -33,7 +33,8 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
 
     Since when is known of jobs that have been running for over a second; the others stand at the
     end, some of them about to start. BLOCKS is for how long a job has kept the others of its
-    process from running: it hogs the CPU, or waits in C; where it stands is in the JSON.
+    process from running: it, or something that it has started, hogs the CPU or waits in C; where
+    that stands is in the JSON.
 
     \b
     Examples:

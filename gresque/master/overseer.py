@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gresque.master.handle import WorkerHandle
 from gresque.unpatched import original
 from gresque.worker import dump
-from gresque.worker.scoreboard import GUARDED, Verdict
+from gresque.worker.scoreboard import GUARDED, Verdict, slot_in
 
 log = logging.getLogger("gresque.master")
 
@@ -119,12 +119,11 @@ class Overseer:
 
     def _resolve(self, handle: WorkerHandle, watch: _Watch, waited: float) -> None:
         """A signal means the running jobs, and none of them can be reached."""
-        thread = dump.read(handle.row.dump).thread
-        word = 0 if thread is None else handle.row.threads[thread]
+        word = handle.row.blocker(dump.read(handle.row.dump))
         if word & GUARDED and waited < self._term_timeout:
             return
-        slot = (word & ~GUARDED) - 1
-        if watch.asked == signal.SIGUSR1 and slot >= 0:  # a shutdown blames nobody
+        slot = slot_in(word)
+        if watch.asked == signal.SIGUSR1 and slot is not None:  # a shutdown blames nobody
             handle.row.condemn(slot, Verdict.KILLED)
         self._kill(handle, watch)
 

@@ -23,7 +23,7 @@ from gresque.worker import dump
 from gresque.worker.birth import Post
 from gresque.worker.heartbeat import TICK_SECONDS, Heartbeat
 from gresque.worker.outcome import describe
-from gresque.worker.scoreboard import GUARDED, Verdict
+from gresque.worker.scoreboard import GUARDED, Verdict, slot_in
 from gresque.worker.title import Title
 
 log = logging.getLogger("gresque.deputy")
@@ -58,8 +58,10 @@ class Deputy:
         Title(post.settings, "deputy").show(f"for process {post.pid}")
         found = dump.read(post.row.dump)
         self._stack = found.stack
-        word = 0 if found.thread is None else post.row.threads[found.thread]
-        self._slot = str((word & ~GUARDED) - 1).encode() if word else b""
+        self._through = "what was started by " if found.thread is None else ""
+        word = post.row.blocker(found)
+        slot = slot_in(word)
+        self._slot = b"" if slot is None else str(slot).encode()
         self._guarded = bool(word & GUARDED)
         self._heartbeat = Heartbeat(
             post.settings,
@@ -107,7 +109,9 @@ class Deputy:
         if self._post.settings.hub_blocked_seconds == 0:
             return
         entry = self._ledger.get(self._slot)
-        by = f"it hangs in {self._describe(self._slot)}" if entry else "it is stopped, or hangs"
+        by = "it is stopped, or hangs"
+        if entry is not None:
+            by = f"it hangs in {self._through}{self._describe(self._slot)}"
         log.warning(
             "worker process %d has given no sign of life for %.1f s: %s",
             self._post.pid,

@@ -21,6 +21,7 @@ FRAME_PREFIX = "worker-thread-"
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
 _NUMBER = re.compile(rf"{FRAME_PREFIX}(\d+)$")
 _OURS = ("/gresque/worker/", "/gresque/jobs/")
+_LOOP = "/gevent/hub.py"
 
 
 class Dump(NamedTuple):
@@ -29,6 +30,9 @@ class Dump(NamedTuple):
 
     thread: int | None = None
     stack: tuple[str, ...] = ()
+    spawned: bool = False
+    """The main thread has a greenlet that neither gresque nor gevent's loop runs: a job, or a
+    module, has spawned it."""
 
 
 def empty(dump_fd: int) -> None:
@@ -42,14 +46,24 @@ def read(dump_fd: int) -> Dump:
 
 
 def parse(text: str) -> Dump:
-    """Read what `faulthandler` wrote: a block of frames for each native thread."""
+    """Read what `faulthandler` wrote: a block of frames for each native thread, the main one
+    last."""
+    main = Dump()
     for block in reversed(re.split(r"^(?:Current thread|Thread|Stack) .*$", text, flags=re.M)):
         frames = [match for line in block.splitlines() if (match := _FRAME.match(line))]
+        stack = tuple(_told(f) for f in frames if not _is_ours(f))
         for frame in frames:
             number = _NUMBER.match(frame["name"])
             if number is not None:
-                return Dump(int(number[1]), tuple(_told(f) for f in frames if not _is_ours(f)))
-    return Dump()
+                return Dump(int(number[1]), stack)
+        if frames and not main.stack:
+            ours = any(_is_ours(f) or _is_loop(f) for f in frames)
+            main = Dump(None, tuple(map(_told, frames)), spawned=not ours)
+    return main
+
+
+def _is_loop(frame: re.Match[str]) -> bool:
+    return bool(frame["file"].endswith(_LOOP)) and frame["name"] == "run"
 
 
 def _is_ours(frame: re.Match[str]) -> bool:

@@ -42,7 +42,7 @@ class Orders:
 
     def standings(self) -> list[Standing]:
         """Where every greenlet stands."""
-        return all_standings(self._crew, self._watcher.main_thread)
+        return all_standings(self._crew, self._watcher.main_thread, self._watcher.root)
 
     def running(self) -> Running:
         """What runs since when, on the monotonic clock, and what blocks the loop."""

@@ -22,6 +22,15 @@ _THREADS = 14
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
 
+SPAWNED = 1 << 62
+"""Set in a thread's word when its job has spawned greenlets or threads of its own."""
+
+
+def slot_in(word: int) -> int | None:
+    """The slot for which a thread's word stands."""
+    word &= ~(GUARDED | SPAWNED)
+    return word - 1 if word else None
+
 
 class ProcessState(IntEnum):
     """Where a worker process stands in its life."""
@@ -68,7 +77,7 @@ class Row:
         self._words = words
         self.dump = dump_fd
         self.threads = words[_THREADS:]
-        """Thread number -> 1 + the slot of the job that it started last, and GUARDED."""
+        """Thread number -> 1 + the slot of the job that it started last, GUARDED, SPAWNED."""
 
     def clear(self) -> None:
         self._words[:] = memoryview(bytes(self._words.nbytes)).cast("Q")
@@ -103,6 +112,18 @@ class Row:
     @property
     def verdict(self) -> Verdict:
         return Verdict(self._words[_VERDICT])
+
+    def blocker(self, found: dump.Dump) -> int:
+        """The word of the thread whose job has the CPU by this dump, or has started what has it; 0
+        where that cannot be told."""
+        if found.thread is not None:
+            return self.threads[found.thread]
+        spawners = [word for word in self.threads if word & SPAWNED] if found.spawned else []
+        if len(spawners) != 1:
+            return 0
+        # A thread shows a job that has ended until it takes another one, and a slot is used again.
+        slots = [slot_in(word) for word in self.threads]
+        return spawners[0] if slots.count(slot_in(spawners[0])) == 1 else 0
 
     def condemn(self, slot: int, verdict: Verdict) -> None:
         """The job in this slot does not end otherwise: the process dies, and that job fails."""

@@ -16,6 +16,7 @@ from greenlet import greenlet
 from gresque.jobs import payload
 from gresque.raised import frame_line
 from gresque.worker.book import ReservedJob
+from gresque.worker.origin import has_the_cpu, name_of, on_the_cpu, origin_of
 from gresque.worker.outcome import describe
 from gresque.worker.thread import Crew, WorkerThread
 
@@ -23,38 +24,51 @@ MAX_FRAMES = 30
 
 
 class Standing(NamedTuple):
-    """A greenlet and its stack, the innermost frame first. With a job: for how long it has been
-    running. `on_cpu` is the one of all that does not wait."""
+    """A greenlet and its stack, the innermost frame first. Of a WorkerThread: its job, and for how
+    long that has been running; of a greenlet that a job started: that job, if it still runs.
+    `on_cpu` is the one of all that does not wait."""
 
     job: ReservedJob | None
     name: str
-    seconds: float
+    seconds: float | None
     on_cpu: bool
     waits_on: str
     stack: tuple[str, ...]
 
     def __str__(self) -> str:
-        since = f", for {self.seconds:.1f} s" if self.job is not None else ""
+        since = f", for {self.seconds:.1f} s" if self.seconds is not None else ""
         doing = ", on the CPU" if self.on_cpu else f", waits on {self.waits_on or '?'}"
         return "\n    ".join([f"{self.name}{since}{doing}:", *self.stack])
 
 
-def all_standings(crew: Crew, main_thread: int) -> list[Standing]:
+def all_standings(crew: Crew, main_thread: int, root: greenlet) -> list[Standing]:
     """Every running job, the oldest first, then the other greenlets. Callable in any native thread:
-    while that has the GIL, no greenlet moves."""
+    while that has the GIL, no greenlet moves. `root` is the main thread's outermost greenlet."""
     threads = sorted((t for t in list(crew.threads) if t.job is not None), key=lambda t: t.since)
     current = sys._current_frames().get(main_thread)
     mine = _thread_of(current)
     jobs = [_standing(t, current if t is mine else t.gr_frame, t is mine) for t in threads]
-    return jobs + [_other(found) for found in _other_greenlets()]
+    return jobs + [_other(*found) for found in _other_greenlets(current, root)]
 
 
-def blocking(crew: Crew, main_thread: int) -> Standing | None:
-    """The job that has the CPU, and where it stands; None for the loop itself, or the cycle.
-    Called in another native thread."""
+def blocking(
+    main_thread: int, root: greenlet, last: greenlet | None
+) -> tuple[greenlet, Standing] | None:
+    """The greenlet that has the CPU, and where it stands; None while the loop itself waits. Called
+    in another native thread. `last` is the one that had it when asked the last time."""
     frame = sys._current_frames().get(main_thread)
-    thread = _thread_of(frame)
-    return None if thread is None else _standing(thread, frame, True)
+    if frame is None or frame.f_code is Hub.run.__code__:
+        return None
+    found: greenlet | None = _thread_of(frame)
+    if found is None and last is not None and has_the_cpu(last, root):
+        found = last  # a walk over all objects is spared
+    if found is None:
+        found = on_the_cpu(gc.get_objects(), root)
+    if found is None:
+        return None
+    if isinstance(found, WorkerThread):
+        return found, _standing(found, frame, True)
+    return found, _other(found, frame, True)
 
 
 def as_dict(standing: Standing) -> dict[str, Any]:
@@ -65,7 +79,7 @@ def as_dict(standing: Standing) -> dict[str, Any]:
         "id": None if job is None else payload.loads(job[2]).get("id"),
         "queue": None if job is None else job[1],
         "slot": None if job is None else job[0].decode(),
-        "seconds": None if job is None else round(standing.seconds, 3),
+        "seconds": None if standing.seconds is None else round(standing.seconds, 3),
         "on_cpu": standing.on_cpu,
         "waits_on": standing.waits_on or None,
         "stack": standing.stack,
@@ -85,11 +99,12 @@ def _thread_of(frame: FrameType | None) -> WorkerThread | None:
 def _standing(thread: WorkerThread, frame: FrameType | None, on_cpu: bool) -> Standing:
     job = thread.job
     name = "between two jobs" if job is None else describe(job)
+    seconds = None if job is None else monotonic() - thread.since
     nudged = _nudged(frame)
     if nudged is not None:
         frame, on_cpu = nudged, True
     waits_on = "" if on_cpu else _wait_of(frame)
-    return Standing(job, name, monotonic() - thread.since, on_cpu, waits_on, tuple(_lines(frame)))
+    return Standing(job, name, seconds, on_cpu, waits_on, tuple(_lines(frame)))
 
 
 def _nudged(frame: FrameType | None) -> FrameType | None:
@@ -103,22 +118,35 @@ def _nudged(frame: FrameType | None) -> FrameType | None:
     return None
 
 
-def _other(found: greenlet) -> Standing:
-    stack = tuple(_lines(found.gr_frame))
+def _other(found: greenlet, frame: FrameType | None, on_cpu: bool) -> Standing:
+    origin, name = origin_of(found), name_of(found)
+    job = origin.job if origin is not None and origin.runs else None
+    if origin is not None:
+        ended = "" if job is not None else ", which has ended"
+        name = f"{name}, started by {describe(origin.job)}{ended}"
+    nudged = _nudged(frame)
+    if nudged is not None:
+        frame, on_cpu = nudged, True
     return Standing(
-        None, f"greenlet {type(found).__name__}", 0.0, False, _wait_of(found.gr_frame), stack
+        job, name, None, on_cpu, "" if on_cpu else _wait_of(frame), tuple(_lines(frame))
     )
 
 
-def _other_greenlets() -> Iterator[greenlet]:
-    """Those that jobs and modules have spawned. Walks all objects that the collector knows."""
+def _other_greenlets(
+    current: FrameType | None, root: greenlet
+) -> Iterator[tuple[greenlet, FrameType | None, bool]]:
+    """Those that jobs and modules have spawned, where they stand, and whether they have the CPU.
+    Walks all objects that the collector knows."""
     for thing in gc.get_objects():
         kind = type(thing)  # isinstance would ask a proxy what it stands for
         if not issubclass(kind, greenlet) or issubclass(kind, (WorkerThread, Hub)):
             continue
-        # One without a parent is a native thread's own.
-        if thing.parent is not None and any(_lines(thing.gr_frame)):
-            yield thing
+        if thing.parent is None:
+            continue  # a native thread's own
+        on_cpu = has_the_cpu(thing, root)
+        frame = current if on_cpu else thing.gr_frame
+        if any(_lines(frame)):
+            yield thing, frame, on_cpu
 
 
 def _lines(frame: FrameType | None) -> Iterator[str]:

@@ -20,8 +20,9 @@ from gresque.raised import context_of, exception_name, message
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.dump import FRAME_PREFIX
 from gresque.worker.gate import Gate
+from gresque.worker.origin import KEY, Origin
 from gresque.worker.outcome import Outcome
-from gresque.worker.scoreboard import GUARDED
+from gresque.worker.scoreboard import GUARDED, SPAWNED
 
 log = logging.getLogger("gresque.worker")
 
@@ -92,7 +93,8 @@ class Crew:
     def kill_from_outside(self, thread: WorkerThread, kill: Kill) -> None:
         """Called in another native thread."""
         thread.to_kill = kill  # for the watcher, should the loop not turn
-        self.loop.run_callback_threadsafe(thread.kill_job, kill)
+        # Queued now: should the job wait for something of its own that dies first, this goes first.
+        self.loop.run_callback_threadsafe(thread.throw_kill, kill)
 
 
 class _Words(dict[bytes, int]):
@@ -140,6 +142,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         self.parked = False
         self._guarded: ReservedJob | None = None
         self._guards = 0
+        self._spawned: tuple[Origin, dict[str, Any]] | None = None
 
     def perform_jobs(self) -> None:
         """What the greenlet does for as long as it lives."""
@@ -244,6 +247,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         kill = self.to_kill
         if kill is not None and kill.job is job:
             self.to_kill = None  # it has landed, and is not meant for the hooks
+            if self._spawned is not None and self._spawned[0].job is job:
+                self._spawned[0].kill = kill
         if killed is None:
             outcome.fail(job, definition, error, self.since, self._as_job)
         else:
@@ -260,6 +265,24 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         finally:
             self.job = None
 
+    @property
+    def spawn_tree_locals(self) -> dict[str, Any]:
+        """gevent asks for this when the job spawns a greenlet or a thread, which takes it along: by
+        it the watcher tells whose they are. A job that spawns nothing pays nothing."""
+        job, spawned = self.job, self._spawned
+        if job is None:
+            return {KEY: None}
+        if spawned is None or spawned[0].job is not job:
+            origin = Origin(self, job)
+            spawned = self._spawned = origin, {KEY: origin}
+            self._crew.board[self._number] |= SPAWNED
+        return spawned[1]
+
+    def forget_spawned(self) -> None:
+        """Keep no job that has ended. Called by the watcher: it costs no job anything."""
+        if self._spawned is not None and self._spawned[0].job is not self.job:
+            self._spawned = None
+
     def kill_job(self, kill: Kill) -> None:
         """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
 
@@ -267,9 +290,10 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         watcher sees to it.
         """
         self.to_kill = kill
-        get_hub().loop.run_callback(self._throw, kill)
+        get_hub().loop.run_callback(self.throw_kill, kill)
 
-    def _throw(self, kill: Kill) -> None:
+    def throw_kill(self, kill: Kill) -> None:
+        """In the loop: raise it where the job stands, if that still runs."""
         if self.job is not kill.job:
             if self.to_kill is kill:
                 self.to_kill = None
@@ -283,7 +307,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
 
     def _throw_again(self, timer: Any, kill: Kill) -> None:
         timer.close()
-        self._throw(kill)
+        self.throw_kill(kill)
 
     @property
     def guarded(self) -> bool:

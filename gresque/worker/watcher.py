@@ -7,15 +7,20 @@ import logging
 import os
 import signal
 import time
-from typing import Any, NamedTuple
+import weakref
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
 
 import gevent
 from gevent import get_hub, getcurrent
+from gevent.hub import Hub
 from gevent.monkey import get_original
+from greenlet import greenlet
 
-from gresque.errors import JobTimeout
+from gresque.errors import JobKilled, JobTimeout
 from gresque.worker import dump
 from gresque.worker.book import ReservedJob
+from gresque.worker.origin import origin_of, root_of
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row, Verdict
 from gresque.worker.stacks import Standing, blocking
@@ -33,11 +38,49 @@ GIVE_UP_SECONDS = 1.7
 NUDGE = signal.SIGURG  # ignored by default: one that comes too late does no harm
 
 
+STRIKES = 2
+"""How often a greenlet that no running job started may block for HUB_BLOCKED_SECONDS."""
+
+LEAVING_SECONDS = 1.0
+"""In a shutdown what no job has started may block for so long: a hook's thread, for example."""
+
+LEFT_BEHIND = "it blocked the loop, and the job that started it has ended"
+
+
 class Blocked(NamedTuple):
-    """The loop has not turned since then (monotonic), because of the job that stands there."""
+    """The loop has not turned since then (monotonic), because of what stands there."""
 
     since: float
     by: Standing
+
+
+class Hog:
+    """What has kept the loop from turning: a WorkerThread, or a greenlet that a job started."""
+
+    def __init__(self, found: greenlet) -> None:
+        self._found = weakref.ref(found)  # it is remembered beyond its end
+        self.origin = None if isinstance(found, WorkerThread) else origin_of(found)
+        self.strikes = 0
+        self.struck_at = 0.0
+        self.told: ReservedJob | bool | None = False
+        """Whether the log tells of it; of a WorkerThread, the job for which it does."""
+        self.doomed_at: float | None = None
+        self.stopped = False
+        """It swallows every kill: it is left standing where it is."""
+
+    @property
+    def greenlet(self) -> greenlet | None:
+        return self._found()
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether the job that started it runs."""
+        return self.origin is not None and self.origin.runs
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether a job started it that has ended."""
+        return self.origin is not None and not self.origin.runs
 
 
 class Watcher:
@@ -50,6 +93,10 @@ class Watcher:
     or, when signals wait to be heeded, it lets the loop turn once. A loop that is blocked for
     HUB_BLOCKED_SECONDS is told of in the log, with the job and where it stands.
 
+    A job may also block through a greenlet or a thread that it started. That one is told of with
+    the job, and dies when the job is killed and it blocks. When the job has ended, it dies at its
+    second block of HUB_BLOCKED_SECONDS.
+
     While C code holds the GIL this thread stands still, too; then the master acts (`Overseer`).
     """
 
@@ -61,11 +108,16 @@ class Watcher:
         self._crew = crew
         self._hub_blocked_seconds = hub_blocked_seconds
         self._patience_seconds = max(patience_seconds, GIVE_UP_SECONDS)
-        self._told: ReservedJob | None = None
+        self.leaving = False
+        """Everything is to end: whatever blocks now dies, whoever started it."""
+        self._hog: Hog | None = None
+        self._hogs: list[Hog] = []
+        """Those that were told of and may live still."""
         self._row = row
         self._loop: Any = get_hub().loop
         self._leave: Any = get_original("_thread", "allocate_lock")()
         self.main_thread = get_original("_thread", "get_ident")()  # patched, it names a greenlet
+        self.root = root_of(getcurrent())
         self._turned = self._asked = time.monotonic()
         self._question = self._loop.async_()
 
@@ -100,26 +152,63 @@ class Watcher:
             self._asked = now
             self.blocked = None
             self._question.send()
-        elif now - self._asked > BLOCKED_SECONDS:
-            self._see_who_blocks(now - self._asked)
+        elif self._blocks(now):
+            self._see_who_blocks(now)
             if self._something_waits():
                 signal.pthread_kill(self.main_thread, NUDGE)
         self._give_up_on_the_immortal(now)
 
-    def _see_who_blocks(self, seconds: float) -> None:
-        """Told once per job: thousands of others wait for it."""
-        if not self._hub_blocked_seconds or seconds < self._hub_blocked_seconds:
+    def _see_who_blocks(self, now: float) -> None:
+        last = None if self._hog is None else self._hog.greenlet
+        found = blocking(self.main_thread, self.root, last)
+        if found is None:
+            self._hog = None
             return
-        by = blocking(self._crew, self.main_thread)
-        if by is None:
-            return
-        self.blocked = Blocked(self._asked, by)
-        if by.job is not self._told:
-            self._told = by.job
+        blocker, by = found
+        hog = self._hog = self._known(blocker)
+        seconds, limit = now - self._asked, self._hub_blocked_seconds
+        if limit and seconds >= limit:
+            self.blocked = Blocked(self._asked, by)
+            self._tell(hog, by, seconds)
+            if hog.left_behind and now - hog.struck_at >= limit:
+                hog.strikes += 1
+                hog.struck_at = now
+        if hog.doomed_at is None and self._must_die(hog, seconds):
+            hog.doomed_at = now
+            log.warning("killed because it blocks the loop: %s", by)
+        elif hog.doomed_at and now - hog.doomed_at >= GIVE_UP_SECONDS and not hog.stopped:
+            hog.stopped = True  # of a job that runs the process is replaced, with that job
+            if not hog.runs_on:
+                log.error("swallows every kill, and is stopped for good: %s", by)
+
+    def _known(self, blocker: greenlet) -> Hog:
+        for hog in self._hogs:
+            if hog.greenlet is blocker:
+                return hog
+        self._hogs = [hog for hog in self._hogs if hog.greenlet]  # a dead greenlet is false
+        self._hogs.append(Hog(blocker))
+        return self._hogs[-1]
+
+    def _tell(self, hog: Hog, by: Standing, seconds: float) -> None:
+        """Told once per job, or per greenlet that a job started: thousands of others wait."""
+        about = by.job if isinstance(hog.greenlet, WorkerThread) else True
+        if hog.told is not about:
+            hog.told = about
             log.warning("the loop has not turned for %.1f s, because of %s", seconds, by)
+
+    def _must_die(self, hog: Hog, seconds: float) -> bool:
+        """Whether this greenlet, which is no WorkerThread, is to be killed as it blocks."""
+        if isinstance(hog.greenlet, WorkerThread | Hub) or hog.greenlet is self.root:
+            return False
+        if hog.origin is not None and hog.origin.wanted_dead is not None:
+            return True
+        if self.leaving and (hog.origin is not None or seconds >= LEAVING_SECONDS):
+            return True
+        return hog.strikes >= STRIKES
 
     def _end_the_overdue(self, now: float) -> None:
         for thread in list(self._crew.threads):
+            thread.forget_spawned()
             deadline = thread.deadline
             if deadline is None or deadline[1] > now:
                 continue
@@ -129,12 +218,15 @@ class Watcher:
                 self._crew.kill_from_outside(thread, Kill(deadline[0], ran, False, now, JobTimeout))
 
     def _something_waits(self) -> bool:
-        return bool(self._loop.sig_pending) or any(
-            thread.to_kill is not None for thread in list(self._crew.threads)
-        )
+        if self._loop.sig_pending or (self._hog is not None and self._hog.doomed_at is not None):
+            return True
+        return any(thread.to_kill is not None for thread in list(self._crew.threads))
 
     def _give_up_on_the_immortal(self, now: float) -> None:
-        for thread in list(self._crew.threads):
+        hog = self._hog
+        blocker = None if hog is None else hog.greenlet
+        # Of several that are to die, the one that keeps the others from dying is to blame.
+        for thread in sorted(self._crew.threads, key=lambda each: each is not blocker):
             kill = thread.to_kill
             if kill is None or kill.job is not thread.job or kill.requeue:
                 continue  # a shutdown's SIGKILL comes from the master, after RESQUE_TERM_TIMEOUT
@@ -147,17 +239,46 @@ class Watcher:
                 describe(kill.job),
             )
             timed_out = issubclass(kill.error, JobTimeout)
-            verdict = Verdict.TIMED_OUT if timed_out else Verdict.KILLED
-            dump.empty(self._row.dump)
-            faulthandler.dump_traceback(self._row.dump, all_threads=True)
-            self._row.condemn(int(kill.job[0]), verdict)
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._row.condemn(int(kill.job[0]), Verdict.TIMED_OUT if timed_out else Verdict.KILLED)
+            self._die()
+
+    def _blocks(self, now: float) -> bool:
+        return self._turned < self._asked and now - self._asked > BLOCKED_SECONDS
+
+    def _die(self) -> NoReturn:
+        dump.empty(self._row.dump)
+        faulthandler.dump_traceback(self._row.dump, all_threads=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
 
     def _on_nudge(self, number: int, frame: Any) -> None:
         """In the main thread, in whatever greenlet is current."""
-        thread = getcurrent()
-        if not isinstance(thread, WorkerThread) or thread.job is None:
+        current = getcurrent()
+        if isinstance(current, Hub) or current is self.root:
             return
-        thread.die_if_told()
+        if isinstance(current, WorkerThread):
+            if current.job is None:
+                return
+            current.die_if_told()
+        else:
+            hog = self._hog
+            if hog is not None and hog.doomed_at is not None and hog.greenlet is current:
+                self._end(hog, frame)
         if self._loop.sig_pending:
             gevent.sleep(A_TURN)
+
+    def _end(self, hog: Hog, frame: FrameType | None) -> None:
+        """Called in the greenlet itself. One that swallows every kill never gets the CPU again."""
+        if hog.stopped and not hog.runs_on and not _logs(frame):
+            get_hub().switch()
+        kill = None if hog.origin is None else hog.origin.wanted_dead
+        raise JobKilled(LEFT_BEHIND) if kill is None else kill.error(kill.reason)
+
+
+def _logs(frame: FrameType | None) -> bool:
+    """Whether it may hold a lock that every other log line needs."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == logging.__name__:
+            return True
+        frame = frame.f_back
+    return False

@@ -417,6 +417,7 @@ class Worker:
             # A little before the master's SIGKILL, to say what is left behind.
             self._killing_until = time.monotonic() + max(self._settings.term_timeout - 1, 0)
             self._crew.kill_jobs("shutdown", requeue=True)
+            self._watcher.leaving = True
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""

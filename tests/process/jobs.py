@@ -9,10 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import gevent
+import gevent.event
+import greenlet
 import redis
 
 import gresque
@@ -301,3 +306,37 @@ def until(key: str) -> None:
 def who_runs() -> None:
     """Note the pid of the process that runs this."""
     store().rpush("pids", os.getpid())
+
+
+def _start(how: str, run: Callable[[], None]) -> Callable[[], Any]:
+    """Have something of the job's own run this; returns what waits for its end."""
+    if how == "greenlet":
+        return gevent.spawn(run).join
+    if how == "thread":
+        thread = threading.Thread(target=run, name="of-a-job")
+        thread.start()
+        return thread.join
+    if how == "pool":
+        return ThreadPoolExecutor(1).submit(run).result
+    if how == "raw":
+        return greenlet.greenlet(run).switch
+    if how == "nested":  # the one in between has ended when the innermost blocks
+        gevent.spawn(lambda: gevent.spawn_later(0.1, run)).join()
+        return gevent.event.Event().wait
+    assert how == "callback"
+    gevent.get_hub().loop.run_callback(run)
+    return gevent.event.Event().wait
+
+
+@gresque.job(queue="q", name="Start")
+def start(how: str, what: str, *args: Any, leave: bool = False) -> None:
+    """Have something of its own behave like that, and wait for it, or leave it behind."""
+    store().rpush("started", "Start")
+    wait = _start(how, lambda: BEHAVIOURS[what](*args))
+    if not leave:
+        wait()
+
+
+@gresque.job(queue="q", name="TimedStart", timeout_seconds=1)
+def timed_start(how: str, what: str) -> None:
+    start(how, what)

@@ -47,12 +47,29 @@ def test_the_thread_and_the_jobs_own_frames() -> None:
         "",
         "nonsense",
         "Current thread 0x1 (most recent call first):\n  <no Python frame>\n",
-        HANGS.replace("worker-thread-17", "run"),
         "".join(HANGS.partition("  File")[:2]),
     ],
 )
 def test_what_tells_no_thread(text: str) -> None:
     assert dump.parse(text) == Dump()
+
+
+SPAWNED = """\
+Thread 0x00007f35d37fe6c0 (most recent call first):
+  File "/app/.venv/gresque/worker/watcher.py", line 85 in _run
+
+Current thread 0x00007f35f1fd3740 [gresque] (most recent call first):
+  File "/usr/lib/python3.11/re/__init__.py", line 166 in match
+  File "/app/my jobs.py", line 18 in parse
+"""
+LOOP = '  File "/app/.venv/gevent/hub.py", line 647 in run\n'
+
+
+def test_the_main_thread_without_a_job() -> None:
+    stack = ("/usr/lib/python3.11/re/__init__.py:166:in `match'", "/app/my jobs.py:18:in `parse'")
+    assert dump.parse(SPAWNED) == Dump(None, stack, spawned=True)
+    assert not dump.parse(SPAWNED + LOOP).spawned
+    assert dump.parse(HANGS.replace("worker-thread-17", "run")).spawned is False
 
 
 def test_of_this_interpreter(file: int) -> None:

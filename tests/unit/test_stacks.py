@@ -22,7 +22,8 @@ def job():
     {job}
 waits = gevent.spawn(job)
 gevent.sleep(0.05)
-(found,) = [_other(each) for each in _other_greenlets() if each is waits]
+root = gevent.get_hub().parent
+(found,) = [_other(*each) for each in _other_greenlets(None, root) if each[0] is waits]
 print(found.waits_on.replace(str(listener.getsockname()[1]), "PORT"))
 print(found.stack[-1])
 waits.kill()
