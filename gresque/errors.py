@@ -63,6 +63,10 @@ class UnknownJob(GresqueError):
     """A payload names a job that no required module declares."""
 
 
+class InvalidJobResult(GresqueError):
+    """A job returned a coroutine or a generator: work that is described and not done."""
+
+
 class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
 

@@ -20,6 +20,7 @@ from gresque.errors import (
 )
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
+from gresque.jobs.hooks import call_hook, call_hooks
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -114,6 +115,7 @@ class Client:
         Enqueue hooks run for each job, `after_enqueue` when its round trip is done.
         """
         definition = definition_of(job, queue)
+        self._check_reach(definition)
         queue = _checked_queue(queue) if queue is not None else _queue_of(definition)
         ids: list[str] = []
         jobs = self._encode_many(definition, calls)
@@ -126,7 +128,7 @@ class Client:
             for job_id, _, call in batch:
                 ids.append(job_id)
                 if definition.hooks.after_enqueue:
-                    _call_all(definition.hooks.after_enqueue, *_split(call))
+                    call_hooks(definition.hooks.after_enqueue, *_split(call))
         return ids
 
     def _push_batch(self, queue: str, raws: list[bytes], before: list[str]) -> None:
@@ -143,6 +145,7 @@ class Client:
     def _enqueue(
         self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> str | None:
+        self._check_reach(definition)
         job_id = payload.new_id()
         raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
         hooks = definition.hooks
@@ -153,8 +156,16 @@ class Client:
         else:
             self.store.push(queue, raw)
         if hooks.after_enqueue:
-            _call_all(hooks.after_enqueue, args, kwargs)
+            call_hooks(hooks.after_enqueue, args, kwargs)
         return job_id
+
+    def _check_reach(self, definition: JobDefinition) -> None:
+        if definition.nowhere and not self.inline:
+            raise EnqueueError(
+                f"job {definition.name} is declared where no worker can import it (a prompt, a "
+                "notebook, -c, stdin); move it to a module, or give it the name= under which a "
+                "worker knows it"
+            )
 
     def _encode_many(
         self, definition: JobDefinition, calls: Iterable[Call]
@@ -193,7 +204,7 @@ class Client:
                 if _matches(raw, definition.name, wanted)
             }
             removed = store.remove_items(queue, matching) if matching else 0
-        _call_all(hooks.after_dequeue, args, kwargs)
+        call_hooks(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
@@ -306,7 +317,7 @@ def _allowed(
     hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> bool:
     """Resque's rule: a before hook that returns False rejects; None does not."""
-    return all(hook(*args, **kwargs) is not False for hook in hooks)
+    return all(call_hook(hook, args, kwargs) is not False for hook in hooks)
 
 
 def _split(call: Call) -> tuple[Sequence[Any], dict[str, Any]]:
@@ -329,10 +340,3 @@ def _matches(raw: bytes, name: str, wanted: bytes | None) -> bool:
 def _told(args: Any, kwargs: Any) -> bytes:
     """Arguments as JSON tells them: a tuple is a list there, and 1 is not true."""
     return msgspec.json.encode((args, kwargs), order="sorted")
-
-
-def _call_all(
-    hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> None:
-    for hook in hooks:
-        hook(*args, **kwargs)

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from gresque.client.default import default_client
 from gresque.errors import JobDeclarationError
-from gresque.jobs.definition import JobDefinition, default_name
+from gresque.jobs.definition import JobDefinition, check_callable
 from gresque.jobs.hooks import JOB_HOOKS, JobHooks
 from gresque.jobs.registry import registry
+from gresque.jobs.source import default_name, name_of, source_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,6 +36,10 @@ class JobFunction(Generic[P, R]):
     def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    def __reduce__(self) -> str:
+        """Pickled by its place in its module, as a function is, for a pool of processes."""
+        return self.__qualname__  # type: ignore[attr-defined,no-any-return]
 
     def __repr__(self) -> str:
         return f"<job {self.definition.name}>"
@@ -67,8 +72,9 @@ def job(
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
 
     def declare(function: Callable[P, R]) -> JobFunction[P, R]:
+        check_callable(f"job {name or getattr(function, '__qualname__', function)}", function)
         definition = JobDefinition(
-            name=name or default_name(function.__module__, function.__qualname__),
+            name=name or name_of(function),
             queue=queue,
             function=function,
             on_dirty_exit=on_dirty_exit,
@@ -126,7 +132,7 @@ class Job:
             expires_seconds=cls.expires_seconds,
             on_expire=cls.on_expire,
             hooks=JobHooks(cls),
-            origin=f"{cls.__module__}.{cls.__qualname__}",
+            source=source_of(perform, cls),
         )
         registry.add(cls.definition)
 

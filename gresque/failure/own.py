@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gresque.errors import BootError
+from gresque.errors import BootError, JobDeclarationError
 from gresque.jobs import payload
+from gresque.jobs.result import check_function
 from gresque.raised import one_line
 
 
@@ -81,6 +82,10 @@ def _load(name: str) -> type[FailureBackend]:
             f"the failure backend {name} (--failure-backend) is no subclass of "
             "gresque.FailureBackend"
         )
+    try:
+        check_function(f"save of the failure backend {name} (--failure-backend)", found.save)
+    except JobDeclarationError as error:
+        raise BootError(str(error)) from None
     return found
 
 

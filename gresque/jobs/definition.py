@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
-from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from gresque.errors import DontPerform, JobDeclarationError
-from gresque.jobs.hooks import JobHooks
+from gresque.jobs.hooks import JobHooks, call_hooks
+from gresque.jobs.result import PLAIN, check_function, check_result
+from gresque.jobs.source import MAIN, Source, source_of
 
 DIRTY_EXITS = ("requeue", "fail")
 EXPIRIES = ("fail", "drop")
@@ -38,24 +38,14 @@ class JobDefinition:
     expires_seconds: float | None = None
     on_expire: str = "fail"
     hooks: JobHooks = field(default_factory=JobHooks)
-    origin: str = ""
-    """Where it was declared: the class or the function, by module and name."""
+    source: Source = None  # type: ignore[assignment]
+    """Where it was declared."""
 
     def __post_init__(self) -> None:
-        if not self.origin:
-            function = self.function
-            name = getattr(function, "__qualname__", repr(function))
-            object.__setattr__(self, "origin", f"{function.__module__}.{name}")
-        if iscoroutinefunction(self.function) or isasyncgenfunction(self.function):
-            raise JobDeclarationError(
-                f"job {self.name} is async; gresque runs jobs in greenlets, where plain functions "
-                "wait on the network without blocking: drop the async"
-            )
-        if isgeneratorfunction(self.function):
-            raise JobDeclarationError(
-                f"job {self.name} has a yield in it: calling it would run nothing; "
-                "let it do its work and return"
-            )
+        if self.source is None:
+            found = source_of(self.function)  # type: ignore[unreachable]
+            object.__setattr__(self, "source", found)
+        check_callable(f"job {self.name}", self.function)
         if self.on_dirty_exit not in (None, *DIRTY_EXITS):
             raise JobDeclarationError(
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
@@ -78,17 +68,26 @@ class JobDefinition:
         if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
 
+    @property
+    def nowhere(self) -> bool:
+        """No worker can import it: it was declared at a prompt, in a notebook or by `-c`."""
+        return self.name.startswith(f"{MAIN}.")
+
     def perform(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Run the job with its perform hooks, in Resque's order. `DontPerform` skips it."""
+        """Run the job with its perform hooks, in Resque's order. `DontPerform` skips it.
+
+        Raises InvalidJobResult when it, or a hook, returns a coroutine or a generator.
+        """
         hooks = self.hooks
         try:
             if not hooks.around_execution:
-                return self.function(*args, **kwargs)
-            for before in hooks.before_perform:
-                before(*args, **kwargs)
+                result = self.function(*args, **kwargs)
+                if result is not None and type(result) not in PLAIN:
+                    check_result(f"job {self.name}", result)
+                return result
+            call_hooks(hooks.before_perform, args, kwargs)
             result = self._perform_around(hooks.around_perform, args, kwargs)
-            for after in hooks.after_perform:
-                after(*args, **kwargs)
+            call_hooks(hooks.after_perform, args, kwargs)
         except DontPerform:
             return None
         return result
@@ -98,14 +97,17 @@ class JobDefinition:
     ) -> Any:
         """Each around hook gets `perform` first, a callable that runs the rest."""
         if not around:
-            return self.function(*args, **kwargs)
+            result = self.function(*args, **kwargs)
+            check_result(f"job {self.name}", result)
+            return result
         rest = around[1:]
-        return around[0](lambda: self._perform_around(rest, args, kwargs), *args, **kwargs)
+        result = around[0](lambda: self._perform_around(rest, args, kwargs), *args, **kwargs)
+        check_result(f"an around_perform hook of job {self.name}", result)
+        return result
 
     def fail(self, error: BaseException, /, *args: Any, **kwargs: Any) -> None:
         """Tell the job's `on_failure` hooks."""
-        for hook in self.hooks.on_failure:
-            hook(error, *args, **kwargs)
+        call_hooks(self.hooks.on_failure, (error, *args), kwargs)
 
 
 def dirty_exit(definition: JobDefinition | None, default: str) -> str:
@@ -124,15 +126,29 @@ def _is_time(seconds: object) -> bool:
     return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
 
 
-def default_name(module: str, qualname: str) -> str:
-    """`module.qualname`. In a script, whose module is `__main__`, the name that importing it gives,
-    so that what the script enqueues is what a worker knows."""
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        path = getattr(main, "__file__", None)
-        if spec is not None:
-            module = spec.name.removesuffix(".__main__")
-        elif path is not None:
-            module = Path(path).stem
-    return f"{module}.{qualname}"
+def check_callable(what: str, function: Any) -> None:
+    """Raise JobDeclarationError for what a worker cannot call, or calls for nothing."""
+    if isinstance(function, type):
+        raise JobDeclarationError(
+            f"{what} is a class; derive it from gresque.Job instead of decorating it: "
+            f"class {function.__name__}(gresque.Job), with its queue as an attribute"
+        )
+    if isinstance(function, classmethod):
+        raise JobDeclarationError(
+            f"{what} is a classmethod, and a worker has no class to call it on; derive the class "
+            "from gresque.Job and call it perform, or declare a function that calls it"
+        )
+    if not callable(function):
+        raise JobDeclarationError(f"{what}: {function!r} cannot be called; declare a function")
+    if isinstance(function, FunctionType) and _takes_self(function):
+        raise JobDeclarationError(
+            f"{what} is a method, and a worker has no object to call it on; "
+            "leave out its self and declare it outside of the class, or in a gresque.Job"
+        )
+    check_function(what, function)
+
+
+def _takes_self(function: FunctionType) -> bool:
+    code, parts = function.__code__, function.__qualname__.split(".")
+    in_class = len(parts) > 1 and parts[-2] != "<locals>"
+    return in_class and code.co_argcount > 0 and code.co_varnames[0] in ("self", "cls")

@@ -6,8 +6,12 @@ are registered once for the whole worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from inspect import isgeneratorfunction
 from typing import Any
+
+from gresque.errors import JobDeclarationError
+from gresque.jobs.result import check_function, check_result
 
 JOB_HOOKS = (
     "before_enqueue",
@@ -54,8 +58,30 @@ class JobHooks:
 def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:
     if owner is None:
         return ()
-    found = (getattr(owner, name) for name in sorted(dir(owner)) if name.startswith(kind))
-    return tuple(hook for hook in found if callable(hook))
+    named = {name: getattr(owner, name) for name in sorted(dir(owner)) if name.startswith(kind)}
+    hooks = {name: hook for name, hook in named.items() if callable(hook)}
+    for name, hook in hooks.items():
+        what = f"hook {owner.__qualname__}.{name}"
+        if kind == "around_perform" and isgeneratorfunction(hook):
+            raise JobDeclarationError(
+                f"{what} has a yield in it: calling it would run nothing; "
+                "it gets the rest of the job as its first argument: call that instead"
+            )
+        check_function(what, hook)
+    return tuple(hooks.values())
+
+
+def call_hooks(hooks: Sequence[Hook], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Call hooks one after the other. Raises InvalidJobResult when one returns a coroutine."""
+    for hook in hooks:
+        call_hook(hook, args, kwargs)
+
+
+def call_hook(hook: Hook, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    result = hook(*args, **kwargs)
+    if result is not None:
+        check_result(f"hook {getattr(hook, '__qualname__', hook)}", result)
+    return result
 
 
 class ProcessHooks:
@@ -69,12 +95,14 @@ class ProcessHooks:
         self._hooks: dict[str, list[Hook]] = {kind: [] for kind in PROCESS_HOOKS}
 
     def add(self, kind: str, hook: Hook) -> Hook:
+        if not callable(hook):
+            raise JobDeclarationError(f"{kind} hook {hook!r} cannot be called; give a function")
+        check_function(f"{kind} hook {getattr(hook, '__qualname__', hook)}", hook)
         self._hooks[kind].append(hook)
         return hook
 
     def run(self, kind: str) -> None:
-        for hook in self._hooks[kind]:
-            hook()
+        call_hooks(self._hooks[kind], (), {})
 
 
 process_hooks = ProcessHooks()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gresque.errors import JobDeclarationError, UnknownJob
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import INVALID
+from gresque.jobs.source import clash
 
 
 class Registry:
@@ -21,10 +22,12 @@ class Registry:
         """Declare a job. Declaring it again (a reloaded module) replaces it; another one under the
         same name raises JobDeclarationError."""
         known = self._definitions.get(definition.name)
-        if known is not None and known.origin != definition.origin:
+        if known is not None and clash(
+            known.source, known.function, definition.source, definition.function
+        ):
             raise JobDeclarationError(
-                f"two jobs are named {definition.name!r}: {known.origin} and "
-                f"{definition.origin}; give one of them another name="
+                f"two jobs are named {definition.name!r}: {known.source} and "
+                f"{definition.source}; give one of them another name="
             )
         self._definitions[definition.name] = definition
 

@@ -10,6 +10,7 @@ from collections import deque
 from gresque.errors import BootError
 from gresque.failure.own import Failure, FailureBackend, make_own, own_names
 from gresque.failure.place import FailedPlace, failed_place
+from gresque.jobs.hooks import call_hook
 from gresque.store.keys import Keys
 
 log = logging.getLogger("gresque.failure")
@@ -99,7 +100,7 @@ class Failures:
     def _save(self, failure: Failure) -> None:
         for backend in self._opened():
             try:
-                backend.save(failure)
+                call_hook(backend.save, (failure,), {})
             except BaseException:
                 log.exception(
                     "the failure backend %s raised; the failure stands in Redis",

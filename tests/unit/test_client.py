@@ -266,6 +266,8 @@ def test_hooks_see_the_arguments_as_they_were_given(client: gresque.Client) -> N
     seen: list[Any] = []
 
     class Looks(gresque.Job):
+        name = "Looks"
+
         def perform(*args: Any, **kwargs: Any) -> None: ...
 
         def before_enqueue(*args: Any, **kwargs: Any) -> None:
@@ -277,6 +279,7 @@ def test_hooks_see_the_arguments_as_they_were_given(client: gresque.Client) -> N
 
 def test_an_error_in_before_enqueue_stops_it(client: gresque.Client, redis_client: Redis) -> None:
     class Stops(gresque.Job):
+        name = "Stops"
         queue = "q"
 
         def perform() -> None:  # type: ignore[misc]
@@ -314,7 +317,7 @@ def test_inline_has_the_hooks_around(redis_client: Redis) -> None:
 
 
 def test_inline_raises_what_the_job_raises() -> None:
-    @gresque.job("q")
+    @gresque.job("q", name="fails")
     def fails() -> None:
         raise ZeroDivisionError
 

@@ -546,6 +546,10 @@ class TestPageSize:
         assert peak < 60_000_000
 
 
+class Async(gresque.FailureBackend):
+    async def save(self, failure: gresque.Failure) -> None: ...  # type: ignore[override]
+
+
 class Noted(gresque.FailureBackend):
     told: list[gresque.Failure] = []  # noqa: RUF012
 
@@ -666,6 +670,7 @@ class TestOwnBackends:
             ("no.such.Module", r"cannot import the failure backend no\.such\.Module \(--failure-b"),
             (f"{__name__}.Missing", "has no attribute 'Missing'"),
             (f"{__name__}.Redis", "is no subclass of gresque.FailureBackend"),
+            (f"{__name__}.Async", r"save of the failure backend .*Async .* is async"),
             (f"{__name__}.RUBY", "is no subclass of gresque.FailureBackend"),
             (f"{__name__}.Abstract", "cannot make the failure backend .*abstract"),
         ],

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
-import runpy
+import pickle
 import sys
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gresque
-from gresque.errors import DontPerform, EnqueueError, JobDeclarationError, UnknownJob
-from gresque.jobs.definition import JobDefinition, default_name
-from gresque.jobs.hooks import JOB_HOOKS, PROCESS_HOOKS, JobHooks, ProcessHooks
+from gresque.errors import (
+    DontPerform,
+    EnqueueError,
+    InvalidJobResult,
+    JobDeclarationError,
+    RedisUnavailable,
+    UnknownJob,
+)
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.hooks import JOB_HOOKS, PROCESS_HOOKS, JobHooks, ProcessHooks, call_hooks
 from gresque.jobs.registry import Registry, registry
 
 MODULE = __name__
@@ -43,7 +50,7 @@ def _no_calls() -> None:
 
 
 def test_a_declared_function_is_still_a_function() -> None:
-    @gresque.job(queue="mail")
+    @gresque.job(queue="mail", name="send")
     def send(user_id: int, template: str = "welcome") -> str:
         """Send a mail."""
         return f"{user_id} {template}"
@@ -55,12 +62,17 @@ def test_a_declared_function_is_still_a_function() -> None:
     assert send.__wrapped__(2) == "2 welcome"  # type: ignore[attr-defined]
 
 
-def test_its_definition() -> None:
-    @gresque.job("mail", on_dirty_exit="fail", skip_failed_queue=True)
-    def send() -> None: ...
+def module_level() -> None: ...
 
+
+@gresque.job("q")
+def picklable() -> None: ...
+
+
+def test_its_definition() -> None:
+    send = gresque.job("mail", on_dirty_exit="fail", skip_failed_queue=True)(module_level)
     definition = send.definition
-    assert definition.name == f"{MODULE}.test_its_definition.<locals>.send"
+    assert definition.name == f"{MODULE}.module_level"
     assert registry.get(definition.name) is definition
     assert definition.queue == "mail"
     assert definition.on_dirty_exit == "fail"
@@ -74,11 +86,11 @@ def test_a_name_of_its_own() -> None:
     def send() -> None: ...
 
     assert registry.get("Mail::Send") is send.definition
-    assert registry.find(f"{MODULE}.test_a_name_of_its_own.<locals>.send") is None
+    assert registry.find(f"{MODULE}.send") is None
 
 
 def test_a_function_in_a_job_is_called_with_its_arguments() -> None:
-    @gresque.job("q")
+    @gresque.job("q", name="x")
     def add(*args: int, **kwargs: int) -> int:
         return sum(args) + sum(kwargs.values())
 
@@ -100,9 +112,9 @@ def test_callables_other_than_functions() -> None:
 @pytest.mark.parametrize("queue", ["", 5, b"mail", ["mail"], True])
 def test_a_queue_that_is_no_name(queue: Any) -> None:
     with pytest.raises(JobDeclarationError, match="the queue must be a name"):
-        gresque.job(queue)(lambda: None)
+        gresque.job(queue, name="x")(lambda: None)
     with pytest.raises(JobDeclarationError, match="the queue must be a name"):
-        type("Bad", (gresque.Job,), {"queue": queue, "perform": lambda: None})
+        type("Bad", (gresque.Job,), {"queue": queue, "name": "x", "perform": lambda: None})
 
 
 def test_the_decorator_without_parentheses() -> None:
@@ -113,7 +125,7 @@ def test_the_decorator_without_parentheses() -> None:
 
 
 def test_no_queue_is_for_enqueue_to() -> None:
-    @gresque.job()
+    @gresque.job(name="x")
     def send() -> None: ...
 
     assert send.definition.queue is None
@@ -124,14 +136,17 @@ def test_no_queue_is_for_enqueue_to() -> None:
 @pytest.mark.parametrize("wish", ["Requeue", "drop", "", 1, True])
 def test_on_dirty_exit_is_checked(wish: Any) -> None:
     with pytest.raises(JobDeclarationError, match=r"on_dirty_exit=.* is unknown"):
-        gresque.job("q", on_dirty_exit=wish)(lambda: None)
+        gresque.job("q", on_dirty_exit=wish, name="x")(lambda: None)
     with pytest.raises(JobDeclarationError, match=r"on_dirty_exit=.* is unknown"):
-        type("Bad", (gresque.Job,), {"on_dirty_exit": wish, "perform": lambda: None})
+        type("Bad", (gresque.Job,), {"on_dirty_exit": wish, "name": "x", "perform": lambda: None})
 
 
 @pytest.mark.parametrize("wish", [None, "requeue", "fail"])
 def test_on_dirty_exit_is_kept(wish: Any) -> None:
-    assert gresque.job("q", on_dirty_exit=wish)(lambda: None).definition.on_dirty_exit == wish
+    assert (
+        gresque.job("q", on_dirty_exit=wish, name="x")(lambda: None).definition.on_dirty_exit
+        == wish
+    )
 
 
 async def wait() -> None:
@@ -154,6 +169,110 @@ def test_async_perform_is_refused_and_not_registered() -> None:
             async def perform() -> None: ...  # type: ignore[misc]
 
     assert registry.find("AsyncBad") is None
+
+
+class Perform:
+    @staticmethod
+    def perform(x: int) -> None: ...
+
+
+class Owner:
+    @classmethod
+    def bound(cls) -> None: ...
+
+    def method(self) -> None: ...
+
+
+NO_JOBS: list[tuple[Any, str]] = [
+    (Perform, r"is a class; derive it from gresque\.Job .*class Perform\(gresque\.Job\)"),
+    (type("Send", (), {}), "is a class; derive it"),
+    (vars(Owner)["bound"], "is a classmethod, and a worker has no class"),
+    (Owner.method, "is a method, and a worker has no object"),
+    (42, "42 cannot be called"),
+    ("os.system", "cannot be called"),
+]
+
+
+@pytest.mark.parametrize(("function", "told"), NO_JOBS, ids=range(len(NO_JOBS)))
+def test_what_a_worker_cannot_call(function: Any, told: str) -> None:
+    with pytest.raises(JobDeclarationError, match=told) as caught:
+        gresque.job("q", name="x")(function)
+    assert "\n" not in str(caught.value)
+    assert registry.find("x") is None
+
+
+def test_perform_with_self() -> None:
+    with pytest.raises(JobDeclarationError, match="leave out its self"):
+        type("Bad", (gresque.Job,), {"name": "x", "perform": Owner.method})
+
+
+@pytest.mark.parametrize("kind", JOB_HOOKS)
+def test_async_hooks_are_refused(kind: str) -> None:
+    for hook in (wait, functools.partial(wait)):
+        owner = type("Hooks", (), {f"{kind}_x": staticmethod(hook)})
+        with pytest.raises(JobDeclarationError, match=rf"hook Hooks\.{kind}_x is async"):
+            JobHooks(owner)
+
+
+def test_a_hook_with_a_yield_in_rubys_way() -> None:
+    def around(*args: Any) -> Iterator[None]:
+        yield
+
+    with pytest.raises(JobDeclarationError, match="gets the rest of the job as its first argument"):
+        JobHooks(type("Hooks", (), {"around_perform_x": staticmethod(around)}))
+
+
+@pytest.mark.parametrize("kind", PROCESS_HOOKS)
+def test_process_hooks_that_would_run_nothing(kind: str) -> None:
+    own = ProcessHooks()
+    with pytest.raises(JobDeclarationError, match=f"{kind} hook wait is async"):
+        own.add(kind, wait)
+    with pytest.raises(JobDeclarationError, match="cannot be called"):
+        own.add(kind, 5)  # type: ignore[arg-type]
+    own.add(kind, lambda: wait())
+    with pytest.raises(InvalidJobResult, match="returned a coroutine"):
+        own.run(kind)
+
+
+@pytest.mark.parametrize("kind", ["perform", *JOB_HOOKS])
+def test_what_returns_a_coroutine_fails(kind: str) -> None:
+    """Where it cannot be seen beforehand."""
+    body: dict[str, Any] = {"name": "x", "perform": lambda *args: None}
+    body[kind] = lambda *args: wait()
+    declared: Any = type("Lazy", (gresque.Job,), body)
+    client = gresque.Client("redis://127.0.0.1:1/0", inline=True)
+    with pytest.raises(InvalidJobResult, match="returned a coroutine, which nobody awaits"):
+        if kind.endswith("dequeue"):
+            call_hooks(getattr(declared.definition.hooks, kind), (), {})
+        elif kind == "on_failure":
+            declared.definition.fail(ValueError())
+        else:
+            client.enqueue_to("q", declared)
+
+
+def test_a_job_of_a_prompt_is_not_enqueued(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+    namespace: dict[str, Any] = {"__name__": "__main__", "gresque": gresque}
+    exec("@gresque.job('q')\ndef f(): return 1", namespace)
+    exec("@gresque.job('q')\ndef f(): return 2", namespace)
+    exec("@gresque.job('q', name='app.g')\ndef g(): pass", namespace)
+    declared = namespace["f"]
+    client = gresque.Client("redis://127.0.0.1:1/0", retry_seconds=0)
+    with pytest.raises(EnqueueError, match=r"no worker can import it .*; move it to a module"):
+        client.enqueue(declared)
+    with pytest.raises(EnqueueError, match="no worker can import it"):
+        client.enqueue_many(declared, [()])
+    assert gresque.Client("redis://127.0.0.1:1/0", inline=True).enqueue(declared)
+    with pytest.raises(RedisUnavailable):
+        client.enqueue(namespace["g"])
+
+
+def test_a_declared_function_is_pickled_as_functions_are() -> None:
+    assert pickle.loads(pickle.dumps(picklable)) is picklable
+    assert copy.deepcopy([picklable])[0] is picklable is copy.copy(picklable)
+    hidden = gresque.job("q", name="hidden")(picklable.__wrapped__)  # type: ignore[attr-defined]
+    with pytest.raises(pickle.PicklingError):
+        pickle.dumps(hidden)
 
 
 # class Job
@@ -182,11 +301,14 @@ def test_the_definition_of_a_class() -> None:
 
 def test_perform_as_a_static_or_class_method() -> None:
     class Static(gresque.Job):
+        name = "Static"
+
         @staticmethod
         def perform(x: int) -> int:
             return x
 
     class Bound(gresque.Job):
+        name = "Bound"
         factor = 3
 
         @classmethod
@@ -194,6 +316,7 @@ def test_perform_as_a_static_or_class_method() -> None:
             return cls.factor * x
 
     class Heir(Bound):
+        name = "Heir"
         factor = 5
 
     assert Static.definition.perform(2) == 2
@@ -211,10 +334,9 @@ def test_a_name_is_not_inherited_and_the_rest_is() -> None:
         def perform() -> str:  # type: ignore[misc]
             return "base"
 
-    class Heir(Base): ...
-
+    Heir = type("Heir", (Base,), {"__qualname__": "OtherHeir", "__module__": MODULE})
     assert Base.definition.name == "Base"
-    assert Heir.definition.name.endswith(".<locals>.Heir")
+    assert Heir.definition.name == f"{MODULE}.OtherHeir"
     assert Heir.definition.queue == "base"
     assert Heir.definition.on_dirty_exit == "fail"
     assert Heir.definition.skip_failed_queue
@@ -229,49 +351,6 @@ def test_a_class_without_perform_is_a_mixin() -> None:
     assert not hasattr(Mixin, "definition")
     with pytest.raises(EnqueueError, match="is not a job"):
         Mixin.enqueue()
-
-
-# Names
-
-
-def test_default_names() -> None:
-    assert default_name("a.b", "C.d") == "a.b.C.d"
-
-
-def test_a_script_names_its_jobs_as_importing_it_would(tmp_path: Path) -> None:
-    script = tmp_path / "my_script.py"
-    script.write_text(
-        "import gresque\n"
-        "@gresque.job('q')\n"
-        "def send(): pass\n"
-        "class Archive(gresque.Job):\n"
-        "    queue = 'q'\n"
-        "    def perform(): pass\n"
-    )
-    main = sys.modules["__main__"]
-    script_globals = runpy.run_path(str(script), run_name="not_main")
-    assert script_globals["send"].definition.name == "not_main.send"
-    assert sys.modules["__main__"] is main
-
-
-@pytest.mark.parametrize(
-    ("attributes", "name"),
-    [
-        ({"__file__": "/srv/my_script.py", "__spec__": None}, "my_script.f"),
-        ({"__file__": "script"}, "script.f"),
-        ({"__spec__": types.SimpleNamespace(name="pkg.mod")}, "pkg.mod.f"),
-        ({"__spec__": types.SimpleNamespace(name="pkg.__main__")}, "pkg.f"),
-        ({}, "__main__.f"),
-    ],
-    ids=["file", "no-suffix", "module", "package", "prompt"],
-)
-def test_names_in_main(
-    attributes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    main = types.ModuleType("__main__")
-    vars(main).update(attributes)
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    assert default_name("__main__", "f") == name
 
 
 # The registry
@@ -439,6 +518,8 @@ def test_dont_perform_skips_the_rest(place: str, monkeypatch: pytest.MonkeyPatch
 
 def test_an_around_hook_that_does_not_perform() -> None:
     class Skips(gresque.Job):
+        name = "Skips"
+
         def around_perform(perform: Any) -> str:  # type: ignore[misc]
             return "skipped"
 
@@ -454,6 +535,8 @@ def test_an_around_hook_that_does_not_perform() -> None:
 
 def test_an_around_hook_may_perform_twice_and_swallow_errors() -> None:
     class Retries(gresque.Job):
+        name = "Retries"
+
         def around_perform(perform: Any) -> Any:  # type: ignore[misc]
             try:
                 return perform()
@@ -481,6 +564,8 @@ def test_an_error_in_a_hook_is_the_jobs_error(kind: str) -> None:
 
 def test_on_failure_hooks_get_the_error_and_the_arguments() -> None:
     class Fails(gresque.Job):
+        name = "Fails"
+
         def perform(x: int, y: int = 0) -> None: ...
 
         def on_failure_b(error: Exception, x: int, y: int = 0) -> None:

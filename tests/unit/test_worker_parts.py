@@ -464,6 +464,19 @@ def test_an_item_that_is_no_job_fails(open_shop: OpenShop, raw: bytes) -> None:
     assert entry["exception"] in ("InvalidPayload", "PayloadTooLarge")
 
 
+@pytest.mark.parametrize("hooks", [None, type("Hooks", (), {"after_perform": lambda: None})])
+def test_a_job_that_returns_work_to_do_fails(open_shop: OpenShop, hooks: Any) -> None:
+    async def send() -> None: ...
+
+    shop = open_shop(1)
+    shop.add("lazy", lambda: send(), hooks)
+    shop.run(a_job(0, "lazy"), a_job(1))
+    assert shop.counts == (1, 1, 0)
+    (entry,) = shop.entries
+    assert entry["exception"] == "InvalidJobResult"
+    assert entry["error"].startswith("job lazy returned a coroutine, which nobody awaits")
+
+
 def test_an_unknown_job_fails(open_shop: OpenShop) -> None:
     shop = open_shop(1)
     shop.run(a_job(0, "os.system", "true"), a_job(1))

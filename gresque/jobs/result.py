@@ -1,0 +1,57 @@
+"""Work that was described and not done: async functions and generators. gresque's jobs and hooks
+are plain functions, which wait on the network without blocking each other."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any
+
+from gresque.errors import InvalidJobResult, JobDeclarationError
+
+PLAIN = frozenset({bool, int, float, str, bytes, list, dict, tuple, set})
+"""What most functions return that return anything; they are not looked at further."""
+
+_LAZY = (Awaitable, AsyncGenerator, Generator, map, filter)
+
+
+def check_function(what: str, function: Any) -> None:
+    """Raise JobDeclarationError when calling `function` would run nothing. `what` names it."""
+    seen = [_unwrapped(function)]
+    if not isinstance(function, type):
+        seen.append(_unwrapped(getattr(type(seen[0]), "__call__", None)))  # noqa: B004
+    if any(iscoroutinefunction(each) or isasyncgenfunction(each) for each in seen):
+        raise JobDeclarationError(
+            f"{what} is async; gresque runs jobs in greenlets, where plain functions wait on the "
+            "network without blocking: drop the async"
+        )
+    if any(isgeneratorfunction(each) for each in seen):
+        raise JobDeclarationError(
+            f"{what} has a yield in it: calling it would run nothing; let it do its work and return"
+        )
+
+
+def _unwrapped(function: Any) -> Any:
+    while isinstance(function, functools.partial | staticmethod | classmethod):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    return function
+
+
+def check_result(what: str, result: object) -> None:
+    """Raise InvalidJobResult when `what` returned work that nobody does."""
+    kind = type(result)
+    if kind in PLAIN or not issubclass(kind, _LAZY):
+        return
+    if issubclass(kind, Coroutine | Generator):
+        result.close()  # type: ignore[attr-defined]  # no "was never awaited" on stderr
+    name = kind.__name__.replace("_", " ")
+    if issubclass(kind, Awaitable | AsyncGenerator):
+        raise InvalidJobResult(
+            f"{what} returned a {name}, which nobody awaits: its work is not done. Make it a plain "
+            "function; in a greenlet it waits on the network without blocking"
+        )
+    raise InvalidJobResult(
+        f"{what} returned a {name}, which nobody goes through: its work is not done. "
+        "Let it do its work and return"
+    )
