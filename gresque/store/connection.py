@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any
 
 import redis
@@ -15,10 +16,12 @@ from gevent.socket import wait_read
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
-    AuthorizationError,
+    MasterDownError,
     NoPermissionError,
     NoScriptError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -28,6 +31,7 @@ from redis.retry import Retry
 from gresque.errors import RedisUnavailable, SettingsError
 from gresque.redis_url import check
 from gresque.store.line import Line
+from gresque.store.replies import is_reply, means_not_here
 from gresque.store.scripts import Script
 from gresque.store.url import place, resolve_url
 
@@ -58,12 +62,44 @@ def _options(url: str) -> dict[str, Any]:
 
 def open_client(url: str) -> redis.Redis:
     """A pooled client for everything but the worker's cycle; greenlets and threads may share it."""
+    connection_class: Any
     connection_class, options, _ = _prepare(url)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
-    pool = redis.ConnectionPool(
-        connection_class=connection_class, max_connections=2**31, protocol=2, **options
+    pool = _Pool(
+        connection_class=_pooled(connection_class), max_connections=2**31, protocol=2, **options
     )
     return redis.Redis.from_pool(pool)
+
+
+class _Pooled(AbstractConnection):
+    """A connection that knows when the server has said that it is not the one to ask."""
+
+    not_here = False
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            self.not_here = self.not_here or means_not_here(error)
+            raise
+
+
+class _Pool(redis.ConnectionPool):
+    """Closes such a connection: the next call opens a new one, which follows a name that moved.
+
+    Only when it comes back: the other replies of a pipeline are still to be read before.
+    """
+
+    def release(self, connection: Any) -> None:
+        if connection.not_here:
+            connection.not_here = False
+            connection.disconnect()
+        super().release(connection)
+
+
+@cache
+def _pooled(connection_class: Any) -> type[AbstractConnection]:
+    return type(f"Pooled{connection_class.__name__}", (_Pooled, connection_class), {})
 
 
 def connector(url: str) -> Callable[[], Line]:
@@ -218,7 +254,7 @@ class DirectConnection:
         return self._live().fileno()
 
     def _live(self) -> Line:
-        if self._line is None:
+        if self._line is None or self._line.closed:
             raise redis.ConnectionError("not connected")
         return self._line
 
@@ -228,30 +264,7 @@ class DirectConnection:
             self._line = None
 
 
-_PASSING = re.compile(
-    r"\b(LOADING|READONLY|OOM|BUSY|MASTERDOWN|MISCONF|NOREPLICAS|TRYAGAIN|CLUSTERDOWN)\b"
-)
-"""Codes of errors that end by themselves: a server that starts, is being failed over, is full, is
-held up by a script, cannot save, or misses its replicas."""
-
-
 _WITHIN_SCRIPT = re.compile(r",? script: .*on @\S+$")
-
-
-def is_reply(error: Exception) -> bool:
-    """Whether the server answered; what it answers with an error it has not done."""
-    refused = ResponseError | AuthenticationError | AuthorizationError
-    return isinstance(error, refused) or bool(getattr(error, "status_code", None))
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed a little later."""
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
-        return False
-    if isinstance(error, ResponseError):
-        # An error within a script may come wrapped, its code in the middle.
-        return bool(_PASSING.search(f"{error.status_code or ''} {error}"))
-    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
 
 
 @contextmanager
@@ -272,5 +285,17 @@ def explain(url: str, error: Exception) -> str:
         text = str(error)
         told = text if not code or code == "ERR" or text.startswith(code) else f"{code} {text}"
         told = _WITHIN_SCRIPT.sub("", told)
-        return f"Redis at {place(url)} refuses: {told}"
+        return f"Redis at {place(url)} refuses: {told}{_remedy(error)}"
     return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"
+
+
+def _remedy(error: Exception) -> str:
+    """What to do when the URL names a server that is not the one to ask."""
+    if isinstance(error, AskError):  # MOVED is one, too
+        return (
+            f"; this is a node of a Cluster, and slot {error.slot_id} is at {error.host}:"
+            f"{error.port}: give the URL of that node, and a namespace in braces ({{resque}})"
+        )
+    if isinstance(error, ReadOnlyError | MasterDownError):
+        return "; this is a replica: give the URL of the primary"
+    return ""

@@ -16,9 +16,10 @@ import redis
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from gresque.errors import NotEnqueued, PerhapsEnqueued
-from gresque.store.connection import connector, explain, is_reply, may_pass
+from gresque.store.connection import connector, explain
 from gresque.store.keys import Keys
 from gresque.store.line import Line
+from gresque.store.replies import is_reply, may_pass
 from gresque.store.scripts import script
 from gresque.unpatched import original
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import hiredis
 import redis
+from redis._parsers import BaseParser
 from redis.connection import AbstractConnection
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from gresque.store.replies import means_not_here
 from gresque.unpatched import original
 
 READ_BYTES = 65_536
@@ -30,7 +32,8 @@ class Line:
     the trip to the server and back.
 
     What breaks a line closes it: a reply that nobody waits for any more must not be taken for the
-    next one.
+    next one. So does a reply that means "not here": the server is no primary any more, and never
+    says so again to a connection that only waits.
     """
 
     def __init__(
@@ -39,13 +42,13 @@ class Line:
         """`connection` is connected, and has nothing to be read. `on_push(parts)` is called with
         what the server says unasked (RESP3), when that is read."""
         open_socket: Any = connection._get_socket()
+        self.closed = False
         self._connection = connection
         self._on_push = on_push
         self._socket = open_socket
-        parser: Any = connection._get_parser()
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=parser.parse_error,
+            replyError=_parse_error,
             notEnoughData=_MORE_TO_COME,
         )
         # Not gevent's, which needs a watcher of the loop each time.
@@ -80,7 +83,7 @@ class Line:
             elif isinstance(reply, hiredis.PushNotification):
                 self._on_push(reply)
             elif isinstance(reply, RedisError):
-                if isinstance(reply, redis.ConnectionError):
+                if isinstance(reply, redis.ConnectionError) or means_not_here(reply):
                     self.close()
                 raise reply
             else:
@@ -126,7 +129,16 @@ class Line:
         return int(self._socket.fileno())
 
     def close(self) -> None:
+        self.closed = True
         self._connection.disconnect()
+
+
+def _parse_error(text: str) -> RedisError:
+    try:
+        error: RedisError = BaseParser.parse_error(text)
+    except ValueError:  # a MOVED that has more in it than redis-py expects
+        error = ResponseError(text)
+    return error
 
 
 def _told(error: OSError, doing: str) -> RedisError:

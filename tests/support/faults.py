@@ -59,6 +59,10 @@ class FaultyProxy:
         for link in list(self._links):
             link.close()
 
+    def turn_to(self, server: Path) -> None:
+        """Lead new connections to another server."""
+        self._server = str(server)
+
     def wait_for_held(self) -> None:
         assert self._held.wait(20)
 

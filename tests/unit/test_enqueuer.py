@@ -225,7 +225,9 @@ def test_out_of_memory_passes(own: OwnServer) -> None:
 
 def test_a_replica_passes_once_it_is_made_the_primary(own: OwnServer) -> None:
     own.redis.replicaof("127.0.0.1", "1")
-    refused(own.url, r"(READONLY|MASTERDOWN) [^@]*$")
+    refused(
+        own.url, r"(READONLY|MASTERDOWN) [^@]*; this is a replica: give the URL of the primary$"
+    )
     passes_when(lambda: own.redis.replicaof("NO", "ONE"), own)
 
 
@@ -313,10 +315,30 @@ def test_what_does_not_pass_is_told_at_once(
     assert own.redis.keys() == []
 
 
+def test_a_late_copy_of_a_push_does_nothing_after_a_push_that_was_refused(
+    redis_client: Redis,
+) -> None:
+    """What is refused takes back its own number only, not those before it."""
+
+    def push(number: int, queue: str) -> int:
+        keys = ("resque:enqueuer:x", "resque:queues", f"resque:queue:{queue}")
+        done: int = redis_client.eval(script("enqueue").text, 3, *keys, 0, number, queue, 100, "{}")
+        return done
+
+    redis_client.set("resque:queue:full", "a string")
+    assert push(1, "q") == 1
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        push(2, "full")
+    assert [push(1, "q"), push(2, "q"), push(2, "q")] == [0, 1, 0]
+    assert redis_client.llen(QUEUE) == 2
+
+
 # Where scripts are refused
 
 
-@pytest.mark.parametrize("rule", ["-evalsha", "-eval", "-hset", "resetkeys ~resque:queue*"])
+@pytest.mark.parametrize(
+    "rule", ["-evalsha", "-eval", "-hsetnx", "-hset", "resetkeys ~resque:queue*"]
+)
 def test_without_scripts_a_push_is_plain(own: OwnServer, rule: str) -> None:
     acl(own, *rule.split())
     client = gresque.Client(own.url)

@@ -10,8 +10,12 @@
 local K, A, call = KEYS, ARGV, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 
-local last = call('HGET', K[1], A[1])
-if last and tonumber(last) >= tonumber(A[2]) then return 0 end
+-- A write comes first, one that always takes place: a replica, a primary without its replicas, and a
+-- server that is full refuse the script here, before it forms an answer. (Not HDEL: a script that
+-- began with what a full server allows may go on to push.)
+local fresh = call('HSETNX', K[1], A[1], 0) == 1
+local last = fresh and 0 or tonumber(call('HGET', K[1], A[1]))
+if last >= tonumber(A[2]) then return 0 end
 
 -- Whether all of it may be written shows before the first job is in its queue: the number goes
 -- first, and what is refused after it (a key of another type, a command that this user may not
@@ -24,7 +28,11 @@ for first = 5, #A, CHUNK do
   done = redis.pcall('RPUSH', K[3], unpack(A, first, math.min(first + CHUNK - 1, #A)))
 end
 if type(done) == 'table' and done.err then
-  call('HDEL', K[1], A[1])
+  if fresh then
+    call('HDEL', K[1], A[1])
+  else
+    call('HSET', K[1], A[1], last) -- late copies of pushes before this one stay done
+  end
   return done
 end
 return 1

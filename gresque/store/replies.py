@@ -1,0 +1,48 @@
+"""What Redis's errors mean: an answer or none, one that passes, one from the wrong server. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    ResponseError,
+)
+
+_NOT_HERE = re.compile(
+    r"\b(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING|NOREPLICAS|UNBLOCKED)\b"
+)
+"""Codes of a server that is not, or not now, the one to ask: a replica, a node that a slot has
+left, a primary without its replicas. The address may lead to another server the next time."""
+
+_HELD_UP = re.compile(r"\b(OOM|BUSY|MISCONF)\b")
+"""Codes of errors of the right server that end by themselves: it is full, is held up by a script,
+or cannot save."""
+
+
+def is_reply(error: Exception) -> bool:
+    """Whether the server answered; what it answers with an error it has not done."""
+    refused = ResponseError | AuthenticationError | AuthorizationError
+    return isinstance(error, refused) or bool(getattr(error, "status_code", None))
+
+
+def means_not_here(error: Exception) -> bool:
+    """Whether the connection stands at a server that is not to be asked any more."""
+    return _has_code(error, _NOT_HERE)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a little later."""
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+        return False
+    if isinstance(error, ResponseError):
+        return _has_code(error, _NOT_HERE) or _has_code(error, _HELD_UP)
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+
+
+def _has_code(error: Exception, codes: re.Pattern[str]) -> bool:
+    # An error within a script may come wrapped, its code in the middle.
+    return bool(codes.search(f"{getattr(error, 'status_code', None) or ''} {error}"))
