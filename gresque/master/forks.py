@@ -18,7 +18,8 @@ from gresque.settings import Settings
 from gresque.unpatched import original
 from gresque.worker import boot
 from gresque.worker.birth import Birth, Estate, Post
-from gresque.worker.scoreboard import Row, Scoreboard
+from gresque.worker.judge import Judge, SharedMemory
+from gresque.worker.scoreboard import Row, Scoreboard, SharedTotals
 
 log = logging.getLogger("gresque.worker")
 
@@ -74,7 +75,9 @@ class Forks:
         self._last_look = float("-inf")
         """When a worker process was last told to look for the dead of other hosts."""
         self._live = live
+        self.totals = SharedTotals()
         self._rows = Scoreboard(most_children, settings.thread_count).rows
+        self._sightings = SharedMemory(most_children)
         self._life_read, self._life_write = os.pipe()
         self._fork: Callable[[], int] = original("os", "fork")
 
@@ -97,6 +100,8 @@ class Forks:
             started=self._started,
             born_ms=int(time.time() * 1000),
             row=row,
+            judge=self._judge_of(row),
+            counted=self.totals.get,
             heritage=tuple(self.heritage),
             stands_by=stands_by,
             trial=trial,
@@ -118,6 +123,9 @@ class Forks:
         row.clear()
         return row
 
+    def _judge_of(self, row: Row) -> Judge:
+        return Judge(self._sightings, writer=self._rows.index(row))
+
     def fork_deputy(self, handle: WorkerHandle, still_since: float) -> int:
         """A stand-in for a process that cannot speak for itself (see `Overseer`); returns its
         pid."""
@@ -127,6 +135,9 @@ class Forks:
             process_id=handle.process_id,
             pid=handle.pid,
             row=handle.row,
+            judge=self._judge_of(handle.row),
+            started=self._started,
+            counted=self.totals.get,
             still_since=still_since,
             tell_master=self._signals.wake,
         )

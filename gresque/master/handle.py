@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gresque.worker import dump
 from gresque.worker.birth import Estate, Guilty
@@ -30,7 +30,8 @@ class WorkerHandle:
     told_to_quit: bool = False
     """By a HUP; it may take a moment until its row says so."""
     called_at: float | None = None
-    """When the master called it to work (epoch seconds), should it have stood by."""
+    """When the master called it to work, on the monotonic clock, should it have stood by."""
+    forked_at: float = field(default_factory=time.monotonic)
 
     def estate(self, cause: str) -> Estate:
         """What it leaves behind when it dies."""
@@ -58,7 +59,7 @@ class WorkerHandle:
     def call(self) -> None:
         """To work, having stood by."""
         self.row.stands_by = False
-        self.called_at = time.time()
+        self.called_at = time.monotonic()
         self.signal(signal.SIGCONT)
 
     def quit(self) -> None:
@@ -84,7 +85,7 @@ class WorkerHandle:
     @property
     def seconds_at_work(self) -> float:
         """Since it began, at most."""
-        return time.time() - (self.called_at or self.born_ms / 1000)
+        return time.monotonic() - (self.called_at or self.forked_at)
 
     @property
     def at_work(self) -> bool:

@@ -82,6 +82,7 @@ class WorkerManager:
         again."""
         self._stopping = False
         self._paused = False
+        self._counted_at = float("-inf")
         self._sightings = self._sightings_answered = 0
         """Of suspects, by the processes that are gone; and by all when a trial was last forked."""
         self._rolling: list[int] = []
@@ -104,6 +105,7 @@ class WorkerManager:
         try:
             while self._keep_running():
                 self._note_boots()
+                self._share_totals()
                 self._keep_count()
                 self._try_suspects()
                 self._roll()
@@ -158,6 +160,13 @@ class WorkerManager:
                 totals=self._count,
             )
         )
+
+    def _share_totals(self) -> None:
+        """For a heartbeat that finds the worker's counters deleted."""
+        now = time.monotonic()
+        if now - self._counted_at >= LOOK_SECONDS:
+            self._counted_at = now
+            self._forks.totals.set(self._count())
 
     def _count(self) -> Totals:
         """What became of all jobs so far; those of a dead process are missing until its heir

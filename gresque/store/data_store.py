@@ -20,8 +20,14 @@ from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
-BURIED_SECONDS = 86_400
-"""A process that was declared dead and comes back later than this takes Redis to have lost it."""
+BURIED_EXPIRY_SECONDS = 30 * 86_400
+"""The names of the dead are kept this long after the last death, 10,000 of them at most. It is much
+longer than a step of the server's clock. A process that comes back later takes Redis to have lost
+its ledger."""
+
+
+class StillAlive(Exception):
+    """A process that was judged dead has beaten since."""
 
 
 class HeldLedger(NamedTuple):
@@ -314,10 +320,14 @@ class DataStore:
         """Whether the process has taken up all that it was asked for."""
         return not self._call("EXISTS", self.keys.orders(process_id))
 
-    def fence(self, process_id: str) -> HeldLedger:
-        """Take its ledger away from a dead process, and read it."""
-        keys = [self.keys.ledger(process_id), self.keys.buried]
-        flat = self._script("fence", keys, [process_id, BURIED_SECONDS])
+    def fence(self, process_id: str, beat: float | None = None) -> HeldLedger:
+        """Take its ledger away from a dead process, and read it. Raises StillAlive when the
+        process was judged by this heartbeat and has beaten since."""
+        keys = [self.keys.ledger(process_id), self.keys.buried, self.keys.ledgers]
+        judged = [] if beat is None else [beat]
+        flat = self._script("fence", keys, [process_id, BURIED_EXPIRY_SECONDS, *judged])
+        if flat == [b"alive"]:
+            raise StillAlive(process_id)
         return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
 
     def leave_bell(self, queues: str, process_id: str) -> None:
@@ -351,23 +361,18 @@ class DataStore:
         entries: list[bytes] = self._call("LRANGE", self.keys.recoveries, -count, -1)
         return entries[::-1]
 
-    def prune_worker(self, worker_id: str) -> None:
-        """Forget a worker whose master is dead, unless a process of it has still a ledger."""
-        if not any(process.startswith(worker_id + ":") for process in self.process_ids()):
-            self.unregister_worker(worker_id)
-
     def unregister_worker(self, worker_id: str) -> None:
-        """Forget a master whose processes have all left."""
+        """Forget a worker, unless a process of it has a ledger still."""
         keys = self.keys
-        pipeline = self.redis.pipeline(transaction=True)
-        pipeline.srem(keys.workers, worker_id)
-        pipeline.hdel(keys.heartbeats, worker_id)
-        pipeline.delete(
-            keys.worker_started(worker_id),
-            keys.worker_stat("processed", worker_id),
-            keys.worker_stat("failed", worker_id),
-        )
-        pipeline.execute()
+        self._script(
+            "unregister_worker",
+            [
+                keys.ledgers, keys.masters, keys.workers, keys.heartbeats,
+                keys.worker_started(worker_id), keys.worker_stat("processed", worker_id),
+                keys.worker_stat("failed", worker_id),
+            ],
+            [worker_id],
+        )  # fmt: skip
 
     # The server
 

@@ -25,6 +25,7 @@ class Keys:
         self.failed_round = self.prefix + "failed_round"
         self.ledgers = self.prefix + "ledgers"
         self.processes = self.prefix + "processes"
+        self.masters = self.prefix + "masters"
         self.suspects = self.prefix + "suspects"
         self.recoveries = self.prefix + "recoveries"
         self.buried = self.prefix + "buried"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gresque.settings import Settings
+from gresque.store.ledger import Totals
+from gresque.worker.judge import Judge
 from gresque.worker.scoreboard import Row, Verdict
 
 
@@ -27,6 +29,8 @@ class Estate(NamedTuple):
     """The job for whose sake it had to die, if any."""
     blameless: bool
     """None of its jobs is to blame for its death: the master killed it."""
+    beat: float | None = None
+    """The heartbeat by which it was judged dead; None where it is known to be dead."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,10 @@ class Birth:
     """When the master started, as Resque writes it."""
     born_ms: int
     row: Row
+    judge: Judge
+    """Of others: it shares its memory with the other processes of the master."""
+    counted: Callable[[], Totals]
+    """What became of all jobs of the worker so far, as of a moment ago."""
     heritage: tuple[Estate, ...]
     """Of dead siblings, whose jobs this process recovers before its first turn."""
     stands_by: bool
@@ -64,6 +72,9 @@ class Post:
     process_id: str
     pid: int
     row: Row
+    judge: Judge
+    started: str
+    counted: Callable[[], Totals]
     still_since: float
     """When it last gave a sign of life, on the monotonic clock."""
     tell_master: Callable[[], None]

@@ -21,7 +21,7 @@ from gresque.store.ledger import STATE, LedgerEntry, parse_entry
 from gresque.store.speech import Blocking, Order, Running
 from gresque.worker import dump
 from gresque.worker.birth import Post
-from gresque.worker.heartbeat import TICK_SECONDS, Heartbeat
+from gresque.worker.heartbeat import TICK_SECONDS, Heartbeat, WorkerRecord
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import GUARDED, Verdict, slot_in
 from gresque.worker.title import Title
@@ -66,7 +66,8 @@ class Deputy:
         self._heartbeat = Heartbeat(
             post.settings,
             post.process_id,
-            post.worker_id,
+            WorkerRecord(post.worker_id, post.started, post.counted),
+            post.judge,
             running=lambda: self._running,
             obey=self._obey,
             each_second=lambda: None,

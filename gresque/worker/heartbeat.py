@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from gevent import sleep
 from gevent.monkey import get_original
+from redis import exceptions
 from redis.exceptions import RedisError
 
 from gresque.errors import RedisUnavailable
@@ -17,11 +17,12 @@ from gresque.settings import Settings
 from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601, text
 from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 from gresque.worker.birth import Estate
-from gresque.worker.identity import split_process_id
-from gresque.worker.recovery import PRUNE_SECONDS, recovery_for
+from gresque.worker.judge import PRUNE_SECONDS, Judge
+from gresque.worker.recovery import recovery_for
 from gresque.worker.whereabouts import are_gone, machine
 
 log = logging.getLogger("gresque.heartbeat")
@@ -29,14 +30,24 @@ log = logging.getLogger("gresque.heartbeat")
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
-LOOK_AGAIN_SECONDS = 3.0
-"""After an outage every process that lives has beaten within this: its heartbeat tries again every
-second."""
 
 SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
+GONE = "it and its master are gone"
+IDLE = b"worker "
+"""Before the id of a worker without processes, to tell it from a process."""
 
 Obey = Callable[[Order], Any]
 """Does what others ask for; what it returns, if anything, is the answer."""
+
+
+class WorkerRecord(NamedTuple):
+    """A worker as it is registered: a heartbeat that finds it missing registers it again."""
+
+    id: str
+    started: str
+    """When the master started, as Resque writes it."""
+    counted: Callable[[], Totals]
+    """What became of all jobs of the worker so far."""
 
 
 class Heartbeat:
@@ -52,7 +63,8 @@ class Heartbeat:
         self,
         settings: Settings,
         process_id: str,
-        worker_id: str,
+        worker: WorkerRecord,
+        judge: Judge,
         running: Callable[[], Running],
         obey: Obey,
         each_second: Callable[[], None],
@@ -63,15 +75,15 @@ class Heartbeat:
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
-        self._worker_id = worker_id
+        self._worker = worker
+        self._judge = judge
         self._running = running
         self._obey = obey
         self._each_second = each_second
         self._lost = lost
         self._last_beat = time.monotonic()
-        self._looks_near_from = 0.0
-        self._judges_from = 0.0
         self._published = False
+        self._complained: set[str] = set()
 
     def start(self) -> None:
         """It ends with the process."""
@@ -119,68 +131,88 @@ class Heartbeat:
     def beat(self, connection: DirectConnection, running: Running | None = None) -> None:
         """Say that the process lives, and what it runs, and recover who has died. Raises
         RedisError."""
-        self._recover(*self._ask_who_died(connection, running or Running()))
-
-    def first_beat(self, connection: DirectConnection, *, waited: bool) -> None:
-        """The beat of a process that was just born, which may live for one job only and not wait
-        until others had the time to come back: it looks twice, in between they beat. Having
-        `waited` for Redis it judges nobody. Raises RedisError."""
-        if waited:
-            self._judges_from = time.monotonic() + PRUNE_SECONDS
-        dead, stale = self._ask_who_died(connection, Running())
-        if dead or stale:
-            sleep(LOOK_AGAIN_SECONDS)
-            dead_still, stale_still = self._ask_who_died(connection, Running())
-            dead = [process for process in dead if process in dead_still]
-            stale = [worker for worker in stale if worker in stale_still]
-        self._recover(dead, stale)
-
-    def _ask_who_died(
-        self, connection: DirectConnection, running: Running
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Beat, and recover those of this machine that are gone for sure; returns the other dead
-        processes, and the workers without any that lives."""
-        keys = self._keys
+        running = running or Running()
+        keys, worker = self._keys, self._worker
+        sent = time.monotonic()
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
-        limit = seconds - PRUNE_SECONDS if self._may_judge() else 0
-        here = machine() if time.monotonic() >= self._looks_near_from else ""
-        dead, stale, near, registered = connection.run(
-            script("beat"), 4,
+        looks = self._judge.is_due
+        totals = worker.counted()
+        registered, beats, workers, near = connection.run(
+            script("beat"), 9,
             keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.processes,
-            self._process_id, self._worker_id, int(now * 1000), iso_8601(seconds),
-            running.shifted(now - time.monotonic()).encode(),
-            RUNNING_EXPIRY_SECONDS, limit * 1000, iso_8601(limit), here,
+            keys.workers, keys.worker_started(worker.id), keys.masters,
+            keys.worker_stat("processed", worker.id), keys.worker_stat("failed", worker.id),
+            self._process_id, worker.id, int(now * 1000), iso_8601(seconds),
+            running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
+            int(looks), machine() if looks else "",
+            worker.started, totals.done + totals.failed, totals.failed,
         )  # fmt: skip
         self._published = bool(running)
         self._last_beat = time.monotonic()
-        if here:
-            self._looks_near_from = self._last_beat + BEAT_SECONDS
         if not registered:
             self._lost()
-        places = zip(near[::2], near[1::2], strict=True)
-        gone = [process for process, place in places if are_gone(place.decode())]
-        if gone:
-            self._recover(gone, [], "it and its master are gone")
-        return [process for process in dead if process not in gone], stale
+        if looks:
+            self._bury_the_dead(sent, _pairs(beats), workers, _pairs(near))
 
-    def _recover(self, dead: Sequence[bytes], stale: Sequence[bytes], cause: str = SILENT) -> None:
-        if not dead and not stale:
-            return
+    def _bury_the_dead(
+        self,
+        sent: float,
+        beats: list[tuple[bytes, bytes]],
+        workers: list[bytes],
+        near: list[tuple[bytes, bytes]],
+    ) -> None:
+        """Recover the processes that are dead, and forget the workers without any process."""
+        scores = {process: float(beat) for process, beat in beats}
+        at_work = {process.rsplit(b":", 2)[0] for process in scores}
+        # A worker without a process has no heartbeat that could change.
+        idle = {IDLE + worker: 0.0 for worker in workers if worker not in at_work}
+        dead = self._judge.judge([*scores.items(), *idle.items()], sent)
+        gone = [process for process, place in near if are_gone(text(place))]
+        estates = [_estate(process, GONE, None) for process in gone]
+        estates += [
+            _estate(process, SILENT, scores[process])
+            for process in dead
+            if process in scores and process not in gone
+        ]
+        left = [text(worker).removeprefix(IDLE.decode()) for worker in dead if worker in idle]
+        if estates or left:
+            self._recover(estates, left)
+
+    def _recover(self, estates: Sequence[Estate], left: Sequence[str]) -> None:
         # Its connections belong to this thread's hub, so it is not kept for another call.
         recovery = recovery_for(self._settings)
-        workers = set(map(text, stale))
-        for name in map(text, dead):
-            recovery.recover(Estate(name, cause, None, blameless=False))
-            workers.add(split_process_id(name)[0])
-        for worker_id in workers:
-            recovery.store.prune_worker(worker_id)
-        recovery.close()
+        workers = set(left)
+        try:
+            for estate in estates:
+                try:
+                    recovery.recover(estate)
+                except (exceptions.ConnectionError, exceptions.TimeoutError, OSError):
+                    raise
+                except Exception as error:
+                    self._complain(estate.process_id, error)
+                else:
+                    workers.add(estate.process_id.rsplit(":", 2)[0])
+            for worker_id in workers:
+                recovery.store.unregister_worker(worker_id)
+        finally:
+            recovery.close()
 
-    def _may_judge(self) -> bool:
-        """Whether others without a heartbeat are dead: not when this process could not beat either,
-        in an outage or asleep with its machine, nor until they had the time to come back."""
-        now = time.monotonic()
-        if now - self._last_beat > PRUNE_SECONDS / 2:
-            self._judges_from = now + PRUNE_SECONDS
-        return now >= self._judges_from
+    def _complain(self, process_id: str, error: Exception) -> None:
+        """Once for each process: it is tried again at the next look."""
+        if process_id not in self._complained:
+            self._complained.add(process_id)
+            log.error(
+                "cannot recover the dead process %s: %s: %s",
+                process_id,
+                type(error).__name__,
+                error,
+            )
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _estate(process: bytes, cause: str, beat: float | None) -> Estate:
+    return Estate(text(process), cause, None, blameless=False, beat=beat)

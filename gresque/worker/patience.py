@@ -36,8 +36,6 @@ class Patience:
         self._birth = birth
         self._must_leave = must_leave
         self._away_since: float | None = None
-        self.waited = False
-        """Redis was away, or refused, at some time."""
 
     def call(self, ask: Callable[[], T]) -> T:
         """Call until there is an answer. Raises BootError."""
@@ -60,7 +58,6 @@ class Patience:
             raise BootError(told) from error
         if self._away_since is None:
             self._away_since = time.monotonic()
-            self.waited = True
             log.warning("%s; waiting for it", told)
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:

@@ -17,7 +17,7 @@ from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.jobs.registry import Registry, registry
 from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
-from gresque.store.data_store import DataStore, Move, encoded, text
+from gresque.store.data_store import DataStore, Move, StillAlive, encoded, text
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.worker.birth import Estate
 from gresque.worker.failures import Failures
@@ -27,8 +27,6 @@ from gresque.worker.scoreboard import Verdict
 log = logging.getLogger("gresque.recovery")
 
 BATCH = 500
-PRUNE_SECONDS = 60
-"""Without a heartbeat for this long, by the server's clock, a process of another host is dead."""
 
 
 class Recovery:
@@ -56,7 +54,10 @@ class Recovery:
         is no longer its own; then each job moves in one atomic step. Raises RedisError; what was
         not moved by then stands in the ledger still.
         """
-        held = self.store.fence(dead.process_id)
+        try:
+            held = self.store.fence(dead.process_id, dead.beat)
+        except StillAlive:
+            return Totals()
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.store.now()))
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))

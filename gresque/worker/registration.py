@@ -36,9 +36,9 @@ class Registration:
         """Make the process known, and give it its ledger."""
         keys = self._keys
         self._connection.run(
-            script("register"), 6,
+            script("register"), 7,
             keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
-            keys.ledger(self._process_id), keys.heartbeats, keys.processes,
+            keys.ledger(self._process_id), keys.heartbeats, keys.processes, keys.masters,
             *self._self_description(),
         )  # fmt: skip
 

@@ -164,6 +164,21 @@ class Row:
             self._words[index] = number
 
 
+class SharedTotals:
+    """What became of all jobs of the worker, as the master counted them last."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, len(Totals._fields) * 8)
+        self._words = memoryview(self._memory).cast("Q")
+
+    def get(self) -> Totals:
+        return Totals(*self._words)
+
+    def set(self, totals: Totals) -> None:
+        for index, number in enumerate(totals):
+            self._words[index] = number
+
+
 class Scoreboard:
     """`size` rows in anonymous shared memory; make it before the first fork."""
 

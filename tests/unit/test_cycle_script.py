@@ -19,6 +19,7 @@ LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resqu
 OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
 FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
 SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
+MASTERS = "resque:masters"
 
 
 def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
@@ -33,7 +34,7 @@ def register(client: Redis) -> None:
     run(
         client, "register",
         ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER,
-         "resque:heartbeat", PROCESSES],
+         "resque:heartbeat", PROCESSES, MASTERS],
         "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
         "0 0 0 0", "machine 7",
     )  # fmt: skip
@@ -542,13 +543,18 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 # Registering, beating, leaving
 
 
-def beat(client: Redis, process: str = "p", now: int = 2000, running: str = "") -> Any:
+def beat(
+    client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", looks: int = 1
+) -> Any:
+    """Whether it is registered, then what it sees."""
     return run(
         client, "beat",
-        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES],
-        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, now - 1000,
-        "2026-11-23T15:32:10+00:00", "",
-    )[0]  # fmt: skip
+        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES,
+         "resque:workers", "resque:worker:w:started", MASTERS,
+         "resque:stat:processed:w", "resque:stat:failed:w"],
+        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, looks,
+        "machine" if looks else "", "2026-11-23 15:33:10 +0000", 7, 2,
+    )  # fmt: skip
 
 
 def unregister(client: Redis) -> Any:
@@ -569,7 +575,8 @@ def test_register(redis_client: Redis) -> None:
     assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0"}
     assert tuple(parse_state(b"0 0 0 0 0")) == (0, 0, 0, 0)
     assert redis_client.hgetall(PROCESSES) == {b"p": b"machine 7"}
-    assert len(redis_client.keys()) == 6
+    assert redis_client.hgetall(MASTERS) == {b"w": b"2026-11-23 15:33:10 +0000"}
+    assert len(redis_client.keys()) == 7
 
 
 def test_unregister(db: Redis) -> None:
@@ -587,24 +594,65 @@ def test_a_ledger_that_holds_jobs_stays(db: Redis) -> None:
     assert db.zscore("resque:ledgers", "p") is not None
 
 
-# beats before, the dead
-BEATS: list[tuple[dict[str, int], set[bytes]]] = [
-    ({}, set()),
-    ({"x": 999}, {b"x"}),
-    ({"x": 1000}, set()),
-    ({"x": 1001}, set()),
-    ({"x": 999, "y": 0, "z": 1500}, {b"x", b"y"}),
-    ({f"x{number}": number for number in range(150)}, {f"x{n}".encode() for n in range(100)}),
+START = 1_764_000_000_000
+# The server's clock at each beat of one process -> the scores
+CLOCKS: list[tuple[list[int], list[int]]] = [
+    ([START + 1, START + 2], [START + 1, START + 2]),
+    ([START, START, START], [START + 1, START + 2, START + 3]),
+    ([START + 3_600_000, START + 10], [START + 3_600_000, START + 3_600_001]),
+    ([0, 0, START + 2], [START + 1, START + 2, START + 3]),
+    ([START + 90_000], [START + 90_000]),
 ]
 
 
-@pytest.mark.parametrize(("others", "dead"), BEATS)
-def test_beat_tells_of_the_dead(db: Redis, others: Any, dead: set[bytes]) -> None:
-    if others:
-        db.zadd("resque:ledgers", others)
-    assert set(beat(db)) == dead
-    assert db.zscore("resque:ledgers", "p") == 2000
+@pytest.mark.parametrize(("clocks", "scores"), CLOCKS)
+def test_every_beat_raises_the_score_whatever_the_clock_does(
+    db: Redis, clocks: list[int], scores: list[int]
+) -> None:
+    for clock, score in zip(clocks, scores, strict=True):
+        assert beat(db, now=clock, looks=0) == [1, [], [], []]
+        assert db.zscore("resque:ledgers", "p") == score
     assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
+
+
+def test_a_look_sees_all_processes_and_the_workers_of_gresque(db: Redis) -> None:
+    db.zadd("resque:ledgers", {"x": 5})
+    db.sadd("resque:workers", "ruby:1:q")
+    db.hset("resque:heartbeat", "ruby:1:q", "2026-01-01T00:00:00+00:00")
+    db.hset(PROCESSES, mapping={"x": "elsewhere 8", "y": "machine 9", "z": "machine2 7"})
+    registered, beats, workers, near = beat(db)
+    assert registered == 1
+    assert [float(score) for score in beats[1::2]] == [5, 2e12]
+    assert beats[::2] == [b"x", b"p"]
+    assert workers == [b"w"]
+    assert near == [b"p", b"machine 7", b"y", b"machine 9"]
+
+
+def test_a_beat_registers_its_worker_again_when_another_program_removed_it(db: Redis) -> None:
+    db.srem("resque:workers", "w")
+    db.delete("resque:worker:w:started", MASTERS)
+    db.hdel("resque:heartbeat", "w")
+    db.set("resque:stat:failed:w", 9)
+    beat(db)
+    assert db.smembers("resque:workers") == {b"w"}
+    assert db.get("resque:worker:w:started") == b"2026-11-23 15:33:10 +0000"
+    assert db.hgetall(MASTERS) == {b"w": b"2026-11-23 15:33:10 +0000"}
+    assert db.get("resque:stat:processed:w") == b"7"
+    assert db.get("resque:stat:failed:w") == b"9", "it was not removed, and has counted more"
+    db.delete("resque:stat:processed:w")
+    beat(db)
+    assert not db.exists("resque:stat:processed:w"), "a counter that somebody has cleared stays so"
+
+
+@pytest.mark.parametrize(
+    "key", ["resque:workers", "resque:heartbeat", MASTERS, PROCESSES, "resque:stat:processed:w"]
+)
+def test_a_key_of_another_type_stops_no_beat(db: Redis, key: str) -> None:
+    db.srem("resque:workers", "w")
+    db.delete(key)
+    db.rpush(key, "x")
+    assert beat(db)[0] == 1
+    assert db.zscore("resque:ledgers", "p") == 2e12
 
 
 def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
@@ -615,18 +663,12 @@ def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
     assert not db.exists("resque:running:p")
 
 
-def test_after_an_outage_nobody_judges_the_others(db: Redis) -> None:
-    """The first one to come back must not take the rest for dead."""
-    db.zadd("resque:ledgers", {"p": 1000, "other": 1000})
-    assert beat(db, now=101_000) == []
-    assert beat(db, now=101_000) == [b"other"]  # still silent when this one has long been back
-
-
 def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
+    db.srem("resque:workers", "w")
     db.zadd("resque:ledgers", {"p": 0})
-    assert beat(db, process="gone", running='{"0":1}') == [b"p"]
+    assert beat(db, process="gone", running='{"0":1}')[:2] == [0, [b"p", b"0"]]
     assert db.zscore("resque:ledgers", "gone") is None
-    assert not db.exists("resque:running:gone")
+    assert not db.exists("resque:running:gone", "resque:workers")
 
 
 # Recovering

@@ -141,9 +141,9 @@ class Jobs(RuleBasedStateMachine):
         self.alive.append(process)
         keys = self.store.keys
         process.line.run(
-            script("register"), 6,
+            script("register"), 7,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(process.name),
-            keys.heartbeats, keys.processes,
+            keys.heartbeats, keys.processes, keys.masters,
             WORKER, "now", process.name, "now", 1000 + self.started, "0 0 0 0", "machine 1",
         )  # fmt: skip
 
@@ -226,10 +226,12 @@ class Jobs(RuleBasedStateMachine):
     def a_process_beats(self, data: Any) -> None:
         process = data.draw(st.sampled_from(self.alive))
         keys = self.store.keys
-        *_, registered = process.line.run(
-            script("beat"), 4,
+        registered, *_ = process.line.run(
+            script("beat"), 9,
             keys.ledgers, keys.heartbeats, keys.running(process.name), keys.processes,
-            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "",
+            keys.workers, keys.worker_started(WORKER), keys.masters,
+            keys.worker_stat("processed", WORKER), keys.worker_stat("failed", WORKER),
+            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0,
         )  # fmt: skip
         assert bool(registered) == (process.name in self.store.process_ids())
 

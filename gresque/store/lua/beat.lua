@@ -1,34 +1,52 @@
--- A worker process says that it lives, what it runs, and asks who has died.
+-- A worker process says that it lives and what it runs, and looks for those who do not.
+--
+-- The score in `ledgers` rises with every beat, whatever the server's clock does: others know a
+-- dead process by a score that does not change. Whether this process is registered is told without
+-- a read: on a tracking connection a read would ring at the next beat of any other process.
 --
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 processes (HASH)
+--       5 workers (SET)   6 worker:<id>:started   7 masters (HASH)
+--       8 stat:processed:<worker>   9 stat:failed:<worker>
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
 --       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
---       7 processes without a beat since this epoch millisecond are dead   8 the same in ISO 8601
---       9 a machine, or '' not to ask for its processes
--- Returns  {{dead process, …}, {worker without a heartbeat since then, …},
---          {process of the machine, where it is found, …}, 1 while this process is registered};
---          100 dead processes at most. A process that is not registered any more does not beat.
-local last = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if last then
-  redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-  redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-  if ARGV[5] ~= '' then redis.call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])
-  else redis.call('DEL', KEYS[3]) end
+--       7 1 to look for the dead   8 a machine, or '' not to ask for its processes
+--       9 start time of the master   10 jobs that the worker has processed, 11 failed, at least
+-- Returns  {1 while this process is registered, {process, score, …}, {registered worker, …},
+--           {process of the machine, where it is found, …}}: the lists are empty without a look.
+--          A process that is not registered any more does not beat.
+local call, try = redis.call, redis.pcall -- `try`: what another program wrote there stops no beat
+local alive = call('ZADD', KEYS[1], 'XX', 'GT', 'CH', ARGV[3], ARGV[1]) == 1
+  or call('ZADD', KEYS[1], 'XX', 'INCR', 1, ARGV[1])
+
+local function at_least(key, count)
+  local value = try('INCRBY', key, 0)
+  if type(value) == 'number' and value < count then try('INCRBY', key, count - value) end
 end
-local near = {}
-if ARGV[9] ~= '' then
-  local processes, machine = redis.call('HGETALL', KEYS[4]), ARGV[9] .. ' '
+
+if alive then
+  try('HSET', KEYS[2], ARGV[2], ARGV[4])
+  try('HSETNX', KEYS[7], ARGV[2], ARGV[9])
+  if try('SADD', KEYS[5], ARGV[2]) == 1 then -- another program has unregistered the worker
+    try('SET', KEYS[6], ARGV[9], 'NX')
+    if ARGV[10] ~= '0' then at_least(KEYS[8], tonumber(ARGV[10])) end
+    if ARGV[11] ~= '0' then at_least(KEYS[9], tonumber(ARGV[11])) end
+  end
+  if ARGV[5] ~= '' then call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])
+  else call('DEL', KEYS[3]) end
+end
+
+local near, beats, workers = {}, {}, {}
+if ARGV[8] ~= '' then
+  local processes, machine = try('HGETALL', KEYS[4]), ARGV[8] .. ' '
   for i = 1, #processes, 2 do
     if string.sub(processes[i + 1], 1, #machine) == machine then
       near[#near + 1], near[#near + 2] = processes[i], processes[i + 1]
     end
   end
 end
--- Nobody could beat for a while, as this process could not: Redis was away, or the machine slept.
-if last and tonumber(last) < tonumber(ARGV[7]) then return {{}, {}, near, 1} end
-local workers, stale = redis.call('HGETALL', KEYS[2]), {}
-for i = 1, #workers, 2 do
-  if workers[i + 1] < ARGV[8] then stale[#stale + 1] = workers[i] end
+if ARGV[7] == '1' then
+  beats = call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+  workers = try('HKEYS', KEYS[7])
+  if workers.err then workers = {} end
 end
-return {redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[7], 'LIMIT', 0, 100), stale, near,
-  last and 1 or 0}
+return {alive and 1 or 0, beats, workers, near}

@@ -2,7 +2,8 @@
 --
 -- Up to `limit` processes of one queue list are armed: the server tells them of every push. The
 -- others are spare, and wait for a ring of their own (hand_over.lua). Entries that were not renewed
--- in time are of processes that have died.
+-- in time are of processes that have died; those that count for longer than any process asks for
+-- were made before the server's clock was set back.
 --
 -- To read a key is to be told of its next change. So nothing is read here but what is to ring: the
 -- entries are popped and put back.
@@ -12,13 +13,15 @@
 -- Returns  -1: spare; else armed, and how many of the queues exist: above 0, look once more
 local K, call = KEYS, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
+local LONGEST = 30 -- the longest stay that a process asks for is 21 s
 local limit = tonumber(ARGV[1])
 
 if limit > 0 then
   local now = tonumber(call('TIME')[1])
   local entries, kept = call('ZPOPMAX', K[1], limit), {}
   for i = 1, #entries, 2 do
-    if entries[i] ~= K[3] and tonumber(entries[i + 1]) > now then
+    local left = tonumber(entries[i + 1]) - now
+    if entries[i] ~= K[3] and left > 0 and left < LONGEST then
       kept[#kept + 1], kept[#kept + 2] = entries[i + 1], entries[i]
     end
   end
