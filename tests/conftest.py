@@ -54,3 +54,4 @@ def _fresh_default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if default._default is not None:
         default._default.close()
         default._default = None
+    default._worker = None

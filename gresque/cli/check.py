@@ -138,7 +138,7 @@ def _check_modules(settings: Settings, report: Report) -> None:
     threads_before = _count_threads()
     try:
         with redirect_stdout(sys.stderr):  # what a module prints is not part of the report
-            load(settings.require, settings.failure_backend)
+            load(settings)
     except GresqueError as error:
         report.errors.append(str(error))
     jobs = sorted(registry, key=lambda job: job.name)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from gresque.client.client import Call, Client
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
+log = logging.getLogger("gresque.client")
+
 _default: Client | None = None
+_worker: Settings | None = None
+"""In a worker: the settings that it works by."""
 
 
 def configure(
@@ -21,24 +27,49 @@ def configure(
     retry_seconds: float = DEFAULT_RETRY_SECONDS,
 ) -> Client:
     """Set up the default client; what is not given comes from REDIS_URL, RESQUE_NAMESPACE and
-    FAILURE_BACKEND.
+    FAILURE_BACKEND. In a worker these three are the worker's own, whatever is given: what its jobs
+    enqueue goes where it works. For another server there is `Client`.
 
     `retry_seconds`: for how long enqueueing is tried again when Redis fails.
     """
-    global _default
     given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
     settings = Settings.load(given, os.environ)
-    client = Client(
+    if _worker is not None:
+        _tell_of_overridden(settings, _worker, [name for name in given if given[name] is not None])
+        settings = _worker
+    return _replace(_client_of(settings, inline, retry_seconds))
+
+
+def _client_of(settings: Settings, inline: bool, retry_seconds: float) -> Client:
+    return Client(
         settings.redis_url,
         settings.namespace,
         failure_backend=settings.failure_backend,
         inline=inline,
         retry_seconds=retry_seconds,
     )
+
+
+def _replace(client: Client) -> Client:
+    global _default
     if _default is not None:
         _default.close()
     _default = client
-    return _default
+    return client
+
+
+def _tell_of_overridden(asked: Settings, worker: Settings, names: list[str]) -> None:
+    other = [name for name in names if getattr(asked, name) != getattr(worker, name)]
+    if not other:
+        return
+    caller = sys._getframe(2)
+    log.warning(
+        "gresque.configure at %s:%d gives another %s than this worker has; the worker's own holds. "
+        "Use gresque.Client for another server",
+        caller.f_code.co_filename,
+        caller.f_lineno,
+        " and ".join(other),
+    )
 
 
 def default_client() -> Client:
@@ -46,12 +77,16 @@ def default_client() -> Client:
     return _default or configure()
 
 
-def adopt(redis_url: str, namespace: str, failure_backend: str) -> None:
-    """In a worker: what its jobs enqueue goes where the worker works, unless the program itself
-    said where by `configure`."""
-    global _default
-    if _default is None:
-        _default = Client(redis_url, namespace, failure_backend=failure_backend)
+def adopt(settings: Settings) -> None:
+    """In a worker, before it imports any job module: what these and the jobs enqueue goes where the
+    worker works. It connects when it is used."""
+    global _worker
+    _worker = settings
+    known = _default
+    if known is None:
+        _replace(_client_of(settings, False, DEFAULT_RETRY_SECONDS))
+    elif (known.redis_url, known.namespace) != (settings.redis_url, settings.namespace):
+        _replace(_client_of(settings, known.inline, known.retry_seconds))
 
 
 def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> str | None:

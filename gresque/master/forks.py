@@ -36,10 +36,9 @@ Live = Callable[[Birth], None]
 def load(settings: Settings) -> Live:
     """What a worker process does after its fork. With preloading the job modules are loaded here,
     else in each child. Raises BootError."""
-    modules, backend = settings.require, settings.failure_backend
     if not settings.preload:
-        return lambda birth: boot.load(modules, backend)(birth)
-    live = boot.load(modules, backend)
+        return lambda birth: boot.load(birth.settings)(birth)
+    live = boot.load(settings)
     if settings.max_rss_mb:
         importlib.import_module("gresque.worker.memory")  # 15 ms, which no child has to spend
     return live
@@ -145,7 +144,7 @@ class Forks:
 
     def _stand_in(self, post: Post) -> None:
         if not self._settings.preload:
-            boot.load(self._settings.require)  # it has to know how long a job may run
+            boot.load(self._settings)  # it has to know how long a job may run
         from gresque.worker.deputy import stand_in
 
         stand_in(post)

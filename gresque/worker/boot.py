@@ -8,20 +8,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gresque.client.default import adopt
 from gresque.errors import BootError
 from gresque.failure.own import load_own, own_names
 from gresque.logs import use_native_locks
 from gresque.raised import one_line
-from gresque.settings import DEFAULT_FAILURE_BACKEND
+from gresque.settings import Settings
 from gresque.worker.birth import Birth
 from gresque.worker.whereabouts import machine
 
 
-def load(
-    modules: tuple[str, ...], failure_backend: str = DEFAULT_FAILURE_BACKEND
-) -> Callable[[Birth], None]:
-    """Patch, import the job modules and one's own failure backends, and return the entry of a
-    worker process.
+def load(settings: Settings) -> Callable[[Birth], None]:
+    """Patch, import the job modules and failure backends that the settings name, and return the
+    entry of a worker process.
 
     Called in the master when preloading, else in each worker process. Raises BootError.
     """
@@ -33,9 +32,10 @@ def load(
     from gresque.worker.process import live
 
     _import_what_children_would()
-    for module in modules:
+    adopt(settings)  # before a module can enqueue anything
+    for module in settings.require:
         _import(module)
-    load_own(own_names(failure_backend))
+    load_own(own_names(settings.failure_backend))
     if not len(registry):
         raise BootError(
             "no jobs are declared: require the module that declares them with -r, "

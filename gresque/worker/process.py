@@ -26,7 +26,7 @@ def live(birth: Birth) -> None:
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
     settings = birth.settings
-    adopt(settings.redis_url, settings.namespace, settings.failure_backend)
+    adopt(settings)
     worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()

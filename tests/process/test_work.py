@@ -330,3 +330,16 @@ def test_a_module_that_fails_in_the_first_process_ends_the_master(bench: Bench) 
     assert master.wait(10) == 1
     assert "cannot import no.such.module" in master.log
     assert "Traceback" not in master.log
+
+
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_flags_hold_for_modules_that_use_the_client_at_import(bench: Bench, preload: str) -> None:
+    bench.redis.rpush("other:queue:q", b'{"class":"Passes"}')
+    bench.redis.sadd("other:queues", "q")
+    master = bench.run(
+        "-r", "tests.process.early_client", "-q", "q,next", "--namespace", "other", "--burst",
+        "--redis", bench.redis_url, "-j", "1000", preload,
+        REDIS_URL="redis://127.0.0.1:1/0",
+    )  # fmt: skip
+    assert "reserved 2 = 2 done" in master.log
+    assert "gives another redis_url and namespace than this worker has" in master.log

@@ -27,6 +27,7 @@ from gresque.errors import (
 )
 from gresque.jobs import payload
 from gresque.jobs.registry import registry
+from gresque.settings import Settings
 
 WIRE = Path(__file__).parents[1] / "wire"
 Redis = redis.Redis
@@ -624,6 +625,31 @@ def test_configure_goes_over_the_environment(
     assert gresque.configure(redis_url, "own").namespace == "own"
     gresque.enqueue(noop)
     assert redis_client.exists("own:queue:bench")
+
+
+def test_the_settings_of_a_worker_hold(
+    redis_url: str,
+    redis_client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "unix:///nowhere")
+    gresque.configure("unix:///before", "before")
+    default.adopt(Settings.load({"redis_url": redis_url, "namespace": "flag"}, os.environ))
+    noop.enqueue(1)
+    for given in ({}, {"redis_url": redis_url}, {"namespace": "flag"}):
+        gresque.configure(**given, retry_seconds=0.5)
+    assert caplog.records == [], "none asks for anything else"
+    client = gresque.configure("redis://:secret@other", "other", failure_backend="redis")
+    assert (client.redis_url, client.namespace) == (redis_url, "flag")
+    noop.enqueue(2)
+    assert redis_client.llen("flag:queue:bench") == 2
+    (record,) = caplog.records
+    assert "another redis_url and namespace than this worker has" in record.getMessage()
+    assert f"{__file__}:" in record.getMessage()
+    assert "secret" not in record.getMessage()
+    default.adopt(Settings.load({"redis_url": "unix:///resolved"}, {}))
+    assert default.default_client().redis_url == "unix:///resolved"
 
 
 def test_the_verbs_of_the_module(redis_url: str, redis_client: Redis) -> None:
