@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from gresque.worker import dump
 from gresque.worker.birth import Estate, Guilty
 from gresque.worker.identity import process_id
-from gresque.worker.scoreboard import ProcessState, Row
+from gresque.worker.scoreboard import Ending, ProcessState, Row
 
 
 @dataclass
@@ -65,6 +65,7 @@ class WorkerHandle:
     def quit(self) -> None:
         """Let it end what it runs, and leave."""
         self.told_to_quit = True
+        self.row.end(Ending.QUIT)
         self.signal(signal.SIGQUIT)
 
     @property

@@ -22,7 +22,7 @@ from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
 from gresque.worker.identity import worker_id
-from gresque.worker.scoreboard import ProcessState
+from gresque.worker.scoreboard import Ending, ProcessState
 
 log = logging.getLogger("gresque.master")
 
@@ -328,6 +328,8 @@ class WorkerManager:
             self._paused = number == signal.SIGUSR2
             for handle in self._handles.values():
                 handle.row.paused = self._paused
+                if number == signal.SIGUSR1:
+                    handle.row.kill_jobs()
         self._pass_on(number)
 
     def _stop(self, number: signal.Signals) -> None:
@@ -335,6 +337,7 @@ class WorkerManager:
         self._stopping = True
         for handle in self._handles.values():
             handle.row.closing = True
+            handle.row.end(Ending.QUIT if number == signal.SIGQUIT else Ending.TERMINATE)
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout
         self._pass_on(number)

@@ -28,6 +28,9 @@ def load(settings: Settings) -> Callable[[Birth], None]:
 
     monkey.patch_all()
     use_native_locks()
+    from gresque.worker.handlers import guard_handlers
+
+    guard_handlers()
     from gresque.jobs.registry import registry
     from gresque.worker.process import live
 

@@ -16,8 +16,8 @@ from gresque.worker import dump
 
 _STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
 _TOTALS = slice(5, 9)
-_LEFT, _SIGHTINGS, _STANDS_BY, _PAUSED, _CLOSING = range(9, 14)
-_THREADS = 14
+_LEFT, _SIGHTINGS, _STANDS_BY, _PAUSED, _CLOSING, _ENDING, _KILLS = range(9, 16)
+_THREADS = 16
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -42,6 +42,14 @@ class ProcessState(IntEnum):
     DRY = 4  # found its queues empty, in a burst
     STRANDED = 5  # was declared dead and lives: must start afresh
     STANDING_BY = 6  # came up, and waits until the master calls it to work
+
+
+class Ending(IntEnum):
+    """How a process is to leave."""
+
+    NONE = 0
+    QUIT = 1
+    TERMINATE = 2
 
 
 class Verdict(IntEnum):
@@ -102,6 +110,22 @@ class Row:
     closing = _Flag(_CLOSING)
     """By the master: the worker shuts down. What one process puts back then, no other may take,
     though it has not had its signal yet."""
+
+    @property
+    def ending(self) -> Ending:
+        """By the master: what TERM, INT and QUIT tell the process as well, should it hear them."""
+        return Ending(self._words[_ENDING])
+
+    def end(self, ending: Ending) -> None:
+        self._words[_ENDING] = max(ending, self._words[_ENDING])
+
+    @property
+    def kills(self) -> int:
+        """By the master: how often the running jobs were to be killed, as USR1 says."""
+        return self._words[_KILLS]
+
+    def kill_jobs(self) -> None:
+        self._words[_KILLS] += 1
 
     @property
     def guilty(self) -> int | None:

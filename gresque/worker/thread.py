@@ -338,6 +338,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             raise kill.error(kill.reason)
 
 
+def runs_no_job(found: object) -> bool:
+    """Whether this is a WorkerThread between two jobs."""
+    return isinstance(found, WorkerThread) and found.job is None
+
+
 def _outermost(thread: WorkerThread) -> None:
     thread.perform_jobs()
 

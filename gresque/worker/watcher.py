@@ -25,6 +25,7 @@ from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row, Verdict
 from gresque.worker.stacks import Standing, blocking
 from gresque.worker.thread import A_TURN, Crew, Kill, WorkerThread
+from gresque.worker.wanted import Wanted
 
 log = logging.getLogger("gresque.watcher")
 
@@ -41,10 +42,16 @@ NUDGE = signal.SIGURG  # ignored by default: one that comes too late does no har
 STRIKES = 2
 """How often a greenlet that no running job started may block for HUB_BLOCKED_SECONDS."""
 
+KILLED_BY_USR1 = "an operator sent USR1"
+
 LEAVING_SECONDS = 1.0
 """In a shutdown what no job has started may block for so long: a hook's thread, for example."""
 
 LEFT_BEHIND = "it blocked the loop, and the job that started it has ended"
+
+
+_set_handler: Any = get_original("signal", "signal")
+_get_handler: Any = get_original("signal", "getsignal")
 
 
 class Blocked(NamedTuple):
@@ -101,7 +108,12 @@ class Watcher:
     """
 
     def __init__(
-        self, crew: Crew, row: Row, hub_blocked_seconds: float, patience_seconds: float
+        self,
+        crew: Crew,
+        row: Row,
+        wanted: Wanted,
+        hub_blocked_seconds: float,
+        patience_seconds: float,
     ) -> None:
         """`patience_seconds`: how long a kill waits for a job in an `uninterruptible` section."""
         self.blocked: Blocked | None = None
@@ -114,6 +126,7 @@ class Watcher:
         self._hogs: list[Hog] = []
         """Those that were told of and may live still."""
         self._row = row
+        self._wanted = wanted
         self._loop: Any = get_hub().loop
         self._leave: Any = get_original("_thread", "allocate_lock")()
         self.main_thread = get_original("_thread", "get_ident")()  # patched, it names a greenlet
@@ -123,12 +136,15 @@ class Watcher:
 
     def start(self) -> None:
         """Called in the main thread, as the constructor is."""
-        signal.signal(NUDGE, self._on_nudge)
+        self._take_nudges()
         faulthandler.register(dump.SIGNAL, self._row.dump, all_threads=True)
         self._row.beat()
         self._question.start(self._answer)
         self._leave.acquire()
         get_original("_thread", "start_new_thread")(self._run, ())
+
+    def _take_nudges(self) -> None:
+        _set_handler(NUDGE, self._on_nudge)
 
     def stop(self) -> None:
         self._leave.release()
@@ -148,15 +164,35 @@ class Watcher:
         now = time.monotonic()
         self._row.beat()
         self._end_the_overdue(now)
+        self._do_what_no_signal_brought(now)
         if self._turned >= self._asked:
             self._asked = now
             self.blocked = None
+            if self._hog is not None and isinstance(self._hog.greenlet, Hub):
+                self._hogs.remove(self._hog)  # the next callback is another one
+            self._hog = None
             self._question.send()
         elif self._blocks(now):
             self._see_who_blocks(now)
             if self._something_waits():
                 signal.pthread_kill(self.main_thread, NUDGE)
         self._give_up_on_the_immortal(now)
+
+    def _do_what_no_signal_brought(self, now: float) -> None:
+        if _get_handler(NUDGE) != self._on_nudge:
+            self._loop.run_callback_threadsafe(self._take_nudges)
+        wish = self._wanted.look(now)
+        if wish is None:
+            return
+        self._loop.run_callback_threadsafe(wish.do)
+        if self._wanted.end_is_overdue:
+            self.leaving = True
+        elif self._wanted.kill_is_overdue:
+            # Should the loop not turn, these land by a nudge, or take the process along.
+            for thread in list(self._crew.threads):
+                job = thread.job
+                if job is not None:
+                    self._crew.kill_from_outside(thread, Kill(job, KILLED_BY_USR1, False, now))
 
     def _see_who_blocks(self, now: float) -> None:
         last = None if self._hog is None else self._hog.greenlet
@@ -198,7 +234,9 @@ class Watcher:
 
     def _must_die(self, hog: Hog, seconds: float) -> bool:
         """Whether this greenlet, which is no WorkerThread, is to be killed as it blocks."""
-        if isinstance(hog.greenlet, WorkerThread | Hub) or hog.greenlet is self.root:
+        if isinstance(hog.greenlet, Hub):
+            return self.leaving or self._wanted.kill_is_overdue
+        if isinstance(hog.greenlet, WorkerThread) or hog.greenlet is self.root:
             return False
         if hog.origin is not None and hog.origin.wanted_dead is not None:
             return True
@@ -218,7 +256,9 @@ class Watcher:
                 self._crew.kill_from_outside(thread, Kill(deadline[0], ran, False, now, JobTimeout))
 
     def _something_waits(self) -> bool:
-        if self._loop.sig_pending or (self._hog is not None and self._hog.doomed_at is not None):
+        if self._loop.sig_pending or self._wanted.overdue is not None:
+            return True
+        if self._hog is not None and self._hog.doomed_at is not None:
             return True
         return any(thread.to_kill is not None for thread in list(self._crew.threads))
 
@@ -254,7 +294,10 @@ class Watcher:
     def _on_nudge(self, number: int, frame: Any) -> None:
         """In the main thread, in whatever greenlet is current."""
         current = getcurrent()
-        if isinstance(current, Hub) or current is self.root:
+        if current is self.root:
+            return
+        if isinstance(current, Hub):
+            self._end_callback(frame)
             return
         if isinstance(current, WorkerThread):
             if current.job is None:
@@ -264,8 +307,15 @@ class Watcher:
             hog = self._hog
             if hog is not None and hog.doomed_at is not None and hog.greenlet is current:
                 self._end(hog, frame)
-        if self._loop.sig_pending:
+        if self._loop.sig_pending or self._wanted.overdue is not None:
             gevent.sleep(A_TURN)
+
+    def _end_callback(self, frame: FrameType | None) -> None:
+        """In the loop itself. gevent catches what a callback raises, and goes on."""
+        hog = self._hog
+        doomed = hog is not None and hog.doomed_at is not None and hog.greenlet is getcurrent()
+        if doomed and frame is not None and frame.f_code is not Hub.run.__code__:
+            raise JobKilled("it blocked the loop")
 
     def _end(self, hog: Hog, frame: FrameType | None) -> None:
         """Called in the greenlet itself. One that swallows every kill never gets the CPU again."""

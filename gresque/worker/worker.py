@@ -30,11 +30,12 @@ from gresque.worker.outcome import Outcome
 from gresque.worker.pace import Pace, most_held
 from gresque.worker.patience import Patience
 from gresque.worker.registration import Registration
-from gresque.worker.scoreboard import ProcessState
+from gresque.worker.scoreboard import Ending, ProcessState
 from gresque.worker.stdio import outlive_readers
 from gresque.worker.thread import A_TURN, Crew
 from gresque.worker.upkeep import Upkeep
-from gresque.worker.watcher import Watcher
+from gresque.worker.wanted import Wanted
+from gresque.worker.watcher import KILLED_BY_USR1, Watcher
 
 log = logging.getLogger("gresque.worker")
 
@@ -82,8 +83,16 @@ class Worker:
             self._outcome,
             birth.row.threads,
         )
+        self._wanted = Wanted(
+            birth.row,
+            quit=self.quit,
+            terminate=self.terminate,
+            kill=self.kill_jobs,
+            pause=self.pause,
+            resume=self.resume,
+        )
         self._watcher = Watcher(
-            self._crew, self._row, settings.hub_blocked_seconds, settings.term_timeout
+            self._crew, self._row, self._wanted, settings.hub_blocked_seconds, settings.term_timeout
         )
         self._orders = Orders(self._crew, self._book, self._gate, self._outcome, self._watcher)
         self._pace = Pace()
@@ -404,6 +413,7 @@ class Worker:
 
     def quit(self) -> None:
         """Take no new jobs; leave when the running ones have ended."""
+        self._wanted.note_ending(Ending.QUIT)
         if not self._leaving:
             self._leaving = True
             self._row.state = ProcessState.DRAINING
@@ -414,6 +424,7 @@ class Worker:
     def terminate(self) -> None:
         """Leave now: the running jobs are killed and go where they want to go."""
         self.quit()
+        self._wanted.note_ending(Ending.TERMINATE)
         if self._killing_until is None:
             # A little before the master's SIGKILL, to say what is left behind.
             self._killing_until = time.monotonic() + max(self._settings.term_timeout - 1, 0)
@@ -422,7 +433,8 @@ class Worker:
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""
-        self._crew.kill_jobs("an operator sent USR1", requeue=False)
+        self._wanted.note_kill()
+        self._crew.kill_jobs(KILLED_BY_USR1, requeue=False)
         self.resume()
 
     def log_stacks(self) -> None:
@@ -433,11 +445,13 @@ class Worker:
 
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""
+        self._wanted.note_pause()
         self._paused = True
         self._gate.ring()
 
     def resume(self) -> None:
         """Take jobs again; or begin to, having stood by."""
+        self._wanted.note_pause()
         self._paused = self._stands_by and self._row.paused
         self._dry = False
         if self._stands_by and not self._row.stands_by:

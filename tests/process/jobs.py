@@ -213,8 +213,12 @@ def _hold_gil_in_re() -> None:
 
 
 def _hold_gil_in_c(seconds: float) -> None:
-    # PyDLL, unlike CDLL, keeps the GIL; and this wait, unlike sleep, no signal cuts short.
-    library, mutex, condition = ctypes.PyDLL(None), bytes(64), bytes(64)
+    _wait_deaf(ctypes.PyDLL(None), seconds)  # PyDLL, unlike CDLL, keeps the GIL
+
+
+def _wait_deaf(library: ctypes.CDLL, seconds: float) -> None:
+    # This wait, unlike sleep, no signal cuts short.
+    mutex, condition = bytes(64), bytes(64)
     end = time.time() + seconds
     until = (ctypes.c_long * 2)(int(end), int(end % 1 * 1e9))
     library.pthread_mutex_lock(mutex)
@@ -230,6 +234,7 @@ def _wait_in_c(seconds: float) -> None:
 
 
 BEHAVIOURS |= {"re": _hold_gil_in_re, "gil": _hold_gil_in_c, "c": _wait_in_c}
+BEHAVIOURS["deaf"] = lambda seconds: _wait_deaf(ctypes.CDLL(None), seconds)
 
 
 @gresque.job(queue="q", name="TimedInC", timeout_seconds=1)
@@ -340,3 +345,40 @@ def start(how: str, what: str, *args: Any, leave: bool = False) -> None:
 @gresque.job(queue="q", name="TimedStart", timeout_seconds=1)
 def timed_start(how: str, what: str) -> None:
     start(how, what)
+
+
+class TooLate(Exception):
+    """What `signal.alarm` is to raise."""
+
+
+def _raise_too_late(*args: Any) -> None:
+    raise TooLate
+
+
+def _exit(*args: Any) -> None:
+    sys.exit(0)
+
+
+@gresque.job(queue="q", name="Take")
+def take(*names: str, until_taken_back: bool = False) -> None:
+    """Set handlers for these signals, as libraries do that run a program's main loop."""
+    for name in names:
+        signal.signal(signal.Signals[name], _exit)
+    while until_taken_back and signal.getsignal(signal.Signals[names[0]]) is _exit:
+        time.sleep(0.01)
+    store().rpush("started", "Take")
+
+
+@gresque.job(queue="q", name="Alarm")
+def alarm(seconds: float) -> None:
+    """Limit one's own time, as it is done in a program with one thing to do."""
+    signal.signal(signal.SIGALRM, _raise_too_late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    time.sleep(3 * seconds)
+    store().hincrby("runs", "alarm", 1)
+
+
+@gresque.job(queue="q", name="ExitInGreenlet")
+def exit_in_greenlet() -> None:
+    gevent.spawn(sys.exit, 3).join()
+    store().hincrby("runs", "exit", 1)

@@ -1,0 +1,85 @@
+"""Signal handlers that jobs set: what they raise hits the jobs, and never gresque itself."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any
+
+from gevent import getcurrent
+from gevent.exceptions import HubDestroyed
+from greenlet import greenlet
+
+from gresque.errors import JobKilled
+
+log = logging.getLogger("gresque.worker")
+
+REMEDY = "for a limit of time, declare the job with timeout_seconds"
+
+_is_ours: Callable[[Any], bool] | None = None
+"""Whether a greenlet runs gresque's own code now; None outside of worker processes."""
+
+
+class _Guarded:
+    """A handler. Python runs it in whatever greenlet the main thread is in: often in the loop, or
+    between two jobs, where an exception would end the process or lose the end of a job."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.handler = handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if _is_ours is None or not _is_ours(getcurrent()):
+            self.handler(number, frame)
+            return
+        try:
+            self.handler(number, frame)
+        except BaseException as error:
+            told = "a job's handler of %s raised %r while no job had the CPU; it is dropped; %s"
+            log.error(told, signal.Signals(number).name, error, REMEDY)
+
+
+def guard_handlers() -> None:
+    """Guard whatever handler is set from now on. Called once, after gevent's patches; it changes
+    nothing until `protect`."""
+    if hasattr(signal.signal, "unguarded"):
+        return
+    set_handler: Any = signal.signal
+    get_handler: Any = signal.getsignal
+
+    @functools.wraps(set_handler)
+    def guarded_signal(signalnum: Any, handler: Any) -> Any:
+        guarded = _Guarded(handler) if callable(handler) else handler
+        return _bare(set_handler(signalnum, guarded))
+
+    @functools.wraps(get_handler)
+    def guarded_getsignal(signalnum: Any) -> Any:
+        return _bare(get_handler(signalnum))
+
+    guarded_signal.unguarded = set_handler  # type: ignore[attr-defined]
+    signal.signal, signal.getsignal = guarded_signal, guarded_getsignal
+
+
+def _bare(handler: Any) -> Any:
+    return handler.handler if isinstance(handler, _Guarded) else handler
+
+
+def protect(hub: Any, main: greenlet, runs_no_job: Callable[[Any], bool]) -> None:
+    """In a worker process: keep the loop and the main greenlet from what handlers raise, and from
+    what greenlets of a job end with. gevent throws SystemExit, and what is raised in the loop
+    itself, into the main greenlet, which would end the process."""
+    global _is_ours
+    _is_ours = lambda found: found is hub or found is main or runs_no_job(found)  # noqa: E731
+    hub.SYSTEM_ERROR = ()
+    hub.NOT_ERROR = (*hub.NOT_ERROR, JobKilled)  # it is told of where it is thrown
+    tell: Any = hub.handle_error
+
+    def handle_error(context: Any, kind: Any, value: Any, trace: TracebackType | None) -> None:
+        if context is None and not issubclass(kind, HubDestroyed):
+            log.error("raised in the loop, by a job's signal handler: %r; %s", value, REMEDY)
+            return
+        tell(context, kind, value, trace)
+
+    hub.handle_error = handle_error
