@@ -240,7 +240,7 @@ class Client:
                 "processed": processed,
                 "queues": len(sizes),
                 "workers": len(store.worker_ids()),
-                "working": sum(len(store.ledger(p).entries) for p in store.process_ids()),
+                "working": sum(store.held_counts(store.process_ids())),
                 "failed": self._failed(),
                 "servers": [self.redis_url],
             }

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gresque.jobs.payload import in_entry, out_of_entry
+from gresque.jobs.payload import in_entry, out_of_entry, wrapped
 from gresque.raised import MAX_ERROR_CHARS
 
 
@@ -36,12 +36,20 @@ _decode = msgspec.json.Decoder(FailedEntry, strict=False).decode
 
 
 def encode_entry(
-    raw: bytes, exception: str, error: str, backtrace: list[str], worker: str, queue: str
+    raw: bytes,
+    exception: str,
+    error: str,
+    backtrace: list[str],
+    worker: str,
+    queue: str,
+    *,
+    is_item: bool = True,
 ) -> bytes:
-    """Write the entry of a job that failed now."""
+    """Write the entry of a job that failed now. `is_item` is False for bytes that are no queue
+    item, whatever they look like."""
     entry = FailedEntry(
         failed_at=timestamp(time.time()) + " UTC",
-        payload=msgspec.Raw(in_entry(raw)),
+        payload=msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),
         exception=_sendable(exception),
         error=_sendable(error[:MAX_ERROR_CHARS]),
         backtrace=[_sendable(line) for line in backtrace],

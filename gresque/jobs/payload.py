@@ -174,9 +174,12 @@ def loads(raw: bytes) -> dict[str, Any]:
     return item if isinstance(item, dict) else {"raw": raw.decode("utf-8", "backslashreplace")}
 
 
-def is_object(raw: bytes) -> bool:
-    """True when the item is a JSON object, and so can stand in another JSON text as it is."""
-    return isinstance(_parse(raw), dict)
+def class_of(raw: bytes) -> str | None:
+    """The class that a queue item names, if any; the rest of the item is passed over."""
+    try:
+        return _decode_name(raw).name
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def in_entry(raw: bytes) -> bytes:
@@ -187,8 +190,11 @@ def in_entry(raw: bytes) -> bytes:
     The pages and clients of every Resque can show this and requeue it; a payload of null breaks
     them. `out_of_entry` gives the item back.
     """
-    if _is_job(raw):
-        return raw
+    return raw if is_job(raw) else wrapped(raw)
+
+
+def wrapped(raw: bytes) -> bytes:
+    """These bytes as the argument of a job of class `INVALID`."""
     try:
         args = [raw.decode()]
     except UnicodeDecodeError:
@@ -229,11 +235,17 @@ class _Outline(msgspec.Struct):
     kwargs: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Named(msgspec.Struct):
+    name: str = msgspec.field(name="class")
+
+
+_decode_name = msgspec.json.Decoder(_Named).decode
 _decode_wrapped = msgspec.json.Decoder(_Wrapped).decode
 _decode_outline = msgspec.json.Decoder(_Outline).decode
 
 
-def _is_job(raw: bytes) -> bool:
+def is_job(raw: bytes) -> bool:
+    """True when the item can be read as a job, and so can stand in another JSON text as it is."""
     if len(raw) > MAX_PAYLOAD_BYTES:
         return _is_large_job(raw)
     item = _parse(raw)
@@ -246,7 +258,7 @@ def _is_job(raw: bytes) -> bool:
 
 
 def _is_large_job(raw: bytes) -> bool:
-    """As `_is_job`, in little memory: the objects of an item may take 25 times its size."""
+    """As `is_job`, in little memory: the objects of an item may take 25 times its size."""
     try:
         outline = _decode_outline(raw)
         check = codecs.getincrementaldecoder("utf-8")().decode

@@ -12,8 +12,10 @@ BULK_BYTES = 16 * 1024 * 1024
 """Redis drops a connection whose command grows over 1 GB; long before that, others wait for it."""
 
 
-def in_bulks(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """Lists of at most 1,000 items and 16 MB (one item may be larger), as the items come."""
+def in_bulks(
+    items: Iterable[T], size: Callable[[T], int], most: int = BULK_JOBS
+) -> Iterator[list[T]]:
+    """Lists of at most `most` items and 16 MB (one item may be larger), as the items come."""
     bulk: list[T] = []
     total = 0
     for item in items:
@@ -23,7 +25,7 @@ def in_bulks(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
             bulk, total = [], 0
         bulk.append(item)
         total += item_bytes
-        if len(bulk) >= BULK_JOBS:
+        if len(bulk) >= most:
             yield bulk
             bulk, total = [], 0
     if bulk:

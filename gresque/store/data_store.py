@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,8 @@ from gresque.store.bulk import in_bulks
 from gresque.store.connection import open_client
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
-from gresque.store.ledger import STATE, LedgerEntry, Totals, parse_entry, parse_state
+from gresque.store.ledger import HeldLedger, LedgerEntry, parse_entry, parse_ledger
+from gresque.store.refusals import is_wrong_type, name_refused, pairs
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 
@@ -28,14 +30,6 @@ its ledger."""
 
 class StillAlive(Exception):
     """A process that was judged dead has beaten since."""
-
-
-class HeldLedger(NamedTuple):
-    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger."""
-
-    entries: dict[bytes, LedgerEntry]
-    totals: Totals
-    is_fenced: bool = False
 
 
 class Move(NamedTuple):
@@ -52,12 +46,14 @@ class Move(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What a recovery moved, how many jobs it left, and the slots of those that it failed."""
+    """What a recovery moved, how many jobs it left, the slots of those that it failed, and the keys
+    that Redis refused, each with its error: jobs that belong there stay in the ledger."""
 
     requeued: int
     failed: int
     left: int
     failed_slots: list[bytes]
+    refused: list[tuple[str, str]]
 
 
 class FailedMove(NamedTuple):
@@ -117,7 +113,7 @@ class DataStore:
         return len(batch)
 
     def queue_names(self) -> list[str]:
-        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.queues))
+        return sorted(text(name) for name in self._read((), "SMEMBERS", self.keys.queues))
 
     def queue_size(self, queue: str) -> int:
         return int(self._call("LLEN", self.keys.queue(queue)))
@@ -129,7 +125,8 @@ class DataStore:
         for name in names:
             pipeline.llen(encoded(self.keys.queue(name)))
         sizes = pipeline.execute(raise_on_error=False)
-        return {name: _number(size) for name, size in zip(names, sizes, strict=True)}
+        keys = [self.keys.queue(name) for name in names]
+        return dict(zip(names, self._numbers(keys, sizes), strict=True))
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[bytes]:
         """`count` items from position `start`, the next job first."""
@@ -158,7 +155,7 @@ class DataStore:
 
     def stats(self, names: Sequence[str]) -> list[int]:
         """The values of the counters with these keys."""
-        return [_number(value) for value in self._call("MGET", *names)]
+        return self._numbers(names, self._call("MGET", *names))
 
     def clear_stat(self, name: str) -> None:
         """Set the counter with this key back to 0."""
@@ -168,21 +165,23 @@ class DataStore:
 
     def failed_names(self) -> list[str]:
         """The names of the failed lists, where each queue has one."""
-        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.failed_queues))
+        names = self._read((), "SMEMBERS", self.keys.failed_queues)
+        return sorted(text(name) for name in names)
 
     def failed_count(self, key: str) -> int:
-        return int(self._call("LLEN", key))
+        return int(self._read(0, "LLEN", key))
 
     def failed_counts(self, names: Sequence[str]) -> list[int]:
         """How many entries the failed lists with these names have."""
         pipeline = self.redis.pipeline(transaction=False)
         for name in names:
             pipeline.llen(encoded(self.keys.failed_list(name)))
-        return [_number(size) for size in pipeline.execute(raise_on_error=False)]
+        sizes = pipeline.execute(raise_on_error=False)
+        return self._numbers([self.keys.failed_list(name) for name in names], sizes)
 
     def failed_page(self, key: str, start: int, count: int) -> list[bytes]:
         """`count` entries from index `start`, the oldest being 0."""
-        entries: list[bytes] = self._call("LRANGE", key, start, start + count - 1)
+        entries: list[bytes] = self._read([], "LRANGE", key, start, start + count - 1)
         return entries
 
     def retry_failed(self, key: str, moves: Sequence[FailedMove]) -> list[bool]:
@@ -256,11 +255,11 @@ class DataStore:
     # Workers
 
     def worker_ids(self) -> list[str]:
-        return sorted(text(name) for name in self._call("SMEMBERS", self.keys.workers))
+        return sorted(text(name) for name in self._read((), "SMEMBERS", self.keys.workers))
 
     def heartbeats(self) -> dict[str, str]:
         """Worker id -> its last heartbeat, ISO 8601."""
-        beats = self._call("HGETALL", self.keys.heartbeats)
+        beats = self._read({}, "HGETALL", self.keys.heartbeats)
         return {text(worker): text(beat) for worker, beat in beats.items()}
 
     def started(self, worker_ids: Sequence[str]) -> dict[str, str]:
@@ -274,11 +273,12 @@ class DataStore:
 
     def process_ids(self) -> list[str]:
         """The worker processes that have a ledger, those that died unrecovered included."""
-        return [text(name) for name in self._call("ZRANGE", self.keys.ledgers, 0, -1)]
+        return [text(name) for name in self._read((), "ZRANGE", self.keys.ledgers, 0, -1)]
 
     def process_beats(self) -> dict[str, float]:
         """Worker process -> its last sign of life, epoch seconds by the server's clock."""
-        beats: Any = self.redis.zrange(self.keys.ledgers, 0, -1, withscores=True)
+        key = self.keys.ledgers
+        beats: Any = self._asked((), key, lambda: self.redis.zrange(key, 0, -1, withscores=True))
         return {text(name): score / 1000 for name, score in beats}
 
     def held_counts(self, process_ids: Sequence[str]) -> list[int]:
@@ -286,17 +286,20 @@ class DataStore:
         pipeline = self.redis.pipeline(transaction=False)
         for process_id in process_ids:
             pipeline.hlen(encoded(self.keys.ledger(process_id)))
+        sizes = pipeline.execute(raise_on_error=False)
+        keys = [self.keys.ledger(process_id) for process_id in process_ids]
         # One field of a ledger is its state.
-        return [max(_number(size) - 1, 0) for size in pipeline.execute(raise_on_error=False)]
+        return [max(size - 1, 0) for size in self._numbers(keys, sizes)]
 
     def ledger(self, process_id: str) -> HeldLedger:
         """What the worker process holds right now."""
-        return _held(self._call("HGETALL", self.keys.ledger(process_id)))
+        fields = self._read({}, "HGETALL", self.keys.ledger(process_id))
+        return parse_ledger(fields, encoded(self.keys.queue_prefix))
 
     def running(self, process_id: str) -> Running:
         """What the process runs, as of its last heartbeat. Raises msgspec.MsgspecError when
         something else stands there."""
-        published = self._call("GET", self.keys.running(process_id))
+        published = self._read(None, "GET", self.keys.running(process_id))
         return Running() if published is None else Running.parse(published)
 
     def give_order(self, process_id: str, order: Order) -> None:
@@ -313,8 +316,10 @@ class DataStore:
 
     def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
         """Whether the process still holds this job in this slot."""
-        value = self._call("HGET", self.keys.ledger(process_id), slot)
-        return value is not None and parse_entry(value) == entry
+        value = self._read(None, "HGET", self.keys.ledger(process_id), slot)
+        with suppress(ValueError):  # something else has been written there
+            return value is not None and parse_entry(value) == entry
+        return False
 
     def orders_were_taken(self, process_id: str) -> bool:
         """Whether the process has taken up all that it was asked for."""
@@ -325,10 +330,14 @@ class DataStore:
         process was judged by this heartbeat and has beaten since."""
         keys = [self.keys.ledger(process_id), self.keys.buried, self.keys.ledgers]
         judged = [] if beat is None else [beat]
-        flat = self._script("fence", keys, [process_id, BURIED_EXPIRY_SECONDS, *judged])
-        if flat == [b"alive"]:
+        reply = self._script("fence", keys, [process_id, BURIED_EXPIRY_SECONDS, *judged])
+        if reply == [b"alive"]:
             raise StillAlive(process_id)
-        return _held(dict(zip(flat[::2], flat[1::2], strict=True)))
+        flat, refused = reply
+        name_refused(self.keys, pairs(refused), "there is nothing to recover from it")
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        held = parse_ledger(fields, encoded(self.keys.queue_prefix))
+        return held._replace(is_fenced=bool(fields))
 
     def leave_bell(self, queues: str, process_id: str) -> None:
         """A dead process hears no push any more: let a spare do so in its place."""
@@ -354,11 +363,12 @@ class DataStore:
                 *(part for move in moves for part in move),
             ],
         )  # fmt: skip
-        return Recovered(*moved)
+        requeued, failed, left, failed_slots, refused = moved
+        return Recovered(requeued, failed, left, failed_slots, pairs(refused))
 
     def recoveries(self, count: int) -> list[bytes]:
         """The last entries of the log of recoveries, the newest first."""
-        entries: list[bytes] = self._call("LRANGE", self.keys.recoveries, -count, -1)
+        entries: list[bytes] = self._read([], "LRANGE", self.keys.recoveries, -count, -1)
         return entries[::-1]
 
     def unregister_worker(self, worker_id: str) -> None:
@@ -393,20 +403,41 @@ class DataStore:
             command, *(encoded(each) if isinstance(each, str) else each for each in arguments)
         )
 
+    def _read(self, empty: Any, command: str, key: str, *arguments: Any) -> Any:
+        return self._asked(empty, key, lambda: self._call(command, key, *arguments))
+
+    def _asked(self, empty: Any, key: str, ask: Callable[[], Any]) -> Any:
+        """What stands under a key; `empty` when another program keeps something of another type
+        there, which is named in the log and breaks no listing."""
+        try:
+            return ask()
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            name_refused(self.keys, [(key, str(error))], "it counts as empty")
+            return empty
+
+    def _numbers(self, keys: Sequence[str], replies: Sequence[Any]) -> list[int]:
+        """Counts or counters. What another program keeps under such a key counts as nothing, is
+        named in the log and breaks no listing; any other error is raised."""
+        return [self._number(key, reply) for key, reply in zip(keys, replies, strict=True)]
+
+    def _number(self, key: str, reply: Any) -> int:
+        if isinstance(reply, Exception) and not is_wrong_type(reply):
+            raise reply
+        try:
+            return int(reply or 0)
+        except (TypeError, ValueError):
+            error = str(reply) if isinstance(reply, Exception) else "it is not a number"
+            name_refused(self.keys, [(key, error)], "it counts as 0")
+            return 0
+
     def _script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         found = script(name)
         try:
             return self._call("EVALSHA", found.sha, len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
             return self._call("EVAL", found.text, len(keys), *keys, *arguments)
-
-
-def _held(fields: dict[bytes, bytes]) -> HeldLedger:
-    state = fields.pop(STATE, None)
-    entries = {slot: parse_entry(value) for slot, value in fields.items()}
-    if state is None:
-        return HeldLedger(entries, Totals())
-    return HeldLedger(entries, parse_state(state), is_fenced=state.startswith(b"fenced"))
 
 
 def iso_8601(epoch_seconds: int) -> str:
@@ -417,17 +448,6 @@ def iso_8601(epoch_seconds: int) -> str:
 def text(name: bytes) -> str:
     """Names are UTF-8; a stray byte of another program must not break a listing."""
     return name.decode("utf-8", "surrogateescape")
-
-
-def _number(reply: Any) -> int:
-    """A count or a counter. What another program keeps under such a name, of another type, counts
-    as nothing and does not break a listing; any other error is raised."""
-    if isinstance(reply, Exception) and "WRONGTYPE" not in str(reply):
-        raise reply
-    try:
-        return int(reply or 0)
-    except (TypeError, ValueError):
-        return 0
 
 
 def encoded(name: str) -> bytes:

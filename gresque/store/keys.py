@@ -30,6 +30,26 @@ class Keys:
         self.recoveries = self.prefix + "recoveries"
         self.buried = self.prefix + "buried"
 
+    def kind(self, key: str) -> str:
+        """What stands under one of these keys: "a list", "a number" and so on."""
+        kinds = {
+            self.queues: "a set", self.workers: "a set", self.failed_queues: "a set",
+            self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a hash",
+            self.masters: "a hash",
+            self.ledgers: "a sorted set", self.buried: "a sorted set",
+            self.failed_round: "a string",
+        }  # fmt: skip
+        if key in kinds:
+            return kinds[key]
+        for beginning, kind in (
+            ("stat:", "a number"), ("ledger:", "a hash"), ("enqueuer:", "a hash"),
+            ("armed:", "a sorted set"), ("spares:", "a sorted set"), ("running:", "a string"),
+            ("worker:", "a string"), ("ring:", "a string"), ("answer:", "a string"),
+        ):  # fmt: skip
+            if key.startswith(self.prefix + beginning):
+                return kind
+        return "a list"  # queues, failed lists, orders, recoveries
+
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
         return self.queue_prefix + name

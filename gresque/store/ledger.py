@@ -6,6 +6,7 @@ The length tells where a queue key ends, whatever characters its queue has in it
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 STATE = b"state"
@@ -18,10 +19,29 @@ class LedgerEntry(NamedTuple):
     raw: bytes
 
 
-def parse_entry(value: bytes) -> LedgerEntry:
-    length, _, rest = value.partition(b":")
+def parse_entry(value: bytes, prefix: bytes = b"") -> LedgerEntry:
+    """Read what stands in a slot. Raises ValueError, which says what is wrong with it, also when
+    its queue key does not begin with `prefix`."""
+    length, colon, rest = value.partition(b":")
+    if not colon or not _LENGTH.fullmatch(length):
+        raise ValueError("it does not begin with the length of a queue key")
     split = int(length)
-    return LedgerEntry(rest[:split], rest[split:])
+    if split > len(rest):
+        raise ValueError("its queue key goes beyond its end")
+    queue_key = rest[:split]
+    if not split or not queue_key.startswith(prefix) or queue_key == prefix:
+        raise ValueError(f"its queue key is not one of a queue: {queue_key[:100]!r}")
+    return LedgerEntry(queue_key, rest[split:])
+
+
+_LENGTH = re.compile(rb"[0-9]{1,9}")
+
+
+class Unreadable(NamedTuple):
+    """What stands in a slot and is no entry, and why."""
+
+    raw: bytes
+    reason: str
 
 
 class Totals(NamedTuple):
@@ -42,7 +62,53 @@ class Totals(NamedTuple):
         )
 
 
+_STATE = re.compile(
+    rb"(?:fenced(?::[0-9]{1,13}:[0-9]{1,13}:[0-9]{1,13})? )?[0-9]{1,13}((?: [0-9]{1,13}){4})"
+)
+"""As `lua/fence.lua` reads it: longer numbers are none that a process counts."""
+
+
 def parse_state(value: bytes) -> Totals:
-    """The totals in a ledger's state, fenced or not."""
-    numbers = value.split()[2 if value.startswith(b"fenced") else 1 :]
-    return Totals(*map(int, numbers))
+    """The totals in a ledger's state, fenced or not. Raises ValueError for what is none."""
+    state = _STATE.fullmatch(value)
+    if state is None:
+        raise ValueError("it is not a sequence number and four totals")
+    return Totals(*map(int, state[1].split()))
+
+
+class HeldLedger(NamedTuple):
+    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger.
+
+    `unreadable` is what stands in slots and is no entry; `broken_state` what stands in the place
+    of the totals, which are 0 then: b"" when nothing does.
+    """
+
+    entries: dict[bytes, LedgerEntry]
+    totals: Totals = Totals()
+    is_fenced: bool = False
+    unreadable: dict[bytes, Unreadable] = {}  # noqa: RUF012
+    broken_state: bytes | None = None
+
+    @property
+    def held(self) -> int:
+        """How many jobs stand in it, unreadable ones included."""
+        return len(self.entries) + len(self.unreadable)
+
+
+def parse_ledger(fields: dict[bytes, bytes], prefix: bytes) -> HeldLedger:
+    """Read a whole ledger, each field by itself; `prefix` begins the keys of queues."""
+    entries: dict[bytes, LedgerEntry] = {}
+    unreadable: dict[bytes, Unreadable] = {}
+    for slot, value in fields.items():
+        if slot == STATE:
+            continue
+        try:
+            entries[slot] = parse_entry(value, prefix)
+        except ValueError as error:
+            unreadable[slot] = Unreadable(value, str(error))
+    state = fields.get(STATE, b"")
+    try:
+        totals, broken = parse_state(state), None
+    except ValueError:
+        totals, broken = Totals(), state if fields else None
+    return HeldLedger(entries, totals, state.startswith(b"fenced"), unreadable, broken)

@@ -17,7 +17,7 @@ from gresque.jobs import payload
 from gresque.jobs.registry import registry
 from gresque.store.connection import DirectConnection
 from gresque.store.keys import Keys
-from gresque.store.ledger import STATE, LedgerEntry, parse_entry
+from gresque.store.ledger import LedgerEntry, parse_ledger
 from gresque.store.speech import Blocking, Order, Running
 from gresque.worker import dump
 from gresque.worker.birth import Post
@@ -95,7 +95,7 @@ class Deputy:
     def _look_around(self, connection: DirectConnection) -> None:
         keys, process_id = self._keys, self._post.process_id
         fields: dict[bytes, bytes] = connection.call(b"HGETALL", keys.ledger(process_id))
-        self._ledger = {s: parse_entry(v) for s, v in fields.items() if s != STATE}
+        self._ledger = parse_ledger(fields, keys.queue_prefix.encode()).entries
         published = connection.call(b"GET", keys.running(process_id))
         seconds, microseconds = map(int, connection.call(b"TIME"))
         if published is not None:

@@ -18,9 +18,11 @@ from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601, text
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.store.refusals import name_refused, pairs
 from gresque.store.scripts import script
 from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
 from gresque.worker.birth import Estate
+from gresque.worker.identity import worker_of
 from gresque.worker.judge import PRUNE_SECONDS, Judge
 from gresque.worker.recovery import recovery_for
 from gresque.worker.whereabouts import are_gone, machine
@@ -114,7 +116,12 @@ class Heartbeat:
     def take_orders(self, connection: DirectConnection) -> None:
         """Do what this process is asked for, and answer. Raises RedisError."""
         orders = self._keys.orders(self._process_id)
-        for raw in connection.run(script("take_orders"), 1, orders):
+        asked = connection.run(script("take_orders"), 1, orders)
+        if isinstance(asked, bytes):
+            refused = [(orders, asked.decode())]
+            name_refused(self._keys, refused, "this process takes no orders, such as kills")
+            return
+        for raw in asked:
             order = Order.parse(raw)
             answer = self._obey(order)
             if answer is not None:
@@ -138,16 +145,18 @@ class Heartbeat:
         now = seconds + microseconds / 1_000_000
         looks = self._judge.is_due
         totals = worker.counted()
-        registered, beats, workers, near = connection.run(
-            script("beat"), 9,
+        registered, beats, workers, near, refused = connection.run(
+            script("beat"), 10,
             keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.processes,
             keys.workers, keys.worker_started(worker.id), keys.masters,
             keys.worker_stat("processed", worker.id), keys.worker_stat("failed", worker.id),
+            keys.ledger(self._process_id),
             self._process_id, worker.id, int(now * 1000), iso_8601(seconds),
             running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
             int(looks), machine() if looks else "",
             worker.started, totals.done + totals.failed, totals.failed,
         )  # fmt: skip
+        name_refused(keys, pairs(refused), "the dead that stand there are not found")
         self._published = bool(running)
         self._last_beat = time.monotonic()
         if not registered:
@@ -192,7 +201,7 @@ class Heartbeat:
                 except Exception as error:
                     self._complain(estate.process_id, error)
                 else:
-                    workers.add(estate.process_id.rsplit(":", 2)[0])
+                    workers.add(worker_of(estate.process_id))
             for worker_id in workers:
                 recovery.store.unregister_worker(worker_id)
         finally:

@@ -53,6 +53,14 @@ def split_process_id(text: str) -> tuple[str, int]:
     return worker, int(pid)
 
 
+def worker_of(process: str) -> str:
+    """The worker id in a process id; all of it when it is not of our format."""
+    try:
+        return split_process_id(process)[0]
+    except ValueError:
+        return process
+
+
 def queues_of(process: str) -> str | None:
     """The queue list in a process id, as it stands there; None when it is not of our format."""
     try:

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 
-from gresque.errors import DirtyExit, JobTimeout, PoisonJob
+from gresque.errors import DirtyExit, InvalidPayload, JobTimeout, PoisonJob
 from gresque.failure.entry import encode_entry
 from gresque.failure.own import Failure
 from gresque.jobs import payload
@@ -17,20 +17,37 @@ from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.jobs.registry import Registry, registry
 from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
+from gresque.store.bulk import in_bulks
 from gresque.store.data_store import DataStore, Move, StillAlive, encoded, text
-from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
+from gresque.store.refusals import name_refused
+from gresque.text import printable
 from gresque.worker.birth import Estate
 from gresque.worker.failures import Failures
-from gresque.worker.identity import queues_of, split_process_id
+from gresque.worker.identity import queues_of, worker_of
 from gresque.worker.scoreboard import Verdict
 
 log = logging.getLogger("gresque.recovery")
 
 BATCH = 500
+REFUSED = (
+    "jobs that belong there stay in the ledger of their dead process and are tried again; counters "
+    "and notes are left out"
+)
+
+
+UNREADABLE = "unreadable"
+"""The queue of a failed ledger entry that does not tell its queue, where that of its process does
+not tell either. A retry needs one."""
 
 
 class Recovery:
-    """Recovers the ledgers of dead processes. Two that recover the same one do no harm."""
+    """Recovers the ledgers of dead processes. Two that recover the same one do no harm.
+
+    Whatever stands in a ledger, its readable jobs are recovered; what cannot be read ends among
+    the failed jobs. A job that Redis refuses to take, because its queue or the failed list is of
+    another type, stays in the ledger: the next one that finds the process dead tries again.
+    """
 
     def __init__(
         self,
@@ -58,29 +75,62 @@ class Recovery:
             held = self.store.fence(dead.process_id, dead.beat)
         except StillAlive:
             return Totals()
+        self._name_unreadable(dead.process_id, held)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.store.now()))
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
         moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
-        recovered = Totals()
-        for start in range(0, max(len(moves), 1), BATCH):
-            batch = moves[start : start + BATCH]
+        moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
+        recovered, left = Totals(), 0
+        for batch in in_bulks(moves, lambda move: len(move.item), BATCH) if moves else [[]]:
             moved = self.store.recover(dead.process_id, batch, _log_entry(dead, now))
             recovered += Totals(requeued=moved.requeued, failed=moved.failed)
+            left = moved.left
             self._tell(moved.failed_slots)
+            name_refused(self.store.keys, moved.refused, REFUSED)
         queues = queues_of(dead.process_id)
         if queues is not None:
             self.store.leave_bell(queues, dead.process_id)
-        if moves:
+        if recovered.requeued or recovered.failed:
             log.warning(
-                "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed",
-                len(moves),
-                dead.process_id,
+                "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed%s",
+                recovered.requeued + recovered.failed,
+                printable(dead.process_id),
                 dead.cause,
                 recovered.requeued,
                 recovered.failed,
+                f", {left} left in its ledger, as Redis refused them" if left else "",
             )
         return held.totals + recovered
+
+    def _name_unreadable(self, process_id: str, held: HeldLedger) -> None:
+        ledger = printable(self.store.keys.ledger(process_id))
+        if held.broken_state is not None and held.entries:
+            log.error(
+                "the field state of %s cannot be read: %r; its totals count as 0",
+                ledger,
+                held.broken_state[:100],
+            )
+        if held.unreadable:
+            slot, first = next(iter(held.unreadable.items()))
+            log.error(
+                "%s in %s cannot be read (%r: %s); each goes to the failed jobs as %s, see gresque "
+                "failed",
+                "1 entry" if len(held.unreadable) == 1 else f"{len(held.unreadable):,} entries",
+                ledger,
+                slot[:100],
+                first.reason,
+                payload.INVALID,
+            )
+
+    def _fail_unreadable(self, dead: Estate, slot: bytes, unreadable: Unreadable) -> Move:
+        error = InvalidPayload(
+            f"the entry in slot {slot[:100]!r} of the ledger of {dead.process_id} cannot be read: "
+            f"{unreadable.reason}"
+        )
+        queue = self.store.keys.queue(_likely_queue(dead.process_id))
+        entry = LedgerEntry(encoded(queue), unreadable.raw)
+        return self._failure(dead, slot, entry, None, error, [], is_item=False)
 
     def _move(self, dead: Estate, now: str, slot: bytes, entry: LedgerEntry) -> Move:
         """Where a job goes. What the process had to die for fails; then the others are innocent.
@@ -94,13 +144,13 @@ class Recovery:
             died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
             return self._failure(dead, slot, entry, definition, died, [])
         raw = entry.raw
-        if guilty is None and not dead.blameless and payload.is_object(raw):
+        if guilty is None and not dead.blameless and payload.is_job(raw):
             raw = add_death(raw, f"{dead.process_id} at {now}")
             if 0 < self._max_recoveries <= recoveries(raw):
                 poison = PoisonJob(
                     f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}"
                 )
-                log.error("given up as poison, %s: %s", poison, payload.loads(raw).get("class"))
+                log.error("given up as poison, %s: %s", poison, payload.class_of(raw))
                 entry = LedgerEntry(entry.queue_key, raw)
                 history = deaths(raw)[::-1]
                 return self._failure(dead, slot, entry, definition, poison, history)
@@ -114,13 +164,17 @@ class Recovery:
         definition: JobDefinition | None,
         error: BaseException,
         backtrace: list[str],
+        *,
+        is_item: bool = True,
     ) -> Move:
         action = "poison" if isinstance(error, PoisonJob) else "fail"
         if definition is not None and definition.skip_failed_queue:
             return Move(slot, action, b"", b"", "")
-        queue, (worker_id, _) = self._queue(entry), split_process_id(dead.process_id)
+        queue, worker_id = self._queue(entry), worker_of(dead.process_id)
         name = exception_name(error)
-        failed = encode_entry(entry.raw, name, str(error), backtrace, worker_id, queue)
+        failed = encode_entry(
+            entry.raw, name, str(error), backtrace, worker_id, queue, is_item=is_item
+        )
         if self._failures.told:
             self._untold[slot] = Failure(
                 queue, worker_id, entry.raw, error, name, str(error), backtrace, time.time()
@@ -135,8 +189,8 @@ class Recovery:
                 self._failures.tell(self._untold.pop(slot))
 
     def _find(self, raw: bytes) -> JobDefinition | None:
-        name = payload.loads(raw).get("class")
-        return self._registry.find(name) if isinstance(name, str) else None
+        name = payload.class_of(raw)
+        return None if name is None else self._registry.find(name)
 
     def _queue(self, entry: LedgerEntry) -> str:
         return text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
@@ -152,10 +206,16 @@ def _sentence(process_id: str, verdict: Verdict) -> BaseException:
     return JobTimeout(f"it ran over its time, and did not end without its process: {process_id}")
 
 
+def _likely_queue(process_id: str) -> str:
+    """The first of the process's queues that is named in full."""
+    names = (queues_of(process_id) or "").split(",")
+    return next((name for name in names if name and not set(name) & set("*?[!~")), UNREADABLE)
+
+
 def _log_entry(dead: Estate, now: str) -> bytes:
     """As `DataStore.recover` wants it."""
     by = f"{socket.gethostname()}:{os.getpid()}"
-    told = {"at": now, "process": dead.process_id, "cause": dead.cause, "by": by}
+    told = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}
     return json.dumps(told).encode()[:-1]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
+from gresque.store.refusals import name_refused, pairs
 from gresque.store.scripts import script
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
@@ -35,12 +36,13 @@ class Registration:
     def register(self) -> None:
         """Make the process known, and give it its ledger."""
         keys = self._keys
-        self._connection.run(
+        refused = self._connection.run(
             script("register"), 7,
             keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
             keys.ledger(self._process_id), keys.heartbeats, keys.processes, keys.masters,
             *self._self_description(),
         )  # fmt: skip
+        name_refused(keys, pairs(refused), "this worker does not stand there")
 
     def revive(self, held: Iterable[ReservedJob]) -> bool:
         """Register anew after Redis has lost its data, with the jobs that are held still.

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from gresque.jobs import payload
-from gresque.store.data_store import DataStore, HeldLedger
-from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.data_store import DataStore
+from gresque.store.ledger import LedgerEntry
 from gresque.store.speech import Running
 from gresque.worker.identity import WorkerName, split_process_id
 
@@ -155,7 +154,9 @@ def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
 def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
     worker, _ = _split(process_id)
     running = _published(store, process_id)
-    for slot_name, entry in _held(store, process_id).items():
+    held = store.ledger(process_id)
+    unreadable = {slot: LedgerEntry(b"", each.raw) for slot, each in held.unreadable.items()}
+    for slot_name, entry in {**held.entries, **unreadable}.items():
         slot = slot_name.decode("utf-8", "surrogateescape")
         start = running.since.get(slot)
         blocking = running.blocking
@@ -173,22 +174,10 @@ def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJ
         )
 
 
-def _held(store: DataStore, process_id: str) -> dict[bytes, LedgerEntry]:
-    return _ledger(store, process_id).entries
-
-
-def _ledger(store: DataStore, process_id: str) -> HeldLedger:
-    """The process's ledger; empty where something else stands under its name."""
-    try:
-        return store.ledger(process_id)
-    except (ValueError, TypeError, ResponseError):
-        return HeldLedger({}, Totals())
-
-
 def _published(store: DataStore, process_id: str) -> Running:
     try:
         return store.running(process_id)
-    except (ValueError, msgspec.MsgspecError, ResponseError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return Running()
 
 
@@ -233,7 +222,7 @@ class LedgerStatus:
     def _read(cls, store: DataStore, process: str, beat: float, now: float) -> LedgerStatus:
         worker, pid = _split(process)
         name, born = _parse_name(worker), _born(process)
-        ledger = _ledger(store, process)
+        ledger = store.ledger(process)
         queues = Counter(_queue(store, entry) for entry in ledger.entries.values())
         longest = min(_published(store, process).since.values(), default=None)
         return cls(
@@ -245,7 +234,7 @@ class LedgerStatus:
             age_seconds=None if born is None else max(now - born, 0.0),
             beat_age_seconds=max(now - beat, 0.0),
             fenced=ledger.is_fenced,
-            held=len(ledger.entries),
+            held=ledger.held,
             longest_seconds=None if longest is None else max(now - longest, 0.0),
             queues=dict(queues.most_common()),
             **ledger.totals._asdict(),
@@ -255,7 +244,7 @@ class LedgerStatus:
 def _born(process_id: str) -> float | None:
     try:
         return int(process_id.rsplit(":", 1)[1]) / 1000
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, OverflowError):
         return None
 
 

@@ -44,12 +44,20 @@ def find(pid: int, master_pid: int) -> str:
 
 def are_gone(whereabouts: str) -> bool:
     """Whether a process of this machine and its master both exist no more. While its master lives,
-    that one sees to what it left."""
+    that one sees to what it left. Nothing is claimed of a record that cannot be read."""
     try:
         _, pid, started, master_pid, master_started = whereabouts.split(" ")
-        return _is_gone(int(pid), started) and _is_gone(int(master_pid), master_started)
+        return _is_gone(_pid(pid), started) and _is_gone(_pid(master_pid), master_started)
     except (ValueError, OverflowError):
         return False
+
+
+def _pid(text: str) -> int:
+    """Raises ValueError for what is none: 0 and below mean groups of processes."""
+    pid = int(text)
+    if pid <= 0:
+        raise ValueError(f"{pid} is not a pid")
+    return pid
 
 
 def _is_gone(pid: int, started: str) -> bool:

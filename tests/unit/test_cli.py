@@ -353,7 +353,7 @@ class TestRunning:
         out = call("running").out
         assert r"\xff\x1b[2J" in out
         assert "\x1b" not in out
-        assert len(json.loads(call("running", "--json").out)) == 2
+        assert len(json.loads(call("running", "--json").out)) == 3
 
 
 def test_stats(call: Call, store: DataStore, redis_client: redis.Redis) -> None:

@@ -360,16 +360,17 @@ def test_a_process_without_a_ledger_is_fenced(redis_client: Redis) -> None:
 
 def test_fence_reads_the_ledger(db: Redis) -> None:
     reserve(db, "1")
-    first = fence(db)
-    assert fence(db) == first, "and it may be called twice"
-    fields = dict(zip(first[::2], first[1::2], strict=True))
+    (before, _), (after, refused) = fence(db), fence(db)
+    assert before[::2] == after[::2] and refused == [], "and it may be called twice"
+    assert dict(zip(before[::2], before[1::2], strict=True))[b"state"] == b"1 1 0 0 0"
+    fields = dict(zip(after[::2], after[1::2], strict=True))
     assert fields[b"state"] == b"fenced 1 1 0 0 0"
     assert tuple(parse_state(fields[b"state"])) == (1, 0, 0, 0)
     assert fields[b"0"].endswith(b":resque:queue:a1")
 
 
 def test_no_ledger_to_fence(redis_client: Redis) -> None:
-    assert fence(redis_client) == []
+    assert fence(redis_client) == [[], []]
     assert redis_client.keys() == []
 
 
@@ -551,7 +552,7 @@ def beat(
         client, "beat",
         ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES,
          "resque:workers", "resque:worker:w:started", MASTERS,
-         "resque:stat:processed:w", "resque:stat:failed:w"],
+         "resque:stat:processed:w", "resque:stat:failed:w", f"resque:ledger:{process}"],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, looks,
         "machine" if looks else "", "2026-11-23 15:33:10 +0000", 7, 2,
     )  # fmt: skip
@@ -610,7 +611,7 @@ def test_every_beat_raises_the_score_whatever_the_clock_does(
     db: Redis, clocks: list[int], scores: list[int]
 ) -> None:
     for clock, score in zip(clocks, scores, strict=True):
-        assert beat(db, now=clock, looks=0) == [1, [], [], []]
+        assert beat(db, now=clock, looks=0) == [1, [], [], [], []]
         assert db.zscore("resque:ledgers", "p") == score
     assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
 
@@ -620,7 +621,7 @@ def test_a_look_sees_all_processes_and_the_workers_of_gresque(db: Redis) -> None
     db.sadd("resque:workers", "ruby:1:q")
     db.hset("resque:heartbeat", "ruby:1:q", "2026-01-01T00:00:00+00:00")
     db.hset(PROCESSES, mapping={"x": "elsewhere 8", "y": "machine 9", "z": "machine2 7"})
-    registered, beats, workers, near = beat(db)
+    registered, beats, workers, near, _ = beat(db)
     assert registered == 1
     assert [float(score) for score in beats[1::2]] == [5, 2e12]
     assert beats[::2] == [b"x", b"p"]

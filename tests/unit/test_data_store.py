@@ -164,7 +164,7 @@ def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: b
 
 def test_ledgers(store: DataStore, redis_client: Redis) -> None:
     assert (store.process_ids(), store.process_beats(), store.held_counts([])) == ([], {}, [])
-    assert store.ledger("p") == ({}, Totals(), False)
+    assert store.ledger("p") == ({}, Totals(), False, {}, None)
     hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
     hold(redis_client, "q")
     assert store.process_ids() == ["p", "q"]
@@ -225,9 +225,9 @@ def test_fence(store: DataStore, redis_client: Redis) -> None:
     hold(redis_client, _0=b"x")
     held = store.fence("p")
     assert held == store.fence("p")
-    assert held == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0), True)
+    assert held == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0), True, {}, None)
     assert redis_client.hget("resque:ledger:p", "state") == b"fenced 3 2 0 0 0"
-    assert store.fence("none") == ({}, Totals(), False)
+    assert store.fence("none") == ({}, Totals(), False, {}, None)
     assert not redis_client.exists("resque:ledger:none")
 
 
@@ -240,7 +240,7 @@ def test_recover(store: DataStore, redis_client: Redis) -> None:
     ]
     assert store.recover("p", moves)[:3] == (1, 1, 1)
     assert store.recover("p", moves)[:3] == (0, 0, 1)
-    assert store.recover("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"])
+    assert store.recover("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"], [])
     assert redis_client.lrange(KEY, 0, -1) == [b"x"]
     assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
     assert store.stats([store.keys.processed, store.keys.failures]) == [2, 2]

@@ -277,6 +277,7 @@ def test_a_process_without_a_ledger_is_told(
     own.beat(connection)
     assert not told
     redis_client.zrem(KEYS.ledgers, ME)
+    redis_client.delete(KEYS.ledger(ME))
     own.beat(connection)
     assert told == [ME]
 

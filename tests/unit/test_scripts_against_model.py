@@ -226,14 +226,16 @@ class Jobs(RuleBasedStateMachine):
     def a_process_beats(self, data: Any) -> None:
         process = data.draw(st.sampled_from(self.alive))
         keys = self.store.keys
-        registered, *_ = process.line.run(
-            script("beat"), 9,
+        registered, *_, refused = process.line.run(
+            script("beat"), 10,
             keys.ledgers, keys.heartbeats, keys.running(process.name), keys.processes,
             keys.workers, keys.worker_started(WORKER), keys.masters,
             keys.worker_stat("processed", WORKER), keys.worker_stat("failed", WORKER),
+            keys.ledger(process.name),
             process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0,
         )  # fmt: skip
         assert bool(registered) == (process.name in self.store.process_ids())
+        assert not refused
 
     # Recovery, of the dead and of those that are thought to be
 

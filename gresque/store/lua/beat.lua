@@ -4,30 +4,50 @@
 -- dead process by a score that does not change. Whether this process is registered is told without
 -- a read: on a tracking connection a read would ring at the next beat of any other process.
 --
+-- A key of another type, or one that this user may not use, is named and stops nothing else.
+--
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 processes (HASH)
 --       5 workers (SET)   6 worker:<id>:started   7 masters (HASH)
---       8 stat:processed:<worker>   9 stat:failed:<worker>
+--       8 stat:processed:<worker>   9 stat:failed:<worker>   10 ledger (HASH)
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
 --       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
 --       7 1 to look for the dead   8 a machine, or '' not to ask for its processes
 --       9 start time of the master   10 jobs that the worker has processed, 11 failed, at least
 -- Returns  {1 while this process is registered, {process, score, …}, {registered worker, …},
---           {process of the machine, where it is found, …}}: the lists are empty without a look.
+--           {process of the machine, where it is found, …}, {key, its error, …}}: the lists but the
+--           last are empty without a look.
 --          A process that is not registered any more does not beat.
-local call, try = redis.call, redis.pcall -- `try`: what another program wrote there stops no beat
-local alive = call('ZADD', KEYS[1], 'XX', 'GT', 'CH', ARGV[3], ARGV[1]) == 1
-  or call('ZADD', KEYS[1], 'XX', 'INCR', 1, ARGV[1])
+local call, refusals = redis.call, {}
+local function try(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  refusals[#refusals + 1], refusals[#refusals + 2] = key, reply.err
+  return nil
+end
 
 local function at_least(key, count)
   local value = try('INCRBY', key, 0)
-  if type(value) == 'number' and value < count then try('INCRBY', key, count - value) end
+  if value and value < count then try('INCRBY', key, count - value) end
+end
+
+local alive = redis.pcall('ZADD', KEYS[1], 'XX', 'GT', 'CH', ARGV[3], ARGV[1])
+if type(alive) == 'table' then
+  if not string.find(alive.err, 'WRONGTYPE', 1, true) then return alive end
+  refusals = {KEYS[1], alive.err} -- what cannot be read says nothing: this process lives
+else
+  alive = alive == 1 or call('ZADD', KEYS[1], 'XX', 'INCR', 1, ARGV[1])
+  if not alive then -- another program has removed it: a ledger that is not fenced is still ours
+    local state = redis.pcall('HGET', KEYS[10], 'state')
+    alive = type(state) == 'string' and string.find(state, '^%d')
+    if alive then call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+  end
 end
 
 if alive then
   try('HSET', KEYS[2], ARGV[2], ARGV[4])
   try('HSETNX', KEYS[7], ARGV[2], ARGV[9])
   if try('SADD', KEYS[5], ARGV[2]) == 1 then -- another program has unregistered the worker
-    try('SET', KEYS[6], ARGV[9], 'NX')
+    redis.pcall('SET', KEYS[6], ARGV[9], 'NX')
     if ARGV[10] ~= '0' then at_least(KEYS[8], tonumber(ARGV[10])) end
     if ARGV[11] ~= '0' then at_least(KEYS[9], tonumber(ARGV[11])) end
   end
@@ -37,7 +57,7 @@ end
 
 local near, beats, workers = {}, {}, {}
 if ARGV[8] ~= '' then
-  local processes, machine = try('HGETALL', KEYS[4]), ARGV[8] .. ' '
+  local processes, machine = try('HGETALL', KEYS[4]) or {}, ARGV[8] .. ' '
   for i = 1, #processes, 2 do
     if string.sub(processes[i + 1], 1, #machine) == machine then
       near[#near + 1], near[#near + 2] = processes[i], processes[i + 1]
@@ -45,8 +65,7 @@ if ARGV[8] ~= '' then
   end
 end
 if ARGV[7] == '1' then
-  beats = call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
-  workers = try('HKEYS', KEYS[7])
-  if workers.err then workers = {} end
+  beats = try('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') or {}
+  workers = try('HKEYS', KEYS[7]) or {}
 end
-return {alive and 1 or 0, beats, workers, near}
+return {alive and 1 or 0, beats, workers, near, refusals}

@@ -16,9 +16,12 @@ local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local LONGEST = 30 -- the longest stay that a process asks for is 21 s
 local limit = tonumber(ARGV[1])
 
-if limit > 0 then
+local entries = limit > 0 and redis.pcall('ZPOPMAX', K[1], limit)
+local refused = entries and entries.err
+if refused and not string.find(refused, 'WRONGTYPE', 1, true) then return entries end
+if entries and not refused then -- with a key of another type every process is armed
   local now = tonumber(call('TIME')[1])
-  local entries, kept = call('ZPOPMAX', K[1], limit), {}
+  local kept = {}
   for i = 1, #entries, 2 do
     local left = tonumber(entries[i + 1]) - now
     if entries[i] ~= K[3] and left > 0 and left < LONGEST then
@@ -26,12 +29,14 @@ if limit > 0 then
     end
   end
   local armed = #kept < 2 * limit
+  if not armed then
+    local stands = redis.pcall('ZADD', K[2], now + ARGV[2], K[3])
+    armed = type(stands) == 'table'
+    if not armed then call('EXPIRE', K[2], ARGV[2]) end
+  end
   if armed then
     kept[#kept + 1], kept[#kept + 2] = now + ARGV[2], K[3]
-    call('ZREM', K[2], K[3])
-  else
-    call('ZADD', K[2], now + ARGV[2], K[3])
-    call('EXPIRE', K[2], ARGV[2])
+    redis.pcall('ZREM', K[2], K[3])
   end
   call('ZADD', K[1], unpack(kept))
   call('EXPIRE', K[1], ARGV[2])

@@ -5,10 +5,11 @@
 -- ARGV  1 1 when there is more work than this process could take
 -- Returns  how many spares were rung
 local K, call = KEYS, redis.call
-call('ZREM', K[1], K[3])
 call('DEL', K[3])
+redis.pcall('ZREM', K[1], K[3]) -- of another type: nobody stands there
 -- Who still stands among the spares was not rung, and so leaves no place empty.
-local unrung = call('ZREM', K[2], K[3])
+local unrung = redis.pcall('ZREM', K[2], K[3])
+if type(unrung) == 'table' then return 0 end
 local count = ARGV[1] == '1' and 2 or 1 - unrung
 if count == 0 then return 0 end
 -- The entries that were renewed last: their processes are the likeliest to live.

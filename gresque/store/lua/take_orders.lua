@@ -2,8 +2,13 @@
 -- order, by client tracking.
 --
 -- KEYS  1 orders (LIST)
--- Returns  {order, …}
-local asked = redis.call('LRANGE', KEYS[1], 0, -1)
+-- Returns  {order, …}; an error's text when the key is of another type
+local asked = redis.pcall('LRANGE', KEYS[1], 0, -1)
+if asked.err then
+  if not string.find(asked.err, 'WRONGTYPE', 1, true) then return asked end
+  redis.call('EXISTS', KEYS[1])
+  return asked.err
+end
 if #asked > 0 then
   redis.call('DEL', KEYS[1])
   redis.call('EXISTS', KEYS[1])

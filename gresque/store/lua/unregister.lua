@@ -4,10 +4,13 @@
 --       5 processes (HASH)
 -- ARGV  1 process id
 -- Returns  how many jobs stand in the ledger; above 0 nothing was removed
-local left = redis.call('HLEN', KEYS[2]) - 1
+redis.call('PERSIST', KEYS[2]) -- a write that changes nothing, whatever the key holds
+local held = redis.pcall('HLEN', KEYS[2])
+if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
+local left = type(held) == 'number' and held - 1 or 0
 if left <= 0 then
   redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
-  redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('HDEL', KEYS[5], ARGV[1])
+  redis.pcall('ZREM', KEYS[1], ARGV[1]) -- of another type: named when the process registered
+  redis.pcall('HDEL', KEYS[5], ARGV[1])
 end
 return math.max(left, 0)

@@ -7,9 +7,14 @@
 --       5 worker:<id>:started   6 stat:processed:<worker>   7 stat:failed:<worker>
 -- ARGV  1 worker id
 -- Returns  1; 0 when a process of the worker has a ledger still
-redis.call('ZREM', KEYS[1], '') -- a write first: a read-only server refuses at once
+redis.call('PERSIST', KEYS[1]) -- a write first: a read-only server refuses at once
 local prefix = ARGV[1] .. ':'
-for _, process in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+local processes = redis.pcall('ZRANGE', KEYS[1], 0, -1)
+if processes.err then
+  if not string.find(processes.err, 'WRONGTYPE', 1, true) then return processes end
+  processes = {} -- another program's key: no process stands there
+end
+for _, process in ipairs(processes) do
   if string.sub(process, 1, #prefix) == prefix
     and string.find(process, '^%d+:%d+$', #prefix + 1) then return 0 end
 end

@@ -1,0 +1,52 @@
+"""Keys that Redis refuses to use as gresque needs them: another program keeps something of another
+type there, or a right is missing. Each is named once in the log; everything else goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from gresque.store.keys import Keys
+from gresque.text import printable
+
+log = logging.getLogger("gresque.store")
+
+NAMED_AT_MOST = 1000
+"""Keys remembered as named; after that they are named again."""
+
+_named: set[str] = set()
+
+
+def is_wrong_type(error: object) -> bool:
+    """Whether this is the server's error about a key that holds another type."""
+    return "WRONGTYPE" in str(error)
+
+
+def name_refused(keys: Keys, refused: Iterable[tuple[str, str]], consequence: str) -> None:
+    """Log each of these keys, with its error, once in the life of the process. `consequence` says
+    what becomes of what belongs there."""
+    for key, error in refused:
+        message = explain_refused(keys, key, error)
+        if message not in _named:
+            if len(_named) >= NAMED_AT_MOST:
+                _named.clear()
+            _named.add(message)
+            log.error("%s; until then %s", message, consequence)
+
+
+def explain_refused(keys: Keys, key: str, error: str) -> str:
+    """What is wrong with the key, and what to do."""
+    name = printable(key)
+    if is_wrong_type(error):
+        return f"{name} is not {keys.kind(key)}, as gresque needs it: rename or delete that key"
+    if "NOPERM" in error:
+        return f"{name} is refused ({error}): grant this user the right"
+    if keys.kind(key) == "a number":
+        return f"{name} cannot be counted up ({error}): set it to a number, or delete it"
+    return f"{name} is refused ({error}): mend or delete that key"
+
+
+def pairs(flat: list[bytes]) -> list[tuple[str, str]]:
+    """A script's `{key, its error, key, …}`."""
+    texts = [each.decode("utf-8", "surrogateescape") for each in flat]
+    return list(zip(texts[::2], texts[1::2], strict=True))
