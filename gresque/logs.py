@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, message
-from gresque.text import printable
+from gresque.text import encodable, printable
 from gresque.unpatched import original
 
 UNCUT = {"uncut": True}
@@ -80,7 +80,8 @@ class RecordHandler(logging.StreamHandler[Any]):
             text = f"<a log record of {where} cannot be written: {exception_name(broken)}>"
         with self.lock:  # type: ignore[union-attr]
             try:
-                self.stream.write(_encodable(text + self.terminator, self.stream))
+                encoding = getattr(self.stream, "encoding", None)
+                self.stream.write(encodable(text + self.terminator, encoding))
                 self.flush()
             except Exception:
                 self.handleError(record)
@@ -117,13 +118,6 @@ def _text(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…"
-
-
-def _encodable(text: str, stream: Any) -> str:
-    if text.isascii():
-        return text
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gresque.errors import SettingsError
 from gresque.queues import QueueList
 from gresque.redis_url import EXAMPLE, check
-from gresque.text import is_utf8
+from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_RETRY_SECONDS = 2.0
@@ -123,8 +123,32 @@ def one_list_each(failure_backend: str) -> bool:
     return failure_backend.split(",")[0] == "redis_multi_queue"
 
 
+def _redis_url(text: str) -> str:
+    return to_os(check(text)) if text.startswith(("unix:", "embedded:")) else check(text)
+
+
 def _modules(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _required(text: str) -> tuple[str, ...]:
+    """Modules by their names; a file has none of its own: that depends on where it is imported
+    from, and so would the names of its jobs."""
+    names = _modules(text)
+    for name in names:
+        if "/" in name or ":" in name or name.startswith(".") or name.endswith("."):
+            raise SettingsError(
+                f"{name!r} is not the name of a module; write {_module_meant(name)} instead"
+            )
+    return names
+
+
+def _module_meant(name: str) -> str:
+    path = name.partition(":")[0].removesuffix(".py")
+    if path.startswith(("/", "~", "..")) or "/../" in path:
+        module = path.rstrip("/").rpartition("/")[2]
+        return f"{module!r}, in the directory from which Python imports it,"
+    return repr(".".join(part for part in path.split("/") if part not in ("", ".")).strip("."))
 
 
 def _option(
@@ -189,7 +213,7 @@ class Settings:
         "REQUIRE",
         "-r --require",
         (),
-        _modules,
+        _required,
         "module that declares jobs; repeatable",
         repeatable=True,
     )
@@ -225,7 +249,7 @@ class Settings:
         "REDIS_URL",
         "--redis",
         DEFAULT_REDIS_URL,
-        check,
+        _redis_url,
         "redis://, rediss://, unix:// or embedded://[dir]",
     )
     namespace: str = _option(
@@ -297,7 +321,7 @@ class Settings:
         "PIDFILE",
         "--pidfile",
         "",
-        str,
+        to_os,
         "write the master's pid to this file",
     )
     background: bool = _option(
@@ -377,7 +401,7 @@ def _find(
         ) else given
     for env in option.envs:
         if environ.get(env):
-            return env, environ[env]
+            return env, from_os(environ[env])
     return "default", None
 
 

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import os
+
 
 def is_utf8(text: str) -> bool:
     """False when the text has a lone surrogate, which UTF-8 cannot carry."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def from_os(text: str) -> str:
+    """An argument or a variable of the environment, read as UTF-8 where the locale could not."""
+    if is_utf8(text):
+        return text
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text
+
+
+def to_os(path: str) -> str:
+    """A path as the locale can use it: the reverse of `from_os`."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+    return path
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """`text` with escapes for what a stream of this encoding cannot carry."""
+    if text.isascii():
+        return text
+    return text.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")
 
 
 def printable(value: object) -> str:

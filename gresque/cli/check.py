@@ -13,8 +13,9 @@ import click
 
 from gresque.cli.blocking import REMEDIES, blocking_libraries
 from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import Output, json_option, pairs, table
+from gresque.cli.output import Output, complain, json_option, pairs, table
 from gresque.errors import GresqueError, SettingsError
+from gresque.queues import quoted
 from gresque.redis_url import mask
 from gresque.settings import OPTIONS, Settings
 from gresque.text import printable
@@ -89,7 +90,7 @@ def command(flags: dict[str, Any], as_json: bool) -> int:
     Output(as_json).document(report.as_dict(), report.lines)
     if not as_json:
         for error in report.errors:
-            click.echo(f"error: {printable(error)}", err=True)
+            complain(f"error: {error}")
     return 1 if report.errors else 0
 
 
@@ -166,6 +167,7 @@ def _warn_of_unserved(settings: Settings, report: Report) -> None:
         if queue is not None and queue not in settings.queues.resolve([queue]):
             report.warnings.append(
                 f"job {job['name']} goes to queue {queue!r}, which {settings.queues} does not serve"
+                + (f"; with -q it is written {quoted(queue)}" if quoted(queue) != queue else "")
             )
 
 

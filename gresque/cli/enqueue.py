@@ -108,6 +108,8 @@ def _explain_argument(text: str) -> str:
         return "- reads the jobs from stdin and must be the only argument"
     if not is_utf8(text):
         return f"argument {shown} is not UTF-8"
+    if surrogate := payload.lone_surrogate(text.encode()):
+        return f"argument {shown[:LONGEST_SHOWN]} has {surrogate}"
     if len(text) > LONGEST_SHOWN:
         return f"argument {shown[:LONGEST_SHOWN]}… is not JSON; a text is written '\"text\"'"
     meant = json.dumps(text, ensure_ascii=not text.isprintable())
@@ -189,9 +191,16 @@ def _items(stream: BinaryIO, name: str, kwargs: dict[str, Any], tally: Tally) ->
             elif isinstance(found, dict):
                 yield _encode(name, [], kwargs | found)[0]
             else:
+                surrogate = payload.lone_surrogate(line)
                 tally.fault = (
-                    "not a JSON array of arguments or object of keyword arguments: "
-                    + printable(line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace").rstrip())
+                    f"it has {surrogate}"
+                    if surrogate
+                    else (
+                        "not a JSON array of arguments or object of keyword arguments: "
+                        + printable(
+                            line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace").rstrip()
+                        )
+                    )
                 )
                 return
         except GresqueError as error:

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from gresque import __version__
+from gresque.cli.output import complain, write
 from gresque.errors import BootError, GresqueError, RedisUnavailable
+from gresque.text import from_os
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
@@ -62,10 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str] | None) -> int:
+    given = [from_os(text) for text in (sys.argv[1:] if arguments is None else arguments)]
     try:
-        code = gresque.main(args=arguments, prog_name="gresque", standalone_mode=False)
+        code = gresque.main(args=given, prog_name="gresque", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
+        write([error.format_message()])
         return 0
     except (click.Abort, KeyboardInterrupt):
         return 130
@@ -83,5 +86,5 @@ def run(arguments: list[str] | None) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"gresque: {message}", file=sys.stderr)
+    complain(f"gresque: {message}")
     return code

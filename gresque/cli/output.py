@@ -8,12 +8,13 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from gresque.text import printable
+from gresque.text import encodable, printable
 
 Row = TypeVar("Row")
 
@@ -67,9 +68,16 @@ class Output:
 
 def write(lines: Iterable[str]) -> None:
     """Print lines to stdout; what its encoding cannot carry is escaped."""
-    encoding = sys.stdout.encoding or "utf-8"
     text = "".join(f"{line}\n" for line in lines)
-    _send(text.encode(encoding, "backslashreplace").decode(encoding))
+    _send(encodable(text, sys.stdout.encoding))
+
+
+def complain(line: str) -> None:
+    """Print a line to stderr, whatever it holds."""
+    text = encodable(f"{printable(line)}\n", sys.stderr.encoding)
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _send(text: str) -> None:

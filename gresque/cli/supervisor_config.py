@@ -13,6 +13,7 @@ from gresque.cli.options import load_settings, setting_options
 from gresque.cli.supervisord import Program, section
 from gresque.errors import SettingsError
 from gresque.settings import DEFAULT_REDIS_URL, OPTIONS, Settings
+from gresque.text import from_os
 
 
 @click.command(name="supervisor-config")
@@ -47,17 +48,16 @@ def command(flags: dict[str, Any], burst: bool, **program: Any) -> int:
     program["directory"] = str(Path(program["directory"] or ".").absolute())
     program["logfile"] = program["logfile"] or f"/var/log/supervisor/{program['name']}.log"
     command = [executable] if executable else _this_gresque()
-    click.echo(
-        section(
-            Program(
-                command=[*command, "work", *_arguments(flags)],
-                environment=_environment(settings),
-                burst=settings.burst,
-                **program,
-            )
-        ),
-        nl=False,
+    text = section(
+        Program(
+            command=[*command, "work", *_arguments(flags)],
+            environment=_environment(settings),
+            burst=settings.burst,
+            **program,
+        )
     )
+    # supervisord reads UTF-8, whatever the locale is here.
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     return 0
 
 
@@ -100,7 +100,7 @@ def _arguments(flags: dict[str, Any]) -> list[str]:
 def _environment(settings: Settings) -> dict[str, str]:
     """What came from ENV, under the name that it came from, and the Redis URL."""
     environment = {
-        source: os.environ[source]
+        source: from_os(os.environ[source])
         for name, source in settings.sources.items()
         if source in OPTIONS[name].envs
     }

@@ -13,6 +13,7 @@ from gresque.errors import DontPerform, JobDeclarationError
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.result import PLAIN, check_function, check_result
 from gresque.jobs.source import MAIN, Source, source_of
+from gresque.text import is_utf8
 
 DIRTY_EXITS = ("requeue", "fail")
 EXPIRIES = ("fail", "drop")
@@ -45,6 +46,10 @@ class JobDefinition:
         if self.source is None:
             found = source_of(self.function)  # type: ignore[unreachable]
             object.__setattr__(self, "source", found)
+        if not isinstance(self.name, str) or not self.name or not is_utf8(self.name):
+            raise JobDeclarationError(
+                f"{self.name!r} is not the name of a job; give one such as 'mail.send'"
+            )
         check_callable(f"job {self.name}", self.function)
         if self.on_dirty_exit not in (None, *DIRTY_EXITS):
             raise JobDeclarationError(

@@ -7,6 +7,7 @@ import binascii
 import codecs
 import math
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
 from gresque.jobs.deaths import without_deaths
+from gresque.text import printable
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 """A queue item above this is refused by `enqueue`, and fails unread in a worker: one item must
@@ -63,7 +65,36 @@ def decode(raw: bytes) -> Payload:
     except RecursionError:
         raise InvalidPayload("the payload is nested too deep") from None
     except msgspec.MsgspecError as error:
+        surrogate = lone_surrogate(raw)
+        if surrogate:
+            raise InvalidPayload(f"the payload is not a job: it has {surrogate}") from None
         raise InvalidPayload(f"the payload is not a job: {error}") from None
+
+
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+def lone_surrogate(raw: bytes) -> str:
+    """Names the first half of a UTF-16 pair that stands alone in a JSON text, as JavaScript writes
+    it where a text was cut within a character; empty when there is none."""
+    high, end = b"", -1
+    for escape in _ESCAPE.finditer(raw):
+        digits = escape[1] or b""
+        if high and (escape.start() != end or not b"DC" <= digits[:2].upper() <= b"DF"):
+            break
+        if high:
+            high = b""
+        elif b"D8" <= digits[:2].upper() <= b"DB":
+            high, end = digits, escape.end()
+        elif b"DC" <= digits[:2].upper() <= b"DF":
+            high = digits
+            break
+    if not high:
+        return ""
+    return (
+        f"a lone surrogate, \\u{high.decode()}, which is half a character and which UTF-8 cannot "
+        "carry; whoever enqueues it must not cut a text there (JavaScript: text.toWellFormed())"
+    )
 
 
 def encode(
@@ -95,8 +126,8 @@ def encode(
         raw = _encode(item)
     except UnicodeEncodeError:
         raise UnserializableArgument(
-            f"{name}: {_unencodable(args, kwargs)} has a lone surrogate, which UTF-8 cannot carry; "
-            "decode it with errors='replace' first"
+            f"{printable(name)}: {_unencodable(args, kwargs)} has a lone surrogate, which UTF-8 "
+            "cannot carry; decode it with errors='replace' first"
         ) from None
     if len(raw) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(

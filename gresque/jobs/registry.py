@@ -44,8 +44,12 @@ class Registry:
                 "the item was no job when it failed before, and another program has retried it; "
                 "`gresque failed retry` would have put the item back as it was"
             )
+        last = name.rpartition(".")[2]
+        alike = sorted(known for known in self._definitions if known.rpartition(".")[2] == last)
+        meant = f" ({alike[0]!r} is declared)" if alike else ""
         return (
-            f"no job named {name!r} is declared here; require its module with -r, or check the name"
+            f"no job named {name!r} is declared here{meant}; require its module with -r, "
+            "or check the name"
         )
 
     def __iter__(self) -> Iterator[JobDefinition]:

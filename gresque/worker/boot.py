@@ -77,4 +77,13 @@ def _import(module: str) -> None:
     try:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:
-        raise BootError(f"cannot import {module} (-r): {one_line(error)}") from error
+        text = f"cannot import {module} (-r): {one_line(error)}{_remedy(module)}"
+        raise BootError(text) from error
+
+
+def _remedy(module: str) -> str:
+    if module.endswith(".py"):
+        return f"; write the name of the module instead, {module.removesuffix('.py')!r}"
+    if not module.isascii() and sys.getfilesystemencoding() != "utf-8":
+        return "; under this locale file names are ASCII: set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+    return ""

@@ -79,6 +79,8 @@ class Cycle:
         self.notice = b""
         """What it said of suspects in the last turn: `alone`, `left`, or nothing."""
         self._queue_names: list[str] = []
+        self.tells_of_names = False
+        """Whether it is for this process to log which queues cannot be served."""
         self.queue_keys: list[bytes] = []
         self._set_queues(queues.resolve(()))
         self._stale_queues = self._dynamic = queues.dynamic
@@ -178,7 +180,14 @@ class Cycle:
         """Ask which queues exist now, when the queue list has globs."""
         if self._dynamic:
             names = self.ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
-            self._set_queues(self._queues.resolve(_readable(names)))
+            readable = list(_readable(names))
+            if self.tells_of_names and len(readable) < len(names):
+                self.tells_of_names = False
+                log.warning(
+                    "%d queues are not served, as their names are not UTF-8; see gresque queues",
+                    len(names) - len(readable),
+                )
+            self._set_queues(self._queues.resolve(readable))
         self._stale_queues = False
 
     def _set_queues(self, names: list[str]) -> None:

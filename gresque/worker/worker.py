@@ -107,6 +107,7 @@ class Worker:
             pause=self._pause,
             revive=self._revive,
         )
+        self._cycle.tells_of_names = birth.beats_at_once
         self._registration = Registration(
             self._keys, birth, self._process_id, self._book, self._cycle.connection
         )

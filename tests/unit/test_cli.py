@@ -815,3 +815,33 @@ def test_every_help_has_examples(call: Call, name: str) -> None:
     assert code == 0
     assert f"  Examples:\n    gresque {name.split()[0]}" in out
     assert name == "failed" or ("--redis" in out and "--namespace" in out)
+
+
+ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [ASCII, {"PYTHONIOENCODING": "ascii:strict"}, {"PYTHONIOENCODING": "latin-1"}],
+    ids=["posix", "ascii", "latin-1"],
+)
+def test_any_locale_and_encoding(environ: dict[str, str], redis_url: str, store: DataStore) -> None:
+    def gresque(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "gresque", *arguments]
+        env = {**os.environ, "REDIS_URL": redis_url, **environ}
+        return subprocess.run(command, env=env, capture_output=True, check=False)
+
+    assert gresque("enqueue", "ü☃", "Grüße", '"é☃"').returncode == 0
+    assert items(store.redis, "ü☃")[0]["args"] == ["é☃"]
+    printed = gresque("supervisor-config", "-q", "ü☃", "-r", "jobs", "--name", "x")
+    assert "ü☃" in printed.stdout.decode(), printed.stderr
+    wrong = gresque("supervisor-config", "-q", "!☃\x1b\n", "-r", "jobs")
+    assert (wrong.returncode, wrong.stderr.count(b"\n"), b"\x1b" in wrong.stderr) == (2, 1, False)
+
+
+def test_an_argument_with_half_a_character(call: Call) -> None:
+    answer = call("enqueue", "mail", "Greet", r'"\ud800"')
+    assert answer.code == 2
+    assert r"has a lone surrogate, \ud800, which is half a character" in answer.err
+    answer = call("enqueue", "mail", "Greet", "-", stdin=rb'["\udc00"]')
+    assert r"line 1: it has a lone surrogate, \udc00" in answer.err

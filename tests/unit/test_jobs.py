@@ -275,6 +275,12 @@ def test_a_declared_function_is_pickled_as_functions_are() -> None:
         pickle.dumps(hidden)
 
 
+@pytest.mark.parametrize("name", ["\ud800", 5, b"x"])
+def test_a_name_that_is_none(name: Any) -> None:
+    with pytest.raises(JobDeclarationError, match="is not the name of a job"):
+        gresque.job("q", name=name)(lambda: None)
+
+
 # class Job
 
 
@@ -392,6 +398,8 @@ def test_unknown_jobs_are_explained() -> None:
     assert own.find("x") is None
     with pytest.raises(UnknownJob, match=r"no job named 'x' is declared here; require its module"):
         own.get("x")
+    own.add(definition(module_level, "app.tasks.send"))
+    assert "('app.tasks.send' is declared)" in own.explain_unknown("tasks.send")
     assert "'a\\nb'" in own.explain_unknown("a\nb"), "a name from outside stays on one line"
 
 

@@ -25,7 +25,13 @@ from gresque.errors import (
     UnserializableArgument,
 )
 from gresque.jobs import payload
-from gresque.jobs.payload import MAX_DEPTH, MAX_PAYLOAD_BYTES, decode, encode
+from gresque.jobs.payload import (
+    MAX_DEPTH,
+    MAX_PAYLOAD_BYTES,
+    decode,
+    encode,
+    lone_surrogate,
+)
 
 WIRE = Path(__file__).parents[1] / "wire"
 ID = "585e6d2b7d64493e8d743877a68508b9"
@@ -101,6 +107,29 @@ keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 values = st.recursive(
     scalars, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=10
 )
+
+
+SURROGATES = [
+    (rb'{"class":"A","args":["\ud800"]}', r"\ud800"),
+    (rb'{"class":"A","args":["\uDC00x"]}', r"\uDC00"),
+    (rb'{"class":"A","args":["\ud83d\u0041"]}', r"\ud83d"),
+    (rb'{"class":"A","args":["\ud83dx\ude00"]}', r"\ud83d"),
+    (rb'{"class":"A","args":["\ud83d\ud83d\ude00"]}', r"\ud83d"),
+    (rb'{"\udfff":1,"class":"A"}', r"\udfff"),
+    (rb'{"class":"A","args":["\\ud800","\ud83d\ude00","\\\ud801"]}', r"\ud801"),
+]
+
+
+@pytest.mark.parametrize(("raw", "told"), SURROGATES, ids=[told for _, told in SURROGATES])
+def test_a_lone_surrogate_is_named(raw: bytes, told: str) -> None:
+    with pytest.raises(InvalidPayload, match="it has a lone surrogate") as caught:
+        decode(raw)
+    assert f" {told}," in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [rb'["\\ud800"', rb'["\ud83d\ude00"', rb'["\n\u0041"', b"", b"\\"])
+def test_no_lone_surrogate(raw: bytes) -> None:
+    assert lone_surrogate(raw) == ""
 
 
 @given(st.lists(values), st.dictionaries(keys, values))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
-from gresque.queues import QueueList
+from gresque.queues import QueueList, quoted
 
 # text, patterns, excluded
 PARSED = [
@@ -32,6 +32,17 @@ PARSED = [
     ("a!b", ("a!b",), ()),
     ("tab\there", ("tab\there",), ()),
     ("a\nb", ("a\nb",), ()),
+    (r"a\,b,c", (r"a\,b", "c"), ()),
+    (r"\!a,!\!b", (r"\!a",), (r"\!b",)),
+    (r"tenant\:42", (r"tenant\:42",), ()),
+    (r"a\:b,a:b", ("a:b",), ()),
+    (r"te\[na]nt,st\*r", (r"te\[na]nt", r"st\*r"), ()),
+    ("\\ lead, trail\\ ,x ", ("\\ lead", "trail\\ ", "x"), ()),
+    (r"App\Jobs,C\:\x", (r"App\Jobs", r"C:\x"), ()),
+    (r"a\\,b", ("a\\\\", "b"), ()),
+    (r"a\\b,a\b", (r"a\b",), ()),
+    ("a\\", ("a\\\\",), ()),
+    (r"mail-\**", (r"mail-\**",), ()),
 ]
 
 
@@ -85,6 +96,15 @@ RESOLVED: list[tuple[str, list[str], list[str]]] = [
     ("m[x", ["m[x", "mx"], ["m[x"]),
     ("a.c", ["abc"], ["a.c"]),
     ("a+*", ["aa", "a+b"], ["a+b"]),
+    (r"a\,b", [], ["a,b"]),
+    (r"\!bang,tenant\:42", [], ["!bang", "tenant:42"]),
+    (r"te\[na]nt", ["ten", "tent"], ["te[na]nt"]),
+    ("te[na]nt", ["tennt", "te[na]nt", "x"], ["te[na]nt", "tennt"]),
+    ("*,!st*r", ["st*r", "star", "x"], ["x"]),
+    (r"*,!st\*r", ["st*r", "star", "x"], ["star", "x"]),
+    (r"a\**", ["a*b", "aab"], ["a*b"]),
+    (r"\ lead,trail\ ", [], [" lead", "trail "]),
+    (r"App\Jobs,a\\,b", [], ["App\\Jobs", "a\\", "b"]),
 ]
 
 
@@ -158,6 +178,22 @@ def test_what_is_printed_parses_to_the_same(items: list[str]) -> None:
     queues = parse(items)
     if queues is not None:
         assert QueueList.parse(str(queues)) == queues
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
+@example(["a,b", "!a", "a:5", "a:5%", "a\\", "\\,", " a ", "*", "[x]", "\\", "\\!", "\n", ":1"])
+def test_every_name_can_be_written(names: list[str]) -> None:
+    queues = QueueList.parse(",".join(map(quoted, names)))
+    assert queues.resolve(()) == list(dict.fromkeys(names))
+    assert not queues.dynamic
+    assert QueueList.parse(str(queues)) == queues
+
+
+def test_messages_say_how_a_name_is_written() -> None:
+    with pytest.raises(SettingsError, match=r"write tenant\\:42 for a queue of that name"):
+        QueueList.parse("tenant:42")
+    with pytest.raises(SettingsError, match=r"a queue named '!bang' is written \\!bang"):
+        QueueList.parse("!bang")
 
 
 @given(st.text())

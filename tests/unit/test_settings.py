@@ -242,6 +242,32 @@ def test_what_systemd_would_not_tell(env: str, text: str) -> None:
         Settings.load({}, {env: text})
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("./jobs.py", "'jobs'"),
+        ("app/jobs.py", "'app.jobs'"),
+        ("app/jobs", "'app.jobs'"),
+        ("/srv/app/jobs.py", "'jobs', in the directory"),
+        ("../jobs.py", "'jobs', in the directory"),
+        ("jobs:send", "'jobs'"),
+        (".jobs", "'jobs'"),
+        ("ok,app/jobs/", "'app.jobs'"),
+    ],
+)
+def test_a_file_is_no_module(text: str, meant: str) -> None:
+    with pytest.raises(
+        SettingsError, match=f"^REQUIRE: .* not the name of a module; write {meant}"
+    ):
+        Settings.load({}, {"REQUIRE": text})
+
+
+def test_an_environment_that_the_locale_cannot_read() -> None:
+    text = "ü☃".encode().decode("ascii", "surrogateescape")
+    settings = Settings.load({}, {"QUEUES": text, "RESQUE_NAMESPACE": text})
+    assert (str(settings.queues), settings.namespace) == ("ü☃", "ü☃")
+
+
 ENVS = [env for option in OPTIONS.values() for env in option.envs]
 
 
