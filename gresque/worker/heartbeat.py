@@ -35,6 +35,9 @@ RUNNING_EXPIRY_SECONDS = 15
 
 SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
 GONE = "it and its master are gone"
+WORKER_WAS_MISSING = 2
+RESTORE_SECONDS = 3.0
+"""The master shares what it has counted every second."""
 IDLE = b"worker "
 """Before the id of a worker without processes, to tell it from a process."""
 
@@ -85,6 +88,8 @@ class Heartbeat:
         self._lost = lost
         self._last_beat = time.monotonic()
         self._published = False
+        self._restores_until: float | None = None
+        """The worker was missing: until then its counters are corrected."""
         self._complained: set[str] = set()
 
     def start(self) -> None:
@@ -155,14 +160,25 @@ class Heartbeat:
             running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
             int(looks), machine() if looks else "",
             worker.started, totals.done + totals.failed, totals.failed,
+            int(self._restores_until is not None),
         )  # fmt: skip
         name_refused(keys, pairs(refused), "the dead that stand there are not found")
         self._published = bool(running)
         self._last_beat = time.monotonic()
-        if not registered:
-            self._lost()
+        self._note(registered)
         if looks:
             self._bury_the_dead(sent, _pairs(beats), workers, _pairs(near))
+
+    def _note(self, registered: int) -> None:
+        """What the script said of this process and its worker."""
+        now = self._last_beat
+        if not registered:
+            self._lost()
+        elif registered == WORKER_WAS_MISSING:
+            log.warning("another program has unregistered this worker; it is registered again")
+            self._restores_until = now + RESTORE_SECONDS
+        elif self._restores_until is not None and now >= self._restores_until:
+            self._restores_until = None
 
     def _bury_the_dead(
         self,

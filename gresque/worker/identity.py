@@ -6,16 +6,24 @@ import socket
 from dataclasses import dataclass
 
 from gresque.settings import Settings
+from gresque.worker.whereabouts import container
+
+
+def host() -> str:
+    """This host's name in an id. Containers may have one name, and in each of them the master is
+    pid 1, so within one the name goes on with four hex digits of the container."""
+    name, namespace = socket.gethostname().replace(":", "~"), container()
+    return f"{name}.{namespace}" if namespace else name
 
 
 def worker_id(settings: Settings, master_pid: int) -> str:
     """The Ruby fork's id: `host:master_pid:queues:worker_count:thread_count:jobs_per_fork`.
 
-    A colon in the queues becomes `~`, so that the id can be split.
+    A colon in the queues or in the host's name becomes `~`, so that the id can be split.
     """
     queues = str(settings.queues).replace(":", "~")
     return (
-        f"{socket.gethostname()}:{master_pid}:{queues}:"
+        f"{host()}:{master_pid}:{queues}:"
         f"{settings.worker_count}:{settings.thread_count}:{settings.jobs_per_fork}"
     )
 

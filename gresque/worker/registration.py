@@ -35,12 +35,13 @@ class Registration:
 
     def register(self) -> None:
         """Make the process known, and give it its ledger."""
-        keys = self._keys
+        keys, worker, totals = self._keys, self._birth.worker_id, self._birth.counted()
         refused = self._connection.run(
-            script("register"), 7,
-            keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
+            script("register"), 9,
+            keys.workers, keys.worker_started(worker), keys.ledgers,
             keys.ledger(self._process_id), keys.heartbeats, keys.processes, keys.masters,
-            *self._self_description(),
+            keys.worker_stat("processed", worker), keys.worker_stat("failed", worker),
+            *self._self_description(), totals.done + totals.failed, totals.failed,
         )  # fmt: skip
         name_refused(keys, pairs(refused), "this worker does not stand there")
 

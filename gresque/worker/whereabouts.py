@@ -4,13 +4,20 @@ A pid tells little: it may be given out again, and each container has pids of it
 with the machine's boot, the pid namespace and the kernel's time of the process's start it tells one
 process for ever. Where the kernel does not tell all of these, as outside Linux, nothing is claimed,
 and the dead are told by their heartbeats.
+
+The kernel gives the number of a pid namespace out again when that has ended, and all its processes
+with it. So a restarted container that got the number of the last one knows those as dead. One that
+got another number cannot see from within whether the last one has ended: the heartbeats tell.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from functools import cache
 from pathlib import Path
+
+_FIRST_PID_NAMESPACE = str(0xEFFFFFFC)  # PROC_PID_INIT_INO in the kernel
 
 
 @cache
@@ -23,6 +30,19 @@ def machine() -> str:
         return ":".join([boot, *(_namespace(kind) for kind in ("pid", "time"))])
     except OSError:
         return ""
+
+
+def container() -> str:
+    """Four hex digits that tell this pid namespace of this boot from others; '' in the namespace
+    that the machine starts with, and where the kernel does not tell."""
+    try:
+        namespace = _namespace("pid")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    if namespace == _FIRST_PID_NAMESPACE:
+        return ""
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:4]
 
 
 def _namespace(kind: str) -> str:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,14 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 class Master:
     """A running `gresque work`; its log is read when it has ended."""
 
-    def __init__(self, redis_url: str, *arguments: str, **env: str) -> None:
+    def __init__(
+        self, redis_url: str, *arguments: str, wrap: Sequence[str] = (), **env: str
+    ) -> None:
+        """`wrap`: a command that runs this one, such as `unshare`."""
         self.log_path = Path(env.pop("LOG_PATH"))
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gresque", "work", "-r", JOBS, *arguments],
+                [*wrap, sys.executable, "-m", "gresque", "work", "-r", JOBS, *arguments],
                 env={**os.environ, "REDIS_URL": redis_url, "PYTHONUNBUFFERED": "1", **env},
                 cwd=ROOT,
                 stderr=log,
@@ -98,9 +101,9 @@ class Bench:
         self._directory = directory
         self._masters: list[Master] = []
 
-    def start(self, *arguments: str, **env: str) -> Master:
+    def start(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> Master:
         log_path = str(self._directory / f"worker-{len(self._masters)}.log")
-        master = Master(self.redis_url, *arguments, LOG_PATH=log_path, **env)
+        master = Master(self.redis_url, *arguments, wrap=wrap, LOG_PATH=log_path, **env)
         self._masters.append(master)
         return master
 

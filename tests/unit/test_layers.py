@@ -45,7 +45,8 @@ PASS_IT_ON = ["store/embedded.py", "demo/processes.py"]
 
 UNPATCHED = [
     "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
-    "worker/boot.py", "worker/identity.py", "worker/title.py", "worker/stdio.py",
+    "worker/boot.py", "worker/identity.py", "worker/judge.py", "worker/whereabouts.py",
+    "worker/title.py", "worker/stdio.py",
     "store/url.py", "store/ledger.py", "store/keys.py", "failure/own.py", "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""

@@ -232,7 +232,7 @@ class Jobs(RuleBasedStateMachine):
             keys.workers, keys.worker_started(WORKER), keys.masters,
             keys.worker_stat("processed", WORKER), keys.worker_stat("failed", WORKER),
             keys.ledger(process.name),
-            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0,
+            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0, 0,
         )  # fmt: skip
         assert bool(registered) == (process.name in self.store.process_ids())
         assert not refused

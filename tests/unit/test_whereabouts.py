@@ -61,7 +61,12 @@ def test_a_process_of_somebody_else_is_there(monkeypatch: pytest.MonkeyPatch) ->
     assert not are_gone(replaced(place, pid="4000000", master_pid="4000001"))
 
 
-@pytest.mark.parametrize("place", ["", "x", "a b c d e", "a 1 2 3", "a 1 2 3 4 5"])
+HUGE = 10**30
+
+
+@pytest.mark.parametrize(
+    "place", ["", "x", "a b c d e", "a 1 2 3", "a 1 2 3 4 5", f"a {HUGE} 1 {HUGE} 1", "a -1 1 -1 1"]
+)
 def test_what_cannot_be_read_claims_nothing(place: str) -> None:
     assert not are_gone(place)
 
@@ -102,3 +107,24 @@ def test_a_process_whose_first_thread_has_ended_lives() -> None:
 def test_without_such_a_kernel_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(whereabouts, "machine", lambda: "")
     assert find(os.getpid(), os.getppid()) == ""
+
+
+def test_the_first_namespace_of_a_machine_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {}
+    for number in ("4026531836", "4026532180", "4026532181"):
+        monkeypatch.setattr(whereabouts, "_namespace", lambda kind, number=number: number)
+        names[number] = whereabouts.container()
+    first, *others = names.values()
+    assert first == ""
+    assert len(set(others)) == 2
+    for name in others:
+        assert len(name) == 4
+        assert int(name, 16) >= 0
+
+
+def test_without_proc_a_container_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(kind: str) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(whereabouts, "_namespace", refuse)
+    assert whereabouts.container() == ""

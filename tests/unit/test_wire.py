@@ -16,6 +16,7 @@ from gresque.queues import QueueList
 from gresque.settings import Settings
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
+from gresque.worker import identity
 from gresque.worker.identity import WorkerName, process_id, split_process_id, worker_id
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -86,9 +87,14 @@ def queue_list(text: str) -> QueueList:
     return QueueList(tuple(part.strip() for part in text.split(",")))
 
 
+def on_host(monkeypatch: pytest.MonkeyPatch, name: str, container: str = "") -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    monkeypatch.setattr(identity, "container", lambda: container)
+
+
 @pytest.mark.parametrize(("queue", "expected"), IDS["examples_by_QUEUE"].items())
 def test_worker_ids(queue: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "vm")
+    on_host(monkeypatch, "vm")
     pid = int(expected.split(":")[1])
     settings = Settings(
         queues=queue_list(queue), worker_count=2, thread_count=4, jobs_per_fork=1000
@@ -102,9 +108,30 @@ def test_worker_ids(queue: str, expected: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_exclusions_stand_in_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "gethostname", lambda: "vm")
+    on_host(monkeypatch, "vm")
     settings = Settings(queues=QueueList.parse("high,a:b,*,!slow"))
     assert worker_id(settings, 5) == "vm:5:high,a~b,*,!slow:1:1:1"
+
+
+@pytest.mark.parametrize(
+    ("host", "container", "expected"),
+    [
+        ("web-1", "3fa0", "web-1.3fa0"),
+        ("a:b", "", "a~b"),
+        ("::", "3fa0", "~~.3fa0"),
+        ("web.1.example.com", "", "web.1.example.com"),
+        ("", "", ""),
+        ("new\nline %s", "", "new\nline %s"),
+    ],
+)
+def test_the_host_in_an_id(
+    host: str, container: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_host(monkeypatch, host, container)
+    worker = worker_id(Settings(queues=QueueList.parse("q")), 1)
+    assert worker == f"{expected}:1:q:1:1:1"
+    assert WorkerName.parse(worker).hostname == expected
+    assert split_process_id(process_id(worker, 2, 3)) == (worker, 2)
 
 
 @pytest.mark.parametrize("text", IDS["examples_by_QUEUE"].values())

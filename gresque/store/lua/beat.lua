@@ -13,7 +13,9 @@
 --       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
 --       7 1 to look for the dead   8 a machine, or '' not to ask for its processes
 --       9 start time of the master   10 jobs that the worker has processed, 11 failed, at least
--- Returns  {1 while this process is registered, {process, score, …}, {registered worker, …},
+--       12 1 to correct its counters by these, also when the worker is not missing
+-- Returns  {1 while this process is registered, 2 when its worker was missing, else 0;
+--           {process, score, …}, {registered worker, …},
 --           {process of the machine, where it is found, …}, {key, its error, …}}: the lists but the
 --           last are empty without a look.
 --          A process that is not registered any more does not beat.
@@ -43,11 +45,16 @@ else
   end
 end
 
+local registered = alive and 1 or 0
 if alive then
   try('HSET', KEYS[2], ARGV[2], ARGV[4])
   try('HSETNX', KEYS[7], ARGV[2], ARGV[9])
-  if try('SADD', KEYS[5], ARGV[2]) == 1 then -- another program has unregistered the worker
+  local missing = try('SADD', KEYS[5], ARGV[2]) == 1 -- another program removed it
+  if missing then
+    registered = 2
     redis.pcall('SET', KEYS[6], ARGV[9], 'NX')
+  end
+  if missing or ARGV[12] == '1' then
     if ARGV[10] ~= '0' then at_least(KEYS[8], tonumber(ARGV[10])) end
     if ARGV[11] ~= '0' then at_least(KEYS[9], tonumber(ARGV[11])) end
   end
@@ -68,4 +75,4 @@ if ARGV[7] == '1' then
   beats = try('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') or {}
   workers = try('HKEYS', KEYS[7]) or {}
 end
-return {alive and 1 or 0, beats, workers, near, refusals}
+return {registered, beats, workers, near, refusals}
