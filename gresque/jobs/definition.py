@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from gresque.errors import DontPerform, JobDeclarationError
+from gresque.forked import call_user_code
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.result import PLAIN, check_function, check_result
 from gresque.jobs.source import MAIN, Source, source_of
@@ -102,11 +103,13 @@ class JobDefinition:
     ) -> Any:
         """Each around hook gets `perform` first, a callable that runs the rest."""
         if not around:
-            result = self.function(*args, **kwargs)
+            result = call_user_code(self.function, *args, **kwargs)
             check_result(f"job {self.name}", result)
             return result
         rest = around[1:]
-        result = around[0](lambda: self._perform_around(rest, args, kwargs), *args, **kwargs)
+        result = call_user_code(
+            around[0], lambda: self._perform_around(rest, args, kwargs), *args, **kwargs
+        )
         check_result(f"an around_perform hook of job {self.name}", result)
         return result
 

@@ -11,6 +11,7 @@ from inspect import isgeneratorfunction
 from typing import Any
 
 from gresque.errors import JobDeclarationError
+from gresque.forked import call_user_code
 from gresque.jobs.result import check_function, check_result
 
 JOB_HOOKS = (
@@ -78,7 +79,7 @@ def call_hooks(hooks: Sequence[Hook], args: Sequence[Any], kwargs: Mapping[str, 
 
 
 def call_hook(hook: Hook, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    result = hook(*args, **kwargs)
+    result = call_user_code(hook, *args, **kwargs)
     if result is not None:
         check_result(f"hook {getattr(hook, '__qualname__', hook)}", result)
     return result

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from gresque.errors import BootError, CutOff, SettingsError
+from gresque.forked import own
 from gresque.jobs.hooks import process_hooks
 from gresque.master.handle import WorkerHandle
 from gresque.master.signals import SignalPipe, signals_blocked
@@ -78,6 +79,7 @@ class Forks:
         self._rows = Scoreboard(most_children, settings.thread_count).rows
         self._sightings = SharedMemory(most_children)
         self._life_read, self._life_write = os.pipe()
+        own(self._life_read)
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from gresque.forked import own
 from gresque.unpatched import original
 
 HEEDED = (
@@ -38,6 +39,7 @@ class SignalPipe:
 
     def __init__(self) -> None:
         self._read, self.write_fd = os.pipe()
+        own(self.write_fd)
         os.set_blocking(self._read, False)
         os.set_blocking(self.write_fd, False)
         # Before the handlers: a signal in between would be noted nowhere.

@@ -29,6 +29,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from gresque.errors import RedisUnavailable, SettingsError
+from gresque.forked import own_those_of
 from gresque.redis_url import check
 from gresque.store.line import Line
 from gresque.store.replies import is_reply, means_not_here
@@ -68,7 +69,14 @@ def open_client(url: str) -> redis.Redis:
     pool = _Pool(
         connection_class=_pooled(connection_class), max_connections=2**31, protocol=2, **options
     )
+    own_those_of(pool, _descriptors)
     return redis.Redis.from_pool(pool)
+
+
+def _descriptors(pool: Any) -> Iterator[int]:
+    for connection in (*pool._available_connections, *pool._in_use_connections):
+        if (open_socket := connection._get_socket()) is not None:
+            yield open_socket.fileno()
 
 
 class _Pooled(AbstractConnection):

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from gresque.errors import BootError, SettingsError
+from gresque.forked import disown, own
 from gresque.store.embedded_keeper import KEEPER_LOCK, LOG, SOCKET, USERS_LOCK, alias
 from gresque.unpatched import original
 
@@ -107,14 +108,20 @@ def _join(named: Path | None) -> _Use:
         with suppress(FileExistsError):
             directory.mkdir(mode=0o700, parents=True)
         use = _Use(directory, named is None, _open(directory / USERS_LOCK))
+        own(use.users_lock)
         fcntl.flock(use.users_lock, fcntl.LOCK_SH)  # waits while a keeper ends its server
         if use.is_in_place():  # that server was not a temporary one, whose directory goes with it
             return use
-        os.close(use.users_lock)
+        _close(use)
+
+
+def _close(use: _Use) -> None:
+    disown(use.users_lock)
+    os.close(use.users_lock)
 
 
 def _leave(use: _Use) -> None:
-    os.close(use.users_lock)
+    _close(use)
     if use.temporary:
         shutil.rmtree(use.directory, ignore_errors=True)
 

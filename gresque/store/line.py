@@ -12,6 +12,7 @@ from redis._parsers import BaseParser
 from redis.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from gresque.forked import own_those_of
 from gresque.store.replies import means_not_here
 from gresque.unpatched import original
 
@@ -54,6 +55,7 @@ class Line:
         # Not gevent's, which needs a watcher of the loop each time.
         self._poller = original("select", "poll")()
         self._poller.register(open_socket.fileno(), select.POLLIN)
+        own_those_of(self, lambda line: [line.fileno()])
 
     def send(self, *command: Any) -> None:
         """Raises redis-py's errors; after them the command did not go out whole, and the server

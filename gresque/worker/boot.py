@@ -27,6 +27,9 @@ def load(settings: Settings) -> Callable[[Birth], None]:
     from gevent import monkey
 
     monkey.patch_all()
+    from gresque.worker.forked_child import watch_forks
+
+    watch_forks()
     use_native_locks()
     from gresque.worker.handlers import guard_handlers
 

@@ -52,17 +52,18 @@ def guard_handlers() -> None:
     @functools.wraps(set_handler)
     def guarded_signal(signalnum: Any, handler: Any) -> Any:
         guarded = _Guarded(handler) if callable(handler) else handler
-        return _bare(set_handler(signalnum, guarded))
+        return bare(set_handler(signalnum, guarded))
 
     @functools.wraps(get_handler)
     def guarded_getsignal(signalnum: Any) -> Any:
-        return _bare(get_handler(signalnum))
+        return bare(get_handler(signalnum))
 
     guarded_signal.unguarded = set_handler  # type: ignore[attr-defined]
     signal.signal, signal.getsignal = guarded_signal, guarded_getsignal
 
 
-def _bare(handler: Any) -> Any:
+def bare(handler: Any) -> Any:
+    """The handler as it was set."""
     return handler.handler if isinstance(handler, _Guarded) else handler
 
 
@@ -83,3 +84,9 @@ def protect(hub: Any, main: greenlet, runs_no_job: Callable[[Any], bool]) -> Non
         tell(context, kind, value, trace)
 
     hub.handle_error = handle_error
+
+
+def unprotect() -> None:
+    """In a process that a job forks: the code there is the job's."""
+    global _is_ours
+    _is_ours = None

@@ -11,6 +11,7 @@ from gevent._hub_local import get_hub_if_exists
 from gresque.client.default import adopt
 from gresque.store.ledger import Totals
 from gresque.worker.birth import Birth
+from gresque.worker.forked_child import be_worker
 from gresque.worker.handlers import protect
 from gresque.worker.patience import Patience
 from gresque.worker.recovery import recovery_for
@@ -30,6 +31,7 @@ def live(birth: Birth) -> None:
     settings = birth.settings
     adopt(settings)
     worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
+    be_worker(worker.leave_to_child)
     protect(gevent.get_hub(), gevent.getcurrent(), runs_no_job)
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()

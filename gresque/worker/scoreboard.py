@@ -11,6 +11,7 @@ import os
 import tempfile
 from enum import IntEnum
 
+from gresque.forked import own
 from gresque.store.ledger import Totals
 from gresque.worker import dump
 
@@ -90,6 +91,12 @@ class Row:
     def clear(self) -> None:
         self._words[:] = memoryview(bytes(self._words.nbytes)).cast("Q")
         dump.empty(self.dump)
+
+    def leave_to_child(self) -> None:
+        """In a process that a job forked: nothing that it writes shows on the scoreboard."""
+        self._words = memoryview(bytearray(self._words.tobytes())).cast("Q")
+        self.threads = self._words[_THREADS:]
+        self.dump = -1
 
     @property
     def state(self) -> ProcessState:
@@ -216,6 +223,7 @@ class Scoreboard:
 def _open_dump() -> int:
     """A file without a name, gone with its last user; whoever writes, writes at its end."""
     descriptor, path = tempfile.mkstemp(prefix="gresque-dump-")
+    own(descriptor)
     os.unlink(path)  # noqa: PTH108
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
     return descriptor

@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 from types import FunctionType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 import gevent
 from gevent import Greenlet, get_hub
 from gevent.pool import Pool
 
 from gresque.errors import JobKilled, UnknownJob
+from gresque.forked import end_child
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode
 from gresque.jobs.registry import Registry
@@ -83,6 +84,19 @@ class Crew:
             thread = WorkerThread(self, len(self.threads))
             self.threads.append(thread)
             self._pool.start(thread)
+
+    def leave_to_child(self, current: Any, board: list[int] | memoryview[int]) -> None:
+        """In a process that a job forked, in the greenlet that did so: when control comes back
+        from the job's code, the process ends. A thread checks nothing for that: what it does next
+        after a job has become something else."""
+        self.board = board
+        self.book.ended = _EndOfChild()
+        WorkerThread._end_badly = _end_child  # type: ignore[assignment,method-assign]
+        WorkerThread._recover_from = _end_child  # type: ignore[assignment,method-assign]
+        while current is not None:
+            if isinstance(current, WorkerThread):
+                current.to_kill = current.deadline = None  # the job's in the parent
+            current = current.parent
 
     def kill_jobs(self, reason: str, *, requeue: bool = False) -> None:
         """Throw JobKilled into every job that runs now, until they are dead."""
@@ -341,6 +355,18 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
 def runs_no_job(found: object) -> bool:
     """Whether this is a WorkerThread between two jobs."""
     return isinstance(found, WorkerThread) and found.job is None
+
+
+class _EndOfChild(list[bytes]):
+    """The ended jobs, in a process that a job forked."""
+
+    def append(self, slot: bytes) -> NoReturn:
+        end_child()
+
+
+def _end_child(thread: WorkerThread, *parts: Any) -> NoReturn:
+    """In place of what a thread does with an exception, which comes last."""
+    end_child(parts[-1])
 
 
 def _outermost(thread: WorkerThread) -> None:

@@ -214,6 +214,14 @@ class Worker:
         self._birth.tell_master()
         log.debug("left: %s", self._book.totals)
 
+    def leave_to_child(self, current: Any) -> None:
+        """Called in a process that user code forks, in the greenlet that forked: nothing of this
+        worker may act there (see `forked_child`)."""
+        for watcher in self.signals:
+            watcher.cancel()
+        self._row.leave_to_child()
+        self._crew.leave_to_child(current, self._row.threads)
+
     # Turns
 
     def _work(self) -> None:

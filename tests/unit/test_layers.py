@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
     "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "redis_url": 0, "text": 0, "logs": 0,
-    "raised": 0,
+    "raised": 0, "forked": 0,
     "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
     "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
 }  # fmt: skip

@@ -1,0 +1,107 @@
+"""What a process keeps to itself when user code forks, and how the child of such a fork ends.
+
+Imports nothing but the standard library: the master uses it, too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
+
+_generation = 0
+"""How many forks of user code lie between a worker process and this one."""
+
+_owners: WeakKeyDictionary[Any, Callable[[Any], Iterable[int]]] = WeakKeyDictionary()
+_descriptors: set[int] = set()
+
+
+def enter_child() -> None:
+    """In the child of a fork that user code made, before anything else."""
+    global _generation
+    _generation += 1
+    atexit._clear()  # those of the worker
+
+
+def own(descriptor: int) -> None:
+    """A child of user code gets /dev/null in place of this descriptor, until `disown`."""
+    _descriptors.add(descriptor)
+
+
+def disown(descriptor: int) -> None:
+    """Call it before the descriptor is closed: its number may then become another file's."""
+    _descriptors.discard(descriptor)
+
+
+def own_those_of(owner: Any, descriptors: Callable[[Any], Iterable[int]]) -> None:
+    """As `own`, for what `descriptors(owner)` returns at the fork, for as long as the owner
+    lives."""
+    _owners[owner] = descriptors
+
+
+def drop_descriptors() -> None:
+    """In the child. The numbers stay taken: the objects that had them close them some time, and
+    must not close a file of the child's."""
+    numbers = set(_descriptors)
+    for owner, descriptors in list(_owners.items()):
+        with suppress(Exception):  # of redis-py, in the middle of whatever it did
+            numbers.update(descriptors(owner))
+    _descriptors.clear()
+    _owners.clear()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        if number > 2:
+            os.dup2(null, number, inheritable=False)
+    os.close(null)
+
+
+def call_user_code(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call user code. Should it fork, the child ends here."""
+    at_start = _generation
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        if _generation != at_start:
+            end_child(error)
+        raise
+    if _generation != at_start:
+        end_child()
+    return result
+
+
+def end_child(error: BaseException | None = None) -> NoReturn:
+    """End this process, as Python ends at the end of a program; `error` is what came out of the
+    user code. Only exit handlers that were registered in this process run."""
+    status = 1
+    try:
+        status = _status(error)
+        atexit._run_exitfuncs()
+    finally:
+        flush_output()
+        os._exit(status)
+
+
+def _status(error: BaseException | None) -> int:
+    if error is None:
+        return 0
+    if not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+        return 1
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    print(error.code, file=sys.stderr)
+    return 1
+
+
+def flush_output() -> None:
+    """Write out what is printed, if it can be written."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()

@@ -1,0 +1,393 @@
+"""Jobs that fork, and what their children do."""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.event
+import gevent.lock
+from gevent.monkey import get_original
+
+import gresque
+from gresque import forked
+from tests.process import jobs
+from tests.process.jobs import store
+
+LOCK = gevent.lock.Semaphore(1)
+USER_LOG = logging.getLogger("user")
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+# What a child does, and what comes of it
+
+
+def _double_fork() -> int:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.05)
+        another = os.fork()
+        if another == 0:
+            sys.exit(4)
+        os._exit(exit_code(another))
+    return exit_code(pid)
+
+
+def _greenlet_of_a_child_forks() -> int:
+    def fork() -> int:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(0.01)
+        return pid
+
+    greenlet = gevent.spawn(fork)
+    return exit_code(greenlet.get())
+
+
+def _process(method: str) -> int | None:
+    process = multiprocessing.get_context(method).Process(target=square, args=(3,))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _executor() -> list[int]:
+    with concurrent.futures.ProcessPoolExecutor(2) as executor:
+        return list(executor.map(square, range(3)))
+
+
+def _threads() -> list[int]:
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        return list(executor.map(square, range(3)))
+
+
+def _thread() -> list[int]:
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: (time.sleep(0.01), done.append(1)))
+    thread.start()
+    thread.join()
+    return done
+
+
+def _signal_handler() -> list[int]:
+    got: list[int] = []
+    gevent.signal_handler(signal.SIGUSR2, got.append, 1)
+    os.kill(os.getpid(), signal.SIGUSR2)
+    while not got:
+        time.sleep(0.01)
+    return got
+
+
+def _term() -> int:
+    pid = os.fork()
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    return exit_code(pid)
+
+
+def _socket() -> bytes:
+    server = socket.create_server(("127.0.0.1", 0))
+    greenlet = gevent.spawn(lambda: server.accept()[0].recv(10))
+    with socket.create_connection(server.getsockname()) as client:
+        client.sendall(b"x")
+        return greenlet.get()
+
+
+def _exit_handler() -> None:
+    atexit.register(lambda: store().hset("child", "its exit handler ran", "True"))
+
+
+def _log() -> None:
+    USER_LOG.warning("said in a child")
+
+
+def _release() -> str:
+    """A neighbour waits for this lock, in the parent."""
+    LOCK.release()
+    time.sleep(0.05)
+    return "released"
+
+
+def _guarded() -> str:
+    with gresque.uninterruptible():
+        time.sleep(0.01)
+    return "whole"
+
+
+_heard: list[int] = []
+
+
+def _own_handler() -> list[int]:
+    os.kill(os.getpid(), signal.SIGHUP)
+    return _heard
+
+
+def _handlers() -> set[Any]:
+    get = get_original("signal", "getsignal")
+    names = ["TERM", "INT", "QUIT", "USR1", "USR2", "CONT", "HUP", "TTIN", "URG", "WINCH"]
+    found = {get(signal.Signals[f"SIG{name}"]) for name in names}
+    return (found - {signal.SIG_DFL}) | signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+IN_CHILD: dict[str, tuple[Callable[[], Any], Any]] = {
+    "sleep": (lambda: time.sleep(0.05), None),
+    "greenlet": (lambda: gevent.spawn(square, 3).get(), 9),
+    "run": (lambda: subprocess.run(["sh", "-c", "exit 3"], check=False).returncode, 3),
+    "preexec": (lambda: subprocess.check_output(["echo"], preexec_fn=lambda: None), b"\n"),
+    "double fork": (_double_fork, 4),
+    "greenlet of a child": (_greenlet_of_a_child_forks, 0),
+    "fork": (lambda: _process("fork"), 0),
+    "spawn": (lambda: _process("spawn"), 0),
+    "forkserver": (lambda: _process("forkserver"), 0),
+    "executor": (_executor, [0, 1, 4]),
+    "threads": (_threads, [0, 1, 4]),
+    "thread": (_thread, [1]),
+    "threadpool": (lambda: gevent.get_hub().threadpool.apply(square, (3,)), 9),
+    "signal_handler": (_signal_handler, [1]),
+    "term": (_term, -signal.SIGTERM),
+    "getaddrinfo": (lambda: bool(socket.getaddrinfo("localhost", 80)), True),
+    "socket": (_socket, b"x"),
+    "exit handler": (_exit_handler, None),
+    "log": (_log, None),
+    "release": (_release, "released"),
+    "enqueue": (lambda: bool(jobs.count.enqueue("of a child")), True),
+    "guarded": (_guarded, "whole"),
+    "handlers": (_handlers, set()),
+    "own handler": (_own_handler, [signal.SIGHUP.value]),
+}
+"""What a child does, and what comes of it."""
+
+
+def _links(numbers: Iterable[int]) -> set[Path]:
+    """What stands behind descriptors of this process."""
+    found = set()
+    for number in numbers:
+        with suppress(OSError):
+            found.add(Path(f"/proc/self/fd/{number}").readlink())
+    return found
+
+
+@gresque.job(queue="q", name="InChild")
+def in_child(kind: str) -> None:
+    """Do it in a child, whose return is its end."""
+    store()
+    worker = set(forked._descriptors)
+    for owner, descriptors in forked._owners.items():
+        worker.update(descriptors(owner))
+    of_worker = _links(worker)
+    if kind == "own handler":
+        signal.signal(signal.SIGHUP, lambda number, frame: _heard.append(number))
+    a, b = socket.socketpair()
+    with gevent.Timeout(60):
+        pid = os.fork()
+        if pid == 0:
+            a.close()
+            assert b.recv(1) == b"x"  # a socket of before the fork
+            b.sendall(repr(IN_CHILD[kind][0]()).encode())
+            kept = _links(range(3, 1000)) & of_worker
+            store().hset("kept", kind, repr(kept))
+            return
+    b.close()
+    a.send(b"x")
+    result = b"".join(iter(lambda: a.recv(1000), b""))
+    store().hset("child", kind, result)
+    store().hset("status", kind, exit_code(pid))
+    store().hset("worker has", kind, len(of_worker))
+
+
+@gresque.job(queue="q", name="TakeLock")
+def take_lock() -> None:
+    """What waits for it in a parent must not get it from a child."""
+    with LOCK:
+        store().hincrby("runs", "lock", 1)
+
+
+@gresque.job(queue="q", name="HoldLock")
+def hold_lock(key: str) -> None:
+    with LOCK:
+        store().set("lock held", 1)
+        while not store().exists(key):
+            time.sleep(0.01)
+
+
+ENDS: dict[str, Callable[[], Any]] = {
+    "return": lambda: None,
+    "raise": lambda: _fail(),
+    "exit": lambda: sys.exit(3),
+    "exit with a text": lambda: sys.exit("that is all"),
+    "_exit": lambda: os._exit(4),
+}
+STATUSES = {"return": 0, "raise": 1, "exit": 3, "exit with a text": 1, "_exit": 4}
+
+
+def _fail() -> None:
+    raise ValueError("raised in a child")
+
+
+def _fork(how: str) -> int:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.01)  # gevent resumes the greenlets of the parent here
+        ENDS[how]()
+    return pid
+
+
+def _in_thread(how: str) -> int:
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: done.append(_fork(how)))
+    thread.start()
+    thread.join()
+    return done[0]
+
+
+def _in_raw_greenlet(how: str) -> int:
+    done = gevent.event.AsyncResult()
+    gevent.spawn_raw(lambda: done.set(_fork(how)))
+    return int(done.get())
+
+
+def _in_native_thread(how: str) -> int:
+    done: list[int] = []
+
+    def run() -> None:
+        done.append(_fork(how))
+
+    get_original("_thread", "start_new_thread")(run, ())
+    while not done:
+        time.sleep(0.001)
+    return done[0]
+
+
+WHERE: dict[str, Callable[[str], int]] = {
+    "job": _fork,
+    "greenlet": lambda how: int(gevent.spawn(_fork, how).get()),
+    "raw greenlet": _in_raw_greenlet,
+    "thread": _in_thread,
+    "executor": lambda how: concurrent.futures.ThreadPoolExecutor(1).submit(_fork, how).result(),
+    "native pool": lambda how: int(gevent.get_hub().threadpool.apply(_fork, (how,))),
+    "native thread": _in_native_thread,
+}
+HOOKS = ("before", "around", "around late", "after", "failure")
+
+
+def _note(what: str, where: str, how: str) -> None:
+    store().hincrby("noted", f"{what} {where} {how}", 1)
+
+
+def _fork_in(where: str, how: str) -> bool:
+    """True in the child."""
+    if pid := WHERE.get(where, _fork)(how):
+        store().hset("status", f"{where} {how}", exit_code(pid))
+    return not pid
+
+
+class Forks(gresque.Job):
+    """Forks where it is said; notes what runs."""
+
+    queue = "q"
+    name = "Forks"
+
+    def before_perform(where: str, how: str) -> None:
+        if where == "before":
+            _fork_in(where, how)
+
+    def around_perform(perform: Any, where: str, how: str) -> None:
+        if where == "around" and _fork_in(where, how):
+            return
+        try:
+            perform()
+        finally:
+            _note("around", where, how)
+        if where == "around late":
+            _fork_in(where, how)
+
+    def after_perform(where: str, how: str) -> None:
+        _note("after", where, how)
+        if where == "after":
+            _fork_in(where, how)
+
+    def on_failure(error: BaseException, where: str, how: str) -> None:
+        _note("failure", where, how)
+        _fork_in(where, how)
+
+    def perform(where: str, how: str) -> None:
+        _note("perform", where, how)
+        if where == "failure":
+            raise ValueError("raised in a worker")
+        if where in WHERE:
+            _fork_in(where, how)
+
+
+@gresque.job(queue="q", name="ForkAndYield")
+def fork_and_yield() -> None:
+    """Some library does this, and lets the loop turn in every child."""
+    os.register_at_fork(after_in_child=lambda: time.sleep(0.01))
+    codes = [
+        subprocess.run(["true"], check=False).returncode,
+        subprocess.run(["true"], check=False, preexec_fn=lambda: None).returncode,
+        _process("fork"),
+        _double_fork(),
+    ]
+    store().set("codes", repr(codes))
+
+
+@gresque.job(queue="q", name="ForkAndGo")
+def fork_and_go(seconds: float) -> None:
+    """The child outlives the job, and perhaps the worker."""
+    if os.fork() == 0:
+        store().set("child", os.getpid())
+        time.sleep(seconds)
+        store().set("ended", 1)
+        return
+    store().hincrby("runs", "parent", 1)
+
+
+@gresque.job(queue="q", name="ForkAndWait")
+def fork_and_wait() -> None:
+    pid = os.fork()
+    if pid == 0:
+        store().set("child", os.getpid())
+        time.sleep(60)
+    os.waitpid(pid, 0)
+
+
+@gresque.after_fork
+def _fork_in_hook() -> None:
+    _fork_of_process("after_fork")
+
+
+@gresque.worker_exit
+def _fork_at_exit() -> None:
+    _fork_of_process("worker_exit")
+
+
+def _fork_of_process(where: str) -> None:
+    if store().hget("fork in", where) is None:
+        return
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.01)
+        sys.exit(5)
+    store().hset("status", where, exit_code(pid))

@@ -1,0 +1,136 @@
+"""A process that a job forks is no worker: it runs the job's code only, and ends with it."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import psutil
+
+from tests.process.forks import ENDS, HOOKS, IN_CHILD, STATUSES, WHERE
+from tests.process.support import Bench, Master, wait_for
+
+FORKS = ("-r", "tests.process.forks", "-q", "q", "-j", "100000")
+
+
+def start(bench: Bench, *arguments: str) -> Master:
+    return bench.start(*FORKS, *arguments)
+
+
+def with_neighbours(bench: Bench, count: int = 100) -> None:
+    """Jobs that wait beside those that fork, in the same process."""
+    calls = [(f"n{n}", 0.2) for n in range(count)]
+    bench.client.enqueue_many("CountSlowly", calls, queue="q")
+
+
+def neighbours(bench: Bench) -> dict[bytes, bytes]:
+    """How often each has begun that did not begin and end once."""
+    begun: dict[bytes, bytes] = bench.redis.hgetall("begun")
+    ended: dict[bytes, bytes] = bench.redis.hgetall("runs")
+    return {key: n for key, n in begun.items() if (n, ended.get(key)) != (b"1", b"1")}
+
+
+def fields(bench: Bench, key: str) -> dict[str, Any]:
+    return {field.decode(): text.decode() for field, text in bench.redis.hgetall(key).items()}
+
+
+def test_what_a_child_can_do(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "HoldLock", "let go")
+    master = start(bench, "-t", "200")
+    wait_for(lambda: bench.redis.get("lock held"))
+    with_neighbours(bench)
+    bench.client.enqueue_to("q", "TakeLock")
+    for kind in IN_CHILD:
+        bench.client.enqueue_to("q", "InChild", kind)
+    wait_for(lambda: bench.redis.hlen("status") == len(IN_CHILD), 60)
+    bench.redis.set("let go", "now")
+    done = 1 + 100 + 1 + len(IN_CHILD) + 1
+    wait_for(lambda: bench.stat("processed") == done)
+    expected = {kind: repr(result) for kind, (_, result) in IN_CHILD.items()}
+    assert fields(bench, "child") == expected | {"its exit handler ran": "True"}
+    assert fields(bench, "status") == dict.fromkeys(IN_CHILD, "0")
+    assert fields(bench, "kept") == dict.fromkeys(IN_CHILD, "set()")
+    assert all(int(count) >= 4 for count in fields(bench, "worker has").values())
+    assert neighbours(bench) == {}
+    assert {"lock": 1, "of a child": 1}.items() <= bench.runs().items()
+    assert bench.stat("failed") == 0
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert f"reserved {done} = {done} done + 0 failed + 0 requeued" in master.log
+    assert "ERROR" not in master.log
+
+
+def test_a_child_ends_where_control_comes_back_from_it(bench: Bench) -> None:
+    places = (*WHERE, *HOOKS)
+    with_neighbours(bench)
+    for where in places:
+        for how in ENDS:
+            bench.client.enqueue_to("q", "Forks", where, how)
+    master = start(bench, "-t", "200")
+    jobs = 100 + len(places) * len(ENDS)
+    wait_for(lambda: bench.stat("processed") == jobs, 60)
+    expected = {f"{where} {how}": str(STATUSES[how]) for where in places for how in ENDS}
+    assert fields(bench, "status") == expected
+    assert neighbours(bench) == {}
+    noted = fields(bench, "noted")
+    assert set(noted.values()) == {"1"}
+    assert len([key for key in noted if key.startswith("perform")]) == len(expected)
+    assert bench.stat("failed") == len(ENDS)  # those of "failure"
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    raised = master.log.count("ValueError: raised in a child\n")
+    assert raised == len(places)
+    assert master.log.count("that is all\n") == len(places)
+    assert "ERROR" not in master.log
+
+
+def test_a_hook_after_a_fork_that_lets_the_loop_turn(bench: Bench) -> None:
+    with_neighbours(bench)
+    bench.client.enqueue_to("q", "ForkAndYield")
+    start(bench, "-t", "200")
+    wait_for(lambda: bench.stat("processed") == 101)
+    assert bench.redis.get("codes") == b"[0, 0, 0, 4]"
+    assert neighbours(bench) == {}
+
+
+def test_process_hooks_that_fork(bench: Bench) -> None:
+    bench.redis.hset("fork in", mapping={"after_fork": 1, "worker_exit": 1})
+    bench.client.enqueue_to("q", "Count", "once")
+    master = bench.run(*FORKS, "--interval", "0")
+    assert fields(bench, "status") == {"after_fork": "5", "worker_exit": "5"}
+    assert bench.runs() == {"once": 1}
+    assert "ERROR" not in master.log
+
+
+def test_without_preloading(bench: Bench) -> None:
+    with_neighbours(bench)
+    bench.client.enqueue_to("q", "Forks", "job", "return")
+    bench.client.enqueue_to("q", "Forks", "greenlet", "raise")
+    start(bench, "-t", "200", "--no-preload")
+    wait_for(lambda: bench.stat("processed") == 102)
+    assert neighbours(bench) == {}
+
+
+def test_a_child_outlives_its_worker_and_holds_nothing_up(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "ForkAndGo", 60)
+    master = start(bench, "-t", "3")
+    pid = int(wait_for(lambda: bench.redis.get("child")))
+    wait_for(lambda: bench.runs() == {"parent": 1})
+    master.signal(signal.SIGTERM)
+    assert master.wait(10) == 0
+    child = psutil.Process(pid)
+    tracking = [client for client in bench.redis.client_list() if "t" in client["flags"]]
+    assert tracking == []  # as the worker's connections do
+    child.terminate()  # the worker's handler would ignore it now
+    child.wait(10)
+
+
+def test_a_job_that_waits_for_its_child_is_killed_without_it(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "ForkAndWait")
+    master = start(bench, "-t", "3")
+    pid = int(wait_for(lambda: bench.redis.get("child")))
+    master.signal(signal.SIGUSR1)
+    wait_for(lambda: bench.stat("failed") == 1)
+    child = psutil.Process(pid)
+    assert child.is_running()
+    child.kill()
