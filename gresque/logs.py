@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any
 
+import gresque.stdio as stdio
 from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, message
 from gresque.text import encodable, printable
 from gresque.unpatched import original
@@ -140,7 +141,15 @@ def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> 
     handler = RecordHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logger = logging.getLogger("gresque")
+    for outlet in stdio.outlets():
+        outlet.notice = lambda text: _line(handler, text)
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.DEBUG if verbose or very_verbose else logging.INFO)
     logging.getLogger("gresque.cycle").setLevel(logging.DEBUG if very_verbose else logging.INFO)
+
+
+def _line(handler: logging.Handler, text: str) -> bytes:
+    """A line of the log, made without the logger."""
+    record = logging.LogRecord("gresque.log", logging.WARNING, "", 0, text, None, None)
+    return f"{handler.format(record)}\n".encode(errors="backslashreplace")

@@ -3,12 +3,15 @@ standard library before anything imports redis-py."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
 
+import gresque.stdio as stdio
 from gresque import __version__
 from gresque.cli.output import complain, write
 from gresque.errors import BootError, GresqueError, RedisUnavailable
@@ -29,6 +32,9 @@ COMMANDS = {
     "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn of what would bite.",
 }
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""The device of a file or terminal does not take what is printed."""
 
 
 class LazyGroup(click.Group):
@@ -60,7 +66,17 @@ def main(arguments: list[str] | None = None) -> None:
 
     Errors are one line on stderr, never a traceback.
     """
-    sys.exit(run(arguments))
+    stdio.open_missing()
+    code = run(arguments)
+    stdio.finish()
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Else the interpreter fails at its exit, when it flushes what could not be written.
+        stdio.become_null([stdio.STDOUT])
+        if not isinstance(error, BrokenPipeError):
+            code = _complain(_cannot_write(error), 1)
+    sys.exit(code)
 
 
 def run(arguments: list[str] | None) -> int:
@@ -80,11 +96,19 @@ def run(arguments: list[str] | None) -> int:
         return _complain(str(error), 2)
     except BrokenPipeError:
         # The reader of our output left, as `| head` does.
-        sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _complain(_cannot_write(error), 1)
     return code if isinstance(code, int) else 0
 
 
+def _cannot_write(error: OSError) -> str:
+    return f"cannot write the output: {error.strerror}"
+
+
 def _complain(message: str, code: int) -> int:
-    complain(f"gresque: {message}")
+    with suppress(OSError):
+        complain(f"gresque: {message}")
     return code

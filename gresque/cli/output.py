@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import unicodedata
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import click
 
+import gresque.stdio as stdio
 from gresque.text import encodable, printable
 
 Row = TypeVar("Row")
@@ -88,7 +88,7 @@ def _send(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         # Else the interpreter complains at its exit, when it flushes what could not be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdio.become_null([sys.stdout.fileno()])
         raise click.exceptions.Exit(0) from None
 
 

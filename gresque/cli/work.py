@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+import gresque.stdio as stdio
 from gresque.cli.options import load_settings, setting_options
 from gresque.errors import SettingsError
 from gresque.logs import configure_logging
@@ -37,6 +38,7 @@ def command(flags: dict[str, Any], burst: bool) -> int:
         raise SettingsError(
             "no module declares jobs: name one with -r, such as -r myapp.jobs, or in REQUIRE"
         )
+    stdio.never_wait()
     configure_logging(settings.log_format, verbose=settings.verbose, very_verbose=settings.vverbose)
     from gresque.master.manager import WorkerManager
 

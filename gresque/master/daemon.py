@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+import gresque.stdio as stdio
 from gresque.unpatched import original
-from gresque.worker.stdio import leave_terminal
 
 NEVER_WORKED = 1
 
@@ -26,7 +25,7 @@ def run_in_background(run: Callable[[Callable[[], None]], int]) -> int:
     """
     fork = original("os", "fork")
     told, tell = os.pipe()
-    sys.stdout.flush()
+    stdio.flush()
     between = fork()
     if between:
         os.close(tell)
@@ -40,7 +39,7 @@ def run_in_background(run: Callable[[Callable[[], None]], int]) -> int:
     os.close(told)
 
     def works() -> None:
-        leave_terminal()
+        stdio.leave_terminal()
         # Whoever waited may have gone.
         with suppress(BrokenPipeError):
             os.write(tell, b"w")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
+import gresque.stdio as stdio
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import own
 from gresque.jobs.hooks import process_hooks
@@ -152,7 +152,7 @@ class Forks:
         stand_in(post)
 
     def _fork_into(self, live: Callable[[], None]) -> int:
-        sys.stdout.flush()
+        stdio.flush()
         with signals_blocked():
             pid = self._fork()
             if pid == 0:
@@ -175,7 +175,6 @@ class Forks:
             log.exception("the worker process crashed")
         finally:
             try:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                stdio.finish()
             finally:
                 os._exit(code)  # not the master's atexit handlers, nor what is on its stack

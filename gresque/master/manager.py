@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import gresque.stdio as stdio
 from gresque.jobs.hooks import process_hooks
 from gresque.master import overseer
 from gresque.master.forks import EXIT_BOOT_FAILED, EXIT_OK, Forks, load, prepare_connection
@@ -114,6 +115,7 @@ class WorkerManager:
                 self._note_boots()
                 self._reap()
                 self._overseer.look(self._handles.values())
+                self._look_after_output()
         finally:
             self._close()
         return self._exit_code
@@ -313,11 +315,15 @@ class WorkerManager:
         if number == signal.SIGTERM and self._settings.graceful_term:
             number = signal.SIGQUIT
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            if not self._stopping:
-                log.info("%s: shutting down", number.name)
+            first = not self._stopping
             self._stop(number)
+            if first:
+                log.info("%s: shutting down", number.name)
             return
+        self._carry_out(number)
         log.info("%s: %s", number.name, _MEANINGS[number])
+
+    def _carry_out(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
             for handle in self._handles.values():
                 if handle.trial or handle.stands_by:
@@ -358,10 +364,15 @@ class WorkerManager:
 
     def _kill_rest(self) -> None:
         for handle in self._handles.values():
-            log.error("worker process %d did not leave in time: SIGKILL", handle.pid)
             handle.killed = True
             handle.signal(signal.SIGKILL)
+            log.error("worker process %d did not leave in time: SIGKILL", handle.pid)
         self._kill_at = float("inf")
+
+    def _look_after_output(self) -> None:
+        stdio.drain()
+        for name in stdio.forget_gone_readers():
+            log.warning("the reader of %s is gone: what is written there is dropped", name)
 
     # Ending
 

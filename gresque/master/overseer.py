@@ -129,9 +129,9 @@ class Overseer:
 
     def _kill(self, handle: WorkerHandle, watch: _Watch) -> None:
         told = "no kill can reach the jobs of worker process %d: SIGKILL\n%s"
-        log.error(told, handle.pid, _told(handle))
         watch.killed = handle.killed = True
         handle.signal(signal.SIGKILL)
+        log.error(told, handle.pid, _told(handle))
 
     def forget(self, pid: int) -> None:
         """This process has ended."""

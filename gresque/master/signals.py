@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import gresque.stdio as stdio
 from gresque.forked import own
 from gresque.unpatched import original
 
@@ -89,7 +90,7 @@ def _set_handler(number: signal.Signals, handler: Any) -> None:
 
 def _leave(number: int, frame: Any) -> None:
     # Not by an exception, which an import that is under way may catch.
-    os.write(2, b"gresque: told to leave before it had started\n")
+    stdio.say("gresque: ended by a signal before it had started\n")
     os._exit(0)
 
 

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import gresque.stdio as stdio
 from gresque.settings import Settings
 from gresque.worker.book import Book
 from gresque.worker.scoreboard import ProcessState, Row
-from gresque.worker.stdio import leave_terminal
 from gresque.worker.title import Title, describe_counts
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ class Upkeep:
         """The process works; one that lives for a single job shows no more than this."""
         self._show()
         if self._leaves_terminal:
-            leave_terminal()
+            stdio.leave_terminal()
 
     def look(self) -> None:
         try:
+            stdio.forget_gone_readers()
             self._show()
             if self._memory is not None:
                 self._memory.look()

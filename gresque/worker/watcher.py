@@ -17,6 +17,7 @@ from gevent.hub import Hub
 from gevent.monkey import get_original
 from greenlet import greenlet
 
+import gresque.stdio as stdio
 from gresque.errors import JobKilled, JobTimeout
 from gresque.worker import dump
 from gresque.worker.book import ReservedJob
@@ -156,6 +157,7 @@ class Watcher:
         while not self._leave.acquire(timeout=LOOK_SECONDS):
             try:
                 self._look()
+                stdio.drain()
             except Exception:
                 log.exception("the watcher failed")
         self._row.stop_beating()

@@ -11,6 +11,7 @@ from typing import Any
 from gevent import get_hub, sleep
 from redis.exceptions import RedisError
 
+import gresque.stdio as stdio
 from gresque.errors import CutOff, Fenced
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
@@ -31,7 +32,6 @@ from gresque.worker.pace import Pace, most_held
 from gresque.worker.patience import Patience
 from gresque.worker.registration import Registration
 from gresque.worker.scoreboard import Ending, ProcessState
-from gresque.worker.stdio import outlive_readers
 from gresque.worker.thread import A_TURN, Crew
 from gresque.worker.upkeep import Upkeep
 from gresque.worker.wanted import Wanted
@@ -482,7 +482,7 @@ class Worker:
 
     def _on_master_death(self) -> None:
         self._life.stop()
-        outlive_readers()
+        stdio.forget_gone_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
 

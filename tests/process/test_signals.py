@@ -230,7 +230,7 @@ def test_a_signal_during_a_long_import_ends_the_master_at_once(
     master.signal(signal.SIGUSR1)  # would have killed it
     master.signal(number)
     assert master.wait(5) == 0
-    assert "told to leave before it had started" in master.log
+    assert "ended by a signal before it had started" in master.log
 
 
 def test_a_pause_during_the_boot_is_not_lost(bench: Bench) -> None:

@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
     "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "redis_url": 0, "text": 0, "logs": 0,
-    "raised": 0, "forked": 0,
+    "raised": 0, "forked": 0, "stdio": 0,
     "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
     "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
 }  # fmt: skip
@@ -31,6 +31,8 @@ BESIDE = {
     ("logs", "unpatched"),
     ("logs", "raised"),
     ("logs", "text"),
+    ("logs", "stdio"),
+    ("stdio", "unpatched"),
 }
 EXTRA = {
     "__init__": {"client", "failure", "jobs", "errors"},
@@ -46,7 +48,7 @@ PASS_IT_ON = ["store/embedded.py", "demo/processes.py"]
 UNPATCHED = [
     "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
     "worker/boot.py", "worker/identity.py", "worker/judge.py", "worker/whereabouts.py",
-    "worker/title.py", "worker/stdio.py",
+    "worker/title.py", "stdio.py",
     "store/url.py", "store/ledger.py", "store/keys.py", "failure/own.py", "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""

@@ -1,10 +1,6 @@
-"""What a process does for itself: its memory's limit, its title, its outputs."""
+"""What a process does for itself: its memory's limit, its title."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
 
 import psutil
 import pytest
@@ -65,31 +61,3 @@ def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch)
 def test_counts() -> None:
     assert describe_counts(Totals(5_000, 3_000, 20, 30)) == "1,950 running, 3,000 done, 20 failed"
     assert describe_counts(Totals(0, 1, 0, 0)) == "0 running, 1 done, 0 failed"
-
-
-OUTLIVES = """
-import os, sys, time
-from gresque.worker.stdio import outlive_readers
-outlive_readers()
-print("heard", flush=True)
-os.read(0, 1)
-deadline = time.monotonic() + 20
-while os.readlink("/proc/self/fd/1") != os.devnull and time.monotonic() < deadline:
-    time.sleep(0.001)
-print("not heard", flush=True)
-print("still heard", file=sys.stderr, flush=True)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_an_output_without_a_reader_takes_what_is_said() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", OUTLIVES],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
-        assert process.stdin and process.stdout and process.stderr
-        assert process.stdout.readline() == b"heard\n"
-        process.stdout.close()
-        os.write(process.stdin.fileno(), b"x")
-        assert process.stderr.read() == b"still heard\n"
-        assert process.wait(30) == 0

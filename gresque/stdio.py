@@ -1,0 +1,385 @@
+"""Standard input, output and error of `gresque work`: no process ever waits for a reader.
+
+A pipe that nobody reads, a terminal stopped by Ctrl-S or a full disk would otherwise stop a whole
+worker process in the middle of a `print`, and the master in the middle of a log line.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import socket
+import stat
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gresque.unpatched import original
+
+STDOUT, STDERR = 1, 2
+NAMES = ("stdin", "stdout", "stderr")
+
+BACKLOG_BYTES = 256 * 1024
+"""What a process keeps for a slow reader; what comes on top of it is dropped."""
+
+PARTING_SECONDS = 1.0
+STILL_SECONDS = 0.05
+"""A process that ends waits PARTING_SECONDS for a reader that goes on reading, and this long for
+one that does not."""
+
+_TERMINAL_BYTES = 256
+_GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
+
+
+class Outlet(io.RawIOBase):
+    """Writes to a standard descriptor, never waits and never raises.
+
+    What cannot be written now is kept, up to BACKLOG_BYTES, and written with what comes later or by
+    `drain`. What does not fit, or cannot be written at all, is dropped by whole writes. Its lines
+    are counted, and the next write that gets through is preceded by a line with their number.
+
+    The descriptor itself does not become non-blocking: that would hold for the shell and for all
+    other programs that share it. A pipe or terminal is opened a second time instead, and a socket
+    takes a flag for each call.
+
+    Native threads, signal handlers and any greenlet may write. One of them at a time has the
+    descriptor, the others leave their data to that one.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__()
+        self.name = f"<{name}>"
+        self.mode = "wb"
+        self.notice: Callable[[str], bytes] = lambda text: f"gresque: {text}\n".encode()
+        """Makes a line of what is to be said about missing lines."""
+        self._fd = fd
+        self._target: os.stat_result | None = None
+        self._own: Any = None
+        self._send: Callable[[bytes], int] = self._write_plainly
+        self._queue: deque[tuple[int, bytes]] = deque()
+        """What is to be written, and how many lines were dropped before it."""
+        self._size = 0
+        self._full = False
+        self._refused = self._failed = 0
+        self.cause = "its reader does not keep up"
+        """Why lines were dropped last."""
+        self._stuck = False
+        """Nobody has read for a while: at the end there is no use in waiting."""
+        self._lock = original("_thread", "allocate_lock")()
+
+    def start_afresh(self) -> None:
+        """In a forked child: what is kept and counted is left to the parent."""
+        self._stuck = self._stuck or bool(self._queue)
+        self._queue.clear()
+        self._size = self._refused = self._failed = 0
+        self._full = False
+        self._lock = original("_thread", "allocate_lock")()
+
+    # As a file
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return _is_terminal(self._fd)
+
+    def close(self) -> None:
+        """A standard descriptor stays open."""
+
+    def write(self, data: Any) -> int:
+        chunk = bytes(data)
+        if self._full:
+            self.drain()
+        if self._full:
+            self._refused += _lines(chunk)
+            self.cause = "its reader does not keep up"
+        elif chunk:
+            refused, self._refused = self._refused, 0
+            self._size += len(chunk)
+            self._queue.append((refused, chunk))
+            self.drain()
+            self._full = self.backlog > BACKLOG_BYTES
+        return len(chunk)
+
+    # Writing
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for the reader."""
+        return self._size if self._queue else 0
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were dropped that no line has told of yet."""
+        return self._failed + self._refused + sum(lost for lost, _ in list(self._queue))
+
+    def drain(self) -> None:
+        """Write what can be written now."""
+        # Who finds the lock taken has appended before; its owner looks again after the release.
+        while self._queue and self._lock.acquire(False):
+            try:
+                done = self._write_queue()
+            finally:
+                self._lock.release()
+            if not done:
+                return
+
+    def _write_queue(self) -> bool:
+        """False when what is left must wait."""
+        self._follow()
+        queue = self._queue
+        while queue:
+            lost, chunk = queue.popleft()
+            missing = lost + self._failed
+            data = self._tell(missing) + chunk if missing else chunk
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                queue.appendleft((lost, chunk))
+                return False
+            except OSError as error:
+                self._size -= len(chunk)
+                self._failed = missing + _lines(chunk)
+                self.cause = error.strerror or str(error)
+                continue
+            self._failed = 0
+            self._stuck = False
+            self._size += len(data) - len(chunk) - sent
+            if sent < len(data):
+                queue.appendleft((0, data[sent:]))
+            if self._full and self._size <= BACKLOG_BYTES // 2:
+                self._full = False
+        self._size = 0
+        self._full = False
+        return True
+
+    def _tell(self, missing: int) -> bytes:
+        return self.notice(f"{_counted(missing)} missing here: {self.cause}")
+
+    def finish(self) -> int:
+        """At the end of the process: write what can be written without waiting for long. Returns
+        how many lines are lost and not told of."""
+        deadline = time.monotonic() + PARTING_SECONDS
+        poll = original("select", "poll")()
+        poll.register(self._fd, select.POLLOUT)
+        self.drain()
+        while self._queue and not self._stuck and time.monotonic() < deadline:
+            if not poll.poll(STILL_SECONDS * 1000):
+                break
+            self.drain()
+        return self.dropped + sum(_lines(chunk) for _, chunk in self._queue)
+
+    # How to write
+
+    def _follow(self) -> None:
+        """Find out how to write, again when the descriptor has become another file."""
+        try:
+            target = os.fstat(self._fd)
+        except OSError:  # closed: a write will say so
+            target = None
+        if target and self._target and os.path.samestat(target, self._target):
+            return
+        if isinstance(self._own, int):
+            os.close(self._own)
+        self._target, self._own = target, None
+        self._send = self._write_plainly
+        if target is None:
+            return
+        if stat.S_ISSOCK(target.st_mode):
+            self._own = _socket(self._fd)
+            self._send = self._write_to_socket
+        elif stat.S_ISFIFO(target.st_mode) or _is_terminal(self._fd):
+            self._own = _opened_again(self._fd, target)
+            self._send = self._write_carefully if self._own is None else self._write_to_own
+
+    def _write_plainly(self, data: bytes) -> int:
+        return os.write(self._fd, data)
+
+    def _write_to_own(self, data: bytes) -> int:
+        return os.write(self._own, data)
+
+    def _write_to_socket(self, data: bytes) -> int:
+        return int(self._own.send(data, socket.MSG_DONTWAIT))
+
+    def _write_carefully(self, data: bytes) -> int:
+        """To a pipe or terminal of another user, which cannot be opened again: `gresque work` as
+        root's child with a user of its own."""
+        try:
+            return os.pwritev(self._fd, [data], -1, os.RWF_NOWAIT)
+        except BlockingIOError:
+            raise
+        except (AttributeError, OSError):  # not for terminals, nor with an old kernel
+            pass
+        poll = original("select", "poll")()
+        poll.register(self._fd, select.POLLOUT)
+        if not poll.poll(0):
+            raise BlockingIOError(errno.EAGAIN, "full")
+        most = _TERMINAL_BYTES if _is_terminal(self._fd) else select.PIPE_BUF
+        return os.write(self._fd, data[:most])
+
+
+def _opened_again(fd: int, target: os.stat_result) -> int | None:
+    """A descriptor of our own for the same pipe or terminal, which does not wait."""
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return None
+    if os.path.samestat(os.fstat(own), target):
+        return own
+    os.close(own)
+    return None
+
+
+def _socket(fd: int) -> Any:
+    # Not gevent's, whose `send` waits; and a copy, since a socket closes what it was made of.
+    return original("socket", "socket")(fileno=os.dup(fd))
+
+
+def _counted(lines: int) -> str:
+    return "1 line is" if lines == 1 else f"{lines:,} lines are"
+
+
+def _lines(chunk: bytes) -> int:
+    return max(chunk.count(b"\n"), 1)
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:  # closed
+        return False
+
+
+_outlets: dict[int, Outlet] = {}
+
+
+def open_missing() -> None:
+    """Open descriptors 0 to 2 on /dev/null where they are closed, and make `sys.stdin`, `stdout`
+    and `stderr` of them. Else the next file or socket that is opened would become one of them.
+
+    Called before anything else, so that this has not happened yet.
+    """
+    for fd, name in enumerate(NAMES):
+        closed = not _is_open(fd)
+        if closed:
+            become_null([fd])
+        if getattr(sys, name) is None:
+            file = fd if closed else os.open(os.devnull, os.O_RDWR)
+            mode = "w" if fd else "r"
+            stream = open(file, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+def never_wait() -> None:
+    """From now on `sys.stdout` and `sys.stderr` never wait for a reader, and raise nothing, in this
+    process and those that it forks. Lines are written as they end."""
+    for fd in (STDOUT, STDERR):
+        name = NAMES[fd]
+        stream = getattr(sys, name)
+        if fd in _outlets or not _is_stream_of(stream, fd):
+            continue
+        with suppress(OSError):
+            stream.flush()
+        outlet = _outlets[fd] = Outlet(fd, name)
+        line_by_line = io.TextIOWrapper(
+            outlet,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            newline="\n",
+            line_buffering=True,
+        )
+        setattr(sys, name, line_by_line)
+        setattr(sys, f"__{name}__", line_by_line)
+        os.register_at_fork(after_in_child=outlet.start_afresh)
+
+
+def outlets() -> list[Outlet]:
+    """Those of stdout and stderr, after `never_wait`."""
+    return [*_outlets.values()]
+
+
+def drain() -> None:
+    """Write what was kept for slow readers; to be called now and then."""
+    for each in _outlets.values():
+        each.drain()
+
+
+def flush() -> None:
+    """Pass unfinished lines on, before a fork, which would double them, or the end."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed by a job
+            stream.flush()
+
+
+def say(text: str) -> None:
+    """A line on stderr, from a signal handler."""
+    with suppress(OSError):
+        (_outlets.get(STDERR) or Outlet(STDERR, NAMES[STDERR])).write(text.encode())
+
+
+def finish() -> None:
+    """At the end of a process. What is lost on stdout is reported on stderr."""
+    flush()
+    for fd, each in _outlets.items():  # stdout comes first
+        lost = each.finish()
+        if lost and fd == STDOUT and STDERR in _outlets:
+            error = _outlets[STDERR]
+            error.write(error.notice(f"{_counted(lost)} dropped on stdout: {each.cause}"))
+
+
+def leave_terminal() -> None:
+    """What is a terminal becomes /dev/null; files and pipes stay as they are."""
+    become_null([fd for fd in range(len(NAMES)) if _is_terminal(fd)])
+
+
+def forget_gone_readers() -> list[str]:
+    """An output that has lost its reader becomes /dev/null; returns the names of those.
+
+    Else a program that a job starts would die of SIGPIPE when it prints. supervisord closes its end
+    of the pipe when the master is dead.
+    """
+    poll = original("select", "poll")()
+    for fd in (STDOUT, STDERR):
+        poll.register(fd, 0)  # errors are reported unasked
+    gone = [fd for fd, events in poll.poll(0) if events & _GONE]
+    become_null(gone)
+    return [NAMES[fd] for fd in gone]
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _is_stream_of(stream: Any, fd: int) -> bool:
+    """False for what a test or a notebook has put there."""
+    try:
+        return bool(stream.fileno() == fd)
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def become_null(fds: list[int]) -> None:
+    """Make these descriptors /dev/null."""
+    if not fds:
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in fds:
+        if fd != null:
+            os.dup2(null, fd)
+    if null in fds:
+        os.set_inheritable(null, True)
+    else:
+        os.close(null)
