@@ -14,7 +14,7 @@ from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import own
 from gresque.jobs.hooks import process_hooks
 from gresque.master.handle import WorkerHandle
-from gresque.master.signals import SignalPipe, signals_blocked
+from gresque.master.signals import SignalPipe, endable, signals_blocked
 from gresque.settings import Settings
 from gresque.unpatched import original
 from gresque.worker import boot
@@ -38,7 +38,13 @@ def load(settings: Settings) -> Live:
     """What a worker process does after its fork. With preloading the job modules are loaded here,
     else in each child. Raises BootError."""
     if not settings.preload:
-        return lambda birth: boot.load(birth.settings)(birth)
+
+        def load_and_live(birth: Birth) -> None:
+            with endable():
+                live = boot.load(birth.settings)
+            live(birth)
+
+        return load_and_live
     live = boot.load(settings)
     if settings.max_rss_mb:
         importlib.import_module("gresque.worker.memory")  # 15 ms, which no child has to spend

@@ -18,7 +18,7 @@ from gresque.master.herald import Herald, Standing
 from gresque.master.holdup import Holdup
 from gresque.master.overseer import Overseer
 from gresque.master.pidfile import PidFile
-from gresque.master.signals import SignalPipe
+from gresque.master.signals import ENDED_AT_START, SignalPipe
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
@@ -294,6 +294,9 @@ class WorkerManager:
         self._holdup_of(handle).note_crash(handle.seconds_at_work)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) in ENDED_AT_START:
+            log.debug("worker process %d was ended at its start", handle.pid)
+            return
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
             log.error("worker process %d %s at its start", handle.pid, describe_death(status))
         if self._stopping:

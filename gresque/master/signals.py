@@ -98,6 +98,29 @@ def _note(number: int, frame: Any) -> None:
     """The number is in the pipe already."""
 
 
+ENDED_AT_START = (signal.SIGTERM, signal.SIGINT)
+"""What a worker process dies of that is to leave while it imports."""
+
+
+class endable:
+    """In a child whose other signals wait until it has handlers for them: lets TERM, INT and QUIT
+    end it at once. An import may take a minute, and nothing is held yet."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+    def __enter__(self) -> None:
+        _set_handler(signal.SIGQUIT, _end)  # its default would leave a core dump
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
+
+    def __exit__(self, *exc_info: object) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
+
+
+def _end(number: int, frame: Any) -> None:
+    _set_handler(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class signals_blocked:
     """Keeps signals pending during a fork: the child lets them in when it can heed them."""
 

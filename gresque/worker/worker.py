@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from gevent import get_hub, sleep
+from gevent import get_hub, getcurrent, sleep
 from redis.exceptions import RedisError
 
 import gresque.stdio as stdio
@@ -39,6 +39,10 @@ from gresque.worker.watcher import KILLED_BY_USR1, Watcher
 
 log = logging.getLogger("gresque.worker")
 
+ORPHAN_SECONDS = 10.0
+"""A process without a master that holds nothing waits this long for a Redis that is away. What it
+leaves behind is an empty ledger and a registration, which others clear up."""
+
 LINGER_SECONDS = 0.002
 """How long ends are gathered before they are settled, while other jobs still run."""
 
@@ -47,6 +51,31 @@ STRANDED_SECONDS = 5.0
 
 STUCK_SECONDS = 0.05
 """Jobs held in reserve that no thread took for this long go back, for other processes."""
+
+
+class _Orphan:
+    """Ends a worker process without a master that holds nothing and cannot leave: Redis is away.
+
+    One that holds jobs tries on for as long as it takes: only it knows how they ended, and what it
+    left behind would run again. TERM ends that one, too.
+    """
+
+    def __init__(self, book: Book, main: Any) -> None:
+        """`main` is the greenlet that runs the worker."""
+        self._book = book
+        self._main = main
+        self._empty_since = time.monotonic()
+        self._timer: Any = get_hub().loop.timer(1.0, 1.0)
+        self._timer.start(self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if self._book.held:
+            self._empty_since = now
+        elif now - self._empty_since >= ORPHAN_SECONDS:
+            self._timer.stop()
+            log.warning("Redis stays away and this process holds nothing: it leaves")
+            self._main.throw(CutOff("Redis stays away"))
 
 
 class Worker:
@@ -130,6 +159,7 @@ class Worker:
         if settings.thread_count == 1:
             # Each job is alone at the moment, but for what is held in reserve.
             self._cycle.suspects = b"alone"
+        self._main = getcurrent()
         self._started = totals.reserved
         self._cpu = time.thread_time()
         self._clock = time.monotonic()
@@ -485,6 +515,7 @@ class Worker:
         stdio.forget_gone_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
+        self._orphan = _Orphan(self._book, self._main)
 
     def _seconds_left(self) -> float:
         """How long this process may wait for failures that are still being told."""

@@ -172,6 +172,32 @@ def test_a_process_that_waits_at_its_start_leaves_when_told(outage: Outage, own:
     assert said(master, "for others to recover") == 1
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_process_without_a_master_leaves_if_it_holds_nothing(
+    outage: Outage, own: OwnServer, stopped: bool
+) -> None:
+    """Redis refuses, or does not answer; one that holds a job tries on until it is back."""
+    master = outage.work("-w", "2", "-t", "1", "-j", "1000", "-r", "tests.process.quick_orphans")
+    outage.push(range(1), seconds=1.0)
+    wait_for(lambda: outage.lines("start"))
+    children = master.children()
+    if stopped:
+        own.signal(signal.SIGSTOP)
+    else:
+        own.kill()
+    master.signal(signal.SIGKILL)
+    master.process.wait()
+    wait_for(lambda: sum(child.is_running() for child in children) == 1)
+    outage.wait_for_ends(1)
+    if stopped:
+        own.signal(signal.SIGCONT)
+    else:
+        own.start()
+    wait_for(lambda: not any(child.is_running() for child in children))
+    assert outage.stat("processed") == 1
+    assert outage.held() == 0
+
+
 def test_a_shutdown_while_it_is_away_is_bounded(outage: Outage, own: OwnServer) -> None:
     master = outage.work("-t", "5", *ENDLESS, "--term-timeout", "3")
     outage.push(range(5), 60.0)

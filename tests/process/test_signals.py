@@ -233,6 +233,50 @@ def test_a_signal_during_a_long_import_ends_the_master_at_once(
     assert "ended by a signal before it had started" in master.log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_while_a_process_imports_ends_it_at_once(
+    bench: Bench, number: signal.Signals
+) -> None:
+    master = bench.start("-q", "q", "-w", "2", "-r", "tests.process.slow_import", "--no-preload")
+    wait_for(lambda: master.log.count("importing") == 2)
+    master.signal(signal.SIGUSR1)  # would have killed it
+    master.signal(number)
+    assert master.wait(5) == 0
+    assert "at its start" not in master.log
+    assert "stopped: reserved 0" in master.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_process_that_is_ended_while_it_imports_is_replaced(
+    bench: Bench, number: signal.Signals
+) -> None:
+    bench.client.enqueue_to("q", "Count", "x")
+    slow = ("-r", "tests.process.slow_import", "--no-preload")
+    master = bench.start("-q", "q", *slow, IMPORT_SECONDS="2")
+    wait_for(lambda: "importing" in master.log)
+    (child,) = master.children()
+    child.send_signal(number)
+    wait_for(lambda: not child.is_running())
+    wait_for(lambda: bench.runs() == {"x": 1})
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+
+
+def test_signals_that_are_for_later_wait_for_the_end_of_an_import(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Count", "x")
+    slow = ("-r", "tests.process.slow_import", "--no-preload")
+    master = bench.start("-q", "q", *slow, IMPORT_SECONDS="1")
+    wait_for(lambda: "importing" in master.log)
+    (child,) = master.children()
+    for later in (signal.SIGUSR1, signal.SIGTTIN, signal.SIGUSR2):
+        child.send_signal(later)
+    wait_for(lambda: "no jobs are running" in master.log)
+    assert bench.runs() == {}
+    child.send_signal(signal.SIGCONT)
+    wait_for(lambda: bench.runs() == {"x": 1})
+    assert child.is_running()
+
+
 def test_a_pause_during_the_boot_is_not_lost(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Count", "later")
     master = bench.start("-q", "q", "-r", "tests.process.slow_import", IMPORT_SECONDS="1")

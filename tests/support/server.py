@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -55,6 +56,10 @@ class OwnServer:
             return bool(self.redis.ping())
         except redis.RedisError:
             return False
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL: what was not on the disk yet is lost."""
