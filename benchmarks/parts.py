@@ -39,18 +39,20 @@ THREAD_PARTS: dict[str, list[Change]] = {
 SCRIPT_PARTS: dict[str, list[Change]] = {
     "read the state: fencing, turns sent again": [
         ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0'"),
-        ("local last = tonumber(string.match(state, '^%d+'))", "local last = 0"),
+        ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
     ],
     "be able to finish when memory is full": [("call('HDEL', ledger, '')\n", "\n")],
-    "look for suspects": [("want > 0 and call('HGETALL', K[8]) or {}", "{}")],
-    "count for the whole system": [("  call('INCRBY', K[2], A[8])\n", "")],
-    "count for the worker": [("  call('INCRBY', K[4], A[8])\n", "")],
+    "look for suspects": [("want > 0 and pcall('HGETALL', K[8]) or {}", "{}")],
+    "count for the whole system": [
+        ("note('count', pcall('INCRBY', K[2], processed)", "note('', 0")
+    ],
+    "count for the worker": [("note('count', pcall('INCRBY', K[4], processed)", "note('', 0")],
     "write the state: the totals that survive a kill": [
-        ("call('HSET', ledger, 'state',", "do local _ = ("),
-        ("A[5] .. ' ' .. A[6] .. ' ' .. A[7])", "A[5] .. ' ' .. A[6] .. ' ' .. A[7]) end"),
+        ("call('HSET', ledger, 'state',\n", "do local _ = (\n"),
+        ("  requeued)\n", "  requeued) end\n"),
     ],
     "write the ledger": [
-        ("if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end", ""),
+        ("kept = pcall('HSET', ledger, unpack(fields, 1, f))", "kept = 0"),
     ],
     "tell the queue beside each payload": [
         ("fields[f + 2] = origin .. jobs[j]", "fields[f + 2] = jobs[j]")

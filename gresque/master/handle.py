@@ -38,7 +38,8 @@ class WorkerHandle:
         slot, guilty = self.row.guilty, None
         if slot is not None:
             guilty = Guilty(slot, self.row.verdict, dump.read(self.row.dump).stack)
-        return Estate(self.process_id, cause, guilty, blameless=self.killed)
+        blameless = self.killed or self.row.state is ProcessState.LEFT_HOLDING
+        return Estate(self.process_id, cause, guilty, blameless=blameless)
 
     @property
     def held(self) -> int:

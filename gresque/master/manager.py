@@ -284,7 +284,7 @@ class WorkerManager:
             self._forks.heritage.append(handle.estate(f"it {describe_death(status)}"))
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
-        elif state is not ProcessState.STRANDED:
+        elif state not in (ProcessState.STRANDED, ProcessState.LEFT_HOLDING):
             log.error("worker process %d %s", handle.pid, describe_death(status))
             self._on_crash(handle)
 

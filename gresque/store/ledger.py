@@ -63,7 +63,8 @@ class Totals(NamedTuple):
 
 
 _STATE = re.compile(
-    rb"(?:fenced(?::[0-9]{1,13}:[0-9]{1,13}:[0-9]{1,13})? )?[0-9]{1,13}((?: [0-9]{1,13}){4})"
+    rb"(?:fenced(?::[0-9]{1,13}:[0-9]{1,13}:[0-9]{1,13})? )?[0-9]{1,13}(?:[!~][0-9,!]*)?"
+    rb"((?: [0-9]{1,13}){4})"
 )
 """As `lua/fence.lua` reads it: longer numbers are none that a process counts."""
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from gresque.store.ledger import Totals
 
 ReservedJob = tuple[bytes, str, bytes]
 """A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
 whole batch are made in C, and because it is told by identity: two may be equal."""
+
+
+class FailedJob(NamedTuple):
+    """A job that failed, and the entry that is to be pushed for it; `list_name` as in `fail`."""
+
+    job: ReservedJob
+    list_key: str
+    entry: bytes
+    list_name: str
 
 
 class Book:
@@ -21,13 +31,13 @@ class Book:
     def __init__(self, totals: Totals) -> None:
         self.ready: deque[ReservedJob] = deque()
         self.held = 0
-        """Jobs in the ledger: ready, running, or ended and not settled yet."""
+        """Jobs in the ledger: ready, running, or ended and not settled yet. Refused ones, which
+        are in the ledger too, are not counted here (see `refused.Refused`)."""
         self.ended: list[bytes] = []
         self.gives: deque[ReservedJob] = deque()
         """Jobs, ended ones too, that go back to the head of their queues; the last of them will be
         the very first in its queue."""
-        self.entries: list[str | bytes] = []
-        """Failure entries to push, as list key, entry, the list's name, list key, …"""
+        self.entries: list[FailedJob] = []
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
@@ -48,7 +58,7 @@ class Book:
         stands for the list among the failed queues, if it stands there."""
         self.failed += 1
         if entry:
-            self.entries += (list_key, entry, list_name)
+            self.entries.append(FailedJob(job, list_key, entry, list_name))
         self.ended.append(job[0])
 
     def put_back(self, job: ReservedJob) -> None:

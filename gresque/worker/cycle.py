@@ -17,9 +17,10 @@ from gresque.jobs.deaths import recoveries
 from gresque.queues import QueueList
 from gresque.store.connection import DirectConnection, explain
 from gresque.store.keys import Keys
-from gresque.store.ledger import parse_entry
+from gresque.store.ledger import Totals, parse_entry
 from gresque.store.scripts import script
-from gresque.worker.book import Book, ReservedJob
+from gresque.worker.book import Book, FailedJob, ReservedJob
+from gresque.worker.refused import Refused
 
 log = logging.getLogger("gresque.worker")
 log_turns = logging.getLogger("gresque.cycle")
@@ -61,6 +62,8 @@ class Cycle:
         self._script = script("cycle")
         self.connection = DirectConnection(url)
         self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
+        self._slots = self._slots_made = slots
+        self.refused = Refused()
         self._sequence = 0
         self._log_turns = log_turns.isEnabledFor(logging.DEBUG)
         self._settled = book.totals
@@ -90,17 +93,20 @@ class Cycle:
         """Slots that a turn sent now could fill."""
         return len(self._free) + len(self._book.ended)
 
-    def turn(self, want: int, *, arm: bool = False) -> int:
+    def turn(self, want: int, *, arm: bool = False, retry: bool = False) -> int:
         """Settle all that has ended, reserve up to `want` jobs into `book.ready`.
 
         Returns how many were reserved. With `arm`, finding none makes `heard` tell of the next
-        push. Waits through outages of Redis. Raises Fenced, CutOff.
+        push. With `retry`, jobs that were refused are sent again. Waits through outages of Redis.
+        Raises Fenced, CutOff.
         """
         if self._stale_queues:
             self.look_for_queues()
         book = self._book
         ended, gives, entries = book.ended, book.gives, book.entries
         book.ended, book.gives, book.entries = [], deque(), []
+        no_longer_held = len(ended)
+        retried = self._take_refused(ended, gives, entries) if retry else 0
         totals = book.totals
         settled = self._settled
         failed = totals.failed - settled.failed
@@ -113,8 +119,9 @@ class Cycle:
         request: tuple[Any, ...] = (
             *self._fixed_keys, *self.queue_keys,
             self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries) // 3, len(gives), len(ended), self.suspects,
-            *entries, *chain.from_iterable(job[:2] for job in gives), *ended, *free,
+            len(entries), len(gives), len(ended), self.suspects,
+            *chain.from_iterable((job[0], *entry) for job, *entry in entries),
+            *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
         looks = want > 0
         reply = self.ask(lambda: self._send(keys, request, looks=looks))
@@ -125,10 +132,18 @@ class Cycle:
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
         slots = ended + free
+        kept: set[bytes] = set()
+        if reply and reply[0] in (b"refused", b"replay"):
+            kept, reply = self._take_in_refusals(reply)
+            slots = [slot for slot in slots if slot not in kept]
         reserved = self._take_in(reply, slots[:want])
         del self._free[len(self._free) - fresh :]
         self._free += slots[reserved:]
-        book.held += reserved - len(ended)
+        if kept:
+            self._hold_back(kept, gives, entries)
+        elif retried:
+            self.refused.log_accepted(retried)
+        book.held += reserved - no_longer_held
         book.reserved += reserved
         if self._log_turns:
             log_turns.debug(
@@ -141,6 +156,46 @@ class Cycle:
                 want,
             )
         return reserved
+
+    def _take_in_refusals(self, reply: list[Any]) -> tuple[set[bytes], list[Any]]:
+        """The slots of the jobs that were refused, and the rest of the reply."""
+        if reply[0] == b"replay":
+            return set(reply[1][1:].split(b",")) if reply[1] else set(), [reply[0], *reply[2:]]
+        _, slots, notes, rest = reply
+        self.refused.log(notes)
+        return set(slots), rest
+
+    def _take_refused(
+        self, ended: list[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
+    ) -> int:
+        """Send the refused jobs with this turn, too; returns how many those are."""
+        refused, book = self.refused, self._book
+        ended[:0] = refused.slots
+        entries[:0] = refused.failed
+        gives.extendleft(reversed(refused.gives))
+        book.failed += len(refused.failed)
+        book.requeued += len(refused.gives)
+        count = len(refused)
+        refused.clear()
+        return count
+
+    def _hold_back(
+        self, slots: set[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
+    ) -> None:
+        """The jobs in these slots were refused: they stay there, and do not count as ended. Other
+        jobs get slots in their place."""
+        refused, book = self.refused, self._book
+        failed = [each for each in entries if each.job[0] in slots]
+        back = [job for job in gives if job[0] in slots]
+        refused.failed += failed
+        refused.gives += back
+        book.failed -= len(failed)
+        book.requeued -= len(back)
+        reserved, done, all_failed, requeued = self._settled
+        self._settled = Totals(reserved, done, all_failed - len(failed), requeued - len(back))
+        made = self._slots_made
+        self._slots_made = max(made, self._slots + len(refused))
+        self._free[:0] = (str(slot).encode() for slot in range(made, self._slots_made))
 
     def _send(self, keys: int, request: tuple[Any, ...], *, looks: bool) -> Any:
         reply = self.connection.run(self._script, keys, *request)

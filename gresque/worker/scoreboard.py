@@ -43,6 +43,7 @@ class ProcessState(IntEnum):
     DRY = 4  # found its queues empty, in a burst
     STRANDED = 5  # was declared dead and lives: must start afresh
     STANDING_BY = 6  # came up, and waits until the master calls it to work
+    LEFT_HOLDING = 7  # left with jobs that Redis refuses to move: they are to be recovered
 
 
 class Ending(IntEnum):

@@ -30,6 +30,7 @@ from gresque.worker.orders import Orders
 from gresque.worker.outcome import Outcome
 from gresque.worker.pace import Pace, most_held
 from gresque.worker.patience import Patience
+from gresque.worker.refused import RETRY_SECONDS
 from gresque.worker.registration import Registration
 from gresque.worker.scoreboard import Ending, ProcessState
 from gresque.worker.thread import A_TURN, Crew
@@ -156,6 +157,10 @@ class Worker:
         """Nothing may run beside what is held now."""
         self._saw_suspects = False
         self._lost = False
+        self._refused = self._cycle.refused
+        self._retry_due = False
+        self._retry_timer: Any = get_hub().loop.timer(RETRY_SECONDS)
+        self._retires_for_good = False
         if settings.thread_count == 1:
             # Each job is alone at the moment, but for what is held in reserve.
             self._cycle.suspects = b"alone"
@@ -174,6 +179,7 @@ class Worker:
         self._boot()
         try:
             self._work()
+            self._settle_refused()
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
             self._end_what_runs_elsewhere()
@@ -225,7 +231,8 @@ class Worker:
         """Register anew with what is held still: the jobs that run, those that no thread took yet,
         and those to be given back."""
         running = (job for thread in self._crew.threads if (job := thread.job) is not None)
-        return self._registration.revive((*running, *self._book.ready, *gives, *self._book.gives))
+        book, refused = self._book, self._refused.jobs
+        return self._registration.revive((*running, *book.ready, *gives, *book.gives, *refused))
 
     def _end_what_runs_elsewhere(self) -> None:
         """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
@@ -240,7 +247,14 @@ class Worker:
         self._watcher.stop()
         self._cycle.ask(self._bell.stand_down)
         self._cycle.ask(self._registration.unregister)
-        self._row.left = True
+        if self._refused:
+            log.error(
+                "left with %d jobs in the ledger that Redis refuses to move: they are recovered",
+                len(self._refused),
+            )
+            self._row.state = ProcessState.LEFT_HOLDING
+        else:
+            self._row.left = True
         self._birth.tell_master()
         log.debug("left: %s", self._book.totals)
 
@@ -260,7 +274,7 @@ class Worker:
             if self._leaving or self._paused:
                 book.give_back_ready()
             want = self._want()
-            if want or book.ended or self._lost:
+            if want or book.ended or self._lost or self._retry_due:
                 if self._rested:
                     self._rested = False
                     self._cycle.refresh()
@@ -279,7 +293,11 @@ class Worker:
     def _finished(self) -> bool:
         if self._book.held:
             return False
-        if self._leaving or not self._quota:
+        if self._leaving:
+            return True
+        if self._refused:
+            return False  # another process would run those jobs once more
+        if not self._quota:
             return True
         if self._burst_is_dry:
             if self._dry_at_rest:
@@ -315,6 +333,7 @@ class Worker:
             or self._stands_by
             or self._dry
             or self._row.closing
+            or self._refused.full
             or self._book.gives  # the turn that gives them back must not take them again
         )
 
@@ -322,19 +341,43 @@ class Worker:
         book, ended = self._book, len(self._book.ended)
         started = book.reserved - len(book.ready)
         self._lost = False
+        retry, self._retry_due = self._retry_due, False
         sent_cpu, sent = time.thread_time(), time.monotonic()
-        reserved = self._cycle.turn(want, arm=self._bell.armed)
+        reserved = self._cycle.turn(want, arm=self._bell.armed, retry=retry)
+        if self._refused:
+            self._go_on_with_refused()
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
         cpu, clock = time.thread_time(), time.monotonic()
         self._pace.note_trip((clock - sent) - (cpu - sent_cpu))
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
-        if not self._quota and reserved:
+        if not self._quota and reserved and not self._refused:
             self._retire()
         if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
             self._heed(self._cycle.notice)
         return reserved
+
+    def _go_on_with_refused(self) -> None:
+        """Some jobs cannot be moved yet. This process tries until they can, and does not retire
+        meanwhile: a successor for each such process would be too many processes."""
+        if not self._retry_timer.active:
+            self._retry_timer.start(self._retry_soon)
+        if not self._quota and not self._leaving and not self._retires_for_good:
+            self._quota = self._settings.jobs_per_fork
+            if self._row.state is ProcessState.RETIRING:
+                self._row.state = ProcessState.READY
+
+    def _retry_soon(self) -> None:
+        self._retry_due = True
+        self._gate.ring()
+
+    def _settle_refused(self) -> None:
+        """The last try before this process leaves."""
+        if self._refused:
+            self._retry_due = True
+            self._turn(0)
+        self._retry_timer.close()
 
     def _heed(self, notice: bytes) -> None:
         """Suspects were left in a queue, or one was taken that is to be alone. Of several threads
@@ -360,7 +403,7 @@ class Worker:
         self._retire()
 
     def _reserve_no_more(self) -> None:
-        self._quota = 0
+        self._quota, self._retires_for_good = 0, True
         self._gate.ring()
 
     def _wait_until_due(self) -> None:
@@ -394,9 +437,11 @@ class Worker:
         """
         book = self._book
         ended = len(book.ended)
-        if self._lost or (book.ready and (self._leaving or self._paused)):
+        if self._lost or self._retry_due or (book.ready and (self._leaving or self._paused)):
             return True
-        if not book.held and (self._leaving or not self._quota or self._burst_is_dry):
+        if not book.held and (
+            self._leaving or (not self._refused and (not self._quota or self._burst_is_dry))
+        ):
             return True
         if ended and (ended >= self._crew.ring_at or lingered or not book.running):
             return not book.ready or ended >= self._crew.ring_at

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -54,17 +56,41 @@ def cycle(
     totals: tuple[int, int, int, int] = (0, 0, 0, 0),
     arm: int = 0,
     suspects: str = "leave",
+    by: Redis | None = None,
 ) -> Any:
-    """`counted` is how many ended and how many of them failed."""
+    """`counted` is how many ended and how many of them failed; `entries` are three parts each, of
+    the ended ones that are not given back."""
     origins = held(client)
     given = [part for slot in gives for part in (slot, origins.get(slot, ("none", ""))[0])]
+    failing = chain((slot for slot in ended if slot not in gives), repeat("none"))
+    failed = [
+        part
+        for slot, start in zip(failing, range(0, len(entries), 3), strict=False)
+        for part in (slot, *entries[start : start + 3])
+    ]
     return run(
-        client, "cycle",
+        by or client, "cycle",
         [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES, SUSPECTS,
          *map(q, queues)],
         sequence, want, arm, *totals, *counted, len(entries) // 3, len(gives), len(ended),
-        suspects, *entries, *given, *ended, *free,
+        suspects, *failed, *given, *ended, *free,
     )  # fmt: skip
+
+
+WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
+
+
+def parts(reply: Any) -> tuple[list[str], dict[tuple[str, str], str], Any]:
+    """Refused slots; what was refused, by what it is for and its key; the rest of the reply."""
+    if not reply or reply[0] != b"refused":
+        return [], {}, reply
+    _, refused, notes, rest = reply
+    words = [word.decode() for word in notes]
+    by_key = {
+        (what, key): error
+        for what, key, error in zip(words[::4], words[2::4], words[3::4], strict=True)
+    }
+    return [slot.decode() for slot in refused], by_key, rest
 
 
 def held(client: Redis) -> dict[str, tuple[str, str]]:
@@ -167,10 +193,12 @@ def test_a_queue_key_of_another_type_is_skipped(db: Redis, kind: str) -> None:
     db.rpush(q("a"), "1")
     db.rpush(q("c"), "3")
     before = db.dump(q("b"))
-    assert cycle(db, 1, 9, ["a", "b", "c"], free=slots(9)) == [0, [b"1"], 2, [b"3"]]
+    refused, notes, reply = parts(cycle(db, 1, 9, ["a", "b", "c"], free=slots(9)))
+    assert reply == [0, [b"1"], 2, [b"3"]]
+    assert (refused, notes) == ([], {("look", q("b")): WRONG_TYPE})
     assert held(db) == {"0": ("a", "1"), "1": ("c", "3")}
     assert db.dump(q("b")) == before
-    assert cycle(db, 2, 9, ["b"], ended=["0", "1"], free=slots(7, 2), arm=1) == []
+    assert parts(cycle(db, 2, 9, ["b"], ended=["0", "1"], free=slots(7, 2), arm=1))[2] == []
 
 
 # Settling
@@ -281,8 +309,8 @@ def test_a_repeated_turn_changes_nothing_and_answers_the_same(db: Redis) -> None
     for _ in range(3):
         db.rpush(q("b"), "pushed meanwhile")
         again = cycle(db, 2, 4, ["a", "b"], **turn)
-        assert again[0] == b"replay"
-        entries = [parse_entry(value) for value in again[1:]]
+        assert again[:2] == [b"replay", b""]
+        entries = [parse_entry(value) for value in again[2:]]
         assert [entry.raw for entry in entries] == [b"4", b"5", b"6", b"7"]
         assert [entry.queue_key for entry in entries] == [q("a").encode()] * 3 + [q("b").encode()]
         db.rpop(q("b"))
@@ -294,7 +322,7 @@ def test_a_repeated_turn_tells_of_fewer_jobs_than_wanted(db: Redis) -> None:
     cycle(db, 1, 3, ["a"], free=["0", "1", "2"])
     db.rpush(q("a"), "2")
     again = cycle(db, 1, 3, ["a"], free=["0", "1", "2"])
-    assert again == [b"replay", b"%d:%s1" % (len(q("a")), q("a").encode()), None, None]
+    assert again == [b"replay", b"", b"%d:%s1" % (len(q("a")), q("a").encode()), None, None]
 
 
 @pytest.mark.parametrize(
@@ -311,7 +339,7 @@ def test_a_repeated_turn_that_wanted_nothing(db: Redis, turn: Any) -> None:
     reserve(db, "1")
     assert cycle(db, 2, 0, ["a"], **turn) == []
     after = snapshot(db)
-    assert cycle(db, 2, 0, ["a"], **turn) == [b"replay"]
+    assert cycle(db, 2, 0, ["a"], **turn) == [b"replay", b""]
     assert snapshot(db) == after
 
 
@@ -329,6 +357,151 @@ def test_a_request_that_comes_late_changes_nothing(db: Redis) -> None:
     before = snapshot(db)
     assert cycle(db, 2, 1, ["a"], free=["1"]) == b"stale"
     assert snapshot(db) == before
+
+
+# Refused
+
+
+def test_a_failed_list_of_another_type_keeps_its_jobs_in_their_slots(db: Redis) -> None:
+    reserve(db, "1234")
+    db.rpush(q("a"), "5", "6")
+    db.set(FAILED, "another program's")
+    turn: dict[str, Any] = {
+        "ended": ["0", "1", "2", "3"], "gives": ["3"], "free": ["8"],
+        "entries": [FAILED, "e1", "", "resque:a_failed", "e2", "a_failed", FAILED, "e3", ""],
+        "counted": (3, 3), "totals": (4, 0, 3, 1),
+    }  # fmt: skip
+    for _ in range(2):  # the reply is lost
+        refused, notes, reply = parts(cycle(db, 2, 5, ["a"], **turn))
+        if reply[0] == b"replay":
+            assert reply[1] == b"!0,2"
+            assert [parse_entry(entry).raw for entry in reply[2:]] == [b"4", b"5", b"6"]
+        else:
+            assert refused == ["0", "2"]
+            assert notes == {("move", FAILED): WRONG_TYPE}
+            assert reply == [0, [b"4", b"5", b"6"]]
+        assert held(db) == {
+            "0": ("a", "1"), "2": ("a", "3"), "1": ("a", "4"), "3": ("a", "5"), "8": ("a", "6"),
+        }  # fmt: skip
+        assert db.lrange("resque:a_failed", 0, -1) == [b"e2"]
+        assert counters(db) == [1, 1, 1, 1]
+        assert tuple(parse_state(state(db).encode())) == (7, 0, 1, 1)
+    db.delete(FAILED)
+    again: dict[str, Any] = {"entries": [FAILED, "e1", "", FAILED, "e3", ""], "counted": (2, 2)}
+    assert cycle(db, 3, 0, ["a"], ended=["0", "2"], totals=(7, 0, 3, 1), **again) == []
+    assert db.lrange(FAILED, 0, -1) == [b"e1", b"e3"]
+    assert held(db).keys() == {"1", "3", "8"}
+    assert counters(db) == [3, 3, 3, 3]
+    assert state(db) == "3 7 0 3 1"
+
+
+def test_a_process_that_dies_with_refused_jobs_keeps_its_totals(db: Redis) -> None:
+    reserve(db, "12")
+    db.set(FAILED, "x")
+    entries = [FAILED, "e", ""]
+    cycle(db, 2, 0, ["a"], ended=["0", "1"], entries=entries, counted=(2, 1), totals=(2, 1, 1, 0))
+    assert state(db) == "2!0 2 1 0 0"
+    fence(db)
+    assert recover(db, ["0", "requeue", q("a"), "1"]) == [1, 0, 0]
+
+
+def test_failed_queues_of_another_type_keeps_jobs_from_a_list_that_nobody_would_see(
+    db: Redis,
+) -> None:
+    reserve(db, "1")
+    db.set(FAILED_QUEUES, "x")
+    entries = ["resque:a_failed", "e", "a_failed"]
+    reply = cycle(db, 2, 0, ["a"], ended=["0"], entries=entries, counted=(1, 1))
+    assert parts(reply)[:2] == (["0"], {("move", FAILED_QUEUES): WRONG_TYPE})
+    assert held(db) == {"0": ("a", "1")}
+    assert not db.exists("resque:a_failed")
+
+
+def test_a_queue_of_another_type_takes_nothing_back(db: Redis) -> None:
+    reserve(db, "12")
+    db.rpush(q("b"), "3")
+    cycle(db, 2, 1, ["b"], free=["5"])
+    db.set(q("a"), "x")
+    reply = cycle(
+        db, 3, 2, ["b"], ended=["0", "5", "1"], gives=["0", "5", "1"], totals=(3, 0, 0, 3)
+    )
+    refused, notes, rest = parts(reply)
+    assert refused == ["0", "1"]
+    assert notes == {("move", q("a")): WRONG_TYPE}
+    assert rest == [0, [b"3"]], "given back, and taken again"
+    assert held(db) == {"0": ("a", "1"), "1": ("a", "2"), "5": ("b", "3")}
+    assert tuple(parse_state(state(db).encode())) == (4, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error"),
+    [
+        (PROCESSED, "abc", "ERR value is not an integer or out of range"),
+        (FAILURES, str(2**63 - 1), "ERR increment or decrement would overflow"),
+        (OWN_PROCESSED, "", "ERR value is not an integer or out of range"),
+    ],
+)
+def test_a_counter_that_cannot_count_holds_up_nothing(
+    db: Redis, key: str, value: str, error: str
+) -> None:
+    reserve(db, "12")
+    db.set(key, value)
+    turn: dict[str, Any] = {
+        "ended": ["0"], "entries": [FAILED, "e", ""], "counted": (1, 1), "totals": (2, 0, 1, 0),
+    }  # fmt: skip
+    assert parts(cycle(db, 2, 0, ["a"], **turn)) == ([], {("count", key): error}, [])
+    assert cycle(db, 2, 0, ["a"], **turn) == [b"replay", b""]
+    assert db.lrange(FAILED, 0, -1) == [b"e"]
+    assert held(db) == {"1": ("a", "2")}
+    assert db.get(key).decode() == value
+    assert sorted(db.mget({PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES} - {key})) == [b"1"] * 3
+
+
+@pytest.mark.parametrize("key", [QUEUES, SUSPECTS])
+def test_an_index_of_another_type_holds_up_nothing(db: Redis, key: str) -> None:
+    db.rpush(q("a"), '{"recoveries":1,"deaths":[],"class":"x"}')
+    cycle(db, 1, 1, ["a"], free=["0"])
+    db.delete(key)
+    db.set(key, "x")
+    _, notes, rest = parts(cycle(db, 2, 0, ["a"], ended=["0"], gives=["0"], totals=(1, 0, 0, 1)))
+    assert (notes, rest) == ({("count", key): WRONG_TYPE}, [])
+    assert db.llen(q("a")) == 1
+    _, notes, rest = parts(cycle(db, 3, 1, ["a"], free=["0"], totals=(1, 0, 0, 1)))
+    if key == SUSPECTS:
+        assert (notes, len(rest)) == ({("look", key): WRONG_TYPE}, 2)
+    else:
+        assert (notes, rest) == ({}, [b"left"]), "a suspect that waits for a process of its own"
+
+
+RIGHTS = ("hset", "hdel", "hget", "rpush", "lpush", "sadd", "incrby", "lpop", "exists", "hgetall")
+
+
+@pytest.mark.parametrize("missing", RIGHTS)
+def test_a_missing_right_loses_and_doubles_nothing(db: Redis, server: Any, missing: str) -> None:
+    """Whatever is refused in the middle of a turn, the same turn again is as harmless."""
+    reserve(db, "123")
+    db.rpush(q("a"), "4")
+    db.acl_setuser("limited", enabled=True, nopass=True, keys=["*"], commands=["+@all"], reset=True)
+    db.acl_setuser("limited", commands=[f"-{missing}"], enabled=True)
+    turn: dict[str, Any] = {
+        "ended": ["0", "1", "2"], "gives": ["1"], "free": ["9"], "counted": (2, 1), "arm": 1,
+        "entries": ["resque:a_failed", "e", "a_failed"], "totals": (3, 1, 1, 1),
+    }  # fmt: skip
+    user = Redis(unix_socket_path=str(server.unix_socket_path), username="limited", password="x")
+    for _ in range(3):
+        with suppress(redis.ResponseError):
+            cycle(db, 2, 1, ["a"], by=user, **turn)
+    user.close()
+    db.acl_deluser("limited")
+    there = waiting(db, "a")["a"] + [raw for _, raw in held(db).values()]
+    entries = db.lrange("resque:a_failed", 0, -1)
+    # The first job failed, the second is given back, the third is done, the fourth waits.
+    assert [sorted(there), entries] in (
+        [["1", "2", "3", "4"], []],
+        [["1", "2", "4"], []],
+        [["2", "4"], [b"e"]],
+    )
+    assert counters(db)[0] <= 2
 
 
 # Fenced
@@ -385,7 +558,7 @@ def test_ten_thousand_slots(db: Redis) -> None:
     assert db.hlen(LEDGER) == count + 1
     assert held(db)["9999"] == ("a", "9999")
     again = cycle(db, 1, count, ["a"], free=slots(count))
-    assert len(again) == count + 1
+    assert len(again) == count + 2
     assert None not in again
     back = slots(count)[::-1]
     entries = [part for number in range(5000) for part in (FAILED, number, "")]

@@ -63,6 +63,9 @@ def test_any_queue_key_and_any_payload(queue_key: bytes, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("state", "totals"),
     [
+        (b"7!0,12 5 1 2 0", Totals(5, 1, 2, 0)),
+        (b"7~1800 5 1 2 0", Totals(5, 1, 2, 0)),
+        (b"fenced 7~0!1 5 1 2 0", Totals(5, 1, 2, 0)),
         (b"0 0 0 0 0", Totals()),
         (b"12 5 3 1 1", Totals(reserved=5, done=3, failed=1, requeued=1)),
         (b"fenced 12 5 3 1 1", Totals(5, 3, 1, 1)),

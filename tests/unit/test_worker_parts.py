@@ -295,8 +295,8 @@ class Shop:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        assert set(self.book.entries[::3]) <= {"resque:failed"}
-        return [json.loads(entry) for entry in self.book.entries[1::3]]
+        assert {failed.list_key for failed in self.book.entries} <= {"resque:failed"}
+        return [json.loads(failed.entry) for failed in self.book.entries]
 
 
 @pytest.fixture

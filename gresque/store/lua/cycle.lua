@@ -5,6 +5,10 @@
 -- A job under which a process has died is a suspect, until it has run to its end: it waits in its
 -- queue as others do, and is taken only where few can die with it.
 --
+-- The server may refuse to move a job: the list it goes to is of another type, or this user may not
+-- write to it. Such a job stays in its slot and does not count as ended; the rest of the turn goes
+-- on. A refused counter is left out.
+--
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
 --       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
 --       7 failed_queues (SET)   8 suspects (HASH)   9.. the queues, in priority order
@@ -13,8 +17,9 @@
 --       3 arm: 1 to have the connection told of the next push when nothing was found
 --       4-7 totals of the process before this turn's reservation: reserved, done, failed, requeued
 --       8 jobs that ended in this turn, failed ones included   9 those that failed
---       10 how many failure entries follow, each as three arguments: list key, entry, the list's
---          name among failed_queues, '' for a list that does not stand there
+--       10 how many failure entries follow, each as four arguments: slot (also among the ended
+--          ones), list key, entry, the list's name among failed_queues, '' for a list that does
+--          not stand there
 --       11 how many jobs to give back follow, each as two arguments: slot (also among the ended
 --          ones), queue name; the last one comes to the head of its queue
 --       12 how many ended slots follow, then free ones; want is at most their sum
@@ -24,10 +29,15 @@
 -- Returns  {queue index from 0, {payload, …}, queue index, …}: payloads fill the slots in order;
 --          at its end 'alone' when a suspect was taken that wants to be, else 'left' when suspects
 --          were left behind;
---          {'replay', entry or false, …} of the first `want` slots when this turn was done before;
+--          {'refused', {slot, …}, {what, command, key, error, …}, the above}: the jobs in these
+--          slots stay there, the slots are not among those that payloads fill. What is 'move' for
+--          a job that stays in its slot, 'count' for a counter or an index that lacks something,
+--          'look' for a key that could not be looked at;
+--          {'replay', '' or '!slot,…' of refused ones, entry or false, …} of the first `want` slots
+--          (without the refused ones) when this turn was done before;
 --          'fenced' when the ledger is no longer this process's: it was declared dead;
 --          'stale' to a request that arrives after a later one was done: nobody reads that.
-local K, A, call = KEYS, ARGV, redis.call
+local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*(%d+)%s*,%s*"deaths"'
 local NEAR = 64 -- suspects are looked for among so many jobs at first
@@ -35,61 +45,122 @@ local DEEP = 10000 -- so far a queue is searched before it counts as free of sus
 local EXPIRY = 86400 -- of the count of suspects, should nobody work their queue any more
 local ledger, want = K[1], tonumber(A[2])
 local entries, gives, ended = tonumber(A[10]), tonumber(A[11]), tonumber(A[12])
-local slots = 13 + 3 * entries + 2 * gives -- the first slot is A[slots + 1]
+local slots = 13 + 4 * entries + 2 * gives -- the first slot is A[slots + 1]
+
+-- First a write, so that a replica refuses before it has answered anything. And one that needs no
+-- memory: such a script may finish when Redis is full, and jobs can still leave.
+call('HDEL', ledger, '')
 
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
-local last = tonumber(string.match(state, '^%d+'))
+local last, mark = string.match(state, '^(%d+)(%S*)')
+last = tonumber(last)
 if last > tonumber(A[1]) then return 'stale' end
+
+-- The slots that can be filled are S[base + 1], …: those of refused jobs cannot.
+local S, base = A, slots
+local function keep(refused)
+  S, base = {}, 0
+  for i = slots + 1, #A do
+    if not refused[A[i]] then
+      S[#S + 1] = A[i]
+    elseif i <= slots + tonumber(A[12]) then
+      ended = ended - 1
+    end
+  end
+  want = math.min(want, #S)
+end
+
 if last == tonumber(A[1]) then
-  local out = {'replay'}
-  for first = slots + 1, slots + want, CHUNK do
-    local held = call('HMGET', ledger, unpack(A, first, math.min(first + CHUNK - 1, slots + want)))
+  if mark ~= '' then
+    local refused = {}
+    for slot in string.gmatch(mark, '[^!,]+') do refused[slot] = true end
+    keep(refused)
+  end
+  local out = {'replay', mark}
+  for first = base + 1, base + want, CHUNK do
+    local held = call('HMGET', ledger, unpack(S, first, math.min(first + CHUNK - 1, base + want)))
     for i = 1, #held do out[#out + 1] = held[i] end
   end
   return out
 end
 
--- A script whose first write needs no memory may finish when Redis is full: jobs can still leave.
-call('HDEL', ledger, '')
-
--- First what could be refused, should another program keep something else under a name: a turn
--- that fails is sent again, and must not have counted anything by then.
-for i = 14, 11 + 3 * entries, 3 do
-  if i == 14 or A[i] ~= A[i - 3] then -- with several lists, all are tried before the first is pushed to
-    call('LLEN', A[i])
-    if A[i + 2] ~= '' then call('SADD', K[7], A[i + 2]) end
+local refused, notes, noted = {}, {}, {}
+local function note(what, done, command, key)
+  if type(done) ~= 'table' or not done.err then return end
+  if not noted[key] then
+    noted[key] = true
+    for _, part in ipairs({what, command, key, done.err}) do notes[#notes + 1] = part end
   end
-end
-for i = 14, 11 + 3 * entries, 3 do call('RPUSH', A[i], A[i + 1]) end
-if A[8] ~= '0' then
-  call('INCRBY', K[2], A[8])
-  call('INCRBY', K[4], A[8])
-end
-if A[9] ~= '0' then
-  call('INCRBY', K[3], A[9])
-  call('INCRBY', K[5], A[9])
+  return done
 end
 
-for i = slots - 2 * gives + 1, slots, 2 do
-  local entry = call('HGET', ledger, A[i])
-  if entry then
-    local colon = string.find(entry, ':', 1, true)
-    local split = colon + tonumber(string.sub(entry, 1, colon - 1))
-    call('SADD', K[6], A[i + 1]) -- somebody may have removed the queue meanwhile
-    local queue, job = string.sub(entry, colon + 1, split), string.sub(entry, split + 1)
-    call('LPUSH', queue, job)
-    if string.find(job, SUSPECT) then
-      call('HINCRBY', K[8], queue, 1)
-      call('EXPIRE', K[8], EXPIRY)
+local failed, requeued = tonumber(A[6]), tonumber(A[7])
+local processed, failures = tonumber(A[8]), tonumber(A[9])
+if entries + gives > 0 then
+  -- A server that refuses to change the ledger must do so before a job has moved: the turn is sent
+  -- again, and would move it again.
+  call('HSET', ledger, 'state', state)
+  local tried = {} -- key -> the error with which it refuses, false for none
+  local known, by_slot = {}, {}
+
+  local function refuse(slot)
+    refused[#refused + 1] = slot
+    by_slot[slot] = true
+  end
+
+  for i = 14, 10 + 4 * entries, 4 do
+    local list, name = A[i + 1], A[i + 3]
+    if tried[list] == nil then
+      tried[list] = name ~= '' and note('move', pcall('SADD', K[7], name), 'SADD', K[7]) or false
+    end
+    if not tried[list] then
+      tried[list] = note('move', pcall('RPUSH', list, A[i + 2]), 'RPUSH', list) or false
+    end
+    if tried[list] then
+      refuse(A[i])
+      failed, processed, failures = failed - 1, processed - 1, failures - 1
     end
   end
+
+  for i = slots - 2 * gives + 1, slots, 2 do
+    local entry = call('HGET', ledger, A[i])
+    if entry then
+      local colon = string.find(entry, ':', 1, true)
+      local split = colon and tonumber(string.sub(entry, 1, colon - 1))
+      local queue, job = ledger, nil
+      if split then
+        queue = string.sub(entry, colon + 1, colon + split)
+        job = string.sub(entry, colon + split + 1)
+        if not tried[queue] then
+          tried[queue] = note('move', pcall('LPUSH', queue, job), 'LPUSH', queue) or false
+        end
+      else
+        tried[queue] = note('move', {err = 'an entry without its length'}, 'HGET', queue)
+      end
+      if tried[queue] then
+        refuse(A[i])
+        requeued = requeued - 1
+      else
+        if not known[queue] then -- somebody may have removed the queue meanwhile
+          known[queue] = true
+          note('count', pcall('SADD', K[6], A[i + 1]), 'SADD', K[6])
+        end
+        if string.find(job, SUSPECT) then
+          note('count', pcall('HINCRBY', K[8], queue, 1), 'HINCRBY', K[8])
+          pcall('EXPIRE', K[8], EXPIRY)
+        end
+      end
+    end
+  end
+  if #refused > 0 then keep(by_slot) end
 end
 
 local out, o, reserved = {}, 0, 0
 local only_suspects = A[13] ~= 'leave' and A[13] ~= 'alone'
 local alone, left, pick = false, false, nil
-local known = want > 0 and call('HGETALL', K[8]) or {} -- queue, suspects in it, …; rarely any
+local known = want > 0 and pcall('HGETALL', K[8]) or {} -- queue, suspects in it, …; rarely any
+if note('look', known, 'HGETALL', K[8]) then known = {} end
 if #known > 0 then
   local among, tries = {}, tonumber(A[13]) or 0
   for i = 1, #known, 2 do among[known[i]] = tonumber(known[i + 1]) end
@@ -106,28 +177,38 @@ if #known > 0 then
   -- place that changes with every turn.
   local function solid(queue, count)
     for _, place in ipairs({count - 1, tonumber(A[1]) * 7919 % count}) do
-      local item = redis.pcall('LINDEX', queue, place)
+      local item = pcall('LINDEX', queue, place)
       if type(item) ~= 'string' or not string.find(item, SUSPECT) then return false end
     end
     return true
   end
 
-  -- Take items out of a queue: `places` are their indexes, counted from 0.
+  -- Take items out of a queue: `places` are their indexes, counted from 0. False when this user
+  -- lacks a right that it takes; that shows before anything is changed.
   local function remove(queue, places, items, first)
     if first > 0 then -- from behind many: those stay where they are
       local mark = ledger .. ' ' .. A[1] -- nobody else's
-      for i = 1, #places do call('LSET', queue, places[i], mark) end
+      if note('look', pcall('LREM', queue, 1, mark), 'LREM', queue) then return false end
+      for i = 1, #places do
+        if note('look', pcall('LSET', queue, places[i], mark), 'LSET', queue) then return false end
+      end
       call('LREM', queue, #places, mark)
-      return
+      return true
     end
     local back, p = {}, #places
     for place = places[p], 0, -1 do
       if places[p] == place then p = p - 1 else back[#back + 1] = items[place + 1] end
     end
-    call('LPOP', queue, places[#places] + 1)
+    local may_push = pcall('LPUSH', ledger, '') -- the ledger is no list: only the right is asked for
+    if not string.find(may_push.err, 'WRONGTYPE', 1, true) then
+      note('look', may_push, 'LPUSH', queue)
+      return false
+    end
+    if note('look', pcall('LPOP', queue, places[#places] + 1), 'LPOP', queue) then return false end
     for i = 1, #back, CHUNK do
       call('LPUSH', queue, unpack(back, i, math.min(i + CHUNK - 1, #back)))
     end
+    return true
   end
 
   -- The jobs to take from queue q, false for as many as there are. Suspects lie at its head, or
@@ -142,7 +223,7 @@ if #known > 0 then
     elseif count >= NEAR and solid(queue, count) then
       first, window = count, room
     end
-    local items = redis.pcall('LRANGE', queue, first, first + window - 1)
+    local items = pcall('LRANGE', queue, first, first + window - 1)
     if items.err then
       items = {}
     elseif first == 0 and window < count + room and not has_suspect(items) then
@@ -172,7 +253,7 @@ if #known > 0 then
         places[#places + 1] = first + i - 1
       end
     end
-    if #taken > 0 then remove(queue, places, items, first) end
+    if #taken > 0 and not remove(queue, places, items, first) then return {} end
 
     -- What others took or removed shows here; what a shutdown gave back may lie before suspects.
     if first > 0 then
@@ -188,7 +269,7 @@ if #known > 0 then
       end
     end
     among[queue] = count > 0 and count or nil
-    if count > 0 then call('HSET', K[8], queue, count) else call('HDEL', K[8], queue) end
+    if count > 0 then pcall('HSET', K[8], queue, count) else pcall('HDEL', K[8], queue) end
     return taken
   end
 end
@@ -197,21 +278,29 @@ if want > 0 then
   for q = 9, #K do
     local jobs = pick and pick(q)
     if not jobs and not only_suspects then
-      jobs = redis.pcall('LPOP', K[q], want - reserved) -- an error: the key is no list; go on
+      jobs = pcall('LPOP', K[q], want - reserved)
+      if jobs and jobs.err then -- the key is no list, say: go on
+        note('look', jobs, 'LPOP', K[q])
+        jobs = false
+      end
     end
-    if jobs and not jobs.err and #jobs > 0 then
-      local origin, fields, f = #K[q] .. ':' .. K[q], {}, 0
+    if jobs and #jobs > 0 then
+      local origin, fields, f, kept = #K[q] .. ':' .. K[q], {}, 0, nil
       for j = 1, #jobs do
         reserved = reserved + 1
-        fields[f + 1] = A[slots + reserved]
+        fields[f + 1] = S[base + reserved]
         fields[f + 2] = origin .. jobs[j]
         f = f + 2
-        if f >= CHUNK then
-          call('HSET', ledger, unpack(fields, 1, f))
+        if f >= CHUNK or j == #jobs then
+          kept = pcall('HSET', ledger, unpack(fields, 1, f))
+          if type(kept) == 'table' then break end
           f = 0
         end
       end
-      if f > 0 then call('HSET', ledger, unpack(fields, 1, f)) end
+      if type(kept) == 'table' then -- this user may not write to the ledger any more
+        for j = #jobs, 1, -1 do call('LPUSH', K[q], jobs[j]) end
+        return kept
+      end
       out[o + 1], out[o + 2] = q - 9, jobs
       o = o + 2
       if reserved >= want or alone then break end
@@ -219,14 +308,29 @@ if want > 0 then
   end
 end
 
-for first = slots + reserved + 1, slots + ended, CHUNK do
-  call('HDEL', ledger, unpack(A, first, math.min(first + CHUNK - 1, slots + ended)))
+for first = base + reserved + 1, base + ended, CHUNK do
+  call('HDEL', ledger, unpack(S, first, math.min(first + CHUNK - 1, base + ended)))
 end
+local held_back = #refused > 0 and '!' .. table.concat(refused, ',') or ''
 call('HSET', ledger, 'state',
-  A[1] .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. A[6] .. ' ' .. A[7])
+  A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. failed .. ' ' ..
+  requeued)
 
+-- Nothing after this is repeated when it is refused: the turn is done.
+if processed > 0 then
+  note('count', pcall('INCRBY', K[2], processed), 'INCRBY', K[2])
+  note('count', pcall('INCRBY', K[4], processed), 'INCRBY', K[4])
+end
+if failures > 0 then
+  note('count', pcall('INCRBY', K[3], failures), 'INCRBY', K[3])
+  note('count', pcall('INCRBY', K[5], failures), 'INCRBY', K[5])
+end
 if reserved == 0 and A[3] == '1' then
-  for first = 9, #K, CHUNK do call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K))) end
+  for first = 9, #K, CHUNK do
+    local last_key = math.min(first + CHUNK - 1, #K)
+    note('look', pcall('EXISTS', unpack(K, first, last_key)), 'EXISTS', K[first])
+  end
 end
 if alone then out[o + 1] = 'alone' elseif left then out[o + 1] = 'left' end
+if #refused > 0 or #notes > 0 then return {'refused', refused, notes, out} end
 return out

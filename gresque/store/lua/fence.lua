@@ -18,7 +18,8 @@ end
 local DIGITS = 13
 local function readable(state)
   local numbers = string.match(state, '^fenced%S* (.*)$') or state
-  if not string.find(numbers, '^%d+ %d+ %d+ %d+ %d+$') then return false end
+  -- What may follow the first number, cycle.lua tells.
+  if not string.find(numbers, '^%d+[!~]?[%d,!]* %d+ %d+ %d+ %d+$') then return false end
   local tally = string.match(state, '^fenced(%S*)') or ''
   if tally ~= '' and not string.find(tally, '^:%d+:%d+:%d+$') then return false end
   for number in string.gmatch(state, '%d+') do

@@ -75,7 +75,7 @@ local state = redis.call('HGET', KEYS[1], 'state')
 local left = redis.call('HLEN', KEYS[1])
 if state then
   left = left - 1
-  local tally, before, f, r = string.match(state, '^fenced(%S*) (%d+ %d+ %d+ )(%d+) (%d+)$')
+  local tally, before, f, r = string.match(state, '^fenced(%S*) (%d%S* %d+ %d+ )(%d+) (%d+)$')
   if not tally then tally, before, f, r = '', '0 0 0 ', 0, 0 end
   local requeued0, failed0, poison0 = string.match(tally, '^:(%d+):(%d+):(%d+)$')
   tally = {requeued + (requeued0 or 0), failed + (failed0 or 0), poison + (poison0 or 0)}

@@ -1,0 +1,84 @@
+"""What Redis refuses of a turn: jobs that cannot be moved, counters that cannot be counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from gresque.store.data_store import text
+from gresque.worker.book import FailedJob, ReservedJob
+
+log = logging.getLogger("gresque.worker")
+
+RETRY_SECONDS = 1.0
+"""Refused jobs are sent again this often."""
+
+MOST_REFUSED = 1000
+"""A process that holds this many refused jobs takes no new ones."""
+
+
+class Refused:
+    """Jobs that have ended and cannot be moved: the list they go to is of another type, or the ACL
+    forbids it. They stay in their slots of the ledger, and are sent again with a later turn.
+
+    Each key that refuses is logged once, until it accepts again.
+    """
+
+    def __init__(self) -> None:
+        self.failed: list[FailedJob] = []
+        self.gives: list[ReservedJob] = []
+        self._logged: set[tuple[bytes, bytes]] = set()
+
+    def __len__(self) -> int:
+        return len(self.failed) + len(self.gives)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MOST_REFUSED
+
+    @property
+    def slots(self) -> list[bytes]:
+        return [failed.job[0] for failed in self.failed] + [job[0] for job in self.gives]
+
+    @property
+    def jobs(self) -> list[ReservedJob]:
+        return [failed.job for failed in self.failed] + self.gives
+
+    def clear(self) -> None:
+        self.failed, self.gives = [], []
+
+    def log(self, notes: Sequence[bytes]) -> None:
+        """`notes` as in cycle.lua: what, command, key, error, …"""
+        for what, command, key, error in zip(*[iter(notes)] * 4, strict=True):
+            if (key, error) not in self._logged:
+                self._logged.add((key, error))
+                log.error("%s", explain(text(what), text(command), text(key), text(error)))
+
+    def log_accepted(self, count: int) -> None:
+        """Jobs that had been refused are moved."""
+        log.warning("Redis accepts again what it had refused: %d jobs are settled", count)
+        self._logged.clear()
+
+
+_EFFECTS = {
+    "move": "the jobs concerned stay in the ledger and are sent again every second",
+    "count": "it is not updated; jobs go on",
+    "look": "nothing is taken from it; jobs go on",
+}
+
+
+def explain(what: str, command: str, key: str, error: str) -> str:
+    """One line: the key, what Redis says, what becomes of the jobs, and what to do."""
+    return (
+        f"Redis refuses {command} {key} ({error}): {_EFFECTS[what]}. {_remedy(command, key, error)}"
+    )
+
+
+def _remedy(command: str, key: str, error: str) -> str:
+    if "WRONGTYPE" in error:
+        return f"Another program keeps something else there: rename or delete {key}"
+    if "integer" in error or "overflow" in error:
+        return f"Its value cannot be counted up: set or delete {key}"
+    if "permission" in error or "can't" in error:
+        return f"Allow it: ACL SETUSER <user> +{command.lower()} ~{key}"
+    return f"Look at {key}"
