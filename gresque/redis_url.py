@@ -1,4 +1,4 @@
-"""What a Redis URL may be. Pure: it is checked long before anybody connects."""
+"""What a Redis URL may be, and how it is shown. Pure: it is checked long before a connect."""
 
 from __future__ import annotations
 
@@ -14,9 +14,29 @@ _OPTIONS = re.compile(
 )
 """Of redis-py's URL options those that cannot break what gresque needs from a connection."""
 
+_ENCODE = "percent-encode what is special in a password: %40 for @, %2F for /, %3F for ?, %23 for #"
+
+HIDDEN = "***"
+_SCHEME = re.compile(
+    r"(?:rediss?|valkeys?|unix|embedded|sentinel|cluster|https?|tcp)(?:\+(?:sentinel|cluster|tls))?",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]*\]|[\w.-]*)(?::\d{1,5})?")
+_BARE_ADDRESS = re.compile(r"localhost|[\w.-]+:\d{1,5}(?:/\d{0,5})?")
+_DATABASE = re.compile(r"\d{0,5}/?")
+_USER = re.compile(r"[\w.-]{1,20}")
+_SHOWN_OPTION = re.compile(
+    r"db=\d{1,5}|(?:socket_timeout|socket_connect_timeout|socket_keepalive)=[\d.]{0,8}"
+    r"|ssl_check_hostname=\w{0,5}|ssl_cert_reqs=(?:none|optional|required)"
+)
+
 
 def check(url: str) -> str:
-    """The URL itself; SettingsError when it cannot be one that gresque understands."""
+    """The URL itself; SettingsError when it cannot be one that gresque understands.
+
+    No message has a text of urllib in it: those quote what they take for a port, which may be a
+    password.
+    """
     scheme, separator, _ = url.partition("://")
     shown = repr(mask(url))
     if scheme in ("redis+sentinel", "rediss+sentinel", "sentinel", "redis+cluster", "cluster"):
@@ -28,29 +48,96 @@ def check(url: str) -> str:
         )
     if scheme != "embedded":
         _check_parts(url, shown)
+    elif url[len("embedded://") :][:1] not in ("", "/"):
+        raise SettingsError(
+            f"{shown} is not an embedded server; give embedded:///some/dir (three slashes), or "
+            "embedded:// for a temporary one"
+        )
     return url
 
 
 def _check_parts(url: str, shown: str) -> None:
+    if "#" in url:
+        raise SettingsError(f"{shown} is not a Redis URL: a # ends it; {_ENCODE}")
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:
+    except ValueError:
         raise SettingsError(
-            f"{shown} is not a Redis URL: {error}; give one such as {EXAMPLE}"
+            f"{shown} is not a Redis URL: its host and port cannot be read; {_ENCODE}; "
+            f"or give one such as {EXAMPLE}"
         ) from None
     if parts.scheme != "unix" and not re.fullmatch(r"/?\d*/?", parts.path):
         raise SettingsError(
-            f"{shown}: the database is a number, such as in {EXAMPLE}, and not {parts.path!r}"
+            f"{shown}: the database is a number, such as in {EXAMPLE}; if that is the end of a "
+            f"password, {_ENCODE}"
+        )
+    if parts.scheme == "unix" and parts.netloc and "@" not in parts.netloc:
+        raise SettingsError(
+            f"{shown} is not a Redis URL: give three slashes, such as in unix:///run/redis.sock; "
+            f"if that is a password, {_ENCODE}"
         )
     if parts.scheme == "unix" and not parts.path:
         raise SettingsError(f"{shown} names no socket; give one such as unix:///run/redis.sock")
-    for name, value in parse_qsl(parts.query):
-        if not _OPTIONS.fullmatch(name) or (name == "db" and not value.isdecimal()):
-            raise SettingsError(f"{shown}: the option {name}={value} is not understood; drop it")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if not _OPTIONS.fullmatch(name):
+            told = f"the option {name}" if value and re.fullmatch("[a-z_]+", name) else "an option"
+            raise SettingsError(f"{shown}: {told} is not understood; drop it")
+        if name == "db" and value and not value.isdecimal():
+            raise SettingsError(f"{shown}: the option db is a number; give db=0")
 
 
 def mask(url: str) -> str:
-    """`redis://user:secret@host` -> `redis://user:***@host`. Rather hides too much."""
-    url = re.sub(r"^([^:]+://[^:@/]*:).*@", r"\1***@", url)
-    return re.sub(r"([?&]password=)[^&#]*", r"\1***", url)
+    """The URL with all hidden that could be a password or a part of one. Shows only what it can
+    tell to be something else, as the URL may be mistyped in any way.
+
+        mask("redis://joe:secret@host/0")        # -> "redis://joe:***@host/0"
+        mask("redis://token@host/0")             # -> "redis://***@host/0"
+        mask("redis://:se?cret@host")            # -> "redis://***"
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url if _BARE_ADDRESS.fullmatch(url) else HIDDEN
+    if not _SCHEME.fullmatch(scheme):
+        return HIDDEN
+    login, at, after = rest.rpartition("@")
+    before_fragment, fragment, _ = after.partition("#")
+    place, question, query = before_fragment.partition("?")
+    address, slash, path = place.partition("/")
+    local = scheme.lower() in ("unix", "embedded")
+    if set(login) & {"?", "#"} or not _ADDRESS.fullmatch(address) or (local and address):
+        return f"{scheme}://{HIDDEN}"
+    if not local and not _DATABASE.fullmatch(path):
+        path = HIDDEN
+    return "".join(
+        (
+            f"{scheme}://",
+            f"{_mask_login(login)}@" if at else "",
+            f"{address}{slash}{path}",
+            question,
+            "&".join(_mask_option(option) for option in query.split("&")) if query else "",
+            f"#{HIDDEN}" if fragment else "",
+        )
+    )
+
+
+def _mask_login(login: str) -> str:
+    """A user without a password may be a token."""
+    user, _, password = login.partition(":")
+    return f"{user}:{HIDDEN}" if password and _USER.fullmatch(user or "x") else HIDDEN
+
+
+def _mask_option(option: str) -> str:
+    name, equals, _ = option.partition("=")
+    if _SHOWN_OPTION.fullmatch(option):
+        return option
+    return f"{name}={HIDDEN}" if equals and _OPTIONS.fullmatch(name) else HIDDEN
+
+
+def mask_within(text: str) -> str:
+    """A message with the URLs masked that are quoted in it."""
+
+    def masked(found: re.Match[str]) -> str:
+        return found[0] if HIDDEN in found[0] else f"{HIDDEN}@"
+
+    return re.sub(r"\b(?:rediss?|unix|embedded)\b\S*:.*@", masked, text)

@@ -160,11 +160,12 @@ def _option(
     *,
     is_flag: bool = False,
     repeatable: bool = False,
+    secret: bool = False,
 ) -> Any:
     option = Option(
         tuple(envs.split()), tuple(flags.split()), default, parse, help_text, is_flag, repeatable
     )
-    return field(default=default, metadata={"option": option})
+    return field(default=default, repr=not secret, metadata={"option": option})
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,7 @@ class Settings:
         DEFAULT_REDIS_URL,
         _redis_url,
         "redis://, rediss://, unix:// or embedded://[dir]",
+        secret=True,
     )
     namespace: str = _option(
         "RESQUE_NAMESPACE",

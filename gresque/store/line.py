@@ -13,7 +13,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from gresque.forked import own_those_of
-from gresque.store.replies import means_not_here
+from gresque.store.replies import means_not_here, without_arguments
 from gresque.unpatched import original
 
 READ_BYTES = 65_536
@@ -140,7 +140,7 @@ def _parse_error(text: str) -> RedisError:
         error: RedisError = BaseParser.parse_error(text)
     except ValueError:  # a MOVED that has more in it than redis-py expects
         error = ResponseError(text)
-    return error
+    return without_arguments(error)
 
 
 def _told(error: OSError, doing: str) -> RedisError:

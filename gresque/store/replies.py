@@ -9,6 +9,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     NoPermissionError,
+    RedisError,
     ResponseError,
 )
 
@@ -41,6 +42,14 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, ResponseError):
         return _has_code(error, _NOT_HERE) or _has_code(error, _HELD_UP)
     return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)
+
+
+def without_arguments(error: RedisError) -> RedisError:
+    """An unknown command is quoted with its arguments; that of a login has the password in it."""
+    told, quoted, _ = str(error).partition(", with args beginning with")
+    if quoted:
+        error.args = (told,)
+    return error
 
 
 def _has_code(error: Exception, codes: re.Pattern[str]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from gresque.redis_url import mask
+
 
 def resolve_url(url: str) -> str:
     """`embedded://` starts a server, or joins the one that is there; other URLs stay."""
@@ -19,5 +21,6 @@ def place(url: str) -> str:
     """Where the server is, for messages: never shows a password."""
     parts = urlsplit(url)
     if parts.scheme in ("unix", "embedded"):
-        return parts.path or url
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+        return parts.path or mask(url)
+    host = parts.hostname or "localhost"
+    return f"[{host}]:{parts.port or 6379}" if ":" in host else f"{host}:{parts.port or 6379}"

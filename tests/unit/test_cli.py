@@ -696,7 +696,8 @@ class TestCheckOfModules:
     ("url", "masked"),
     [
         ("redis://localhost", "redis://localhost"),
-        ("redis://user@localhost:1/2", "redis://user@localhost:1/2"),
+        ("redis://token@localhost:1/2", "redis://***@localhost:1/2"),
+        ("redis://token:@localhost:1/2", "redis://***@localhost:1/2"),
         ("redis://:secret@localhost", "redis://:***@localhost"),
         ("redis://joe:se@cr/et@localhost:1/2", "redis://joe:***@localhost:1/2"),
         ("unix:///run/x.sock?password=secret&db=1", "unix:///run/x.sock?password=***&db=1"),
