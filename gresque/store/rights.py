@@ -1,0 +1,174 @@
+"""The least rights in Redis of each kind of user, read from the scripts and the code.
+
+    python -m gresque.store.rights [NAMESPACE]
+
+prints them as `ACL SETUSER` lines; docs/acl.md holds the same lines, and a test keeps it so.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from gresque.settings import DEFAULT_NAMESPACE
+from gresque.store.keys import Keys
+from gresque.store.scripts import script
+
+PACKAGE = Path(__file__).parents[1]
+
+_IN_LUA = re.compile(r"\(\s*'([A-Z]+)'\s*[,)]")
+"""A command is the first argument of whatever calls it, and no other function is called so."""
+_COMMAND = re.compile(r"[A-Z]{3,}")
+_SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
+_PYTHON_NAMES = {"delete": "DEL"}
+_NO_COMMANDS = {"execute", "execute_command", "close", "pipeline"}
+
+CONNECTING = {"AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNAME"}
+"""What redis-py sends by itself, by the options of the URL."""
+TRANSACTION = {"MULTI", "EXEC"}
+SCRIPTING = {"EVALSHA", "EVAL"}
+
+
+class Role(NamedTuple):
+    """A kind of user, and what it calls: modules that send commands themselves, and methods of the
+    DataStore. `keys` are patterns."""
+
+    name: str
+    modules: tuple[str, ...]
+    methods: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+WORKER_METHODS = ("fence", "leave_bell", "now", "push", "push_batch", "recover",
+                  "unregister_worker")  # fmt: skip
+READING_METHODS = (
+    "answer", "failed_count", "failed_counts", "failed_names", "failed_page", "heartbeats",
+    "held_counts", "holds", "ledger", "now", "orders_were_taken", "peek", "process_beats",
+    "process_ids", "queue_names", "queue_size", "queue_sizes", "recoveries", "running", "started",
+    "stats", "worker_ids",
+)  # fmt: skip
+OPERATING_METHODS = (
+    "begin_round", "clear_stat", "end_round", "give_order", "push", "push_batch", "remove_failed",
+    "remove_items", "remove_queue", "retry_failed", "rewrite_failed", "trim_failed",
+)  # fmt: skip
+
+
+def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
+    # Glob characters of a namespace stand for themselves.
+    keys = Keys(re.sub(r"([\\*?\[\]])", r"\\\1", namespace))
+    everything = keys.prefix + "*"
+    return (
+        Role(
+            "worker",
+            (
+                "store/connection.py", "worker/bell.py", "worker/cycle.py", "worker/deputy.py",
+                "worker/heartbeat.py", "worker/registration.py",
+            ),
+            WORKER_METHODS,
+            (f"~{everything}",),
+        ),
+        Role(
+            "producer",
+            (),
+            ("push", "push_batch"),
+            (f"~{keys.enqueuer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
+        ),
+        Role("reader", (), READING_METHODS, (f"%R~{everything}",)),
+        Role("operator", (), READING_METHODS + OPERATING_METHODS, (f"~{everything}",)),
+    )  # fmt: skip
+
+
+def commands(role: Role) -> list[str]:
+    """The commands that the role needs, in the form in which ACL rules name them."""
+    found = set(CONNECTING)
+    for module in role.modules:
+        found |= _of_module(module)
+    for method in role.methods:
+        found |= _of_method(method)
+    return sorted(command.lower() for command in found)
+
+
+def rules(role: Role) -> str:
+    """One ACL SETUSER line."""
+    allowed = " ".join(f"+{command}" for command in commands(role))
+    keys = " ".join(role.keys)
+    return f"ACL SETUSER gresque-{role.name} reset on >PASSWORD {keys} {allowed}"
+
+
+def of_script(name: str) -> set[str]:
+    """The commands that a Lua script calls, and those that run it."""
+    text = script(name).text.decode()
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    return SCRIPTING | set(_IN_LUA.findall(code))
+
+
+@cache
+def _of_module(module: str) -> set[str]:
+    return set(_of_tree(ast.parse((PACKAGE / module).read_text("utf-8"))))
+
+
+@cache
+def _of_method(name: str) -> set[str]:
+    if name in ("push", "push_batch", "push_many"):
+        return _of_module("store/enqueuer.py")
+    return set(_of_tree(_methods()[name]))
+
+
+@cache
+def _methods() -> dict[str, ast.FunctionDef]:
+    """Of the DataStore."""
+    tree = ast.parse((PACKAGE / "store" / "data_store.py").read_text("utf-8"))
+    (data_store,) = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "DataStore"
+    ]
+    return {node.name: node for node in data_store.body if isinstance(node, ast.FunctionDef)}
+
+
+def _of_tree(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield from _of_call(node)
+
+
+def _of_call(call: ast.Call) -> Iterator[str]:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+    words = [_word(argument) for argument in call.args]
+    if name in ("script", "_script"):
+        yield from of_script(words[0])
+    elif name in ("_call", "call", "send", "execute_command", "_read", "_push"):
+        yield from _commands_among(words)
+    elif name == "sendall":
+        yield from _commands_among(word.strip() for word in words)
+    elif name == "pipeline" and any(ast.unparse(k.value) == "True" for k in call.keywords):
+        yield from TRANSACTION
+    elif isinstance(call.func, ast.Attribute):
+        owner = ast.unparse(call.func.value)
+        if owner in ("pipeline", "self.redis") and name not in _NO_COMMANDS:
+            yield _PYTHON_NAMES.get(name, name.upper())
+        elif owner == "self" and name in _methods() and not name.startswith("_"):
+            yield from _of_method(name)
+
+
+def _commands_among(words: Iterable[str]) -> Iterator[str]:
+    """The command is the first word in capitals; others are its arguments."""
+    capitals = [word for word in words if _COMMAND.fullmatch(word)]
+    if capitals:
+        command, *rest = capitals
+        yield f"{command}|{rest[0]}" if command in _SUBCOMMANDS else command
+
+
+def _word(node: ast.expr) -> str:
+    if not isinstance(node, ast.Constant):
+        return ""
+    value = node.value
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+if __name__ == "__main__":
+    for each in roles(*sys.argv[1:2]):
+        print(rules(each))

@@ -1,0 +1,76 @@
+"""Workers, producers, readers and operators with no more rights than docs/acl.md gives them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import gresque
+from gresque.store.rights import roles, rules
+from tests.process.support import ROOT, Bench, wait_for
+
+
+@pytest.fixture
+def urls(bench: Bench) -> Iterator[dict[str, str]]:
+    """The URL for each role. No call of theirs may have been refused at the end."""
+    for role in roles():
+        bench.redis.execute_command(*rules(role).split())
+    # What the jobs of the tests do beside.
+    beside = ("~runs", "~started", "~ended")
+    bench.redis.execute_command("ACL", "SETUSER", "gresque-worker", *beside)
+    bench.redis.execute_command("ACL", "LOG", "RESET")
+    place = bench.redis_url.removeprefix("unix://")
+    yield {role.name: f"unix://gresque-{role.name}:PASSWORD@{place}" for role in roles()}
+    refused = bench.redis.execute_command("ACL", "LOG")
+    for role in roles():
+        bench.redis.execute_command("ACL", "DELUSER", f"gresque-{role.name}")
+    assert refused == []
+
+
+def command(url: str, *arguments: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, "-m", "gresque", *arguments],
+        env={**os.environ, "REDIS_URL": url},
+        cwd=ROOT, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert ran.returncode == 0, (arguments, ran.stderr)
+    return ran.stdout
+
+
+def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
+    producer = gresque.Client(urls["producer"])
+    producer.enqueue_many("Noop", [(n,) for n in range(50)], queue="q")
+    for how in ("fail", "die", "enqueue"):
+        producer.enqueue_to("q", "Behave", how)
+    producer.close()
+    environment = {"REDIS_URL": urls["worker"], "MAX_RECOVERIES": "2"}
+    master = bench.start(
+        "-q", "q,other*", "-w", "2", "-t", "3", "-j", "20", "--interval", "1", **environment
+    )
+    wait_for(lambda: bench.stat("processed") >= 54 and bench.held() == 0)
+    assert bench.stat("failed") == 2
+    long = gresque.Client(urls["producer"]).enqueue_to("q", "Behave", "sleep", 60)
+    wait_for(lambda: bench.redis.llen("started") > 3 and bench.held() == 1)
+    assert "Behave" in wait_for(lambda: command(urls["reader"], "running"))
+    for listing in ("queues", "workers", "ledger", "stats", "failed list", "ledger --recoveries"):
+        command(urls["reader"], *listing.split())
+    reader = gresque.Client(urls["reader"])
+    assert reader.info()["failed"] == 2
+    reader.close()
+    assert "sleep" in command(urls["operator"], "stacks")
+    command(urls["operator"], "kill", long)
+    wait_for(lambda: bench.stat("failed") == 3)
+    command(urls["operator"], "failed", "retry", "--class", "Behave", "--yes")
+    command(urls["operator"], "failed", "clear", "--yes")
+    master.kill_children()
+    master.signal(signal.SIGHUP)
+    wait_for(lambda: len(master.children()) >= 2)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "NOPERM" not in master.log
+    assert bench.redis.smembers("resque:workers") == set()

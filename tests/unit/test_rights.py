@@ -1,0 +1,115 @@
+"""The rights that docs/acl.md tells are those that the scripts and the code need."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from gresque.store.data_store import DataStore
+from gresque.store.rights import (
+    OPERATING_METHODS,
+    PACKAGE,
+    READING_METHODS,
+    WORKER_METHODS,
+    Role,
+    commands,
+    of_script,
+    roles,
+    rules,
+)  # fmt: skip
+
+DOC = (Path(__file__).parents[2] / "docs" / "acl.md").read_text()
+ROLES = {role.name: role for role in roles()}
+
+each_role = pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
+
+
+def called_methods(folder: str) -> Iterator[str]:
+    """Methods of a DataStore that the modules of a folder call: `store.x()`, `self.store.x()`."""
+    for path in (PACKAGE / folder).glob("*.py"):
+        if path.name == "status.py":  # of the commands
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Attribute)
+                and ast.unparse(node.value).split(".")[-1] in ("store", "_store")
+                and callable(getattr(DataStore, node.attr, None))
+            ):
+                yield node.attr
+
+
+@each_role
+def test_the_page_has_what_is_needed(role: Role) -> None:
+    """Else run: python -m gresque.store.rights"""
+    assert rules(role) in DOC.splitlines()
+
+
+def test_a_worker_calls_no_other_methods() -> None:
+    called = {*called_methods("worker"), *called_methods("master")} - {"close"}
+    assert called <= {*WORKER_METHODS}
+    assert "recover" in called
+
+
+def test_every_method_is_some_users() -> None:
+    public = {
+        name
+        for name, value in vars(DataStore).items()
+        if callable(value) and not name.startswith("_")
+    } - {"close", "push_many"}
+    assert public == {*WORKER_METHODS, *READING_METHODS, *OPERATING_METHODS}
+
+
+def test_commands_are_found_in_scripts() -> None:
+    found = of_script("enqueue")
+    assert {"EVAL", "EVALSHA", "HSETNX", "HGET", "HSET", "EXPIRE", "SADD", "RPUSH"} <= found
+    assert "HINCRBY" in of_script("cycle")
+    assert "WRONGTYPE" not in of_script("cycle") | of_script("beat") | of_script("recover")
+
+
+@each_role
+def test_a_server_takes_the_rules_and_grants_nothing_else(
+    role: Role, redis_client: redis.Redis
+) -> None:
+    user = f"gresque-{role.name}"
+    try:
+        redis_client.execute_command(*rules(role).split())
+        granted = redis_client.acl_getuser(user)
+        assert set(granted["commands"]) - {"-@all"} == {f"+{name}" for name in commands(role)}
+        assert granted["keys"] == list(role.keys)
+        assert granted["channels"] == []
+        for command in ("FLUSHALL", "KEYS *", "SCRIPT FLUSH", "CLIENT LIST", "PUBLISH x y"):
+            told = redis_client.execute_command("ACL", "DRYRUN", user, *command.split())
+            assert b"no permissions" in told
+        told = redis_client.execute_command("ACL", "DRYRUN", user, "HGET", "other:ledger:x", "y")
+        assert b"no permissions" in told
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", user)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("reader", "RPUSH resque:queue:q x"),
+        ("reader", "SET resque:failed_round x"),
+        ("producer", "LPOP resque:queue:q"),
+        ("producer", "RPUSH resque:failed x"),
+        ("producer", "DEL resque:queue:q"),
+        ("worker", "LREM resque2:queue:q 0 x"),
+    ],
+)
+def test_what_a_user_must_not_do(name: str, command: str, redis_client: redis.Redis) -> None:
+    user = f"gresque-{name}"
+    try:
+        redis_client.execute_command(*rules(ROLES[name]).split())
+        told = redis_client.execute_command("ACL", "DRYRUN", user, *command.split())
+        assert b"no permissions" in told
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", user)
+
+
+def test_glob_characters_of_a_namespace_stand_for_themselves() -> None:
+    assert roles("a*[b]")[2].keys == (r"%R~a\*\[b\]:*",)
