@@ -270,7 +270,7 @@ def test_signals_that_are_for_later_wait_for_the_end_of_an_import(bench: Bench) 
     (child,) = master.children()
     for later in (signal.SIGUSR1, signal.SIGTTIN, signal.SIGUSR2):
         child.send_signal(later)
-    wait_for(lambda: "no jobs are running" in master.log)
+    wait_for(lambda: "where the jobs stand" in master.log)
     assert bench.runs() == {}
     child.send_signal(signal.SIGCONT)
     wait_for(lambda: bench.runs() == {"x": 1})
