@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from gresque.cli.connect import open_store
-from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import write
+from gresque.cli.options import setting_options
+from gresque.cli.output import Output, json_option
 from gresque.errors import SettingsError
-from gresque.store.speech import Order
+from gresque.store.speech import Fate, KillAnswer
 from gresque.text import printable
 
 if TYPE_CHECKING:
-    from gresque.failure.backend import RedisBackend
     from gresque.store.data_store import DataStore
     from gresque.store.ledger import LedgerEntry
 
 LOOK_SECONDS = 0.02
 ASK_AGAIN_SECONDS = 3.0
+GONE_SECONDS = 5.0
+"""Whoever recovers a dead process answers in its place; so long it is waited for."""
+
+HEAD = 100
+"""So many jobs at the head of a queue are searched for one that was given back."""
+
+OVER = {Fate.DEAD, Fate.REPLACED, Fate.ENDED, Fate.DIED_FAILED, Fate.DIED_WITHOUT}
+"""The job does not run any more, and will not again."""
 
 
 @click.command(name="kill")
@@ -29,79 +37,132 @@ ASK_AGAIN_SECONDS = 3.0
     "--wait", type=click.FloatRange(0), default=10.0, show_default=True,
     help="Seconds to wait for its end; 0: only ask.",
 )  # fmt: skip
-@setting_options("redis_url", "namespace", "failure_backend")
-def command(flags: dict[str, Any], job_id: str, wait: float) -> int:
+@setting_options("redis_url", "namespace")
+@json_option
+def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> int:
     """Kill a running job; the others in its process go on.
 
     JobKilled is raised in it, wherever it waits or spins; it ends among the failed jobs as
     DirtyExit. One that swallows that takes its process along after 2 s, whose other jobs are run
-    again. Ids are shown by `gresque running`. Exit code: 0 when it is dead, or was asked for with
-    --wait 0; 1 when it is not known to be; 2 when no such job runs.
+    again. The process itself tells what became of the job; should several hold a job with this id,
+    each of them does. Ids are shown by `gresque running`.
+
+    \b
+    Exit code:
+      0  it is over: dead, or it had ended by itself before; with --wait 0: it was asked for
+      1  it is not known to be over: asked for, delivered, in an uninterruptible section; or its
+         process died and it is back in its queue
+      2  no such job runs
 
     \b
     Examples:
       gresque kill 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7
       gresque running --json | jq -r '.[] | select(.seconds > 600) | .id' | xargs -n 1 gresque kill
     """
-    from gresque.failure.backend import open_backend
-
     with open_store(flags) as store:
-        found = _find(store, job_id)
-        if found is None:
+        asked = [Asked(secrets.token_hex(8), *held) for held in _find(store, job_id)]
+        if not asked:
             raise SettingsError(
                 f"no job with the id {printable(job_id)} is running; see gresque running"
             )
-        store.give_order(found.process, Order("kill", job_id))
-        if not wait:
-            write(["requested"])
-            return 0
-        backend = open_backend(load_settings(flags).failure_backend, store)
-        return _await_end(store, backend, found, job_id, wait)
+        answers = _ask(store, asked, job_id, wait)
+    told = [
+        {
+            "process": each.process,
+            "id": job_id,
+            "outcome": answer.fate,
+            "told": _told(answer, job_id),
+        }
+        for each, answer in zip(asked, answers, strict=True)
+    ]
+    Output(as_json).document(told, lambda: _lines(told))
+    over = all(answer.fate in OVER for answer in answers)
+    return 0 if over or not wait else 1
 
 
-class Held(NamedTuple):
-    """A job in a slot of a worker process."""
+class Asked(NamedTuple):
+    """A process that is asked to kill a job which it holds."""
 
+    token: str
     process: str
     slot: bytes
     entry: LedgerEntry
 
 
-def _find(store: DataStore, job_id: str) -> Held | None:
+def _find(store: DataStore, job_id: str) -> list[tuple[str, bytes, LedgerEntry]]:
+    """Those that hold such a job: process, slot, entry. A foreign program may use an id twice."""
     from gresque.jobs import payload
 
     text = job_id.encode("utf-8", "surrogateescape")
+    found: dict[str, tuple[str, bytes, LedgerEntry]] = {}
     for process in store.process_ids():
         for slot, entry in store.ledger(process).entries.items():
             # Nearly every entry can be told by its bytes, without decoding it.
             if text in entry.raw and str(payload.loads(entry.raw).get("id")) == job_id:
-                return Held(process, slot, entry)
-    return None
+                found.setdefault(process, (process, slot, entry))
+    return list(found.values())
 
 
-def _await_end(
-    store: DataStore, backend: RedisBackend, held: Held, job_id: str, wait: float
-) -> int:
+def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list[KillAnswer]:
+    """What each of them says in the end, or has said when the time is over."""
+    for each in asked:
+        store.order_kill(each.process, each.token, job_id, wait)
+    answers = [KillAnswer(Fate.REQUESTED)] * len(asked)
     deadline = time.monotonic() + wait
     ask_again = time.monotonic() + ASK_AGAIN_SECONDS
-    while store.holds(*held):
-        if time.monotonic() > ask_again:
-            # Whoever took the order may have been replaced since. Twice does no harm.
-            store.give_order(held.process, Order("kill", job_id))
-            ask_again += ASK_AGAIN_SECONDS
-        if time.monotonic() > deadline:
-            taken = store.orders_were_taken(held.process)
-            write(["delivered; it has not died yet" if taken else "requested; nobody heard it yet"])
-            return 1
+    gone_since: dict[str, float] = {}
+    while wait and not all(answer.is_final for answer in answers):
+        now = time.monotonic()
+        again = now > ask_again
+        ask_again += ASK_AGAIN_SECONDS if again else 0
+        for index, each in enumerate(asked):
+            if answers[index].is_final:
+                continue
+            answers[index] = _answer(store, each, answers[index], gone_since)
+            if again and not answers[index].is_final:
+                # Whoever took the order may have gone since. Twice does no harm.
+                store.order_kill(each.process, each.token, job_id, wait)
+        if now > deadline:
+            break
         time.sleep(LOOK_SECONDS)
-    write([_what_became_of(store, backend, held.process, job_id)])
-    return 0
+    return answers
 
 
-def _what_became_of(store: DataStore, backend: RedisBackend, process: str, job_id: str) -> str:
-    failed = backend.find_ids([job_id]).get(job_id)
-    if failed is None or failed.entry is None or failed.entry.exception != "DirtyExit":
-        return "it ended by itself before the kill reached it"
-    if process in store.process_ids():
-        return f"dead; see gresque failed show {failed.place}"
-    return f"it did not die, its process was replaced; see gresque failed show {failed.place}"
+def _answer(
+    store: DataStore, asked: Asked, last: KillAnswer, gone_since: dict[str, float]
+) -> KillAnswer:
+    answer = store.kill_answer(asked.token) or last
+    if answer.fate is Fate.ENDED and store.is_in_head(asked.entry, HEAD):
+        return KillAnswer(Fate.REQUEUED)
+    if answer.is_final or store.has_ledger(asked.process):
+        gone_since.pop(asked.process, None)
+        return answer
+    since = gone_since.setdefault(asked.process, time.monotonic())
+    if time.monotonic() - since > GONE_SECONDS:
+        return KillAnswer(Fate.LOST)
+    return answer
+
+
+def _lines(told: list[dict[str, Any]]) -> list[str]:
+    several = len(told) > 1
+    return [f"{printable(t['process'])}: {t['told']}" if several else t["told"] for t in told]
+
+
+def _told(answer: KillAnswer, job_id: str) -> str:
+    where = f"; see gresque failed --search {printable(job_id)}" if answer.in_failed else ""
+    return {
+        Fate.REQUESTED: "requested; nobody heard it yet",
+        Fate.DELIVERED: "delivered; it has not died yet",
+        Fate.GUARDED: (
+            "delivered; it is in an uninterruptible section, and dies at its end, "
+            "or after RESQUE_TERM_TIMEOUT with its process"
+        ),
+        Fate.DEAD: f"dead{where}",
+        Fate.ENDED: "it ended by itself, not by the kill",
+        Fate.REPLACED: f"it did not die, its process was replaced{where}",
+        Fate.REQUEUED: "it was not killed: it is back in its queue",
+        Fate.DIED_FAILED: f"its process died before it answered, and the job failed{where}",
+        Fate.DIED_REQUEUED: "its process died before it answered; the job is back in its queue",
+        Fate.DIED_WITHOUT: "its process died before it answered; the job had ended by then",
+        Fate.LOST: "its process is gone and did not answer; see gresque running and gresque failed",
+    }[answer.fate]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +14,10 @@ from gresque.store.bulk import in_bulks
 from gresque.store.connection import open_client
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
-from gresque.store.ledger import HeldLedger, LedgerEntry, parse_entry, parse_ledger
+from gresque.store.ledger import HeldLedger, LedgerEntry, parse_ledger
 from gresque.store.refusals import is_wrong_type, name_refused, pairs
 from gresque.store.scripts import script
-from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
+from gresque.store.speech import ORDER_EXPIRY_SECONDS, KillAnswer, Order, Running
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
@@ -305,25 +304,53 @@ class DataStore:
     def give_order(self, process_id: str, order: Order) -> None:
         """Ask something of a worker process; forgotten when nobody takes it up in time."""
         pipeline = self.redis.pipeline(transaction=True)
+        self._add_order(pipeline, process_id, order)
+        pipeline.execute()
+
+    def order_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
+        """Ask a process to kill a job, and wait for the answers for so long at most."""
+        kills = self.keys.kills(process_id)
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.hset(kills, token, job_id.encode("utf-8", "surrogateescape"))
+        pipeline.expire(kills, ORDER_EXPIRY_SECONDS + int(wait_seconds))
+        self._add_order(pipeline, process_id, Order("kill", token, job_id))
+        pipeline.execute()
+
+    def _add_order(self, pipeline: Any, process_id: str, order: Order) -> None:
         pipeline.rpush(self.keys.orders(process_id), order.encode())
         pipeline.expire(self.keys.orders(process_id), ORDER_EXPIRY_SECONDS)
+
+    def kills(self, process_id: str) -> dict[str, str]:
+        """The kills that a process was asked for lately: token -> job id."""
+        return {
+            text(t): text(j) for t, j in self._call("HGETALL", self.keys.kills(process_id)).items()
+        }
+
+    def give_answer(self, token: str, answer: Any) -> None:
+        """In place of the process that was asked."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.rpush(self.keys.answer(token), msgspec.json.encode(answer))
+        pipeline.expire(self.keys.answer(token), ORDER_EXPIRY_SECONDS)
         pipeline.execute()
 
     def answer(self, token: str) -> Any:
         """The answer to an order with this token, None as long as there is none."""
-        given = self._call("GET", self.keys.answer(token))
+        given = self._call("LINDEX", self.keys.answer(token), 0)
         return None if given is None else msgspec.json.decode(given)
 
-    def holds(self, process_id: str, slot: bytes, entry: LedgerEntry) -> bool:
-        """Whether the process still holds this job in this slot."""
-        value = self._read(None, "HGET", self.keys.ledger(process_id), slot)
-        with suppress(ValueError):  # something else has been written there
-            return value is not None and parse_entry(value) == entry
-        return False
+    def kill_answer(self, token: str) -> KillAnswer | None:
+        """What is known of a kill: the first answer that is final, or else the last one."""
+        given = self._call("LRANGE", self.keys.answer(token), 0, -1)
+        answers = [msgspec.json.decode(raw, type=KillAnswer) for raw in given]
+        return next((each for each in answers if each.is_final), answers[-1] if answers else None)
 
-    def orders_were_taken(self, process_id: str) -> bool:
-        """Whether the process has taken up all that it was asked for."""
-        return not self._call("EXISTS", self.keys.orders(process_id))
+    def has_ledger(self, process_id: str) -> bool:
+        """Whether the process lives, or is to be recovered."""
+        return self._call("ZSCORE", self.keys.ledgers, process_id) is not None
+
+    def is_in_head(self, entry: LedgerEntry, count: int) -> bool:
+        """Whether this job is among the first `count` ones of its queue."""
+        return entry.raw in self._call("LRANGE", entry.queue_key, 0, count - 1)
 
     def fence(self, process_id: str, beat: float | None = None) -> HeldLedger:
         """Take its ledger away from a dead process, and read it. Raises StillAlive when the

@@ -79,8 +79,13 @@ class Keys:
         return f"{self.prefix}orders:{process_id}"
 
     def answer(self, token: str) -> str:
-        """STRING with an expiry: what a process answers to an order with this token."""
+        """LIST with an expiry: what is answered to an order with this token, in that order."""
         return f"{self.prefix}answer:{token}"
+
+    def kills(self, process_id: str) -> str:
+        """HASH with an expiry: the kills that the process is asked for, token -> job id. Should it
+        die, whoever recovers it answers them."""
+        return f"{self.prefix}kills:{process_id}"
 
     def enqueuer(self, name: str) -> str:
         """HASH with an expiry: slot -> number of the last push that an enqueuing client made."""

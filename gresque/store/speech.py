@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -11,18 +12,51 @@ ORDER_EXPIRY_SECONDS = 60
 
 
 class Order(NamedTuple):
-    """`kill` with a job's id as the argument, or `stacks` with a token for the answer."""
+    """`kill` with a job's id as the argument, or `stacks`; the token names the key of the
+    answers."""
 
     verb: str
-    argument: str
+    token: str
+    argument: str = ""
 
     def encode(self) -> bytes:
-        return f"{self.verb} {self.argument}".encode("utf-8", "surrogateescape")
+        return f"{self.verb} {self.token} {self.argument}".encode("utf-8", "surrogateescape")
 
     @classmethod
     def parse(cls, raw: bytes) -> Order:
-        verb, _, argument = raw.decode("utf-8", "surrogateescape").partition(" ")
-        return cls(verb, argument)
+        verb, token, argument = (*raw.decode("utf-8", "surrogateescape").split(" ", 2), "", "")[:3]
+        return cls(verb, token, argument)
+
+
+class Fate(StrEnum):
+    """What became of the order to kill a job."""
+
+    REQUESTED = "requested"
+    DELIVERED = "delivered"  # the process is at it
+    GUARDED = "guarded"  # so it is, but the job is in an uninterruptible section
+    DEAD = "dead"
+    ENDED = "ended"  # by itself, not by the kill
+    REQUEUED = "requeued"  # a shutdown was first, or the process had given it back
+    REPLACED = "replaced"  # it had to die with its process
+    DIED_FAILED = "died_failed"  # its process died before it answered; the job failed
+    DIED_REQUEUED = "died_requeued"  # the same, but it is back in its queue
+    DIED_WITHOUT = "died_without"  # the same, but the process did not hold it any more
+    LOST = "lost"  # nobody answered
+
+
+_UNDER_WAY = (Fate.REQUESTED, Fate.DELIVERED, Fate.GUARDED)
+
+
+class KillAnswer(msgspec.Struct, frozen=True):
+    """What a process says of a kill, or whoever recovers it when it is dead. `in_failed` says that
+    the job stands in the failed list."""
+
+    fate: Fate
+    in_failed: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        return self.fate not in _UNDER_WAY
 
 
 class Blocking(msgspec.Struct):

@@ -18,7 +18,7 @@ from gresque.jobs.registry import registry
 from gresque.store.connection import DirectConnection
 from gresque.store.keys import Keys
 from gresque.store.ledger import LedgerEntry, parse_ledger
-from gresque.store.speech import Blocking, Order, Running
+from gresque.store.speech import Blocking, Fate, KillAnswer, Order, Running
 from gresque.worker import dump
 from gresque.worker.birth import Post
 from gresque.worker.heartbeat import TICK_SECONDS, Heartbeat, WorkerRecord
@@ -148,7 +148,9 @@ class Deputy:
                 if str(payload.loads(entry.raw).get("id")) == order.argument:
                     log.info("asked to kill %s", self._describe(slot))
                     self._condemn(slot, Verdict.KILLED)
-        elif order.verb == "stacks":
+                    return KillAnswer(Fate.DELIVERED)  # the rest is told by who recovers it
+            return KillAnswer(Fate.ENDED)
+        if order.verb == "stacks":
             return [self._standing(slot) for slot in sorted(self._ledger)]
         return None
 

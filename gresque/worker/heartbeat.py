@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from gevent.monkey import get_original
 from redis import exceptions
 from redis.exceptions import RedisError
@@ -20,7 +19,8 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.scripts import script
-from gresque.store.speech import ORDER_EXPIRY_SECONDS, Order, Running
+from gresque.store.speech import Order, Running
+from gresque.worker.answers import give_answer
 from gresque.worker.birth import Estate
 from gresque.worker.identity import worker_of
 from gresque.worker.judge import PRUNE_SECONDS, Judge
@@ -130,8 +130,7 @@ class Heartbeat:
             order = Order.parse(raw)
             answer = self._obey(order)
             if answer is not None:
-                key, text = self._keys.answer(order.argument), msgspec.json.encode(answer)
-                connection.call(b"SET", key, text, b"EX", ORDER_EXPIRY_SECONDS)
+                give_answer(connection, self._keys, order.token, answer)
 
     def _tick(self, connection: DirectConnection) -> None:
         now = time.monotonic()

@@ -7,6 +7,9 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Mapping
+
+from redis.exceptions import RedisError
 
 from gresque.errors import DirtyExit, InvalidPayload, JobTimeout, PoisonJob
 from gresque.failure.entry import encode_entry
@@ -21,6 +24,7 @@ from gresque.store.bulk import in_bulks
 from gresque.store.data_store import DataStore, Move, StillAlive, encoded, text
 from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
 from gresque.store.refusals import name_refused
+from gresque.store.speech import Fate, KillAnswer
 from gresque.text import printable
 from gresque.worker.birth import Estate
 from gresque.worker.failures import Failures
@@ -88,6 +92,8 @@ class Recovery:
             left = moved.left
             self._tell(moved.failed_slots)
             name_refused(self.store.keys, moved.refused, REFUSED)
+        if not left:  # else whoever comes to the end of it does so
+            self._answer_kills(dead, held.entries, moves)
         queues = queues_of(dead.process_id)
         if queues is not None:
             self.store.leave_bell(queues, dead.process_id)
@@ -131,6 +137,17 @@ class Recovery:
         queue = self.store.keys.queue(_likely_queue(dead.process_id))
         entry = LedgerEntry(encoded(queue), unreadable.raw)
         return self._failure(dead, slot, entry, None, error, [], is_item=False)
+
+    def _answer_kills(
+        self, dead: Estate, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
+    ) -> None:
+        """Tell those who wanted the process to kill a job what has become of that."""
+        try:
+            for token, job_id in self.store.kills(dead.process_id).items():
+                answer = _fate(dead, job_id, entries, moves)
+                self.store.give_answer(token, answer)
+        except RedisError as error:  # a key of another type; nobody waits for long
+            log.warning("nobody is told what became of kills: %s", error)
 
     def _move(self, dead: Estate, now: str, slot: bytes, entry: LedgerEntry) -> Move:
         """Where a job goes. What the process had to die for fails; then the others are innocent.
@@ -210,6 +227,23 @@ def _likely_queue(process_id: str) -> str:
     """The first of the process's queues that is named in full."""
     names = (queues_of(process_id) or "").split(",")
     return next((name for name in names if name and not set(name) & set("*?[!~")), UNREADABLE)
+
+
+def _fate(
+    dead: Estate, job_id: str, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
+) -> KillAnswer:
+    """What this recovery did with the job of this id."""
+    for move in moves:
+        entry = entries.get(move.slot)
+        if entry is None or str(payload.loads(entry.raw).get("id")) != job_id:
+            continue
+        if move.action == "requeue":
+            return KillAnswer(Fate.DIED_REQUEUED)
+        in_failed = bool(move.list_key)
+        if dead.guilty is not None and move.slot == str(dead.guilty.slot).encode():
+            return KillAnswer(Fate.REPLACED, in_failed)
+        return KillAnswer(Fate.DIED_FAILED, in_failed)
+    return KillAnswer(Fate.DIED_WITHOUT)
 
 
 def _log_entry(dead: Estate, now: str) -> bytes:

@@ -69,6 +69,9 @@ class Crew:
         self.threads: list[WorkerThread] = []
         self.parked: list[WorkerThread] = []
         self.waking = False
+        self.on_killed: Callable[[ReservedJob, bool], None] = lambda job, in_failed: None
+        """Called when a kill has ended a job; whether that stands among the failed, if it was not
+        put back."""
         self._size = size
         # Bounds the threads and holds them; `start` would block above THREAD_COUNT.
         self._pool: Any = Pool(size)
@@ -99,10 +102,13 @@ class Crew:
             current = current.parent
 
     def kill_jobs(self, reason: str, *, requeue: bool = False) -> None:
-        """Throw JobKilled into every job that runs now, until they are dead."""
+        """Throw JobKilled into every job that runs now, until they are dead. One that an operator
+        has killed already is not put back by a shutdown."""
         for thread in self.threads:
-            if thread.job is not None:
-                thread.kill_job(Kill(thread.job, reason, requeue, monotonic()))
+            job, kill = thread.job, thread.to_kill
+            meant = kill is not None and kill.job is job and not kill.requeue
+            if job is not None and not (requeue and meant):
+                thread.kill_job(Kill(job, reason, requeue, monotonic()))
 
     def kill_from_outside(self, thread: WorkerThread, kill: Kill) -> None:
         """Called in another native thread."""
@@ -269,6 +275,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             # There is none when the job raised JobKilled itself.
             requeue = kill is not None and kill.job is job and kill.requeue
             outcome.cut_short(job, definition, killed, self.since, self._as_job, requeue=requeue)
+            in_failed = definition is None or not definition.skip_failed_queue
+            self._crew.on_killed(job, in_failed)
 
     def _as_job(self, job: ReservedJob, call: Callable[[], Any]) -> Any:
         """Hooks and the methods of an exception are the job's own code: they are seen and stopped

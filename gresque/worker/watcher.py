@@ -98,7 +98,7 @@ class Watcher:
     A job that never yields keeps the loop from handling signals and from throwing kills. Then the
     watcher sends the process a signal of its own, whose handler Python runs in the very greenlet
     that hogs the CPU. There it raises JobKilled if that job is to be killed, and nobody else's;
-    or, when signals wait to be heeded, it lets the loop turn once. A loop that is blocked for
+    or, when signals or other kills wait, it lets the loop turn once. A loop that is blocked for
     HUB_BLOCKED_SECONDS is told of in the log, with the job and where it stands.
 
     A job may also block through a greenlet or a thread that it started. That one is told of with
@@ -309,7 +309,7 @@ class Watcher:
             hog = self._hog
             if hog is not None and hog.doomed_at is not None and hog.greenlet is current:
                 self._end(hog, frame)
-        if self._loop.sig_pending or self._wanted.overdue is not None:
+        if self._something_waits():  # perhaps the kill of another job, which waits for the loop
             gevent.sleep(A_TURN)
 
     def _end_callback(self, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from gevent import get_hub, getcurrent, sleep
@@ -18,6 +19,7 @@ from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.worker.answers import give_answer
 from gresque.worker.bell import SECOND_SECONDS, Bell
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
@@ -26,6 +28,7 @@ from gresque.worker.failures import PARTING_SECONDS, Failures
 from gresque.worker.gate import Gate
 from gresque.worker.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.identity import process_id
+from gresque.worker.kills import Kills
 from gresque.worker.orders import Orders
 from gresque.worker.outcome import Outcome
 from gresque.worker.pace import Pace, most_held
@@ -124,7 +127,8 @@ class Worker:
         self._watcher = Watcher(
             self._crew, self._row, self._wanted, settings.hub_blocked_seconds, settings.term_timeout
         )
-        self._orders = Orders(self._crew, self._book, self._gate, self._outcome, self._watcher)
+        self._kills = Kills(self._crew, self._book, self._gate, self._outcome)
+        self._orders = Orders(self._crew, self._watcher, self._kills)
         self._pace = Pace()
         self._cycle = Cycle(
             settings.redis_url,
@@ -348,6 +352,8 @@ class Worker:
             self._go_on_with_refused()
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
         self._row.totals = book.totals
+        if self._kills:
+            self._answer_kills()
         cpu, clock = time.thread_time(), time.monotonic()
         self._pace.note_trip((clock - sent) - (cpu - sent_cpu))
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
@@ -378,6 +384,12 @@ class Worker:
             self._retry_due = True
             self._turn(0)
         self._retry_timer.close()
+
+    def _answer_kills(self) -> None:
+        """Say what became of the jobs that were to be killed, now that they are settled."""
+        connection = self._cycle.connection
+        for token, answer in self._kills.pop_answers(self._refused.slots):
+            self._cycle.ask(partial(give_answer, connection, self._keys, token, answer))
 
     def _heed(self, notice: bytes) -> None:
         """Suspects were left in a queue, or one was taken that is to be alone. Of several threads

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -93,6 +94,11 @@ def _swallow(seconds: float) -> None:
         time.sleep(seconds)
 
 
+def _catch() -> None:
+    with suppress(BaseException):
+        time.sleep(60)
+
+
 def _die(number: int = signal.SIGKILL) -> None:
     os.kill(os.getpid(), number)
     time.sleep(10)
@@ -108,6 +114,7 @@ BEHAVIOURS = {
     "finally": _finally,
     "socket": _wait_on_socket,
     "redis": _wait_on_redis,
+    "catch": _catch,
     "die": _die,
     "exit": sys.exit,
     "os_exit": os._exit,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import threading
 import time
 
 import pytest
@@ -28,7 +30,7 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
     started = time.monotonic()
     assert kill(bench, ids[500]) == 0
     assert time.monotonic() - started < 0.5
-    assert capsys.readouterr().out.startswith("dead; see gresque failed show 0")
+    assert capsys.readouterr().out == f"dead; see gresque failed --search {ids[500]}\n"
     (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", ids[500])
     wait_for(lambda: len(bench.runs()) == 999)
@@ -66,11 +68,72 @@ def test_what_does_not_run_is_said(bench: Bench, capsys: pytest.CaptureFixture[s
     assert "no job with the id no-such-id is running" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("how", "told"), [("sleep", "dead"), ("immortal", "replaced")])
+def test_a_process_for_one_job_answers_before_it_leaves(
+    bench: Bench, capsys: pytest.CaptureFixture[str], how: str, told: str
+) -> None:
+    """The process leaves right after the job; what is said is so, however long `failed` is."""
+    arguments = [60] if how == "sleep" else [False]
+    job_id = bench.client.enqueue_to("q", "Behave", how, *arguments)
+    bench.start("-q", "q")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    assert kill(bench, job_id, "--json") == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert (answer["outcome"], answer["id"]) == (told, job_id)
+    (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
+    assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
+
+
+def test_one_that_ends_by_itself_is_not_called_dead(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = bench.client.enqueue_to("q", "Guarded", 4.0)
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    wait_for(lambda: bench.redis.keys("resque:running:*"))
+    assert kill(bench, job_id, "--wait", "0.1") == 1
+    assert "in an uninterruptible section" in capsys.readouterr().out
+    assert kill(bench, job_id) == 0
+    assert capsys.readouterr().out.startswith("dead;")
+    catches = bench.client.enqueue_to("q", "Behave", "catch")
+    wait_for(lambda: bench.redis.llen("started") == 2)
+    assert kill(bench, catches) == 0
+    assert capsys.readouterr().out == "it ended by itself, not by the kill\n"
+    assert len(master.children()) == 1
+
+
+def test_a_process_that_dies_meanwhile_is_answered_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = bench.client.enqueue_to("q", "Guarded", 60)
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    done = threading.Timer(1.0, master.kill_children)
+    done.start()
+    assert kill(bench, job_id) == 1
+    told = "its process died before it answered; the job is back in its queue\n"
+    assert capsys.readouterr().out == told
+    done.join()
+
+
+def test_each_process_with_such_a_job_answers(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = json.dumps({"class": "Behave", "args": ["sleep", 60], "id": "twice"}).encode()
+    bench.push_raw("q", raw, raw)
+    bench.start("-q", "q", "-w", "2")
+    wait_for(lambda: bench.redis.llen("started") == 2)
+    assert kill(bench, "twice") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2][:5] for line in lines] == ["dead;", "dead;"]
+    assert bench.redis.llen("resque:failed") == 2
+
+
 def test_a_hook_that_hangs_dies_and_its_failure_is_kept(bench: Bench) -> None:
     job_id = bench.client.enqueue_to("q", "FailsSlowly")
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
-    kill(bench, job_id)
+    assert kill(bench, job_id) == 0
     (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
     assert (entry.exception, entry.error) == ("ValueError", "at once")
     assert "an on_failure hook of FailsSlowly raised" in master.log

@@ -148,7 +148,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
     wait_for(lambda: bench.redis.llen("started") == 1)
     (process,) = bench.client.store.process_ids()
-    bench.client.store.give_order(process, Order("kill", str(job_id)))
+    bench.client.store.give_order(process, Order("kill", "token", str(job_id)))
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (process,) = wait_for(bench.client.store.process_ids)
     (entry,) = wait_for(lambda: bench.client.store.ledger(process).entries.values())

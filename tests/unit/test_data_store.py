@@ -13,7 +13,7 @@ import redis
 from gresque.store.bulk import BULK_JOBS as BULK
 from gresque.store.data_store import DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
-from gresque.store.speech import Blocking, Order, Running
+from gresque.store.speech import Blocking, Fate, KillAnswer, Order, Running
 
 Redis = redis.Redis
 KEY = b"resque:queue:a"
@@ -184,17 +184,45 @@ def test_running(store: DataStore, redis_client: Redis) -> None:
 
 
 def test_orders_and_answers(store: DataStore, redis_client: Redis) -> None:
-    order = Order("kill", "an id with spaces \udcff")
+    order = Order("kill", "token", "an id with spaces \udcff")
     store.give_order("p", order)
-    assert not store.orders_were_taken("p")
     assert 0 < redis_client.ttl("resque:orders:p") <= 60
     (raw,) = redis_client.lrange("resque:orders:p", 0, -1)
     assert Order.parse(raw) == order
-    redis_client.delete("resque:orders:p")
-    assert store.orders_were_taken("p")
     assert store.answer("token") is None
-    redis_client.set("resque:answer:token", "[]")
+    store.give_answer("token", [])
+    assert 0 < redis_client.ttl("resque:answer:token") <= 60
     assert store.answer("token") == []
+
+
+@pytest.mark.parametrize("raw", [b"", b"kill", b"stacks token", b"\xff \xff"])
+def test_an_order_of_any_shape_is_one(raw: bytes) -> None:
+    assert Order.parse(raw).verb == raw.split(b" ")[0].decode("utf-8", "surrogateescape")
+
+
+def test_a_kill_and_its_answers(store: DataStore, redis_client: Redis) -> None:
+    store.order_kill("p", "token", "an id \udcff", 100)
+    store.order_kill("p", "token", "an id \udcff", 100)
+    assert redis_client.llen("resque:orders:p") == 2
+    assert store.kills("p") == {"token": "an id \udcff"}
+    assert 100 < redis_client.ttl("resque:kills:p") <= 160
+    assert store.kill_answer("token") is None
+    for fate in (Fate.DELIVERED, Fate.GUARDED, Fate.DEAD, Fate.DELIVERED, Fate.ENDED):
+        store.give_answer("token", KillAnswer(fate))
+    assert store.kill_answer("token") == KillAnswer(Fate.DEAD)  # the first that is final
+    redis_client.ltrim("resque:answer:token", 0, 1)
+    assert store.kill_answer("token") == KillAnswer(Fate.GUARDED)
+
+
+def test_what_a_kill_looks_for_besides(store: DataStore, redis_client: Redis) -> None:
+    assert not store.has_ledger("p")
+    redis_client.zadd("resque:ledgers", {"p": 1})
+    assert store.has_ledger("p")
+    entry = LedgerEntry(b"resque:queue:q", b"{}")
+    assert not store.is_in_head(entry, 2)
+    redis_client.rpush("resque:queue:q", "a", "{}")
+    assert store.is_in_head(entry, 2)
+    assert not store.is_in_head(entry, 1)
 
 
 def test_the_servers_clock(store: DataStore) -> None:

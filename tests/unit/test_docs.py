@@ -51,7 +51,8 @@ def test_every_key_is_documented() -> None:
         keys.queues, keys.queue("X"), keys.failed, keys.workers, keys.heartbeats, keys.processed,
         keys.failures, keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
         keys.worker_started("X"), keys.ledgers, keys.ledger("X"), keys.running("X"),
-        keys.orders("X"), keys.answer("X"), keys.failed_queues, keys.failed_list("X_failed"),
+        keys.orders("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
+        keys.failed_list("X_failed"),
         keys.failed_round, keys.processes, keys.masters, keys.suspects, keys.recoveries,
         keys.enqueuer("X"), keys.buried, keys.armed("X"), keys.spares("X"), keys.ring("X"),
     }  # fmt: skip

@@ -18,6 +18,7 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
+from gresque.store.speech import Fate, KillAnswer
 from gresque.worker.birth import Estate, Guilty
 from gresque.worker.recovery import BATCH, Recovery
 from gresque.worker.scoreboard import Verdict
@@ -335,3 +336,35 @@ def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
         "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 800, "failed": 200,
         "poison": 0,
     }  # fmt: skip
+
+
+# What it answers in place of the dead
+
+FATES = [
+    # name of the job, the guilty slot, the answer
+    ("plain", None, KillAnswer(Fate.DIED_REQUEUED)),
+    ("fails", None, KillAnswer(Fate.DIED_FAILED, in_failed=True)),
+    ("quiet", None, KillAnswer(Fate.DIED_FAILED)),
+    ("plain", 1, KillAnswer(Fate.REPLACED, in_failed=True)),
+    ("plain", 0, KillAnswer(Fate.DIED_REQUEUED)),
+    ("", None, KillAnswer(Fate.DIED_WITHOUT)),
+]
+
+
+@pytest.mark.parametrize(("name", "guilty", "answer"), FATES)
+def test_kills_that_the_dead_did_not_answer(
+    store: DataStore, redis_client: Redis, name: str, guilty: int | None, answer: KillAnswer
+) -> None:
+    wanted = json.dumps({"class": name, "args": [], "id": "a"}).encode()
+    hold(redis_client, item(), wanted if name else item())
+    store.order_kill(PROCESS, "token", "a", 10)
+    culprit = None if guilty is None else Guilty(guilty, Verdict.KILLED, ())
+    recovery(store).recover(DEAD._replace(guilty=culprit))
+    assert store.kill_answer("token") == answer
+
+
+def test_a_key_of_another_type_holds_up_no_recovery(store: DataStore, redis_client: Redis) -> None:
+    hold(redis_client, item())
+    redis_client.set(f"resque:kills:{PROCESS}", "something")
+    recovery(store).recover(DEAD)
+    assert gone(redis_client)
