@@ -79,6 +79,8 @@ class Overseer:
             watch = self._watches.setdefault(handle.pid, _Watch())
             if number in KILLS:
                 watch.asked, watch.asked_at = number, time.monotonic()
+                if handle.row.pulse != watch.pulse:  # felt before the signal, not after it
+                    watch.pulse, watch.still_seconds = handle.row.pulse, 0.0
             elif number == signal.SIGTTIN and watch.dumped:
                 log.info("where worker process %d stands:\n%s", handle.pid, _told(handle))
 
