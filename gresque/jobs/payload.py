@@ -9,6 +9,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -226,11 +227,12 @@ def in_entry(raw: bytes) -> bytes:
 
 def wrapped(raw: bytes) -> bytes:
     """These bytes as the argument of a job of class `INVALID`."""
-    try:
-        args = [raw.decode()]
-    except UnicodeDecodeError:
-        args = [base64.b64encode(raw).decode(), BASE64]
-    return _encode({"class": INVALID, "args": args})
+    with suppress(UnicodeDecodeError):
+        written = _encode({"class": INVALID, "args": [raw.decode()]})
+        # Escapes may make it six times as long, and Redis takes no text above 512 MB.
+        if len(written) <= 2 * max(len(raw), MAX_PAYLOAD_BYTES):
+            return written
+    return _encode({"class": INVALID, "args": [base64.b64encode(raw).decode(), BASE64]})
 
 
 def out_of_entry(payload: bytes) -> bytes | None:
@@ -293,7 +295,7 @@ def _is_large_job(raw: bytes) -> bool:
     try:
         outline = _decode_outline(raw)
         check = codecs.getincrementaldecoder("utf-8")().decode
-        for start in range(0, len(raw), _CHUNK):
+        for start in range(0, 0 if raw.isascii() else len(raw), _CHUNK):
             check(raw[start : start + _CHUNK], final=start + _CHUNK >= len(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False

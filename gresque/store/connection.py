@@ -273,6 +273,11 @@ class DirectConnection:
         """The socket's descriptor, to wait on while no reply is due."""
         return self._live().fileno()
 
+    @property
+    def reply_bytes(self) -> int:
+        """How large the last reply was."""
+        return 0 if self._line is None else self._line.reply_bytes
+
     def _live(self) -> Line:
         if self._line is None or self._line.closed:
             raise redis.ConnectionError("not connected")

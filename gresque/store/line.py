@@ -44,6 +44,8 @@ class Line:
         what the server says unasked (RESP3), when that is read."""
         open_socket: Any = connection._get_socket()
         self.closed = False
+        self.reply_bytes = 0
+        """How large the last reply was, what was read along with it included."""
         self._connection = connection
         self._on_push = on_push
         self._socket = open_socket
@@ -78,6 +80,7 @@ class Line:
     def read(self) -> Any:
         """The next reply, its strings as bytes. Raises redis-py's errors."""
         gets = self._reader.gets
+        self.reply_bytes = 0
         while True:
             reply = gets()
             if reply is _MORE_TO_COME:
@@ -124,6 +127,7 @@ class Line:
         if not data:
             self.close()
             raise redis.ConnectionError("the server closed the connection")
+        self.reply_bytes += len(data)
         self._reader.feed(data)
 
     def fileno(self) -> int:

@@ -68,9 +68,10 @@ class Book:
         self.ended.append(job[0])
         self.requeued += 1
 
-    def give_back_ready(self) -> None:
-        """Give back what no thread has taken; the last one first, so that their order stays."""
-        while self.ready:
+    def give_back_ready(self, keep: int = 0) -> None:
+        """Give back what no thread has taken, but for the first `keep` of them; the last one first,
+        so that their order stays."""
+        while len(self.ready) > keep:
             job = self.ready.pop()
             self.gives.append(job)
             self.ended.append(job[0])

@@ -87,9 +87,10 @@ def as_dict(standing: Standing) -> dict[str, Any]:
 
 
 def _thread_of(frame: FrameType | None) -> WorkerThread | None:
-    """The WorkerThread whose frames these are."""
+    """The WorkerThread whose frames these are. Not told by the frame of `_work`: Python keeps the
+    locals that are asked for with their frame, and among those is the job."""
     while frame is not None:
-        if frame.f_code is WorkerThread._work.__code__:
+        if frame.f_code is WorkerThread.perform_jobs.__code__:
             thread: WorkerThread = frame.f_locals["self"]
             return thread
         frame = frame.f_back

@@ -206,6 +206,9 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         crew.waking = False
         while True:
             if not ready:
+                # A thread may wait here for hours, and a thousand may: none keeps its last payload.
+                job = payload = definition = None
+                self._forget()
                 self.parked = True
                 crew.parked.append(self)
                 if not crew.lingering:
@@ -299,6 +302,9 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
             spawned = self._spawned = origin, {KEY: origin}
             self._crew.board[self._number] |= SPAWNED
         return spawned[1]
+
+    def _forget(self) -> None:
+        self.gr_context = self.deadline = self.to_kill = self._guarded = self._spawned = None
 
     def forget_spawned(self) -> None:
         """Keep no job that has ended. Called by the watcher: it costs no job anything."""

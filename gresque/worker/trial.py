@@ -57,6 +57,8 @@ class Trial(Worker):
             return 0
         else:
             wanted = self._width - self._on_trial(held)
+        if self._weight.heavy:
+            wanted = min(wanted, self._weight.most())
         threads = self._settings.thread_count
         return max(0, min(wanted, threads - held, self._quota))
 

@@ -20,7 +20,6 @@ from greenlet import greenlet
 import gresque.stdio as stdio
 from gresque.errors import JobKilled, JobTimeout
 from gresque.worker import dump
-from gresque.worker.book import ReservedJob
 from gresque.worker.origin import origin_of, root_of
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row, Verdict
@@ -70,8 +69,8 @@ class Hog:
         self.origin = None if isinstance(found, WorkerThread) else origin_of(found)
         self.strikes = 0
         self.struck_at = 0.0
-        self.told: ReservedJob | bool | None = False
-        """Whether the log tells of it; of a WorkerThread, the job for which it does."""
+        self.told: float | bool = False
+        """Whether the log tells of it; of a WorkerThread, when the job began for which it does."""
         self.doomed_at: float | None = None
         self.stopped = False
         """It swallows every kill: it is left standing where it is."""
@@ -229,8 +228,9 @@ class Watcher:
 
     def _tell(self, hog: Hog, by: Standing, seconds: float) -> None:
         """Told once per job, or per greenlet that a job started: thousands of others wait."""
-        about = by.job if isinstance(hog.greenlet, WorkerThread) else True
-        if hog.told is not about:
+        thread = hog.greenlet
+        about = thread.since if isinstance(thread, WorkerThread) else True  # a job would be kept
+        if hog.told != about:
             hog.told = about
             log.warning("the loop has not turned for %.1f s, because of %s", seconds, by)
 

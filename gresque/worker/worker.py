@@ -40,6 +40,7 @@ from gresque.worker.thread import A_TURN, Crew
 from gresque.worker.upkeep import Upkeep
 from gresque.worker.wanted import Wanted
 from gresque.worker.watcher import KILLED_BY_USR1, Watcher
+from gresque.worker.weight import Weight
 
 log = logging.getLogger("gresque.worker")
 
@@ -162,6 +163,7 @@ class Worker:
         self._saw_suspects = False
         self._lost = False
         self._refused = self._cycle.refused
+        self._weight = Weight(self._book, self._crew, self._pace, self._refused)
         self._retry_due = False
         self._retry_timer: Any = get_hub().loop.timer(RETRY_SECONDS)
         self._retires_for_good = False
@@ -327,7 +329,8 @@ class Worker:
             return 0
         capacity = self._pace.capacity(self._settings.thread_count)
         room = capacity - book.held + len(book.ended)
-        return max(0, min(room, self._quota, self._pace.limit))
+        want = max(0, min(room, self._quota, self._pace.limit))
+        return min(want, self._weight.most()) if self._weight.heavy else want
 
     @property
     def _takes_none(self) -> bool:
@@ -358,6 +361,7 @@ class Worker:
         self._pace.note_trip((clock - sent) - (cpu - sent_cpu))
         self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
+        self._weight.note(self._cycle.connection.reply_bytes)
         if not self._quota and reserved and not self._refused:
             self._retire()
         if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
@@ -467,7 +471,10 @@ class Worker:
 
     def _enough_ended(self) -> int:
         """So many ends make a turn worth it while jobs are ready still: half of what is held when
-        some are held in reserve, else all."""
+        some are held in reserve, else all. The entries of large jobs that failed leave one by one.
+        """
+        if self._weight.heavy:
+            return 1
         threads = self._settings.thread_count
         capacity = self._pace.capacity(threads)
         return capacity // 2 if capacity > threads else max(1, self._book.held)

@@ -7,6 +7,7 @@ import signal
 import psutil
 import pytest
 
+from gresque.failure.entry import decode_entry
 from tests.process.support import Bench, wait_for
 
 LIMITED = ("-q", "q", "-t", "5", "-j", "100000", "--max-rss-mb", "200")
@@ -63,3 +64,16 @@ def test_a_limit_below_what_a_process_starts_with_makes_no_fork_storm(
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert master.log.count("is not heeded") == 1
+
+
+def test_large_items_are_taken_one_at_a_time(bench: Bench) -> None:
+    """Ten items of 9 MB: eight come in the first reply, which is more than 64 MB."""
+    large = [b'{"class":"Count","args":[%d,"%b"]}' % (n, b"x" * 9_000_000) for n in range(9)]
+    bench.push_raw("q", *large, b"\xff" * 9_000_000)
+    bench.client.enqueue_to("q", "Count", "small")
+    master = bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst")
+    assert bench.runs() == {"small": 1}
+    assert master.log.count("this process asks for one job at a time") == 1
+    assert "10 failed" in master.log.split("stopped: ")[1]
+    items = [decode_entry(raw).item() for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    assert sorted(items) == sorted([*large, b"\xff" * 9_000_000])

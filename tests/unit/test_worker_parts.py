@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
+import sys
 import threading
 import time
 from collections import deque
@@ -936,3 +938,52 @@ def test_of_several_cut_short_the_first_is_the_first_again(open_shop: OpenShop) 
     shop.until(lambda: len(shop.book.ended) == 3)
     # The script pushes them to the head one by one: the last one comes first.
     assert [slot for slot, _, _ in shop.book.gives] == [b"2", b"1", b"0"]
+
+
+# Memory
+
+
+def references(thing: object) -> int:
+    """Of others than the caller's variable and the call itself."""
+    return sys.getrefcount(thing) - 3
+
+
+@pytest.mark.parametrize("ending", ["done", "failed", "hooks", "killed", "spawned", "timeout"])
+def test_a_parked_thread_keeps_nothing_of_its_last_job(open_shop: OpenShop, ending: str) -> None:
+    class Owner:
+        def on_failure_keep(error: BaseException, text: str) -> None:
+            seen.append(text)
+
+    def perform(text: str) -> None:
+        seen.append(text)
+        marked.set(text)
+        if ending == "spawned":
+            gevent.spawn(int).join()
+        if ending in ("failed", "hooks"):
+            raise ValueError(text)
+        if ending == "killed":
+            with uninterruptible():
+                gevent.sleep(0.01)
+            gevent.sleep(60)
+
+    seen: list[str] = []
+    marked: ContextVar[str] = ContextVar("marked")
+    shop = open_shop(3)
+    timeout = {"timeout_seconds": 60} if ending == "timeout" else {}
+    shop.add("large", perform, Owner if ending == "hooks" else None, **timeout)
+    jobs = [a_job(number, "large", f"{number}" * 5000) for number in range(3)]
+    shop.put(*jobs)
+    if ending == "killed":
+        shop.until(lambda: len(seen) == 3)
+        shop.crew.kill_jobs("for the test")
+    shop.until(lambda: len(shop.book.ended) == 3)
+    shop.book.entries.clear()  # as the turn does that settles them
+    gc.collect()
+    # A kill is thrown again after half a second, unless it has landed.
+    shop.until(lambda: all(references(job) == 1 for job in jobs))
+    assert len(shop.crew.parked) == len(shop.crew.threads)
+    for job in jobs:
+        assert references(job) == 1, "the list of the test"
+        assert references(job[2]) == 1, "the job"
+    for text in {id(text): text for text in seen}.values():
+        assert references(text) == sum(text is each for each in seen) + 1, "those of the test"
