@@ -124,7 +124,7 @@ def mask(url: str) -> str:
 def _mask_login(login: str) -> str:
     """A user without a password may be a token."""
     user, _, password = login.partition(":")
-    return f"{user}:{HIDDEN}" if password and _USER.fullmatch(user or "x") else HIDDEN
+    return f"{user}:{HIDDEN}" if password.strip(":") and _USER.fullmatch(user or "x") else HIDDEN
 
 
 def _mask_option(option: str) -> str:

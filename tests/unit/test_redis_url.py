@@ -65,6 +65,7 @@ FORMS = (
     "{}://127.0.0.1:1",
     "{}",
 )
+FORMS_WITH_USER = ("redis://{}:@", "redis://{}@", "redis://{}{}")
 SECRET = "qXzW7"
 PASSWORDS = (
     "{0}", "{0}/{0}", "{0}#{0}", "{0}?{0}", "{0}@{0}", "{0}:{0}", "/{0}", "#{0}", "?{0}", "@{0}",
@@ -109,7 +110,7 @@ def test_no_password_is_shown(form: str) -> None:
         for url in {form.replace("{}", text), form.replace("{}", quote(text, safe=""))}:
             if form.endswith("{}") and "@" in url:
                 continue  # what comes after an @ is where the server is
-            if form.startswith(("redis://{}:@", "redis://{}@", "redis://{}{}")) and ":" in text:
+            if form.startswith(FORMS_WITH_USER) and ":" in text:
                 continue  # what comes before a colon is the user
             for line in said(url):
                 assert SECRET not in line, url
@@ -122,6 +123,8 @@ def test_no_password_of_any_kind_is_shown(form: str, around: tuple[str, str]) ->
     if (before.startswith("/") and "embedded" in form) or (form.endswith("{}") and "@" in before):
         return
     for text in (before + SECRET + after, quote(before + SECRET + after, safe="")):
+        if form.startswith(FORMS_WITH_USER) and ":" in text:
+            continue  # what comes before a colon is the user
         for line in said(form.replace("{}", text)):
             assert SECRET not in line
 
