@@ -98,7 +98,7 @@ class Heartbeat:
 
     def _run(self) -> None:
         # A process that lives for one job is spared the hub and the connection of this thread.
-        get_original("time", "sleep")(TICK_SECONDS)
+        _sleep(TICK_SECONDS)
         connection = DirectConnection(self._settings.redis_url)
         while True:
             try:
@@ -116,7 +116,7 @@ class Heartbeat:
                 log.debug("no heartbeat: %s", error)  # the cycle tells of the outage
             except Exception:
                 log.exception("the heartbeat failed")
-            get_original("time", "sleep")(TICK_SECONDS)
+            _sleep(TICK_SECONDS)
 
     def take_orders(self, connection: DirectConnection) -> None:
         """Do what this process is asked for, and answer. Raises RedisError."""
@@ -236,6 +236,11 @@ class Heartbeat:
 
 def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _sleep(seconds: float) -> None:
+    """Of the native thread. By `select`, as `time.sleep` fails under libfaketime."""
+    get_original("select", "select")([], [], [], seconds)
 
 
 def _estate(process: bytes, cause: str, beat: float | None) -> Estate:

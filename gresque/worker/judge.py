@@ -27,7 +27,7 @@ LONGEST_GAP_SECONDS = 25.0
 """After a longer break between two looks watching starts again: Redis was away or this machine
 stood still, and others may have been unable to beat as well."""
 
-CAPACITY = 8192
+CAPACITY = 4096
 """Processes that one master can watch. See `_fit` for what happens beyond that."""
 
 _HEADER = struct.Struct("=IId")

@@ -68,6 +68,16 @@ class Registration:
             keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
             keys.orders(self._process_id), keys.processes, self._process_id,
         )  # fmt: skip
+        if os.getppid() != master_pid_of(self._birth.worker_id):
+            self._unregister_worker()  # the master is dead and cannot do it
+
+    def _unregister_worker(self) -> None:
+        keys, worker = self._keys, self._birth.worker_id
+        self._connection.run(
+            script("unregister_worker"), 7,
+            keys.ledgers, keys.masters, keys.workers, keys.heartbeats, keys.worker_started(worker),
+            keys.worker_stat("processed", worker), keys.worker_stat("failed", worker), worker,
+        )  # fmt: skip
 
     def _self_description(self) -> tuple[Any, ...]:
         birth = self._birth

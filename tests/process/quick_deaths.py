@@ -1,10 +1,11 @@
-"""Required beside the jobs: a heartbeat that stands still for three seconds, not for a minute, is
-that of a dead process, and who may be dead is looked for at every tick."""
+"""Required beside the jobs: a process is dead when its heartbeat has not changed for 8 s, not for a
+minute; much longer than a busy machine keeps a live one from beating. Who is dead is looked for at
+every tick."""
 
 from gresque.master import forks
 from gresque.worker import heartbeat, judge
 
-judge.PRUNE_SECONDS = 3
+judge.PRUNE_SECONDS = 8
 judge.LOOK_SECONDS = 0.3
 heartbeat.BEAT_SECONDS = 0.5
 forks.LOOK_FOR_DEAD_SECONDS = 0.5

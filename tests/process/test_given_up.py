@@ -33,7 +33,7 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
         process.suspend()
     dead = set(bench.client.store.process_ids())
     other = bench.start(*ARGUMENTS, "-r", "tests.process.quick_deaths")
-    wait_for(lambda: not dead & set(bench.client.store.process_ids()))
+    wait_for(lambda: not dead & set(bench.client.store.process_ids()), 60)
     if busy:
         wait_for(lambda: bench.begun() == 8)  # the other one runs them
     assert {entry["process"] for entry in log_of_recoveries(bench)} == dead

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -285,6 +286,18 @@ class TestWorkers:
         (worker,) = WorkerStatus.all(store)
         assert (worker.registered, worker.held) == (False, 1)
         assert "-, gone" in call("workers").out
+
+    @pytest.mark.parametrize("hours", [-5, 0, 5.5])
+    def test_heartbeats_of_other_programs_are_in_their_local_time(
+        self, store: DataStore, redis_client: redis.Redis, hours: float
+    ) -> None:
+        zone = timezone(timedelta(hours=hours))
+        beat = datetime.fromtimestamp(int(redis_client.time()[0]) - 100, zone)
+        redis_client.sadd("resque:workers", "ny:1:q")
+        redis_client.hset("resque:workers:heartbeat", "ny:1:q", beat.isoformat())
+        (worker,) = WorkerStatus.all(store)
+        assert worker.heartbeat_age_seconds is not None
+        assert 100 <= worker.heartbeat_age_seconds < 130
 
     def test_listing(self, call: Call, redis_client: redis.Redis) -> None:
         register(redis_client, held=2)
