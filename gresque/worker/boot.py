@@ -28,8 +28,10 @@ def load(settings: Settings) -> Callable[[Birth], None]:
 
     monkey.patch_all()
     from gresque.worker.forked_child import watch_forks
+    from gresque.worker.processes import patch_processes
 
     watch_forks()
+    patch_processes()
     use_native_locks()
     from gresque.worker.handlers import guard_handlers
 

@@ -72,6 +72,87 @@ def _process(method: str) -> int | None:
     return process.exitcode
 
 
+def _join_with_timeout(method: str) -> int | None:
+    process = multiprocessing.get_context(method).Process(target=square, args=(3,))
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def twice(data: bytes) -> bytes:
+    return data * 2
+
+
+def _pool() -> list[int]:
+    with multiprocessing.Pool(2) as pool:
+        return pool.map(square, range(3))
+
+
+def _pool_with_much_data() -> int:
+    """More than pipes hold, both ways."""
+    pool = multiprocessing.Pool(2)
+    found = pool.map(twice, [b"x" * 300_000] * 6)
+    pool.close()
+    pool.join()
+    return sum(map(len, found))
+
+
+_kept: list[Any] = []
+
+
+def _pool_that_outlives_its_job() -> list[int]:
+    pool = multiprocessing.Pool(1)
+    _kept.append(pool)
+    return pool.map(square, range(3))
+
+
+def _queue() -> Any:
+    queue = multiprocessing.Queue()
+    process = multiprocessing.Process(target=lambda: (time.sleep(0.05), queue.put("put")))
+    process.start()
+    found = queue.get()
+    process.join()
+    return found
+
+
+def _queue_of_several() -> list[int]:
+    """Greenlets that wait for one lock of all processes, one of them while it reads."""
+    queue = multiprocessing.SimpleQueue()
+    put = lambda: (time.sleep(0.05), queue.put(b"x" * 100_000))  # noqa: E731
+    processes = [multiprocessing.Process(target=put) for _ in range(2)]
+    for process in processes:
+        process.start()
+    readers = [gevent.spawn(queue.get) for _ in processes]
+    found = [len(reader.get()) for reader in readers]
+    for process in processes:
+        process.join()
+    return found
+
+
+def _pipe() -> bytes:
+    """Read until the last writer has closed its end; this process is one of them."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.write(writing, b"written")
+        os._exit(0)
+    os.close(writing)
+    found = b"".join(iter(lambda: os.read(reading, 100), b""))
+    os.close(reading)
+    exit_code(pid)
+    return found
+
+
+def _event() -> bool:
+    event = multiprocessing.Event()
+    process = multiprocessing.Process(target=lambda: (time.sleep(0.05), event.set()))
+    process.start()
+    heard = event.wait(60)
+    process.join()
+    return heard
+
+
 def _executor() -> list[int]:
     with concurrent.futures.ProcessPoolExecutor(2) as executor:
         return list(executor.map(square, range(3)))
@@ -144,11 +225,13 @@ def _own_handler() -> list[int]:
     return _heard
 
 
-def _handlers() -> set[Any]:
+def _handlers() -> dict[str, Any]:
+    """Those that are not the default."""
     get = get_original("signal", "getsignal")
-    names = ["TERM", "INT", "QUIT", "USR1", "USR2", "CONT", "HUP", "TTIN", "URG", "WINCH"]
-    found = {get(signal.Signals[f"SIG{name}"]) for name in names}
-    return (found - {signal.SIG_DFL}) | signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    names = ["TERM", "INT", "QUIT", "USR1", "USR2", "CONT", "TTIN", "URG", "WINCH"]
+    found = {name: get(signal.Signals[f"SIG{name}"]) for name in names}
+    found["blocked"] = signal.SIG_DFL if not signal.pthread_sigmask(signal.SIG_BLOCK, []) else 1
+    return {name: handler for name, handler in found.items() if handler != signal.SIG_DFL}
 
 
 IN_CHILD: dict[str, tuple[Callable[[], Any], Any]] = {
@@ -162,6 +245,14 @@ IN_CHILD: dict[str, tuple[Callable[[], Any], Any]] = {
     "spawn": (lambda: _process("spawn"), 0),
     "forkserver": (lambda: _process("forkserver"), 0),
     "executor": (_executor, [0, 1, 4]),
+    "join spawn": (lambda: _join_with_timeout("spawn"), 0),
+    "pool": (_pool, [0, 1, 4]),
+    "much data": (_pool_with_much_data, 3_600_000),
+    "pool left": (_pool_that_outlives_its_job, [0, 1, 4]),
+    "queue": (_queue, "put"),
+    "queue of several": (_queue_of_several, [100_000, 100_000]),
+    "event": (_event, True),
+    "pipe": (_pipe, b"written"),
     "threads": (_threads, [0, 1, 4]),
     "thread": (_thread, [1]),
     "threadpool": (lambda: gevent.get_hub().threadpool.apply(square, (3,)), 9),
@@ -174,7 +265,7 @@ IN_CHILD: dict[str, tuple[Callable[[], Any], Any]] = {
     "release": (_release, "released"),
     "enqueue": (lambda: bool(jobs.count.enqueue("of a child")), True),
     "guarded": (_guarded, "whole"),
-    "handlers": (_handlers, set()),
+    "handlers": (_handlers, {}),
     "own handler": (_own_handler, [signal.SIGHUP.value]),
 }
 """What a child does, and what comes of it."""
@@ -215,6 +306,12 @@ def in_child(kind: str) -> None:
     store().hset("child", kind, result)
     store().hset("status", kind, exit_code(pid))
     store().hset("worker has", kind, len(of_worker))
+
+
+@gresque.job(queue="q", name="InWorker")
+def in_worker(kind: str) -> None:
+    """The same in the worker itself."""
+    store().hset("worker", kind, repr(IN_CHILD[kind][0]()))
 
 
 @gresque.job(queue="q", name="TakeLock")

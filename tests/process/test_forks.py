@@ -60,6 +60,23 @@ def test_what_a_child_can_do(bench: Bench) -> None:
     assert "ERROR" not in master.log
 
 
+def test_pools_and_their_like_in_a_worker(bench: Bench) -> None:
+    kinds = [
+        *("run", "fork", "spawn", "join spawn", "executor", "pool", "much data", "pool left"),
+        *("queue", "queue of several", "event", "pipe"),
+    ]
+    with_neighbours(bench)
+    for kind in kinds:
+        bench.client.enqueue_to("q", "InWorker", kind)
+    master = start(bench, "-t", "200")
+    wait_for(lambda: bench.stat("processed") == 100 + len(kinds), 60)
+    assert fields(bench, "worker") == {kind: repr(IN_CHILD[kind][1]) for kind in kinds}
+    assert neighbours(bench) == {}
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0  # though a pool is left
+    assert "ERROR" not in master.log
+
+
 def test_a_child_ends_where_control_comes_back_from_it(bench: Bench) -> None:
     places = (*WHERE, *HOOKS)
     with_neighbours(bench)
