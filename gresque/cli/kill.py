@@ -131,15 +131,17 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
 def _answer(
     store: DataStore, asked: Asked, last: KillAnswer, gone_since: dict[str, float]
 ) -> KillAnswer:
+    is_there = store.has_ledger(asked.process)  # first: it answers before it leaves
     answer = store.kill_answer(asked.token) or last
+    if not (answer.is_final or is_there):
+        if not store.is_buried(asked.process):
+            answer = KillAnswer(Fate.ENDED)  # it left before it heard of the kill
+        elif (
+            time.monotonic() - gone_since.setdefault(asked.process, time.monotonic()) > GONE_SECONDS
+        ):
+            answer = KillAnswer(Fate.LOST)
     if answer.fate is Fate.ENDED and store.is_in_head(asked.entry, HEAD):
         return KillAnswer(Fate.REQUEUED)
-    if answer.is_final or store.has_ledger(asked.process):
-        gone_since.pop(asked.process, None)
-        return answer
-    since = gone_since.setdefault(asked.process, time.monotonic())
-    if time.monotonic() - since > GONE_SECONDS:
-        return KillAnswer(Fate.LOST)
     return answer
 
 
@@ -164,5 +166,5 @@ def _told(answer: KillAnswer, job_id: str) -> str:
         Fate.DIED_FAILED: f"its process died before it answered, and the job failed{where}",
         Fate.DIED_REQUEUED: "its process died before it answered; the job is back in its queue",
         Fate.DIED_WITHOUT: "its process died before it answered; the job had ended by then",
-        Fate.LOST: "its process is gone and did not answer; see gresque running and gresque failed",
+        Fate.LOST: "its process died, and nobody answered; see gresque running and gresque failed",
     }[answer.fate]

@@ -348,6 +348,10 @@ class DataStore:
         """Whether the process lives, or is to be recovered."""
         return self._call("ZSCORE", self.keys.ledgers, process_id) is not None
 
+    def is_buried(self, process_id: str) -> bool:
+        """Whether the process was declared dead lately."""
+        return self._call("ZSCORE", self.keys.buried, process_id) is not None
+
     def is_in_head(self, entry: LedgerEntry, count: int) -> bool:
         """Whether this job is among the first `count` ones of its queue."""
         return entry.raw in self._call("LRANGE", entry.queue_key, 0, count - 1)

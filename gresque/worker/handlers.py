@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -19,6 +21,12 @@ log = logging.getLogger("gresque.worker")
 
 REMEDY = "for a limit of time, declare the job with timeout_seconds"
 
+_watchers: dict[signal.Signals, Any] = {}
+"""gevent's handlers by which this worker process hears signals. C sets them: Python knows nothing
+of them, and tells whoever asks that the signals have their default effect."""
+
+_pid = 0
+
 _is_ours: Callable[[Any], bool] | None = None
 """Whether a greenlet runs gresque's own code now; None outside of worker processes."""
 
@@ -29,6 +37,7 @@ class _Guarded:
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
         self.handler = handler
+        self._told_at = float("-inf")
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if _is_ours is None or not _is_ours(getcurrent()):
@@ -37,8 +46,15 @@ class _Guarded:
         try:
             self.handler(number, frame)
         except BaseException as error:
-            told = "a job's handler of %s raised %r while no job had the CPU; it is dropped; %s"
-            log.error(told, signal.Signals(number).name, error, REMEDY)
+            self._tell(number, error)
+
+    def _tell(self, number: int, error: BaseException) -> None:
+        """At most once a second: a timer may fire a thousand times."""
+        now = time.monotonic()
+        if now - self._told_at >= 1.0:
+            self._told_at = now
+            told = "a job's handler of %s raised %s while no job had the CPU; it is dropped; %s"
+            log.error(told, signal.Signals(number).name, type(error).__name__, REMEDY)
 
 
 def guard_handlers() -> None:
@@ -52,7 +68,10 @@ def guard_handlers() -> None:
     @functools.wraps(set_handler)
     def guarded_signal(signalnum: Any, handler: Any) -> Any:
         guarded = _Guarded(handler) if callable(handler) else handler
-        return bare(set_handler(signalnum, guarded))
+        former = bare(set_handler(signalnum, guarded))
+        if handler == signal.SIG_DFL:
+            _hear_again(signalnum)
+        return former
 
     @functools.wraps(get_handler)
     def guarded_getsignal(signalnum: Any) -> Any:
@@ -62,16 +81,32 @@ def guard_handlers() -> None:
     signal.signal, signal.getsignal = guarded_signal, guarded_getsignal
 
 
+def _hear_again(signalnum: Any) -> None:
+    """Who has set a handler for a while puts the default back, which would end the process."""
+    watcher = _watchers.get(signalnum)
+    if watcher is not None and os.getpid() == _pid:
+        watcher.watcher.stop()
+        watcher.watcher.start(watcher._start)
+
+
 def bare(handler: Any) -> Any:
     """The handler as it was set."""
     return handler.handler if isinstance(handler, _Guarded) else handler
 
 
-def protect(hub: Any, main: greenlet, runs_no_job: Callable[[Any], bool]) -> None:
+def protect(
+    hub: Any,
+    main: greenlet,
+    runs_no_job: Callable[[Any], bool],
+    watchers: Mapping[signal.Signals, Any],
+) -> None:
     """In a worker process: keep the loop and the main greenlet from what handlers raise, and from
     what greenlets of a job end with. gevent throws SystemExit, and what is raised in the loop
-    itself, into the main greenlet, which would end the process."""
-    global _is_ours
+    itself, into the main greenlet, which would end the process. `watchers` is number -> what
+    `gevent.signal_handler` returned."""
+    global _is_ours, _pid
+    _pid = os.getpid()
+    _watchers.update(watchers)
     _is_ours = lambda found: found is hub or found is main or runs_no_job(found)  # noqa: E731
     hub.SYSTEM_ERROR = ()
     hub.NOT_ERROR = (*hub.NOT_ERROR, JobKilled)  # it is told of where it is thrown
@@ -79,7 +114,8 @@ def protect(hub: Any, main: greenlet, runs_no_job: Callable[[Any], bool]) -> Non
 
     def handle_error(context: Any, kind: Any, value: Any, trace: TracebackType | None) -> None:
         if context is None and not issubclass(kind, HubDestroyed):
-            log.error("raised in the loop, by a job's signal handler: %r; %s", value, REMEDY)
+            told = "%s was raised in the loop, by a job's signal handler; it is dropped; %s"
+            log.error(told, kind.__name__, REMEDY)
             return
         tell(context, kind, value, trace)
 

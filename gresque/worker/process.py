@@ -32,7 +32,6 @@ def live(birth: Birth) -> None:
     adopt(settings)
     worker = (Trial if birth.trial else Worker)(birth, _inherit(birth))
     be_worker(worker.leave_to_child)
-    protect(gevent.get_hub(), gevent.getcurrent(), runs_no_job)
     _receive_signals(worker, graceful_term=birth.settings.graceful_term)
     worker.run()
 
@@ -48,7 +47,9 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
         signal.SIGTTIN: worker.log_stacks,
     }
     # gevent wants its watchers kept alive.
-    worker.signals = [gevent.signal_handler(*meaning) for meaning in meanings.items()]
+    watchers = {number: gevent.signal_handler(number, do) for number, do in meanings.items()}
+    worker.signals = list(watchers.values())
+    protect(gevent.get_hub(), gevent.getcurrent(), runs_no_job, watchers)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

@@ -376,6 +376,15 @@ def take(*names: str, until_taken_back: bool = False) -> None:
     store().rpush("started", "Take")
 
 
+@gresque.job(queue="q", name="Borrow")
+def borrow(*names: str) -> None:
+    """Set handlers and put back what there was, as asyncio does."""
+    for name in names:
+        former = signal.signal(signal.Signals[name], _exit)
+        signal.signal(signal.Signals[name], former)
+    store().rpush("started", "Borrow")
+
+
 @gresque.job(queue="q", name="Alarm")
 def alarm(seconds: float) -> None:
     """Limit one's own time, as it is done in a program with one thing to do."""

@@ -50,6 +50,20 @@ def test_a_hup_and_a_quit_work_without_signals(bench: Bench) -> None:
     assert master.wait(6) == 0
 
 
+def test_a_job_that_puts_the_default_back_leaves_the_signals_to_the_worker(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Borrow", *SIGNALS)
+    bench.client.enqueue_to("q", "CountSlowly", "job", 60)
+    master = bench.start("-q", "q", "-t", "10", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("started") == 1 and bench.begun() == 1)
+    master.signal(signal.SIGUSR2)
+    master.signal(signal.SIGCONT)
+    master.signal(signal.SIGTERM)
+    assert master.wait(6) == 0
+    assert "reserved 2 = 1 done + 0 failed + 1 requeued" in master.log
+    assert "was killed by" not in master.log
+    assert "the signal did nothing" not in master.log
+
+
 def test_what_a_handler_raises_in_the_loop_ends_no_process(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Alarm", 0.3)
     bench.client.enqueue_to("q", "ExitInGreenlet")
@@ -58,7 +72,7 @@ def test_what_a_handler_raises_in_the_loop_ends_no_process(bench: Bench) -> None
     master = bench.start("-q", "q", "-t", "10", "-j", "1000")
     wait_for(lambda: len(bench.runs()) == 7)
     assert bench.begun() == 5
-    assert "handler of SIGALRM raised TooLate() while no job had the CPU" in master.log
+    assert "handler of SIGALRM raised TooLate while no job had the CPU" in master.log
     assert "timeout_seconds" in master.log
     assert "crashed" not in master.log
 

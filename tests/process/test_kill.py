@@ -116,6 +116,36 @@ def test_a_process_that_dies_meanwhile_is_answered_for(
     done.join()
 
 
+@pytest.mark.parametrize(
+    ("back", "code", "told"),
+    [
+        (False, 0, "it ended by itself, not by the kill\n"),
+        (True, 1, "it was not killed: it is back in its queue\n"),
+    ],
+)
+def test_of_a_process_that_leaves_before_it_hears(
+    bench: Bench, capsys: pytest.CaptureFixture[str], back: bool, code: int, told: str
+) -> None:
+    item, key = b'{"class":"Nothing","args":[],"id":"a"}', b"resque:queue:q"
+    process = "vm:1:q:1:1:1:22:1764000000000"
+    bench.redis.hset(
+        f"resque:ledger:{process}",
+        mapping={"state": "1 0 0 0 0", "0": b"%d:%s%s" % (len(key), key, item)},
+    )
+    bench.redis.zadd("resque:ledgers", {process: 1})
+
+    def leave() -> None:
+        if back:
+            bench.redis.lpush(key, item)
+        bench.redis.zrem("resque:ledgers", process)
+
+    leaving = threading.Timer(0.2, leave)
+    leaving.start()
+    assert kill(bench, "a") == code
+    assert capsys.readouterr().out == told
+    leaving.join()
+
+
 def test_each_process_with_such_a_job_answers(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:

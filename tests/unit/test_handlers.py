@@ -26,7 +26,14 @@ assert signal.getsignal(signal.SIGALRM) is handler
 assert signal.signal(signal.SIGALRM, handler) is handler
 """
 PROTECT = """
-protect(gevent.get_hub(), gevent.getcurrent(), lambda it: isinstance(it, Thread) and not it.job)
+heard = []
+hears = gevent.signal_handler(signal.SIGUSR1, heard.append, "USR1")
+protect(
+    gevent.get_hub(),
+    gevent.getcurrent(),
+    lambda it: isinstance(it, Thread) and not it.job,
+    {signal.SIGUSR1: hears},
+)
 """
 
 CASES = {
@@ -48,7 +55,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 def test_what_they_raise_is_logged_with_the_remedy(where: str) -> None:
     ran = run(PROTECT + CASES[where])
     assert (ran.returncode, ran.stdout) == (0, "on\n"), ran.stderr
-    assert "Late() while no job had the CPU" in ran.stderr
+    assert "Late while no job had the CPU" in ran.stderr
     assert "timeout_seconds" in ran.stderr
 
 
@@ -65,4 +72,18 @@ def test_nothing_changes_outside_of_a_worker_process() -> None:
 @pytest.mark.parametrize("how", ["sys.exit", "handler"])
 def test_a_greenlet_that_exits_ends_nothing_else(how: str) -> None:
     ran = run(f"{PROTECT}gevent.spawn({how}).join(); time.sleep(0.01)")
+    assert (ran.returncode, ran.stdout) == (0, "on\n"), ran.stderr
+
+
+@pytest.mark.parametrize("default", ["signal.SIG_DFL", "signal.getsignal(signal.SIGUSR1)", "0"])
+def test_who_puts_the_default_back_puts_ours_back(default: str) -> None:
+    ran = run(f"""{PROTECT}
+before = {default}
+signal.signal(signal.SIGUSR1, handler)
+assert signal.signal(signal.SIGUSR1, before) is handler
+assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+os.kill(os.getpid(), signal.SIGUSR1)
+time.sleep(0.05)
+assert heard == ["USR1"]
+""")
     assert (ran.returncode, ran.stdout) == (0, "on\n"), ran.stderr
