@@ -76,6 +76,8 @@ def exception_name(error: BaseException) -> str:
 def error_text(error: BaseException) -> str:
     """The exception's message, and its notes on lines of their own; an exception whose `__str__`
     raises still gets a text."""
+    if type(dict.get(_attributes_of(error), "__notes__")) is not list:
+        return message(error)
     notes = "".join(f"\n{note}" for note in _notes(error))[:MAX_NOTES_CHARS]
     return message(error)[: MAX_ERROR_CHARS - len(notes)] + notes
 
@@ -143,11 +145,10 @@ def _related(error: BaseException, place: Place) -> list[tuple[str, Place, BaseE
 
 
 def _notes(error: BaseException) -> Iterator[str]:
-    notes = dict.get(_attributes_of(error), "__notes__")
-    if type(notes) is list:
-        for note in notes[:MAX_GROUP_WIDTH]:
-            if issubclass(type(note), str):
-                yield _cut(note, MAX_LINE_CHARS)
+    notes: list[Any] = _attributes_of(error)["__notes__"]
+    for note in notes[:MAX_GROUP_WIDTH]:
+        if issubclass(type(note), str):
+            yield _cut(note, MAX_LINE_CHARS)
 
 
 def _frames(trace: TracebackType | None, most: int, whole: bool) -> Iterator[str]:
@@ -181,5 +182,7 @@ _OURS = ("gresque.worker.", "gresque.jobs.")
 
 def _cut(text: str, most: int, mark: str = "…") -> str:
     """An exact str: a subclass may do anything when it is sliced or formatted."""
+    if type(text) is str and len(text) <= most:
+        return text
     kept = str.__getitem__(text, slice(most))
     return kept if str.__len__(text) <= most else kept + mark
