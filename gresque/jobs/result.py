@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
+from contextlib import _GeneratorContextManagerBase
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
@@ -13,7 +14,8 @@ from gresque.errors import InvalidJobResult, JobDeclarationError
 PLAIN = frozenset({bool, int, float, str, bytes, list, dict, tuple, set})
 """What most functions return that return anything; they are not looked at further."""
 
-_LAZY = (Awaitable, AsyncGenerator, Generator, map, filter)
+_LAZY = (Awaitable, AsyncGenerator, Generator, map, filter, _GeneratorContextManagerBase)
+"""The last one is what a function with `contextlib.contextmanager` returns."""
 
 
 def check_function(what: str, function: Any) -> None:
@@ -52,6 +54,6 @@ def check_result(what: str, result: object) -> None:
             "function; in a greenlet it waits on the network without blocking"
         )
     raise InvalidJobResult(
-        f"{what} returned a {name}, which nobody goes through: its work is not done. "
+        f"{what} returned a {name.strip()}, which nobody goes through: its work is not done. "
         "Let it do its work and return"
     )

@@ -81,9 +81,19 @@ def _import(module: str) -> None:
         sys.path.insert(0, here)
     try:
         importlib.import_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if _comes_from_a_signal(error):
+            raise
         text = f"cannot import {module} (-r): {one_line(error)}{_remedy(module)}"
         raise BootError(text) from error
+
+
+def _comes_from_a_signal(error: BaseException) -> bool:
+    """Whether gresque itself ends the import: a module raises what it likes."""
+    kind = type(error)
+    return not issubclass(kind, Exception) and kind.__module__.startswith("gresque.")
 
 
 def _remedy(module: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import warnings
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import MagicMock
 
@@ -81,6 +82,7 @@ RESULTS: list[tuple[Any, str]] = [
     (generator, "returned a generator, which nobody goes through"),
     (Awaits, "returned a Awaits, which nobody awaits"),
     (Sends, "returned a Sends, which nobody goes through"),
+    (contextmanager(generator), "returned a GeneratorContextManager, which nobody goes through"),
     (lambda: map(plain, [1]), "returned a map, which nobody goes through"),
 ]
 
