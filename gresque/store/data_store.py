@@ -302,14 +302,16 @@ class DataStore:
         return Running() if published is None else Running.parse(published)
 
     def give_order(self, process_id: str, order: Order) -> None:
-        """Ask something of a worker process; forgotten when nobody takes it up in time."""
+        """Ask something of a worker process; forgotten when nobody takes it up in time. An order
+        that cannot be given is named in the log: others can be."""
         pipeline = self.redis.pipeline(transaction=True)
         self._add_order(pipeline, process_id, order)
-        pipeline.execute()
+        key = self.keys.orders(process_id)
+        self._asked(None, key, pipeline.execute, "this process takes no orders")
 
     def order_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
         """Ask a process to kill a job, and wait for the answers for so long at most."""
-        kills = self.keys.kills(process_id)
+        kills = encoded(self.keys.kills(process_id))
         pipeline = self.redis.pipeline(transaction=True)
         pipeline.hset(kills, token, job_id.encode("utf-8", "surrogateescape"))
         pipeline.expire(kills, ORDER_EXPIRY_SECONDS + int(wait_seconds))
@@ -317,8 +319,9 @@ class DataStore:
         pipeline.execute()
 
     def _add_order(self, pipeline: Any, process_id: str, order: Order) -> None:
-        pipeline.rpush(self.keys.orders(process_id), order.encode())
-        pipeline.expire(self.keys.orders(process_id), ORDER_EXPIRY_SECONDS)
+        key = encoded(self.keys.orders(process_id))
+        pipeline.rpush(key, order.encode())
+        pipeline.expire(key, ORDER_EXPIRY_SECONDS)
 
     def kills(self, process_id: str) -> dict[str, str]:
         """The kills that a process was asked for lately: token -> job id."""
@@ -437,7 +440,9 @@ class DataStore:
     def _read(self, empty: Any, command: str, key: str, *arguments: Any) -> Any:
         return self._asked(empty, key, lambda: self._call(command, key, *arguments))
 
-    def _asked(self, empty: Any, key: str, ask: Callable[[], Any]) -> Any:
+    def _asked(
+        self, empty: Any, key: str, ask: Callable[[], Any], consequence: str = "it counts as empty"
+    ) -> Any:
         """What stands under a key; `empty` when another program keeps something of another type
         there, which is named in the log and breaks no listing."""
         try:
@@ -445,7 +450,7 @@ class DataStore:
         except redis.ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            name_refused(self.keys, [(key, str(error))], "it counts as empty")
+            name_refused(self.keys, [(key, str(error))], consequence)
             return empty
 
     def _numbers(self, keys: Sequence[str], replies: Sequence[Any]) -> list[int]:

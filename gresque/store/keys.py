@@ -43,6 +43,7 @@ class Keys:
             return kinds[key]
         for beginning, kind in (
             ("stat:", "a number"), ("ledger:", "a hash"), ("enqueuer:", "a hash"),
+            ("kills:", "a hash"),
             ("armed:", "a sorted set"), ("spares:", "a sorted set"), ("running:", "a string"),
             ("worker:", "a string"), ("ring:", "a string"), ("answer:", "a string"),
         ):  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from gresque.errors import CutOff, Fenced, RedisUnavailable
 from gresque.jobs.deaths import recoveries
@@ -18,6 +18,7 @@ from gresque.queues import QueueList
 from gresque.store.connection import DirectConnection, explain
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals, parse_entry
+from gresque.store.refusals import is_wrong_type, name_refused
 from gresque.store.scripts import script
 from gresque.worker.book import Book, FailedJob, ReservedJob
 from gresque.worker.refused import Refused
@@ -234,7 +235,10 @@ class Cycle:
     def look_for_queues(self) -> None:
         """Ask which queues exist now, when the queue list has globs."""
         if self._dynamic:
-            names = self.ask(lambda: self.connection.call(b"SMEMBERS", self._keys.queues))
+            names = self.ask(self._ask_for_queues)
+            if names is None:
+                self._stale_queues = False
+                return  # those that were found before stay
             readable = list(_readable(names))
             if self.tells_of_names and len(readable) < len(names):
                 self.tells_of_names = False
@@ -244,6 +248,18 @@ class Cycle:
                 )
             self._set_queues(self._queues.resolve(readable))
         self._stale_queues = False
+
+    def _ask_for_queues(self) -> list[bytes] | None:
+        """None when another program keeps something else in the place of the set."""
+        queues = self._keys.queues
+        try:
+            names: list[bytes] = self.connection.call(b"SMEMBERS", queues)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            name_refused(self._keys, [(queues, str(error))], "globs find no new queues")
+            return None
+        return names
 
     def _set_queues(self, names: list[str]) -> None:
         self._queue_names = names

@@ -271,6 +271,19 @@ class TestRetryAll:
         assert redis_client.lindex(FAILED, 1) == entries[1]
         assert redis_client.smembers("resque:queues") == {b"q"}
 
+    def test_without_the_set_of_queues_nothing_is_pushed(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        redis_client.set("resque:queues", "x")
+        redis_client.rpush("resque:queue:q", "waiting")
+        redis_client.rpush(FAILED, *(entries := [entry(0), entry(1)]))
+        assert backend.retry_all() == Retries(0, 0, 2)
+        assert redis_client.lrange("resque:queue:q", 0, -1) == [b"waiting"]
+        assert redis_client.lrange(FAILED, 0, -1) == entries
+        with pytest.raises(redis.ResponseError, match="resque:queues"):
+            backend.retry([backend.find(0)])
+        assert redis_client.lrange("resque:queue:q", 0, -1) == [b"waiting"]
+
     def test_an_incomplete_entry_is_retried_once(
         self, backend: RedisBackend, redis_client: redis.Redis
     ) -> None:

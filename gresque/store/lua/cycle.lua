@@ -49,12 +49,16 @@ local slots = 13 + 4 * entries + 2 * gives -- the first slot is A[slots + 1]
 
 -- First a write, so that a replica refuses before it has answered anything. And one that needs no
 -- memory: such a script may finish when Redis is full, and jobs can still leave.
-call('HDEL', ledger, '')
+local first = pcall('HDEL', ledger, '')
+if type(first) == 'table' then
+  if not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
+  call('DEL', ledger) -- another program has replaced the ledger, which is written anew
+end
 
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
 local last, mark = string.match(state, '^(%d+)(%S*)')
-last = tonumber(last)
+last = tonumber(last) or -1
 if last > tonumber(A[1]) then return 'stale' end
 
 -- The slots that can be filled are S[base + 1], …: those of refused jobs cannot.

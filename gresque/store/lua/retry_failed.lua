@@ -5,7 +5,9 @@
 --       5 the payload to push
 -- Returns  1; 0 when another entry stands at the index by now: nothing was done
 if redis.call('LINDEX', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-redis.call('SADD', KEYS[2], ARGV[4])
-redis.call('RPUSH', KEYS[3], ARGV[5])
+for _, push in ipairs({{'SADD', KEYS[2], ARGV[4]}, {'RPUSH', KEYS[3], ARGV[5]}}) do
+  local done = redis.pcall(unpack(push))
+  if type(done) == 'table' then return redis.error_reply(done.err .. ': ' .. push[2]) end
+end
 redis.call('LSET', KEYS[1], ARGV[1], ARGV[3])
 return 1

@@ -28,11 +28,16 @@ for i = 5, #ARGV, 6 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
     -- An error, say a key that is no list, must not end the script half way.
-    local pushed = redis.pcall('RPUSH', KEYS[4 + (i - 5) / 6], ARGV[i + 5])
-    if type(pushed) == 'number' then
-      if not known[ARGV[i + 4]] then call('SADD', KEYS[2], ARGV[i + 4]) end
-      known[ARGV[i + 4]] = true
-    else
+    local queue, name = KEYS[4 + (i - 5) / 6], ARGV[i + 4]
+    local pushed = redis.pcall('RPUSH', queue, ARGV[i + 5])
+    if type(pushed) == 'number' and not known[name] then
+      known[name] = type(redis.pcall('SADD', KEYS[2], name)) == 'number'
+      if not known[name] then
+        call('LTRIM', queue, 0, -2)
+        pushed = nil
+      end
+    end
+    if type(pushed) ~= 'number' then
       kept = ARGV[i + 1]
       refused = refused + 1
     end
