@@ -199,7 +199,12 @@ class DataStore:
     def begin_round(self, token: str, expiry_ms: int) -> bool:
         """Take the right to go round the failed jobs, which one has at a time; False when another
         has it."""
-        return bool(self._call("SET", self.keys.failed_round, token, "NX", "PX", expiry_ms))
+        key = self.keys.failed_round
+        if self._call("SET", key, token, "NX", "PX", expiry_ms):
+            return True
+        if self._call("PTTL", key) > expiry_ms:  # the server's clock was set back
+            self._call("PEXPIRE", key, expiry_ms)
+        return False
 
     def end_round(self, token: str) -> None:
         self._script("end_round", [self.keys.failed_round], [token])

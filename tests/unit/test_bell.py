@@ -178,6 +178,18 @@ def test_the_dead_do_not_count_for_long(
     assert [bell.role for bell in idle(process, ARMED + 1)] == [Role.ARMED] * ARMED + [Role.SPARE]
 
 
+def test_entries_from_before_the_clock_was_set_back_do_not_count(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    now = redis_client.time()[0]
+    dead = {f"resque:ring:dead:{number}": now + 3600 for number in range(ARMED)}
+    redis_client.zadd(KEYS.armed(QUEUES), dead)
+    assert {bell.role for bell in idle(process, ARMED)} == {Role.ARMED}
+    assert not dead.keys() & {
+        name.decode() for name in redis_client.zrange(KEYS.armed(QUEUES), 0, -1)
+    }
+
+
 def test_with_rare_polls_there_are_no_spares(process: Idle) -> None:
     bells = idle(process, ARMED + 2, interval=60.0)
     assert {bell.role for bell in bells} == {Role.ARMED}

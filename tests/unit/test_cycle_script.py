@@ -547,6 +547,27 @@ def test_no_ledger_to_fence(redis_client: Redis) -> None:
     assert redis_client.keys() == []
 
 
+def test_the_buried_are_remembered_whatever_the_clock_does(db: Redis) -> None:
+    """The last ones are, also when it was set back since the others were buried."""
+    ahead = db.time()[0] + 10**8
+    db.zadd("resque:buried", {f"earlier {n}": ahead - n for n in range(10_000)})
+    fence(db)
+    assert db.zcard("resque:buried") == 10_000
+    assert db.zrange("resque:buried", -1, -1) == [b"process"]
+    assert db.zscore("resque:buried", "earlier 9999") is None
+    assert db.zscore("resque:buried", "earlier 9998") is not None
+
+
+def test_one_that_has_beaten_since_it_was_judged_is_not_fenced(db: Redis) -> None:
+    keys = [LEDGER, "resque:buried", "resque:ledgers"]
+    beat = db.zscore("resque:ledgers", "p")
+    assert run(db, "fence", keys, "p", 86_400, beat - 1) == [b"alive"]
+    assert db.hget(LEDGER, "state") == b"0 0 0 0 0"
+    assert not db.exists("resque:buried")
+    assert run(db, "fence", keys, "p", 86_400, beat) == [[b"state", b"0 0 0 0 0"], []]
+    assert db.hget(LEDGER, "state") == b"fenced 0 0 0 0 0"
+
+
 # Large
 
 

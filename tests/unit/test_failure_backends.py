@@ -418,6 +418,14 @@ class TestRound:
         store.begin_round("dead", 200)
         assert backend.retry_all() == Retries(1, 0, 0)
 
+    def test_the_round_of_a_dead_one_ends_though_the_clock_was_set_back(
+        self, store: DataStore, redis_client: Redis
+    ) -> None:
+        store.begin_round("dead", 3_600_000)
+        assert not store.begin_round("mine", 200)
+        assert redis_client.pttl("resque:failed_round") <= 200
+        assert redis_client.get("resque:failed_round") == b"dead"
+
     def test_one_that_stood_still_for_too_long_changes_nothing_more(
         self, backend: RedisBackend, redis_client: Redis
     ) -> None:
