@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
@@ -38,8 +39,14 @@ from gresque.store.url import place, resolve_url
 
 CONNECT_SECONDS = 5.0
 REPLY_SECONDS = 30.0
-"""How long a reply may take before the connection counts as broken. Far above a slow server's
-replies: a call that is given up has to be made again."""
+"""How long a reply may take before the connection counts as broken, for what cannot be sent again.
+Far above a slow server's replies."""
+FIRST_REPLY_SECONDS = 5.0
+"""The same for what can be sent again, turns and pushes: a server that hangs, or one that another
+has replaced, is left soon. When the call that is sent again takes too long as well, the server may
+be slow: it is given twice the time, up to REPLY_SECONDS."""
+CALM_SECONDS = 60.0
+"""So long after the last such reply a connection is as impatient again as it was."""
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -53,7 +60,6 @@ def _options(url: str) -> dict[str, Any]:
         # A silent retry of a push doubles a job, and of a pop loses one: whoever can repeat a call
         # safely does it above this layer.
         "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": REPLY_SECONDS,
         "socket_connect_timeout": CONNECT_SECONDS,
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
@@ -67,7 +73,10 @@ def open_client(url: str) -> redis.Redis:
     connection_class, options, _ = _prepare(url)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = _Pool(
-        connection_class=_pooled(connection_class), max_connections=2**31, protocol=2, **options
+        connection_class=_pooled(connection_class),
+        max_connections=2**31,
+        protocol=2,
+        **{"socket_timeout": REPLY_SECONDS, **options},
     )
     own_those_of(pool, _descriptors)
     return redis.Redis.from_pool(pool)
@@ -118,13 +127,20 @@ def _pooled(connection_class: Any) -> type[AbstractConnection]:
     return type(f"Pooled{connection_class.__name__}", (_Pooled, connection_class), {})
 
 
-def connector(url: str) -> Callable[[], Line]:
-    """What opens a connection without a pool, to a server that then takes commands: one that is
-    loading or full says so before anything that matters is sent to it."""
-    connection_class, options, _ = _prepare(url)
+class Connector:
+    """Opens connections without a pool, to a server that then takes commands: one that is loading
+    or full says so before anything that matters is sent to it."""
 
-    def connect() -> Line:
-        connection = connection_class(protocol=2, **options)
+    def __init__(self, url: str) -> None:
+        self._class, options, _ = _prepare(url)
+        self.is_patient = "socket_timeout" not in options
+        """The user has set no limit for replies."""
+        self._options = {"socket_timeout": FIRST_REPLY_SECONDS, **options}
+        self._limit: float | None = options.get("socket_timeout")
+
+    def __call__(self, reply_seconds: float) -> Line:
+        """A connection whose replies may then take so long, if the user has set no limit."""
+        connection = self._class(protocol=2, **self._options)
         line = _open(connection)
         with suppress(OSError):  # one that is full has hung up, and has said so: that is to be read
             open_socket: Any = connection._get_socket()
@@ -135,9 +151,11 @@ def connector(url: str) -> Callable[[], Line]:
         except BaseException:
             line.close()
             raise
+        self.set_limit(line, reply_seconds)
         return line
 
-    return connect
+    def set_limit(self, line: Line, reply_seconds: float) -> None:
+        line.wait_for(self._limit or reply_seconds)
 
 
 def _open(connection: AbstractConnection, *on_push: Callable[[list[Any]], None]) -> Line:
@@ -203,21 +221,26 @@ class DirectConnection:
         prepared = _prepared.pop(url) if url in _prepared else _prepare(url)
         self._class, self._options = prepared[:2]
         self._fresh: AbstractConnection | None = prepared[2]
+        self._limit: float | None = self._options.get("socket_timeout")
+        self._reply_seconds = FIRST_REPLY_SECONDS
+        self._calm_from = 0.0
         self._line: Line | None = None
         self._connected_before = False
         self.tracking = False
         self.invalidated: list[bytes | None] = []
         """Keys that the server announced as changed; None stands for all of them."""
 
-    def connect(self) -> None:
-        """Connect anew. Raises RedisUnavailable."""
+    def connect(self, reply_seconds: float = FIRST_REPLY_SECONDS) -> None:
+        """Connect anew; each reply of the server's to that may take so long. Raises
+        RedisUnavailable."""
         self.close()
         try:
-            self._line = self._open(protocol=3)
+            self._line = self._open(3, reply_seconds)
         except AuthenticationError as error:
             raise RedisUnavailable(f"Redis refused the password: {error}") from error
         except ResponseError:  # a server from before RESP3
-            self._line = self._open(protocol=2)
+            self._line = self._open(2, reply_seconds)
+        self._line.wait_for(self._limit or self._reply_seconds)
         self.tracking = False
         self.invalidated.clear()
         try:
@@ -226,10 +249,11 @@ class DirectConnection:
         except ResponseError:
             pass  # told by `tracking`; the worker polls instead
 
-    def _open(self, protocol: int) -> Line:
+    def _open(self, protocol: int, reply_seconds: float) -> Line:
         fresh, self._fresh = self._fresh, None
         connection: Any = fresh or self._class(protocol=protocol, **self._options)
         connection.pid = os.getpid()  # it may have been made by the master
+        connection.socket_timeout = self._limit or reply_seconds
         first, self._connected_before = not self._connected_before, True
         with _names_looked_up_here() if first else nullcontext():
             return _open(connection, self._on_push)
@@ -242,16 +266,27 @@ class DirectConnection:
         """Send one command and return its reply. Raises redis-py's errors."""
         line = self._live()
         line.send(*command)
-        return line.read()
+        return self._read(line)
 
     def run(self, script: Script, keys: int, *arguments: Any) -> Any:
         """Run a script, with EVAL when the server does not know it yet."""
         line = self._live()
         try:
             line.send(b"EVALSHA", script.sha, keys, *arguments)
-            return line.read()
+            return self._read(line)
         except NoScriptError:
             return self.call(b"EVAL", script.text, keys, *arguments)
+
+    def _read(self, line: Line) -> Any:
+        if self._calm_from and time.monotonic() > self._calm_from:
+            self._calm_from, self._reply_seconds = 0.0, FIRST_REPLY_SECONDS
+            line.wait_for(self._limit or self._reply_seconds)
+        try:
+            return line.read()
+        except redis.TimeoutError:
+            self._reply_seconds = min(2 * self._reply_seconds, REPLY_SECONDS)
+            self._calm_from = time.monotonic() + CALM_SECONDS
+            raise
 
     def hear(self) -> bool:
         """Take in the pushes that have arrived, without waiting; True when a key was announced."""

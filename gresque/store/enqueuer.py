@@ -5,23 +5,20 @@ from __future__ import annotations
 import math
 import os
 import random
-import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 from typing import Any
 
 import redis
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from gresque.errors import NotEnqueued, PerhapsEnqueued
-from gresque.store.connection import connector, explain
+from gresque.store.connection import FIRST_REPLY_SECONDS, REPLY_SECONDS, Connector, explain
 from gresque.store.keys import Keys
+from gresque.store.lanes import Lane, Lanes, Pool
 from gresque.store.line import Line
 from gresque.store.replies import is_reply, may_pass
 from gresque.store.scripts import script
-from gresque.unpatched import original
 
 FIRST_BACKOFF_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 1.0
@@ -40,20 +37,19 @@ class Enqueuer:
 
     Each push has a lane to itself: a connection, and a slot of a HASH in Redis, in which one script
     notes the number of the push while it does it. So a push whose reply was lost can be sent again:
-    the script sees by the number that it was done. There are as many lanes as pushes were ever made
-    at the same time.
+    the script sees by the number that it was done. There are few lanes; more pushes at the same
+    time wait for one (see `lanes`).
     """
 
     def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
         self._url = url
         self._keys = keys
         self._retry_seconds = retry_seconds
-        self._connect = connector(url)
+        self._connect = Connector(url)
         self._script = script("enqueue")
         self._expiry = EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
-        self._thread = _hub_key()
         self._lanes = Lanes(keys)
 
     def push(self, queue: str, raws: Sequence[bytes]) -> None:
@@ -64,44 +60,59 @@ class Enqueuer:
         lanes = self._lanes
         if lanes.pid != os.getpid():  # a fork: the parent goes on with its own
             lanes = self._lanes = Lanes(self._keys)
-        free = lanes.free[self._thread()]
+        pool = lanes.pool()
         try:
-            lane = free.pop()
-        except IndexError:
-            lane = lanes.another()
-        lane.number += 1
-        try:
-            self._send(lane, queue, raws, scripted=self._scripted)
+            lane = pool.take()
         except (RedisError, OSError) as error:
-            self._repeat(lane, queue, raws, error)
+            raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from error
+        try:
+            lane.number += 1
+            self._send(lane, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted)
+            pool.done_at = lane.used
+        except (RedisError, OSError) as error:
+            self._repeat(pool, lane, queue, raws, error)
         finally:
-            free.append(lane)
+            pool.give_back(lane)
 
-    def _repeat(self, lane: Lane, queue: str, raws: Sequence[bytes], error: Exception) -> None:
+    def _repeat(
+        self, pool: Pool, lane: Lane, queue: str, raws: Sequence[bytes], error: Exception
+    ) -> None:
         """Try again: at once on a fresh connection, as the server may have restarted since, then
-        with back-off, until it is done or it need not or must not be tried any more."""
+        with back-off, until it is done or it need not or must not be tried any more.
+
+        A server that is silent is given REPLY_SECONDS in all, in longer and longer tries, each on
+        a new connection: it may be slow, or be replaced by another one.
+        """
         scripted, perhaps = self._scripted, False
         until = time.monotonic() + self._retry_seconds
+        silent_seconds = max(REPLY_SECONDS, self._retry_seconds)
+        silent_until = max(until, time.monotonic() + silent_seconds - FIRST_REPLY_SECONDS)
+        reply_seconds = FIRST_REPLY_SECONDS
         wait, backoff = 0.0, FIRST_BACKOFF_SECONDS
         while True:
+            silent = isinstance(error, redis.TimeoutError) and self._connect.is_patient
+            if silent:
+                reply_seconds = min(2 * reply_seconds, REPLY_SECONDS)
+            pool.give_up(error, silent_seconds if silent else self._retry_seconds)
             perhaps = perhaps or (lane.sent and not is_reply(error))
             if scripted and not perhaps and _refuses_scripts(error):
                 scripted = False
             elif not may_pass(error) or (perhaps and not scripted):
                 break
             if wait:
-                left = until - time.monotonic()
+                left = (silent_until if silent else until) - time.monotonic()
                 if left <= 0:
                     break
                 time.sleep(min(wait, left))
             wait = backoff * random.uniform(0.5, 1.0)
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
             try:
-                self._send(lane, queue, raws, scripted=scripted)
+                self._send(lane, queue, raws, reply_seconds, scripted=scripted)
             except (RedisError, OSError) as another:
                 error = another
             else:
                 self._scripted = scripted
+                pool.done_at = lane.used
                 return
         why = explain(self._url, error)
         if not perhaps:
@@ -111,14 +122,22 @@ class Enqueuer:
             f"look into queue {queue!r} before you enqueue it again"
         ) from error
 
-    def _send(self, lane: Lane, queue: str, raws: Sequence[bytes], *, scripted: bool) -> None:
+    def _send(
+        self,
+        lane: Lane,
+        queue: str,
+        raws: Sequence[bytes],
+        reply_seconds: float,
+        *,
+        scripted: bool,
+    ) -> None:
         """One try. The lane gets its connection back only when that is in step: whatever stops
         this halfway, be it a kill of the job that enqueues, costs the connection."""
         line, lane.line = lane.line, None
         lane.sent = False
         try:
             if line is None:
-                line = self._connect()
+                line = self._connect(reply_seconds)
             elif time.monotonic() - lane.used > STALE_SECONDS and line.something_arrived():
                 raise redis.ConnectionError("the server hung up, or said something unasked")
             if scripted:
@@ -129,6 +148,8 @@ class Enqueuer:
             if line is not None:
                 line.close()
             raise
+        if reply_seconds != FIRST_REPLY_SECONDS:
+            self._connect.set_limit(line, FIRST_REPLY_SECONDS)
         lane.used = time.monotonic()
         lane.line = line
 
@@ -157,42 +178,6 @@ class Enqueuer:
             lanes.close()
 
 
-class Lane:
-    """What one push at a time uses: a slot in Redis, the number of the last push in it, and a
-    connection, None while that is not known to be in step."""
-
-    __slots__ = ("key", "line", "number", "sent", "slot", "used")
-
-    def __init__(self, key: str, slot: int) -> None:
-        self.key = key
-        self.slot = slot
-        self.number = 0
-        self.line: Line | None = None
-        self.used = 0.0
-        self.sent = False
-        """All of a command that pushes went out."""
-
-
-class Lanes:
-    """The lanes of one process, under a name of their own; free ones by the hub they belong to."""
-
-    def __init__(self, keys: Keys) -> None:
-        self.pid = os.getpid()
-        self.free: defaultdict[int, deque[Lane]] = defaultdict(deque)
-        self._key = keys.enqueuer(os.urandom(16).hex())
-        self._slots = count()
-
-    def another(self) -> Lane:
-        return Lane(self._key, next(self._slots))
-
-    def close(self) -> None:
-        for lanes in list(self.free.values()):
-            for lane in list(lanes):
-                line, lane.line = lane.line, None
-                if line is not None:
-                    line.close()
-
-
 def _push(line: Line, lane: Lane, *command: Any) -> None:
     lane.sent = False
     line.send(*command)
@@ -209,13 +194,3 @@ def _refuses_scripts(error: Exception) -> bool:
     return isinstance(error, ResponseError) and (
         "unknown command" in message or "acl failure in script" in message
     )
-
-
-def _hub_key() -> Callable[[], int]:
-    """Under gevent's patches a socket belongs to the hub of the native thread that opened it, and
-    no other may wait on it; else threads may pass their connections on."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("socket"):
-        ident: Callable[[], int] = original("_thread", "get_ident")
-        return ident
-    return lambda: 0

@@ -130,6 +130,10 @@ class Line:
         self.reply_bytes += len(data)
         self._reader.feed(data)
 
+    def wait_for(self, reply_seconds: float) -> None:
+        """How long each following reply may take."""
+        self._socket.settimeout(reply_seconds)
+
     def fileno(self) -> int:
         """The socket's descriptor, to wait on while no reply is due."""
         return int(self._socket.fileno())

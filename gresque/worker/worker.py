@@ -17,6 +17,7 @@ from gresque.errors import CutOff, Fenced
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
+from gresque.store.connection import FIRST_REPLY_SECONDS, REPLY_SECONDS
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.answers import give_answer
@@ -227,7 +228,8 @@ class Worker:
 
     def _come_up(self, heartbeat: Heartbeat) -> None:
         connection = self._cycle.connection
-        connection.connect()
+        # What cannot wait for Redis gives it all the time that a slow one may need.
+        connection.connect(FIRST_REPLY_SECONDS if self._birth.patient else REPLY_SECONDS)
         self._registration.register()
         self._row.heir = True
         if self._birth.beats_at_once:

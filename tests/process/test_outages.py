@@ -7,11 +7,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+import gresque
 from gresque.store.scripts import script
 from tests.process.support import Bench, Master, wait_for
 from tests.support.faults import FaultyProxy
@@ -384,6 +386,30 @@ def test_a_server_that_loads_is_waited_for(outage: Outage, own: OwnServer) -> No
     outage.push(range(10, 20))
     outage.finish(master, 20)
     assert said(master, "; waiting for it") == 1
+
+
+def test_a_server_that_hangs_is_left_for_the_one_in_its_place(
+    outage: Outage, own: OwnServer, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """Within seconds, not after the time that a slow server would be given."""
+    (tmp_path / "second").mkdir()
+    second = OwnServer(tmp_path / "second").start()
+    master = outage.work("-t", "10", "--interval", "1", *ENDLESS, through=proxy)
+    outage.push(range(20))
+    outage.wait_for_ends(20)
+    wait_for(lambda: outage.held() == 0)
+    own.stop()
+    proxy.turn_to(second.socket)
+    with closing(gresque.Client(second.url)) as client:
+        client.enqueue_many("Tell", [(str(key), 0.0) for key in range(20, 40)], queue="q")
+    hung = time.monotonic()
+    outage.wait_for_ends(40)
+    assert time.monotonic() - hung < 20
+    own.resume()
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert outage.lines("end").total() == 40
+    second.kill()
 
 
 def test_a_slow_server_is_only_slow(outage: Outage, proxy: FaultyProxy) -> None:

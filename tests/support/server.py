@@ -61,6 +61,15 @@ class OwnServer:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def stop(self) -> None:
+        """It hangs, until `resume`: connections are taken, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL: what was not on the disk yet is lost."""
         if self._process is not None:

