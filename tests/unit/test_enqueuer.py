@@ -296,8 +296,8 @@ def _connect_error(own: OwnServer) -> str:
     ("arrange", "told"),
     [
         (lambda own: own.redis.config_set("requirepass", "x"), "NOAUTH|Authentication"),
-        (lambda own: own.redis.set("resque:queues", "x"), "WRONGTYPE"),
-        (lambda own: own.redis.set(QUEUE, "x"), "WRONGTYPE"),
+        (lambda own: own.redis.set("resque:queues", "x"), "WRONGTYPE .*: resque:queues"),
+        (lambda own: own.redis.set(QUEUE, "x"), f"WRONGTYPE .*: {QUEUE}"),
         (lambda own: acl(own, "-rpush"), "NOPERM"),
         (lambda own: acl(own, "-sadd"), "NOPERM"),
     ],

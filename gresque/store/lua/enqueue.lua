@@ -22,10 +22,10 @@ if last >= tonumber(A[2]) then return 0 end
 -- call) takes the number back.
 call('HSET', K[1], A[1], A[2])
 call('EXPIRE', K[1], A[4])
-local done = redis.pcall('SADD', K[2], A[3])
+local key, done = K[2], redis.pcall('SADD', K[2], A[3])
 for first = 5, #A, CHUNK do
   if type(done) == 'table' and done.err then break end
-  done = redis.pcall('RPUSH', K[3], unpack(A, first, math.min(first + CHUNK - 1, #A)))
+  key, done = K[3], redis.pcall('RPUSH', K[3], unpack(A, first, math.min(first + CHUNK - 1, #A)))
 end
 if type(done) == 'table' and done.err then
   if fresh then
@@ -33,6 +33,7 @@ if type(done) == 'table' and done.err then
   else
     call('HSET', K[1], A[1], last) -- late copies of pushes before this one stay done
   end
-  return done
+  if not string.find(done.err, 'WRONGTYPE', 1, true) then return done end
+  return redis.error_reply(done.err .. ': ' .. key)
 end
 return 1
