@@ -44,17 +44,20 @@ class Role(NamedTuple):
     keys: tuple[str, ...]
 
 
-WORKER_METHODS = ("fence", "leave_bell", "now", "push", "push_batch", "recover",
-                  "unregister_worker")  # fmt: skip
+WORKER_METHODS = (
+    "fence", "give_answer", "kills", "leave_bell", "now", "push", "push_batch", "recover",
+    "unregister_worker",
+)  # fmt: skip
 READING_METHODS = (
-    "answer", "failed_count", "failed_counts", "failed_names", "failed_page", "heartbeats",
-    "held_counts", "holds", "ledger", "now", "orders_were_taken", "peek", "process_beats",
-    "process_ids", "queue_names", "queue_size", "queue_sizes", "recoveries", "running", "started",
-    "stats", "worker_ids",
+    "answer", "failed_count", "failed_counts", "failed_names", "failed_page", "has_ledger",
+    "heartbeats", "held_counts", "is_buried", "is_in_head", "kill_answer", "ledger", "now", "peek",
+    "process_beats", "process_ids", "queue_names", "queue_size", "queue_sizes", "recoveries",
+    "running", "started", "stats", "worker_ids",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "begin_round", "clear_stat", "end_round", "give_order", "push", "push_batch", "remove_failed",
-    "remove_items", "remove_queue", "retry_failed", "rewrite_failed", "trim_failed",
+    "begin_round", "clear_stat", "end_round", "give_order", "order_kill", "push", "push_batch",
+    "remove_failed", "remove_items", "remove_queue", "retry_failed", "rewrite_failed",
+    "trim_failed",
 )  # fmt: skip
 
 
@@ -150,7 +153,7 @@ def _of_call(call: ast.Call) -> Iterator[str]:
         owner = ast.unparse(call.func.value)
         if owner in ("pipeline", "self.redis") and name not in _NO_COMMANDS:
             yield _PYTHON_NAMES.get(name, name.upper())
-        elif owner == "self" and name in _methods() and not name.startswith("_"):
+        elif owner == "self" and name in _methods():
             yield from _of_method(name)
 
 
