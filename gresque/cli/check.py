@@ -218,6 +218,8 @@ def _inspect(connection: DirectConnection, settings: Settings, report: Report) -
         )
     if _numbers(found.get("redis_version", "")) < OLDEST_REDIS and version:
         report.errors.append(f"Redis {version} is too old; gresque needs 6.2 or later")
+    if found.get("role") == "slave":
+        report.errors.append(f"{report.redis['place']} is a replica: give the URL of the primary")
     policy = _eviction_policy(connection) or found.get("maxmemory_policy")
     report.redis["maxmemory_policy"] = policy or "not told: CONFIG GET is refused"
     if policy and policy.startswith("allkeys"):

@@ -345,7 +345,8 @@ def explain(url: str, error: Exception) -> str:
         text = str(error)
         told = text if not code or code == "ERR" or text.startswith(code) else f"{code} {text}"
         told = _WITHIN_SCRIPT.sub("", told)
-        return f"Redis at {place(url)} refuses: {told}{_remedy(error)}"
+        remedy = _remedy(error)
+        return f"Redis at {place(url)} refuses: {told.rstrip('.') if remedy else told}{remedy}"
     return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"
 
 

@@ -110,7 +110,12 @@ def _parse(url: str) -> Path | None:
 def _join(named: Path | None) -> _Use:
     given = named or Path(tempfile.mkdtemp(prefix="gresque-"))
     while True:
-        directory = own_directory(given)
+        try:
+            directory = own_directory(given)
+        except SettingsError:
+            if named is None:
+                given.rmdir()
+            raise
         use = _Use(directory, named is None, open_own(directory / USERS_LOCK))
         own(use.users_lock)
         fcntl.flock(use.users_lock, fcntl.LOCK_SH)  # waits while a keeper ends its server

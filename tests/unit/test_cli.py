@@ -599,6 +599,15 @@ class TestCheck:
         assert found["redis"]["version"].startswith("valkey ")
         assert found["redis"]["maxmemory_policy"] == "noeviction"
 
+    def test_a_replica_is_no_place_for_jobs(self, call: Call, redis_client: redis.Redis) -> None:
+        redis_client.replicaof("127.0.0.1", "1")
+        try:
+            answer = call("check")
+        finally:
+            redis_client.replicaof("NO", "ONE")
+        assert answer.code == 1
+        assert "is a replica: give the URL of the primary" in answer.err
+
     def test_text(self, call: Call) -> None:
         code, out, err = call("check")
         assert (code, err) == (0, "")

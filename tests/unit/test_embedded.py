@@ -325,6 +325,17 @@ def test_directory_that_others_may_write_to(place: Place) -> None:
     assert not list(place.data.iterdir())
 
 
+def test_temporary_directory_that_others_may_write_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.data.mkdir()
+    place.data.chmod(0o777)
+    monkeypatch.setattr(tempfile, "tempdir", str(place.data))
+    with pytest.raises(SettingsError, match="other users may write"):
+        embedded.resolve("embedded://")
+    assert not list(place.data.iterdir())
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a link of another user")
 def test_link_of_another_user(place: Place) -> None:
     place.data.symlink_to(place.tmp / "precious")
