@@ -162,7 +162,8 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
         QueueList.parse("bench"),
         BATCH,
         pause=lambda _: False,
-        revive=lambda _: False,
+        revive=lambda *_: False,
+        running=list,
     )
     cycle._script = lua
     cycle.connect()

@@ -7,6 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -21,6 +22,8 @@ from gresque.store.ledger import Totals, parse_entry
 from gresque.store.refusals import is_wrong_type, name_refused
 from gresque.store.scripts import script
 from gresque.worker.book import Book, FailedJob, ReservedJob
+from gresque.worker.catch_up import MOST_MOVES, CatchUp, stands_at
+from gresque.worker.history import History
 from gresque.worker.refused import Refused
 
 log = logging.getLogger("gresque.worker")
@@ -34,7 +37,8 @@ class Cycle:
     """Holds the process's one connection for its turns; no job ever touches it.
 
     A turn is numbered. When its reply is lost the very same request is sent again, and the script
-    knows by the number that it was done: nothing is settled or reserved twice.
+    knows by the number that it was done: nothing is settled or reserved twice. By the number a
+    server also shows that it has forgotten turns: then it is brought up to date (see `CatchUp`).
     """
 
     def __init__(
@@ -47,12 +51,15 @@ class Cycle:
         queues: QueueList,
         slots: int,
         pause: Callable[[float], bool],
-        revive: Callable[[Iterable[ReservedJob]], bool],
+        revive: Callable[[list[ReservedJob], int, Totals], bool],
+        running: Callable[[], Iterable[ReservedJob]],
     ) -> None:
         """`pause(seconds)` waits between two tries and says False when trying must end.
 
-        `revive(jobs)` registers the process anew, when its ledger was lost, with the jobs that it
-        holds and these; it says False when the process was declared dead. Raises redis-py's errors.
+        `revive(jobs, number, totals)` registers the process anew, when its ledger was lost, with
+        the jobs that it holds, the number of its last turn and the totals after that; it says False
+        when the process was declared dead. Raises redis-py's errors. `running()` are the jobs that
+        threads perform now.
         """
         self._url = url
         self._keys = keys
@@ -60,6 +67,10 @@ class Cycle:
         self._queues = queues
         self._pause = pause
         self._revive = revive
+        self._running = running
+        self._history = History()
+        self._unknown_turns = False
+        """A server has forgotten turns that the history does not have; until it is up to date."""
         self._script = script("cycle")
         self.connection = DirectConnection(url)
         self._free = [str(slot).encode() for slot in range(slots - 1, -1, -1)]
@@ -90,9 +101,9 @@ class Cycle:
         self._stale_queues = self._dynamic = queues.dynamic
 
     @property
-    def free(self) -> int:
-        """Slots that a turn sent now could fill."""
-        return len(self._free) + len(self._book.ended)
+    def number(self) -> int:
+        """Of the last turn."""
+        return self._sequence
 
     def turn(self, want: int, *, arm: bool = False, retry: bool = False) -> int:
         """Settle all that has ended, reserve up to `want` jobs into `book.ready`.
@@ -106,9 +117,13 @@ class Cycle:
         book = self._book
         ended, gives, entries = book.ended, book.gives, book.entries
         book.ended, book.gives, book.entries = [], deque(), []
-        no_longer_held = len(ended)
-        retried = self._take_refused(ended, gives, entries) if retry else 0
         totals = book.totals
+        if len(entries) + len(gives) > MOST_MOVES:
+            totals = self._put_off(ended, gives, entries)
+        no_longer_held = len(ended)
+        retried: list[ReservedJob] = []
+        if retry:
+            retried, totals = self._take_refused(ended, gives, entries, totals)
         settled = self._settled
         failed = totals.failed - settled.failed
         processed = totals.done - settled.done + failed
@@ -116,20 +131,23 @@ class Cycle:
         fresh = max(want - len(ended), 0)
         free = self._free[len(self._free) - fresh :]
         self._sequence += 1
-        keys = len(self._fixed_keys) + len(self.queue_keys)
-        request: tuple[Any, ...] = (
-            *self._fixed_keys, *self.queue_keys,
-            self._sequence, want, int(arm), *totals, processed, failed,
-            len(entries), len(gives), len(ended), self.suspects,
+        keys = *self._fixed_keys, *self.queue_keys
+        arguments: tuple[Any, ...] = (
+            processed, failed, len(entries), len(gives), len(ended), self.suspects,
             *chain.from_iterable((job[0], *entry) for job, *entry in entries),
             *chain.from_iterable(job[:2] for job in gives), *ended, *free,
         )  # fmt: skip
-        looks = want > 0
-        reply = self.ask(lambda: self._send(keys, request, looks=looks))
-        if reply == b"fenced" and self.ask(lambda: self._revive(gives)):
-            log.error("Redis has lost the ledger of this process; it is written anew")
-            reply = self.ask(lambda: self._send(keys, request, looks=looks))
-        if reply in (b"fenced", b"stale"):
+        head = self._sequence, want, int(arm)
+        while True:
+            request = len(keys), *keys, *head, *totals, *arguments
+            reply = self.ask(partial(self._send, request, looks=want > 0))
+            if reply == b"fenced":
+                self._register_anew(gives, entries)
+            elif reply and reply[0] == b"gap":
+                totals = self._catch_up(reply[1], totals, gives, entries)
+            else:
+                break
+        if reply == b"stale":
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
         self._settled = totals
         slots = ended + free
@@ -143,7 +161,9 @@ class Cycle:
         if kept:
             self._hold_back(kept, gives, entries)
         elif retried:
-            self.refused.log_accepted(retried)
+            self.refused.log_accepted(len(retried))
+        if entries or gives:
+            self._keep(kept, gives, entries)
         book.held += reserved - no_longer_held
         book.reserved += reserved
         if self._log_turns:
@@ -167,18 +187,21 @@ class Cycle:
         return set(slots), rest
 
     def _take_refused(
-        self, ended: list[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
-    ) -> int:
-        """Send the refused jobs with this turn, too; returns how many those are."""
-        refused, book = self.refused, self._book
-        ended[:0] = refused.slots
-        entries[:0] = refused.failed
-        gives.extendleft(reversed(refused.gives))
-        book.failed += len(refused.failed)
-        book.requeued += len(refused.gives)
-        count = len(refused)
-        refused.clear()
-        return count
+        self,
+        ended: list[bytes],
+        gives: deque[ReservedJob],
+        entries: list[FailedJob],
+        totals: Totals,
+    ) -> tuple[list[ReservedJob], Totals]:
+        """Send refused jobs with this turn, too. Returns them, and the totals with them."""
+        failed, back = self.refused.take(MOST_MOVES - len(entries) - len(gives))
+        self._book.failed += len(failed)
+        self._book.requeued += len(back)
+        jobs = [*(each.job for each in failed), *back]
+        ended[:0] = (job[0] for job in jobs)
+        entries[:0] = failed
+        gives.extendleft(reversed(back))
+        return jobs, totals + Totals(failed=len(failed), requeued=len(back))
 
     def _hold_back(
         self, slots: set[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
@@ -198,8 +221,118 @@ class Cycle:
         self._slots_made = max(made, self._slots + len(refused))
         self._free[:0] = (str(slot).encode() for slot in range(made, self._slots_made))
 
-    def _send(self, keys: int, request: tuple[Any, ...], *, looks: bool) -> Any:
-        reply = self.connection.run(self._script, keys, *request)
+    # A server that has forgotten turns
+
+    def _keep(
+        self, refused: set[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
+    ) -> None:
+        """Keep what left the ledger in this turn, should the server forget it."""
+        failed = [each for each in entries if each.job[0] not in refused]
+        back = [job for job in gives if job[0] not in refused]
+        self._history.keep(self._sequence, failed, back)
+
+    def _register_anew(self, gives: deque[ReservedJob], entries: list[FailedJob]) -> None:
+        """The ledger is gone. Raises Fenced when this process was declared dead."""
+        held = self._held(gives, entries)
+        totals = self._settled._replace(reserved=self._book.reserved)
+        if not self.ask(lambda: self._revive(held, self._sequence - 1, totals)):
+            raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
+        log.error("Redis has lost the ledger of this process; it is written anew")
+
+    def _held(self, gives: deque[ReservedJob], entries: list[FailedJob]) -> list[ReservedJob]:
+        """Every job that has not left the ledger: it runs, waits for a thread, or is to be moved
+        by this turn or the next one. Of jobs that are done only the slots are known."""
+        book = self._book
+        failed = [each.job for each in chain(entries, book.entries)]
+        moved = [*failed, *gives, *book.gives, *self.refused.jobs]
+        return [*self._running(), *book.ready, *moved]
+
+    def _catch_up(
+        self,
+        word: bytes,
+        totals: Totals,
+        gives: deque[ReservedJob],
+        entries: list[FailedJob],
+    ) -> Totals:
+        """Bring the server up to date; returns the totals for the turn that is to follow."""
+        goal = self._sequence - 1
+        number, _ = stands_at(word, goal)
+        log.error(
+            "Redis has forgotten %d turns of this process (a replica that lagged was promoted, or "
+            "Redis started with older data); it is brought up to date",
+            goal - number,
+        )
+        if number < self._history.complete_after:
+            self._unknown_turns = True
+            log.error(
+                "failures of over 30 s ago are among what Redis has forgotten: some may be missing "
+                "in the failed list, and some jobs run again"
+            )
+        catch_up = CatchUp(
+            self._keys,
+            self._history,
+            goal,
+            self._settled._replace(reserved=totals.reserved),
+            self._held(gives, entries),
+            self._slots_made,
+            unknown=self._unknown_turns,
+        )
+        keys = self._fixed_keys
+        while (call := catch_up.next_call(word)) is not None:
+            request = len(keys), *keys, word, call.to, *call.arguments
+            word = self.ask(partial(self.connection.run, script("catch_up"), *request))
+            if word == b"fenced":
+                return totals
+            for refused in catch_up.refused(call, word):
+                totals = self._hold_again(refused, totals, catch_up)
+        self._unknown_turns = False
+        return totals
+
+    def _hold_again(
+        self, move: FailedJob | ReservedJob, totals: Totals, catch_up: CatchUp
+    ) -> Totals:
+        """A job had left the ledger, the server forgot that and now refuses to move it: it is
+        held again, in a new slot. Returns the totals without it."""
+        book, settled, slot = self._book, self._settled, b"%d" % self._slots_made
+        self._slots_made += 1
+        if isinstance(move, FailedJob):
+            job = (slot, *move.job[1:])
+            self.refused.failed.append(move._replace(job=job))
+            book.failed -= 1
+            self._settled = settled._replace(failed=settled.failed - 1)
+            totals = totals._replace(failed=totals.failed - 1)
+        else:
+            job = (slot, *move[1:])
+            self.refused.gives.append(job)
+            book.requeued -= 1
+            self._settled = settled._replace(requeued=settled.requeued - 1)
+            totals = totals._replace(requeued=totals.requeued - 1)
+        catch_up.hold(job)
+        catch_up.totals = self._settled._replace(reserved=totals.reserved)
+        return totals
+
+    def _put_off(
+        self, ended: list[bytes], gives: deque[ReservedJob], entries: list[FailedJob]
+    ) -> Totals:
+        """A turn moves only so many jobs; the others wait for the next one. Returns the totals
+        without those."""
+        book = self._book
+        book.entries = entries[MOST_MOVES:]
+        del entries[MOST_MOVES:]
+        moved = list(gives)[: MOST_MOVES - len(entries)]
+        book.gives = deque(list(gives)[len(moved) :])
+        gives.clear()
+        gives.extend(moved)
+        waiting = {each.job[0] for each in book.entries} | {job[0] for job in book.gives}
+        book.ended = [slot for slot in ended if slot in waiting]
+        ended[:] = [slot for slot in ended if slot not in waiting]
+        reserved, done, failed, requeued = book.totals
+        return Totals(reserved, done, failed - len(book.entries), requeued - len(book.gives))
+
+    # Sending
+
+    def _send(self, request: tuple[Any, ...], *, looks: bool) -> Any:
+        reply = self.connection.run(self._script, *request)
         if looks and not self._dynamic:
             self.connection.invalidated.clear()  # announced before this turn looked
         return reply

@@ -38,14 +38,18 @@ class Refused:
 
     @property
     def slots(self) -> list[bytes]:
-        return [failed.job[0] for failed in self.failed] + [job[0] for job in self.gives]
+        return [job[0] for job in self.jobs]
 
     @property
     def jobs(self) -> list[ReservedJob]:
         return [failed.job for failed in self.failed] + self.gives
 
-    def clear(self) -> None:
-        self.failed, self.gives = [], []
+    def take(self, count: int) -> tuple[list[FailedJob], list[ReservedJob]]:
+        """Up to `count` of them, which are no longer kept here: they are sent again."""
+        failed, self.failed = self.failed[:count], self.failed[count:]
+        count -= len(failed)
+        gives, self.gives = self.gives[:count], self.gives[count:]
+        return failed, gives
 
     def log(self, notes: Sequence[bytes]) -> None:
         """`notes` as in cycle.lua: what, command, key, error, …"""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from gresque.store.connection import DirectConnection
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.scripts import script
 from gresque.worker.birth import Birth
 from gresque.worker.book import Book, ReservedJob
 from gresque.worker.identity import master_pid_of
 from gresque.worker.whereabouts import find
+
+MOST_REVIVED = 1200
+"""Jobs that are sent when a process registers anew."""
 
 
 class Registration:
@@ -30,7 +35,8 @@ class Registration:
         self._keys = keys
         self._birth = birth
         self._process_id = process_id
-        self._book = book
+        self._totals = " ".join(map(str, book.totals))
+        """Those that the process started from."""
         self._connection = connection
 
     def register(self) -> None:
@@ -45,31 +51,38 @@ class Registration:
         )  # fmt: skip
         name_refused(keys, pairs(refused), "this worker does not stand there")
 
-    def revive(self, held: Iterable[ReservedJob]) -> bool:
-        """Register anew after Redis has lost its data, with the jobs that are held still.
+    def revive(self, held: Iterable[ReservedJob], number: int, totals: Totals) -> bool:
+        """Register anew after Redis has lost its data, with the jobs that are held still; `number`
+        and `totals` are those of the last turn. Then the server is to be brought up to date.
 
         False when this process was declared dead.
         """
         keys = self._keys
-        jobs = [part for slot, queue, raw in held for part in (slot, keys.queue(queue), raw)]
+        first = islice(held, MOST_REVIVED)  # the others follow when it is brought up to date
+        jobs = [part for slot, queue, raw in first for part in (slot, keys.queue(queue), raw)]
         done = self._connection.run(
             script("revive"), 7,
             keys.workers, keys.worker_started(self._birth.worker_id), keys.ledgers,
             keys.ledger(self._process_id), keys.heartbeats, keys.buried, keys.processes,
-            *self._self_description(), *jobs,
+            *self._self_description(), number, " ".join(map(str, totals)), *jobs,
         )  # fmt: skip
         return bool(done)
 
-    def unregister(self) -> None:
-        """Take the ledger away, if nothing is left in it, and all that tells of the process."""
+    def unregister(self, number: int) -> int:
+        """Take the ledger away, if nothing is left in it, and all that tells of the process.
+
+        Returns how many jobs are left in it, one more when the server does not know the last turn,
+        which has this number: then nothing was removed.
+        """
         keys = self._keys
-        self._connection.run(
+        left: int = self._connection.run(
             script("unregister"), 5,
             keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-            keys.orders(self._process_id), keys.processes, self._process_id,
+            keys.orders(self._process_id), keys.processes, self._process_id, number,
         )  # fmt: skip
         if os.getppid() != master_pid_of(self._birth.worker_id):
             self._unregister_worker()  # the master is dead and cannot do it
+        return left
 
     def _unregister_worker(self) -> None:
         keys, worker = self._keys, self._birth.worker_id
@@ -84,6 +97,6 @@ class Registration:
         seconds, microseconds = map(int, self._connection.call(b"TIME"))
         return (
             birth.worker_id, birth.started, self._process_id, iso_8601(seconds),
-            seconds * 1000 + microseconds // 1000, " ".join(map(str, self._book.totals)),
+            seconds * 1000 + microseconds // 1000, self._totals,
             find(os.getpid(), master_pid_of(birth.worker_id)),
         )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -51,6 +50,8 @@ leaves behind is an empty ledger and a registration, which others clear up."""
 
 LINGER_SECONDS = 0.002
 """How long ends are gathered before they are settled, while other jobs still run."""
+
+UNREGISTER_TRIES = 3
 
 STRANDED_SECONDS = 5.0
 """So long jobs that run elsewhere by now may take to die."""
@@ -141,7 +142,8 @@ class Worker:
             settings.queues,
             slots=most_held(settings.thread_count),
             pause=self._pause,
-            revive=self._revive,
+            revive=lambda *last: self._registration.revive(*last),
+            running=self._running_jobs,
         )
         self._cycle.tells_of_names = birth.beats_at_once
         self._registration = Registration(
@@ -187,6 +189,7 @@ class Worker:
         try:
             self._work()
             self._settle_refused()
+            self._leave()
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
             self._end_what_runs_elsewhere()
@@ -194,8 +197,6 @@ class Worker:
         except CutOff as error:
             log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
             raise
-        else:
-            self._leave()
 
     def _boot(self) -> None:
         birth = self._birth
@@ -235,12 +236,8 @@ class Worker:
         if self._birth.beats_at_once:
             heartbeat.beat(connection)
 
-    def _revive(self, gives: Iterable[ReservedJob]) -> bool:
-        """Register anew with what is held still: the jobs that run, those that no thread took yet,
-        and those to be given back."""
-        running = (job for thread in self._crew.threads if (job := thread.job) is not None)
-        book, refused = self._book, self._refused.jobs
-        return self._registration.revive((*running, *book.ready, *gives, *book.gives, *refused))
+    def _running_jobs(self) -> list[ReservedJob]:
+        return [job for thread in self._crew.threads if (job := thread.job) is not None]
 
     def _end_what_runs_elsewhere(self) -> None:
         """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
@@ -254,7 +251,12 @@ class Worker:
         process_hooks.run("worker_exit")
         self._watcher.stop()
         self._cycle.ask(self._bell.stand_down)
-        self._cycle.ask(self._registration.unregister)
+        for _ in range(UNREGISTER_TRIES):
+            number = self._cycle.number
+            left = self._cycle.ask(partial(self._registration.unregister, number))
+            if left <= len(self._refused):
+                break
+            self._turn(0)  # Redis has forgotten how jobs ended: it is brought up to date
         if self._refused:
             log.error(
                 "left with %d jobs in the ledger that Redis refuses to move: they are recovered",

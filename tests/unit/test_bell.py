@@ -34,7 +34,7 @@ def process(redis_url: str) -> Iterator[Idle]:
         book, listed = Book(Totals(0, 0, 0, 0)), QueueList.parse(queues)
         cycle = Cycle(
             redis_url, KEYS, book, "w", name, listed, 1,
-            pause=lambda _: False, revive=lambda _: False,
+            pause=lambda _: False, revive=lambda *_: False, running=list,
         )  # fmt: skip
         cycle.connect()
         cycles.append(cycle)

@@ -99,7 +99,7 @@ def test_what_a_turn_takes(
 ) -> None:  # fmt: skip
     if holds:
         db.rpush(q("held"), *range(holds))
-        cycle(db, 1, holds, ["held"], free=slots(holds, 100))
+    cycle(db, 1, holds, ["held"], free=slots(holds, 100))
     fill(db, before)
     reply = cycle(db, 2, want, ["a"], free=slots(want), suspects=mode)
     assert taken(reply) == (got, notice)

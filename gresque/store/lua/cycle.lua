@@ -35,6 +35,8 @@
 --          'look' for a key that could not be looked at;
 --          {'replay', '' or '!slot,…' of refused ones, entry or false, …} of the first `want` slots
 --          (without the refused ones) when this turn was done before;
+--          {'gap', first word of `state`} when the server has forgotten turns of this process, or
+--          catching up with them (catch_up.lua) is not finished: nothing was done;
 --          'fenced' when the ledger is no longer this process's: it was declared dead;
 --          'stale' to a request that arrives after a later one was done: nobody reads that.
 local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
@@ -60,6 +62,9 @@ if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
 local last, mark = string.match(state, '^(%d+)(%S*)')
 last = tonumber(last) or -1
 if last > tonumber(A[1]) then return 'stale' end
+if last < A[1] - 1 or string.sub(mark, 1, 1) == '~' then
+  return {'gap', string.match(state, '^%S*')}
+end
 
 -- The slots that can be filled are S[base + 1], …: those of refused jobs cannot.
 local S, base = A, slots

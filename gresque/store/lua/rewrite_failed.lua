@@ -14,6 +14,7 @@
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
 --          entries are the oldest by now, -2 when another goes round: nothing was done
 local call, failed = redis.call, KEYS[1]
+call('LTRIM', failed, 0, -1) -- it changes nothing: a replica refuses here
 if call('GET', KEYS[3]) ~= ARGV[1] then return -2 end
 local count = tonumber(ARGV[3])
 local entries = call('LRANGE', failed, 0, count - 1)

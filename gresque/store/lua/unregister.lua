@@ -2,12 +2,17 @@
 --
 -- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 orders (LIST)
 --       5 processes (HASH)
--- ARGV  1 process id
--- Returns  how many jobs stand in the ledger; above 0 nothing was removed
+-- ARGV  1 process id   2 number of its last turn
+-- Returns  how many jobs stand in the ledger, one more when the server has forgotten the last turn;
+--          above 0 nothing was removed
 redis.call('PERSIST', KEYS[2]) -- a write that changes nothing, whatever the key holds
 local held = redis.pcall('HLEN', KEYS[2])
 if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
 local left = type(held) == 'number' and held - 1 or 0
+if type(held) == 'number' then
+  local state = redis.call('HGET', KEYS[2], 'state')
+  if state and string.match(state, '^(%d+)[! ]') ~= ARGV[2] then left = left + 1 end
+end
 if left <= 0 then
   redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
   redis.pcall('ZREM', KEYS[1], ARGV[1]) -- of another type: named when the process registered

@@ -1,0 +1,360 @@
+"""A server that goes back to an earlier state, and how it is brought up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.store.data_store import DataStore
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.store.scripts import script
+from gresque.worker import history
+from gresque.worker.book import FailedJob, ReservedJob
+from gresque.worker.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
+from gresque.worker.history import History
+from tests.support.snapshot import Snapshot
+from tests.unit.test_forgetful_server import LastingProcess
+
+FAILED, QUEUE = "resque:failed", "resque:queue:a"
+
+
+class Place:
+    """One process at work on queue `a`, and its server."""
+
+    def __init__(self, url: str, client: redis.Redis) -> None:
+        self.redis = client
+        self.store = DataStore(url, "resque")
+        self.process = LastingProcess(url, self.store, 1)
+        self.cycle, self.book = self.process.cycle, self.process.book
+        keys = self.store.keys
+        self.ledger = keys.ledger(self.process.name)
+        client.hset(self.ledger, "state", "0 0 0 0 0")
+        client.zadd(keys.ledgers, {self.process.name: 1})
+
+    def push(self, *raws: str) -> None:
+        self.redis.rpush(QUEUE, *raws)
+
+    def turn(self, want: int = 0, **options: Any) -> None:
+        self.cycle.turn(want, **options)
+        self.process.running += self.book.ready
+        self.book.ready.clear()
+
+    def take(self, raw: str) -> ReservedJob:
+        (job,) = [job for job in self.process.running if job[2] == raw.encode()]
+        self.process.running.remove(job)
+        return job
+
+    def fail(self, *raws: str) -> None:
+        for raw in raws:
+            self.book.fail(self.take(raw), FAILED, b"entry of " + raw.encode())
+
+    def done(self, *raws: str) -> None:
+        for raw in raws:
+            self.book.ended.append(self.take(raw)[0])
+            self.book.done += 1
+
+    def give_back(self, *raws: str) -> None:
+        for raw in raws:
+            self.book.put_back(self.take(raw))
+
+    @property
+    def held(self) -> list[str]:
+        found = self.store.ledger(self.process.name).entries.values()
+        return sorted(entry.raw.decode() for entry in found)
+
+    @property
+    def failed(self) -> list[str]:
+        return [raw.decode().removeprefix("entry of ") for raw in self.redis.lrange(FAILED, 0, -1)]
+
+    @property
+    def waiting(self) -> list[str]:
+        return [raw.decode() for raw in self.redis.lrange(QUEUE, 0, -1)]
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        processed, failed = self.redis.mget("resque:stat:processed", "resque:stat:failed")
+        return int(processed or 0), int(failed or 0)
+
+    def check_totals(self) -> None:
+        reserved, done, failed, requeued = self.store.ledger(self.process.name).totals
+        assert reserved == done + failed + requeued + len(self.held)
+        assert (done, failed, requeued) == self.book.totals[1:]
+        assert self.redis.hget(self.ledger, "state").startswith(b"%d " % self.cycle.number)
+
+
+@pytest.fixture
+def place(redis_url: str, redis_client: redis.Redis) -> Iterator[Place]:
+    place = Place(redis_url, redis_client)
+    yield place
+    place.process.line.close()
+    place.store.close()
+
+
+def test_every_way_out_of_the_ledger_is_gone_again(place: Place) -> None:
+    place.push(*"12345678")
+    place.turn(5)
+    before = Snapshot(place.redis)
+    place.fail("1")
+    place.done("2")
+    place.give_back("3")
+    place.turn(0)
+    place.fail("4")
+    place.turn(2)  # takes 3 again, and 6
+    before.restore(place.redis)
+    assert (place.failed, place.counted, place.held) == ([], (0, 0), list("12345"))
+    place.done("6")
+    place.turn(0)
+    assert place.failed == ["1", "4"]
+    assert place.counted == (4, 2)
+    assert place.held == ["3", "5"]
+    assert place.waiting == ["3", "6", "7", "8"], "reserved in the forgotten turns: they run again"
+    place.check_totals()
+
+
+def test_the_same_server_again_loses_nothing(place: Place) -> None:
+    """It forgets the turns, is brought up to date, and forgets that, too."""
+    place.push("1", "2")
+    place.turn(2)
+    before = Snapshot(place.redis)
+    place.fail("1")
+    place.turn(0)
+    for _ in range(3):
+        before.restore(place.redis)
+        place.turn(0)
+        assert (place.failed, place.counted, place.held) == (["1"], (1, 1), ["2"])
+        place.check_totals()
+
+
+def test_a_call_that_arrives_twice_or_late_does_nothing(place: Place) -> None:
+    place.push(*"1234")
+    place.turn(4)
+    before = Snapshot(place.redis)
+    place.fail("1")
+    place.turn(0)
+    place.give_back("2")
+    place.turn(0)
+    before.restore(place.redis)
+    calls: list[tuple[Any, ...]] = []
+    run = place.process.line.run
+
+    def twice(found: Any, keys: int, *arguments: Any) -> Any:
+        if found is not script("catch_up"):
+            return run(found, keys, *arguments)
+        answer = run(found, keys, *arguments)
+        after = Snapshot(place.redis)
+        for call in [*calls, (found, keys, *arguments)]:
+            assert run(*call) == answer
+        assert Snapshot(place.redis)._values == after._values
+        calls.append((found, keys, *arguments))
+        return answer
+
+    place.process.line.run = twice  # type: ignore[method-assign]
+    place.turn(0)
+    assert len(calls) == 2
+    assert (place.failed, place.waiting, place.held) == (["1"], ["2"], ["3", "4"])
+
+
+def test_another_server_is_promoted_after_any_call(place: Place) -> None:
+    """Each call is followed by one more fail-over, to a server that knows as much as one of those
+    before it."""
+    place.push(*(str(number) for number in range(10)))
+    place.turn(6)
+    moments = [Snapshot(place.redis)]
+    for raw in "012":
+        place.fail(raw)
+        place.turn(0)
+    place.give_back("3")
+    place.turn(0)
+    moments[0].restore(place.redis)
+    run = place.process.line.run
+    answered = 0
+
+    def forgetful(found: Any, keys: int, *arguments: Any) -> Any:
+        nonlocal answered
+        answer = run(found, keys, *arguments)
+        if found is script("catch_up"):
+            answered += 1
+            moments.append(Snapshot(place.redis))
+            if answered in (1, 2, 4):
+                moments[answered // 2].restore(place.redis)
+        return answer
+
+    place.process.line.run = forgetful  # type: ignore[method-assign]
+    place.turn(0)
+    assert place.failed == ["0", "1", "2"]
+    assert place.waiting == ["3", "6", "7", "8", "9"]
+    assert place.held == ["4", "5"]
+    assert place.counted == (3, 3)
+    place.check_totals()
+
+
+def test_a_server_that_has_forgotten_the_process_knows_it_again(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that it failed and gave back is there, and counts as what it did."""
+    place.push(*"1234")
+    place.turn(4)
+    place.fail("1")
+    place.done("2")
+    place.turn(0)
+    place.give_back("3")
+    place.turn(0)
+    place.redis.flushdb()
+    place.turn(0)
+    assert (place.failed, place.waiting, place.held) == (["1"], ["3"], ["4"])
+    assert place.counted == (2, 1)
+    place.check_totals()
+    assert "lost the ledger" in caplog.text
+
+
+def test_a_ledger_that_was_deleted_is_no_lost_server(place: Place) -> None:
+    """Nothing that stands elsewhere is pushed or counted once more."""
+    place.push(*"1234")
+    place.turn(4)
+    place.fail("1")
+    place.give_back("2")
+    place.turn(0)
+    place.redis.delete(place.ledger)
+    place.turn(0)
+    assert (place.failed, place.waiting, place.held) == (["1"], ["2"], ["3", "4"])
+    assert place.counted == (1, 1)
+    place.check_totals()
+
+
+def test_a_process_that_was_declared_dead_is_not_revived(place: Place) -> None:
+    from gresque.errors import Fenced
+
+    place.turn(0)
+    place.redis.delete(place.ledger)
+    place.redis.zadd("resque:buried", {place.process.name: 1})
+    with pytest.raises(Fenced):
+        place.turn(0)
+
+
+def test_what_is_refused_meanwhile_stays_held(place: Place) -> None:
+    place.push(*"123")
+    place.turn(3)
+    before = Snapshot(place.redis)
+    place.fail("1", "2")
+    place.turn(0)
+    before.restore(place.redis)
+    place.redis.set(FAILED, "x")
+    place.turn(0)
+    assert place.held == ["1", "2", "3"]
+    assert place.counted == (0, 0)
+    place.check_totals()
+    place.redis.delete(FAILED)
+    place.turn(0, retry=True)
+    assert (place.failed, place.held, place.counted) == (["1", "2"], ["3"], (2, 2))
+    place.check_totals()
+
+
+def test_turns_that_are_not_kept_any_more_run_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What became of their jobs is not known: rather twice than not at all."""
+    monkeypatch.setattr(history, "KEPT_BYTES", 20)
+    place.push(*"1234")
+    place.turn(4)
+    before = Snapshot(place.redis)
+    place.give_back("1")
+    place.done("2")
+    place.turn(0)
+    place.fail("3")
+    place.turn(0)
+    place.cycle._history.keep(
+        place.cycle.number, [FailedJob((b"9", "a", b"x" * 30), "", b"", "")], []
+    )
+    before.restore(place.redis)
+    place.turn(0)
+    assert sorted(place.waiting) == ["1", "2", "3"]
+    assert place.held == ["4"]
+    assert "some may be missing" in caplog.text
+    assert "should Redis fail over now" in caplog.text
+
+
+def test_a_state_that_is_none_is_written_anew(place: Place) -> None:
+    place.push("1", "2")
+    place.turn(2)
+    place.redis.hset(place.ledger, "state", "rubbish")
+    place.fail("1")
+    place.turn(0)
+    assert (place.failed, place.held) == (["1"], ["2"])
+    place.check_totals()
+
+
+def test_a_process_that_leaves_finds_out(place: Place) -> None:
+    """Unregistering says so, though the ledger is empty."""
+    place.push("1")
+    before = Snapshot(place.redis)
+    place.turn(1)
+    place.fail("1")
+    place.turn(0)
+    before.restore(place.redis)
+    keys, name = place.store.keys, place.process.name
+
+    def unregister() -> Any:
+        return place.process.line.run(
+            script("unregister"), 5,
+            keys.ledgers, place.ledger, keys.running(name), keys.orders(name), keys.processes,
+            name, place.cycle.number,
+        )  # fmt: skip
+
+    assert unregister() == 1
+    place.turn(0)
+    assert place.failed == ["1"]
+    assert unregister() == 0
+    assert not place.redis.exists(place.ledger)
+
+
+# Large
+
+
+def test_a_turn_moves_700_jobs_at_most(place: Place) -> None:
+    count = 2 * MOST_MOVES + 10
+    place.cycle._free = [b"%d" % slot for slot in range(count)]
+    place.push(*(str(number) for number in range(count)))
+    place.turn(count)
+    raws = [job[2].decode() for job in place.process.running]
+    place.give_back(*raws[:10])
+    place.fail(*raws[10:])
+    turns = 0
+    while place.book.held:
+        place.turn(0)
+        turns += 1
+    assert turns == 3
+    assert sorted(map(int, place.failed + place.waiting)) == list(range(count))
+    assert place.counted == (count - 10, count - 10)
+    place.check_totals()
+
+
+def test_many_slots_take_many_calls() -> None:
+    keys, slots = Keys("resque"), 2 * MOST_SLOTS + 5
+    held = [(b"%d" % slot, "a", b"x") for slot in range(0, slots, 3)]
+    catch_up = CatchUp(keys, History(), 7, Totals(), held, slots, unknown=False)
+    word, calls = b"5", []
+    while (call := catch_up.next_call(word)) is not None:
+        word = call.to
+        calls.append(call)
+    assert [call.to for call in calls] == [b"5~1800", b"5~3600", b"7"]
+    assert all(len(call.arguments) < 3900 for call in calls)
+    big = [(b"%d" % slot, "a", b"x" * (9 << 20)) for slot in range(4)]
+    call = CatchUp(keys, History(), 7, Totals(), big, 4, unknown=False).next_call(b"5")
+    assert call is not None
+    assert call.to == b"5~2"
+
+
+def test_history_is_kept_for_30_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(history.time, "monotonic", lambda: now)
+    kept, job = History(), (b"0", "a", b"x")
+    kept.keep(1, [FailedJob(job, FAILED, b"e", "")], [])
+    now += history.KEPT_SECONDS + 1
+    assert [turn.number for turn in kept.after(0)] == [1], "not while nothing happens: an outage"
+    kept.keep(5, [], [job])
+    assert [turn.number for turn in kept.after(0)] == [5]
+    assert kept.complete_after == 1

@@ -1,0 +1,150 @@
+"""The scripts of worker processes against a model, with a server that forgets its last moments."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+
+from gresque.failure.entry import decode_entry
+from gresque.store.ledger import Totals
+from gresque.store.scripts import script
+from gresque.worker.book import ReservedJob
+from tests.support.snapshot import Snapshot
+from tests.unit.test_scripts_against_model import SLOTS, WORKER, Jobs, Process, id_of
+
+
+class Moment(NamedTuple):
+    snapshot: Snapshot
+    made: int
+
+
+class LastingProcess(Process):
+    """Registers anew when the server has forgotten it."""
+
+    def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
+        keys = self.cycle._keys
+        jobs = [part for slot, queue, raw in held for part in (slot, keys.queue(queue), raw)]
+        done = self.line.run(
+            script("revive"), 7,
+            keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),
+            keys.heartbeats, keys.buried, keys.processes,
+            WORKER, "now", self.name, "now", 1000, "0 0 0 0", "machine 1",
+            number, " ".join(map(str, totals)), *jobs,
+        )  # fmt: skip
+        return bool(done)
+
+
+class ForgottenJobs(Jobs):
+    """Jobs may run twice now. None is lost but those that were enqueued in the forgotten moments,
+    and every failure of a process that lives on stands among the failed."""
+
+    process_class = LastingProcess
+
+    @rule(back=st.integers(1, 12), skip=st.integers(0, 3))
+    @precondition(lambda self: len(self.moments) > 1)
+    def the_server_forgets(self, back: int, skip: int) -> None:
+        self._forget(self.moments[max(len(self.moments) - 1 - back, 0)], skip)
+
+    @rule(
+        data=st.data(), hows=st.lists(st.sampled_from(["fail", "put back", "done"]), max_size=4),
+        skip=st.integers(0, 3),
+    )  # fmt: skip
+    @precondition(lambda self: self.alive)
+    def the_server_forgets_how_jobs_ended(self, data: Any, hows: list[str], skip: int) -> None:
+        process, before = data.draw(st.sampled_from(self.alive)), self.moments[-1]
+        for how in hows:
+            while process.running:
+                self._end(process, process.running.pop(), how)
+            self._turn(process, SLOTS, "", b"leave")
+            if process not in self.alive:
+                break
+        self._forget(before, skip)
+
+    def _forget(self, moment: Moment, skip: int) -> None:
+        del self.moments[self.moments.index(moment) + 1 :]
+        moment.snapshot.restore(self.store.redis)
+        self.forgotten.update(f"job {n}" for n in range(moment.made + 1, self.made + 1))
+        self.old_requests.clear()  # what an old connection carries comes to the old server
+        self.late_moves.clear()
+        self.skip = skip
+
+    def _turn(self, process: Process, want: int, loss: str, mode: bytes) -> None:
+        process.line.skip = self.skip
+        self.skip = 0
+        super()._turn(process, want, loss, mode)
+        process.line.loss, process.line.skip = "", 0
+
+    def _check_who_is_alone(self, process: Process) -> None:
+        """The other one may have been forgotten."""
+
+    def _end(self, process: Process, job: ReservedJob, how: str) -> None:
+        if how == "fail":
+            self.failures[process.name].add(id_of(job[2]))
+        super()._end(process, job, how)
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.alive)
+    def a_process_beats(self, data: Any) -> None:
+        """Whether it is registered changes with what the server remembers."""
+
+    @invariant()
+    def each_job_stands_in_one_place(self) -> None:
+        found = self._everywhere() + self.settled
+        for process in self.alive:
+            found.update(id_of(job[2]) for job in process.cycle._held(process.book.gives, []))
+        wanted = {f"job {number}" for number in range(1, self.made + 1)} - self.forgotten
+        assert not wanted - set(found)
+
+    @invariant()
+    def note_the_moment(self) -> None:
+        self.moments.append(Moment(Snapshot(self.store.redis), self.made))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        for process in list(self.alive):
+            self._turn(process, 0, "", b"leave")
+            self._turn_until_settled(process)
+        entries = self.store.redis.lrange("resque:failed", 0, -1)
+        listed = {id_of(decode_entry(entry).item()) for entry in entries}
+        for process in self.alive:
+            assert self.failures[process.name] <= listed
+        super().teardown()
+
+    def _turn_until_settled(self, process: Process) -> None:
+        if process in self.alive:
+            self._turn(process, 0, "", b"leave")
+
+
+@pytest.fixture
+def machine(redis_url: str) -> type[Jobs]:
+    class Machine(ForgottenJobs):
+        url = redis_url
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.moments: list[Moment] = []
+            self.forgotten: set[str] = set()
+            self.failures: defaultdict[str, set[str]] = defaultdict(set)
+            self.skip = 0
+
+    return Machine
+
+
+def test_what_a_server_forgets_is_not_lost(
+    machine: type[Jobs], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "gresque")
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=100, stateful_step_count=50, deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip

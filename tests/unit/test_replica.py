@@ -1,0 +1,76 @@
+"""Scripts on a server that is not the primary: it must refuse before it has answered anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.store.scripts import script
+from tests.support.server import OwnServer
+
+# name -> number of keys, arguments
+CALLS: dict[str, tuple[int, list[Any]]] = {
+    "beat": (9, ["p", "w", 1, "now", "", 15, 1, "", "now", 0, 0]),
+    "bell": (4, [4, 11]),
+    "catch_up": (8, ["0", "1", "", 0, 0, 0, 0]),
+    "cycle": (9, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "leave"]),
+    "end_round": (1, ["token"]),
+    "enqueue": (3, [0, 1, "q", 60, "job"]),
+    "fence": (3, ["p", 60]),
+    "hand_over": (3, [0]),
+    "recover": (10, ["p", "{", 3, 60]),
+    "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0", ""]),
+    "remove_failed": (1, [0, "entry"]),
+    "retry_failed": (3, [0, "entry", "marked", "q", "job"]),
+    "revive": (7, ["w", "now", "p", "now", 1, "0 0 0 0", "", 0, "0 0 0 0"]),
+    "rewrite_failed": (3, ["token", 1000, 1, ""]),
+    "take_orders": (1, []),
+    "unregister": (5, ["p", 0]),
+    "unregister_worker": (7, ["w"]),
+}
+
+STATES = ["", "0 0 0 0 0", "1 0 0 0 0", "9 0 0 0 0", "fenced 0 0 0 0 0"]
+"""Of the ledger: none, one that the next turn follows, one that knows this turn, a later one."""
+
+
+@pytest.fixture(scope="module")
+def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    own = OwnServer(tmp_path_factory.mktemp("replica")).start()
+    for number, state in enumerate(STATES):
+        if state:
+            own.redis.hset(f"ledger{number}", "state", state)
+    own.redis.replicaof("127.0.0.1", "1")
+    yield own.redis
+    own.kill()
+
+
+def test_every_script_is_in_the_table() -> None:
+    names = {
+        Path(str(path)).stem for path in resources.files("gresque.store").joinpath("lua").iterdir()
+    }
+    assert names == CALLS.keys()
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("ledger", range(len(STATES)))
+def test_a_replica_refuses_every_script(replica: redis.Redis, name: str, ledger: int) -> None:
+    count, arguments = CALLS[name]
+    keys = [f"key{number}" for number in range(count)]
+    places = {
+        "cycle": 0,
+        "catch_up": 0,
+        "fence": 0,
+        "recover": 0,
+        "register": 3,
+        "revive": 3,
+        "unregister": 1,
+    }
+    if name in places:
+        keys[places[name]] = f"ledger{ledger}"
+    with pytest.raises(redis.ResponseError, match=r"READONLY|read only replica"):
+        replica.eval(script(name).text, count, *keys, *arguments)
