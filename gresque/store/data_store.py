@@ -330,15 +330,15 @@ class DataStore:
 
     def kills(self, process_id: str) -> dict[str, str]:
         """The kills that a process was asked for lately: token -> job id."""
-        return {
-            text(t): text(j) for t, j in self._call("HGETALL", self.keys.kills(process_id)).items()
-        }
+        kills = self._read({}, "HGETALL", self.keys.kills(process_id))
+        return {text(token): text(job_id) for token, job_id in kills.items()}
 
     def give_answer(self, token: str, answer: Any) -> None:
         """In place of the process that was asked."""
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.rpush(self.keys.answer(token), msgspec.json.encode(answer))
-        pipeline.expire(self.keys.answer(token), ORDER_EXPIRY_SECONDS)
+        key = encoded(self.keys.answer(token))
+        pipeline.rpush(key, msgspec.json.encode(answer))
+        pipeline.expire(key, ORDER_EXPIRY_SECONDS)
         pipeline.execute()
 
     def answer(self, token: str) -> Any:
@@ -354,11 +354,11 @@ class DataStore:
 
     def has_ledger(self, process_id: str) -> bool:
         """Whether the process lives, or is to be recovered."""
-        return self._call("ZSCORE", self.keys.ledgers, process_id) is not None
+        return self._read(None, "ZSCORE", self.keys.ledgers, process_id) is not None
 
     def is_buried(self, process_id: str) -> bool:
         """Whether the process was declared dead lately."""
-        return self._call("ZSCORE", self.keys.buried, process_id) is not None
+        return self._read(None, "ZSCORE", self.keys.buried, process_id) is not None
 
     def is_in_head(self, entry: LedgerEntry, count: int) -> bool:
         """Whether this job is among the first `count` ones of its queue."""

@@ -13,6 +13,6 @@ from gresque.store.speech import ORDER_EXPIRY_SECONDS
 
 def give_answer(connection: DirectConnection, keys: Keys, token: str, answer: Any) -> None:
     """Raises RedisError."""
-    key = keys.answer(token)
+    key = keys.answer(token).encode("utf-8", "surrogateescape")
     connection.call(b"RPUSH", key, msgspec.json.encode(answer))
     connection.call(b"EXPIRE", key, ORDER_EXPIRY_SECONDS)

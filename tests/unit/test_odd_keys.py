@@ -283,7 +283,8 @@ def test_a_job_that_its_list_refuses_stays_until_the_key_is_mended(
 OTHERS = [
     KEYS.queues, KEYS.ledgers, KEYS.processes, KEYS.recoveries, KEYS.buried, KEYS.running(DEAD),
     KEYS.processed, KEYS.failures, KEYS.suspects, KEYS.workers, KEYS.heartbeats, KEYS.armed("q"),
-    KEYS.masters, KEYS.spares("q"), KEYS.ring(DEAD), KEYS.orders(DEAD), KEYS.failed_queues,
+    KEYS.masters, KEYS.kills(DEAD), KEYS.spares("q"), KEYS.ring(DEAD), KEYS.orders(DEAD),
+    KEYS.failed_queues,
 ]  # fmt: skip
 
 
@@ -323,6 +324,15 @@ def test_a_ledger_of_another_type_is_left_alone(
     assert redis_client.get(LEDGER) == b"mine"
     assert not redis_client.exists(KEYS.ledgers, KEYS.processes)
     assert sum(f"{LEDGER} is not a hash" in message for message in caplog.messages) == 1
+
+
+def test_whoever_waits_for_a_kill_stops_no_recovery(store: DataStore, redis_client: Redis) -> None:
+    die(redis_client, state=STATE, _0=ENTRY)
+    redis_client.hset(KEYS.kills(DEAD), mapping={b"\xff": b"\xfe", b"wrong": b"x", b"t": b"1"})
+    redis_client.set(KEYS.answer("wrong"), "x")
+    recover(store)
+    assert queue(redis_client) == [JOB]
+    assert redis_client.llen(b"resque:answer:\xff") == 1
 
 
 # A live process
