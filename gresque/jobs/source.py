@@ -48,7 +48,7 @@ def source_of(function: Any, owner: type | None = None) -> Source:
         file,
         line,
         (namespace, namespace.get("__spec__")),
-        module in MAINS and (not namespace.get("__file__") or file.startswith("<")),
+        module in MAINS and (_file_of(namespace) is None or file.startswith("<")),
     )
 
 
@@ -127,8 +127,12 @@ def name_of(function: Callable[..., Any]) -> str:
     inner = innermost(function)
     if inner is None:
         return default_name(module, qualname)
+    if module in MAINS and inner.__code__.co_filename.startswith("<"):
+        module, namespace = MAIN, {"__name__": MAIN}  # typed at the prompt of `python -i`
+    else:
+        namespace = inner.__globals__
     place = f"{inner.__code__.co_filename}:{inner.__code__.co_firstlineno}"
-    return default_name(module, qualname, inner.__globals__, place)
+    return default_name(module, qualname, namespace, place)
 
 
 def default_name(
@@ -154,10 +158,16 @@ def default_name(
 
 
 def _main_module(namespace: Mapping[str, Any]) -> str:
-    spec, path = namespace.get("__spec__"), namespace.get("__file__")
+    spec, path = namespace.get("__spec__"), _file_of(namespace)
     if spec is not None and spec.name != MAIN:
         return str(spec.name)
     return MAIN if path is None else _module_at(Path(path))
+
+
+def _file_of(namespace: Mapping[str, Any]) -> str | None:
+    """The file of a module; what is read from stdin has `<stdin>` there."""
+    path = namespace.get("__file__")
+    return None if not path or str(path).startswith("<") else str(path)
 
 
 def _module_at(path: Path) -> str:

@@ -48,8 +48,13 @@ def test_a_script_names_its_jobs_as_importing_it_would(tmp_path: Path) -> None:
         ({"__spec__": types.SimpleNamespace(name="pkg.mod")}, "pkg.mod.f"),
         ({"__spec__": types.SimpleNamespace(name="pkg.__main__")}, "pkg.__main__.f"),
         ({}, "__main__.f"),
+        ({"__file__": "<stdin>"}, "__main__.f"),
+        (
+            {"__spec__": types.SimpleNamespace(name="__main__"), "__file__": "/x.pyz/__main__.py"},
+            "__main__.f",
+        ),
     ],
-    ids=["file", "no-suffix", "module", "package", "prompt"],
+    ids=["file", "no-suffix", "module", "package", "prompt", "stdin", "zip"],
 )
 def test_names_in_main(
     attributes: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
@@ -108,6 +113,13 @@ class Callable:
 def test_what_has_no_name(function: Any) -> None:
     with pytest.raises(JobDeclarationError, match="has no name; give its job one"):
         name_of(function)
+
+
+def test_what_is_typed_after_a_script() -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__", "__file__": "/srv/tasks.py"}
+    for file, name in (("/srv/tasks.py", "tasks.f"), ("<stdin>", "__main__.f")):
+        exec(compile("def f(): pass", file, "exec"), namespace)
+        assert name_of(namespace["f"]) == name
 
 
 def hides(function: Any) -> Any:
