@@ -19,6 +19,7 @@ from gresque.master.holdup import Holdup
 from gresque.master.overseer import Overseer
 from gresque.master.pidfile import PidFile
 from gresque.master.signals import ENDED_AT_START, SignalPipe
+from gresque.raised import one_line
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
@@ -249,7 +250,7 @@ class WorkerManager:
                 patient=self._boots > 0,
             )
         except Exception as error:
-            log.error("cannot fork: %s: %s", type(error).__name__, error)
+            log.error("cannot fork: %s", one_line(error))
             (self._standby_holdup if stands_by else self._holdup).note_failed_boot()
             return
         self._handles[handle.pid] = handle

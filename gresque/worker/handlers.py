@@ -16,6 +16,7 @@ from gevent.exceptions import HubDestroyed
 from greenlet import greenlet
 
 from gresque.errors import JobKilled
+from gresque.raised import exception_name
 
 log = logging.getLogger("gresque.worker")
 
@@ -54,7 +55,7 @@ class _Guarded:
         if now - self._told_at >= 1.0:
             self._told_at = now
             told = "a job's handler of %s raised %s while no job had the CPU; it is dropped; %s"
-            log.error(told, signal.Signals(number).name, type(error).__name__, REMEDY)
+            log.error(told, signal.Signals(number).name, exception_name(error), REMEDY)
 
 
 def guard_handlers() -> None:
@@ -115,11 +116,22 @@ def protect(
     def handle_error(context: Any, kind: Any, value: Any, trace: TracebackType | None) -> None:
         if context is None and not issubclass(kind, HubDestroyed):
             told = "%s was raised in the loop, by a job's signal handler; it is dropped; %s"
-            log.error(told, kind.__name__, REMEDY)
+            name = kind.__name__ if value is None else exception_name(value)
+            log.error(told, name, REMEDY)
             return
         tell(context, kind, value, trace)
 
     hub.handle_error = handle_error
+    hub.print_exception = _log_uncaught
+
+
+def _log_uncaught(
+    context: Any, kind: Any, error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """What a greenlet that a job has spawned ended with: gevent would print it to stderr, over many
+    lines, among records that may be JSON."""
+    raised: Any = (kind, error, trace)
+    log.error("%s failed; nobody caught that", context, exc_info=raised)
 
 
 def unprotect() -> None:

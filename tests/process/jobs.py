@@ -104,7 +104,12 @@ def _die(number: int = signal.SIGKILL) -> None:
     time.sleep(10)
 
 
+def _greenlet_fails() -> None:
+    gevent.spawn(_fail, "two\n\x1b[31mlines").join()
+
+
 BEHAVIOURS = {
+    "greenlet fails": _greenlet_fails,
     "ok": lambda *args: None,
     "fail": _fail,
     "sleep": time.sleep,
