@@ -29,3 +29,9 @@ def tell_and_enqueue(key: str) -> None:
     """Note the run, and enqueue a job that tells of it, too."""
     tell.enqueue(f"{key}'s")
     tell(key)
+
+
+@gresque.job(queue="q", name="TellAndFail")
+def tell_and_fail(key: str, seconds: float = 0) -> None:
+    tell(key, seconds)
+    raise ValueError(key)
