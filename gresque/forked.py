@@ -1,6 +1,6 @@
 """What a process keeps to itself when user code forks, and how the child of such a fork ends.
 
-Imports nothing but the standard library: the master uses it, too.
+Imports neither gevent nor redis-py: the master uses it, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
+
+import gresque.stdio as stdio
 
 _generation = 0
 """How many forks of user code lie between a worker process and this one."""
@@ -82,7 +84,8 @@ def end_child(error: BaseException | None = None) -> NoReturn:
         status = _status(error)
         atexit._run_exitfuncs()
     finally:
-        flush_output()
+        with suppress(Exception):
+            stdio.finish()
         os._exit(status)
 
 
@@ -98,10 +101,3 @@ def _status(error: BaseException | None) -> int:
         return error.code & 0xFF
     print(error.code, file=sys.stderr)
     return 1
-
-
-def flush_output() -> None:
-    """Write out what is printed, if it can be written."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()

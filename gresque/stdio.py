@@ -24,7 +24,7 @@ from gresque.unpatched import original
 STDOUT, STDERR = 1, 2
 NAMES = ("stdin", "stdout", "stderr")
 
-BACKLOG_BYTES = 256 * 1024
+BACKLOG_BYTES = 1 << 20
 """What a process keeps for a slow reader; what comes on top of it is dropped."""
 
 PARTING_SECONDS = 1.0
@@ -84,6 +84,11 @@ class Outlet(io.RawIOBase):
 
     def writable(self) -> bool:
         return True
+
+    @property
+    def raw(self) -> Outlet:
+        """As of the buffer that `sys.stdout` usually has."""
+        return self
 
     def fileno(self) -> int:
         return self._fd
@@ -178,6 +183,14 @@ class Outlet(io.RawIOBase):
         return self.dropped + sum(_lines(chunk) for _, chunk in self._queue)
 
     # How to write
+
+    def follow(self) -> None:
+        """Keep nothing of what the descriptor was, once it has become another file."""
+        if self._lock.acquire(False):
+            try:
+                self._follow()
+            finally:
+                self._lock.release()
 
     def _follow(self) -> None:
         """Find out how to write, again when the descriptor has become another file."""
@@ -383,3 +396,5 @@ def become_null(fds: list[int]) -> None:
         os.set_inheritable(null, True)
     else:
         os.close(null)
+    for each in _outlets.values():
+        each.follow()

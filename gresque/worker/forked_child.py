@@ -27,7 +27,8 @@ from gevent.hub import Hub
 from gevent.timeout import Timeout, _FakeTimer
 from greenlet import getcurrent, greenlet, settrace
 
-from gresque.forked import drop_descriptors, end_child, enter_child, flush_output
+import gresque.stdio as stdio
+from gresque.forked import drop_descriptors, end_child, enter_child
 from gresque.unpatched import original
 from gresque.worker import dump, handlers
 
@@ -83,7 +84,7 @@ def be_worker(leave_worker: Callable[[greenlet], None]) -> None:
 def _before() -> None:
     if _leave_worker is None:
         return
-    flush_output()  # else the child writes it once more
+    stdio.flush()  # else the child writes it once more
     # gevent's fork listens to SIGCHLD from the first child on only when that has been forked: one
     # that ends at once would never be reaped, and whoever waits for it would wait for ever.
     _default_hub.loop.install_sigchld()

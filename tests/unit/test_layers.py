@@ -32,6 +32,7 @@ BESIDE = {
     ("logs", "raised"),
     ("logs", "text"),
     ("logs", "stdio"),
+    ("forked", "stdio"),
     ("stdio", "unpatched"),
 }
 EXTRA = {

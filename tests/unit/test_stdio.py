@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -57,7 +59,7 @@ def outlet(
 
 
 def test_what_nobody_reads_is_dropped_and_counted(outlet: Outlet, pipe: tuple[int, int]) -> None:
-    lines = 10_000
+    lines = 20_000
     assert lines * len(LINE) > BACKLOG_BYTES + (1 << 16)
     for _ in range(lines):
         assert outlet.write(LINE) == len(LINE)
@@ -134,7 +136,7 @@ def test_lines_missing_for_an_error_are_counted_once_there_is_room(tmp_path: Pat
 def test_a_socket_that_nobody_reads() -> None:
     ours, theirs = socket.socketpair()
     outlet = Outlet(ours.fileno(), "test")
-    for _ in range(10_000):
+    for _ in range(20_000):
         outlet.write(LINE)
     assert ours.getblocking()
     assert outlet.dropped > 0
@@ -144,7 +146,7 @@ def test_a_socket_that_nobody_reads() -> None:
         outlet.drain()
     outlet.write(b"\n")
     got += read_all(theirs.fileno())
-    assert got.count(LINE) + missing(got) == 10_000
+    assert got.count(LINE) + missing(got) == 20_000
     theirs.close()
     outlet.write(LINE)
     assert outlet.dropped == 1
@@ -153,13 +155,10 @@ def test_a_socket_that_nobody_reads() -> None:
 
 
 def test_a_stopped_terminal() -> None:
-    import pty
-    import termios
-
     leader, follower = pty.openpty()
     termios.tcflow(follower, termios.TCOOFF)  # Ctrl-S
     outlet = Outlet(follower, "test")
-    for _ in range(5_000):
+    for _ in range(20_000):
         outlet.write(LINE)
     assert outlet.dropped > 0
     termios.tcflow(follower, termios.TCOON)
@@ -190,7 +189,7 @@ def test_a_signal_in_the_middle_of_a_write_neither_waits_nor_tears(pipe: tuple[i
 def test_threads_do_not_tear_each_others_lines(pipe: tuple[int, int]) -> None:
     outlet = Outlet(pipe[1], "test")
     writers = [
-        threading.Thread(target=lambda: [outlet.write(LINE) for _ in range(2_000)])
+        threading.Thread(target=lambda: [outlet.write(LINE) for _ in range(5_000)])
         for _ in range(4)
     ]
     for writer in writers:
@@ -203,13 +202,13 @@ def test_threads_do_not_tear_each_others_lines(pipe: tuple[int, int]) -> None:
         writer.join()
     outlet.write(b"\n")
     got += read_all(pipe[0])
-    assert got.count(LINE) + missing(got) == 8_000
+    assert got.count(LINE) + missing(got) == 20_000
     assert set(MISSING.sub(b"", got).splitlines()) == {LINE[:-1], b""}
 
 
 def test_a_forked_child_leaves_to_its_parent_what_the_parent_kept(pipe: tuple[int, int]) -> None:
     outlet = Outlet(pipe[1], "test")
-    for _ in range(10_000):
+    for _ in range(20_000):
         outlet.write(LINE)
     outlet.start_afresh()
     assert (outlet.backlog, outlet.dropped) == (0, 0)
@@ -267,6 +266,30 @@ def test_descriptors_that_are_closed_are_opened(closed: str, tmp_path: Path) -> 
         shown,
         "" if "2>&-" in closes else "error\n",
     )
+
+
+def test_a_terminal_that_is_left_is_closed() -> None:
+    """Else an ssh session would wait for it."""
+    program = (
+        "import os, sys\n"
+        "from gresque import stdio\n"
+        "stdio.never_wait()\n"
+        "print('here')\n"
+        "print('here', file=sys.stderr)\n"
+        "stdio.leave_terminal()\n"
+        "print('not there')\n"
+        "links = [os.readlink(f'/proc/self/fd/{fd}') for fd in range(10)\n"
+        "         if os.path.exists(f'/proc/self/fd/{fd}')]\n"
+        "assert not [link for link in links if 'pts' in link or 'ptmx' in link], links\n"
+    )
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=follower, stdout=follower, stderr=follower
+    ) as process:
+        assert process.wait(30) == 0
+    assert read_all(leader) == b"here\r\n" * 2
+    os.close(follower)
+    os.close(leader)
 
 
 def test_a_reader_that_is_gone_is_replaced(capfd: pytest.CaptureFixture[str]) -> None:
