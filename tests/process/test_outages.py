@@ -355,17 +355,26 @@ def test_a_full_server_lets_jobs_leave(outage: Outage) -> None:
     assert outage.stat("processed") == 200
 
 
-def test_a_process_that_is_forked_while_redis_is_full_waits(outage: Outage) -> None:
-    master = outage.work("-t", "5", *ENDLESS)
+def test_a_process_that_is_forked_while_redis_is_full_works_and_beats(outage: Outage) -> None:
+    master = outage.work("-t", "5", *ENDLESS, "-r", "tests.process.quick_deaths")
     outage.push(range(10))
     outage.wait_for_ends(10)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: said(master, "paused"))
+    outage.push(range(10, 20))
     outage.redis.config_set("maxmemory-policy", "noeviction")
     outage.redis.config_set("maxmemory", "1")
     master.kill_children()
-    wait_for(lambda: said(master, "OOM"))
-    outage.redis.config_set("maxmemory", "0")
-    outage.push(range(10, 20))
+    master.signal(signal.SIGCONT)
     outage.wait_for_ends(20)
+
+    def beats() -> list[float]:
+        return sorted(outage.client.store.process_beats().values())
+
+    wait_for(lambda: len(beats()) == 1)
+    before = beats()
+    wait_for(lambda: beats() > before)
+    outage.redis.config_set("maxmemory", "0")
     master.signal(signal.SIGTERM)
     assert master.wait() == 0, master.log
     assert "cannot start" not in master.log

@@ -361,7 +361,7 @@ def unregister(connection: DirectConnection) -> int:
     return connection.run(
         script("unregister"), 5,
         KEYS.ledgers, KEYS.ledger(LIVE), KEYS.running(LIVE), KEYS.orders(LIVE), KEYS.processes,
-        LIVE,
+        LIVE, 0,
     )  # fmt: skip
 
 
