@@ -534,8 +534,8 @@ def test_many_threads_share_few_connections(
 
 
 def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
-    """100 pushes at a time over 16 lanes: nobody waits for those before it to give up."""
-    client = gresque.Client(own.url, retry_seconds=0.5)
+    """200 pushes at a time over 16 lanes: nobody waits for those before it to give up."""
+    client = gresque.Client(own.url, retry_seconds=1)
     own.kill()
     ended: list[tuple[float, bool]] = []
 
@@ -546,14 +546,14 @@ def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
             ended.append((time.monotonic(), "no answer from Redis" in str(error)))
 
     started = time.monotonic()
-    threads = [threading.Thread(target=try_it) for _ in range(100)]
+    threads = [threading.Thread(target=try_it) for _ in range(200)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len(ended) == 100
+    assert len(ended) == 200
     assert all(told for _, told in ended)
-    assert max(at for at, _ in ended) - started < 6
+    assert max(at for at, _ in ended) - started < 9
     client.close()
 
 
@@ -678,7 +678,7 @@ def test_a_push_leaves_a_server_that_hangs(
     proxy.turn_to(Path(str(server.unix_socket_path)))
     started = time.monotonic()
     job_id = enqueue(client)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 3
     assert ids(redis_client) == [job_id]
     own.resume()
     client.close()
