@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.blocking import REMEDIES, blocking_libraries
+from gresque.cli.hints import hints
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
 from gresque.errors import GresqueError, SettingsError
@@ -36,6 +38,8 @@ class Report:
     redis: dict[str, Any] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
+    """What works otherwise in a worker than elsewhere; nothing may be wrong."""
     errors: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -50,6 +54,7 @@ class Report:
         yield "jobs"
         yield from _indented(self._job_lines())
         yield from (f"warning: {printable(warning)}" for warning in self.warnings)
+        yield from (f"hint: {printable(hint)}" for hint in self.hints)
         if not self.errors and not self.warnings:
             yield "all is well"
 
@@ -145,7 +150,10 @@ def _check_modules(settings: Settings, report: Report) -> None:
     jobs = sorted(registry, key=lambda job: job.name)
     report.jobs = [{"name": job.name, "queue": job.queue} for job in jobs]
     _warn_of_unserved(settings, report)
-    _warn_of_blocking({*settings.require, *(job.function.__module__ for job in jobs)}, report)
+    job_modules = {*settings.require, *(job.function.__module__ for job in jobs)}
+    _warn_of_blocking(job_modules, report)
+    resolver = os.environ.get("GEVENT_RESOLVER")
+    report.hints += hints(job_modules, settings.thread_count, resolver)
     if settings.preload and _count_threads() > threads_before:
         report.warnings.append(
             "importing the modules of -r starts native threads, which do not live on in the worker "

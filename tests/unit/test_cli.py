@@ -688,6 +688,18 @@ class TestCheckOfModules:
         assert unserved == "job Greet goes to queue 'mail', which other does not serve"
         assert [warning.split()[0] for warning in blocking] == ["MySQLdb", "pycurl"]
 
+    def test_hints_at_what_works_otherwise(self, check: Callable[..., Answer]) -> None:
+        source = JOBS + "        import asyncio, os as o, sqlite3, requests\n        o.fork()\n"
+        (fork, loop, sqlite, names) = json.loads(check(source, "-t", "20", "--json").out)["hints"]
+        assert fork.startswith("the_jobs uses os.fork: a process that a job forks runs the job's ")
+        assert "the_jobs uses asyncio: asyncio.run() works in one job" in loop
+        assert "connect with timeout=0" in sqlite
+        assert "GEVENT_RESOLVER=ares" in names
+        text = check(source, "-t", "10").out
+        assert f"\nhint: {sqlite}\n" in text
+        assert "GEVENT_RESOLVER" not in text
+        assert "hint:" not in check(JOBS).out
+
     def test_threads(self, check: Callable[..., Answer]) -> None:
         source = JOBS + "    import threading, time\n    from gevent.monkey import get_original\n"
         source += "    get_original('_thread', 'start_new_thread')(lambda: "
