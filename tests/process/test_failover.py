@@ -28,10 +28,10 @@ class Pair(Bench):
         places = directory / "primary", directory / "replica"
         for place in places:
             place.mkdir()
-        self.primary = OwnServer(places[0], "--port", port, "--bind", "127.0.0.1").start()
-        self.replica = OwnServer(
-            places[1], "--replicaof", f"127.0.0.1 {port}", "--repl-diskless-sync-delay", "0"
+        self.primary = OwnServer(
+            places[0], "--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"
         ).start()
+        self.replica = OwnServer(places[1], "--replicaof", f"127.0.0.1 {port}").start()
         self.proxy = FaultyProxy(directory / "proxy.sock", self.primary.socket)
         super().__init__(self.proxy.url, self.primary.redis, directory)
         self.tally = directory / "tally"
