@@ -108,10 +108,8 @@ class Kills:
         return self._find(job_id)
 
     def _kill(self, thread: WorkerThread, asked: _Asked) -> None:
-        job, pending = thread.job, thread.to_kill
-        if job is None or not asked.means(job):
-            return
-        if pending is None or pending.job is not job or pending.requeue:
+        job = thread.job
+        if job is not None and asked.means(job) and not thread.is_meant(job):
             self._crew.kill_from_outside(thread, Kill(job, REASON, False, time.monotonic()))
 
     def _kill_in_loop(self, asked: _Asked) -> None:

@@ -105,9 +105,8 @@ class Crew:
         """Throw JobKilled into every job that runs now, until they are dead. One that an operator
         has killed already is not put back by a shutdown."""
         for thread in self.threads:
-            job, kill = thread.job, thread.to_kill
-            meant = kill is not None and kill.job is job and not kill.requeue
-            if job is not None and not (requeue and meant):
+            job = thread.job
+            if job is not None and not (requeue and thread.is_meant(job)):
                 thread.kill_job(Kill(job, reason, requeue, monotonic()))
 
     def kill_from_outside(self, thread: WorkerThread, kill: Kill) -> None:
@@ -162,7 +161,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         self.parked = False
         self._guarded: ReservedJob | None = None
         self._guards = 0
-        self._spawned: tuple[Origin, dict[str, Any]] | None = None
+        self.spawned: tuple[Origin, dict[str, Any]] | None = None
 
     def perform_jobs(self) -> None:
         """What the greenlet does for as long as it lives."""
@@ -270,8 +269,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         kill = self.to_kill
         if kill is not None and kill.job is job:
             self.to_kill = None  # it has landed, and is not meant for the hooks
-            if self._spawned is not None and self._spawned[0].job is job:
-                self._spawned[0].kill = kill
+            if self.spawned is not None and self.spawned[0].job is job:
+                self.spawned[0].kill = kill
         if killed is None:
             outcome.fail(job, definition, error, self.since, self._as_job)
         else:
@@ -294,22 +293,22 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
     def spawn_tree_locals(self) -> dict[str, Any]:
         """gevent asks for this when the job spawns a greenlet or a thread, which takes it along: by
         it the watcher tells whose they are. A job that spawns nothing pays nothing."""
-        job, spawned = self.job, self._spawned
+        job, spawned = self.job, self.spawned
         if job is None:
             return {KEY: None}
         if spawned is None or spawned[0].job is not job:
             origin = Origin(self, job)
-            spawned = self._spawned = origin, {KEY: origin}
+            spawned = self.spawned = origin, {KEY: origin}
             self._crew.board[self._number] |= SPAWNED
         return spawned[1]
 
     def _forget(self) -> None:
-        self.gr_context = self.deadline = self.to_kill = self._guarded = self._spawned = None
+        self.gr_context = self.deadline = self.to_kill = self._guarded = self.spawned = None
 
     def forget_spawned(self) -> None:
         """Keep no job that has ended. Called by the watcher: it costs no job anything."""
-        if self._spawned is not None and self._spawned[0].job is not self.job:
-            self._spawned = None
+        if self.spawned is not None and self.spawned[0].job is not self.job:
+            self.spawned = None
 
     def kill_job(self, kill: Kill) -> None:
         """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
@@ -319,6 +318,11 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         """
         self.to_kill = kill
         get_hub().loop.run_callback(self.throw_kill, kill)
+
+    def is_meant(self, job: ReservedJob) -> bool:
+        """Whether an operator or a timeout wants this very job to end already."""
+        kill = self.to_kill
+        return kill is not None and kill.job is job and not kill.requeue
 
     def throw_kill(self, kill: Kill) -> None:
         """In the loop: raise it where the job stands, if that still runs."""

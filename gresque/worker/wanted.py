@@ -68,24 +68,26 @@ class Wanted:
 
     @property
     def kill_is_overdue(self) -> bool:
-        return self.overdue is not None and self.overdue.do == self._kill
+        return self.overdue is not None and self.overdue.do == self._kill_still
 
     @property
     def end_is_overdue(self) -> bool:
         return self.overdue is not None and self.overdue.do == self._terminate
 
     def look(self, now: float) -> Wish | None:
-        """What has become overdue, once; called in the watcher's thread."""
+        """What is overdue, once a second; called in the watcher's thread."""
         wish = next(self._wishes(), None)
         if wish is None:
             self._since = self.overdue = None
             return None
         if self._since is None:
             self._since = now
-        if now - self._since < SIGNAL_SECONDS or wish == self.overdue:
+        if now - self._since < SIGNAL_SECONDS:
             return None
-        self.overdue = wish
-        log.warning("%s: the signal did nothing, so it is done without; %s", wish.what, WHY)
+        self._since = now  # should the loop not do it, it is asked again
+        if wish != self.overdue:
+            self.overdue = wish
+            log.warning("%s: the signal did nothing, so it is done without; %s", wish.what, WHY)
         return wish
 
     def _wishes(self) -> Iterator[Wish]:
@@ -96,8 +98,24 @@ class Wanted:
             what = "shutdown (TERM, INT)" if terminates else "shutdown or replacement (QUIT)"
             yield Wish(what, ending, self._terminate if terminates else self._quit)
         if row.kills != self._kills:
-            yield Wish("kill of the running jobs (USR1)", row.kills, self._kill)
+            yield Wish("kill of the running jobs (USR1)", row.kills, self._kill_still)
         if row.paused and not self._paused:
-            yield Wish("pause (USR2)", True, self._pause)
+            yield Wish("pause (USR2)", True, self._pause_still)
         elif (self._paused and not row.paused) or (self._stands_by and not row.stands_by):
-            yield Wish("end of a pause, or call to work (CONT)", False, self._resume)
+            yield Wish("end of a pause, or call to work (CONT)", False, self._resume_still)
+
+    def _kill_still(self) -> None:
+        """Not twice, when the loop was asked twice: other jobs may run by now."""
+        if self._row.kills != self._kills:
+            self._kill()
+
+    def _pause_still(self) -> None:
+        """The master may have changed its mind until the loop gets here, and while this runs."""
+        if self._row.paused:
+            self._pause()
+            self._paused = True
+
+    def _resume_still(self) -> None:
+        if self._stands_by or not self._row.paused:
+            self._resume()
+            self._paused = False

@@ -47,7 +47,7 @@ KILLED_BY_USR1 = "an operator sent USR1"
 LEAVING_SECONDS = 1.0
 """In a shutdown what no job has started may block for so long: a hook's thread, for example."""
 
-LEFT_BEHIND = "it blocked the loop, and the job that started it has ended"
+LEFT_BEHIND = "it blocked the loop, and belongs to no running job"
 
 
 _set_handler: Any = get_original("signal", "signal")
@@ -67,6 +67,9 @@ class Hog:
     def __init__(self, found: greenlet) -> None:
         self._found = weakref.ref(found)  # it is remembered beyond its end
         self.origin = None if isinstance(found, WorkerThread) else origin_of(found)
+        # A callback of the loop or of a greenlet's end; or GEVENT_TRACK_GREENLET_TREE is off.
+        traced = not isinstance(found, Hub) and getattr(found, "spawning_greenlet", None)
+        self._untraceable = self.origin is None and not traced
         self.strikes = 0
         self.struck_at = 0.0
         self.told: float | bool = False
@@ -86,8 +89,9 @@ class Hog:
 
     @property
     def left_behind(self) -> bool:
-        """Whether a job started it that has ended."""
-        return self.origin is not None and not self.origin.runs
+        """Whether a job started it that has ended; or nobody who is known, as far as it is no
+        WorkerThread."""
+        return self._untraceable if self.origin is None else not self.origin.runs
 
 
 class Watcher:
@@ -192,7 +196,7 @@ class Watcher:
             # Should the loop not turn, these land by a nudge, or take the process along.
             for thread in list(self._crew.threads):
                 job = thread.job
-                if job is not None:
+                if job is not None and not thread.is_meant(job):
                     self._crew.kill_from_outside(thread, Kill(job, KILLED_BY_USR1, False, now))
 
     def _see_who_blocks(self, now: float) -> None:
@@ -236,8 +240,8 @@ class Watcher:
 
     def _must_die(self, hog: Hog, seconds: float) -> bool:
         """Whether this greenlet, which is no WorkerThread, is to be killed as it blocks."""
-        if isinstance(hog.greenlet, Hub):
-            return self.leaving or self._wanted.kill_is_overdue
+        if isinstance(hog.greenlet, Hub) and self._wanted.kill_is_overdue:
+            return True
         if isinstance(hog.greenlet, WorkerThread) or hog.greenlet is self.root:
             return False
         if hog.origin is not None and hog.origin.wanted_dead is not None:
@@ -248,7 +252,8 @@ class Watcher:
 
     def _end_the_overdue(self, now: float) -> None:
         for thread in list(self._crew.threads):
-            thread.forget_spawned()
+            if thread.spawned is not None:
+                thread.forget_spawned()
             deadline = thread.deadline
             if deadline is None or deadline[1] > now:
                 continue

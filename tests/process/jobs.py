@@ -340,6 +340,9 @@ def _start(how: str, run: Callable[[], None]) -> Callable[[], Any]:
     if how == "nested":  # the one in between has ended when the innermost blocks
         gevent.spawn(lambda: gevent.spawn_later(0.1, run)).join()
         return gevent.event.Event().wait
+    if how == "link":
+        gevent.spawn(int).link(lambda spawned: run())
+        return gevent.event.Event().wait
     assert how == "callback"
     gevent.get_hub().loop.run_callback(run)
     return gevent.event.Event().wait

@@ -84,15 +84,38 @@ def test_a_timeout_reaches_it(bench: Bench) -> None:
     assert entry.exception == "JobTimeout"
 
 
-def test_what_an_ended_job_left_behind_dies_at_its_second_block(bench: Bench) -> None:
-    bench.client.enqueue_to("q", "Start", "greenlet", "spin", leave=True)
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        ("greenlet", "greenlet Greenlet, started by Start('greenlet'"),
+        ("callback", "a callback of gevent's loop"),
+        ("link", "greenlet greenlet"),
+    ],
+)
+def test_what_an_ended_job_left_behind_dies_at_its_second_block(
+    bench: Bench, how: str, named: str
+) -> None:
+    bench.client.enqueue_to("q", "Start", how, "spin", leave=True)
     master = bench.start("-q", "q", "-t", "10", "-j", "1000", HUB_BLOCKED_SECONDS="0.5")
     wait_for(lambda: bench.redis.llen("started") == 1)
     bench.client.enqueue_to("q", "Count", "next")
     wait_for(lambda: bench.runs() == {"next": 1}, 5)
-    assert is_told(master, "greenlet Greenlet", "which has ended")
-    assert "killed because it blocks the loop" in master.log
+    assert f"because of {named}" in master.log
+    assert ("which has ended" in master.log) == (how == "greenlet")
+    assert f"killed because it blocks the loop: {named}" in master.log
     assert bench.stat("failed") == 0
+    assert len(master.children()) == 1
+
+
+@pytest.mark.parametrize("track", ["true", "false"])
+def test_what_a_job_waits_for_is_killed_though_nobody_knows_whose_it_is(
+    bench: Bench, track: str
+) -> None:
+    master, job_id = start(bench, "greenlet", "spin", GEVENT_TRACK_GREENLET_TREE=track)
+    assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
+    bench.client.enqueue_to("q", "Count", "next")
+    wait_for(lambda: bench.runs() == {"next": 1}, 5)
+    assert len(master.children()) == 1
 
 
 def test_one_that_swallows_every_kill_is_stopped_for_good(bench: Bench) -> None:

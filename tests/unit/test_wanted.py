@@ -98,9 +98,42 @@ def test_the_end_of_a_pause() -> None:
     assert process.done == ["pause", "resume"]
 
 
-def test_while_the_loop_does_not_turn_it_is_asked_for_once() -> None:
+def test_while_the_loop_does_not_turn_it_is_asked_once_a_second_and_done_once() -> None:
     process = Process()
     process.row.kill_jobs()
     wishes = [process.wanted.look(now) for now in (0.0, LATE, 2 * LATE, 3 * LATE)]
-    assert [wish is not None for wish in wishes] == [False, True, False, False]
+    assert [wish is not None for wish in wishes] == [False, True, True, True]
     assert process.wanted.kill_is_overdue
+    assert process.wanted.look(3 * LATE + SOON) is None
+    for wish in wishes[1:]:
+        assert wish is not None
+        wish.do()
+    assert process.done == ["kill"]
+
+
+def test_a_pause_that_is_over_before_the_loop_gets_there() -> None:
+    process = Process()
+    process.row.paused = True
+    assert process.wanted.look(0.0) is None
+    wish = process.wanted.look(LATE)
+    process.row.paused = False
+    assert wish is not None
+    wish.do()
+    assert process.done == []
+    process.row.paused = True
+    process.look(2 * LATE, 3.5 * LATE)
+    assert process.done == ["pause"]
+
+
+def test_a_pause_that_is_over_while_it_begins() -> None:
+    process = Process()
+
+    def change_of_mind() -> None:
+        process.done.append("pause")
+        process.row.paused = False
+        process.wanted.note_pause()
+
+    process.wanted._pause = change_of_mind
+    process.row.paused = True
+    process.look(0.0, LATE, 1.5 * LATE, 3 * LATE)
+    assert process.done == ["pause", "resume"]
