@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import mmap
 import os
 import select
 import socket
@@ -68,13 +69,13 @@ class Outlet(io.RawIOBase):
         self._refused = self._failed = 0
         self.cause = "its reader does not keep up"
         """Why lines were dropped last."""
-        self._stuck = False
-        """Nobody has read for a while: at the end there is no use in waiting."""
+        self._stuck = mmap.mmap(-1, 1)
+        """1 when nobody read at the end of a process, until somebody does: there is no use in
+        waiting again. Shared with all forked children."""
         self._lock = original("_thread", "allocate_lock")()
 
     def start_afresh(self) -> None:
         """In a forked child: what is kept and counted is left to the parent."""
-        self._stuck = self._stuck or bool(self._queue)
         self._queue.clear()
         self._size = self._refused = self._failed = 0
         self._full = False
@@ -156,7 +157,7 @@ class Outlet(io.RawIOBase):
                 self.cause = error.strerror or str(error)
                 continue
             self._failed = 0
-            self._stuck = False
+            self._stuck[0] = 0
             self._size += len(data) - len(chunk) - sent
             if sent < len(data):
                 queue.appendleft((0, data[sent:]))
@@ -176,8 +177,9 @@ class Outlet(io.RawIOBase):
         poll = original("select", "poll")()
         poll.register(self._fd, select.POLLOUT)
         self.drain()
-        while self._queue and not self._stuck and time.monotonic() < deadline:
+        while self._queue and not self._stuck[0] and time.monotonic() < deadline:
             if not poll.poll(STILL_SECONDS * 1000):
+                self._stuck[0] = 1
                 break
             self.drain()
         return self.dropped + sum(_lines(chunk) for _, chunk in self._queue)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from gresque import stdio
-from gresque.stdio import BACKLOG_BYTES, Outlet
+from gresque.stdio import BACKLOG_BYTES, STILL_SECONDS, Outlet
 
 LINE = b"x" * 99 + b"\n"
 MISSING = re.compile(rb"gresque: ([\d,]+) lines? (?:is|are) missing here: (.*)\n")
@@ -221,11 +222,15 @@ def test_the_end_waits_for_who_reads_only(pipe: tuple[int, int]) -> None:
         outlet.write(LINE)
     kept = outlet.backlog
     assert outlet.finish() * len(LINE) >= kept > 0
-    outlet._stuck = False
+    began = time.monotonic()
+    assert outlet.finish() > 0
+    assert time.monotonic() - began < STILL_SECONDS, "no child waits where one has waited"
+    assert os.read(pipe[0], 1 << 16)
+    outlet.drain()
     got: list[bytes] = []
 
     def read() -> None:
-        while sum(map(len, got)) < 2_000 * len(LINE):
+        while sum(map(len, got)) < 2_000 * len(LINE) - (1 << 16):
             got.append(os.read(pipe[0], 1 << 16))
 
     reader = threading.Thread(target=read)
