@@ -24,13 +24,14 @@ from gevent import hub as gevent_hub
 from gevent import os as gevent_os
 from gevent._socketcommon import SocketMixin
 from gevent.hub import Hub
+from gevent.subprocess import Popen
 from gevent.timeout import Timeout, _FakeTimer
 from greenlet import getcurrent, greenlet, settrace
 
 import gresque.stdio as stdio
 from gresque.forked import drop_descriptors, end_child, enter_child
 from gresque.unpatched import original
-from gresque.worker import dump, handlers
+from gresque.worker import dump, handlers, processes
 
 SIGNALS = (
     signal.SIGTERM,
@@ -49,12 +50,27 @@ WATCHED_SECONDS = 1.0
 """How long a child that a native thread forks waits at most until the loop watches it."""
 
 WAITPID_SECONDS = 0.005
+ASK_AGAIN_SECONDS = 0.2
+"""How often it is asked whether a child has ended, in other threads and in the main one."""
+
+_EXECUTE_CHILD: Any = Popen._execute_child.__code__
+_get_handler, _set_handler = original("signal", "getsignal"), original("signal", "signal")
+
+_FORKS = {
+    function.__code__
+    for function in (gevent_os.fork_and_watch, gevent_os.posix_spawn, processes.start_program)
+}
+_one_fork: Any = original("_thread", "RLock")()
+"""One native thread forks at a time. Hooks of the standard library take a lock of gevent's at each
+fork, which is not made for two threads."""
 
 _registered = False
 _leave_worker: Callable[[greenlet], None] | None = None
 """Set in a worker process only."""
 _default_hub: Any = None
 """The hub of the main thread: only its loop knows of signals and children."""
+_unused_loop: Any = None
+"""The parent's loop, while the child of this process may yet end without having used it."""
 _gone: list[Any] = []
 """The loops of the processes before this one, destroyed."""
 _left: list[_LeftHub] = []
@@ -67,7 +83,9 @@ def watch_forks() -> None:
     global _registered
     if not _registered:
         _registered = True
-        os.register_at_fork(before=_before, after_in_child=_after_in_child)
+        os.register_at_fork(
+            before=_before, after_in_parent=_one_fork.release, after_in_child=_after_in_child
+        )
         os.fork, os.waitpid = _fork, _waitpid
 
 
@@ -82,6 +100,7 @@ def be_worker(leave_worker: Callable[[greenlet], None]) -> None:
 
 
 def _before() -> None:
+    _one_fork.acquire()
     if _leave_worker is None:
         return
     stdio.flush()  # else the child writes it once more
@@ -91,22 +110,43 @@ def _before() -> None:
 
 
 def _after_in_child() -> None:
+    _one_fork._at_fork_reinit()
     if _leave_worker is None:
         return  # the master forks a worker process
     try:
         enter_child()
-        current = getcurrent()
-        _leave_worker(current)
-        _reset_signals()
-        drop_descriptors()
-        if isinstance(current, Hub):
-            settrace(_refuse)
+        if _runs_a_program(sys._getframe(1)):
+            _set_handler(signal.SIGHUP, signal.SIG_DFL)  # an ignored one would stay so
+            _be_ready_to_leave()
         else:
-            _leave_hub(current)
+            _leave()
     except BaseException:
         # Python would go on after a hook that failed, as a second worker.
         traceback.print_exc()
         os._exit(1)
+
+
+def _runs_a_program(forks: FrameType) -> bool:
+    """Whether this is a child of `subprocess` in which nothing runs but hooks like this one, until
+    a program takes its place. To leave the worker took a third of the time of such a child."""
+    caller = forks.f_back
+    return (
+        caller is not None
+        and caller.f_code is _EXECUTE_CHILD
+        and caller.f_locals["preexec_fn"] is None
+    )
+
+
+def _leave() -> None:
+    current = getcurrent()
+    assert _leave_worker is not None
+    _leave_worker(current)
+    _reset_signals()
+    drop_descriptors()
+    if isinstance(current, Hub):
+        settrace(_refuse)
+    else:
+        _leave_hub(current)
 
 
 def _reset_signals() -> None:
@@ -115,11 +155,10 @@ def _reset_signals() -> None:
         signal.set_wakeup_fd(-1)
     handlers.unprotect()
     faulthandler.unregister(dump.SIGNAL)
-    get, set_handler = original("signal", "getsignal"), original("signal", "signal")
     for number in SIGNALS:
-        handler = handlers.bare(get(number))
+        handler = handlers.bare(_get_handler(number))
         if not callable(handler) or _is_ours(handler):
-            set_handler(number, signal.SIG_DFL)
+            _set_handler(number, signal.SIG_DFL)
 
 
 def _is_ours(handler: Any) -> bool:
@@ -161,6 +200,41 @@ class _LeftHub(Hub):  # type: ignore[misc]
     @property
     def resolver(self) -> Any:
         return gevent_hub.get_hub().resolver
+
+
+class _UnusedHub(_LeftHub):
+    """The parent's hub in a child that will not need one: its first use makes the child leave."""
+
+    def switch(self) -> Any:
+        _leave_after_all()
+        return super().switch()
+
+    def wait(self, watcher: Any) -> Any:
+        _leave_after_all()
+        return super().wait(watcher)
+
+
+class _UnusedLoop:
+    """As above, the loop."""
+
+    def __getattr__(self, name: str) -> Any:
+        _leave_after_all()
+        return getattr(gevent_hub.get_hub().loop, name)
+
+
+def _be_ready_to_leave() -> None:
+    global _unused_loop
+    _unused_loop = _default_hub.loop
+    _default_hub.__class__ = _UnusedHub
+    _default_hub.loop = _UnusedLoop()
+
+
+def _leave_after_all() -> None:
+    global _unused_loop
+    if _unused_loop is not None:
+        _default_hub.__class__ = Hub
+        _default_hub.loop, _unused_loop = _unused_loop, None
+        _leave()
 
 
 class _End(_LeftHub):
@@ -317,17 +391,37 @@ def _fork() -> int:
     return pid
 
 
+def forks_now(frame: FrameType | None) -> bool:
+    """Whether `frame` is within a fork whose child the loop does not know of yet. If the loop
+    turned now, it might reap that child, and who waits for it would wait for ever."""
+    while frame is not None:
+        if frame.f_code in _FORKS:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _watch(pid: int, watching: int) -> None:
     gevent_os._watch_child(pid)
     os.close(watching)
 
 
 def _waitpid(pid: int, options: int) -> tuple[int, int]:
-    """gevent's waitpid, in another thread than the main one without its loop."""
-    if _in_main_thread() or options & os.WNOHANG:
+    """gevent's waitpid, in another thread than the main one without its loop.
+
+    In the main thread it asks again now and then: gevent's misses the end of a child that the loop
+    has reaped in the same turn, and would wait for ever.
+    """
+    if pid <= 0 or options & os.WNOHANG:
         return gevent_os.waitpid(pid, options)  # type: ignore[no-any-return]
     while not (ended := gevent_os.waitpid(pid, options | os.WNOHANG))[0]:
-        original("time", "sleep")(WAITPID_SECONDS)
+        if not _in_main_thread():
+            original("time", "sleep")(WAITPID_SECONDS)
+        elif pid not in gevent_os._watched_children:
+            return gevent_os.waitpid(pid, options)  # type: ignore[no-any-return]
+        else:
+            with Timeout(ASK_AGAIN_SECONDS, False):
+                return gevent_os.waitpid(pid, options)  # type: ignore[no-any-return]
     return ended  # type: ignore[no-any-return]
 
 

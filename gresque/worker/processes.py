@@ -35,7 +35,7 @@ def patch_processes() -> None:
     connection.Connection._close.__defaults__ = (_close,)  # type: ignore[attr-defined]
     connection.Connection._recv.__defaults__ = (_read,)  # type: ignore[attr-defined]
     connection.Connection._send.__defaults__ = (_write,)  # type: ignore[attr-defined]
-    _posixsubprocess.fork_exec = partial(_fork_exec, _posixsubprocess.fork_exec)
+    _posixsubprocess.fork_exec = partial(start_program, _posixsubprocess.fork_exec)
     with suppress(ImportError):  # a system without semaphores
         from multiprocessing.synchronize import SemLock
 
@@ -103,7 +103,7 @@ def _acquire(semlock: Any, block: bool = True, timeout: float | None = None) -> 
     return True
 
 
-def _fork_exec(fork_exec: Any, *arguments: Any) -> int:
+def start_program(fork_exec: Any, *arguments: Any) -> int:
     """How multiprocessing starts a process otherwise than by a fork. The loop has to know of it:
     it reaps every child, and the exit status of one that it does not know is lost."""
     hub = get_hub_if_exists()

@@ -20,6 +20,7 @@ from greenlet import greenlet
 import gresque.stdio as stdio
 from gresque.errors import JobKilled, JobTimeout
 from gresque.worker import dump
+from gresque.worker.forked_child import forks_now
 from gresque.worker.origin import origin_of, root_of
 from gresque.worker.outcome import describe
 from gresque.worker.scoreboard import Row, Verdict
@@ -314,7 +315,8 @@ class Watcher:
             hog = self._hog
             if hog is not None and hog.doomed_at is not None and hog.greenlet is current:
                 self._end(hog, frame)
-        if self._something_waits():  # perhaps the kill of another job, which waits for the loop
+        # Perhaps the kill of another job, which waits for the loop.
+        if self._something_waits() and not forks_now(frame):
             gevent.sleep(A_TURN)
 
     def _end_callback(self, frame: FrameType | None) -> None:

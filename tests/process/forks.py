@@ -441,11 +441,12 @@ class Forks(gresque.Job):
 def fork_and_yield() -> None:
     """Some library does this, and lets the loop turn in every child."""
     os.register_at_fork(after_in_child=lambda: time.sleep(0.01))
-    codes = [
+    codes: list[Any] = [
         subprocess.run(["true"], check=False).returncode,
         subprocess.run(["true"], check=False, preexec_fn=lambda: None).returncode,
         _process("fork"),
         _double_fork(),
+        _pipe(),
     ]
     store().set("codes", repr(codes))
 
