@@ -4,6 +4,7 @@ of each job.
     python benchmarks/chaos.py                          # for a minute
     python benchmarks/chaos.py --for 300 --seed 7
     python benchmarks/chaos.py --jobs 12000 --seconds 0.02
+    python benchmarks/chaos.py --forks 0.05             # one job of twenty forks
     python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
     python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--for", type=float, default=60.0, help="seconds of killing", dest="chaos")
     parser.add_argument("--jobs", type=int, default=10**9, help="at most so many")
     parser.add_argument("--seconds", type=float, default=0.05, help="of each job")
+    parser.add_argument("--forks", type=float, default=0.0, help="share of the jobs that fork")
     parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
     parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
     parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
@@ -96,7 +98,8 @@ def main() -> None:
 
 def told(result: dict[str, Any]) -> str:
     return (
-        "{jobs:,} jobs in {seconds:.0f} s, {processes} processes, {masters} masters and the server "
+        "{jobs:,} jobs ({jobs_that_fork:,} fork) in {seconds:.0f} s, {processes} processes, "
+        "{masters} masters and the server "
         "{servers} times killed, its clock set {clock_steps} times: {lost} lost, "
         "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
         "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
@@ -141,6 +144,8 @@ class Chaos:
         """Pid of a worker process -> when."""
         self._held_at_kills = 0
         self._enqueued: list[str] = []
+        self._forks = 0
+        """Of the jobs, those that fork."""
         self._stop_feeding = threading.Event()
         self._feeding_error: BaseException | None = None
 
@@ -198,8 +203,15 @@ class Chaos:
                 first = len(self._enqueued)
                 keys = range(first, min(first + 100, self._options.jobs))
                 calls = [(f"job-{n}", self._options.seconds) for n in keys]
-                self._client.enqueue_many("Chaos", calls, queue="bench")
-                self._enqueued += (key for key, _ in calls)
+                forks = [call for call in calls if self._random.random() < self._options.forks]
+                for name, some in (
+                    ("ChaosForks", forks),
+                    ("Chaos", [call for call in calls if call not in forks]),
+                ):
+                    if some:
+                        self._client.enqueue_many(name, some, queue="bench")
+                    self._enqueued += (key for key, _ in some)
+                self._forks += len(forks)
         except BaseException as error:
             self._feeding_error = error
 
@@ -339,6 +351,7 @@ class Chaos:
         forgotten = missing & {f"job-{n}" for lag in self._lags for n in lag.enqueued}
         return {
             "jobs": len(self._enqueued),
+            "jobs_that_fork": self._forks,
             "lost": len(missing - forgotten),
             "forgotten": len(forgotten),
             "reserved_in_lags": reserved,

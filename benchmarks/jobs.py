@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import random
+import statistics
+import subprocess
+import sys
 import time
 from functools import cache
 from typing import Any
@@ -35,6 +40,76 @@ def chaos(key: str, seconds: float) -> None:
     _note("start", key)
     time.sleep(seconds)
     _note("end", key)
+
+
+@gresque.job(queue="bench", name="ChaosForks")
+def chaos_forks(key: str, seconds: float) -> None:
+    """As Chaos, with a child that lives as long as the wait and then ends in one of many ways."""
+    _note("start", key)
+    how = random.choice(["return", "raise", "exit", "os_exit", "process", "run", "greenlet"])
+    if how == "run":
+        subprocess.run(["sleep", str(seconds)], check=True, preexec_fn=_nothing)
+    elif how == "process":
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
+        process.start()
+        process.join()
+    elif how == "greenlet":
+        import gevent  # in a worker it is there; a benchmark that only enqueues stays without
+
+        _reap(gevent.spawn(_fork, how, seconds).get())
+    elif pid := _fork(how, seconds):
+        _reap(pid)
+    else:
+        return
+    _note("end", key)
+
+
+def _nothing() -> None:
+    """With it, Python runs in the child before the program does."""
+
+
+def _fork(how: str, seconds: float) -> int:
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(seconds)
+        if how == "raise":
+            raise ValueError("in a child")
+        if how == "exit":
+            sys.exit(3)
+        if how == "os_exit":
+            os._exit(4)
+    return pid
+
+
+def _reap(pid: int) -> None:
+    os.waitpid(pid, 0)
+
+
+@gresque.job(queue="bench", name="ForkCost")
+def fork_cost(pairs: int) -> None:
+    """See benchmarks/forking.py."""
+    from gresque.worker import forked_child
+
+    leave_worker = forked_child._leave_worker
+
+    def run(hook: bool) -> tuple[float, float]:
+        forked_child._leave_worker = leave_worker if hook else None
+        before, started = sum(os.times()[:4]), time.perf_counter()
+        subprocess.run(["true"], check=True)
+        wall = time.perf_counter() - started
+        return 1e6 * wall, 1e6 * (sum(os.times()[:4]) - before)
+
+    runs = [(run(hook=True), run(hook=False)) for _ in range(pairs)]
+    forked_child._leave_worker = leave_worker
+    with_hook, without = zip(*runs, strict=True)
+    differences = [yes[0] - no[0] for yes, no in runs]
+    found = {
+        "subprocess.run, with the hook": statistics.median(wall for wall, _ in with_hook),
+        "subprocess.run, without": statistics.median(wall for wall, _ in without),
+        "the hook: median of the differences": statistics.median(differences),
+        "the hook: CPU": statistics.fmean(yes[1] - no[1] for yes, no in runs),
+    }
+    gresque.default_client().store.redis.hset("fork-cost", mapping=found)
 
 
 @cache
