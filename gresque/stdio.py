@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gresque.unpatched import original
@@ -357,7 +358,7 @@ def leave_terminal() -> None:
 
 
 def forget_gone_readers() -> list[str]:
-    """An output that has lost its reader becomes /dev/null; returns the names of those.
+    """An output that has lost its reader for good becomes /dev/null; returns the names of those.
 
     Else a program that a job starts would die of SIGPIPE when it prints. supervisord closes its end
     of the pipe when the master is dead.
@@ -365,9 +366,17 @@ def forget_gone_readers() -> list[str]:
     poll = original("select", "poll")()
     for fd in (STDOUT, STDERR):
         poll.register(fd, 0)  # errors are reported unasked
-    gone = [fd for fd, events in poll.poll(0) if events & _GONE]
+    gone = [fd for fd, events in poll.poll(0) if events & _GONE and not _has_a_name(fd)]
     become_null(gone)
     return [NAMES[fd] for fd in gone]
+
+
+def _has_a_name(fd: int) -> bool:
+    """A pipe in the file system may get another reader."""
+    try:
+        return Path(f"/proc/self/fd/{fd}").readlink().is_fifo()
+    except OSError:
+        return False
 
 
 def _is_open(fd: int) -> bool:

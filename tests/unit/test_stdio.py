@@ -297,6 +297,40 @@ def test_a_terminal_that_is_left_is_closed() -> None:
     os.close(leader)
 
 
+def test_a_named_pipe_may_get_another_reader(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    program = (
+        "import os, sys\n"
+        "from gresque import stdio\n"
+        "stdio.never_wait()\n"
+        "for line in sys.stdin:\n"
+        "    print(stdio.forget_gone_readers(), flush=True)\n"
+        "    print('line', line, end='', file=sys.stderr, flush=True)\n"
+    )
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with path.open("wb") as pipe, subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=pipe, bufsize=0,
+    ) as process:  # fmt: skip
+        pipe.close()
+        assert process.stdin and process.stdout
+        os.close(reader)
+        for line in (b"1\n", b"2\n"):
+            process.stdin.write(line)
+            assert process.stdout.readline() == b"[]\n"
+        process.stdin.write(b"3\n")
+        assert process.stdout.readline() == b"[]\n"
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        process.stdin.write(b"4\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
+        told = read_all(reader)
+        assert b"missing here: Broken pipe\n" in told
+        assert told.endswith(b"line 4\n")
+        os.close(reader)
+
+
 def test_a_reader_that_is_gone_is_replaced(capfd: pytest.CaptureFixture[str]) -> None:
     program = (
         "import os, sys\n"
