@@ -62,7 +62,7 @@ if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
 local last, mark = string.match(state, '^(%d+)(%S*)')
 last = tonumber(last) or -1
 if last > tonumber(A[1]) then return 'stale' end
-if last < A[1] - 1 or string.sub(mark, 1, 1) == '~' then
+if last < A[1] - 1 or mark ~= '' and string.sub(mark, 1, 1) == '~' then
   return {'gap', string.match(state, '^%S*')}
 end
 
@@ -94,9 +94,10 @@ if last == tonumber(A[1]) then
   return out
 end
 
-local refused, notes, noted = {}, {}, {}
+local refused, notes, noted = nil, nil, nil -- tables once there is something in them
 local function note(what, done, command, key)
   if type(done) ~= 'table' or not done.err then return end
+  if not notes then notes, noted = {}, {} end
   if not noted[key] then
     noted[key] = true
     for _, part in ipairs({what, command, key, done.err}) do notes[#notes + 1] = part end
@@ -114,6 +115,7 @@ if entries + gives > 0 then
   local known, by_slot = {}, {}
 
   local function refuse(slot)
+    refused = refused or {}
     refused[#refused + 1] = slot
     by_slot[slot] = true
   end
@@ -162,7 +164,7 @@ if entries + gives > 0 then
       end
     end
   end
-  if #refused > 0 then keep(by_slot) end
+  if refused then keep(by_slot) end
 end
 
 local out, o, reserved = {}, 0, 0
@@ -320,7 +322,7 @@ end
 for first = base + reserved + 1, base + ended, CHUNK do
   call('HDEL', ledger, unpack(S, first, math.min(first + CHUNK - 1, base + ended)))
 end
-local held_back = #refused > 0 and '!' .. table.concat(refused, ',') or ''
+local held_back = refused and '!' .. table.concat(refused, ',') or ''
 call('HSET', ledger, 'state',
   A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. failed .. ' ' ..
   requeued)
@@ -341,5 +343,5 @@ if reserved == 0 and A[3] == '1' then
   end
 end
 if alone then out[o + 1] = 'alone' elseif left then out[o + 1] = 'left' end
-if #refused > 0 or #notes > 0 then return {'refused', refused, notes, out} end
+if refused or notes then return {'refused', refused or {}, notes or {}, out} end
 return out
