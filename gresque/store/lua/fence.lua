@@ -7,7 +7,9 @@
 -- Returns  {every field and value of the ledger as HGETALL gives them, before its state changed,
 --           {key, its error, …}}; no fields when there is no ledger or another type stands there;
 --          {'alive'} when the process has beaten since: nothing was done
-redis.call('PERSIST', KEYS[1]) -- a write that changes nothing, whatever the key holds
+-- A write that changes nothing, whatever the key holds: a read-only server refuses here.
+local first = redis.pcall('HDEL', KEYS[1], '')
+if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 
 if ARGV[3] then
   local beat = redis.pcall('ZSCORE', KEYS[3], ARGV[1])

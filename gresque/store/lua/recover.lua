@@ -17,7 +17,8 @@ local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.l
 local EXPIRY = 86400
 -- A script whose first write needs no memory may finish when Redis is full. This one changes
 -- nothing, whatever the key holds.
-redis.call('PERSIST', KEYS[1])
+local first = redis.pcall('HDEL', KEYS[1], '')
+if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 
 local refusals, named = {}, {}
 local function try(command, key, ...)

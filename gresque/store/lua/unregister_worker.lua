@@ -7,7 +7,9 @@
 --       5 worker:<id>:started   6 stat:processed:<worker>   7 stat:failed:<worker>
 -- ARGV  1 worker id
 -- Returns  1; 0 when a process of the worker has a ledger still
-redis.call('PERSIST', KEYS[1]) -- a write first: a read-only server refuses at once
+-- A write that changes nothing, whatever the key holds: a read-only server refuses here.
+local first = redis.pcall('HDEL', KEYS[1], '')
+if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 local prefix = ARGV[1] .. ':'
 local processes = redis.pcall('ZRANGE', KEYS[1], 0, -1)
 if processes.err then
