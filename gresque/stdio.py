@@ -349,7 +349,7 @@ def finish() -> None:
         lost = each.finish()
         if lost and fd == STDOUT and STDERR in _outlets:
             error = _outlets[STDERR]
-            error.write(error.notice(f"{_counted(lost)} dropped on stdout: {each.cause}"))
+            error.write(error.notice(f"{_counted(lost)} missing on stdout: {each.cause}"))
 
 
 def leave_terminal() -> None:
