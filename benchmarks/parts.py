@@ -41,7 +41,7 @@ SCRIPT_PARTS: dict[str, list[Change]] = {
         ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0'"),
         ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
     ],
-    "be able to finish when memory is full": [("call('HDEL', ledger, '')\n", "\n")],
+    "be able to finish when memory is full": [("pcall('HDEL', ledger, 'none')", "0")],
     "look for suspects": [("want > 0 and pcall('HGETALL', K[8]) or {}", "{}")],
     "count for the whole system": [
         ("note('count', pcall('INCRBY', K[2], processed)", "note('', 0")

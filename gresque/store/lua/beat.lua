@@ -33,7 +33,7 @@ local function at_least(key, count)
 end
 
 -- A write that changes nothing and needs no memory: so a process beats while Redis is full.
-local first = redis.pcall('HDEL', KEYS[10], '')
+local first = redis.pcall('HDEL', KEYS[10], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 local alive = redis.pcall('ZADD', KEYS[1], 'XX', 'GT', 'CH', ARGV[3], ARGV[1])
 if type(alive) == 'table' then

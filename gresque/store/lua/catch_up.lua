@@ -30,7 +30,7 @@ local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.l
 local EXPIRY = 86400
 local ledger, failed, given, clear = K[1], tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
 
-call('HDEL', ledger, '') -- as in cycle.lua
+call('HDEL', ledger, 'none') -- as in cycle.lua
 local state = call('HGET', ledger, 'state')
 if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
 local word, totals = string.match(state, '^(%S*) ?(.*)$')

@@ -51,7 +51,7 @@ local slots = 13 + 4 * entries + 2 * gives -- the first slot is A[slots + 1]
 
 -- First a write, so that a replica refuses before it has answered anything. And one that needs no
 -- memory: such a script may finish when Redis is full, and jobs can still leave.
-local first = pcall('HDEL', ledger, '')
+local first = pcall('HDEL', ledger, 'none')
 if type(first) == 'table' then
   if not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
   call('DEL', ledger) -- another program has replaced the ledger, which is written anew

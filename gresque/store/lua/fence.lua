@@ -8,7 +8,7 @@
 --           {key, its error, …}}; no fields when there is no ledger or another type stands there;
 --          {'alive'} when the process has beaten since: nothing was done
 -- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[1], '')
+local first = redis.pcall('HDEL', KEYS[1], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 
 if ARGV[3] then

@@ -17,7 +17,7 @@ local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.l
 local EXPIRY = 86400
 -- A script whose first write needs no memory may finish when Redis is full. This one changes
 -- nothing, whatever the key holds.
-local first = redis.pcall('HDEL', KEYS[1], '')
+local first = redis.pcall('HDEL', KEYS[1], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 
 local refusals, named = {}, {}

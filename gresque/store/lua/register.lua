@@ -21,7 +21,7 @@ end
 -- Without its ledger a process cannot work. It has the process's own name, so that what stands
 -- there instead is nobody's.
 -- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[4], '')
+local first = redis.pcall('HDEL', KEYS[4], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 local held = redis.pcall('HLEN', KEYS[4])
 if type(held) == 'table' and string.find(held.err, 'WRONGTYPE', 1, true) then

@@ -12,7 +12,7 @@
 --       10.. for each job it holds three: slot, queue key, payload
 -- Returns  1; 0 when the process was declared dead: its jobs are somebody else's
 local call, pcall = redis.call, redis.pcall
-call('HDEL', KEYS[4], '') -- a replica refuses before it has answered anything
+call('HDEL', KEYS[4], 'none') -- a replica refuses before it has answered anything
 local state = call('HGET', KEYS[4], 'state')
 if state then return string.sub(state, 1, 6) == 'fenced' and 0 or 1 end -- 1: done before
 -- A key of another type is named at the next start of a process; it stops nothing here.

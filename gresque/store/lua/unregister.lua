@@ -6,7 +6,7 @@
 -- Returns  how many jobs stand in the ledger, one more when the server has forgotten the last turn;
 --          above 0 nothing was removed
 -- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[2], '')
+local first = redis.pcall('HDEL', KEYS[2], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 local held = redis.pcall('HLEN', KEYS[2])
 if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then return held end

@@ -8,7 +8,7 @@
 -- ARGV  1 worker id
 -- Returns  1; 0 when a process of the worker has a ledger still
 -- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[1], '')
+local first = redis.pcall('HDEL', KEYS[1], 'none')
 if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
 local prefix = ARGV[1] .. ':'
 local processes = redis.pcall('ZRANGE', KEYS[1], 0, -1)
