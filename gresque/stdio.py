@@ -35,6 +35,7 @@ STILL_SECONDS = 0.05
 one that does not."""
 
 _TERMINAL_BYTES = 256
+_PARTS = 1000
 _GONE = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
@@ -67,7 +68,10 @@ class Outlet(io.RawIOBase):
         """What is to be written, and how many lines were dropped before it."""
         self._size = 0
         self._full = False
-        self._refused = self._failed = 0
+        self._refused: deque[int] = deque()
+        """Lines that were dropped because of `_full`, counted in parts: threads add to it, and each
+        step of theirs is a single one."""
+        self._failed = 0
         self.cause = "its reader does not keep up"
         """Why lines were dropped last."""
         self._stuck = mmap.mmap(-1, 1)
@@ -78,7 +82,8 @@ class Outlet(io.RawIOBase):
     def start_afresh(self) -> None:
         """In a forked child: what is kept and counted is left to the parent."""
         self._queue.clear()
-        self._size = self._refused = self._failed = 0
+        self._refused.clear()
+        self._size = self._failed = 0
         self._full = False
         self._lock = original("_thread", "allocate_lock")()
 
@@ -105,16 +110,27 @@ class Outlet(io.RawIOBase):
         chunk = bytes(data)
         if self._full:
             self.drain()
+            if not self._queue:  # another thread has written all of it since this one looked
+                self._full = False
         if self._full:
-            self._refused += _lines(chunk)
+            self._refused.append(_lines(chunk))
+            if len(self._refused) > _PARTS:
+                self._refused.append(self._take_refused())
             self.cause = "its reader does not keep up"
         elif chunk:
-            refused, self._refused = self._refused, 0
+            refused = self._take_refused()
             self._size += len(chunk)
             self._queue.append((refused, chunk))
             self.drain()
             self._full = self.backlog > BACKLOG_BYTES
         return len(chunk)
+
+    def _take_refused(self) -> int:
+        lines = 0
+        with suppress(IndexError):
+            while True:
+                lines += self._refused.popleft()
+        return lines
 
     # Writing
 
@@ -126,7 +142,8 @@ class Outlet(io.RawIOBase):
     @property
     def dropped(self) -> int:
         """How many lines were dropped that no line has told of yet."""
-        return self._failed + self._refused + sum(lost for lost, _ in list(self._queue))
+        refused = sum(list(self._refused))
+        return self._failed + refused + sum(lost for lost, _ in list(self._queue))
 
     def drain(self) -> None:
         """Write what can be written now."""
