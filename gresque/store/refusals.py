@@ -4,6 +4,7 @@ type there, or a right is missing. Each is named once in the log; everything els
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 
 from gresque.store.keys import Keys
@@ -20,6 +21,11 @@ _named: set[str] = set()
 def is_wrong_type(error: object) -> bool:
     """Whether this is the server's error about a key that holds another type."""
     return "WRONGTYPE" in str(error)
+
+
+def is_missing_right(error: object) -> bool:
+    """Whether an ACL rule forbids it. Within scripts servers say so without NOPERM."""
+    return re.search(r"NOPERM|no permission|can't run this command", str(error)) is not None
 
 
 def name_refused(keys: Keys, refused: Iterable[tuple[str, str]], consequence: str) -> None:
@@ -39,8 +45,8 @@ def explain_refused(keys: Keys, key: str, error: str) -> str:
     name = printable(key)
     if is_wrong_type(error):
         return f"{name} is not {keys.kind(key)}, as gresque needs it: rename or delete that key"
-    if "NOPERM" in error:
-        return f"{name} is refused ({error}): grant this user the right"
+    if is_missing_right(error):
+        return f"{name} is refused ({error}): grant this user the right, see docs/acl.md"
     if keys.kind(key) == "a number":
         return f"{name} cannot be counted up ({error}): set it to a number, or delete it"
     return f"{name} is refused ({error}): mend or delete that key"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from gresque.store.data_store import text
+from gresque.store.refusals import is_missing_right, is_wrong_type
 from gresque.worker.book import FailedJob, ReservedJob
 
 log = logging.getLogger("gresque.worker")
@@ -79,10 +80,10 @@ def explain(what: str, command: str, key: str, error: str) -> str:
 
 
 def _remedy(command: str, key: str, error: str) -> str:
-    if "WRONGTYPE" in error:
+    if is_wrong_type(error):
         return f"Another program keeps something else there: rename or delete {key}"
     if "integer" in error or "overflow" in error:
         return f"Its value cannot be counted up: set or delete {key}"
-    if "permission" in error or "can't" in error:
+    if is_missing_right(error):
         return f"Allow it: ACL SETUSER <user> +{command.lower()} ~{key}"
     return f"Look at {key}"
