@@ -23,6 +23,7 @@ from gresque.raised import one_line
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.store.url import resolve_url
+from gresque.unpatched import original
 from gresque.worker.identity import worker_id
 from gresque.worker.scoreboard import Ending, ProcessState
 
@@ -41,6 +42,8 @@ jobs: the next one comes up while this one works."""
 
 STANDBYS_UP_TO = 10
 """JOBS_PER_FORK. Above it, coming up is little beside the jobs."""
+
+LOOK_FOR_READERS_SECONDS = 1.0
 
 _MEANINGS = {
     signal.SIGUSR1: "killing the running jobs",
@@ -91,6 +94,8 @@ class WorkerManager:
         """Pids that a HUP has still to replace."""
         self._kill_at: float | None = None
         self._dry = False
+        self._look_for_readers_at = 0.0
+        self._waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
 
     def run(self) -> int:
         """Run until told to stop (or the queues are empty, in a burst); returns the exit code."""
@@ -258,7 +263,7 @@ class WorkerManager:
 
     def _reap(self) -> None:
         for pid in list(self._handles):
-            reaped, status = os.waitpid(pid, os.WNOHANG)
+            reaped, status = self._waitpid(pid, os.WNOHANG)
             if reaped:
                 self._overseer.forget(pid)
                 self._bury(self._handles.pop(pid), status)
@@ -375,6 +380,9 @@ class WorkerManager:
 
     def _look_after_output(self) -> None:
         stdio.drain()
+        if time.monotonic() < self._look_for_readers_at:
+            return  # with a fork for each job the loop turns hundreds of times a second
+        self._look_for_readers_at = time.monotonic() + LOOK_FOR_READERS_SECONDS
         for name in stdio.forget_gone_readers():
             log.warning("the reader of %s is gone: what is written there is dropped", name)
 
