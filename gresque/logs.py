@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
 import gresque.stdio as stdio
@@ -81,12 +82,19 @@ class RecordHandler(logging.StreamHandler[Any]):
             text = f"<a log record of {where} cannot be written: {exception_name(broken)}>"
         with self.lock:  # type: ignore[union-attr]
             try:
-                encoding = getattr(self.stream, "encoding", None)
-                self.stream.write(encodable(text + self.terminator, encoding))
-                self.flush()
+                self._write(text + self.terminator)
             except Exception:
                 self.handleError(record)
         return True
+
+    def _write(self, text: str) -> None:
+        encoding = getattr(self.stream, "encoding", None)
+        outlet = getattr(self.stream, "buffer", None)
+        if isinstance(outlet, stdio.Outlet):
+            outlet.write(text.encode(encoding or "utf-8", "backslashreplace"))
+        else:
+            self.stream.write(encodable(text, encoding))
+            self.flush()
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -122,8 +130,12 @@ def _cut(text: str) -> str:
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-    return f"{seconds}.{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(epoch_seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_seconds))
 
 
 def use_native_locks() -> None:
