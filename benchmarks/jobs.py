@@ -88,19 +88,17 @@ def _reap(pid: int) -> None:
 @gresque.job(queue="bench", name="ForkCost")
 def fork_cost(pairs: int) -> None:
     """See benchmarks/forking.py."""
-    from gresque.worker import forked_child
-
-    leave_worker = forked_child._leave_worker
+    from gresque import forked
 
     def run(hook: bool) -> tuple[float, float]:
-        forked_child._leave_worker = leave_worker if hook else None
+        forked._forks_own = not hook
         before, started = sum(os.times()[:4]), time.perf_counter()
         subprocess.run(["true"], check=True)
         wall = time.perf_counter() - started
         return 1e6 * wall, 1e6 * (sum(os.times()[:4]) - before)
 
     runs = [(run(hook=True), run(hook=False)) for _ in range(pairs)]
-    forked_child._leave_worker = leave_worker
+    forked._forks_own = False
     with_hook, without = zip(*runs, strict=True)
     differences = [yes[0] - no[0] for yes, no in runs]
     found = {

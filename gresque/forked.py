@@ -17,10 +17,27 @@ from weakref import WeakKeyDictionary
 import gresque.stdio as stdio
 
 _generation = 0
-"""How many forks of user code lie between a worker process and this one."""
+"""How many forks of user code lie between a master or worker process and this one."""
+
+_forks_own = False
 
 _owners: WeakKeyDictionary[Any, Callable[[Any], Iterable[int]]] = WeakKeyDictionary()
 _descriptors: set[int] = set()
+
+
+def fork_own(fork: Callable[[], int]) -> int:
+    """Fork a process of gresque's own, in which `is_own_fork` says so to hooks."""
+    global _forks_own
+    _forks_own = True
+    try:
+        return fork()
+    finally:
+        _forks_own = False
+
+
+def is_own_fork() -> bool:
+    """Whether the fork under way is gresque's own, and not one of user code."""
+    return _forks_own
 
 
 def enter_child() -> None:

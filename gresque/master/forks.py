@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import gresque.stdio as stdio
 from gresque.errors import BootError, CutOff, SettingsError
-from gresque.forked import own
+from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
 from gresque.master.handle import WorkerHandle
 from gresque.master.signals import SignalPipe, endable, signals_blocked
@@ -86,6 +86,7 @@ class Forks:
         self._sightings = SharedMemory(most_children)
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
+        own(self._life_write)  # else it would look as if the master lived on
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(
@@ -118,6 +119,7 @@ class Forks:
             life_fd=self._life_read,
         )
         process_hooks.run("before_fork")
+        self._signals.hear_children()
         pid = self._fork_into(lambda: self._live(birth))
         self.heritage.clear()
         if birth.beats_at_once:
@@ -160,7 +162,7 @@ class Forks:
     def _fork_into(self, live: Callable[[], None]) -> int:
         stdio.flush()
         with signals_blocked():
-            pid = self._fork()
+            pid = fork_own(self._fork)
             if pid == 0:
                 self._live_and_exit(live)
         return pid
@@ -170,6 +172,7 @@ class Forks:
         code = EXIT_BOOT_FAILED
         try:
             self._signals.leave_to_child()
+            disown(self._life_write)
             os.close(self._life_write)
             live()
             code = EXIT_OK

@@ -98,8 +98,10 @@ class WorkerHandle:
         os.kill(self.pid, number)
 
 
-def describe_death(status: int) -> str:
+def describe_death(status: int | None) -> str:
     """How a process ended: exited, or killed by which signal."""
+    if status is None:
+        return "ended, and its status was lost to a hook that waited for a process"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:

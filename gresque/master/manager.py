@@ -263,12 +263,20 @@ class WorkerManager:
 
     def _reap(self) -> None:
         for pid in list(self._handles):
-            reaped, status = self._waitpid(pid, os.WNOHANG)
+            try:
+                reaped, status = self._waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                # A hook has waited for a process of its own in gevent's loop, which reaps all.
+                self._bury_now(pid, None)
+                continue
             if reaped:
-                self._overseer.forget(pid)
-                self._bury(self._handles.pop(pid), status)
+                self._bury_now(pid, status)
 
-    def _bury(self, handle: WorkerHandle, status: int) -> None:
+    def _bury_now(self, pid: int, status: int | None) -> None:
+        self._overseer.forget(pid)
+        self._bury(self._handles.pop(pid), status)
+
+    def _bury(self, handle: WorkerHandle, status: int | None) -> None:
         """Account for a worker process that ended, and see to what it left behind."""
         state = handle.row.state
         self._sightings += handle.row.sightings
@@ -299,11 +307,12 @@ class WorkerManager:
             return  # it counts on its jobs, which comes to an end
         self._holdup_of(handle).note_crash(handle.seconds_at_work)
 
-    def _on_failed_boot(self, handle: WorkerHandle, status: int) -> None:
-        if os.WIFSIGNALED(status) and os.WTERMSIG(status) in ENDED_AT_START:
+    def _on_failed_boot(self, handle: WorkerHandle, status: int | None) -> None:
+        code = None if status is None else os.waitstatus_to_exitcode(status)
+        if code in {-number for number in ENDED_AT_START}:
             log.debug("worker process %d was ended at its start", handle.pid)
             return
-        if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != EXIT_BOOT_FAILED:
+        if code != EXIT_BOOT_FAILED:
             log.error("worker process %d %s at its start", handle.pid, describe_death(status))
         if self._stopping:
             return

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import gresque.stdio as stdio
-from gresque.forked import own
+from gresque.forked import disown, own
 from gresque.unpatched import original
 
 HEEDED = (
@@ -40,6 +40,7 @@ class SignalPipe:
 
     def __init__(self) -> None:
         self._read, self.write_fd = os.pipe()
+        own(self._read)
         own(self.write_fd)
         os.set_blocking(self._read, False)
         os.set_blocking(self.write_fd, False)
@@ -54,6 +55,10 @@ class SignalPipe:
         for number in HEEDED:
             _set_handler(number, _note)
         self._select = original("select", "select")
+
+    def hear_children(self) -> None:
+        """After a hook: gevent listens to SIGCHLD from the first process on that one starts."""
+        _set_handler(signal.SIGCHLD, _note)
 
     def wait(self, seconds: float) -> Iterator[signal.Signals]:
         """The signals that came, in order, after waiting for one at most `seconds`."""
@@ -81,6 +86,7 @@ class SignalPipe:
             # A HUP to one worker process is not for it: the master rolls them.
             ignored = number == signal.SIGHUP
             _set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+        disown(self._read)
         os.close(self._read)
 
 

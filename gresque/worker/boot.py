@@ -11,6 +11,7 @@ from pathlib import Path
 from gresque.client.default import adopt
 from gresque.errors import BootError
 from gresque.failure.own import load_own, own_names
+from gresque.forked import call_user_code
 from gresque.logs import use_native_locks
 from gresque.raised import one_line
 from gresque.settings import Settings
@@ -43,7 +44,7 @@ def load(settings: Settings) -> Callable[[Birth], None]:
     adopt(settings)  # before a module can enqueue anything
     for module in settings.require:
         _import(module)
-    load_own(own_names(settings.failure_backend))
+    call_user_code(load_own, own_names(settings.failure_backend))
     if not len(registry):
         raise BootError(
             "no jobs are declared: require the module that declares them with -r, "
@@ -80,7 +81,7 @@ def _import(module: str) -> None:
     if here not in sys.path:  # as `python -m` has it
         sys.path.insert(0, here)
     try:
-        importlib.import_module(module)
+        call_user_code(importlib.import_module, module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

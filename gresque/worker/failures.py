@@ -10,6 +10,7 @@ from collections import deque
 from gresque.errors import BootError
 from gresque.failure.own import Failure, FailureBackend, make_own, own_names
 from gresque.failure.place import FailedPlace, failed_place
+from gresque.forked import call_user_code
 from gresque.jobs.hooks import call_hook
 from gresque.store.keys import Keys
 
@@ -54,7 +55,7 @@ class Failures:
 
     def open(self) -> None:
         """Make the backends of one's own. Raises BootError."""
-        self._backends = make_own(self._names)
+        self._backends = call_user_code(make_own, self._names)
 
     def tell(self, failure: Failure) -> None:
         """Have the backends told. Does not wait, and never raises."""

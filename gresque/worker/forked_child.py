@@ -29,7 +29,7 @@ from gevent.timeout import Timeout, _FakeTimer
 from greenlet import getcurrent, greenlet, settrace
 
 import gresque.stdio as stdio
-from gresque.forked import drop_descriptors, end_child, enter_child
+from gresque.forked import drop_descriptors, end_child, enter_child, is_own_fork
 from gresque.unpatched import original
 from gresque.worker import dump, handlers, processes
 
@@ -64,9 +64,12 @@ _one_fork: Any = original("_thread", "RLock")()
 """One native thread forks at a time. Hooks of the standard library take a lock of gevent's at each
 fork, which is not made for two threads."""
 
+_mask: set[signal.Signals] | set[int] | None = None
+"""The signals that were blocked before the fork that is under way."""
+
 _registered = False
 _leave_worker: Callable[[greenlet], None] | None = None
-"""Set in a worker process only."""
+"""Set in a worker process only. Without it user code forks in a master, or while it is imported."""
 _default_hub: Any = None
 """The hub of the main thread: only its loop knows of signals and children."""
 _unused_loop: Any = None
@@ -84,7 +87,7 @@ def watch_forks() -> None:
     if not _registered:
         _registered = True
         os.register_at_fork(
-            before=_before, after_in_parent=_one_fork.release, after_in_child=_after_in_child
+            before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
         )
         os.fork, os.waitpid = _fork, _waitpid
 
@@ -97,29 +100,52 @@ def be_worker(leave_worker: Callable[[greenlet], None]) -> None:
     global _leave_worker, _default_hub
     _leave_worker = leave_worker
     _default_hub = gevent_hub.get_hub()
+    _default_hub.loop.reset_sigchld()  # the master's loop may have listened, if it has had one
 
 
 def _before() -> None:
+    global _mask
     _one_fork.acquire()
-    if _leave_worker is None:
+    if is_own_fork():
         return
+    # One to the child must find its own handlers, not be taken for one to this process, and lost.
+    _mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     stdio.flush()  # else the child writes it once more
     # gevent's fork listens to SIGCHLD from the first child on only when that has been forked: one
     # that ends at once would never be reaped, and whoever waits for it would wait for ever.
-    _default_hub.loop.install_sigchld()
+    if _leave_worker is not None:
+        _default_hub.loop.install_sigchld()
+    elif _in_main_thread():
+        loop = gevent_hub.get_hub().loop
+        loop.reset_sigchld()  # the master has set its own handler since
+        loop.install_sigchld()
+
+
+def _after_in_parent() -> None:
+    _unmask()
+    _one_fork.release()
+
+
+def _unmask() -> None:
+    global _mask
+    if _mask is not None:
+        mask, _mask = _mask, None
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _after_in_child() -> None:
     _one_fork._at_fork_reinit()
-    if _leave_worker is None:
+    if is_own_fork():
         return  # the master forks a worker process
     try:
         enter_child()
         if _runs_a_program(sys._getframe(1)):
-            _set_handler(signal.SIGHUP, signal.SIG_DFL)  # an ignored one would stay so
-            _be_ready_to_leave()
+            _reset_signals()
+            if _leave_worker is not None:
+                _be_ready_to_leave()
         else:
             _leave()
+        _unmask()
     except BaseException:
         # Python would go on after a hook that failed, as a second worker.
         traceback.print_exc()
@@ -139,10 +165,12 @@ def _runs_a_program(forks: FrameType) -> bool:
 
 def _leave() -> None:
     current = getcurrent()
-    assert _leave_worker is not None
-    _leave_worker(current)
+    if _leave_worker is not None:
+        _leave_worker(current)
     _reset_signals()
     drop_descriptors()
+    if _leave_worker is None:
+        return  # a hook of the master, or an import: no greenlets of gresque's are here
     if isinstance(current, Hub):
         settrace(_refuse)
     else:

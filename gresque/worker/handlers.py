@@ -16,6 +16,7 @@ from gevent.exceptions import HubDestroyed
 from greenlet import greenlet
 
 from gresque.errors import JobKilled
+from gresque.forked import call_user_code
 from gresque.raised import exception_name
 
 log = logging.getLogger("gresque.worker")
@@ -45,7 +46,7 @@ class _Guarded:
             self.handler(number, frame)
             return
         try:
-            self.handler(number, frame)
+            call_user_code(self.handler, number, frame)
         except BaseException as error:
             self._tell(number, error)
 

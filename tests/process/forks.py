@@ -462,6 +462,17 @@ def fork_and_go(seconds: float) -> None:
     store().hincrby("runs", "parent", 1)
 
 
+@gresque.job(queue="q", name="StartAndTerminate")
+def start_and_terminate() -> None:
+    """A child that is terminated before it has run a single line."""
+    for _ in range(30):
+        process = multiprocessing.Process(target=time.sleep, args=(60,))
+        process.start()
+        process.terminate()
+        process.join()
+        store().hincrby("terminated", str(process.exitcode), 1)
+
+
 @gresque.job(queue="q", name="ForkAndWait")
 def fork_and_wait() -> None:
     pid = os.fork()
@@ -469,6 +480,46 @@ def fork_and_wait() -> None:
         store().set("child", os.getpid())
         time.sleep(60)
     os.waitpid(pid, 0)
+
+
+MASTERS_FORKS = 3
+"""So many times the master's hooks fork: a child that became a master would do so again."""
+
+
+def _fork_in_master(where: str) -> None:
+    """A child that exits, one that returns, one that is terminated; and a program."""
+    global MASTERS_FORKS
+    path = os.environ.get("FORKS_OF_MASTER")
+    if path is None or not MASTERS_FORKS:
+        return
+    MASTERS_FORKS -= 1
+    found = []
+    for end in (lambda: sys.exit(5), lambda: None, lambda: time.sleep(60)):
+        pid = os.fork()
+        if pid == 0:
+            end()
+            return
+        if len(found) == 2:
+            os.kill(pid, signal.SIGTERM)
+        found.append(exit_code(pid))
+    found.append(subprocess.run(["sh", "-c", "exit 3"], check=False).returncode)
+    with Path(path).open("a") as notes:
+        notes.write(f"{where} {found}\n")
+
+
+_fork_in_master("import")
+
+
+@gresque.before_first_fork
+def _fork_before_the_first() -> None:
+    _fork_in_master("before_first_fork")
+
+
+@gresque.before_fork
+def _fork_before_each() -> None:
+    _fork_in_master("before_fork")
+    if "SLOW_BEFORE_FORK" in os.environ:
+        subprocess.run(["sleep", "0.1"], check=True)
 
 
 @gresque.after_fork

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -119,6 +120,31 @@ def test_process_hooks_that_fork(bench: Bench) -> None:
     assert "ERROR" not in master.log
 
 
+def test_what_the_master_forks_is_no_master(bench: Bench, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    bench.client.enqueue_to("q", "Count", "once")
+    bench.client.enqueue_to("q", "InWorker", "run")
+    master = bench.run(*FORKS, "--interval", "0", FORKS_OF_MASTER=str(notes))
+    found = [5, 0, -signal.SIGTERM, 3]
+    places = ("import", "before_first_fork", "before_fork")
+    assert notes.read_text().splitlines() == [f"{place} {found}" for place in places]
+    assert bench.runs() == {"once": 1}
+    assert fields(bench, "worker") == {"run": "3"}
+    assert master.log.count("started:") == 1
+    assert master.log.count("stopped:") == 1
+    assert "ERROR" not in master.log
+
+
+def test_a_hook_of_the_master_that_waits_for_a_program(bench: Bench) -> None:
+    """Meanwhile gevent's loop reaps the worker processes that end."""
+    for n in range(8):
+        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.05)
+    arguments = ("-r", "tests.process.forks", "-q", "q", "-w", "2", "-j", "1", "--interval", "0")
+    master = bench.run(*arguments, SLOW_BEFORE_FORK="1")
+    assert bench.runs() == {str(n): 1 for n in range(8)}
+    assert "ERROR" not in master.log
+
+
 def test_without_preloading(bench: Bench) -> None:
     with_neighbours(bench)
     bench.client.enqueue_to("q", "Forks", "job", "return")
@@ -140,6 +166,12 @@ def test_a_child_outlives_its_worker_and_holds_nothing_up(bench: Bench) -> None:
     assert tracking == []  # as the worker's connections do
     child.terminate()  # the worker's handler would ignore it now
     child.wait(10)
+
+
+def test_a_child_that_is_terminated_at_once(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "StartAndTerminate")
+    bench.run(*FORKS, "--interval", "0")
+    assert fields(bench, "terminated") == {str(-signal.SIGTERM): "30"}
 
 
 def test_a_job_that_waits_for_its_child_is_killed_without_it(bench: Bench) -> None:
