@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -93,12 +93,57 @@ def call_user_code(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
     return result
 
 
+def end_processes(limit: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
+    """What Python does at the end of a program for `multiprocessing` and executors, and `os._exit`
+    leaves out: executors end what they were given, pools and managers end, daemon processes are
+    terminated, queues are written out. Other processes go on.
+
+    `limit()` bounds each of two waits, and raises nothing at its end. The processes of an executor
+    that are left then are terminated: they would wait for work for ever.
+    """
+    here = os.getpid()
+    executors = _executors(here)
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is None:
+        return
+    with limit():
+        for thread in executors:
+            thread.thread_wakeup.wakeup()
+        for thread in executors:
+            thread.join()
+        util._run_finalizers(0)
+    idle = {process for thread in executors for process in list(thread.processes.values())}
+    for process in list(util.process._children):
+        mine = process._parent_pid == here and (process.daemon or process in idle)
+        if mine and process.exitcode is None:
+            process.terminate()
+    with limit():
+        util._run_finalizers()
+
+
+def _executors(here: int) -> list[Any]:
+    """The threads that manage the process pools that this process has made."""
+    module: Any = sys.modules.get("concurrent.futures.process")
+    if module is None:
+        return []
+    module._global_shutdown = True
+    return [
+        thread
+        for thread in list(module._threads_wakeups)
+        if any(process._parent_pid == here for process in list(thread.processes.values()))
+    ]
+
+
 def end_child(error: BaseException | None = None) -> NoReturn:
     """End this process, as Python ends at the end of a program; `error` is what came out of the
     user code. Only exit handlers that were registered in this process run."""
     status = 1
     try:
         status = _status(error)
+        try:
+            end_processes()
+        except Exception:
+            traceback.print_exc()
         atexit._run_exitfuncs()
     finally:
         with suppress(Exception):

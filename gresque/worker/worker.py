@@ -8,11 +8,12 @@ import time
 from functools import partial
 from typing import Any
 
-from gevent import get_hub, getcurrent, sleep
+from gevent import Timeout, get_hub, getcurrent, sleep
 from redis.exceptions import RedisError
 
 import gresque.stdio as stdio
 from gresque.errors import CutOff, Fenced
+from gresque.forked import end_processes
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
@@ -249,6 +250,7 @@ class Worker:
     def _leave(self) -> None:
         self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
+        self._end_processes()
         self._watcher.stop()
         self._cycle.ask(self._bell.stand_down)
         for _ in range(UNREGISTER_TRIES):
@@ -267,6 +269,13 @@ class Worker:
             self._row.left = True
         self._birth.tell_master()
         log.debug("left: %s", self._book.totals)
+
+    def _end_processes(self) -> None:
+        """Those that jobs have left in pools and the like."""
+        try:
+            end_processes(lambda: Timeout(max(self._seconds_left(), 0), False))
+        except Exception:
+            log.exception("cannot end the processes that jobs have left")
 
     def leave_to_child(self, current: Any) -> None:
         """Called in a process that user code forks, in the greenlet that forked: nothing of this

@@ -462,6 +462,32 @@ def fork_and_go(seconds: float) -> None:
     store().hincrby("runs", "parent", 1)
 
 
+def _leave_processes() -> None:
+    executor = concurrent.futures.ProcessPoolExecutor(2)
+    list(executor.map(square, range(3)))
+    manager = multiprocessing.Manager()
+    pool = multiprocessing.Pool(2)
+    daemon = multiprocessing.Process(target=time.sleep, args=(60,), daemon=True)
+    daemon.start()
+    _kept.extend([executor, manager, pool, daemon])
+    found = [*multiprocessing.active_children()]
+    store().sadd("left", *[process.pid for process in found])
+
+
+@gresque.job(queue="q", name="LeaveProcesses")
+def leave_processes() -> None:
+    """Processes that outlive the job, and those of a child, which ends with the job."""
+    queue: Any = multiprocessing.Queue()
+    pid = os.fork()
+    if pid == 0:
+        _leave_processes()
+        queue.put(b"x" * 1_000_000)  # by a thread of its own
+        return
+    _leave_processes()
+    store().set("put", len(queue.get()))
+    store().set("code", exit_code(pid))
+
+
 @gresque.job(queue="q", name="StartAndTerminate")
 def start_and_terminate() -> None:
     """A child that is terminated before it has run a single line."""

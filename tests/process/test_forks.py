@@ -168,6 +168,17 @@ def test_a_child_outlives_its_worker_and_holds_nothing_up(bench: Bench) -> None:
     child.wait(10)
 
 
+def test_processes_left_behind_end_with_who_made_them(bench: Bench) -> None:
+    """Executors, pools, managers and daemons: `os._exit` would leave them for ever."""
+    bench.client.enqueue_to("q", "LeaveProcesses")
+    master = bench.run(*FORKS, "--interval", "0")
+    assert (bench.redis.get("put"), bench.redis.get("code")) == (b"1000000", b"0")
+    left = {int(pid) for pid in bench.redis.smembers("left")}
+    assert len(left) == 2 * (2 + 1 + 2 + 1)
+    wait_for(lambda: not any(map(psutil.pid_exists, left)))
+    assert "ERROR" not in master.log
+
+
 def test_a_child_that_is_terminated_at_once(bench: Bench) -> None:
     bench.client.enqueue_to("q", "StartAndTerminate")
     bench.run(*FORKS, "--interval", "0")
