@@ -24,6 +24,10 @@ ASK_AGAIN_SECONDS = 3.0
 GONE_SECONDS = 5.0
 """Whoever recovers a dead process answers in its place; so long it is waited for."""
 
+DOUBT_SECONDS = 0.5
+"""A process may say that a job has ended while it still holds it: it has not read yet that it was
+given the job, or has not settled its end. Then it is asked anew after so long."""
+
 HEAD = 100
 """So many jobs at the head of a queue are searched for one that was given back."""
 
@@ -111,6 +115,7 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
     deadline = time.monotonic() + wait
     ask_again = time.monotonic() + ASK_AGAIN_SECONDS
     gone_since: dict[str, float] = {}
+    doubted: dict[str, float] = {}
     while wait and not all(answer.is_final for answer in answers):
         now = time.monotonic()
         again = now > ask_again
@@ -118,7 +123,13 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
         for index, each in enumerate(asked):
             if answers[index].is_final:
                 continue
-            answers[index] = _answer(store, each, answers[index], gone_since)
+            answer = _answer(store, each, answers[index], gone_since)
+            if answer.fate is Fate.ENDED and _is_held(store, each):
+                if now - doubted.setdefault(each.token, now) > DOUBT_SECONDS:
+                    asked[index] = each = each._replace(token=secrets.token_hex(8))
+                    store.order_kill(each.process, each.token, job_id, wait)
+                continue
+            answers[index] = answer
             if again and not answers[index].is_final:
                 # Whoever took the order may have gone since. Twice does no harm.
                 store.order_kill(each.process, each.token, job_id, wait)
@@ -143,6 +154,11 @@ def _answer(
     if answer.fate is Fate.ENDED and store.is_in_head(asked.entry, HEAD):
         return KillAnswer(Fate.REQUEUED)
     return answer
+
+
+def _is_held(store: DataStore, asked: Asked) -> bool:
+    held = store.ledger(asked.process).entries.get(asked.slot)
+    return held == asked.entry and store.has_ledger(asked.process)
 
 
 def _lines(told: list[dict[str, Any]]) -> list[str]:
