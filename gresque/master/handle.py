@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gresque.worker import dump
@@ -95,7 +96,8 @@ class WorkerHandle:
         return not (self.trial or self.told_to_quit) and self.row.state is ProcessState.READY
 
     def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # gevent's loop has reaped it, in a hook that waited
+            os.kill(self.pid, number)
 
 
 def describe_death(status: int | None) -> str:
