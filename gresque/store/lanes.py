@@ -54,16 +54,18 @@ class Lanes:
 
     def __init__(self, keys: Keys) -> None:
         self.pid = os.getpid()
-        self._hub, self._turn = _hub_and_turn()
+        self._thread, self._get_hub, self._turn = _place_and_turn()
         self._pools: dict[int, Pool] = {}
         self._key = keys.enqueuer(os.urandom(16).hex())
         self._slots = count()
 
     def pool(self) -> Pool:
-        hub = self._hub()
-        pool = self._pools.get(hub)
+        thread, hub = self._thread(), self._get_hub()
+        pool = self._pools.get(thread)
         if pool is None:
-            pool = self._pools.setdefault(hub, Pool(self._key, self._slots, self._turn))
+            pool = self._pools.setdefault(thread, Pool(self._key, self._slots, self._turn, hub))
+        elif pool.hub() is not hub:  # the thread has ended, and another one got its number
+            pool.move_to(hub)
         return pool
 
     def close(self) -> None:
@@ -110,6 +112,15 @@ class HubTurn(Turn):
         self._waiter.hub.loop.run_callback(self._waiter.switch, None)
 
 
+def _no_hub() -> None:
+    """Without gevent's patches."""
+
+
+def _weakly(hub: Any) -> Callable[[], Any]:
+    """A pool must not keep the hub of a thread that has ended."""
+    return _no_hub if hub is None else ref(hub)
+
+
 class Pool:
     """The lanes of one hub: at most MOST_LANES pushes are under way, others wait, in order.
 
@@ -117,7 +128,14 @@ class Pool:
     again afterwards. So neither threads nor a kill in the middle can leave it in disorder.
     """
 
-    def __init__(self, key: str, slots: count[int], turn: Callable[[], Turn]) -> None:
+    def __init__(
+        self,
+        key: str,
+        slots: count[int],
+        turn: Callable[[], Turn],
+        hub: Any,
+    ) -> None:
+        self.hub = _weakly(hub)
         self._key = key
         self._slots = slots
         self._turn = turn
@@ -183,6 +201,19 @@ class Pool:
             self._free.append(lane)
         self._hand_over()
 
+    def move_to(self, hub: Any) -> None:
+        """The hub turns no more: its connections are closed, who waited is gone with it. The lanes
+        stay: each new one would take a slot in Redis."""
+        self.hub = _weakly(hub)
+        self._waiting.clear()
+        for lane in list(self._free):
+            line, lane.line = lane.line, None
+            if line is not None:
+                with suppress(Exception):  # of gevent, where the loop is destroyed
+                    line.close()
+        while len(self._free) < MOST_LANES:
+            self._free.append(self._another())
+
     def _another(self) -> Lane:
         return Lane(self, self._key, next(self._slots))
 
@@ -209,10 +240,12 @@ class Pool:
                 self.give_back(turn.lane)
 
 
-def _hub_and_turn() -> tuple[Callable[[], int], Callable[[], Turn]]:
+def _place_and_turn() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Turn]]:
     """Under gevent's patches a socket belongs to the hub of the native thread that opened it, and
     no other may wait on it; else threads may pass their connections on. With it the way to wait."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
-        return original("_thread", "get_ident"), HubTurn
-    return lambda: 0, Turn
+        from gevent import get_hub
+
+        return original("_thread", "get_ident"), get_hub, HubTurn
+    return lambda: 0, _no_hub, Turn

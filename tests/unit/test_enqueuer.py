@@ -519,6 +519,45 @@ def test_many_greenlets_share_few_connections(redis_url: str, redis_client: Redi
     assert len(set(returned)) == 2000
 
 
+ONE_AFTER_THE_OTHER = """
+    from gevent import monkey; monkey.patch_all()
+    import sys
+    from gevent.monkey import get_original
+    import gresque
+
+    client = gresque.Client(sys.argv[1])
+    lock, ident = get_original("_thread", "allocate_lock")(), get_original("_thread", "get_ident")
+    threads, told = set(), []
+    def enqueue(n):
+        try:
+            told.append(client.enqueue_to("q", "Job", n))
+        except BaseException as error:
+            told.append(repr(error))
+        threads.add(ident())
+        lock.release()
+    for n in range(8):
+        lock.acquire()
+        get_original("_thread", "start_new_thread")(enqueue, (n,))
+        with lock:
+            pass
+        get_original("time", "sleep")(0.02)
+    print(len(threads), client.store.redis.info()["connected_clients"], *told)
+"""
+
+
+def test_a_native_thread_may_have_the_number_of_one_that_has_ended(
+    redis_url: str, redis_client: Redis
+) -> None:
+    """The connections of that one belong to a hub that turns no more."""
+    before = len(redis_client.client_list())
+    threads, connections, *returned = run_gevent(ONE_AFTER_THE_OTHER, redis_url)
+    assert returned == ids(redis_client)
+    assert int(threads) < 8, "no number was given out again: the test shows nothing"
+    assert int(connections) <= before + int(threads) + 1
+    (key,) = redis_client.keys("resque:enqueuer:*")
+    assert redis_client.hlen(key) == int(threads)
+
+
 def test_many_threads_share_few_connections(
     client: gresque.Client, proxy: FaultyProxy, redis_client: Redis
 ) -> None:
