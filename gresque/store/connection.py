@@ -265,17 +265,24 @@ class DirectConnection:
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply. Raises redis-py's errors."""
         line = self._live()
-        line.send(*command)
+        self._send(line, *command)
         return self._read(line)
 
     def run(self, script: Script, keys: int, *arguments: Any) -> Any:
         """Run a script, with EVAL when the server does not know it yet."""
         line = self._live()
         try:
-            line.send(b"EVALSHA", script.sha, keys, *arguments)
+            self._send(line, b"EVALSHA", script.sha, keys, *arguments)
             return self._read(line)
         except NoScriptError:
             return self.call(b"EVAL", script.text, keys, *arguments)
+
+    def _send(self, line: Line, *command: Any) -> None:
+        try:
+            line.send(*command)
+        except redis.TimeoutError:
+            self._be_more_patient()
+            raise
 
     def _read(self, line: Line) -> Any:
         if self._calm_from and time.monotonic() > self._calm_from:
@@ -284,9 +291,12 @@ class DirectConnection:
         try:
             return line.read()
         except redis.TimeoutError:
-            self._reply_seconds = min(2 * self._reply_seconds, REPLY_SECONDS)
-            self._calm_from = time.monotonic() + CALM_SECONDS
+            self._be_more_patient()
             raise
+
+    def _be_more_patient(self) -> None:
+        self._reply_seconds = min(2 * self._reply_seconds, REPLY_SECONDS)
+        self._calm_from = time.monotonic() + CALM_SECONDS
 
     def hear(self) -> bool:
         """Take in the pushes that have arrived, without waiting; True when a key was announced."""

@@ -61,7 +61,8 @@ class Line:
 
     def send(self, *command: Any) -> None:
         """Raises redis-py's errors; after them the command did not go out whole, and the server
-        never carries it out."""
+        never carries it out. A large one may take any time, as long as the server takes in some of
+        it within the time that a reply may take."""
         try:
             data = hiredis.pack_command(command)
         except TypeError as error:
@@ -69,7 +70,11 @@ class Line:
         try:
             sent = self._socket.send(data)
             if sent < len(data):
-                self._socket.sendall(memoryview(data)[sent:])
+                # Not by `sendall`, whose limit is for all of it: 100 MB over a slow network would
+                # never get through.
+                rest = memoryview(data)
+                while sent < len(data):
+                    sent += self._socket.send(rest[sent:])
         except OSError as error:
             self.close()
             raise _told(error, "writing to") from error

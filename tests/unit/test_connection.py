@@ -210,6 +210,44 @@ def test_a_direct_connection_is_patient_with_a_server_that_is_slow_again(
     connection.close()
 
 
+class OneSocket:
+    """As much of redis-py's connection as a line needs."""
+
+    def __init__(self, one: socket.socket) -> None:
+        self._socket = one
+
+    def _get_socket(self) -> socket.socket:
+        return self._socket
+
+    def disconnect(self) -> None:
+        self._socket.close()
+
+
+def test_a_large_command_takes_its_time_on_a_slow_network() -> None:
+    """The limit is for a server that takes in nothing."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+    line = Line(OneSocket(ours))  # type: ignore[arg-type]
+    line.wait_for(1.0)
+    got = bytearray()
+
+    def read_slowly() -> None:
+        while chunk := theirs.recv(20_000):
+            got.extend(chunk)
+            if len(got) < 1_500_000:
+                time.sleep(0.02)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    started = time.monotonic()
+    line.send(b"SET", b"a", b"x" * 1_500_000)
+    assert time.monotonic() - started > 1.0
+    line.close()
+    reader.join(20)
+    assert got.endswith(b"$1500000\r\n" + b"x" * 1_500_000 + b"\r\n")
+    theirs.close()
+
+
 def limit(connection: DirectConnection) -> float | None:
     assert connection._line is not None
     seconds: float | None = connection._line._socket.gettimeout()
