@@ -277,6 +277,23 @@ def test_turns_that_are_not_kept_any_more_run_again(
     assert "should Redis fail over now" in caplog.text
 
 
+def test_those_whose_slots_are_taken_by_now_run_again_as_well(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "KEPT_BYTES", 1)
+    place.push(*"1234")
+    place.turn(2)
+    before = Snapshot(place.redis)
+    place.fail("1", "2")
+    place.turn(1)
+    place.turn(1)
+    before.restore(place.redis)
+    place.turn(0)
+    assert place.held == ["3", "4"]
+    assert {"1", "2"} <= set(place.waiting)
+    place.check_totals()
+
+
 def test_a_state_that_is_none_is_written_anew(place: Place) -> None:
     place.push("1", "2")
     place.turn(2)

@@ -15,7 +15,8 @@
 --       3 totals to write ('reserved done failed requeued'): the counters get what those in `state`
 --         lack; '' to leave them
 --       4 1 when the server has lost all its data, the queues too; 2 when it is not known what
---         became of the jobs in the slots to clear: they go back to their queues
+--         became of jobs that stand in the slots: those that are not held any more go back to their
+--         queues
 --       5 how many failed jobs follow, each as five arguments: slot, its ledger entry, list key,
 --         failure entry, the list's name among failed_queues or ''
 --       6 how many jobs given back follow, each as four arguments: slot, its ledger entry, queue key,
@@ -73,16 +74,27 @@ for i = first, first + 4 * given - 1, 4 do
 end
 
 first = first + 4 * given
-for i = first, A[4] == '2' and first + clear - 1 or 0 do
-  local entry = call('HGET', ledger, A[i])
-  local colon = entry and string.find(entry, ':', 1, true)
+local function put_back(slot, held)
+  local entry = call('HGET', ledger, slot)
+  if not entry or entry == held then return end
+  local colon = string.find(entry, ':', 1, true)
   local split = colon and tonumber(string.sub(entry, 1, colon - 1))
   if split then
     local queue = string.sub(entry, colon + 1, colon + split)
     local pushed = pcall('LPUSH', queue, string.sub(entry, colon + split + 1))
     if refuses(pushed) then return pushed end -- sent again, and begins with this slot
   end
-  call('HDEL', ledger, A[i])
+  call('HDEL', ledger, slot)
+end
+if A[4] == '2' then
+  for i = first, first + clear - 1 do
+    local refusal = put_back(A[i])
+    if refusal then return refusal end
+  end
+  for i = first + clear, #A, 2 do
+    local refusal = put_back(A[i], A[i + 1])
+    if refusal then return refusal end
+  end
 end
 if clear > 0 then call('HDEL', ledger, unpack(A, first, first + clear - 1)) end
 first = first + clear
