@@ -191,6 +191,22 @@ def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None
     assert gone(redis_client)
 
 
+def test_a_server_that_has_forgotten_that_the_process_is_dead(
+    store: DataStore, redis_client: Redis
+) -> None:
+    """It may hold an older job in the slot of the one that was read."""
+    hold(redis_client, item("plain", 1), state="9 5 0 0 0")
+    store.fence(PROCESS)
+    hold(redis_client, item("plain", 0), state="8 4 0 0 0")
+    move = Move(b"0", "requeue", b"resque:queue:q", item("plain", 1), "q")
+    with pytest.raises(redis.ResponseError, match="FORGOTTEN"):
+        store.recover(PROCESS, [move])
+    assert queue(redis_client) == []
+    assert recovery(store).recover(DEAD).requeued == 1
+    assert queue(redis_client) == [item("plain", 0)]
+    assert gone(redis_client)
+
+
 def test_two_that_recover_the_same_process(
     redis_url: str, store: DataStore, redis_client: Redis
 ) -> None:

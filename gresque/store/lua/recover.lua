@@ -12,7 +12,8 @@
 --       name, for a failed one the list's name among failed_queues or '';
 --       of the requeued ones the last comes to the head of its queue
 -- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …}};
---          the ledger is gone when no jobs are left
+--          the ledger is gone when no jobs are left.
+--          An error when the ledger is not fenced: nothing was done
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.lua
 local EXPIRY = 86400
 -- A script whose first write needs no memory may finish when Redis is full. This one changes
@@ -42,6 +43,12 @@ if type(count) == 'table' and count.err then
   if not string.find(count.err, 'WRONGTYPE', 1, true) then return count end
   forget() -- another program's key: no job stands in it
   return {0, 0, 0, {}, {KEYS[1], count.err}}
+end
+
+-- A server that was promoted since may hold other jobs in these slots, of an older moment.
+if count > 0 and string.sub(redis.call('HGET', KEYS[1], 'state') or '', 1, 6) ~= 'fenced' then
+  return redis.error_reply('FORGOTTEN Redis has forgotten that this process is dead; its ledger is'
+    .. ' read anew')
 end
 
 local requeued, failed, poison, failed_slots = 0, 0, 0, {}
