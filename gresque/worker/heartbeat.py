@@ -38,6 +38,8 @@ GONE = "it and its master are gone"
 WORKER_WAS_MISSING = 2
 RESTORE_SECONDS = 3.0
 """The master shares what it has counted every second."""
+RECOVERY_SECONDS = 10.0
+"""After so long the process beats again; who is left is still found dead at the next look."""
 IDLE = b"worker "
 """Before the id of a worker without processes, to tell it from a process."""
 
@@ -207,8 +209,11 @@ class Heartbeat:
         # Its connections belong to this thread's hub, so it is not kept for another call.
         recovery = recovery_for(self._settings)
         workers = set(left)
+        until = time.monotonic() + RECOVERY_SECONDS
         try:
             for estate in estates:
+                if time.monotonic() >= until:
+                    break
                 try:
                     recovery.recover(estate)
                 except (exceptions.ConnectionError, exceptions.TimeoutError, OSError):

@@ -249,6 +249,37 @@ def test_one_that_cannot_be_recovered_holds_up_nobody(
     assert told == [f"cannot recover the dead process {SILENT}: ValueError: no ledger"]
 
 
+def test_a_long_recovery_does_not_keep_a_process_from_beating(
+    beats: Heartbeat,
+    connection: DirectConnection,
+    redis_client: redis.Redis,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others would take it for dead as well."""
+    recovery_for = heartbeat.recovery_for
+
+    def slow(settings: Settings) -> Any:
+        recovery = recovery_for(settings)
+        recover = recovery.recover
+
+        def one(dead: Any) -> Totals:
+            clock.now += 12
+            return recover(dead)
+
+        monkeypatch.setattr(recovery, "recover", one)
+        return recovery
+
+    monkeypatch.setattr(heartbeat, "recovery_for", slow)
+    beat_for(60, beats, connection, clock)
+    beats.beat(connection)
+    assert len(processes(redis_client)) == 2
+    assert redis_client.llen(KEYS.queue("q")) == 1
+    beats.beat(connection)
+    assert processes(redis_client) == {ME}
+    assert redis_client.llen(KEYS.queue("q")) == 2
+
+
 def place(redis_client: redis.Redis, process: str, where: str) -> None:
     redis_client.hset(KEYS.processes, process, where)
 
