@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -68,17 +69,19 @@ class _Orphan:
     left behind would run again. TERM ends that one, too.
     """
 
-    def __init__(self, book: Book, main: Any) -> None:
-        """`main` is the greenlet that runs the worker."""
+    def __init__(self, book: Book, main: Any, is_parting: Callable[[], bool]) -> None:
+        """`main` is the greenlet that runs the worker. `is_parting()`: it runs hooks, which may
+        take their time."""
         self._book = book
         self._main = main
+        self._is_parting = is_parting
         self._empty_since = time.monotonic()
         self._timer: Any = get_hub().loop.timer(1.0, 1.0)
         self._timer.start(self._look)
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._book.held:
+        if self._book.held or self._is_parting():
             self._empty_since = now
         elif now - self._empty_since >= ORPHAN_SECONDS:
             self._timer.stop()
@@ -155,7 +158,7 @@ class Worker:
         self._upkeep = Upkeep(
             settings, self._row, self._book, lambda: self._paused, self._retire_at_once
         )
-        self._leaving = False
+        self._leaving = self._parting = False
         self._paused = birth.row.paused
         self._stands_by = birth.stands_by
         self._rested = birth.stands_by
@@ -248,9 +251,11 @@ class Worker:
             sleep(0.01)
 
     def _leave(self) -> None:
+        self._parting = True
         self._failures.part(self._seconds_left())
         process_hooks.run("worker_exit")
         self._end_processes()
+        self._parting = False
         self._watcher.stop()
         self._cycle.ask(self._bell.stand_down)
         for _ in range(UNREGISTER_TRIES):
@@ -592,7 +597,7 @@ class Worker:
         stdio.forget_gone_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
-        self._orphan = _Orphan(self._book, self._main)
+        self._orphan = _Orphan(self._book, self._main, lambda: self._parting)
 
     def _seconds_left(self) -> float:
         """How long this process may wait for failures that are still being told."""

@@ -200,6 +200,21 @@ def test_a_process_without_a_master_leaves_if_it_holds_nothing(
     assert outage.held() == 0
 
 
+def test_a_hook_of_an_orphan_may_take_its_time(outage: Outage) -> None:
+    told = outage.tally.with_name("told")
+    options = "-w", "1", "-t", "1", "-r", "tests.process.quick_orphans"
+    master = outage.work(*options, SLOW_EXIT=str(told))
+    outage.push(range(1))
+    outage.wait_for_ends(1)
+    children = master.children()
+    master.signal(signal.SIGKILL)
+    master.process.wait()
+    wait_for(lambda: not any(child.is_running() for child in children))
+    assert told.read_text().startswith("left")
+    assert "Redis stays away" not in master.log
+    assert outage.redis.exists("resque:ledgers", "resque:workers") == 0
+
+
 def test_a_shutdown_while_it_is_away_is_bounded(outage: Outage, own: OwnServer) -> None:
     master = outage.work("-t", "5", *ENDLESS, "--term-timeout", "3")
     outage.push(range(5), 60.0)
