@@ -34,6 +34,7 @@ class Weight:
 
     def note(self, reply_bytes: int) -> None:
         """A turn's reply had this size."""
+        was_heavy = self.heavy
         if reply_bytes > HEAVY_BYTES:
             self.heavy = True
             if not self._told:
@@ -46,7 +47,7 @@ class Weight:
             self._give_back()
         elif self.heavy and self._held_bytes() <= LIGHT_BYTES:
             self.heavy = False
-        if self.heavy:
+        if self.heavy or was_heavy:
             self._pace.limit = 1  # and then at most twice as many each turn
 
     def _give_back(self) -> None:
