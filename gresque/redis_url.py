@@ -14,6 +14,8 @@ _OPTIONS = re.compile(
 )
 """Of redis-py's URL options those that cannot break what gresque needs from a connection."""
 
+_TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
+
 _ENCODE = "percent-encode what is special in a password: %40 for @, %2F for /, %3F for ?, %23 for #"
 
 HIDDEN = "***"
@@ -85,6 +87,21 @@ def _check_parts(url: str, shown: str) -> None:
             raise SettingsError(f"{shown}: {told} is not understood; drop it")
         if name == "db" and value and not value.isdecimal():
             raise SettingsError(f"{shown}: the option db is a number; give db=0")
+        if name in _TIMEOUTS and value and not _is_time(value):
+            raise SettingsError(
+                f"{shown}: the option {name} is a number of seconds above 0; give {name}=5"
+            )
+        if name.startswith("ssl_") and parts.scheme != "rediss":
+            raise SettingsError(f"{shown}: ssl_ options are for rediss://; give that, or drop them")
+        if name == "socket_keepalive" and parts.scheme == "unix":
+            raise SettingsError(f"{shown}: the option {name} is not for unix://; drop it")
+
+
+def _is_time(value: str) -> bool:
+    try:
+        return 0 < float(value) < 1e9
+    except ValueError:
+        return False
 
 
 def mask(url: str) -> str:
@@ -140,4 +157,5 @@ def mask_within(text: str) -> str:
     def masked(found: re.Match[str]) -> str:
         return found[0] if HIDDEN in found[0] else f"{HIDDEN}@"
 
-    return re.sub(r"\b(?:rediss?|unix|embedded)\b\S*:.*@", masked, text)
+    # What follows the last @ here is the remedy of _ENCODE, not a host.
+    return re.sub(r"\b(?:rediss?|unix|embedded)\b\S*:.*@(?!, %2F for)", masked, text)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import gresque
 from gresque.cli.main import run
 from gresque.errors import GresqueError, RedisUnavailable, SettingsError
-from gresque.redis_url import check, mask
+from gresque.redis_url import check, mask, mask_within
 from gresque.settings import Settings
 from gresque.store.connection import DirectConnection
 from gresque.store.url import place, resolve_url
@@ -156,6 +156,37 @@ def test_what_is_special_is_asked_for_encoded() -> None:
         with pytest.raises(SettingsError, match=r"percent-encode what is special in a password"):
             check(url)
     check("redis://:a%2Fb%23%3F@h:1")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        *(
+            (f"redis://h?{name}={value}", f"give {name}=5")
+            for name in ("socket_timeout", "socket_connect_timeout")
+            for value in ("abc", "0", "-1", "nan", "inf", "1e400", "1e10")
+        ),
+        ("redis://h?ssl_cert_reqs=none", "rediss://"),
+        ("unix:///run/x.sock?ssl_certfile=/x", "rediss://"),
+        ("unix:///run/x.sock?socket_keepalive=1", "drop it"),
+    ],
+)
+def test_an_option_that_cannot_work_is_named_with_the_remedy(url: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        check(url)
+
+
+def test_options_that_work() -> None:
+    check("redis://h?socket_timeout=0.5&socket_connect_timeout=3&socket_keepalive=1")
+    check("redis://h?socket_timeout=")
+    check("rediss://h?ssl_cert_reqs=none")
+
+
+def test_the_remedy_is_not_taken_for_a_url() -> None:
+    with pytest.raises(SettingsError) as raised:
+        check("redis://localhost:99999/0")
+    assert mask_within(f"--redis: {raised.value}") == f"--redis: {raised.value}"
+    assert "secret" not in mask_within("Got an extra argument (redis:/:secret@h), %2F for /")
 
 
 def test_a_password_that_ends_a_port_does_not_lead_elsewhere() -> None:
