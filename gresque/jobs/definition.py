@@ -57,7 +57,7 @@ class JobDefinition:
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
                 "give 'requeue' or 'fail'"
             )
-        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+        if self.timeout_seconds is not None and not _is_limit(self.timeout_seconds):
             raise JobDeclarationError(
                 f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "
                 "give a number of seconds above 0, or leave it out"
@@ -130,8 +130,12 @@ def expiry(definition: JobDefinition) -> float | None:
     return round(time.time() + definition.expires_seconds, 3)
 
 
+def _is_limit(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and seconds > 0
+
+
 def _is_time(seconds: object) -> bool:
-    return isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0
+    return _is_limit(seconds) and math.isfinite(seconds)  # type: ignore[arg-type]
 
 
 def check_callable(what: str, function: Any) -> None:

@@ -614,7 +614,7 @@ def test_their_decorators_give_the_function_back() -> None:
         registered[:] = before
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_timeout_must_leave_time_to_run(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "30"])
+def test_a_timeout_must_leave_time_to_run(seconds: Any) -> None:
     with pytest.raises(JobDeclarationError, match="timeout_seconds"):
         gresque.job(queue="q", name=f"Timed{seconds}", timeout_seconds=seconds)(lambda: None)
