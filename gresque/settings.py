@@ -137,18 +137,19 @@ def _required(text: str) -> tuple[str, ...]:
     names = _modules(text)
     for name in names:
         if "/" in name or ":" in name or name.startswith(".") or name.endswith("."):
-            raise SettingsError(
-                f"{name!r} is not the name of a module; write {_module_meant(name)} instead"
-            )
+            raise SettingsError(f"{name!r} is not the name of a module; {_module_meant(name)}")
     return names
 
 
 def _module_meant(name: str) -> str:
     path = name.partition(":")[0].removesuffix(".py")
+    if not path.strip("./~"):
+        return "write one such as myapp.jobs"
     if path.startswith(("/", "~", "..")) or "/../" in path:
         module = path.rstrip("/").rpartition("/")[2]
-        return f"{module!r}, in the directory from which Python imports it,"
-    return repr(".".join(part for part in path.split("/") if part not in ("", ".")).strip("."))
+        return f"write {module!r} instead, in the directory from which Python imports it"
+    module = ".".join(part for part in path.split("/") if part not in ("", ".")).strip(".")
+    return f"write {module!r} instead"
 
 
 def _option(

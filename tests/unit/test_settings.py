@@ -248,8 +248,8 @@ def test_what_systemd_would_not_tell(env: str, text: str) -> None:
         ("./jobs.py", "'jobs'"),
         ("app/jobs.py", "'app.jobs'"),
         ("app/jobs", "'app.jobs'"),
-        ("/srv/app/jobs.py", "'jobs', in the directory"),
-        ("../jobs.py", "'jobs', in the directory"),
+        ("/srv/app/jobs.py", "'jobs' instead, in the directory"),
+        ("../jobs.py", "'jobs' instead, in the directory"),
         ("jobs:send", "'jobs'"),
         (".jobs", "'jobs'"),
         ("ok,app/jobs/", "'app.jobs'"),
@@ -260,6 +260,12 @@ def test_a_file_is_no_module(text: str, meant: str) -> None:
         SettingsError, match=f"^REQUIRE: .* not the name of a module; write {meant}"
     ):
         Settings.load({}, {"REQUIRE": text})
+
+
+@pytest.mark.parametrize("name", [".", "./", "..", "../", "/"])
+def test_a_directory_is_no_module(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"write one such as myapp\.jobs$"):
+        Settings.load({"require": (name,)}, {})
 
 
 def test_an_environment_that_the_locale_cannot_read() -> None:
