@@ -289,7 +289,7 @@ class Settings:
         "--max-recoveries",
         3,
         _whole_number(0, 10**6),
-        "fail a job as PoisonJob when so many processes have died under it; 0: never",
+        "fail a job as PoisonJob after this many of its processes died; 0: never",
     )
     failure_backend: str = _option(
         "FAILURE_BACKEND",
@@ -318,7 +318,7 @@ class Settings:
         "--hub-blocked-seconds",
         1.0,
         _seconds,
-        "tell in the log which job keeps the others from running for so long; 0: never",
+        "name in the log a job that keeps the others from running for this long; 0: never",
     )
     pidfile: str = _option(
         "PIDFILE",

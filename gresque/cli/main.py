@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": "Watch real work being done: a thousand files fetched, parsed and counted.",
     "enqueue": "Put jobs into a queue.",
     "queues": "List the queues with their sizes.",
-    "workers": "List the workers: who works what, since when, how much.",
+    "workers": "List the workers with their queues, start time and job counts.",
     "running": "List the jobs that run now.",
     "ledger": "Show what each worker process holds, and what was recovered.",
     "kill": "Kill a running job.",
@@ -31,7 +31,7 @@ COMMANDS = {
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
     "supervisor-config": "Print a program section for supervisord.",
-    "check": "Print every setting with its source, and warn of what would bite.",
+    "check": "Print every setting with its source, and warn about likely problems.",
 }
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
