@@ -62,7 +62,7 @@ class Client:
     ) -> None:
         """`failure_backend` is the workers' setting: where `info` counts the failed jobs.
         `retry_seconds`: for how long enqueueing is tried again when Redis fails."""
-        if not 0 <= retry_seconds < math.inf:
+        if not isinstance(retry_seconds, int | float) or not 0 <= retry_seconds < math.inf:
             raise SettingsError(f"retry_seconds is a number from 0 on, and not {retry_seconds!r}")
         self.redis_url = redis_url
         self.namespace = namespace
@@ -211,7 +211,7 @@ class Client:
     def remove_queue(self, queue: str) -> int:
         """Delete a queue with every job in it; returns how many those were."""
         with self._asking() as store:
-            return store.remove_queue(queue)
+            return store.remove_queue(_existing_queue(queue))
 
     # Looking
 
@@ -223,13 +223,13 @@ class Client:
     def size(self, queue: str) -> int:
         """How many jobs wait in the queue."""
         with self._asking() as store:
-            return store.queue_size(queue)
+            return store.queue_size(_existing_queue(queue))
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
         """`count` waiting jobs from position `start`, the next one first, as their payloads.
         An item that is no JSON object comes as `{"raw": text}`."""
         with self._asking() as store:
-            return [payload.loads(raw) for raw in store.peek(queue, start, count)]
+            return [payload.loads(raw) for raw in store.peek(_existing_queue(queue), start, count)]
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
@@ -312,6 +312,16 @@ def _checked_queue(queue: str) -> str:
     if not isinstance(queue, str) or not queue or not is_utf8(queue):
         raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
     return queue
+
+
+def _existing_queue(queue: str) -> str:
+    """Another program may have made a queue whose name is not UTF-8."""
+    try:
+        if queue.encode("utf-8", "surrogateescape"):
+            return queue
+    except (AttributeError, UnicodeEncodeError):
+        pass
+    raise GresqueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
 
 
 def _allowed(

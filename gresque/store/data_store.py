@@ -143,11 +143,12 @@ class DataStore:
 
     def remove_queue(self, queue: str) -> int:
         """Forget the queue and every job in it; returns how many those were."""
+        name, key = encoded(queue), encoded(self.keys.queue(queue))
         pipeline = self.redis.pipeline(transaction=True)
-        pipeline.llen(self.keys.queue(queue))
-        pipeline.srem(self.keys.queues, queue)
-        pipeline.delete(self.keys.queue(queue))
-        pipeline.hdel(self.keys.suspects, self.keys.queue(queue))
+        pipeline.llen(key)
+        pipeline.srem(self.keys.queues, name)
+        pipeline.delete(key)
+        pipeline.hdel(self.keys.suspects, key)
         return int(pipeline.execute()[0])
 
     # Counters

@@ -18,6 +18,7 @@ import gresque
 from gresque.client import default
 from gresque.errors import (
     EnqueueError,
+    GresqueError,
     JobDeclarationError,
     NotEnqueued,
     PayloadTooLarge,
@@ -186,6 +187,25 @@ def test_what_is_no_queue(client: gresque.Client, redis_client: Redis, queue: An
         with pytest.raises(EnqueueError, match="is not the name of a queue"):
             client.enqueue_many(noop, [(1,)], queue=queue)
     assert redis_client.keys() == []
+
+
+@pytest.mark.parametrize("queue", ["", None, 5, b"q", "\ud800"], ids=ascii)
+def test_what_can_be_no_queue_is_not_looked_at(client: gresque.Client, queue: Any) -> None:
+    for look in (client.size, client.peek, client.remove_queue):
+        with pytest.raises(GresqueError, match="is not the name of a queue"):
+            look(queue)
+
+
+def test_a_queue_of_another_program_whose_name_is_not_utf8(
+    client: gresque.Client, redis_client: Redis
+) -> None:
+    redis_client.sadd("resque:queues", b"\xff")
+    redis_client.rpush(b"resque:queue:\xff", b"{}")
+    (queue,) = client.queues()
+    assert client.size(queue) == 1
+    assert client.peek(queue) == [{}]
+    assert client.remove_queue(queue) == 1
+    assert client.queues() == []
 
 
 @pytest.mark.parametrize("bad", [b"x", {1}, float("nan"), 1j, {1: 2}, "\ud800"], ids=ascii)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -184,8 +185,8 @@ def test_a_slow_server_is_waited_for(
     client.close()
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf")])
-def test_retry_seconds_is_checked(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "2"])
+def test_retry_seconds_is_checked(seconds: Any) -> None:
     with pytest.raises(SettingsError, match="retry_seconds"):
         gresque.Client(retry_seconds=seconds)
 
