@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType, TracebackType
@@ -124,6 +125,8 @@ def protect(
 
     hub.handle_error = handle_error
     hub.print_exception = _log_uncaught
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_uncaught_of_thread
 
 
 def _log_uncaught(
@@ -135,7 +138,15 @@ def _log_uncaught(
     log.error("%s failed; nobody caught that", context, exc_info=raised)
 
 
+def _log_uncaught_of_thread(found: threading.ExceptHookArgs) -> None:
+    """The same of a thread, which Python would print."""
+    if not issubclass(found.exc_type, SystemExit | JobKilled):
+        _log_uncaught(found.thread, found.exc_type, found.exc_value, found.exc_traceback)
+
+
 def unprotect() -> None:
     """In a process that a job forks: the code there is the job's."""
     global _is_ours
     _is_ours = None
+    if threading.excepthook is _log_uncaught_of_thread:
+        threading.excepthook = threading.__excepthook__

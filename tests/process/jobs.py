@@ -108,8 +108,15 @@ def _greenlet_fails() -> None:
     gevent.spawn(_fail, "two\n\x1b[31mlines").join()
 
 
+def _thread_fails() -> None:
+    thread = threading.Thread(target=_fail, args=("two\n\x1b[31mlines",))
+    thread.start()
+    thread.join()
+
+
 BEHAVIOURS = {
     "greenlet fails": _greenlet_fails,
+    "thread fails": _thread_fails,
     "ok": lambda *args: None,
     "fail": _fail,
     "sleep": time.sleep,
