@@ -16,6 +16,7 @@ import psutil
 import redis
 
 import gresque
+from gresque.failure.entry import FailedEntry, decode_entry
 
 JOBS = "tests.process.jobs"
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,10 @@ class Master:
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
+
+    def pids(self) -> set[int]:
+        """Those of its children."""
+        return {child.pid for child in self.children()}
 
     def kill_children(self) -> None:
         """SIGKILL to each that is still there: a trial may just be leaving."""
@@ -122,6 +127,9 @@ class Bench:
 
     def stat(self, name: str) -> int:
         return int(self.redis.get(f"resque:stat:{name}") or 0)
+
+    def failed(self) -> list[FailedEntry]:
+        return [decode_entry(raw) for raw in self.redis.lrange("resque:failed", 0, -1)]
 
     def runs(self) -> dict[str, int]:
         """What the support job counted: argument -> how often it ran."""

@@ -8,7 +8,6 @@ import signal
 import pytest
 
 from gresque.cli.main import run
-from gresque.failure.entry import FailedEntry, decode_entry
 from tests.process.support import Bench, Master, wait_for
 
 
@@ -24,10 +23,6 @@ def start_with_a_hog(bench: Bench, *behave: object, neighbours: int = 5) -> tupl
     return master, job_id
 
 
-def failed(bench: Bench) -> list[FailedEntry]:
-    return [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
-
-
 def quit_and_check(bench: Bench, master: Master) -> None:
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0
@@ -38,11 +33,11 @@ def quit_and_check(bench: Bench, master: Master) -> None:
 def test_usr1_fails_the_hog_and_its_neighbours_run_again(bench: Bench) -> None:
     master, job_id = start_with_a_hog(bench, "re")
     master.signal(signal.SIGUSR1)
-    (entry,) = wait_for(lambda: failed(bench), 8)
+    (entry,) = wait_for(lambda: bench.failed(), 8)
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
     assert entry.backtrace and entry.backtrace[1].endswith("in `_hold_gil_in_re'")
     wait_for(lambda: bench.runs() == {str(n): 1 for n in range(5)})
-    assert len(failed(bench)) == 1
+    assert len(bench.failed()) == 1
     quit_and_check(bench, master)
 
 
@@ -52,7 +47,7 @@ def test_term_ends_a_hog_long_before_the_last_resort_and_blames_nobody(bench: Be
     assert master.wait(8) == 0
     assert "did not leave in time" not in master.log
     assert bench.client.size("q") == 6
-    assert failed(bench) == []
+    assert bench.failed() == []
     assert "6 requeued" in master.log
 
 
@@ -64,7 +59,7 @@ def test_gresque_kill_reaches_a_hog(
     master, job_id = start_with_a_hog(bench, how, *arguments)
     assert run(["kill", job_id, "--redis", bench.redis_url, "--wait", "20"]) == 0
     assert "did not die, its process was replaced" in capsys.readouterr().out
-    assert [entry.payload["id"] for entry in failed(bench)] == [job_id]
+    assert [entry.payload["id"] for entry in bench.failed()] == [job_id]
     wait_for(lambda: bench.runs() == {str(n): 1 for n in range(5)})
     quit_and_check(bench, master)
 
@@ -73,7 +68,7 @@ def test_a_hog_over_its_time_fails_as_a_timeout(bench: Bench) -> None:
     bench.client.enqueue_to("q", "CountSlowly", "x", 1.0)
     bench.client.enqueue_to("q", "TimedInC")
     master = bench.start("-q", "q", "-t", "5", "-j", "1000")
-    (entry,) = wait_for(lambda: failed(bench))
+    (entry,) = wait_for(lambda: bench.failed())
     assert (entry.exception, entry.payload["class"]) == ("JobTimeout", "TimedInC")
     wait_for(lambda: bench.runs() == {"x": 1})
     quit_and_check(bench, master)
@@ -82,7 +77,7 @@ def test_a_hog_over_its_time_fails_as_a_timeout(bench: Bench) -> None:
 def test_the_deputy_knows_timeouts_without_preloading(bench: Bench) -> None:
     bench.client.enqueue_to("q", "TimedInC")
     bench.start("-q", "q", "-t", "5", "-j", "1000", "--no-preload")
-    assert [entry.exception for entry in wait_for(lambda: failed(bench))] == ["JobTimeout"]
+    assert [entry.exception for entry in wait_for(lambda: bench.failed())] == ["JobTimeout"]
 
 
 def test_who_blocks_is_shown_and_the_process_lives_on(
@@ -107,7 +102,7 @@ def test_who_blocks_is_shown_and_the_process_lives_on(
     wait_for(lambda: "where worker process" in master.log)
     # It comes back to life by itself, and nothing was taken away from it.
     wait_for(lambda: bench.stat("processed") == 6)
-    assert failed(bench) == []
+    assert bench.failed() == []
     assert bench.runs() == {str(n): 1 for n in range(5)}
     wait_for(lambda: len(master.children()) == 1)  # the deputy has gone
     quit_and_check(bench, master)
@@ -165,7 +160,7 @@ def test_a_kill_waits_for_the_end_of_a_critical_section(bench: Bench, how: str) 
     # Longer than any other job would be given.
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
     assert bench.redis.lrange("sections", 0, -1) == [b"whole"]
-    (entry,) = failed(bench)
+    (entry,) = bench.failed()
     assert entry.exception == "DirtyExit"
     assert bench.redis.zcard("resque:ledgers") == 1  # its process lives on
 

@@ -11,10 +11,6 @@ import psutil
 from tests.process.support import Bench, Master, wait_for
 
 
-def pids(master: Master) -> set[int]:
-    return {child.pid for child in master.children()}
-
-
 def test_at_most_worker_count_processes_retire_at_a_time(bench: Bench) -> None:
     """Two jobs per process, and each job longer than all the rest of the test takes."""
     for _ in range(20):
@@ -22,16 +18,16 @@ def test_at_most_worker_count_processes_retire_at_a_time(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "2")
     # Two that retire, and their two successors, which then retire as well; nobody else comes.
     wait_for(lambda: bench.redis.llen("started") == 8)
-    assert len(pids(master)) == 4
-    before = pids(master)
+    assert len(master.pids()) == 4
+    before = master.pids()
     master.signal(signal.SIGTTIN)
     wait_for(lambda: master.log.count("where the jobs stand:") == 4)
     assert (bench.held(), bench.client.size("q")) == (8, 12)
     # One of them ends: one comes.
     psutil.Process(min(before)).send_signal(signal.SIGUSR1)
     wait_for(lambda: bench.redis.llen("started") == 10)
-    assert len(pids(master)) == 4
-    assert len(pids(master) - before) == 1
+    assert len(master.pids()) == 4
+    assert len(master.pids() - before) == 1
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert "reserved 10 = 0 done + 2 failed + 8 requeued" in master.log
@@ -43,10 +39,10 @@ def test_a_hup_does_not_wait_for_those_that_retire(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1")
     wait_for(lambda: bench.redis.llen("started") == 2)
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 4)
-    before = pids(master)
+    before = master.pids()
     master.signal(signal.SIGHUP)
-    wait_for(lambda: len(pids(master) - before) == 2 and len(pids(master)) == 4)
-    assert len(pids(master) & before) == 2, "those that retire run their jobs on"
+    wait_for(lambda: len(master.pids() - before) == 2 and len(master.pids()) == 4)
+    assert len(master.pids() & before) == 2, "those that retire run their jobs on"
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert "reserved 2 = 0 done + 0 failed + 2 requeued" in master.log
@@ -68,7 +64,7 @@ def test_a_module_that_fails_later_is_tried_again_until_it_is_mended(
     bench: Bench, tmp_path: Path
 ) -> None:
     module, master = broken_deploy(bench, tmp_path)
-    for pid in pids(master):
+    for pid in master.pids():
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: "the next worker process is tried in 4 s" in master.log)
     assert "cannot import deployed (-r): ModuleNotFoundError: No module named" in master.log
@@ -86,13 +82,13 @@ def test_a_hup_into_a_broken_deploy_keeps_the_old_processes_at_work(
     bench: Bench, tmp_path: Path
 ) -> None:
     module, master = broken_deploy(bench, tmp_path)
-    before = pids(master)
+    before = master.pids()
     master.signal(signal.SIGHUP)
     wait_for(lambda: "the next worker process is tried in 4 s" in master.log)
     assert master.log.count("cannot import deployed") == 2, "it backs off further each time"
     bench.client.enqueue_to("q", "Count", "by an old one")
     wait_for(bench.runs)
     module.write_text("")
-    wait_for(lambda: len(pids(master)) == 2 and not pids(master) & before)
+    wait_for(lambda: len(master.pids()) == 2 and not master.pids() & before)
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0

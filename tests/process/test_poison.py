@@ -9,14 +9,9 @@ import signal
 import pytest
 
 from gresque.failure.backend import RedisBackend
-from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.store.speech import Order
 from gresque.worker.status import LedgerStatus
 from tests.process.support import Bench, Master, wait_for
-
-
-def failures(bench: Bench) -> list[FailedEntry]:
-    return [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
 
 
 def ledgers(bench: Bench) -> list[LedgerStatus]:
@@ -38,7 +33,7 @@ def waiting(bench: Bench) -> int:
 
 def assert_poison(bench: Bench, count: int = 1, deaths: int = 3) -> None:
     """The poison has failed, with its history, and nothing else has."""
-    entries = failures(bench)
+    entries = bench.failed()
     assert [entry.exception for entry in entries] == ["PoisonJob"] * count
     for entry in entries:
         assert entry.payload["class"] == "Poison"
@@ -129,7 +124,7 @@ def test_with_a_limit_of_one_whatever_the_process_held_fails(bench: Bench) -> No
     enqueue_innocents(bench, 1, 5.0)
     bench.client.enqueue_to("q", "Poison")
     bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst", "--max-recoveries", "1")
-    assert [entry.exception for entry in failures(bench)] == ["PoisonJob"] * 2
+    assert [entry.exception for entry in bench.failed()] == ["PoisonJob"] * 2
 
 
 def test_a_retried_poison_job_begins_anew(bench: Bench) -> None:
@@ -154,7 +149,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     (entry,) = wait_for(lambda: bench.client.store.ledger(process).entries.values())
     assert entry.raw.startswith(b'{"class":"CountSlowly"')
     assert not bench.redis.exists("resque:suspects")
-    assert failures(bench)[0].exception == "DirtyExit"
+    assert bench.failed()[0].exception == "DirtyExit"
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
 
@@ -177,7 +172,7 @@ def test_a_job_that_exits_with_0_is_found_out_at_once(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Behave", "os_exit", 0)
     master = bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst")
     assert len(bench.runs()) == 10
-    assert [entry.exception for entry in failures(bench)] == ["PoisonJob"]
+    assert [entry.exception for entry in bench.failed()] == ["PoisonJob"]
     assert "exited with 0" in master.log
 
 
@@ -187,7 +182,7 @@ def test_an_unlimited_count_goes_on(bench: Bench) -> None:
     wait_for(lambda: any(item.get("recoveries", 0) >= 5 for item in bench.client.peek("q", 0, 9)))
     master.signal(signal.SIGQUIT)
     master.wait()
-    assert not failures(bench)
+    assert not bench.failed()
 
 
 def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:

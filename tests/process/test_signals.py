@@ -11,23 +11,19 @@ from gresque.failure.entry import decode_entry
 from tests.process.support import Bench, Master, wait_for
 
 
-def children(master: Master) -> set[int]:
-    return {child.pid for child in master.children()}
-
-
 def test_usr1_kills_the_running_jobs_and_new_ones_run(bench: Bench) -> None:
     for _ in range(10):
         bench.client.enqueue_to("q", "Behave", "sleep", 60)
     master = bench.start("-q", "q", "-t", "10", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 10)
-    before = children(master)
+    before = master.pids()
     master.signal(signal.SIGUSR1)
     wait_for(lambda: bench.redis.llen("resque:failed") == 10, 2)
     entries = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
     assert {entry.exception for entry in entries} == {"DirtyExit"}
     bench.client.enqueue_to("q", "Count", "after")
     wait_for(lambda: bench.runs() == {"after": 1})
-    assert children(master) == before
+    assert master.pids() == before
 
 
 LONG = {
@@ -85,7 +81,7 @@ def test_a_job_over_its_time_fails_wherever_it_is(bench: Bench) -> None:
     wait_for(lambda: bench.redis.llen("resque:failed") == 3, 3)
     bench.client.enqueue_to("q", "Timed", "spin")
     wait_for(lambda: bench.redis.llen("resque:failed") == 4, 3)
-    entries = [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    entries = bench.failed()
     assert {entry.exception for entry in entries} == {"JobTimeout"}
     assert {entry.error for entry in entries} == {"it ran for over 0.4 s"}
     wait_for(lambda: bench.runs() == {str(n): 1 for n in range(5)})
@@ -153,12 +149,12 @@ def test_usr2_pauses_and_cont_goes_on(bench: Bench) -> None:
 def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench) -> None:
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     pause(bench, master, 1)
-    first = children(master)
+    first = master.pids()
     (dead,) = bench.client.store.process_ids()
     bench.client.enqueue_to("q", "Count", "later")
     psutil.Process(first.copy().pop()).kill()
     wait_for(lambda: len(left := bench.client.store.process_ids()) == 1 and dead not in left)
-    assert children(master) - first
+    assert master.pids() - first
     assert bench.client.size("q") == 1
     master.signal(signal.SIGUSR1)  # ends a pause too
     wait_for(lambda: bench.runs() == {"later": 1})
@@ -174,11 +170,11 @@ def test_usr1_during_the_boot_is_not_for_the_first_job(bench: Bench) -> None:
 def test_hup_replaces_every_process_while_jobs_go_on(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "3", "-t", "5", "-j", "100000")
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 3)
-    first = children(master)
+    first = master.pids()
     for n in range(60):
         bench.client.enqueue_to("q", "CountSlowly", str(n), 0.1)
     master.signal(signal.SIGHUP)
-    wait_for(lambda: len(children(master)) == 3 and not children(master) & first)
+    wait_for(lambda: len(master.pids()) == 3 and not master.pids() & first)
     wait_for(lambda: len(bench.runs()) == 60)
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0
@@ -190,10 +186,10 @@ def test_hup_replaces_every_process_while_jobs_go_on(bench: Bench) -> None:
 def test_a_quit_to_one_process_replaces_that_one(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2)
-    one, other = children(master)
+    one, other = master.pids()
     psutil.Process(one).send_signal(signal.SIGQUIT)
-    wait_for(lambda: one not in children(master) and len(children(master)) == 2)
-    assert other in children(master)
+    wait_for(lambda: one not in master.pids() and len(master.pids()) == 2)
+    assert other in master.pids()
 
 
 def test_signals_from_boot_on_and_in_bursts_leave_nothing_behind(bench: Bench) -> None:

@@ -9,7 +9,6 @@ import time
 import pytest
 
 from gresque.cli.main import run
-from gresque.failure.entry import FailedEntry, decode_entry
 from tests.process.support import Bench, Master, wait_for
 
 
@@ -19,10 +18,6 @@ def start(bench: Bench, *args: object, job: str = "Start", **env: str) -> tuple[
     master = bench.start("-q", "q", "-t", "10", "-j", "1000", HUB_BLOCKED_SECONDS="0.5", **env)
     wait_for(lambda: bench.redis.llen("started") == 1)
     return master, job_id
-
-
-def failed(bench: Bench) -> list[FailedEntry]:
-    return [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
 
 
 def is_told(master: Master, kind: str, more: str = "") -> bool:
@@ -58,7 +53,7 @@ def test_it_is_named_and_shown_and_killed_with_its_job(
     wait_for(blocks, 4)
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
     wait_for(lambda: bench.runs() == {"neighbour": 1}, 4)
-    (entry,) = failed(bench)
+    (entry,) = bench.failed()
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
     assert len(master.children()) == 1
     assert "process is replaced" not in master.log
@@ -70,7 +65,7 @@ def test_usr1_and_ttin_are_heard_and_term_does_not_wait(bench: Bench) -> None:
     master.signal(signal.SIGTTIN)
     wait_for(lambda: "where the jobs stand" in master.log, 4)
     master.signal(signal.SIGUSR1)
-    wait_for(lambda: failed(bench), 4)
+    wait_for(lambda: bench.failed(), 4)
     bench.client.enqueue_to("q", "Start", "greenlet", "spin")
     wait_for(lambda: bench.redis.llen("started") == 2)
     master.signal(signal.SIGTERM)
@@ -80,7 +75,7 @@ def test_usr1_and_ttin_are_heard_and_term_does_not_wait(bench: Bench) -> None:
 
 def test_a_timeout_reaches_it(bench: Bench) -> None:
     start(bench, "thread", "spin", job="TimedStart")
-    (entry,) = wait_for(lambda: failed(bench), 6)
+    (entry,) = wait_for(lambda: bench.failed(), 6)
     assert entry.exception == "JobTimeout"
 
 
@@ -135,7 +130,7 @@ def test_one_that_holds_the_gil_is_told_with_its_job(bench: Bench) -> None:
     started = time.monotonic()
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
     assert time.monotonic() - started < 3
-    (entry,) = failed(bench)
+    (entry,) = bench.failed()
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
     assert any("_hold_gil_in_re" in line for line in entry.backtrace or ())
 

@@ -89,7 +89,7 @@ def test_bad_items_end_in_failed_with_the_raw_item_and_the_worker_goes_on(bench:
     assert bench.runs() == {"still working": 1}
     assert bench.stat("failed") == len(BAD_ITEMS)
     assert bench.stat("processed") == len(BAD_ITEMS) + 1
-    entries = [decode_entry(raw) for raw in bench.redis.lrange("resque:failed", 0, -1)]
+    entries = bench.failed()
     kept = {entry.item(): entry.exception for entry in entries}
     for name, (raw, exception) in BAD_ITEMS.items():
         # A JSON object is kept as such, so its spaces may go; nothing else is touched.
