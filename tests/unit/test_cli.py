@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,13 +61,6 @@ def call(
         return Answer(code, *capsys.readouterr())
 
     return call
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
 
 
 def items(client: redis.Redis, queue: str = "mail") -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from gresque.store.speech import Blocking, Fate, KillAnswer, Order, Running
 
 Redis = redis.Redis
 KEY = b"resque:queue:a"
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
 
 
 def entry(raw: bytes) -> bytes:

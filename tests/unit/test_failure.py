@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,6 @@ FORK_RETRIED = (WIRE / "fork_failed_entry_retried.json").read_bytes().strip()
 FORK_ITEM_RETRIED = (WIRE / "fork_queue_item_retried.json").read_bytes().strip()
 STOCK = (WIRE / "stock_failed_entry.json").read_bytes().strip()
 GARBAGE = [b"garbage \xff", b"", b"[1]", b"{}", b'{"payload":{"class":"A"}}', b"[" * 100_000]
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -43,13 +43,6 @@ Redis = redis.Redis
 
 
 @pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def backend(store: DataStore) -> RedisBackend:
     return RedisBackend(store)
 

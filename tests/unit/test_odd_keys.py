@@ -48,13 +48,6 @@ def _nothing_named_yet() -> None:
     refusals._named.clear()
 
 
-@pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
-
-
 def recover(store: DataStore, process: str = DEAD, wish: str = "requeue") -> Totals:
     return Recovery(store, Registry(), wish, max_recoveries=3).recover(
         SILENT._replace(process_id=process)

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -28,13 +27,6 @@ WORKER = "vm:1:q:1:1:1"
 PROCESS = f"{WORKER}:22:1764000000000"
 DEAD = Estate(PROCESS, "it was killed by SIGKILL", None, blameless=True)
 LEDGER = f"resque:ledger:{PROCESS}"
-
-
-@pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    store = DataStore(redis_url, "resque")
-    yield store
-    store.close()
 
 
 def recovery(store: DataStore, on_dirty_exit: str = "requeue") -> Recovery:
