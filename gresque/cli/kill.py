@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from gresque.cli.connect import open_store
-from gresque.cli.options import setting_options
+from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, json_option
 from gresque.errors import SettingsError
 from gresque.store.speech import Fate, KillAnswer
@@ -38,7 +38,7 @@ OVER = {Fate.DEAD, Fate.REPLACED, Fate.ENDED, Fate.DIED_FAILED, Fate.DIED_WITHOU
 @click.command(name="kill")
 @click.argument("job_id")
 @click.option(
-    "--wait", type=click.FloatRange(0), default=10.0, show_default=True,
+    "--wait", type=Seconds(), default=10.0, show_default=True,
     help="Seconds to wait for its end; 0: only ask.",
 )  # fmt: skip
 @setting_options("redis_url", "namespace")
@@ -47,7 +47,7 @@ def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> i
     """Kill a running job; the others in its process go on.
 
     JobKilled is raised in it, wherever it waits or spins; it ends among the failed jobs as
-    DirtyExit. One that swallows that takes its process along after 2 s, whose other jobs are run
+    DirtyExit. If the job ignores that, its process is killed after 2 s; the other jobs are run
     again. The process itself tells what became of the job; should several hold a job with this id,
     each of them does. Ids are shown by `gresque running`.
 

@@ -50,6 +50,21 @@ def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )
 
 
+class Seconds(click.ParamType):
+    """A time to wait, of an hour at most."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= 3600:
+            self.fail(f"{value!r} is not a number of seconds from 0 to 3600.", param, ctx)
+        return seconds
+
+
 def load_settings(flags: dict[str, Any]) -> Settings:
     """The settings of this call: flag over ENV over default."""
     return Settings.load(flags, os.environ)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.connect import open_store
-from gresque.cli.options import setting_options
+from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, duration, json_option
 from gresque.errors import SettingsError
 from gresque.store.speech import Order
@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.02
 @click.command(name="stacks")
 @click.argument("target", metavar="[PROCESS|WORKER|HOST|JOB_ID]", required=False)
 @click.option(
-    "--wait", type=click.FloatRange(0), default=5.0, show_default=True,
+    "--wait", type=Seconds(), default=5.0, show_default=True,
     help="Seconds to wait for the processes' answers.",
 )  # fmt: skip
 @setting_options("redis_url", "namespace")

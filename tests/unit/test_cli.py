@@ -873,3 +873,11 @@ def test_an_argument_with_half_a_character(call: Call) -> None:
     assert r"has a lone surrogate, \ud800, which is half a character" in answer.err
     answer = call("enqueue", "mail", "Greet", "-", stdin=rb'["\udc00"]')
     assert r"line 1: it has a lone surrogate, \udc00" in answer.err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "soon"])
+@pytest.mark.parametrize("command", [("kill", "x"), ("stacks",)])
+def test_a_wait_that_is_no_time_to_wait(call: Call, command: tuple[str, ...], seconds: str) -> None:
+    answer = call(*command, "--wait", seconds)
+    assert answer.code == 2
+    assert "is not a number of seconds from 0 to 3600" in answer.err
