@@ -329,7 +329,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("stdin is no terminal to ask on; give --yes to do it unasked")
+        raise click.UsageError("stdin is not a terminal; give --yes to skip the confirmation")
     if not click.confirm(question, err=True):
         click.echo("nothing was done", err=True)
         raise click.exceptions.Exit(1)

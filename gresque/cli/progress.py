@@ -63,7 +63,7 @@ class ProgressLine(Progress):
     def waits(self) -> bool:
         if not self._told_to_wait:
             self._told_to_wait = True
-            click.echo("somebody else retries or removes failed jobs; waiting for that", err=True)
+            click.echo("another command retries or removes failed jobs; waiting for it", err=True)
         self._start = time.monotonic()
         return not self._stopped
 

@@ -36,6 +36,6 @@ def round_of_ones_own(store: DataStore, progress: Progress) -> Iterator[str | No
 
 def lost_round() -> RoundLost:
     return RoundLost(
-        "somebody else goes round the failed jobs by now, for this one stood still for over "
-        f"{EXPIRY_MS // 1000} s; what it did is done, nothing is lost: start it again for the rest"
+        "another command took over the lock on the failed jobs: this one made no progress for "
+        f"{EXPIRY_MS // 1000} s; what it did is kept, nothing is lost: run it again for the rest"
     )

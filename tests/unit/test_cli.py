@@ -517,7 +517,7 @@ class TestFailedRetry:
             (["--all", "1"], "give one of these: the jobs to retry, --all, or"),
             (["--all", "--class", "A"], "give one of these: the jobs to retry, --all, or"),
             (["1", "--queue", "q"], "give one of these: the jobs to retry, --all, or"),
-            (["--all"], "stdin is no terminal to ask on; give --yes"),
+            (["--all"], "stdin is not a terminal; give --yes"),
         ],
     )
     def test_wrong_input(

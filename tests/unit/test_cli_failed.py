@@ -104,7 +104,7 @@ class TestByGroup:
 
     def test_removing_does_not_go_unasked(self, call: Call, some: redis.Redis) -> None:
         code, _, err = call("failed", "remove", "--class", "A")
-        assert code == 2 and "give --yes to do it unasked" in err
+        assert code == 2 and "give --yes to skip the confirmation" in err
         assert len(failed(some)) == 6
 
     def test_none(self, call: Call, some: redis.Redis) -> None:

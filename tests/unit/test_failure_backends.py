@@ -429,7 +429,7 @@ class TestRound:
                 redis_client.set("resque:failed_round", "another's")
                 return True
 
-        with pytest.raises(RoundLost, match="start it again for the rest"):
+        with pytest.raises(RoundLost, match="run it again for the rest"):
             backend.retry_all(progress=TakenOver())
         pushed = redis_client.llen("resque:queue:q")
         assert 0 < pushed < PAGE
