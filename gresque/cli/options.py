@@ -50,7 +50,7 @@ def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )
 
 
-class Seconds(click.ParamType):
+class Seconds(click.ParamType[float]):
     """A time to wait, of an hour at most."""
 
     name = "seconds"
