@@ -163,6 +163,10 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         self._guards = 0
         self.spawned: tuple[Origin, dict[str, Any]] | None = None
 
+    def __repr__(self) -> str:
+        """gevent's shows the arguments, and this greenlet is one of its own."""
+        return f"<WorkerThread {self._number}>"
+
     def perform_jobs(self) -> None:
         """What the greenlet does for as long as it lives."""
         while True:

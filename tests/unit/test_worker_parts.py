@@ -32,7 +32,7 @@ from gresque.worker.gate import Gate
 from gresque.worker.outcome import Outcome
 from gresque.worker.pace import FIRST_BATCH, PREFETCH_BELOW, Pace, most_held
 from gresque.worker.scoreboard import GUARDED, ProcessState, Scoreboard, Verdict
-from gresque.worker.thread import Crew
+from gresque.worker.thread import Crew, WorkerThread
 
 PATIENCE_SECONDS = 20.0
 """Far above what anything here takes: a test that waits this long has failed."""
@@ -987,3 +987,8 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_shop: OpenShop, endi
         assert references(job[2]) == 1, "the job"
     for text in {id(text): text for text in seen}.values():
         assert references(text) == sum(text is each for each in seen) + 1, "those of the test"
+
+
+def test_a_job_may_print_the_greenlet_that_it_runs_in() -> None:
+    crew: Any = None
+    assert repr(WorkerThread(crew, 3)) == "<WorkerThread 3>"
