@@ -104,8 +104,8 @@ def end_processes(limit: Callable[[], AbstractContextManager[Any]] = nullcontext
     here = os.getpid()
     executors = _executors(here)
     util: Any = sys.modules.get("multiprocessing.util")
-    if util is None:
-        return
+    if util is None or not (executors or util.process._children or util._finalizer_registry):
+        return  # at once: a process may live for a single job
     with limit():
         for thread in executors:
             thread.thread_wakeup.wakeup()
