@@ -2,16 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
-from tests.process.forks import ENDS, HOOKS, IN_CHILD, STATUSES, WHERE
 from tests.process.support import Bench, Master, wait_for
 
 FORKS = ("-r", "tests.process.forks", "-q", "q", "-j", "100000")
+
+
+class Tables(NamedTuple):
+    """Those of `tests.process.forks`: kind -> repr of its result, places, way to end -> status."""
+
+    in_child: dict[str, str]
+    where: list[str]
+    ends: dict[str, int]
+
+
+@cache
+def tables() -> Tables:
+    """Read in another process: the module declares jobs and process hooks."""
+    program = (
+        "import json; from tests.process.forks import *; print(json.dumps(["
+        "{kind: repr(result) for kind, (_, result) in IN_CHILD.items()}, [*WHERE, *HOOKS], "
+        "{how: STATUSES[how] for how in ENDS}]))"
+    )
+    root = Path(__file__).parents[2]
+    out = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, check=True
+    ).stdout
+    return Tables(*json.loads(out))
 
 
 def start(bench: Bench, *arguments: str) -> Master:
@@ -43,21 +69,21 @@ def lives(pid: int) -> bool:
 
 
 def test_what_a_child_can_do(bench: Bench) -> None:
+    in_child = tables().in_child
     bench.client.enqueue_to("q", "HoldLock", "let go")
     master = start(bench, "-t", "200")
     wait_for(lambda: bench.redis.get("lock held"))
     with_neighbours(bench)
     bench.client.enqueue_to("q", "TakeLock")
-    for kind in IN_CHILD:
+    for kind in in_child:
         bench.client.enqueue_to("q", "InChild", kind)
-    wait_for(lambda: bench.redis.hlen("status") == len(IN_CHILD), 60)
+    wait_for(lambda: bench.redis.hlen("status") == len(in_child), 60)
     bench.redis.set("let go", "now")
-    done = 1 + 100 + 1 + len(IN_CHILD) + 1
+    done = 1 + 100 + 1 + len(in_child) + 1
     wait_for(lambda: bench.stat("processed") == done)
-    expected = {kind: repr(result) for kind, (_, result) in IN_CHILD.items()}
-    assert fields(bench, "child") == expected | {"its exit handler ran": "True"}
-    assert fields(bench, "status") == dict.fromkeys(IN_CHILD, "0")
-    assert fields(bench, "kept") == dict.fromkeys(IN_CHILD, "set()")
+    assert fields(bench, "child") == in_child | {"its exit handler ran": "True"}
+    assert fields(bench, "status") == dict.fromkeys(in_child, "0")
+    assert fields(bench, "kept") == dict.fromkeys(in_child, "set()")
     assert all(int(count) >= 4 for count in fields(bench, "worker has").values())
     assert neighbours(bench) == {}
     assert {"lock": 1, "of a child": 1}.items() <= bench.runs().items()
@@ -78,7 +104,7 @@ def test_pools_and_their_like_in_a_worker(bench: Bench) -> None:
         bench.client.enqueue_to("q", "InWorker", kind)
     master = start(bench, "-t", "200")
     wait_for(lambda: bench.stat("processed") == 100 + len(kinds), 60)
-    assert fields(bench, "worker") == {kind: repr(IN_CHILD[kind][1]) for kind in kinds}
+    assert fields(bench, "worker") == {kind: tables().in_child[kind] for kind in kinds}
     assert neighbours(bench) == {}
     master.signal(signal.SIGTERM)
     assert master.wait() == 0  # though a pool is left
@@ -86,21 +112,21 @@ def test_pools_and_their_like_in_a_worker(bench: Bench) -> None:
 
 
 def test_a_child_ends_where_control_comes_back_from_it(bench: Bench) -> None:
-    places = (*WHERE, *HOOKS)
+    _, places, ends = tables()
     with_neighbours(bench)
     for where in places:
-        for how in ENDS:
+        for how in ends:
             bench.client.enqueue_to("q", "Forks", where, how)
     master = start(bench, "-t", "200")
-    jobs = 100 + len(places) * len(ENDS)
+    jobs = 100 + len(places) * len(ends)
     wait_for(lambda: bench.stat("processed") == jobs, 60)
-    expected = {f"{where} {how}": str(STATUSES[how]) for where in places for how in ENDS}
+    expected = {f"{where} {how}": str(ends[how]) for where in places for how in ends}
     assert fields(bench, "status") == expected
     assert neighbours(bench) == {}
     noted = fields(bench, "noted")
     assert set(noted.values()) == {"1"}
     assert len([key for key in noted if key.startswith("perform")]) == len(expected)
-    assert bench.stat("failed") == len(ENDS)  # those of "failure"
+    assert bench.stat("failed") == len(ends)  # those of "failure"
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     raised = master.log.count("ValueError: raised in a child\n")
