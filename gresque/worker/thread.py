@@ -157,6 +157,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         """When it started, on the monotonic clock."""
         self.deadline: tuple[ReservedJob, float] | None = None
         """Of a job with a timeout, on the monotonic clock; the watcher looks after it."""
+        self.passed_deadline: tuple[ReservedJob, float] | None = None
+        """The last one that passed, by the watcher, which never changes `deadline`."""
         self.to_kill: Kill | None = None
         self.parked = False
         self._guarded: ReservedJob | None = None
@@ -307,7 +309,8 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         return spawned[1]
 
     def _forget(self) -> None:
-        self.gr_context = self.deadline = self.to_kill = self._guarded = self.spawned = None
+        self.gr_context = self.deadline = self.passed_deadline = None
+        self.to_kill = self._guarded = self.spawned = None
 
     def forget_spawned(self) -> None:
         """Keep no job that has ended. Called by the watcher: it costs no job anything."""

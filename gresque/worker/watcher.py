@@ -256,9 +256,10 @@ class Watcher:
             if thread.spawned is not None:
                 thread.forget_spawned()
             deadline = thread.deadline
-            if deadline is None or deadline[1] > now:
+            if deadline is None or deadline is thread.passed_deadline or deadline[1] > now:
                 continue
-            thread.deadline = None
+            # Its deadline is not cleared here: it may be that of the next job by now.
+            thread.passed_deadline = deadline
             if deadline[0] is thread.job:
                 ran = f"it ran for over {deadline[1] - thread.since:g} s"
                 self._crew.kill_from_outside(thread, Kill(deadline[0], ran, False, now, JobTimeout))
