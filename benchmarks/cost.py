@@ -20,23 +20,23 @@ import time
 from collections import deque
 from typing import Any
 
-import gresque.worker.thread as thread_module
+import gresque.worker.threads.thread as thread_module
 from benchmarks import harness
 from benchmarks.harness import Results, Server
 from benchmarks.jobs import noop
 from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
+from gresque.connection.scripts import Script, script
+from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs import payload
 from gresque.jobs.registry import registry
 from gresque.queues import QueueList
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.scripts import Script, script
-from gresque.worker.book import Book, ReservedJob
-from gresque.worker.cycle import Cycle
-from gresque.worker.failures import Failures
-from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome
-from gresque.worker.thread import Crew, WorkerThread
+from gresque.worker.threads.outcome import Outcome
+from gresque.worker.threads.thread import ThreadPool, WorkerThread
+from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.in_flight import InFlight, ReservedJob
+from gresque.worker.turns.wakeup import Wakeup
 
 BATCH = 100
 BATCHES = 300
@@ -98,17 +98,19 @@ class Loop:
         """µs of CPU for each job, with this `_work`."""
         original, WorkerThread._work = WorkerThread._work, work  # type: ignore[method-assign]
         try:
-            book, gate = Book(Totals(0, 0, 0, 0)), Gate()
-            outcome = Outcome(book, Failures("redis", Keys("resque")), "w", "requeue")
-            crew = Crew(1, book, gate, registry, outcome, memoryview(bytearray(8)).cast("Q"))
+            in_flight, wakeup = InFlight(Totals(0, 0, 0, 0)), Wakeup()
+            outcome = Outcome(in_flight, FailureReporter("redis", Keys("resque")), "w", "requeue")
+            pool = ThreadPool(
+                1, in_flight, wakeup, registry, outcome, memoryview(bytearray(8)).cast("Q")
+            )
             started = time.thread_time()
             for _ in range(batches):
-                crew.ring_at = len(jobs)
-                book.ready.extend(jobs)
-                book.ended = []
-                crew.wake_one()
-                while book.ready:
-                    gate.wait(None)
+                pool.ring_at = len(jobs)
+                in_flight.ready.extend(jobs)
+                in_flight.ended = []
+                pool.wake_one()
+                while in_flight.ready:
+                    wakeup.wait(None)
             spent = time.thread_time() - started  # the thread stays parked, for good
         finally:
             WorkerThread._work = original  # type: ignore[method-assign]
@@ -152,11 +154,11 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
     """µs for each job: CPU of the client, and what the server spent in the script."""
     server.empty()
     keys = Keys("resque")
-    book = Book(Totals(0, 0, 0, 0))
+    in_flight = InFlight(Totals(0, 0, 0, 0))
     cycle = Cycle(
         server.url,
         keys,
-        book,
+        in_flight,
         "w",
         "p",
         QueueList.parse("bench"),
@@ -172,9 +174,9 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
     before, started = _script_seconds(server), time.thread_time()
     for _ in range(batches):
         cycle.turn(BATCH)
-        book.done += len(book.ready)
-        book.ended = [job[0] for job in book.ready]
-        book.ready = deque()
+        in_flight.done += len(in_flight.ready)
+        in_flight.ended = [job[0] for job in in_flight.ready]
+        in_flight.ready = deque()
     jobs = batches * BATCH
     spent = time.thread_time() - started
     cycle.connection.close()

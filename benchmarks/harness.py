@@ -22,7 +22,7 @@ import redis
 
 import gresque
 from benchmarks.peers import body
-from gresque.store.url import resolve_url
+from gresque.connection.topology import resolve_url
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "bench"

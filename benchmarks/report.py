@@ -28,7 +28,7 @@ README_ROWS = {
 }
 """Rows of the README's table of comparison whose cells are medians from here."""
 
-Line = dict[str, Any]
+RawConnection = dict[str, Any]
 
 NAMES = {
     "gresque": "gresque",
@@ -79,7 +79,7 @@ def main() -> None:
     print(f"wrote {', '.join(sections)} into {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
 
-def _lines(path: Path) -> list[Line]:
+def _lines(path: Path) -> list[RawConnection]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
 
 
@@ -103,10 +103,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 class Peers:
     """The side-by-side results."""
 
-    def __init__(self, lines: list[Line]) -> None:
+    def __init__(self, lines: list[RawConnection]) -> None:
         self._machine = next(line for line in lines if "machine" in line)
         self._about = {line["about"]: line for line in lines if "about" in line}
-        self._runs: dict[tuple[str, str], list[Line]] = defaultdict(list)
+        self._runs: dict[tuple[str, str], list[RawConnection]] = defaultdict(list)
         for line in lines:
             if "peer" in line:
                 self._runs[line["peer"], line["scenario"]].append(line)
@@ -262,9 +262,9 @@ def _code(text: str) -> str:
     return "`" + text.replace("`", "'")[:160] + "`"
 
 
-def goals(lines: list[Line]) -> str:
+def goals(lines: list[RawConnection]) -> str:
     """gresque's own measurements against their goals, by benchmark."""
-    found: dict[tuple[str, str], list[Line]] = defaultdict(list)
+    found: dict[tuple[str, str], list[RawConnection]] = defaultdict(list)
     for line in lines:
         found[line["benchmark"], line["scenario"]].append(line)
     out = []
@@ -282,7 +282,7 @@ def goals(lines: list[Line]) -> str:
     return "\n\n".join(out)
 
 
-def costs(lines: list[Line]) -> str:
+def costs(lines: list[RawConnection]) -> str:
     """What a job costs in µs: each whole, and its parts below it."""
     values: dict[str, list[float]] = defaultdict(list)
     for line in lines:
@@ -298,7 +298,7 @@ def costs(lines: list[Line]) -> str:
     return table(["", "µs a job"], rows)
 
 
-def _verdict(line: Line, median: float) -> tuple[str, str]:
+def _verdict(line: RawConnection, median: float) -> tuple[str, str]:
     if "goal" not in line:
         return line["unit"], ""
     met = median <= line["goal"] if line["at_most"] else median >= line["goal"]

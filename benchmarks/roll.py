@@ -25,7 +25,7 @@ import psutil
 import redis
 
 import gresque
-from gresque.store.url import resolve_url
+from gresque.connection.topology import resolve_url
 
 ROOT = Path(__file__).parents[1]
 JOB_SECONDS = 0.05

@@ -28,7 +28,7 @@ import psutil
 import redis
 
 import gresque
-from gresque.store.url import resolve_url
+from gresque.connection.topology import resolve_url
 
 ROOT = Path(__file__).parents[1]
 QUEUE_SIZE = 3_000
@@ -187,7 +187,7 @@ KEPT = {
     b"resque:queues", b"resque:queue:bench", b"resque:failed", b"resque:stat:processed",
     b"resque:stat:failed", b"resque:suspects", b"resque:recoveries",
 }  # fmt: skip
-EXPIRING = (b"resque:enqueuer:", b"resque:buried")
+EXPIRING = (b"resque:producer:", b"resque:fenced")
 """They go by themselves."""
 
 

@@ -40,8 +40,8 @@ from gresque.errors import (
     UnknownJob,
     UnserializableArgument,
 )
-from gresque.failure.own import Failure, FailureBackend
-from gresque.jobs.guard import uninterruptible
+from gresque.failure.reporters import Failure, FailureBackend
+from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 
 __version__ = "0.1.0"

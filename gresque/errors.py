@@ -79,7 +79,7 @@ class JobExpired(GresqueError):
     """A job was taken up after its time (`expires_seconds`), and not run."""
 
 
-class RoundLost(GresqueError):
+class SweepLockLost(GresqueError):
     """Somebody else retries or removes failed jobs by now; this one stood still for too long."""
 
 

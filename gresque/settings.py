@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from gresque.connection.urls import EXAMPLE, check
 from gresque.errors import SettingsError
 from gresque.queues import QueueList
-from gresque.redis_url import EXAMPLE, check
 from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE

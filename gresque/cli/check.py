@@ -16,14 +16,14 @@ from gresque.cli.blocking import REMEDIES, blocking_libraries
 from gresque.cli.hints import hints
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
+from gresque.connection.urls import mask
 from gresque.errors import GresqueError, SettingsError
 from gresque.queues import quoted
-from gresque.redis_url import mask
 from gresque.settings import OPTIONS, Settings
 from gresque.text import printable
 
 if TYPE_CHECKING:
-    from gresque.store.connection import DirectConnection
+    from gresque.connection.tracked import TrackedConnection
 
 OLDEST_REDIS = (6, 2)
 SPARE_DESCRIPTORS = 100
@@ -189,12 +189,13 @@ def _warn_of_blocking(job_modules: set[str], report: Report) -> None:
 def _check_redis(settings: Settings, report: Report) -> None:
     from redis.exceptions import RedisError
 
-    from gresque.store.connection import DirectConnection, explain
-    from gresque.store.url import place
+    from gresque.connection.errors import explain
+    from gresque.connection.topology import place
+    from gresque.connection.tracked import TrackedConnection
 
     report.redis |= {"place": place(settings.redis_url), "answers": False}
     try:
-        with closing(DirectConnection(settings.redis_url)) as connection:
+        with closing(TrackedConnection(settings.redis_url)) as connection:
             connection.connect()
             _inspect(connection, settings, report)
     except SettingsError:
@@ -203,7 +204,7 @@ def _check_redis(settings: Settings, report: Report) -> None:
         report.errors.append(explain(settings.redis_url, error))
 
 
-def _inspect(connection: DirectConnection, settings: Settings, report: Report) -> None:
+def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:
     connection.call(b"PING")
     report.redis["answers"] = True
     found = _read_info(connection)
@@ -229,7 +230,7 @@ def _inspect(connection: DirectConnection, settings: Settings, report: Report) -
         )
 
 
-def _read_info(connection: DirectConnection) -> dict[str, str]:
+def _read_info(connection: TrackedConnection) -> dict[str, str]:
     """INFO's fields; none where it is refused."""
     from redis.exceptions import ResponseError
 
@@ -240,7 +241,7 @@ def _read_info(connection: DirectConnection) -> dict[str, str]:
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
-def _eviction_policy(connection: DirectConnection) -> str | None:
+def _eviction_policy(connection: TrackedConnection) -> str | None:
     from redis.exceptions import ResponseError
 
     try:

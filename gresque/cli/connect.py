@@ -20,13 +20,13 @@ def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
     Raises RedisUnavailable where a command meets an error of redis-py's.
     """
     # Imported here: the command line is loaded before `gresque work` patches, redis-py is not.
-    from gresque.store.connection import told_plainly
+    from gresque.connection.errors import plain_errors
     from gresque.store.data_store import DataStore
 
     settings = load_settings(flags)
     store = DataStore(settings.redis_url, settings.namespace)
     try:
-        with told_plainly(settings.redis_url):
+        with plain_errors(settings.redis_url):
             yield store
     finally:
         store.close()

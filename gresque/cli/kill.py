@@ -12,7 +12,7 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, json_option
 from gresque.errors import SettingsError
-from gresque.store.speech import Fate, KillAnswer
+from gresque.store.commands import Fate, KillAnswer
 from gresque.text import printable
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _find(store: DataStore, job_id: str) -> list[tuple[str, bytes, LedgerEntry]]
 def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list[KillAnswer]:
     """What each of them says in the end, or has said when the time is over."""
     for each in asked:
-        store.order_kill(each.process, each.token, job_id, wait)
+        store.ask_kill(each.process, each.token, job_id, wait)
     answers = [KillAnswer(Fate.REQUESTED)] * len(asked)
     deadline = time.monotonic() + wait
     ask_again = time.monotonic() + ASK_AGAIN_SECONDS
@@ -127,12 +127,12 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
             if answer.fate is Fate.ENDED and _is_held(store, each):
                 if now - doubted.setdefault(each.token, now) > DOUBT_SECONDS:
                     asked[index] = each = each._replace(token=secrets.token_hex(8))
-                    store.order_kill(each.process, each.token, job_id, wait)
+                    store.ask_kill(each.process, each.token, job_id, wait)
                 continue
             answers[index] = answer
             if again and not answers[index].is_final:
                 # Whoever took the order may have gone since. Twice does no harm.
-                store.order_kill(each.process, each.token, job_id, wait)
+                store.ask_kill(each.process, each.token, job_id, wait)
         if now > deadline:
             break
         time.sleep(LOOK_SECONDS)
@@ -145,7 +145,7 @@ def _answer(
     is_there = store.has_ledger(asked.process)  # first: it answers before it leaves
     answer = store.kill_answer(asked.token) or last
     if not (answer.is_final or is_there):
-        if not store.is_buried(asked.process):
+        if not store.is_fenced(asked.process):
             answer = KillAnswer(Fate.ENDED)  # it left before it heard of the kill
         elif (
             time.monotonic() - gone_since.setdefault(asked.process, time.monotonic()) > GONE_SECONDS

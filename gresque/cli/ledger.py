@@ -12,7 +12,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, duration, json_option, write
 
 if TYPE_CHECKING:
-    from gresque.worker.status import LedgerStatus
+    from gresque.inspector.processes import LedgerStatus
 
 COLUMNS = [
     Column("HOST", lambda ledger: ledger.host),
@@ -62,7 +62,7 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
       gresque ledger --recoveries -n 100
       gresque ledger --json | jq 'map(.held) | add'
     """
-    from gresque.worker.status import LedgerStatus, LoggedRecovery
+    from gresque.inspector.processes import LedgerStatus, LoggedRecovery
 
     output = Output(as_json)
     with open_store(flags) as store:

@@ -14,8 +14,8 @@ import click
 import gresque.stdio as stdio
 from gresque import __version__
 from gresque.cli.output import complain, write
+from gresque.connection.urls import mask_within
 from gresque.errors import BootError, GresqueError, RedisUnavailable
-from gresque.redis_url import mask_within
 from gresque.text import from_os
 
 COMMANDS = {

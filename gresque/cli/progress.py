@@ -24,8 +24,8 @@ class ProgressLine(Progress):
     it off.
     """
 
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
+    def __init__(self, name: str) -> None:
+        self._verb = name
         self._start = self._shown = time.monotonic()
         self._drawn = False
         self._told_to_wait = False

@@ -11,7 +11,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, duration, json_option
 
 if TYPE_CHECKING:
-    from gresque.worker.status import RunningJob
+    from gresque.inspector.processes import RunningJob
 
 COLUMNS = [
     Column("RUNS FOR", lambda job: duration(job.seconds)),
@@ -42,7 +42,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque running --json | jq '.[] | select(.seconds > 60)'
       gresque running --json | jq '.[] | select(.blocks_seconds) | .stack'
     """
-    from gresque.worker.status import RunningJob
+    from gresque.inspector.processes import RunningJob
 
     with open_store(flags) as store:
         jobs = RunningJob.all(store)

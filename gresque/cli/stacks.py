@@ -13,7 +13,7 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, duration, json_option
 from gresque.errors import SettingsError
-from gresque.store.speech import Order
+from gresque.store.commands import Command
 from gresque.text import printable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _ask(store: DataStore, processes: list[str], wait: float) -> dict[str, Any]:
     """Process -> its greenlets, None for one that did not answer in time."""
     tokens = {process: secrets.token_hex(8) for process in processes}
     for process, token in tokens.items():
-        store.give_order(process, Order("stacks", token))
+        store.give_command(process, Command("stacks", token))
     answers: dict[str, Any] = dict.fromkeys(processes)
     deadline = time.monotonic() + wait
     while None in answers.values() and time.monotonic() <= deadline:

@@ -49,7 +49,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
 
 def _read(store: DataStore, failure_backend: str) -> dict[str, int]:
     from gresque.failure.backend import open_backend
-    from gresque.stat import Stat
+    from gresque.inspector.stats import Stat
 
     sizes, processes = store.queue_sizes(), store.process_ids()
     return {

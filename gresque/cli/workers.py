@@ -12,7 +12,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, duration, json_option
 
 if TYPE_CHECKING:
-    from gresque.worker.status import WorkerStatus
+    from gresque.inspector.processes import WorkerStatus
 
 COLUMNS = [
     Column("WORKER", lambda worker: worker.id),
@@ -40,7 +40,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque workers
       gresque workers --json | jq '.[] | select(.heartbeat_age_seconds > 60) | .id'
     """
-    from gresque.worker.status import WorkerStatus
+    from gresque.inspector.processes import WorkerStatus
 
     with open_store(flags) as store:
         workers = WorkerStatus.all(store)

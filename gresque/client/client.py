@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gresque.connection.urls import mask
 from gresque.errors import (
     EnqueueError,
     GresqueError,
@@ -21,7 +22,6 @@ from gresque.errors import (
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
-from gresque.redis_url import mask
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -81,9 +81,9 @@ class Client:
     @contextmanager
     def _asking(self) -> Iterator[DataStore]:
         """The store, while a method asks something of it: what Redis raises is told plainly."""
-        from gresque.store.connection import told_plainly
+        from gresque.connection.errors import plain_errors
 
-        with told_plainly(self.redis_url):
+        with plain_errors(self.redis_url):
             yield self.store
 
     # Enqueueing

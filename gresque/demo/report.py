@@ -119,8 +119,8 @@ def _add_counts(grid: Table, report: Report) -> None:
         "not parseable": (stored.unparseable, direct.unparseable),
     }
     for name, (found, expected) in rows.items():
-        verdict = "[green]equal[/]" if found == expected else "[bold red]differs[/]"
-        grid.add_row(name, f"{found:,}", f"{expected:,}", verdict)
+        kill_reason = "[green]equal[/]" if found == expected else "[bold red]differs[/]"
+        grid.add_row(name, f"{found:,}", f"{expected:,}", kill_reason)
 
 
 def _add_run(grid: Table, report: Report) -> None:

@@ -16,13 +16,13 @@ from requests import RequestException
 from rich.console import Console
 
 import gresque
+from gresque.connection.topology import resolve_url
 from gresque.demo import processes
 from gresque.demo.counting import Counts, count
 from gresque.demo.interrupts import Interrupts
 from gresque.demo.jobs import count_file, parse_results, results_key
 from gresque.demo.library import library, spread
 from gresque.demo.report import Meter, Report, table
-from gresque.store.url import resolve_url
 
 LOOK_SECONDS = 0.1
 SAMPLE_SIZE = 20

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import timestamp
 from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
-from gresque.failure.place import failed_name
+from gresque.failure.failed_list_name import failed_name
 from gresque.failure.progress import SILENT, Progress
 from gresque.failure.retry import prepare_retry
-from gresque.failure.round import round_of_ones_own
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
+from gresque.failure.sweep_lock import sweep_lock
 from gresque.settings import one_list_each
 from gresque.store.data_store import DataStore, FailedChange
 
@@ -184,7 +184,7 @@ class RedisBackend:
         """Retry, oldest first, every wanted entry that stands here now and was not retried before.
 
         Those that fail anew meanwhile wait for the next call: they would go round for ever. Raises
-        RoundLost.
+        SweepLockLost.
         """
         now = timestamp(time.time())
         total = Retries()
@@ -206,7 +206,7 @@ class RedisBackend:
     def remove_oldest(self, counts: dict[str, int]) -> int:
         """Remove so many entries of each list, retried or not; returns how many there were."""
         removed = 0
-        with round_of_ones_own(self._store, SILENT):
+        with sweep_lock(self._store, SILENT):
             for each in self.lists():
                 removed += each.remove_oldest(counts.get(each.name, 0))
         return removed
@@ -224,7 +224,7 @@ class RedisBackend:
     def _go_round(
         self, plan: Callable[[bytes], Plan], wanted: Wanted, progress: Progress
     ) -> Iterator[tuple[list[Plan], int]]:
-        with round_of_ones_own(self._store, progress) as token:
+        with sweep_lock(self._store, progress) as token:
             if token is None:
                 return
             sizes = [(each, each.count()) for each in self.lists(wanted)]

@@ -12,7 +12,7 @@ import msgspec
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import FailedEntry, decode_entry, timestamp
 from gresque.failure.retry import prepare_retry
-from gresque.failure.round import EXPIRY_MS, lost_round
+from gresque.failure.sweep_lock import EXPIRY_MS, sweep_lock_lost
 from gresque.jobs import payload
 from gresque.store.data_store import DataStore, FailedChange, FailedMove
 
@@ -177,7 +177,7 @@ class FailedList:
 
         Each page goes from the head of the list to its end; in between, indexes do not hold. When
         somebody else took entries from the head, it is read again. Closed half way, it carries
-        the rest round as it is, so that the list is in its order. Raises RoundLost.
+        the rest round as it is, so that the list is in its order. Raises SweepLockLost.
         """
         left, size = count, PageSize()
         try:
@@ -214,7 +214,7 @@ class FailedList:
     ) -> int | None:
         refused = self._store.rewrite_failed(self.key, token, EXPIRY_MS, count, last, changes)
         if refused == -2:
-            raise lost_round()
+            raise sweep_lock_lost()
         return None if refused < 0 else refused
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
-from gresque.jobs.deaths import without_deaths
+from gresque.jobs.crash_history import without_deaths
 from gresque.jobs.payload import out_of_entry
 
 Fields = dict[str, msgspec.Raw]

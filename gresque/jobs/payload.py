@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
-from gresque.jobs.deaths import without_deaths
+from gresque.jobs.crash_history import without_deaths
 from gresque.text import printable
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024

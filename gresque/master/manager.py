@@ -10,29 +10,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import gresque.stdio as stdio
+from gresque.connection.topology import resolve_url
 from gresque.jobs.hooks import process_hooks
-from gresque.master import overseer
-from gresque.master.forks import EXIT_BOOT_FAILED, EXIT_OK, Forks, load, prepare_connection
-from gresque.master.handle import WorkerHandle, describe_death
-from gresque.master.herald import Herald, Standing
-from gresque.master.holdup import Holdup
-from gresque.master.overseer import Overseer
+from gresque.master import freeze_monitor
+from gresque.master.child import WorkerHandle, describe_death
+from gresque.master.freeze_monitor import FreezeMonitor
 from gresque.master.pidfile import PidFile
+from gresque.master.restart_backoff import RestartBackoff
 from gresque.master.signals import ENDED_AT_START, SignalPipe
+from gresque.master.spawner import EXIT_BOOT_FAILED, EXIT_OK, Spawner, load, prepare_connection
+from gresque.master.status_reporter import Standing, StatusReporter
+from gresque.processes.identity import worker_id
+from gresque.processes.scoreboard import Ending, ProcessState
 from gresque.raised import one_line
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
-from gresque.store.url import resolve_url
 from gresque.unpatched import original
-from gresque.worker.identity import worker_id
-from gresque.worker.scoreboard import Ending, ProcessState
 
 log = logging.getLogger("gresque.master")
 
 LOOK_SECONDS = 1.0
 """How often the master looks at its children unasked."""
 
-TRIALS = 4
+QUARANTINES = 4
 """Processes for suspects, beside the WORKER_COUNT others: one that takes some, and those whose
 suspects run for long."""
 
@@ -73,12 +73,12 @@ class WorkerManager:
     def __init__(self, settings: Settings, on_first_boot: Callable[[], None] = _nobody) -> None:
         """`on_first_boot()` is called once, when the first worker process works."""
         self._settings = settings
-        self._herald = Herald(settings, on_first_boot)
+        self._status_reporter = StatusReporter(settings, on_first_boot)
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._handles: dict[int, WorkerHandle] = {}
-        self._holdup = Holdup()
-        self._standby_holdup = Holdup()
+        self._restart_backoff = RestartBackoff()
+        self._standby_backoff = RestartBackoff()
         """Of processes that are to stand by: those at work do without, if need be."""
         self._totals = Totals()
         self._exit_code = EXIT_OK
@@ -88,7 +88,7 @@ class WorkerManager:
         self._stopping = False
         self._paused = False
         self._counted_at = float("-inf")
-        self._sightings = self._sightings_answered = 0
+        self._suspects_seen = self._suspects_answered = 0
         """Of suspects, by the processes that are gone; and by all when a trial was last forked."""
         self._rolling: list[int] = []
         """Pids that a HUP has still to replace."""
@@ -114,13 +114,13 @@ class WorkerManager:
                 self._note_boots()
                 self._share_totals()
                 self._keep_count()
-                self._try_suspects()
+                self._quarantine_suspects()
                 self._roll()
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._heed(number)
                 self._note_boots()
                 self._reap()
-                self._overseer.look(self._handles.values())
+                self._freeze_monitor.look(self._handles.values())
                 self._look_after_output()
         finally:
             self._close()
@@ -140,9 +140,9 @@ class WorkerManager:
         one_by_one = settings.thread_count == 1 and settings.jobs_per_fork <= STANDBYS_UP_TO
         self._standbys = STANDBYS if one_by_one else 0
         # As many as work may retire, one more is for a HUP.
-        most = 2 * settings.worker_count + 1 + self._standbys + TRIALS
-        self._forks = Forks(settings, self._id, self._signals, live, most)
-        self._overseer = Overseer(settings.term_timeout, self._forks.fork_deputy)
+        most = 2 * settings.worker_count + 1 + self._standbys + QUARANTINES
+        self._spawner = Spawner(settings, self._id, self._signals, live, most)
+        self._freeze_monitor = FreezeMonitor(settings.term_timeout, self._spawner.fork_frozen_proxy)
         return settings
 
     # Keeping WORKER_COUNT processes at work
@@ -157,8 +157,8 @@ class WorkerManager:
             if not handle.booted and handle.row.state is not ProcessState.BOOTING:
                 handle.booted = True
                 self._boots += 1
-                self._holdup_of(handle).note_boot()
-        self._herald.look(
+                self._backoff_of(handle).note_boot()
+        self._status_reporter.look(
             Standing(
                 boots=self._boots,
                 at_work=sum(handle.at_work for handle in self._handles.values()),
@@ -174,20 +174,20 @@ class WorkerManager:
         now = time.monotonic()
         if now - self._counted_at >= LOOK_SECONDS:
             self._counted_at = now
-            self._forks.totals.set(self._count())
+            self._spawner.totals.set(self._count())
 
     def _count(self) -> Totals:
         """What became of all jobs so far; those of a dead process are missing until its heir
         counts them."""
         rows = [h.row for h in self._handles.values()]
-        return sum((row.totals for row in rows if row.heir), self._totals)
+        return sum((row.totals for row in rows if row.recovered_siblings), self._totals)
 
     def _keep_count(self) -> None:
         """Call or fork what is missing. A process that retires has a successor while its last jobs
         run; with one thread it is waited for, so that one job runs at a time."""
-        if self._stopping or not self._holdup.over:
+        if self._stopping or not self._restart_backoff.over:
             return
-        handles = [handle for handle in self._handles.values() if not handle.trial]
+        handles = [handle for handle in self._handles.values() if not handle.quarantine]
         standbys = [handle for handle in handles if handle.stands_by]
         if self._dry:
             for handle in standbys:
@@ -195,7 +195,7 @@ class WorkerManager:
             return
         overlap = self._settings.thread_count > 1
         # Where two cannot come up beside each other, the one that left is waited for to its end.
-        hurry = self._standbys > 0 and self._standby_holdup.over
+        hurry = self._standbys > 0 and self._standby_backoff.over
         working = sum(
             handle.taking_jobs or not (overlap or (hurry and handle.over) or handle.row.stands_by)
             for handle in handles
@@ -204,7 +204,7 @@ class WorkerManager:
         missing = wanted - working
         # As many again may retire; the one more of a HUP finds room all the same.
         room = self._settings.worker_count + wanted + self._standbys - len(handles)
-        if self._forks.heritage and missing > 0 and room > 0:
+        if self._spawner.to_recover and missing > 0 and room > 0:
             self._fork()  # the heir puts back what a dead one held, before it takes a job itself
             missing, room = missing - 1, room - 1
         standbys.sort(key=lambda handle: not handle.booted)
@@ -215,28 +215,28 @@ class WorkerManager:
         for _ in range(min(missing, room)):
             self._fork()
             room -= 1
-        if self._boots and self._standby_holdup.over:  # those that work come first
+        if self._boots and self._standby_backoff.over:  # those that work come first
             for _ in range(min(self._standbys - len(standbys), room)):
                 self._fork(stands_by=True)
 
-    def _try_suspects(self) -> None:
+    def _quarantine_suspects(self) -> None:
         """Fork a process for suspects that others have seen and left; also for what a dead one
         held, when nobody else is forked to recover it."""
-        if self._stopping or not self._holdup.over:
+        if self._stopping or not self._restart_backoff.over:
             return
-        trials = [handle for handle in self._handles.values() if handle.trial]
-        if len(trials) == TRIALS or any(handle.taking_jobs for handle in trials):
+        quarantines = [handle for handle in self._handles.values() if handle.quarantine]
+        if len(quarantines) == QUARANTINES or any(handle.taking_jobs for handle in quarantines):
             return
-        if self._suspects_wait or (self._forks.heritage and self._settings.thread_count > 1):
-            self._sightings_answered = self._sightings_so_far()
-            self._fork(trial=True)
+        if self._suspects_wait or (self._spawner.to_recover and self._settings.thread_count > 1):
+            self._suspects_answered = self._suspects_so_far()
+            self._fork(quarantine=True)
 
     @property
     def _suspects_wait(self) -> bool:
-        return self._sightings_so_far() > self._sightings_answered
+        return self._suspects_so_far() > self._suspects_answered
 
-    def _sightings_so_far(self) -> int:
-        return self._sightings + sum(h.row.sightings for h in self._handles.values())
+    def _suspects_so_far(self) -> int:
+        return self._suspects_seen + sum(h.row.suspects_seen for h in self._handles.values())
 
     def _roll(self) -> None:
         """Replace the next process of a HUP once there is one more at work than there need be."""
@@ -245,21 +245,21 @@ class WorkerManager:
         if self._rolling and at_work > self._settings.worker_count:
             self._handles[self._rolling.pop(0)].quit()
 
-    def _fork(self, *, trial: bool = False, stands_by: bool = False) -> None:
+    def _fork(self, *, quarantine: bool = False, stands_by: bool = False) -> None:
         try:
-            handle = self._forks.fork_worker(
+            handle = self._spawner.fork_worker(
                 self._handles.values(),
-                trial=trial,
+                quarantine=quarantine,
                 stands_by=stands_by,
                 paused=self._paused,
-                patient=self._boots > 0,
+                retry_connect=self._boots > 0,
             )
         except Exception as error:
             log.error("cannot fork: %s", one_line(error))
-            (self._standby_holdup if stands_by else self._holdup).note_failed_boot()
+            (self._standby_backoff if stands_by else self._restart_backoff).note_failed_boot()
             return
         self._handles[handle.pid] = handle
-        log.debug("forked worker process %d%s", handle.pid, ", for suspects" if trial else "")
+        log.debug("forked worker process %d%s", handle.pid, ", for suspects" if quarantine else "")
 
     def _reap(self) -> None:
         for pid in list(self._handles):
@@ -273,15 +273,15 @@ class WorkerManager:
                 self._bury_now(pid, status)
 
     def _bury_now(self, pid: int, status: int | None) -> None:
-        self._overseer.forget(pid)
+        self._freeze_monitor.forget(pid)
         self._bury(self._handles.pop(pid), status)
 
     def _bury(self, handle: WorkerHandle, status: int | None) -> None:
         """Account for a worker process that ended, and see to what it left behind."""
         state = handle.row.state
-        self._sightings += handle.row.sightings
-        if not handle.row.heir:
-            self._forks.heritage += handle.heritage
+        self._suspects_seen += handle.row.suspects_seen
+        if not handle.row.recovered_siblings:
+            self._spawner.to_recover += handle.to_recover
             self._totals += handle.row.totals  # of those that it had recovered already
         if handle.row.left:
             self._totals += handle.row.totals
@@ -289,13 +289,13 @@ class WorkerManager:
             # what a dead one held is to be put back yet. A trial did not look at what its jobs may
             # have enqueued.
             if not handle.row.stands_by:
-                dry = state is ProcessState.DRY and not handle.trial
-                self._dry = dry and not self._forks.heritage
-            self._holdup.note_good_end()
+                dry = state is ProcessState.DRY and not handle.quarantine
+                self._dry = dry and not self._spawner.to_recover
+            self._restart_backoff.note_good_end()
             return
         self._dry = False
-        if handle.row.heir:
-            self._forks.heritage.append(handle.estate(f"it {describe_death(status)}"))
+        if handle.row.recovered_siblings:
+            self._spawner.to_recover.append(handle.dead_process(f"it {describe_death(status)}"))
         if state is ProcessState.BOOTING:
             self._on_failed_boot(handle, status)
         elif state not in (ProcessState.STRANDED, ProcessState.LEFT_HOLDING):
@@ -303,9 +303,9 @@ class WorkerManager:
             self._on_crash(handle)
 
     def _on_crash(self, handle: WorkerHandle) -> None:
-        if handle.trial and handle.held and self._settings.max_recoveries:
+        if handle.quarantine and handle.held and self._settings.max_recoveries:
             return  # it counts on its jobs, which comes to an end
-        self._holdup_of(handle).note_crash(handle.seconds_at_work)
+        self._backoff_of(handle).note_crash(handle.seconds_at_work)
 
     def _on_failed_boot(self, handle: WorkerHandle, status: int | None) -> None:
         code = None if status is None else os.waitstatus_to_exitcode(status)
@@ -320,10 +320,10 @@ class WorkerManager:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
             return
-        self._holdup_of(handle).note_failed_boot()
+        self._backoff_of(handle).note_failed_boot()
 
-    def _holdup_of(self, handle: WorkerHandle) -> Holdup:
-        return self._standby_holdup if handle.row.stands_by else self._holdup
+    def _backoff_of(self, handle: WorkerHandle) -> RestartBackoff:
+        return self._standby_backoff if handle.row.stands_by else self._restart_backoff
 
     # Signals
 
@@ -344,7 +344,7 @@ class WorkerManager:
     def _carry_out(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
             for handle in self._handles.values():
-                if handle.trial or handle.stands_by:
+                if handle.quarantine or handle.stands_by:
                     handle.quit()  # its like is forked where it is needed
             self._rolling = [pid for pid, handle in self._handles.items() if handle.taking_jobs]
             return
@@ -367,7 +367,7 @@ class WorkerManager:
         self._pass_on(number)
 
     def _pass_on(self, number: signal.Signals) -> None:
-        self._overseer.note_signal(self._handles.values(), number)
+        self._freeze_monitor.note_signal(self._handles.values(), number)
         for handle in self._handles.values():
             handle.signal(number)
 
@@ -375,9 +375,9 @@ class WorkerManager:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             self._kill_rest()
-        look = now + (overseer.LOOK_SECONDS if self._overseer.busy else LOOK_SECONDS)
-        holdups = self._holdup.until, self._standby_holdup.until
-        deadlines = [look, self._kill_at, *holdups, self._herald.due]
+        look = now + (freeze_monitor.LOOK_SECONDS if self._freeze_monitor.busy else LOOK_SECONDS)
+        holdups = self._restart_backoff.until, self._standby_backoff.until
+        deadlines = [look, self._kill_at, *holdups, self._status_reporter.due]
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:
@@ -405,7 +405,7 @@ class WorkerManager:
             log.error(
                 "left registered, with what %d dead worker processes held, "
                 "for others to recover: %s",
-                len(self._forks.heritage),
+                len(self._spawner.to_recover),
                 error,
             )
         if self._pidfile:
@@ -413,16 +413,16 @@ class WorkerManager:
         log.info("stopped: %s", self._totals)
 
     def _settle_estate(self) -> None:
-        heritage = self._forks.heritage
-        if not (self._boots or heritage):
+        to_recover = self._spawner.to_recover
+        if not (self._boots or to_recover):
             return
-        from gresque.store.connection import told_plainly
+        from gresque.connection.errors import plain_errors
         from gresque.worker.recovery import recovery_for
 
         recovery = recovery_for(self._settings)
-        with told_plainly(self._settings.redis_url):
-            while heritage:
-                self._totals += recovery.recover(heritage[0])
-                del heritage[0]
+        with plain_errors(self._settings.redis_url):
+            while to_recover:
+                self._totals += recovery.recover(to_recover[0])
+                del to_recover[0]
             recovery.store.unregister_worker(self._id)
         recovery.close()

@@ -7,8 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from gresque.connection.own_path import Untrusted, open_own
 from gresque.errors import SettingsError
-from gresque.store.own_path import Untrusted, open_own
 
 _PID = re.compile(rb"\s*\d*\s*")
 

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 import msgspec
 import redis
 
+from gresque.connection.pooled import open_client
+from gresque.connection.scripts import script
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.bulk import in_bulks
-from gresque.store.connection import open_client
+from gresque.store.commands import COMMAND_EXPIRY_SECONDS, Command, KillAnswer, Running
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.ledger import HeldLedger, LedgerEntry, parse_ledger
 from gresque.store.refusals import is_wrong_type, name_refused, pairs
-from gresque.store.scripts import script
-from gresque.store.speech import ORDER_EXPIRY_SECONDS, KillAnswer, Order, Running
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
-BURIED_EXPIRY_SECONDS = 30 * 86_400
+FENCED_EXPIRY_SECONDS = 30 * 86_400
 """The names of the dead are kept this long after the last death, 10,000 of them at most. It is much
 longer than a step of the server's clock. A process that comes back later takes Redis to have lost
 its ledger."""
@@ -197,18 +197,18 @@ class DataStore:
             )
         return [bool(done) for done in pipeline.execute()]
 
-    def begin_round(self, token: str, expiry_ms: int) -> bool:
+    def begin_sweep(self, token: str, expiry_ms: int) -> bool:
         """Take the right to go round the failed jobs, which one has at a time; False when another
         has it."""
-        key = self.keys.failed_round
+        key = self.keys.failed_sweep
         if self._call("SET", key, token, "NX", "PX", expiry_ms):
             return True
         if self._call("PTTL", key) > expiry_ms:  # the server's clock was set back
             self._call("PEXPIRE", key, expiry_ms)
         return False
 
-    def end_round(self, token: str) -> None:
-        self._script("end_round", [self.keys.failed_round], [token])
+    def end_sweep(self, token: str) -> None:
+        self._script("end_sweep", [self.keys.failed_sweep], [token])
 
     def rewrite_failed(
         self,
@@ -236,7 +236,7 @@ class DataStore:
         return int(
             self._script(
                 "rewrite_failed",
-                [key, keys.queues, keys.failed_round, *queues],
+                [key, keys.queues, keys.failed_sweep, *queues],
                 [token, expiry_ms, count, last, *arguments],
             )
         )
@@ -307,27 +307,27 @@ class DataStore:
         published = self._read(None, "GET", self.keys.running(process_id))
         return Running() if published is None else Running.parse(published)
 
-    def give_order(self, process_id: str, order: Order) -> None:
+    def give_command(self, process_id: str, order: Command) -> None:
         """Ask something of a worker process; forgotten when nobody takes it up in time. An order
         that cannot be given is named in the log: others can be."""
         pipeline = self.redis.pipeline(transaction=True)
-        self._add_order(pipeline, process_id, order)
-        key = self.keys.orders(process_id)
+        self._add_command(pipeline, process_id, order)
+        key = self.keys.commands(process_id)
         self._asked(None, key, pipeline.execute, "this process takes no orders")
 
-    def order_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
+    def ask_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
         """Ask a process to kill a job, and wait for the answers for so long at most."""
         kills = encoded(self.keys.kills(process_id))
         pipeline = self.redis.pipeline(transaction=True)
         pipeline.hset(kills, token, job_id.encode("utf-8", "surrogateescape"))
-        pipeline.expire(kills, ORDER_EXPIRY_SECONDS + int(wait_seconds))
-        self._add_order(pipeline, process_id, Order("kill", token, job_id))
+        pipeline.expire(kills, COMMAND_EXPIRY_SECONDS + int(wait_seconds))
+        self._add_command(pipeline, process_id, Command("kill", token, job_id))
         pipeline.execute()
 
-    def _add_order(self, pipeline: Any, process_id: str, order: Order) -> None:
-        key = encoded(self.keys.orders(process_id))
+    def _add_command(self, pipeline: Any, process_id: str, order: Command) -> None:
+        key = encoded(self.keys.commands(process_id))
         pipeline.rpush(key, order.encode())
-        pipeline.expire(key, ORDER_EXPIRY_SECONDS)
+        pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
 
     def kills(self, process_id: str) -> dict[str, str]:
         """The kills that a process was asked for lately: token -> job id."""
@@ -339,7 +339,7 @@ class DataStore:
         pipeline = self.redis.pipeline(transaction=True)
         key = encoded(self.keys.answer(token))
         pipeline.rpush(key, msgspec.json.encode(answer))
-        pipeline.expire(key, ORDER_EXPIRY_SECONDS)
+        pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
         pipeline.execute()
 
     def answer(self, token: str) -> Any:
@@ -357,9 +357,9 @@ class DataStore:
         """Whether the process lives, or is to be recovered."""
         return self._read(None, "ZSCORE", self.keys.ledgers, process_id) is not None
 
-    def is_buried(self, process_id: str) -> bool:
+    def is_fenced(self, process_id: str) -> bool:
         """Whether the process was declared dead lately."""
-        return self._read(None, "ZSCORE", self.keys.buried, process_id) is not None
+        return self._read(None, "ZSCORE", self.keys.fenced, process_id) is not None
 
     def is_in_head(self, entry: LedgerEntry, count: int) -> bool:
         """Whether this job is among the first `count` ones of its queue."""
@@ -368,9 +368,9 @@ class DataStore:
     def fence(self, process_id: str, beat: float | None = None) -> HeldLedger:
         """Take its ledger away from a dead process, and read it. Raises StillAlive when the
         process was judged by this heartbeat and has beaten since."""
-        keys = [self.keys.ledger(process_id), self.keys.buried, self.keys.ledgers]
+        keys = [self.keys.ledger(process_id), self.keys.fenced, self.keys.ledgers]
         judged = [] if beat is None else [beat]
-        reply = self._script("fence", keys, [process_id, BURIED_EXPIRY_SECONDS, *judged])
+        reply = self._script("fence", keys, [process_id, FENCED_EXPIRY_SECONDS, *judged])
         if reply == [b"alive"]:
             raise StillAlive(process_id)
         flat, refused = reply
@@ -379,11 +379,11 @@ class DataStore:
         held = parse_ledger(fields, encoded(self.keys.queue_prefix))
         return held._replace(is_fenced=bool(fields))
 
-    def leave_bell(self, queues: str, process_id: str) -> None:
+    def leave_line(self, queues: str, process_id: str) -> None:
         """A dead process hears no push any more: let a spare do so in its place."""
         keys = self.keys
         self._script(
-            "hand_over", [keys.armed(queues), keys.spares(queues), keys.ring(process_id)], [0]
+            "hand_over", [keys.listening(queues), keys.waiting(queues), keys.wake(process_id)], [0]
         )
 
     def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:

@@ -12,13 +12,13 @@ from typing import Any
 import redis
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
+from gresque.connection.errors import explain, is_reply, may_pass
+from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Connector
+from gresque.connection.raw import RawConnection
+from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued
-from gresque.store.connection import FIRST_REPLY_SECONDS, REPLY_SECONDS, Connector, explain
 from gresque.store.keys import Keys
-from gresque.store.lanes import Lane, Lanes, Pool
-from gresque.store.line import Line
-from gresque.store.replies import is_reply, may_pass
-from gresque.store.scripts import script
+from gresque.store.producer_slots import Pool, ProducerSlot, ProducerSlots
 
 FIRST_BACKOFF_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 1.0
@@ -50,7 +50,7 @@ class Enqueuer:
         self._expiry = EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
-        self._lanes = Lanes(keys)
+        self._lanes = ProducerSlots(keys)
 
     def push(self, queue: str, raws: Sequence[bytes]) -> None:
         """Make the queue known and push the jobs, all of them or none, in one round trip.
@@ -59,23 +59,28 @@ class Enqueuer:
         """
         lanes = self._lanes
         if lanes.pid != os.getpid():  # a fork: the parent goes on with its own
-            lanes = self._lanes = Lanes(self._keys)
+            lanes = self._lanes = ProducerSlots(self._keys)
         pool = lanes.pool()
         try:
-            lane = pool.take()
+            producer_slot = pool.take()
         except (RedisError, OSError) as error:
             raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from error
         try:
-            lane.number += 1
-            self._send(lane, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted)
-            pool.done_at = lane.used
+            producer_slot.number += 1
+            self._send(producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted)
+            pool.done_at = producer_slot.used
         except (RedisError, OSError) as error:
-            self._repeat(pool, lane, queue, raws, error)
+            self._repeat(pool, producer_slot, queue, raws, error)
         finally:
-            pool.give_back(lane)
+            pool.give_back(producer_slot)
 
     def _repeat(
-        self, pool: Pool, lane: Lane, queue: str, raws: Sequence[bytes], error: Exception
+        self,
+        pool: Pool,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
+        error: Exception,
     ) -> None:
         """Try again: at once on a fresh connection, as the server may have restarted since, then
         with back-off, until it is done or it need not or must not be tried any more.
@@ -94,7 +99,7 @@ class Enqueuer:
             if silent:
                 reply_seconds = min(2 * reply_seconds, REPLY_SECONDS)
             pool.give_up(error, silent_seconds if silent else self._retry_seconds)
-            perhaps = perhaps or (lane.sent and not is_reply(error))
+            perhaps = perhaps or (producer_slot.sent and not is_reply(error))
             if scripted and not perhaps and _refuses_scripts(error):
                 scripted = False
             elif not may_pass(error) or (perhaps and not scripted):
@@ -107,12 +112,12 @@ class Enqueuer:
             wait = backoff * random.uniform(0.5, 1.0)
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
             try:
-                self._send(lane, queue, raws, reply_seconds, scripted=scripted)
+                self._send(producer_slot, queue, raws, reply_seconds, scripted=scripted)
             except (RedisError, OSError) as another:
                 error = another
             else:
                 self._scripted = scripted
-                pool.done_at = lane.used
+                pool.done_at = producer_slot.used
                 return
         why = explain(self._url, error)
         if not perhaps:
@@ -124,7 +129,7 @@ class Enqueuer:
 
     def _send(
         self,
-        lane: Lane,
+        producer_slot: ProducerSlot,
         queue: str,
         raws: Sequence[bytes],
         reply_seconds: float,
@@ -133,55 +138,59 @@ class Enqueuer:
     ) -> None:
         """One try. The lane gets its connection back only when that is in step: whatever stops
         this halfway, be it a kill of the job that enqueues, costs the connection."""
-        line, lane.line = lane.line, None
-        lane.sent = False
+        line, producer_slot.line = producer_slot.line, None
+        producer_slot.sent = False
         try:
             if line is None:
                 line = self._connect(reply_seconds)
-            elif time.monotonic() - lane.used > STALE_SECONDS and line.something_arrived():
+            elif time.monotonic() - producer_slot.used > STALE_SECONDS and line.something_arrived():
                 raise redis.ConnectionError("the server hung up, or said something unasked")
             if scripted:
-                self._push_once(line, lane, queue, raws)
+                self._push_once(line, producer_slot, queue, raws)
             else:
-                self._push_plainly(line, lane, queue, raws)
+                self._push_plainly(line, producer_slot, queue, raws)
         except BaseException:
             if line is not None:
                 line.close()
             raise
         if reply_seconds != FIRST_REPLY_SECONDS:
             self._connect.set_limit(line, FIRST_REPLY_SECONDS)
-        lane.used = time.monotonic()
-        lane.line = line
+        producer_slot.used = time.monotonic()
+        producer_slot.line = line
 
-    def _push_once(self, line: Line, lane: Lane, queue: str, raws: Sequence[bytes]) -> None:
+    def _push_once(
+        self, line: RawConnection, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+    ) -> None:
         keys = self._keys
         arguments = (
-            3, lane.key, keys.queues, keys.queue(queue),
-            lane.slot, lane.number, queue, self._expiry, *raws,
+            3, producer_slot.key, keys.queues, keys.queue(queue),
+            producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            _push(line, lane, "EVALSHA", self._script.sha, *arguments)
+            _push(line, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            _push(line, lane, "EVAL", self._script.text, *arguments)
+            _push(line, producer_slot, "EVAL", self._script.text, *arguments)
 
-    def _push_plainly(self, line: Line, lane: Lane, queue: str, raws: Sequence[bytes]) -> None:
+    def _push_plainly(
+        self, line: RawConnection, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+    ) -> None:
         """Without scripts a push must not be repeated once it may have arrived; to make the queue
         known may be, so that comes first and by itself."""
         line.send(b"SADD", self._keys.queues, queue)
         line.read()
-        _push(line, lane, "RPUSH", self._keys.queue(queue), *raws)
+        _push(line, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
-        lanes, self._lanes = self._lanes, Lanes(self._keys)
+        lanes, self._lanes = self._lanes, ProducerSlots(self._keys)
         if lanes.pid == os.getpid():
             lanes.close()
 
 
-def _push(line: Line, lane: Lane, *command: Any) -> None:
-    lane.sent = False
+def _push(line: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
+    producer_slot.sent = False
     line.send(*command)
-    lane.sent = True
+    producer_slot.sent = True
     line.read()
 
 

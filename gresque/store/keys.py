@@ -22,13 +22,13 @@ class Keys:
         self.failures = self.stat("failed")
         self.failed_queues = self.prefix + "failed_queues"
         # ours
-        self.failed_round = self.prefix + "failed_round"
+        self.failed_sweep = self.prefix + "failed_sweep"
         self.ledgers = self.prefix + "ledgers"
         self.processes = self.prefix + "processes"
         self.masters = self.prefix + "masters"
         self.suspects = self.prefix + "suspects"
         self.recoveries = self.prefix + "recoveries"
-        self.buried = self.prefix + "buried"
+        self.fenced = self.prefix + "fenced"
 
     def kind(self, key: str) -> str:
         """What stands under one of these keys: "a list", "a number" and so on."""
@@ -36,20 +36,20 @@ class Keys:
             self.queues: "a set", self.workers: "a set", self.failed_queues: "a set",
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a hash",
             self.masters: "a hash",
-            self.ledgers: "a sorted set", self.buried: "a sorted set",
-            self.failed_round: "a string",
+            self.ledgers: "a sorted set", self.fenced: "a sorted set",
+            self.failed_sweep: "a string",
         }  # fmt: skip
         if key in kinds:
             return kinds[key]
         for beginning, kind in (
-            ("stat:", "a number"), ("ledger:", "a hash"), ("enqueuer:", "a hash"),
+            ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
             ("kills:", "a hash"),
-            ("armed:", "a sorted set"), ("spares:", "a sorted set"), ("running:", "a string"),
-            ("worker:", "a string"), ("ring:", "a string"), ("answer:", "a string"),
+            ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
+            ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
                 return kind
-        return "a list"  # queues, failed lists, orders, recoveries
+        return "a list"  # queues, failed lists, commands, recoveries
 
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
@@ -75,12 +75,12 @@ class Keys:
         """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""
         return f"{self.prefix}ledger:{process_id}"
 
-    def orders(self, process_id: str) -> str:
+    def commands(self, process_id: str) -> str:
         """LIST with an expiry: what the process is asked to do, such as to kill a job."""
-        return f"{self.prefix}orders:{process_id}"
+        return f"{self.prefix}commands:{process_id}"
 
     def answer(self, token: str) -> str:
-        """LIST with an expiry: what is answered to an order with this token, in that order."""
+        """LIST with an expiry: the answers to the command with this token, in their order."""
         return f"{self.prefix}answer:{token}"
 
     def kills(self, process_id: str) -> str:
@@ -88,23 +88,23 @@ class Keys:
         die, whoever recovers it answers them."""
         return f"{self.prefix}kills:{process_id}"
 
-    def enqueuer(self, name: str) -> str:
+    def producer(self, name: str) -> str:
         """HASH with an expiry: slot -> number of the last push that an enqueuing client made."""
-        return f"{self.prefix}enqueuer:{name}"
+        return f"{self.prefix}producer:{name}"
 
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""
         return f"{self.prefix}running:{process_id}"
 
-    def armed(self, queues: str) -> str:
-        """ZSET with an expiry: rings of the idle processes that are told of pushes to this queue
-        list."""
-        return f"{self.prefix}armed:{queues}"
+    def listening(self, queues: str) -> str:
+        """ZSET with an expiry: wake keys of the idle processes to which the server announces pushes
+        to this queue list."""
+        return f"{self.prefix}listening:{queues}"
 
-    def spares(self, queues: str) -> str:
-        """ZSET with an expiry: rings of the other idle processes of this queue list."""
-        return f"{self.prefix}spares:{queues}"
+    def waiting(self, queues: str) -> str:
+        """ZSET with an expiry: wake keys of the other idle processes of this queue list."""
+        return f"{self.prefix}waiting:{queues}"
 
-    def ring(self, process_id: str) -> str:
-        """STRING with an expiry: written to wake the process, which is a spare."""
-        return f"{self.prefix}ring:{process_id}"
+    def wake(self, process_id: str) -> str:
+        """STRING with an expiry: written to wake the process, which waits in reserve."""
+        return f"{self.prefix}wake:{process_id}"

@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gresque.connection.scripts import script
 from gresque.settings import DEFAULT_NAMESPACE
 from gresque.store.keys import Keys
-from gresque.store.scripts import script
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -45,17 +45,17 @@ class Role(NamedTuple):
 
 
 WORKER_METHODS = (
-    "fence", "give_answer", "kills", "leave_bell", "now", "push", "push_batch", "recover",
+    "fence", "give_answer", "kills", "leave_line", "now", "push", "push_batch", "recover",
     "unregister_worker",
 )  # fmt: skip
 READING_METHODS = (
     "answer", "failed_count", "failed_counts", "failed_names", "failed_page", "has_ledger",
-    "heartbeats", "held_counts", "is_buried", "is_in_head", "kill_answer", "ledger", "now", "peek",
+    "heartbeats", "held_counts", "is_fenced", "is_in_head", "kill_answer", "ledger", "now", "peek",
     "process_beats", "process_ids", "queue_names", "queue_size", "queue_sizes", "recoveries",
     "running", "started", "stats", "worker_ids",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "begin_round", "clear_stat", "end_round", "give_order", "order_kill", "push", "push_batch",
+    "begin_sweep", "clear_stat", "end_sweep", "give_command", "ask_kill", "push", "push_batch",
     "remove_failed", "remove_items", "remove_queue", "retry_failed", "rewrite_failed",
     "trim_failed",
 )  # fmt: skip
@@ -69,8 +69,9 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "worker",
             (
-                "store/connection.py", "worker/bell.py", "worker/cycle.py", "worker/deputy.py",
-                "worker/heartbeat.py", "worker/registration.py",
+                "connection/tracked.py", "connection/opening.py", "worker/turns/notifier.py",
+                "worker/turns/cycle.py", "worker/frozen_proxy.py",
+                "worker/native/heartbeat.py", "worker/turns/registration.py",
             ),
             WORKER_METHODS,
             (f"~{everything}",),
@@ -79,7 +80,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
             "producer",
             (),
             ("push", "push_batch"),
-            (f"~{keys.enqueuer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
+            (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
         ),
         Role("reader", (), READING_METHODS, (f"%R~{everything}",)),
         Role("operator", (), READING_METHODS + OPERATING_METHODS, (f"~{everything}",)),

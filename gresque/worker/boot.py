@@ -10,16 +10,16 @@ from pathlib import Path
 
 from gresque.client.default import adopt
 from gresque.errors import BootError
-from gresque.failure.own import load_own, own_names
+from gresque.failure.reporters import load_own, own_names
 from gresque.forked import call_user_code
 from gresque.logs import use_native_locks
+from gresque.processes.fingerprint import machine
+from gresque.processes.spec import ProcessSpec
 from gresque.raised import one_line
 from gresque.settings import Settings
-from gresque.worker.birth import Birth
-from gresque.worker.whereabouts import machine
 
 
-def load(settings: Settings) -> Callable[[Birth], None]:
+def load(settings: Settings) -> Callable[[ProcessSpec], None]:
     """Patch, import the job modules and failure backends that the settings name, and return the
     entry of a worker process.
 
@@ -29,7 +29,7 @@ def load(settings: Settings) -> Callable[[Birth], None]:
 
     monkey.patch_all()
     from gresque.worker.forked_child import watch_forks
-    from gresque.worker.processes import patch_processes
+    from gresque.worker.multiprocessing_patch import patch_processes
 
     watch_forks()
     patch_processes()
@@ -38,7 +38,7 @@ def load(settings: Settings) -> Callable[[Birth], None]:
 
     guard_handlers()
     from gresque.jobs.registry import registry
-    from gresque.worker.process import live
+    from gresque.worker.main import live
 
     _import_what_children_would()
     adopt(settings)  # before a module can enqueue anything
@@ -60,7 +60,7 @@ def load(settings: Settings) -> Callable[[Birth], None]:
 def _import_what_children_would() -> None:
     """What a worker process would import at its first connection: 5 ms, with one job per fork for
     every job."""
-    from gresque.store.scripts import script
+    from gresque.connection.scripts import script
 
     for module in (
         "encodings.idna",

@@ -30,8 +30,9 @@ from greenlet import getcurrent, greenlet, settrace
 
 import gresque.stdio as stdio
 from gresque.forked import drop_descriptors, end_child, enter_child, is_own_fork
+from gresque.processes import stack_dump
 from gresque.unpatched import original
-from gresque.worker import dump, handlers, processes
+from gresque.worker import handlers, multiprocessing_patch
 
 SIGNALS = (
     signal.SIGTERM,
@@ -58,7 +59,11 @@ _get_handler, _set_handler = original("signal", "getsignal"), original("signal",
 
 _FORKS = {
     function.__code__
-    for function in (gevent_os.fork_and_watch, gevent_os.posix_spawn, processes.start_program)
+    for function in (
+        gevent_os.fork_and_watch,
+        gevent_os.posix_spawn,
+        multiprocessing_patch.start_program,
+    )
 }
 _one_fork: Any = original("_thread", "RLock")()
 """One native thread forks at a time. Hooks of the standard library take a lock of gevent's at each
@@ -182,7 +187,7 @@ def _reset_signals() -> None:
     with suppress(ValueError):
         signal.set_wakeup_fd(-1)
     handlers.unprotect()
-    faulthandler.unregister(dump.SIGNAL)
+    faulthandler.unregister(stack_dump.SIGNAL)
     for number in SIGNALS:
         handler = handlers.bare(_get_handler(number))
         if not callable(handler) or _is_ours(handler):

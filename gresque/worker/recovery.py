@@ -13,23 +13,23 @@ from redis.exceptions import RedisError
 
 from gresque.errors import DirtyExit, InvalidPayload, JobTimeout, PoisonJob
 from gresque.failure.entry import encode_entry
-from gresque.failure.own import Failure
+from gresque.failure.failure_reporter import FailureReporter
+from gresque.failure.reporters import Failure
 from gresque.jobs import payload
-from gresque.jobs.deaths import add_death, deaths, recoveries
+from gresque.jobs.crash_history import add_death, deaths, recoveries
 from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.jobs.registry import Registry, registry
+from gresque.processes.identity import queues_of, worker_of
+from gresque.processes.scoreboard import KillReason
+from gresque.processes.spec import DeadProcess
 from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.bulk import in_bulks
+from gresque.store.commands import Fate, KillAnswer
 from gresque.store.data_store import DataStore, Move, StillAlive, encoded, text
 from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
 from gresque.store.refusals import name_refused
-from gresque.store.speech import Fate, KillAnswer
 from gresque.text import printable
-from gresque.worker.birth import Estate
-from gresque.worker.failures import Failures
-from gresque.worker.identity import queues_of, worker_of
-from gresque.worker.scoreboard import Verdict
 
 log = logging.getLogger("gresque.recovery")
 
@@ -65,10 +65,10 @@ class Recovery:
         self._registry = registry
         self._on_dirty_exit = on_dirty_exit
         self._max_recoveries = max_recoveries
-        self._failures = Failures(failure_backend, store.keys)
+        self._failures = FailureReporter(failure_backend, store.keys)
         self._untold: dict[bytes, Failure] = {}
 
-    def recover(self, dead: Estate) -> Totals:
+    def recover(self, dead: DeadProcess) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
 
         First the ledger is fenced, so that a process given up wrongly can settle nothing that
@@ -96,7 +96,7 @@ class Recovery:
             self._answer_kills(dead, held.entries, moves)
         queues = queues_of(dead.process_id)
         if queues is not None:
-            self.store.leave_bell(queues, dead.process_id)
+            self.store.leave_line(queues, dead.process_id)
         if recovered.requeued or recovered.failed:
             log.warning(
                 "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed%s",
@@ -129,7 +129,7 @@ class Recovery:
                 payload.INVALID,
             )
 
-    def _fail_unreadable(self, dead: Estate, slot: bytes, unreadable: Unreadable) -> Move:
+    def _fail_unreadable(self, dead: DeadProcess, slot: bytes, unreadable: Unreadable) -> Move:
         error = InvalidPayload(
             f"the entry in slot {slot[:100]!r} of the ledger of {dead.process_id} cannot be read: "
             f"{unreadable.reason}"
@@ -139,7 +139,7 @@ class Recovery:
         return self._failure(dead, slot, entry, None, error, [], is_item=False)
 
     def _answer_kills(
-        self, dead: Estate, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
+        self, dead: DeadProcess, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
     ) -> None:
         """Tell those who wanted the process to kill a job what has become of that."""
         try:
@@ -149,19 +149,19 @@ class Recovery:
         except RedisError as error:  # a key of another type; nobody waits for long
             log.warning("nobody is told what became of kills: %s", error)
 
-    def _move(self, dead: Estate, now: str, slot: bytes, entry: LedgerEntry) -> Move:
+    def _move(self, dead: DeadProcess, now: str, slot: bytes, entry: LedgerEntry) -> Move:
         """Where a job goes. What the process had to die for fails; then the others are innocent.
         Else each of them may be what killed it, and the death counts on it."""
         definition = self._find(entry.raw)
-        guilty = dead.guilty
-        if guilty is not None and slot == str(guilty.slot).encode():
-            error = _sentence(dead.process_id, guilty.verdict)
-            return self._failure(dead, slot, entry, definition, error, list(guilty.stack))
+        blamed = dead.blamed
+        if blamed is not None and slot == str(blamed.slot).encode():
+            error = _sentence(dead.process_id, blamed.kill_reason)
+            return self._failure(dead, slot, entry, definition, error, list(blamed.stack))
         if dirty_exit(definition, self._on_dirty_exit) != "requeue":
             died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
             return self._failure(dead, slot, entry, definition, died, [])
         raw = entry.raw
-        if guilty is None and not dead.blameless and payload.is_job(raw):
+        if blamed is None and not dead.blameless and payload.is_job(raw):
             raw = add_death(raw, f"{dead.process_id} at {now}")
             if 0 < self._max_recoveries <= recoveries(raw):
                 poison = PoisonJob(
@@ -175,7 +175,7 @@ class Recovery:
 
     def _failure(
         self,
-        dead: Estate,
+        dead: DeadProcess,
         slot: bytes,
         entry: LedgerEntry,
         definition: JobDefinition | None,
@@ -217,8 +217,8 @@ class Recovery:
         self.store.close()
 
 
-def _sentence(process_id: str, verdict: Verdict) -> BaseException:
-    if verdict is Verdict.KILLED:
+def _sentence(process_id: str, kill_reason: KillReason) -> BaseException:
+    if kill_reason is KillReason.KILLED:
         return DirtyExit(f"Job was killed, and did not die without its process: {process_id}")
     return JobTimeout(f"it ran over its time, and did not end without its process: {process_id}")
 
@@ -230,7 +230,7 @@ def _likely_queue(process_id: str) -> str:
 
 
 def _fate(
-    dead: Estate, job_id: str, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
+    dead: DeadProcess, job_id: str, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
 ) -> KillAnswer:
     """What this recovery did with the job of this id."""
     for move in moves:
@@ -240,13 +240,13 @@ def _fate(
         if move.action == "requeue":
             return KillAnswer(Fate.DIED_REQUEUED)
         in_failed = bool(move.list_key)
-        if dead.guilty is not None and move.slot == str(dead.guilty.slot).encode():
+        if dead.blamed is not None and move.slot == str(dead.blamed.slot).encode():
             return KillAnswer(Fate.REPLACED, in_failed)
         return KillAnswer(Fate.DIED_FAILED, in_failed)
     return KillAnswer(Fate.DIED_WITHOUT)
 
 
-def _log_entry(dead: Estate, now: str) -> bytes:
+def _log_entry(dead: DeadProcess, now: str) -> bytes:
     """As `DataStore.recover` wants it."""
     by = f"{socket.gethostname()}:{os.getpid()}"
     told = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}

@@ -13,36 +13,36 @@ from gevent import Timeout, get_hub, getcurrent, sleep
 from redis.exceptions import RedisError
 
 import gresque.stdio as stdio
+from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS
 from gresque.errors import CutOff, Fenced
+from gresque.failure.failure_reporter import PARTING_SECONDS, FailureReporter
 from gresque.forked import end_processes
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
-from gresque.store.connection import FIRST_REPLY_SECONDS, REPLY_SECONDS
+from gresque.processes.identity import process_id
+from gresque.processes.scoreboard import Ending, ProcessState
+from gresque.processes.spec import ProcessSpec
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.worker.answers import give_answer
-from gresque.worker.bell import SECOND_SECONDS, Bell
-from gresque.worker.birth import Birth
-from gresque.worker.book import Book, ReservedJob
-from gresque.worker.cycle import Cycle
-from gresque.worker.failures import PARTING_SECONDS, Failures
-from gresque.worker.gate import Gate
-from gresque.worker.heartbeat import Heartbeat, WorkerRecord
-from gresque.worker.identity import process_id
-from gresque.worker.kills import Kills
-from gresque.worker.orders import Orders
-from gresque.worker.outcome import Outcome
-from gresque.worker.pace import Pace, most_held
-from gresque.worker.patience import Patience
-from gresque.worker.refused import RETRY_SECONDS
-from gresque.worker.registration import Registration
-from gresque.worker.scoreboard import Ending, ProcessState
-from gresque.worker.thread import A_TURN, Crew
-from gresque.worker.upkeep import Upkeep
-from gresque.worker.wanted import Wanted
-from gresque.worker.watcher import KILLED_BY_USR1, Watcher
-from gresque.worker.weight import Weight
+from gresque.worker.boot_retry import BootRetry
+from gresque.worker.native.answers import give_answer
+from gresque.worker.native.command_runner import CommandRunner
+from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
+from gresque.worker.native.housekeeping import Housekeeping
+from gresque.worker.native.loop_monitor import KILLED_BY_USR1, LoopMonitor
+from gresque.worker.native.master_wishes import Wanted
+from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.outcome import Outcome
+from gresque.worker.threads.thread import A_TURN, ThreadPool
+from gresque.worker.turns.batch_size import BatchSize, most_held
+from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.in_flight import InFlight, ReservedJob
+from gresque.worker.turns.notifier import SECOND_SECONDS, Notifier
+from gresque.worker.turns.refused import RETRY_SECONDS
+from gresque.worker.turns.registration import Registration
+from gresque.worker.turns.wakeup import Wakeup
+from gresque.worker.turns.weight import Weight
 
 log = logging.getLogger("gresque.worker")
 
@@ -69,10 +69,10 @@ class _Orphan:
     left behind would run again. TERM ends that one, too.
     """
 
-    def __init__(self, book: Book, main: Any, is_parting: Callable[[], bool]) -> None:
+    def __init__(self, in_flight: InFlight, main: Any, is_parting: Callable[[], bool]) -> None:
         """`main` is the greenlet that runs the worker. `is_parting()`: it runs hooks, which may
         take their time."""
-        self._book = book
+        self._in_flight = in_flight
         self._main = main
         self._is_parting = is_parting
         self._empty_since = time.monotonic()
@@ -81,7 +81,7 @@ class _Orphan:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._book.held or self._is_parting():
+        if self._in_flight.held or self._is_parting():
             self._empty_since = now
         elif now - self._empty_since >= ORPHAN_SECONDS:
             self._timer.stop()
@@ -100,48 +100,54 @@ class Worker:
     The main greenlet runs all of this; it is the only one that uses the cycle's connection.
     """
 
-    bell_class = Bell
+    notifier_class = Notifier
 
-    def __init__(self, birth: Birth, totals: Totals) -> None:
-        settings = birth.settings
+    def __init__(self, spec: ProcessSpec, totals: Totals) -> None:
+        settings = spec.settings
         assert settings.queues is not None
         self.signals: list[Any] = []
-        self._birth = birth
+        self._spec = spec
         self._settings = settings
-        self._row = birth.row
-        self._process_id = process_id(birth.worker_id, os.getpid(), birth.born_ms)
+        self._row = spec.row
+        self._process_id = process_id(spec.worker_id, os.getpid(), spec.born_ms)
         self._keys = Keys(settings.namespace)
-        self._gate = Gate()
-        self._book = Book(totals)
-        self._failures = Failures(settings.failure_backend, self._keys)
-        self._outcome = Outcome(self._book, self._failures, birth.worker_id, settings.on_dirty_exit)
-        self._crew = Crew(
+        self._wakeup = Wakeup()
+        self._in_flight = InFlight(totals)
+        self._failures = FailureReporter(settings.failure_backend, self._keys)
+        self._outcome = Outcome(
+            self._in_flight, self._failures, spec.worker_id, settings.on_dirty_exit
+        )
+        self._thread_pool = ThreadPool(
             settings.thread_count,
-            self._book,
-            self._gate,
+            self._in_flight,
+            self._wakeup,
             registry,
             self._outcome,
-            birth.row.threads,
+            spec.row.threads,
         )
         self._wanted = Wanted(
-            birth.row,
+            spec.row,
             quit=self.quit,
             terminate=self.terminate,
             kill=self.kill_jobs,
             pause=self.pause,
             resume=self.resume,
         )
-        self._watcher = Watcher(
-            self._crew, self._row, self._wanted, settings.hub_blocked_seconds, settings.term_timeout
+        self._loop_monitor = LoopMonitor(
+            self._thread_pool,
+            self._row,
+            self._wanted,
+            settings.hub_blocked_seconds,
+            settings.term_timeout,
         )
-        self._kills = Kills(self._crew, self._book, self._gate, self._outcome)
-        self._orders = Orders(self._crew, self._watcher, self._kills)
-        self._pace = Pace()
+        self._kills = Kills(self._thread_pool, self._in_flight, self._wakeup, self._outcome)
+        self._command_runner = CommandRunner(self._thread_pool, self._loop_monitor, self._kills)
+        self._batch_size = BatchSize()
         self._cycle = Cycle(
             settings.redis_url,
             self._keys,
-            self._book,
-            birth.worker_id,
+            self._in_flight,
+            spec.worker_id,
             self._process_id,
             settings.queues,
             slots=most_held(settings.thread_count),
@@ -149,19 +155,21 @@ class Worker:
             revive=lambda *last: self._registration.revive(*last),
             running=self._running_jobs,
         )
-        self._cycle.tells_of_names = birth.beats_at_once
+        self._cycle.tells_of_names = spec.beats_at_once
         self._registration = Registration(
-            self._keys, birth, self._process_id, self._book, self._cycle.connection
+            self._keys, spec, self._process_id, self._in_flight, self._cycle.connection
         )
-        self._bell = self.bell_class(self._cycle, self._keys, self._process_id, settings.interval)
+        self._notifier = self.notifier_class(
+            self._cycle, self._keys, self._process_id, settings.interval
+        )
         self._quota = settings.jobs_per_fork
-        self._upkeep = Upkeep(
-            settings, self._row, self._book, lambda: self._paused, self._retire_at_once
+        self._housekeeping = Housekeeping(
+            settings, self._row, self._in_flight, lambda: self._paused, self._retire_at_once
         )
         self._leaving = self._parting = False
-        self._paused = birth.row.paused
-        self._stands_by = birth.stands_by
-        self._rested = birth.stands_by
+        self._paused = spec.row.paused
+        self._stands_by = spec.stands_by
+        self._rested = spec.stands_by
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
@@ -170,7 +178,7 @@ class Worker:
         self._saw_suspects = False
         self._lost = False
         self._refused = self._cycle.refused
-        self._weight = Weight(self._book, self._crew, self._pace, self._refused)
+        self._weight = Weight(self._in_flight, self._thread_pool, self._batch_size, self._refused)
         self._retry_due = False
         self._retry_timer: Any = get_hub().loop.timer(RETRY_SECONDS)
         self._retires_for_good = False
@@ -199,55 +207,57 @@ class Worker:
             self._end_what_runs_elsewhere()
             self._row.state = ProcessState.STRANDED
         except CutOff as error:
-            log.error("left without settling: %s; %d jobs stay held", error, self._book.held)
+            log.error("left without settling: %s; %d jobs stay held", error, self._in_flight.held)
             raise
 
     def _boot(self) -> None:
-        birth = self._birth
+        spec = self._spec
         self._failures.open()
         heartbeat = Heartbeat(
             self._settings,
             self._process_id,
-            WorkerRecord(birth.worker_id, birth.started, birth.counted),
-            birth.judge,
-            self._orders.running,
-            self._orders.obey,
-            self._upkeep.look,
+            WorkerRecord(spec.worker_id, spec.started, spec.counted),
+            spec.judge,
+            self._command_runner.running,
+            self._command_runner.run,
+            self._housekeeping.look,
             self._on_loss,
         )
-        patience = Patience(birth, lambda: self._leaving)
+        patience = BootRetry(spec, lambda: self._leaving)
         patience.call(lambda: self._come_up(heartbeat))
         self._watch_master()
         process_hooks.run("after_fork")
-        self._watcher.start()
+        self._loop_monitor.start()
         heartbeat.start()
         # What it was told while it came up is for what there was before it: where Redis answers at
         # once the loop may turn for the first time when a job runs, and a USR1 would kill that.
         sleep(A_TURN)
-        self._row.totals = self._book.totals
+        self._row.totals = self._in_flight.totals
         if not self._leaving:
             self._row.state = ProcessState.STANDING_BY if self._stands_by else ProcessState.READY
-        self._upkeep.on_ready()
-        birth.tell_master()
+        self._housekeeping.on_ready()
+        spec.tell_master()
         log.debug("ready")
 
     def _come_up(self, heartbeat: Heartbeat) -> None:
         connection = self._cycle.connection
         # What cannot wait for Redis gives it all the time that a slow one may need.
-        connection.connect(FIRST_REPLY_SECONDS if self._birth.patient else REPLY_SECONDS)
+        connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else REPLY_SECONDS)
         self._registration.register()
-        self._row.heir = True
-        if self._birth.beats_at_once:
+        self._row.recovered_siblings = True
+        if self._spec.beats_at_once:
             heartbeat.beat(connection)
 
     def _running_jobs(self) -> list[ReservedJob]:
-        return [job for thread in self._crew.threads if (job := thread.job) is not None]
+        return [job for thread in self._thread_pool.threads if (job := thread.job) is not None]
 
     def _end_what_runs_elsewhere(self) -> None:
         """The jobs that run here run elsewhere, too, or will: have them end, by `finally`."""
-        self._crew.kill_jobs("its process was declared dead, and the job recovered", requeue=True)
+        self._thread_pool.kill_jobs(
+            "its process was declared dead, and the job recovered", requeue=True
+        )
         until = time.monotonic() + STRANDED_SECONDS
-        while any(thread.job for thread in self._crew.threads) and time.monotonic() < until:
+        while any(thread.job for thread in self._thread_pool.threads) and time.monotonic() < until:
             sleep(0.01)
 
     def _leave(self) -> None:
@@ -256,8 +266,8 @@ class Worker:
         process_hooks.run("worker_exit")
         self._end_processes()
         self._parting = False
-        self._watcher.stop()
-        self._cycle.ask(self._bell.stand_down)
+        self._loop_monitor.stop()
+        self._cycle.ask(self._notifier.stand_down)
         for _ in range(UNREGISTER_TRIES):
             number = self._cycle.number
             left = self._cycle.ask(partial(self._registration.unregister, number))
@@ -272,8 +282,8 @@ class Worker:
             self._row.state = ProcessState.LEFT_HOLDING
         else:
             self._row.left = True
-        self._birth.tell_master()
-        log.debug("left: %s", self._book.totals)
+        self._spec.tell_master()
+        log.debug("left: %s", self._in_flight.totals)
 
     def _end_processes(self) -> None:
         """Those that jobs have left in pools and the like."""
@@ -288,34 +298,34 @@ class Worker:
         for watcher in self.signals:
             watcher.cancel()
         self._row.leave_to_child()
-        self._crew.leave_to_child(current, self._row.threads)
+        self._thread_pool.leave_to_child(current, self._row.threads)
 
     # Turns
 
     def _work(self) -> None:
-        book, crew = self._book, self._crew
+        in_flight, pool = self._in_flight, self._thread_pool
         while not self._finished():
             if self._leaving or self._paused:
-                book.give_back_ready()
+                in_flight.give_back_ready()
             want = self._want()
-            if want or book.ended or self._lost or self._retry_due:
+            if want or in_flight.ended or self._lost or self._retry_due:
                 if self._rested:
                     self._rested = False
                     self._cycle.refresh()
                 reserved = self._turn(want)
                 if reserved:
-                    if not crew.waking:
-                        crew.wake_one()
-                    self._bell.found(more=reserved == want)
+                    if not pool.waking:
+                        pool.wake_one()
+                    self._notifier.found(more=reserved == want)
                 elif want:
-                    if self._bell.found_nothing():
+                    if self._notifier.found_nothing():
                         continue
-                    self._dry, self._dry_at_rest = True, not book.held
+                    self._dry, self._dry_at_rest = True, not in_flight.held
                     continue
             self._wait_until_due()
 
     def _finished(self) -> bool:
-        if self._book.held:
+        if self._in_flight.held:
             return False
         if self._leaving:
             return True
@@ -342,12 +352,12 @@ class Worker:
         """How many jobs this process could start now."""
         if self._takes_none:
             return 0
-        book = self._book
-        if self._exclusive and book.held > len(book.ended):
+        in_flight = self._in_flight
+        if self._exclusive and in_flight.held > len(in_flight.ended):
             return 0
-        capacity = self._pace.capacity(self._settings.thread_count)
-        room = capacity - book.held + len(book.ended)
-        want = max(0, min(room, self._quota, self._pace.limit))
+        capacity = self._batch_size.capacity(self._settings.thread_count)
+        room = capacity - in_flight.held + len(in_flight.ended)
+        want = max(0, min(room, self._quota, self._batch_size.limit))
         return min(want, self._weight.most()) if self._weight.heavy else want
 
     @property
@@ -359,25 +369,25 @@ class Worker:
             or self._dry
             or self._row.closing
             or self._refused.full
-            or self._book.gives  # the turn that gives them back must not take them again
+            or self._in_flight.to_requeue  # the turn that gives them back must not take them again
         )
 
     def _turn(self, want: int) -> int:
-        book, ended = self._book, len(self._book.ended)
-        started = book.reserved - len(book.ready)
+        in_flight, ended = self._in_flight, len(self._in_flight.ended)
+        started = in_flight.reserved - len(in_flight.ready)
         self._lost = False
         retry, self._retry_due = self._retry_due, False
         sent_cpu, sent = time.thread_time(), time.monotonic()
-        reserved = self._cycle.turn(want, arm=self._bell.armed, retry=retry)
+        reserved = self._cycle.turn(want, arm=self._notifier.listening, retry=retry)
         if self._refused:
             self._go_on_with_refused()
         self._quota = max(0, self._quota - reserved)  # 0 already, when it retired meanwhile
-        self._row.totals = book.totals
+        self._row.totals = in_flight.totals
         if self._kills:
             self._answer_kills()
         cpu, clock = time.thread_time(), time.monotonic()
-        self._pace.note_trip((clock - sent) - (cpu - sent_cpu))
-        self._pace.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
+        self._batch_size.note_trip((clock - sent) - (cpu - sent_cpu))
+        self._batch_size.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
         self._weight.note(self._cycle.connection.reply_bytes)
         if not self._quota and reserved and not self._refused:
@@ -398,7 +408,7 @@ class Worker:
 
     def _retry_soon(self) -> None:
         self._retry_due = True
-        self._gate.ring()
+        self._wakeup.set()
 
     def _settle_refused(self) -> None:
         """The last try before this process leaves."""
@@ -420,70 +430,70 @@ class Worker:
             self._exclusive = bool(notice)  # should suspects wait, the next one is taken alone
             return
         if notice:
-            self._row.sightings += 1
+            self._row.suspects_seen += 1
             if not self._saw_suspects:
-                self._birth.tell_master()
+                self._spec.tell_master()
         self._saw_suspects = bool(notice)
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
         if self._row.state in (ProcessState.READY, ProcessState.STANDING_BY):
             self._row.state = ProcessState.RETIRING
-            self._birth.tell_master()
+            self._spec.tell_master()
 
     def _retire_at_once(self) -> None:
         """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
-        self._crew.loop.run_callback_threadsafe(self._reserve_no_more)
+        self._thread_pool.loop.run_callback_threadsafe(self._reserve_no_more)
         self._retire()
 
     def _reserve_no_more(self) -> None:
         self._quota, self._retires_for_good = 0, True
-        self._gate.ring()
+        self._wakeup.set()
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `_due`)."""
-        book, crew = self._book, self._crew
-        crew.ring_at = self._enough_ended()
+        in_flight, pool = self._in_flight, self._thread_pool
+        pool.ring_at = self._enough_ended()
         lingered = False
         while not self._due(lingered):
-            if self._dry and not book.ended:
+            if self._dry and not in_flight.ended:
                 if self._wait_for_bell():
                     self._dry = False
-                    if not book.held:
+                    if not in_flight.held:
                         return
-            elif book.ready:
-                ended = len(book.ended)
-                if not self._gate.wait(STUCK_SECONDS) and len(book.ended) == ended:
+            elif in_flight.ready:
+                ended = len(in_flight.ended)
+                if not self._wakeup.wait(STUCK_SECONDS) and len(in_flight.ended) == ended:
                     self._give_back_if_stuck()
-            elif not lingered and (book.ended or self._want()):
-                crew.lingering = True
-                crew.ring_at = max(1, min(book.held, self._settings.thread_count // 8))
-                self._gate.wait(LINGER_SECONDS)
-                crew.lingering = False
+            elif not lingered and (in_flight.ended or self._want()):
+                pool.lingering = True
+                pool.ring_at = max(1, min(in_flight.held, self._settings.thread_count // 8))
+                self._wakeup.wait(LINGER_SECONDS)
+                pool.lingering = False
                 lingered = True
             else:
-                self._gate.wait(None)
+                self._wakeup.wait(None)
 
     def _due(self, lingered: bool) -> bool:
         """Whether a turn is worth it now: enough has ended, or threads lack work, or it is over.
 
         Less than enough is worth it after 2 ms of lingering for more.
         """
-        book = self._book
-        ended = len(book.ended)
-        if self._lost or self._retry_due or (book.ready and (self._leaving or self._paused)):
+        in_flight = self._in_flight
+        ended = len(in_flight.ended)
+        if self._lost or self._retry_due or (in_flight.ready and (self._leaving or self._paused)):
             return True
-        if not book.held and (
+        if not in_flight.held and (
             self._leaving or (not self._refused and (not self._quota or self._burst_is_dry))
         ):
             return True
-        if ended and (ended >= self._crew.ring_at or lingered or not book.running):
-            return not book.ready or ended >= self._crew.ring_at
-        if book.ready:
+        if ended and (ended >= self._thread_pool.ring_at or lingered or not in_flight.running):
+            return not in_flight.ready or ended >= self._thread_pool.ring_at
+        if in_flight.ready:
             return False
         want = self._want()
         worthwhile = -(-self._settings.thread_count // 8)
-        return want >= min(worthwhile, self._pace.limit, max(1, self._quota)) or (
+        return want >= min(worthwhile, self._batch_size.limit, max(1, self._quota)) or (
             lingered and want > 0
         )
 
@@ -494,26 +504,26 @@ class Worker:
         if self._weight.heavy:
             return 1
         threads = self._settings.thread_count
-        capacity = self._pace.capacity(threads)
-        return capacity // 2 if capacity > threads else max(1, self._book.held)
+        capacity = self._batch_size.capacity(threads)
+        return capacity // 2 if capacity > threads else max(1, self._in_flight.held)
 
     def _give_back_if_stuck(self) -> None:
         """Every thread is busy with something long: what waits here, others could start now."""
-        if self._book.running >= self._settings.thread_count:
-            self._book.give_back_ready()
+        if self._in_flight.running >= self._settings.thread_count:
+            self._in_flight.give_back_ready()
 
     def _wait_for_bell(self) -> bool:
         """Wait for work with the queues found empty; True when it is time to look again."""
         connection = self._cycle.connection
         try:
             if self._leaving or self._paused:
-                self._bell.stand_down()
+                self._notifier.stand_down()
             if self._cycle.heard():
                 return True
             watcher = get_hub().loop.io(connection.fileno(), 1)
-            watcher.start(self._gate.ring)
+            watcher.start(self._wakeup.set)
             try:
-                rung = self._gate.wait(self._settings.interval or None)
+                rung = self._wakeup.wait(self._settings.interval or None)
             finally:
                 watcher.stop()
                 watcher.close()
@@ -522,9 +532,9 @@ class Worker:
                 return True
             if not self._cycle.heard():
                 return False
-            self._bell.told()
-            if self._bell.second:
-                self._gate.wait(SECOND_SECONDS)
+            self._notifier.told()
+            if self._notifier.second:
+                self._wakeup.wait(SECOND_SECONDS)
             return True
         except (RedisError, OSError):
             self._cycle.connection.close()
@@ -538,9 +548,9 @@ class Worker:
         if not self._leaving:
             self._leaving = True
             self._row.state = ProcessState.DRAINING
-            self._birth.tell_master()
-            self._book.give_back_ready()
-        self._gate.ring()
+            self._spec.tell_master()
+            self._in_flight.give_back_ready()
+        self._wakeup.set()
 
     def terminate(self) -> None:
         """Leave now: the running jobs are killed and go where they want to go."""
@@ -549,18 +559,18 @@ class Worker:
         if self._killing_until is None:
             # A little before the master's SIGKILL, to say what is left behind.
             self._killing_until = time.monotonic() + max(self._settings.term_timeout - 1, 0)
-            self._crew.kill_jobs("shutdown", requeue=True)
-            self._watcher.leaving = True
+            self._thread_pool.kill_jobs("shutdown", requeue=True)
+            self._loop_monitor.leaving = True
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""
         self._wanted.note_kill()
-        self._crew.kill_jobs(KILLED_BY_USR1, requeue=False)
+        self._thread_pool.kill_jobs(KILLED_BY_USR1, requeue=False)
         self.resume()
 
     def log_stacks(self) -> None:
         """Print where every greenlet stands."""
-        lines = [str(standing) for standing in self._orders.standings()]
+        lines = [str(standing) for standing in self._command_runner.standings()]
         text = "\n".join(lines or ["no jobs are running"])
         log.info("where the jobs stand:\n%s", text, extra=UNCUT)
 
@@ -568,7 +578,7 @@ class Worker:
         """Take no new jobs until `resume`; what runs goes on."""
         self._wanted.note_pause()
         self._paused = True
-        self._gate.ring()
+        self._wakeup.set()
 
     def resume(self) -> None:
         """Take jobs again; or begin to, having stood by."""
@@ -579,17 +589,17 @@ class Worker:
             self._stands_by = False
             if self._row.state is ProcessState.STANDING_BY:
                 self._row.state = ProcessState.READY
-        self._gate.ring()
+        self._wakeup.set()
 
     def _on_loss(self) -> None:
         """Called in the heartbeat's thread: this process has no ledger any more. A turn says so and
         ends it; else what it runs would run on, though it has been given to others."""
         self._lost = True
-        self._crew.loop.run_callback_threadsafe(self._gate.ring)
+        self._thread_pool.loop.run_callback_threadsafe(self._wakeup.set)
 
     def _watch_master(self) -> None:
         """A worker process without a master drains and exits: nothing is left to replace it."""
-        self._life: Any = get_hub().loop.io(self._birth.life_fd, 1)
+        self._life: Any = get_hub().loop.io(self._spec.life_fd, 1)
         self._life.start(self._on_master_death)
 
     def _on_master_death(self) -> None:
@@ -597,7 +607,7 @@ class Worker:
         stdio.forget_gone_readers()
         log.warning("the master is gone; finishing the running jobs")
         self.quit()
-        self._orphan = _Orphan(self._book, self._main, lambda: self._parting)
+        self._orphan = _Orphan(self._in_flight, self._main, lambda: self._parting)
 
     def _seconds_left(self) -> float:
         """How long this process may wait for failures that are still being told."""

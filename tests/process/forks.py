@@ -400,7 +400,7 @@ def _fork_in(where: str, how: str) -> bool:
     return not pid
 
 
-class Forks(gresque.Job):
+class Spawner(gresque.Job):
     """Forks where it is said; notes what runs."""
 
     queue = "q"

@@ -1,6 +1,6 @@
 """Required beside the jobs: suspects are on trial for half a second, not for a minute."""
 
-from gresque.worker import trial
+from gresque.worker import quarantine
 
-trial.ON_TRIAL_SECONDS = 0.5
-trial.LOOK_SECONDS = 0.1
+quarantine.IN_QUARANTINE_SECONDS = 0.5
+quarantine.LOOK_SECONDS = 0.1

@@ -148,7 +148,7 @@ class Bench:
     def keys(self) -> set[str]:
         """All but what is there for a while, with an expiry, for those who may come back."""
         keys = {key.decode() for key in self.redis.keys("resque:*")}
-        expiring = {key for key in keys if key.startswith(("resque:enqueuer:", "resque:buried"))}
+        expiring = {key for key in keys if key.startswith(("resque:producer:", "resque:fenced"))}
         assert all(0 < self.redis.ttl(key) <= 30 * 86_400 for key in expiring)
         return keys - expiring
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import gresque
-from gresque.store.scripts import script
+from gresque.connection.scripts import script
 from tests.process.support import Bench, Master, wait_for
 from tests.support.faults import FaultyProxy
 from tests.support.server import OwnServer
@@ -159,7 +159,7 @@ def test_processes_that_are_forked_meanwhile_wait(outage: Outage, own: OwnServer
 
 def test_a_process_that_waits_at_its_start_leaves_when_told(outage: Outage, own: OwnServer) -> None:
     master = outage.work("-w", "2", *ENDLESS)
-    wait_for(lambda: outage.redis.zcard("resque:armed:q") == 2)  # both have come to work
+    wait_for(lambda: outage.redis.zcard("resque:listening:q") == 2)  # both have come to work
     own.kill()
     killed = master.children()
     for child in killed:
@@ -284,8 +284,8 @@ def test_jobs_that_run_while_the_data_goes_are_safe_again(outage: Outage) -> Non
 def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     outage: Outage,
 ) -> None:
+    from gresque.processes.spec import DeadProcess
     from gresque.settings import Settings
-    from gresque.worker.birth import Estate
     from gresque.worker.recovery import recovery_for
 
     master = outage.work("-t", "5", *ENDLESS)
@@ -296,7 +296,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     child.suspend()
     settings = Settings.load({"redis_url": outage.redis_url}, {})
     recovery = recovery_for(settings)
-    recovery.recover(Estate(process, "given up wrongly", None, blameless=True))
+    recovery.recover(DeadProcess(process, "given up wrongly", None, blameless=True))
     recovery.close()
     assert outage.redis.llen("resque:queue:q") == 3
     child.resume()

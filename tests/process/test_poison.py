@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from gresque.failure.backend import RedisBackend
-from gresque.store.speech import Order
-from gresque.worker.status import LedgerStatus
+from gresque.inspector.processes import LedgerStatus
+from gresque.store.commands import Command
 from tests.process.support import Bench, Master, wait_for
 
 
@@ -143,7 +143,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
     wait_for(lambda: bench.redis.llen("started") == 1)
     (process,) = bench.client.store.process_ids()
-    bench.client.store.give_order(process, Order("kill", "token", str(job_id)))
+    bench.client.store.give_command(process, Command("kill", "token", str(job_id)))
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (process,) = wait_for(bench.client.store.process_ids)
     (entry,) = wait_for(lambda: bench.client.store.ledger(process).entries.values())
@@ -195,8 +195,8 @@ def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
     # 32 are on trial; they have run for long when the others come to them.
     wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 40])
     assert len(master.children()) == 2
-    trial = next(each.pid for each in ledgers(bench) if each.held == 40)
-    os.kill(int(trial or 0), signal.SIGKILL)
+    quarantine = next(each.pid for each in ledgers(bench) if each.held == 40)
+    os.kill(int(quarantine or 0), signal.SIGKILL)
     # After the second death each is alone; as many are tried as there may be trials.
     wait_for(lambda: sorted(each.held for each in ledgers(bench)) == [0, 1, 1, 1, 1])
     assert len(master.children()) == 5

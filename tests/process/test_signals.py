@@ -128,9 +128,9 @@ def test_quit_is_heard_while_a_job_spins(bench: Bench) -> None:
 def pause(bench: Bench, master: Master, processes: int) -> None:
     """Every process waited for a push, and does no more: the master's word in the log comes before
     their signals."""
-    wait_for(lambda: bench.redis.zcard("resque:armed:q") == processes)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == processes)
     master.signal(signal.SIGUSR2)
-    wait_for(lambda: bench.redis.zcard("resque:armed:q") == 0)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == 0)
     assert "paused" in master.log
 
 

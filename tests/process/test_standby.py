@@ -22,7 +22,7 @@ def settled(bench: Bench, master: Master, count: int = 2) -> dict[int, bool]:
         pids = {child.pid for child in master.children()}
         ledgers = {int(name.split(":")[-2]) for name in bench.client.store.process_ids()}
         rings = {
-            int(ring.rsplit(b":", 2)[1]) for ring in bench.redis.zrange("resque:armed:q", 0, -1)
+            int(ring.rsplit(b":", 2)[1]) for ring in bench.redis.zrange("resque:listening:q", 0, -1)
         }
         rings &= pids
         up = len(pids) == count and pids == ledgers and len(rings) == count - 1
@@ -91,10 +91,10 @@ def test_nobody_stands_by_where_coming_up_is_little(
     bench: Bench, arguments: tuple[str, ...]
 ) -> None:
     master = bench.start(*Q, *arguments)
-    wait_for(lambda: bench.redis.zcard("resque:armed:q") == 1)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == 1)
     bench.client.enqueue_to("q", "Count", "a")
     wait_for(lambda: bench.runs() == {"a": 1})
-    wait_for(lambda: bench.redis.zcard("resque:armed:q") == 1 and len(master.children()) == 1)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == 1 and len(master.children()) == 1)
 
 
 def test_no_signal_but_the_call_lets_it_work(bench: Bench) -> None:

@@ -5,19 +5,19 @@ import signal
 from typing import Any
 
 import gresque
-from gresque.store.line import Line
+from gresque.connection.raw import RawConnection
 from gresque.unpatched import original
 
-_send, _sleep = Line.send, original("time", "sleep")
+_send, _sleep = RawConnection.send, original("time", "sleep")
 
 
 @gresque.after_fork
 def tell() -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
-    Line.send = _send_and_rest  # type: ignore[method-assign]
+    RawConnection.send = _send_and_rest  # type: ignore[method-assign]
 
 
-def _send_and_rest(line: Line, *command: Any) -> None:
+def _send_and_rest(line: RawConnection, *command: Any) -> None:
     """The answer is there before anybody waits for it, so the loop does not turn for that."""
     _send(line, *command)
     _sleep(0.03)

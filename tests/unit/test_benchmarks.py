@@ -15,8 +15,8 @@ from benchmarks import report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
 from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
-from gresque.store.scripts import script
-from gresque.worker.thread import WorkerThread
+from gresque.connection.scripts import script
+from gresque.worker.threads.thread import WorkerThread
 
 HOME = Path(__file__).parents[2] / "benchmarks" / "peers"
 README = (HOME.parents[1] / "README.md").read_text()

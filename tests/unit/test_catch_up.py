@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import redis
 
+from gresque.connection.scripts import script
 from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.scripts import script
-from gresque.worker import history
-from gresque.worker.book import FailedJob, ReservedJob
-from gresque.worker.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
-from gresque.worker.history import History
+from gresque.worker.turns import history
+from gresque.worker.turns.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
+from gresque.worker.turns.history import History
+from gresque.worker.turns.in_flight import FailedJob, ReservedJob
 from tests.support.snapshot import Snapshot
 from tests.unit.test_forgetful_server import LastingProcess
 
@@ -29,7 +29,7 @@ class Place:
         self.redis = client
         self.store = DataStore(url, "resque")
         self.process = LastingProcess(url, self.store, 1)
-        self.cycle, self.book = self.process.cycle, self.process.book
+        self.cycle, self.in_flight = self.process.cycle, self.process.in_flight
         keys = self.store.keys
         self.ledger = keys.ledger(self.process.name)
         client.hset(self.ledger, "state", "0 0 0 0 0")
@@ -40,8 +40,8 @@ class Place:
 
     def turn(self, want: int = 0, **options: Any) -> None:
         self.cycle.turn(want, **options)
-        self.process.running += self.book.ready
-        self.book.ready.clear()
+        self.process.running += self.in_flight.ready
+        self.in_flight.ready.clear()
 
     def take(self, raw: str) -> ReservedJob:
         (job,) = [job for job in self.process.running if job[2] == raw.encode()]
@@ -50,16 +50,16 @@ class Place:
 
     def fail(self, *raws: str) -> None:
         for raw in raws:
-            self.book.fail(self.take(raw), FAILED, b"entry of " + raw.encode())
+            self.in_flight.fail(self.take(raw), FAILED, b"entry of " + raw.encode())
 
     def done(self, *raws: str) -> None:
         for raw in raws:
-            self.book.ended.append(self.take(raw)[0])
-            self.book.done += 1
+            self.in_flight.ended.append(self.take(raw)[0])
+            self.in_flight.done += 1
 
     def give_back(self, *raws: str) -> None:
         for raw in raws:
-            self.book.put_back(self.take(raw))
+            self.in_flight.put_back(self.take(raw))
 
     @property
     def held(self) -> list[str]:
@@ -82,7 +82,7 @@ class Place:
     def check_totals(self) -> None:
         reserved, done, failed, requeued = self.store.ledger(self.process.name).totals
         assert reserved == done + failed + requeued + len(self.held)
-        assert (done, failed, requeued) == self.book.totals[1:]
+        assert (done, failed, requeued) == self.in_flight.totals[1:]
         assert self.redis.hget(self.ledger, "state").startswith(b"%d " % self.cycle.number)
 
 
@@ -230,7 +230,7 @@ def test_a_process_that_was_declared_dead_is_not_revived(place: Place) -> None:
 
     place.turn(0)
     place.redis.delete(place.ledger)
-    place.redis.zadd("resque:buried", {place.process.name: 1})
+    place.redis.zadd("resque:fenced", {place.process.name: 1})
     with pytest.raises(Fenced):
         place.turn(0)
 
@@ -317,7 +317,7 @@ def test_a_process_that_leaves_finds_out(place: Place) -> None:
     def unregister() -> Any:
         return place.process.line.run(
             script("unregister"), 5,
-            keys.ledgers, place.ledger, keys.running(name), keys.orders(name), keys.processes,
+            keys.ledgers, place.ledger, keys.running(name), keys.commands(name), keys.processes,
             name, place.cycle.number,
         )  # fmt: skip
 
@@ -340,7 +340,7 @@ def test_a_turn_moves_700_jobs_at_most(place: Place) -> None:
     place.give_back(*raws[:10])
     place.fail(*raws[10:])
     turns = 0
-    while place.book.held:
+    while place.in_flight.held:
         place.turn(0)
         turns += 1
     assert turns == 3

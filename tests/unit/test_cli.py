@@ -18,12 +18,12 @@ import redis
 
 from gresque.cli.main import run
 from gresque.cli.output import compact, duration, table
+from gresque.connection.urls import mask
 from gresque.failure.entry import encode_entry
-from gresque.redis_url import mask
+from gresque.inspector.processes import RunningJob, WorkerStatus
+from gresque.store.commands import Blocking, Running
 from gresque.store.data_store import DataStore, iso_8601
-from gresque.store.speech import Blocking, Running
 from gresque.text import printable
-from gresque.worker.status import RunningJob, WorkerStatus
 
 ROOT = Path(__file__).parents[2]
 ESCAPE = "\x1b[2J"

@@ -205,7 +205,7 @@ class TestInterrupted:
         left = many.lrange("resque:failed", 0, -1)
         assert [json.loads(raw)["payload"]["args"][0] for raw in left] == [*range(self.COUNT)]
         assert [n for n, raw in enumerate(left) if b'"retried_at"' in raw] == pushed
-        assert not many.exists("resque:failed_round")
+        assert not many.exists("resque:failed_sweep")
         rest = subprocess.run(
             [sys.executable, "-m", "gresque", "failed", "retry", "--all", "--yes"],
             env={**os.environ, "REDIS_URL": redis_url}, cwd=ROOT,

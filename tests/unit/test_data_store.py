@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from gresque.store.bulk import BULK_JOBS as BULK
+from gresque.store.commands import Blocking, Command, Fate, KillAnswer, Running
 from gresque.store.data_store import DataStore, Move, iso_8601
 from gresque.store.ledger import LedgerEntry, Totals
-from gresque.store.speech import Blocking, Fate, KillAnswer, Order, Running
 
 Redis = redis.Redis
 KEY = b"resque:queue:a"
@@ -176,11 +176,11 @@ def test_running(store: DataStore, redis_client: Redis) -> None:
 
 
 def test_orders_and_answers(store: DataStore, redis_client: Redis) -> None:
-    order = Order("kill", "token", "an id with spaces \udcff")
-    store.give_order("p", order)
-    assert 0 < redis_client.ttl("resque:orders:p") <= 60
-    (raw,) = redis_client.lrange("resque:orders:p", 0, -1)
-    assert Order.parse(raw) == order
+    order = Command("kill", "token", "an id with spaces \udcff")
+    store.give_command("p", order)
+    assert 0 < redis_client.ttl("resque:commands:p") <= 60
+    (raw,) = redis_client.lrange("resque:commands:p", 0, -1)
+    assert Command.parse(raw) == order
     assert store.answer("token") is None
     store.give_answer("token", [])
     assert 0 < redis_client.ttl("resque:answer:token") <= 60
@@ -189,13 +189,13 @@ def test_orders_and_answers(store: DataStore, redis_client: Redis) -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"kill", b"stacks token", b"\xff \xff"])
 def test_an_order_of_any_shape_is_one(raw: bytes) -> None:
-    assert Order.parse(raw).verb == raw.split(b" ")[0].decode("utf-8", "surrogateescape")
+    assert Command.parse(raw).name == raw.split(b" ")[0].decode("utf-8", "surrogateescape")
 
 
 def test_a_kill_and_its_answers(store: DataStore, redis_client: Redis) -> None:
-    store.order_kill("p", "token", "an id \udcff", 100)
-    store.order_kill("p", "token", "an id \udcff", 100)
-    assert redis_client.llen("resque:orders:p") == 2
+    store.ask_kill("p", "token", "an id \udcff", 100)
+    store.ask_kill("p", "token", "an id \udcff", 100)
+    assert redis_client.llen("resque:commands:p") == 2
     assert store.kills("p") == {"token": "an id \udcff"}
     assert 100 < redis_client.ttl("resque:kills:p") <= 160
     assert store.kill_answer("token") is None
@@ -210,10 +210,10 @@ def test_what_a_kill_looks_for_besides(store: DataStore, redis_client: Redis) ->
     assert not store.has_ledger("p")
     redis_client.zadd("resque:ledgers", {"p": 1})
     assert store.has_ledger("p")
-    assert not store.is_buried("p")
+    assert not store.is_fenced("p")
     redis_client.hset("resque:ledger:p", "state", "0 0 0 0 0")
     store.fence("p")
-    assert store.is_buried("p")
+    assert store.is_fenced("p")
     entry = LedgerEntry(b"resque:queue:q", b"{}")
     assert not store.is_in_head(entry, 2)
     redis_client.rpush("resque:queue:q", "a", "{}")

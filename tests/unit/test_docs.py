@@ -51,9 +51,9 @@ def test_every_key_is_documented() -> None:
         keys.queues, keys.queue("X"), keys.failed, keys.workers, keys.heartbeats, keys.processed,
         keys.failures, keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
         keys.worker_started("X"), keys.ledgers, keys.ledger("X"), keys.running("X"),
-        keys.orders("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
+        keys.commands("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
         keys.failed_list("X_failed"),
-        keys.failed_round, keys.processes, keys.masters, keys.suspects, keys.recoveries,
-        keys.enqueuer("X"), keys.buried, keys.armed("X"), keys.spares("X"), keys.ring("X"),
+        keys.failed_sweep, keys.processes, keys.masters, keys.suspects, keys.recoveries,
+        keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
     }  # fmt: skip
     assert made == told

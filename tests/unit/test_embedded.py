@@ -20,14 +20,14 @@ import pytest
 import redis
 from redis.connection import parse_url
 
+from gresque.connection import embedded
+from gresque.connection.embedded_keeper import alias
 from gresque.errors import SettingsError
-from gresque.store import embedded
-from gresque.store.embedded_keeper import alias
 
 DEADLINE_SECONDS = 10.0
 RESOLVE = """
 import os, sys
-from gresque.store.embedded import resolve
+from gresque.connection.embedded import resolve
 url = resolve(sys.argv[1])
 """
 STAY = "print(url, flush=True); sys.stdin.read()"

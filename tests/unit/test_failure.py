@@ -15,7 +15,7 @@ from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, read_entry
 from gresque.failure.retry import prepare_retry
-from gresque.stat import Stat
+from gresque.inspector.stats import Stat
 from gresque.store.data_store import DataStore
 
 FAILED = "resque:failed"

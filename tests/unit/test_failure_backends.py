@@ -15,13 +15,14 @@ import pytest
 import redis
 
 import gresque
-from gresque.errors import BootError, InvalidPayload, RoundLost, SettingsError
-from gresque.failure import failed_list, own
-from gresque.failure import round as going_round
+from gresque.errors import BootError, InvalidPayload, SettingsError, SweepLockLost
+from gresque.failure import failed_list, failure_reporter, reporters
+from gresque.failure import sweep_lock as going_round
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend, Retries, open_backend
 from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, PageSize
-from gresque.failure.place import failed_place
+from gresque.failure.failed_list_name import failed_list_name
+from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.progress import Progress
 from gresque.failure.retry import prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
@@ -30,8 +31,6 @@ from gresque.jobs.registry import Registry
 from gresque.settings import Settings
 from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
-from gresque.worker import failures
-from gresque.worker.failures import Failures
 from gresque.worker.recovery import Recovery
 from tests.unit.test_recovery import DEAD, hold
 
@@ -144,7 +143,7 @@ class TestSetting:
     ],
 )
 def test_where_failures_go(setting: str, place: tuple[str, str]) -> None:
-    assert failed_place(setting, Keys("resque"), "bench") == place
+    assert failed_list_name(setting, Keys("resque"), "bench") == place
     assert place[0] == FAILED or place[0] in RUBY
 
 
@@ -376,20 +375,20 @@ class TestRound:
         self, backend: RedisBackend, store: DataStore, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        assert store.begin_round("other", 60_000)
+        assert store.begin_sweep("other", 60_000)
         assert backend.retry_all(progress=Stopper(9)) == Retries()
         assert backend.clear(Stopper(9)) == 0
-        store.end_round("somebody's")
-        assert redis_client.get("resque:failed_round") == b"other"
-        store.end_round("other")
+        store.end_sweep("somebody's")
+        assert redis_client.get("resque:failed_sweep") == b"other"
+        store.end_sweep("other")
         assert backend.retry_all() == Retries(1, 0, 0)
-        assert not redis_client.exists("resque:failed_round")
+        assert not redis_client.exists("resque:failed_sweep")
 
     def test_the_second_one_waits_for_the_first(
         self, backend: RedisBackend, store: DataStore, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        store.begin_round("other", 60_000)
+        store.begin_sweep("other", 60_000)
 
         class Waits(Progress):
             times = 0
@@ -397,7 +396,7 @@ class TestRound:
             def waits(self) -> bool:
                 self.times += 1
                 if self.times == 2:
-                    store.end_round("other")
+                    store.end_sweep("other")
                 return True
 
         progress = Waits()
@@ -408,16 +407,16 @@ class TestRound:
         self, backend: RedisBackend, store: DataStore, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        store.begin_round("dead", 200)
+        store.begin_sweep("dead", 200)
         assert backend.retry_all() == Retries(1, 0, 0)
 
     def test_the_round_of_a_dead_one_ends_though_the_clock_was_set_back(
         self, store: DataStore, redis_client: Redis
     ) -> None:
-        store.begin_round("dead", 3_600_000)
-        assert not store.begin_round("mine", 200)
-        assert redis_client.pttl("resque:failed_round") <= 200
-        assert redis_client.get("resque:failed_round") == b"dead"
+        store.begin_sweep("dead", 3_600_000)
+        assert not store.begin_sweep("mine", 200)
+        assert redis_client.pttl("resque:failed_sweep") <= 200
+        assert redis_client.get("resque:failed_sweep") == b"dead"
 
     def test_one_that_stood_still_for_too_long_changes_nothing_more(
         self, backend: RedisBackend, redis_client: Redis
@@ -426,15 +425,15 @@ class TestRound:
 
         class TakenOver(Progress):
             def went(self, done: int, total: int) -> bool:
-                redis_client.set("resque:failed_round", "another's")
+                redis_client.set("resque:failed_sweep", "another's")
                 return True
 
-        with pytest.raises(RoundLost, match="run it again for the rest"):
+        with pytest.raises(SweepLockLost, match="run it again for the rest"):
             backend.retry_all(progress=TakenOver())
         pushed = redis_client.llen("resque:queue:q")
         assert 0 < pushed < PAGE
-        assert redis_client.get("resque:failed_round") == b"another's"
-        redis_client.delete("resque:failed_round")
+        assert redis_client.get("resque:failed_sweep") == b"another's"
+        redis_client.delete("resque:failed_sweep")
         assert backend.retry_all() == Retries(PAGE - pushed, pushed, 0)
 
     def test_its_right_lasts_as_long_as_it_steps(
@@ -446,7 +445,7 @@ class TestRound:
 
         class Looks(Progress):
             def went(self, done: int, total: int) -> bool:
-                left.append(redis_client.pttl("resque:failed_round"))
+                left.append(redis_client.pttl("resque:failed_sweep"))
                 return True
 
         backend.clear(Looks())
@@ -463,7 +462,7 @@ class TestRound:
 
         with pytest.raises(KeyboardInterrupt):
             backend.retry_all(progress=Broken())
-        assert not redis_client.exists("resque:failed_round")
+        assert not redis_client.exists("resque:failed_sweep")
 
     def test_several_at_once_while_new_failures_arrive(
         self, redis_url: str, redis_client: Redis
@@ -588,9 +587,9 @@ class TestOwnBackends:
         yield
         Hangs.go_on.set()
 
-    def failures(self, *names: str) -> Failures:
+    def failures(self, *names: str) -> FailureReporter:
         setting = ",".join(["redis", *(f"{__name__}.{name}" for name in names)])
-        return Failures(setting, Keys("resque"))
+        return FailureReporter(setting, Keys("resque"))
 
     def test_what_they_are_told(self) -> None:
         wanted = failure(3)
@@ -619,7 +618,7 @@ class TestOwnBackends:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         of_mine = self.failures("Hangs")
-        for number in range(failures.TELLERS + failures.WAITING + 5):
+        for number in range(failure_reporter.TELLERS + failure_reporter.WAITING + 5):
             of_mine.tell(failure(number))
         started = time.monotonic()
         of_mine.part(0.05)
@@ -678,7 +677,7 @@ class TestOwnBackends:
     )
     def test_what_cannot_be_had_is_one_line(self, name: str, complaint: str) -> None:
         with pytest.raises(BootError, match=complaint) as caught:
-            own.make_own([name])
+            reporters.make_own([name])
         assert "\n" not in str(caught.value)
 
 

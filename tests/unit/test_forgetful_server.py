@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
+from gresque.connection.scripts import script
 from gresque.failure.entry import decode_entry
 from gresque.store.ledger import Totals
-from gresque.store.scripts import script
-from gresque.worker.book import ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob
 from tests.support.snapshot import Snapshot
 from tests.unit.test_scripts_against_model import SLOTS, WORKER, Jobs, Process, id_of
 
@@ -33,7 +33,7 @@ class LastingProcess(Process):
         done = self.line.run(
             script("revive"), 7,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),
-            keys.heartbeats, keys.buried, keys.processes,
+            keys.heartbeats, keys.fenced, keys.processes,
             WORKER, "now", self.name, "now", 1000, "0 0 0 0", "machine 1",
             number, " ".join(map(str, totals)), *jobs,
         )  # fmt: skip
@@ -97,7 +97,9 @@ class ForgottenJobs(Jobs):
     def each_job_stands_in_one_place(self) -> None:
         found = self._everywhere() + self.settled
         for process in self.alive:
-            found.update(id_of(job[2]) for job in process.cycle._held(process.book.gives, []))
+            found.update(
+                id_of(job[2]) for job in process.cycle._held(process.in_flight.to_requeue, [])
+            )
         wanted = {f"job {number}" for number in range(1, self.made + 1)} - self.forgotten
         assert not wanted - set(found)
 

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 import redis
 
+from gresque.connection.scripts import script
+from gresque.connection.tracked import TrackedConnection
+from gresque.processes import judge
+from gresque.processes.fingerprint import find, machine
+from gresque.processes.judge import Judge, SharedMemory
 from gresque.settings import Settings
-from gresque.store.connection import DirectConnection
+from gresque.store.commands import Running
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.scripts import script
-from gresque.store.speech import Running
-from gresque.worker import heartbeat, judge
-from gresque.worker.heartbeat import Heartbeat, WorkerRecord
-from gresque.worker.judge import Judge, SharedMemory
-from gresque.worker.whereabouts import find, machine
+from gresque.worker.native import heartbeat
+from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
 
 KEYS = Keys("resque")
 WORKER = "host:1:q:1:1:1"
@@ -49,9 +50,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[DirectConnection]:
+def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[TrackedConnection]:
     """Three processes are registered."""
-    connection = DirectConnection(redis_url)
+    connection = TrackedConnection(redis_url)
     connection.connect()
     now = int(redis_client.time()[0]) * 1000
     for process in (ME, SILENT, BACK):
@@ -73,7 +74,7 @@ def heartbeat_of(redis_url: str, told: list[str], memory: SharedMemory | None = 
         WorkerRecord(WORKER, "then", lambda: Totals(10, 5, 2, 0)),
         Judge(memory or SharedMemory(1), 0),
         Running,
-        obey=lambda order: None,
+        run=lambda order: None,
         each_second=lambda: None,
         lost=lambda: told.append(ME),
     )
@@ -88,7 +89,7 @@ def processes(redis_client: redis.Redis) -> set[str]:
     return {name.decode() for name in redis_client.zrange(KEYS.ledgers, 0, -1)}
 
 
-def beat_for(seconds: int, beats: Heartbeat, connection: DirectConnection, clock: Clock) -> None:
+def beat_for(seconds: int, beats: Heartbeat, connection: TrackedConnection, clock: Clock) -> None:
     """It beats every 10 s."""
     for _ in range(seconds // 10):
         beats.beat(connection)
@@ -98,7 +99,7 @@ def beat_for(seconds: int, beats: Heartbeat, connection: DirectConnection, clock
 class SetClock:
     """A connection to a server whose clock is ahead by `seconds`."""
 
-    def __init__(self, connection: DirectConnection, seconds: int) -> None:
+    def __init__(self, connection: TrackedConnection, seconds: int) -> None:
         self._connection = connection
         self._seconds = seconds
 
@@ -115,7 +116,7 @@ class SetClock:
 @pytest.mark.parametrize("seconds", [90, -90, 7200, -7200, 10**9])
 def test_steps_of_the_servers_clock_kill_nobody(
     redis_url: str,
-    connection: DirectConnection,
+    connection: TrackedConnection,
     redis_client: redis.Redis,
     clock: Clock,
     seconds: int,
@@ -135,7 +136,7 @@ def test_steps_of_the_servers_clock_kill_nobody(
 
 
 def test_the_dead_are_recovered_and_their_worker_is_forgotten(
-    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis, clock: Clock
+    beats: Heartbeat, connection: TrackedConnection, redis_client: redis.Redis, clock: Clock
 ) -> None:
     beat_for(60, beats, connection, clock)
     assert processes(redis_client) == {ME, SILENT, BACK}, "it judges nobody in its first minute"
@@ -150,7 +151,7 @@ def test_the_dead_are_recovered_and_their_worker_is_forgotten(
 
 def test_one_that_beats_after_it_was_judged_lives(
     beats: Heartbeat,
-    connection: DirectConnection,
+    connection: TrackedConnection,
     redis_client: redis.Redis,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -171,7 +172,7 @@ def test_one_that_beats_after_it_was_judged_lives(
 
 
 def test_processes_of_one_job_each_judge_by_what_their_siblings_saw(
-    redis_url: str, connection: DirectConnection, redis_client: redis.Redis, clock: Clock
+    redis_url: str, connection: TrackedConnection, redis_client: redis.Redis, clock: Clock
 ) -> None:
     memory = SharedMemory(1)
     for _ in range(7):
@@ -188,7 +189,7 @@ FOREIGN = {
 
 
 def test_workers_of_other_programs_are_not_judged(
-    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis, clock: Clock
+    beats: Heartbeat, connection: TrackedConnection, redis_client: redis.Redis, clock: Clock
 ) -> None:
     """Their heartbeats are in local time, and their kind has rules of its own."""
     redis_client.sadd(KEYS.workers, "silent:1:q", *FOREIGN)
@@ -207,7 +208,7 @@ def test_workers_of_other_programs_are_not_judged(
 
 
 def test_a_worker_of_gresque_without_processes_is_forgotten(
-    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis, clock: Clock
+    beats: Heartbeat, connection: TrackedConnection, redis_client: redis.Redis, clock: Clock
 ) -> None:
     """Its master was killed when no process was there."""
     redis_client.hset(KEYS.masters, "gone:1:q:1:1:1", "then")
@@ -220,7 +221,7 @@ def test_a_worker_of_gresque_without_processes_is_forgotten(
 
 def test_one_that_cannot_be_recovered_holds_up_nobody(
     beats: Heartbeat,
-    connection: DirectConnection,
+    connection: TrackedConnection,
     redis_client: redis.Redis,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
@@ -251,7 +252,7 @@ def test_one_that_cannot_be_recovered_holds_up_nobody(
 
 def test_a_long_recovery_does_not_keep_a_process_from_beating(
     beats: Heartbeat,
-    connection: DirectConnection,
+    connection: TrackedConnection,
     redis_client: redis.Redis,
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -286,7 +287,7 @@ def place(redis_client: redis.Redis, process: str, where: str) -> None:
 
 @pytest.mark.skipif(not machine(), reason="the kernel does not tell")
 def test_those_that_are_gone_from_this_machine_are_recovered_at_once(
-    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis
+    beats: Heartbeat, connection: TrackedConnection, redis_client: redis.Redis
 ) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
@@ -301,7 +302,7 @@ def test_those_that_are_gone_from_this_machine_are_recovered_at_once(
 
 
 def test_a_process_without_a_ledger_is_told(
-    redis_url: str, connection: DirectConnection, redis_client: redis.Redis
+    redis_url: str, connection: TrackedConnection, redis_client: redis.Redis
 ) -> None:
     told: list[str] = []
     own = heartbeat_of(redis_url, told)
@@ -314,7 +315,7 @@ def test_a_process_without_a_ledger_is_told(
 
 
 def test_a_worker_that_another_program_removed_is_registered_again(
-    beats: Heartbeat, connection: DirectConnection, redis_client: redis.Redis
+    beats: Heartbeat, connection: TrackedConnection, redis_client: redis.Redis
 ) -> None:
     redis_client.delete(KEYS.workers, KEYS.worker_started(WORKER))
     beats.beat(connection)

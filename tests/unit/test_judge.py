@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gresque.worker import judge
-from gresque.worker.judge import CAPACITY, NOTHING, Judge, Memory, SharedMemory, Sighting
+from gresque.processes import judge
+from gresque.processes.judge import CAPACITY, NOTHING, Judge, Memory, SharedMemory, Sighting
 
 
 class Clock:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from gresque.store.speech import Fate, KillAnswer
-from gresque.worker.book import ReservedJob
-from gresque.worker.kills import Kills
-from gresque.worker.thread import WorkerThread
+from gresque.store.commands import Fate, KillAnswer
+from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.thread import WorkerThread
+from gresque.worker.turns.in_flight import ReservedJob
 from tests.unit.test_worker_parts import PATIENCE_SECONDS, Shop
 
 
@@ -33,23 +33,23 @@ def shop() -> Iterator[Shop]:
     shop.add("catch", catch)
     shop.add("unseen", lambda: gevent.sleep(PATIENCE_SECONDS), skip_failed_queue=True)
     yield shop
-    gevent.killall(shop.crew.threads, block=False)
+    gevent.killall(shop.pool.threads, block=False)
     gevent.sleep(0)
 
 
 @pytest.fixture
 def kills(shop: Shop) -> Kills:
-    return Kills(shop.crew, shop.book, shop.gate, shop.outcome)
+    return Kills(shop.pool, shop.in_flight, shop.wakeup, shop.outcome)
 
 
 def settle(shop: Shop) -> None:
     """As a turn does."""
-    shop.book.held -= len(shop.book.ended)
-    shop.book.ended.clear()
+    shop.in_flight.held -= len(shop.in_flight.ended)
+    shop.in_flight.ended.clear()
 
 
 def runs(shop: Shop, count: int = 1) -> bool:
-    return sum(thread.job is not None for thread in shop.crew.threads) == count
+    return sum(thread.job is not None for thread in shop.pool.threads) == count
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_it_is_answered_when_the_job_is_settled(
     assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
     assert kills
     assert kills.pop_answers() == []
-    shop.until(lambda: len(shop.book.ended) == 1)
+    shop.until(lambda: len(shop.in_flight.ended) == 1)
     assert kills.pop_answers() == []  # Redis does not say so yet
     settle(shop)
     assert kills.pop_answers(refused=[b"0"]) == []
@@ -82,7 +82,7 @@ def test_one_that_has_not_started_never_does(shop: Shop, kills: Kills) -> None:
     shop.until(lambda: runs(shop, 2))
     shop.put(a_job(2, "c"))
     assert kills.order("token", "c") == KillAnswer(Fate.DELIVERED)
-    shop.until(lambda: shop.book.ended == [b"2"])
+    shop.until(lambda: shop.in_flight.ended == [b"2"])
     settle(shop)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
     assert shop.counts == (0, 1, 0)
@@ -90,11 +90,11 @@ def test_one_that_has_not_started_never_does(shop: Shop, kills: Kills) -> None:
 
 
 def test_one_that_a_thread_takes_up_meanwhile_dies_too(shop: Shop, kills: Kills) -> None:
-    shop.book.ready.append(a_job(0, "a"))
-    shop.book.held += 1
+    shop.in_flight.ready.append(a_job(0, "a"))
+    shop.in_flight.held += 1
     kills.order("token", "a")
-    shop.crew.wake_one()  # before the loop gets to the kill
-    shop.until(lambda: shop.book.ended == [b"0"])
+    shop.pool.wake_one()  # before the loop gets to the kill
+    shop.until(lambda: shop.in_flight.ended == [b"0"])
     settle(shop)
     ((_, answer),) = kills.pop_answers()
     assert answer.fate is Fate.DEAD
@@ -109,7 +109,7 @@ def test_two_with_one_id_die_together(shop: Shop, kills: Kills) -> None:
     shop.put(a_job(0, "a"), a_job(1, "a"))
     shop.until(lambda: runs(shop, 2))
     kills.order("token", "a")
-    shop.until(lambda: len(shop.book.ended) == 2)
+    shop.until(lambda: len(shop.in_flight.ended) == 2)
     settle(shop)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
@@ -117,7 +117,7 @@ def test_two_with_one_id_die_together(shop: Shop, kills: Kills) -> None:
 def test_asked_again_it_is_not_thrown_anew(shop: Shop, kills: Kills) -> None:
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
-    (thread,) = shop.crew.threads
+    (thread,) = shop.pool.threads
     kills.order("token", "a")
     kill = thread.to_kill
     assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
@@ -128,8 +128,8 @@ def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: Kills) 
     shop.put(a_job(0, "a"), a_job(1, "b"))
     shop.until(lambda: runs(shop, 2))
     kills.order("token", "a")
-    shop.crew.kill_jobs("shutdown", requeue=True)
-    shop.until(lambda: len(shop.book.ended) == 2)
+    shop.pool.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: len(shop.in_flight.ended) == 2)
     assert shop.counts == (0, 1, 1)
     settle(shop)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
@@ -138,12 +138,12 @@ def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: Kills) 
 def test_one_that_a_shutdown_put_back_first_is_said_to_be(shop: Shop, kills: Kills) -> None:
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
-    shop.crew.kill_jobs("shutdown", requeue=True)
-    thread: WorkerThread = shop.crew.threads[0]
+    shop.pool.kill_jobs("shutdown", requeue=True)
+    thread: WorkerThread = shop.pool.threads[0]
     shutdown = thread.to_kill
     kills.order("token", "a")
     thread.to_kill = shutdown  # it lands before the operator's
-    shop.until(lambda: len(shop.book.ended) == 1)
+    shop.until(lambda: len(shop.in_flight.ended) == 1)
     settle(shop)
     ((_, answer),) = kills.pop_answers()
     assert answer.fate is Fate.REQUEUED
@@ -153,7 +153,7 @@ def test_what_the_turn_did_not_notice_is_told_when_asked_again(shop: Shop, kills
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
     kills.order("token", "a")
-    shop.until(lambda: len(shop.book.ended) == 1)
+    shop.until(lambda: len(shop.in_flight.ended) == 1)
     settle(shop)
     assert not kills.order("token", "a").is_final
     assert kills.order("token", "a").fate is Fate.DEAD

@@ -15,43 +15,33 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
-    "errors": 0, "unpatched": 0, "queues": 0, "settings": 0, "redis_url": 0, "text": 0, "logs": 0,
-    "raised": 0, "forked": 0, "stdio": 0,
-    "store": 1, "jobs": 2, "client": 3, "failure": 3, "stat": 3,
-    "worker": 4, "master": 5, "cli": 6, "__init__": 7, "__main__": 7,
+    "errors": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0, "stdio": 0,
+    "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
+    "processes": 6, "inspector": 7, "worker": 8, "master": 9, "cli": 10,
+    "__init__": 11, "__main__": 11,
 }  # fmt: skip
 BESIDE = {
     ("queues", "errors"),
-    ("settings", "errors"),
-    ("settings", "queues"),
-    ("settings", "redis_url"),
-    ("redis_url", "errors"),
-    ("settings", "text"),
     ("queues", "text"),
-    ("logs", "unpatched"),
-    ("logs", "raised"),
-    ("logs", "text"),
-    ("logs", "stdio"),
     ("forked", "stdio"),
     ("stdio", "unpatched"),
 }
 EXTRA = {
     "__init__": {"client", "failure", "jobs", "errors"},
     "__main__": {"cli"},
-    # A program of its own, which starts workers: `store` only for where the server is, and Keys.
-    "demo": {"client", "errors", "settings", "store", "__init__"},
+    # A program of its own, which starts workers: `connection` only for where the server is, and
+    # `store` for Keys.
+    "demo": {"client", "connection", "errors", "settings", "store", "__init__"},
 }
 ALLOWED_UP = {("cli", "demo"), ("cli", "__init__")}  # __version__ is in gresque/__init__.py
 
-PASS_IT_ON = ["store/embedded.py", "demo/processes.py"]
+PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 """They give the environment to a program that they start, and read nothing from it."""
 
 UNPATCHED = [
-    "cli", "master", "settings.py", "client", "worker/scoreboard.py", "worker/birth.py",
-    "worker/boot.py", "worker/identity.py", "worker/judge.py", "worker/whereabouts.py",
-    "worker/title.py", "stdio.py",
-    "store/url.py", "store/ledger.py", "store/keys.py", "store/own_path.py", "failure/own.py",
-    "failure/progress.py",
+    "cli", "master", "settings.py", "client", "processes", "stdio.py", "worker/boot.py",
+    "connection/topology.py", "connection/urls.py", "connection/own_path.py",
+    "store/ledger.py", "store/keys.py", "failure/reporters.py", "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""
 
@@ -126,6 +116,8 @@ def test_no_layer_reaches_up(path: Path) -> None:
 def test_the_rules_bite() -> None:
     assert not may_import("store", "jobs")
     assert not may_import("client", "failure")
+    assert not may_import("connection", "store")
+    assert not may_import("inspector", "worker")
     assert not may_import("worker", "master")
     assert not may_import("worker", "demo")
     assert not may_import("demo", "worker")
@@ -135,8 +127,12 @@ def test_the_rules_bite() -> None:
 @each_module
 def test_the_demo_takes_no_more_of_the_store_than_names(path: Path) -> None:
     if layer_of(path) == "demo":
-        from_store = {name for name in imports(parse(path)) if name.startswith("gresque.store")}
-        assert from_store <= {"gresque.store.keys", "gresque.store.url"}
+        from_store = {
+            name
+            for name in imports(parse(path))
+            if name.startswith(("gresque.store", "gresque.connection"))
+        }
+        assert from_store <= {"gresque.store.keys", "gresque.connection.topology"}
 
 
 @each_module

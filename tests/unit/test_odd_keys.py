@@ -14,22 +14,22 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gresque.cli.main import run
+from gresque.connection.scripts import script
+from gresque.connection.tracked import TrackedConnection
 from gresque.failure.failed_list import FailedList
 from gresque.jobs.registry import Registry
+from gresque.processes import judge
+from gresque.processes.fingerprint import are_dead, machine
+from gresque.processes.judge import Judge, SharedMemory
+from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store import refusals
-from gresque.store.connection import DirectConnection
+from gresque.store.commands import Running
 from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.scripts import script
-from gresque.store.speech import Running
-from gresque.worker import judge
-from gresque.worker.birth import Estate
-from gresque.worker.heartbeat import Heartbeat, WorkerRecord
-from gresque.worker.judge import Judge, SharedMemory
+from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.recovery import Recovery
-from gresque.worker.whereabouts import are_gone, machine
 
 Redis = redis.Redis
 KEYS = Keys("resque")
@@ -40,7 +40,7 @@ LEDGER = KEYS.ledger(DEAD)
 JOB = b'{"class":"nap","args":[1]}'
 ENTRY = b"14:resque:queue:q" + JOB
 STATE = b"9 5 3 1 0"
-SILENT = Estate(DEAD, "no heartbeat for 60 s", None, blameless=True)
+SILENT = DeadProcess(DEAD, "no heartbeat for 60 s", None, blameless=True)
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def test_a_state_that_is_none(
     assert recover(store) == Totals(0, 0, 1, 2)
     assert queue(redis_client) == [JOB, JOB]
     assert not redis_client.exists(LEDGER, KEYS.ledgers)
-    assert redis_client.zscore(KEYS.buried, DEAD) is not None
+    assert redis_client.zscore(KEYS.fenced, DEAD) is not None
     (logged,) = map(json.loads, redis_client.lrange(KEYS.recoveries, 0, -1))
     assert (logged["requeued"], logged["failed"]) == (2, 1)
     assert sum(f"the field state of {LEDGER}" in m for m in caplog.messages) == 1
@@ -229,15 +229,15 @@ def test_whatever_bytes_stand_there_a_readable_neighbour_is_recovered(
 @given(st.one_of(st.text(max_size=60), st.lists(st.text(max_size=9), min_size=5, max_size=5)))
 def test_whatever_is_said_of_where_a_process_is(record: str | list[str]) -> None:
     where = record if isinstance(record, str) else " ".join(record)
-    assert are_gone(where) in (True, False)
+    assert are_dead(where) in (True, False)
 
 
 @pytest.mark.parametrize("pid", ["0", "-1", "-5", str(10**30), "9" * 5000, "", "x", "1.5", "None"])
 def test_a_pid_that_is_none_claims_nothing(pid: str) -> None:
     dead = f"{2**22 + 7} 5"
-    assert not are_gone(f"{machine()} {pid} 5 {dead}")
-    assert not are_gone(f"{machine()} {dead} {pid} 5")
-    assert not are_gone(pid)
+    assert not are_dead(f"{machine()} {pid} 5 {dead}")
+    assert not are_dead(f"{machine()} {dead} {pid} 5")
+    assert not are_dead(pid)
 
 
 # Keys of another type
@@ -274,9 +274,10 @@ def test_a_job_that_its_list_refuses_stays_until_the_key_is_mended(
 
 
 OTHERS = [
-    KEYS.queues, KEYS.ledgers, KEYS.processes, KEYS.recoveries, KEYS.buried, KEYS.running(DEAD),
-    KEYS.processed, KEYS.failures, KEYS.suspects, KEYS.workers, KEYS.heartbeats, KEYS.armed("q"),
-    KEYS.masters, KEYS.kills(DEAD), KEYS.spares("q"), KEYS.ring(DEAD), KEYS.orders(DEAD),
+    KEYS.queues, KEYS.ledgers, KEYS.processes, KEYS.recoveries, KEYS.fenced, KEYS.running(DEAD),
+    KEYS.processed, KEYS.failures, KEYS.suspects, KEYS.workers, KEYS.heartbeats,
+    KEYS.listening("q"),
+    KEYS.masters, KEYS.kills(DEAD), KEYS.waiting("q"), KEYS.wake(DEAD), KEYS.commands(DEAD),
     KEYS.failed_queues,
 ]  # fmt: skip
 
@@ -332,14 +333,14 @@ def test_whoever_waits_for_a_kill_stops_no_recovery(store: DataStore, redis_clie
 
 
 @pytest.fixture
-def connection(redis_url: str, redis_client: Redis) -> Iterator[DirectConnection]:
-    connection = DirectConnection(redis_url)
+def connection(redis_url: str, redis_client: Redis) -> Iterator[TrackedConnection]:
+    connection = TrackedConnection(redis_url)
     connection.connect()
     yield connection
     connection.close()
 
 
-def register(connection: DirectConnection, client: Redis, process: str = LIVE) -> list[bytes]:
+def register(connection: TrackedConnection, client: Redis, process: str = LIVE) -> list[bytes]:
     worker = process.rsplit(":", 2)[0]
     return connection.run(
         script("register"), 7,
@@ -350,10 +351,10 @@ def register(connection: DirectConnection, client: Redis, process: str = LIVE) -
     )  # fmt: skip
 
 
-def unregister(connection: DirectConnection) -> int:
+def unregister(connection: TrackedConnection) -> int:
     return connection.run(
         script("unregister"), 5,
-        KEYS.ledgers, KEYS.ledger(LIVE), KEYS.running(LIVE), KEYS.orders(LIVE), KEYS.processes,
+        KEYS.ledgers, KEYS.ledger(LIVE), KEYS.running(LIVE), KEYS.commands(LIVE), KEYS.processes,
         LIVE, 0,
     )  # fmt: skip
 
@@ -365,10 +366,10 @@ def beats(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
     loaded = Settings.load({"redis_url": redis_url}, {})
     record = WorkerRecord("host:1:q:1:1:1", "then", Totals)
     watching = Judge(SharedMemory(1), 0)
-    return Heartbeat(loaded, LIVE, record, watching, Running, _obey, _nothing, _nothing)
+    return Heartbeat(loaded, LIVE, record, watching, Running, _run_command, _nothing, _nothing)
 
 
-def _obey(order: object) -> None:
+def _run_command(order: object) -> None:
     pass
 
 
@@ -381,7 +382,7 @@ SHARED = [KEYS.workers, KEYS.ledgers, KEYS.heartbeats, KEYS.processes, KEYS.mast
 
 @pytest.mark.parametrize("key", [*SHARED, KEYS.ledger(LIVE), KEYS.running(LIVE)])
 def test_a_process_registers_beats_and_leaves(
-    connection: DirectConnection, redis_client: Redis, beats: Heartbeat, key: str
+    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat, key: str
 ) -> None:
     spoil(redis_client, key)
     refused = register(connection, redis_client)
@@ -389,7 +390,7 @@ def test_a_process_registers_beats_and_leaves(
     assert redis_client.hget(KEYS.ledger(LIVE), "state") == b"0 1 0 0 0"
     for _ in range(2):
         beats.beat(connection)
-        beats.take_orders(connection)
+        beats.take_commands(connection)
     assert unregister(connection) == 0
     assert not redis_client.exists(KEYS.ledger(LIVE))
     if key in SHARED:
@@ -397,7 +398,7 @@ def test_a_process_registers_beats_and_leaves(
 
 
 def test_a_live_process_that_was_taken_off_the_list_comes_back(
-    connection: DirectConnection, redis_client: Redis, beats: Heartbeat
+    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat
 ) -> None:
     register(connection, redis_client)
     spoil(redis_client, KEYS.ledgers)
@@ -412,28 +413,28 @@ def test_a_live_process_that_was_taken_off_the_list_comes_back(
 
 
 def test_orders_of_another_type(
-    connection: DirectConnection,
+    connection: TrackedConnection,
     redis_client: Redis,
     beats: Heartbeat,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     register(connection, redis_client)
-    spoil(redis_client, KEYS.orders(LIVE))
+    spoil(redis_client, KEYS.commands(LIVE))
     for _ in range(2):
-        beats.take_orders(connection)
+        beats.take_commands(connection)
     assert sum("is not a list" in message for message in caplog.messages) == 1
     connection.hear()
     connection.invalidated.clear()
-    redis_client.delete(KEYS.orders(LIVE))
+    redis_client.delete(KEYS.commands(LIVE))
     assert connection.wait(10), "the next order is heard"
 
 
-@pytest.mark.parametrize("key", [KEYS.armed("q"), KEYS.spares("q"), KEYS.ring(LIVE)])
-def test_the_bell(connection: DirectConnection, redis_client: Redis, key: str) -> None:
+@pytest.mark.parametrize("key", [KEYS.listening("q"), KEYS.waiting("q"), KEYS.wake(LIVE)])
+def test_the_bell(connection: TrackedConnection, redis_client: Redis, key: str) -> None:
     spoil(redis_client, key)
     for limit in range(3):
-        keys = (KEYS.armed("q"), KEYS.spares("q"), KEYS.ring(LIVE), KEYS.queue("q"))
-        assert connection.run(script("bell"), 4, *keys, limit, 10) == 0
+        keys = (KEYS.listening("q"), KEYS.waiting("q"), KEYS.wake(LIVE), KEYS.queue("q"))
+        assert connection.run(script("listen"), 4, *keys, limit, 10) == 0
         assert connection.run(script("hand_over"), 3, *keys[:3], 1) == 0
 
 
@@ -445,7 +446,7 @@ GONE = [
 
 @pytest.mark.parametrize("record", [*(each.encode() for each in GONE), b"\xff", b"%s \xff 1 2 3"])
 def test_a_record_of_a_process_that_is_none(
-    connection: DirectConnection, redis_client: Redis, beats: Heartbeat, record: bytes
+    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat, record: bytes
 ) -> None:
     register(connection, redis_client)
     die(redis_client, state=STATE, _0=ENTRY)
@@ -457,7 +458,7 @@ def test_a_record_of_a_process_that_is_none(
 
 
 def test_a_beat_recovers_the_others_whatever_one_of_them_left(
-    connection: DirectConnection, redis_client: Redis, beats: Heartbeat
+    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat
 ) -> None:
     register(connection, redis_client)
     odd: dict[str, Callable[[], object]] = {
@@ -483,7 +484,7 @@ def test_a_beat_recovers_the_others_whatever_one_of_them_left(
 EVERY_KEY = [
     KEYS.queues, KEYS.queue("q"), KEYS.failed, KEYS.workers, KEYS.heartbeats, KEYS.processed,
     KEYS.failures, KEYS.failed_queues, KEYS.ledgers, KEYS.processes, KEYS.suspects,
-    KEYS.recoveries, KEYS.buried, LEDGER, KEYS.orders(DEAD), KEYS.running(DEAD),
+    KEYS.recoveries, KEYS.fenced, LEDGER, KEYS.commands(DEAD), KEYS.running(DEAD),
     KEYS.worker_started(WORKER), KEYS.worker_stat("processed", WORKER), "resque:q_failed",
 ]  # fmt: skip
 LISTINGS = [

@@ -15,7 +15,7 @@ from gevent import monkey; monkey.patch_all()
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 import gevent, gevent.pool, greenlet
-from gresque.worker.origin import KEY, Origin, name_of, on_the_cpu, origin_of, root_of
+from gresque.worker.threads.origin import KEY, Origin, name_of, on_the_cpu, origin_of, root_of
 import gc
 class Thread(gevent.Greenlet):
     job = b"1", "q", b"{}"

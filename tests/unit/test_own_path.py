@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gresque.connection import own_path
+from gresque.connection.own_path import Untrusted, open_own, own_directory
 from gresque.errors import SettingsError
 from gresque.master.pidfile import PidFile
-from gresque.store import own_path
-from gresque.store.own_path import Untrusted, open_own, own_directory
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs files of another user")

@@ -196,7 +196,7 @@ def test_a_long_chain_is_cut() -> None:
 
 
 def test_frames_that_carry_the_job_are_left_out() -> None:
-    frames = {"__name__": "gresque.worker.thread"}
+    frames = {"__name__": "gresque.worker.threads.thread"}
     exec("def carry(function):\n    function()", frames)
     lines = backtrace(caught(lambda: frames["carry"](inner)))  # type: ignore[operator]
     assert "carry" not in names(lines)

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.jobs.deaths import deaths, recoveries, without_deaths
+from gresque.jobs.crash_history import deaths, recoveries, without_deaths
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
+from gresque.processes.scoreboard import KillReason
+from gresque.processes.spec import BlamedJob, DeadProcess
+from gresque.store.commands import Fate, KillAnswer
 from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
-from gresque.store.speech import Fate, KillAnswer
-from gresque.worker.birth import Estate, Guilty
 from gresque.worker.recovery import BATCH, Recovery
-from gresque.worker.scoreboard import Verdict
 
 Redis = redis.Redis
 WORKER = "vm:1:q:1:1:1"
 PROCESS = f"{WORKER}:22:1764000000000"
-DEAD = Estate(PROCESS, "it was killed by SIGKILL", None, blameless=True)
+DEAD = DeadProcess(PROCESS, "it was killed by SIGKILL", None, blameless=True)
 LEDGER = f"resque:ledger:{PROCESS}"
 
 
@@ -105,14 +105,15 @@ def test_the_entry_tells_of_the_death(store: DataStore, redis_client: Redis) -> 
 
 
 @pytest.mark.parametrize(
-    ("verdict", "exception"), [(Verdict.KILLED, "DirtyExit"), (Verdict.TIMED_OUT, "JobTimeout")]
+    ("kill_reason", "exception"),
+    [(KillReason.KILLED, "DirtyExit"), (KillReason.TIMED_OUT, "JobTimeout")],
 )
 def test_the_job_for_whose_sake_the_process_died_fails(
-    store: DataStore, redis_client: Redis, verdict: Verdict, exception: str
+    store: DataStore, redis_client: Redis, kill_reason: KillReason, exception: str
 ) -> None:
     hold(redis_client, item("plain", 0), item("returns", 1), item("plain", 2))
-    guilty = Guilty(1, verdict, ("jobs.py:3:in `spin'",))
-    totals = recovery(store).recover(DEAD._replace(guilty=guilty))
+    blamed = BlamedJob(1, kill_reason, ("jobs.py:3:in `spin'",))
+    totals = recovery(store).recover(DEAD._replace(blamed=blamed))
     assert totals == Totals(0, 0, 1, 2)
     assert sorted(queue(redis_client)) == [item("plain", 0), item("plain", 2)]
     (entry,) = failed(redis_client)
@@ -260,7 +261,7 @@ def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) ->
 # Deaths count on the jobs
 
 CRASHED = DEAD._replace(blameless=False)
-FIRST = Guilty(0, Verdict.KILLED, ())
+FIRST = BlamedJob(0, KillReason.KILLED, ())
 
 
 def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> None:
@@ -277,10 +278,10 @@ def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> N
 
 
 @pytest.mark.parametrize(
-    "dead", [DEAD, CRASHED._replace(guilty=FIRST), DEAD._replace(guilty=FIRST)], ids=str
+    "dead", [DEAD, CRASHED._replace(blamed=FIRST), DEAD._replace(blamed=FIRST)], ids=str
 )
 def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
-    store: DataStore, redis_client: Redis, dead: Estate
+    store: DataStore, redis_client: Redis, dead: DeadProcess
 ) -> None:
     hold(redis_client, item("plain", 0), item("plain", 1))
     recovery(store).recover(dead)
@@ -359,15 +360,15 @@ FATES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "guilty", "answer"), FATES)
+@pytest.mark.parametrize(("name", "blamed", "answer"), FATES)
 def test_kills_that_the_dead_did_not_answer(
-    store: DataStore, redis_client: Redis, name: str, guilty: int | None, answer: KillAnswer
+    store: DataStore, redis_client: Redis, name: str, blamed: int | None, answer: KillAnswer
 ) -> None:
     wanted = json.dumps({"class": name, "args": [], "id": "a"}).encode()
     hold(redis_client, item(), wanted if name else item())
-    store.order_kill(PROCESS, "token", "a", 10)
-    culprit = None if guilty is None else Guilty(guilty, Verdict.KILLED, ())
-    recovery(store).recover(DEAD._replace(guilty=culprit))
+    store.ask_kill(PROCESS, "token", "a", 10)
+    culprit = None if blamed is None else BlamedJob(blamed, KillReason.KILLED, ())
+    recovery(store).recover(DEAD._replace(blamed=culprit))
     assert store.kill_answer("token") == answer
 
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.store.scripts import script
+from gresque.connection.scripts import script
 from tests.support.server import OwnServer
 
 # name -> number of keys, arguments
 CALLS: dict[str, tuple[int, list[Any]]] = {
     "beat": (10, ["p", "w", 1, "now", "", 15, 1, "", "now", 0, 0, 0]),
-    "bell": (4, [4, 11]),
+    "listen": (4, [4, 11]),
     "catch_up": (8, ["0", "1", "", 0, 0, 0, 0]),
     "cycle": (9, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, "leave"]),
-    "end_round": (1, ["token"]),
+    "end_sweep": (1, ["token"]),
     "enqueue": (3, [0, 1, "q", 60, "job"]),
     "fence": (3, ["p", 60]),
     "hand_over": (3, [0]),
@@ -29,7 +29,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "retry_failed": (3, [0, "entry", "marked", "q", "job"]),
     "revive": (7, ["w", "now", "p", "now", 1, "0 0 0 0", "", 0, "0 0 0 0"]),
     "rewrite_failed": (3, ["token", 1000, 1, ""]),
-    "take_orders": (1, []),
+    "take_commands": (1, []),
     "unregister": (5, ["p", 0]),
     "unregister_worker": (7, ["w"]),
 }

@@ -94,7 +94,7 @@ def test_a_server_takes_the_rules_and_grants_nothing_else(
     ("name", "command"),
     [
         ("reader", "RPUSH resque:queue:q x"),
-        ("reader", "SET resque:failed_round x"),
+        ("reader", "SET resque:failed_sweep x"),
         ("producer", "LPOP resque:queue:q"),
         ("producer", "RPUSH resque:failed x"),
         ("producer", "DEL resque:queue:q"),

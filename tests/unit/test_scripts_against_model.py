@@ -21,19 +21,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from gresque.connection.scripts import script
+from gresque.connection.tracked import TrackedConnection
 from gresque.errors import Fenced
 from gresque.failure.entry import decode_entry, encode_entry
-from gresque.jobs.deaths import recoveries
+from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
+from gresque.processes.spec import DeadProcess
 from gresque.queues import QueueList
-from gresque.store.connection import DirectConnection
 from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals, parse_entry
-from gresque.store.scripts import script
-from gresque.worker.birth import Estate
-from gresque.worker.book import Book, ReservedJob
-from gresque.worker.cycle import Cycle
 from gresque.worker.recovery import Recovery
+from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 WORKER = "vm:1:a,b:1:1:1"
 QUEUES = ("a", "b")
@@ -46,7 +46,7 @@ class Died(BaseException):
     """The process is killed while it waits for an answer."""
 
 
-class Line(DirectConnection):
+class RawConnection(TrackedConnection):
     """A connection on which the next turn goes wrong as told."""
 
     loss = ""
@@ -80,12 +80,12 @@ class Process:
 
     def __init__(self, url: str, store: DataStore, number: int) -> None:
         self.name = f"{WORKER}:{number}:1764000000000"
-        self.book = Book(Totals())
+        self.in_flight = InFlight(Totals())
         self.queues = QueueList.parse(",".join(QUEUES))
         self.cycle = Cycle(
             url,
             store.keys,
-            self.book,
+            self.in_flight,
             WORKER,
             self.name,
             self.queues,
@@ -94,7 +94,7 @@ class Process:
             revive=self.revive,
             running=lambda: self.running,
         )
-        self.line = self.cycle.connection = Line(url)
+        self.line = self.cycle.connection = RawConnection(url)
         self.line.connect()
         self.running: list[ReservedJob] = []
         self.done: list[str] = []
@@ -179,8 +179,8 @@ class Jobs(RuleBasedStateMachine):
                 self._settle(process)
         else:
             self._settle(process)
-            process.running += process.book.ready
-            process.book.ready.clear()
+            process.running += process.in_flight.ready
+            process.in_flight.ready.clear()
             self._check_who_is_alone(process)
         if line.sent is not None:
             self.old_requests.append(line.sent)
@@ -199,18 +199,20 @@ class Jobs(RuleBasedStateMachine):
             self._end(process, process.running.pop(), how)
 
     def _end(self, process: Process, job: ReservedJob, how: str) -> None:
-        book = process.book
+        in_flight = process.in_flight
         if how == "done":
-            book.done += 1
-            book.ended.append(job[0])
+            in_flight.done += 1
+            in_flight.ended.append(job[0])
             process.done.append(id_of(job[2]))
         elif how == "fail":
-            book.fail(job, self.store.keys.failed, encode_entry(job[2], "E", "e", [], "w", job[1]))
+            in_flight.fail(
+                job, self.store.keys.failed, encode_entry(job[2], "E", "e", [], "w", job[1])
+            )
         elif how == "quietly":  # as with skip_failed_queue
-            book.fail(job)
+            in_flight.fail(job)
             process.done.append(id_of(job[2]))
         else:
-            book.put_back(job)
+            in_flight.put_back(job)
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
@@ -226,7 +228,7 @@ class Jobs(RuleBasedStateMachine):
         left = process.line.run(
             script("unregister"), 5,
             keys.ledgers, keys.ledger(process.name), keys.running(process.name),
-            keys.orders(process.name), keys.processes, process.name, process.cycle.number,
+            keys.commands(process.name), keys.processes, process.name, process.cycle.number,
         )  # fmt: skip
         self._bury(process)
         if not left:
@@ -254,7 +256,7 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data(), blameless=st.booleans())
     def recover(self, data: Any, blameless: bool) -> None:
         process = data.draw(st.sampled_from(self.dead + self.alive))
-        self.recovery.recover(Estate(process.name, "gone", None, blameless))
+        self.recovery.recover(DeadProcess(process.name, "gone", None, blameless))
         assert process.name not in self.store.process_ids()
 
     @precondition(lambda self: self._holding())
@@ -262,9 +264,9 @@ class Jobs(RuleBasedStateMachine):
     def a_recovery_breaks_off(self, data: Any, count: int) -> None:
         process = data.draw(st.sampled_from(self._holding()))
         held = self.store.fence(process.name)
-        estate = Estate(process.name, "gone", None, blameless=False)
+        dead_process = DeadProcess(process.name, "gone", None, blameless=False)
         moves = [
-            self.recovery._move(estate, "noon", slot, entry)
+            self.recovery._move(dead_process, "noon", slot, entry)
             for slot, entry in list(held.entries.items())[:count]
         ]
         self.store.recover(process.name, moves, b'{"process":"p"')
@@ -337,19 +339,19 @@ class Jobs(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         for process in [*self.dead, *self.alive]:
-            self.recovery.recover(Estate(process.name, "gone", None, blameless=True))
+            self.recovery.recover(DeadProcess(process.name, "gone", None, blameless=True))
         for process in self.alive:
             process.line.close()
         self.alive.clear()
         last = self._last()
         for mode in (b"leave", b"3"):
             last.cycle.suspects = mode
-            while last.cycle.turn(SLOTS) or last.book.held:
-                for job in last.book.ready:
-                    last.book.done += 1
-                    last.book.ended.append(job[0])
+            while last.cycle.turn(SLOTS) or last.in_flight.held:
+                for job in last.in_flight.ready:
+                    last.in_flight.done += 1
+                    last.in_flight.ended.append(job[0])
                     last.done.append(id_of(job[2]))
-                last.book.ready.clear()
+                last.in_flight.ready.clear()
                 last.cycle.turn(0)
                 self._settle(last)
         self.each_job_stands_in_one_place()
@@ -368,7 +370,7 @@ class Jobs(RuleBasedStateMachine):
         left = last.line.run(
             script("unregister"), 5,
             keys.ledgers, keys.ledger(last.name), keys.running(last.name),
-            keys.orders(last.name), keys.processes, last.name, last.cycle.number,
+            keys.commands(last.name), keys.processes, last.name, last.cycle.number,
         )  # fmt: skip
         last.line.close()
         assert left == 0

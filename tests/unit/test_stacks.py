@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 from gevent import monkey; monkey.patch_all()
 import gevent, socket, subprocess, threading, time, queue
-from gresque.worker.stacks import _other, _other_greenlets
+from gresque.worker.native.stacks import _other, _other_greenlets
 listener = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(listener.getsockname())
 pair, other = socket.socketpair()

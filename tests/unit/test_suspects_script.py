@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.jobs.deaths import add_death
-from gresque.store.connection import DirectConnection
+from gresque.connection.tracked import TrackedConnection
+from gresque.jobs.crash_history import add_death
 from tests.unit.test_cycle_script import (
     FAILED,
     SUSPECTS,
@@ -128,7 +128,7 @@ def test_other_queues_are_served_as_always(db: Redis) -> None:
 def test_a_turn_that_takes_nothing_rings_nobody(db: Redis, redis_url: str) -> None:
     """A write would ring idle processes, whose turns would ring this one, for ever."""
     fill(db, "a1 b2")
-    idle = DirectConnection(redis_url)
+    idle = TrackedConnection(redis_url)
     idle.connect()
     idle.call(b"EXISTS", q("a"))
     cycle(db, 1, 5, ["a"], free=slots(5))
@@ -193,7 +193,7 @@ def test_a_suspect_that_is_given_back_is_counted_again(db: Redis) -> None:
     fill(db, "a1 b1")
     cycle(db, 1, 2, ["a"], free=slots(2), suspects="9")
     assert not db.exists(SUSPECTS)
-    cycle(db, 2, 0, ["a"], gives=["1", "0"], ended=["0", "1"])
+    cycle(db, 2, 0, ["a"], to_requeue=["1", "0"], ended=["0", "1"])
     assert names(db.lrange(q("a"), 0, -1)) == "a1 b1"
     assert db.hget(SUSPECTS, q("a")) == b"2"
     assert db.ttl(SUSPECTS) > 0

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from gresque.store.ledger import Totals
-from gresque.worker import weight
-from gresque.worker.book import Book, FailedJob
-from gresque.worker.pace import Pace
-from gresque.worker.refused import Refused
-from gresque.worker.weight import Weight
+from gresque.worker.turns import weight
+from gresque.worker.turns.batch_size import BatchSize
+from gresque.worker.turns.in_flight import FailedJob, InFlight
+from gresque.worker.turns.refused import Refused
+from gresque.worker.turns.weight import Weight
 
 HEAVY, LIGHT = 1000, 100
 
@@ -28,15 +28,15 @@ class Held:
     """A process with a thousand threads, of which some run jobs of these sizes."""
 
     def __init__(self, *running: int) -> None:
-        self.book = Book(Totals())
-        self.pace, self.refused = Pace(), Refused()
+        self.in_flight = InFlight(Totals())
+        self.pace, self.refused = BatchSize(), Refused()
         self.pace.limit = 512
         threads = [SimpleNamespace(job=(b"0", "q", b"x" * size)) for size in running]
-        self.crew: Any = SimpleNamespace(threads=[*threads, SimpleNamespace(job=None)])
-        self.weight = Weight(self.book, self.crew, self.pace, self.refused)
+        self.pool: Any = SimpleNamespace(threads=[*threads, SimpleNamespace(job=None)])
+        self.weight = Weight(self.in_flight, self.pool, self.pace, self.refused)
 
     def reserve(self, *sizes: int) -> None:
-        self.book.ready.extend((b"%d" % n, "q", b"x" * size) for n, size in enumerate(sizes))
+        self.in_flight.ready.extend((b"%d" % n, "q", b"x" * size) for n, size in enumerate(sizes))
         self.weight.note(sum(sizes))
 
 
@@ -45,7 +45,7 @@ def test_small_replies_change_nothing() -> None:
     held.reserve(HEAVY)
     assert not held.weight.heavy
     assert held.pace.limit == 512
-    assert len(held.book.ready) == 1
+    assert len(held.in_flight.ready) == 1
 
 
 # sizes in a reply -> how many of them are kept
@@ -65,10 +65,10 @@ def test_of_a_large_reply_the_first_jobs_are_kept(
     held = Held()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            held.book.ready.clear()
+            held.in_flight.ready.clear()
             held.reserve(*sizes)
-    assert [len(job[2]) for job in held.book.ready] == sizes[:kept]
-    given = [len(job[2]) for job in held.book.gives][: len(sizes) - kept]
+    assert [len(job[2]) for job in held.in_flight.ready] == sizes[:kept]
+    given = [len(job[2]) for job in held.in_flight.to_requeue][: len(sizes) - kept]
     assert given == sizes[kept:][::-1], "the last one goes first, so that their order stays"
     assert held.weight.heavy
     assert held.pace.limit == 1
@@ -79,14 +79,14 @@ def test_one_job_at_a_time_until_little_is_held() -> None:
     held = Held(HEAVY)
     held.reserve(HEAVY + 1)
     assert held.weight.most() == 0, "no more until something has ended"
-    held.book.ready.clear()
+    held.in_flight.ready.clear()
     assert held.weight.most() == 1
     held.pace.limit = 2
     held.weight.note(50)
     assert held.weight.heavy and held.pace.limit == 1
-    held.crew.threads.clear()
+    held.pool.threads.clear()
     failed = FailedJob((b"0", "q", b""), "resque:failed", b"x" * (HEAVY + 1), "")
-    for waiting in (held.book.entries, held.refused.failed):
+    for waiting in (held.in_flight.entries, held.refused.failed):
         waiting.append(failed)
         assert held.weight.most() == 0, "entries that wait to be sent count as well"
         waiting.clear()

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from gresque.failure.entry import timestamp
+from gresque.processes import identity
+from gresque.processes.identity import WorkerName, process_id, split_process_id, worker_id
 from gresque.queues import QueueList
 from gresque.settings import Settings
 from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
-from gresque.worker import identity
-from gresque.worker.identity import WorkerName, process_id, split_process_id, worker_id
 
 WIRE = Path(__file__).parents[1] / "wire"
 CAPTURES = sorted(WIRE.glob("*.keys.json"))

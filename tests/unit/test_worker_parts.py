@@ -20,24 +20,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.errors import DontPerform, JobKilled
+from gresque.failure.failure_reporter import FailureReporter
+from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.guard import uninterruptible
 from gresque.jobs.hooks import JobHooks
 from gresque.jobs.registry import Registry
+from gresque.processes.scoreboard import GUARDED, KillReason, ProcessState, Scoreboard
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.worker.book import Book
-from gresque.worker.failures import Failures
-from gresque.worker.gate import Gate
-from gresque.worker.outcome import Outcome
-from gresque.worker.pace import FIRST_BATCH, PREFETCH_BELOW, Pace, most_held
-from gresque.worker.scoreboard import GUARDED, ProcessState, Scoreboard, Verdict
-from gresque.worker.thread import Crew, WorkerThread
+from gresque.worker.threads.outcome import Outcome
+from gresque.worker.threads.thread import ThreadPool, WorkerThread
+from gresque.worker.turns.batch_size import FIRST_BATCH, PREFETCH_BELOW, BatchSize, most_held
+from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.wakeup import Wakeup
 
 PATIENCE_SECONDS = 20.0
 """Far above what anything here takes: a test that waits this long has failed."""
 
-# Pace
+# BatchSize
 
 seconds = st.floats(0, 100, allow_nan=False)
 
@@ -47,7 +47,7 @@ jobs = st.integers(0, 100_000)
 
 @given(st.lists(st.tuples(seconds, seconds, jobs, jobs, seconds), max_size=30))
 def test_pace_stays_in_its_bounds(notes: list[tuple[float, float, int, int, float]]) -> None:
-    pace = Pace()
+    pace = BatchSize()
     for cpu, wall, started, ended, trip in notes:
         before = pace.limit
         pace.note_trip(trip)
@@ -59,7 +59,7 @@ def test_pace_stays_in_its_bounds(notes: list[tuple[float, float, int, int, floa
 
 
 def test_pace_starts_at_8_and_doubles_while_jobs_are_cheap() -> None:
-    pace, limits = Pace(), []
+    pace, limits = BatchSize(), []
     for _ in range(5):
         limits.append(pace.limit)
         pace.note(1e-6 * pace.limit, 0.001, pace.limit, pace.limit)
@@ -72,7 +72,7 @@ COSTS = [(1.0, 1), (0.011, 1), (0.010, 1), (0.005, 2), (0.001, 10), (0.0001, 100
 
 @pytest.mark.parametrize(("cost", "limit"), COSTS)
 def test_a_batch_holds_10_ms_of_work(cost: float, limit: int) -> None:
-    pace = Pace()
+    pace = BatchSize()
     for _ in range(100):
         pace.note(cost * pace.limit, 1.0, pace.limit, pace.limit)
     assert abs(pace.limit - limit) <= 1
@@ -84,7 +84,7 @@ TRIPS = [(0.0, 10), (0.009, 10), (0.050, 50), (0.3, 300), (1.0, 1000), (30.0, 10
 
 @pytest.mark.parametrize(("trip", "limit"), TRIPS)
 def test_far_from_redis_a_batch_holds_as_much_work_as_a_trip_takes(trip: float, limit: int) -> None:
-    pace = Pace()
+    pace = BatchSize()
     for number in range(100):
         pace.note_trip(trip if number % 4 == 0 else trip + 60.0)  # others were held up
         pace.note(0.001 * pace.limit, 1.0, pace.limit, pace.limit)
@@ -92,7 +92,7 @@ def test_far_from_redis_a_batch_holds_as_much_work_as_a_trip_takes(trip: float, 
 
 
 def test_a_trip_of_long_ago_does_not_count() -> None:
-    pace = Pace()
+    pace = BatchSize()
     for trip in [60.0] * 20 + [0.001]:
         pace.note_trip(trip)
         pace.note(0.001 * pace.limit, 1.0, pace.limit, pace.limit)
@@ -100,14 +100,14 @@ def test_a_trip_of_long_ago_does_not_count() -> None:
 
 
 def test_a_job_that_costs_nothing_has_a_limit_too() -> None:
-    pace = Pace()
+    pace = BatchSize()
     for _ in range(100):
         pace.note(0.0, 0.0, pace.limit, pace.limit)
     assert pace.limit <= 100_000
 
 
 def test_work_of_turns_without_an_end_is_counted_when_the_job_ends() -> None:
-    pace = Pace()
+    pace = BatchSize()
     for _ in range(10):
         pace.note(0.1, 0.1, 0, 0)
         assert pace.limit == FIRST_BATCH
@@ -116,7 +116,7 @@ def test_work_of_turns_without_an_end_is_counted_when_the_job_ends() -> None:
 
 
 def test_reserves_are_kept_only_for_fast_jobs_and_few_threads() -> None:
-    idle, fast = Pace(), Pace()
+    idle, fast = BatchSize(), BatchSize()
     for _ in range(100):
         fast.note(0.001, 0.001, 1000, 1000)
     assert [idle.capacity(1), idle.capacity(63)] == [1, 63]
@@ -139,32 +139,32 @@ def a_job(slot: int | str, name: str = "ok", *args: Any, **kwargs: Any) -> tuple
 
 
 def test_book_starts_from_the_totals_of_its_heritage() -> None:
-    book = Book(Totals(10, 6, 3, 1))
-    assert book.totals == Totals(10, 6, 3, 1)
-    assert (book.held, book.running, list(book.ready)) == (0, 0, [])
-    assert (book.ended, book.gives, book.entries) == ([], deque(), [])
+    in_flight = InFlight(Totals(10, 6, 3, 1))
+    assert in_flight.totals == Totals(10, 6, 3, 1)
+    assert (in_flight.held, in_flight.running, list(in_flight.ready)) == (0, 0, [])
+    assert (in_flight.ended, in_flight.to_requeue, in_flight.entries) == ([], deque(), [])
 
 
 def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
-    book = Book(Totals())
-    book.ready.extend(a_job(number) for number in range(3))
-    book.held = 5
-    assert book.running == 2
-    book.give_back_ready()
-    assert [job[:2] for job in book.gives] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
-    assert book.ended == [b"2", b"1", b"0"]
-    assert (book.requeued, book.running, len(book.ready)) == (3, 2, 0)
-    assert book.totals == Totals(0, 0, 0, 3)
-    book.give_back_ready()
-    assert book.requeued == 3
+    in_flight = InFlight(Totals())
+    in_flight.ready.extend(a_job(number) for number in range(3))
+    in_flight.held = 5
+    assert in_flight.running == 2
+    in_flight.give_back_ready()
+    assert [job[:2] for job in in_flight.to_requeue] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert in_flight.ended == [b"2", b"1", b"0"]
+    assert (in_flight.requeued, in_flight.running, len(in_flight.ready)) == (3, 2, 0)
+    assert in_flight.totals == Totals(0, 0, 0, 3)
+    in_flight.give_back_ready()
+    assert in_flight.requeued == 3
 
 
-# Gate
+# Wakeup
 
 
 @pytest.fixture
-def gate() -> Gate:
-    return Gate()
+def wakeup() -> Wakeup:
+    return Wakeup()
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, float]:
@@ -172,101 +172,103 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return function(), time.monotonic() - start
 
 
-def test_a_ring_before_the_wait_is_kept(gate: Gate) -> None:
-    gate.ring()
-    assert gate.wait(None) is True
-    assert gate.wait(0.0) is False, "and taken once"
+def test_a_ring_before_the_wait_is_kept(wakeup: Wakeup) -> None:
+    wakeup.set()
+    assert wakeup.wait(None) is True
+    assert wakeup.wait(0.0) is False, "and taken once"
 
 
 @pytest.mark.parametrize("limit", [None, 20.0])
-def test_a_ring_during_the_wait(gate: Gate, limit: float | None) -> None:
-    gevent.spawn_later(0.01, gate.ring)
-    rung, took = timed(lambda: gate.wait(limit))
+def test_a_ring_during_the_wait(wakeup: Wakeup, limit: float | None) -> None:
+    gevent.spawn_later(0.01, wakeup.set)
+    rung, took = timed(lambda: wakeup.wait(limit))
     assert rung is True
     assert took < 10
 
 
 @pytest.mark.parametrize("limit", [0.0, 0.01, -1.0, 1e-9])
-def test_a_timeout(gate: Gate, limit: float) -> None:
+def test_a_timeout(wakeup: Wakeup, limit: float) -> None:
     gevent.sleep(0.001)  # the loop's clock, by which timers run, is that of its last turn
-    rung, took = timed(lambda: gate.wait(limit))
+    rung, took = timed(lambda: wakeup.wait(limit))
     assert rung is False
     assert took >= limit * 0.5
 
 
-def test_two_rings_are_one(gate: Gate) -> None:
-    gate.ring()
-    gate.ring()
-    assert gate.wait(None) is True
-    assert gate.wait(0.0) is False
+def test_two_rings_are_one(wakeup: Wakeup) -> None:
+    wakeup.set()
+    wakeup.set()
+    assert wakeup.wait(None) is True
+    assert wakeup.wait(0.0) is False
     for times in (1, 2, 5):
         for _ in range(times):
-            get_hub().loop.run_callback(gate.ring)
-        assert gate.wait(None) is True
-    assert gate.wait(0.01) is False
+            get_hub().loop.run_callback(wakeup.set)
+        assert wakeup.wait(None) is True
+    assert wakeup.wait(0.01) is False
 
 
-def test_a_ring_while_the_waiter_is_woken_is_kept(gate: Gate) -> None:
+def test_a_ring_while_the_waiter_is_woken_is_kept(wakeup: Wakeup) -> None:
     """Rung once, the waiter is on its way; whoever rings now may have come too late for it."""
-    get_hub().loop.run_callback(gate.ring)
-    assert gate.wait(None) is True
-    gate.ring()
-    assert gate.wait(0.0) is True
+    get_hub().loop.run_callback(wakeup.set)
+    assert wakeup.wait(None) is True
+    wakeup.set()
+    assert wakeup.wait(0.0) is True
 
 
-def test_a_ring_and_a_timeout_at_once_wake_once(gate: Gate) -> None:
+def test_a_ring_and_a_timeout_at_once_wake_once(wakeup: Wakeup) -> None:
     for _ in range(200):
         timer = get_hub().loop.timer(0.0005)
-        timer.start(gate.ring)
-        gate.wait(0.0005)
-        gate.wait(0.001)
+        timer.start(wakeup.set)
+        wakeup.wait(0.0005)
+        wakeup.wait(0.001)
         timer.close()
-    gate.wait(0.0)
-    assert gate.wait(0.005) is False
+    wakeup.wait(0.0)
+    assert wakeup.wait(0.005) is False
     gevent.sleep(0.001)
 
 
-def test_a_late_ring_does_not_disturb_another_wait(gate: Gate) -> None:
-    assert gate.wait(0.001) is False
-    gevent.spawn(gate.ring)
+def test_a_late_ring_does_not_disturb_another_wait(wakeup: Wakeup) -> None:
+    assert wakeup.wait(0.001) is False
+    gevent.spawn(wakeup.set)
     _, took = timed(lambda: gevent.sleep(0.05))
     assert took > 0.025
-    assert gate.wait(0.0) is True
+    assert wakeup.wait(0.0) is True
 
 
-def test_many_rings_and_waits(gate: Gate) -> None:
+def test_many_rings_and_waits(wakeup: Wakeup) -> None:
     rung = 0
 
     def ringer() -> None:
         nonlocal rung
         for _ in range(500):
             rung += 1
-            gate.ring()
+            wakeup.set()
             gevent.sleep(random.choice([0, 0, 0, 1e-4]))
 
     ringers = [gevent.spawn(ringer) for _ in range(4)]
     waits = 0
     while not all(ringer.ready() for ringer in ringers):
-        gate.wait(0.001)
+        wakeup.wait(0.001)
         waits += 1
     assert rung == 2000
     assert waits >= 500
 
 
-# Crew
+# ThreadPool
 
 
 class Shop:
     """A crew with its book, and a cycle that settles nothing."""
 
     def __init__(self, size: int, on_dirty_exit: str = "requeue") -> None:
-        self.book = Book(Totals())
-        self.gate = Gate()
+        self.in_flight = InFlight(Totals())
+        self.wakeup = Wakeup()
         self.registry = Registry()
         self.outcome = Outcome(
-            self.book, Failures("redis", Keys("resque")), "vm:1:q:1:1:1", on_dirty_exit
+            self.in_flight, FailureReporter("redis", Keys("resque")), "vm:1:q:1:1:1", on_dirty_exit
         )
-        self.crew = Crew(size, self.book, self.gate, self.registry, self.outcome, [0] * size)
+        self.pool = ThreadPool(
+            size, self.in_flight, self.wakeup, self.registry, self.outcome, [0] * size
+        )
         self.add("ok", lambda *args, **kwargs: None)
 
     def add(self, name: str, function: Callable[..., Any], owner: Any = None, **more: Any) -> None:
@@ -274,31 +276,31 @@ class Shop:
         self.registry.add(JobDefinition(name, "q", function, hooks=hooks, **more))
 
     def put(self, *jobs: tuple[bytes, str, bytes]) -> None:
-        self.book.ready.extend(jobs)
-        self.book.held += len(jobs)
-        self.crew.ring_at = self.book.held
-        if not self.crew.waking:
-            self.crew.wake_one()
+        self.in_flight.ready.extend(jobs)
+        self.in_flight.held += len(jobs)
+        self.pool.ring_at = self.in_flight.held
+        if not self.pool.waking:
+            self.pool.wake_one()
 
     def run(self, *jobs: tuple[bytes, str, bytes]) -> None:
         """Put the jobs, and wait for their ends."""
         self.put(*jobs)
-        self.until(lambda: len(self.book.ended) == self.book.held)
+        self.until(lambda: len(self.in_flight.ended) == self.in_flight.held)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
-            self.gate.wait(0.002)
+            self.wakeup.wait(0.002)
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        return self.book.done, self.book.failed, self.book.requeued
+        return self.in_flight.done, self.in_flight.failed, self.in_flight.requeued
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        assert {failed.list_key for failed in self.book.entries} <= {"resque:failed"}
-        return [json.loads(failed.entry) for failed in self.book.entries]
+        assert {failed.list_key for failed in self.in_flight.entries} <= {"resque:failed"}
+        return [json.loads(failed.entry) for failed in self.in_flight.entries]
 
 
 @pytest.fixture
@@ -312,7 +314,7 @@ def open_shop() -> Iterator[Callable[..., Shop]]:
     yield opened
     for shop in shops:
         # Parked or in a job, each leaves for good: none is left to disturb the next test.
-        gevent.killall(shop.crew.threads, block=False)
+        gevent.killall(shop.pool.threads, block=False)
     gevent.sleep(0)
 
 
@@ -326,11 +328,11 @@ def test_every_job_is_performed_once(open_shop: OpenShop, threads: int, jobs: in
     shop.add("see", lambda number, key: seen.append((number, key)))
     shop.run(*(a_job(number, "see", number, key=-number) for number in range(jobs)))
     assert sorted(seen) == [(number, -number) for number in range(jobs)]
-    assert sorted(shop.book.ended, key=int) == [str(number).encode() for number in range(jobs)]
+    assert sorted(shop.in_flight.ended, key=int) == [str(number).encode() for number in range(jobs)]
     assert shop.counts == (jobs, 0, 0)
-    assert shop.book.running == 0
+    assert shop.in_flight.running == 0
     assert shop.entries == []
-    assert len(shop.crew.threads) <= min(threads, jobs)
+    assert len(shop.pool.threads) <= min(threads, jobs)
 
 
 @pytest.mark.parametrize("threads", [1, 10, 100])
@@ -355,8 +357,8 @@ def test_parked_threads_are_used_again(open_shop: OpenShop) -> None:
     shop = open_shop(5)
     for _ in range(20):
         shop.run(*(a_job(number) for number in range(10)))
-    assert len(shop.crew.threads) <= 5
-    assert shop.book.done == 200
+    assert len(shop.pool.threads) <= 5
+    assert shop.in_flight.done == 200
 
 
 def test_jobs_start_in_the_order_of_the_queue(open_shop: OpenShop) -> None:
@@ -535,9 +537,9 @@ def test_kill_jobs_ends_every_job_that_runs(open_shop: OpenShop, running: int) -
     shop = open_shop(running)
     shop.add("wait", wait_long)
     shop.put(*(a_job(number, "wait") for number in range(running)))
-    shop.until(lambda: sum(thread.job is not None for thread in shop.crew.threads) == running)
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == running)
+    shop.until(lambda: sum(thread.job is not None for thread in shop.pool.threads) == running)
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == running)
     assert shop.counts == (0, running, 0)
     assert {entry["exception"] for entry in shop.entries} == {"DirtyExit"}
     assert {entry["error"] for entry in shop.entries} == {"Job was killed: an operator"}
@@ -549,18 +551,18 @@ def test_kill_jobs_spares_what_does_not_run(open_shop: OpenShop) -> None:
     shop = open_shop(1)
     shop.add("wait", wait_long)
     shop.put(a_job(0, "wait"), a_job(1), a_job(2))
-    shop.until(lambda: len(shop.book.ready) == 2)
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == 3)
-    assert shop.book.ended == [b"0", b"1", b"2"]
+    shop.until(lambda: len(shop.in_flight.ready) == 2)
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == 3)
+    assert shop.in_flight.ended == [b"0", b"1", b"2"]
     assert shop.counts == (2, 1, 0)
 
 
 def test_nobody_runs_nobody_is_killed(open_shop: OpenShop) -> None:
     shop = open_shop(3)
-    shop.crew.kill_jobs("an operator")
+    shop.pool.kill_jobs("an operator")
     shop.run(a_job(0), a_job(1))
-    shop.crew.kill_jobs("an operator")
+    shop.pool.kill_jobs("an operator")
     gevent.sleep(0.01)
     shop.run(a_job(2))
     assert shop.counts == (3, 0, 0)
@@ -581,11 +583,11 @@ def test_a_shutdown_sends_jobs_where_they_want_to_go(
     shop = open_shop(1, worker_wish)
     shop.add("wait", wait_long, on_dirty_exit=job_wish)
     shop.put(a_job(0, "wait"))
-    shop.until(lambda: shop.book.running == 1 and not shop.book.ready)
-    shop.crew.kill_jobs("shutdown", requeue=True)
-    shop.until(lambda: shop.book.ended == [b"0"])
+    shop.until(lambda: shop.in_flight.running == 1 and not shop.in_flight.ready)
+    shop.pool.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: shop.in_flight.ended == [b"0"])
     assert shop.counts == counts
-    assert [job[:2] for job in shop.book.gives] == ([(b"0", "q")] if counts[2] else [])
+    assert [job[:2] for job in shop.in_flight.to_requeue] == ([(b"0", "q")] if counts[2] else [])
     assert len(shop.entries) == counts[1]
 
 
@@ -595,7 +597,7 @@ def test_a_kill_for_a_job_that_has_ended_hits_nobody(open_shop: OpenShop) -> Non
     seen: list[str] = []
 
     def first() -> None:
-        get_hub().loop.run_callback(shop.crew.kill_jobs, "too late")
+        get_hub().loop.run_callback(shop.pool.kill_jobs, "too late")
         gevent.sleep(0)  # comes back before the kill that is scheduled now
         seen.append("first")
 
@@ -604,7 +606,7 @@ def test_a_kill_for_a_job_that_has_ended_hits_nobody(open_shop: OpenShop) -> Non
         seen.append("second")
 
     def killer() -> None:
-        shop.crew.kill_jobs("too late")
+        shop.pool.kill_jobs("too late")
         seen.append("killer")
 
     shop.add("first", first)
@@ -628,9 +630,9 @@ def test_cleanup_runs_when_a_job_is_killed(open_shop: OpenShop) -> None:
 
     shop.add("careful", careful)
     shop.put(a_job(0, "careful"))
-    shop.until(lambda: shop.crew.threads[:1] != [] and shop.crew.threads[0].job is not None)
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == 1)
+    shop.until(lambda: shop.pool.threads[:1] != [] and shop.pool.threads[0].job is not None)
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == 1)
     assert seen == ["finally"]
     assert shop.counts == (0, 1, 0)
 
@@ -661,27 +663,27 @@ def test_a_storm_of_kills_hits_only_who_runs(open_shop: OpenShop) -> None:
             if chance.random() < 0.1:
                 strikes += 1
                 aimed.update(
-                    by_slot[thread.job[0]] for thread in shop.crew.threads if thread.job is not None
+                    by_slot[thread.job[0]] for thread in shop.pool.threads if thread.job is not None
                 )
-                shop.crew.kill_jobs("storm")
+                shop.pool.kill_jobs("storm")
             gevent.sleep(0)
 
     stormer = gevent.spawn(storm)
     shop.run(*jobs)
     storming = False
     stormer.join()
-    book = shop.book
+    in_flight = shop.in_flight
     assert strikes > 3
-    assert sorted(book.ended, key=int) == [job[0] for job in jobs], "each ended once"
+    assert sorted(in_flight.ended, key=int) == [job[0] for job in jobs], "each ended once"
     assert sorted(began) == list(range(count))
-    assert (book.done, book.failed) == (len(finished), count - len(finished))
+    assert (in_flight.done, in_flight.failed) == (len(finished), count - len(finished))
     killed = {entry["payload"]["args"][0] for entry in shop.entries}
-    assert len(shop.entries) == book.failed > 0
+    assert len(shop.entries) == in_flight.failed > 0
     assert killed == set(range(count)) - set(finished)
     assert killed <= aimed
-    assert not any(thread.dead for thread in shop.crew.threads)
+    assert not any(thread.dead for thread in shop.pool.threads)
     shop.run(*(a_job(count + number) for number in range(100)))
-    assert book.done == len(finished) + 100
+    assert in_flight.done == len(finished) + 100
 
 
 def test_contextvars_do_not_pass_from_job_to_job(open_shop: OpenShop) -> None:
@@ -714,12 +716,12 @@ def test_a_kill_waits_for_the_end_of_the_outermost_section(open_shop: OpenShop) 
 
     shop.add("guarded", guarded)
     shop.put(a_job(0, "guarded"), a_job(1))
-    shop.until(lambda: bool(shop.crew.board[0] & GUARDED))
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == 2)
+    shop.until(lambda: bool(shop.pool.board[0] & GUARDED))
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == 2)
     assert seen == ["whole"]
     assert shop.counts == (1, 1, 0)
-    assert shop.crew.board[0] == 2  # the next job's slot, not guarded
+    assert shop.pool.board[0] == 2  # the next job's slot, not guarded
 
 
 def test_a_section_that_was_never_left_guards_no_later_job(open_shop: OpenShop) -> None:
@@ -733,9 +735,9 @@ def test_a_section_that_was_never_left_guards_no_later_job(open_shop: OpenShop) 
     shop.add("leaves", leaves)
     shop.add("wait", wait_long)
     shop.put(a_job(0, "leaves"), a_job(1, "wait"))
-    shop.until(lambda: shop.book.ended == [b"0"])
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == 2)
+    shop.until(lambda: shop.in_flight.ended == [b"0"])
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == 2)
     assert shop.counts == (1, 1, 0)
 
 
@@ -751,23 +753,23 @@ def test_the_board_tells_which_slot_a_thread_runs(open_shop: OpenShop) -> None:
     shop = open_shop(2)
     shop.add("wait", wait_long)
     shop.put(a_job(3, "wait"), a_job(0, "wait"))
-    shop.until(lambda: sum(thread.job is not None for thread in shop.crew.threads) == 2)
-    assert sorted(shop.crew.board) == [1, 4]
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: len(shop.book.ended) == 2)
+    shop.until(lambda: sum(thread.job is not None for thread in shop.pool.threads) == 2)
+    assert sorted(shop.pool.board) == [1, 4]
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: len(shop.in_flight.ended) == 2)
 
 
 def test_condemning() -> None:
     (row,) = Scoreboard(1, 2).rows
-    assert (row.guilty, row.pulse) == (None, 0)
-    row.condemn(0, Verdict.TIMED_OUT)
+    assert (row.blamed, row.pulse) == (None, 0)
+    row.blame(0, KillReason.TIMED_OUT)
     row.beat()
     row.threads[1] = GUARDED | 7
-    assert (row.guilty, row.verdict, row.pulse) == (0, Verdict.TIMED_OUT, 1)
+    assert (row.blamed, row.kill_reason, row.pulse) == (0, KillReason.TIMED_OUT, 1)
     row.stop_beating()
     assert row.pulse == 0
     row.clear()
-    assert (row.guilty, row.verdict, list(row.threads)) == (None, Verdict.KILLED, [0, 0])
+    assert (row.blamed, row.kill_reason, list(row.threads)) == (None, KillReason.KILLED, [0, 0])
 
 
 def test_rows_start_empty_and_do_not_overlap() -> None:
@@ -775,24 +777,28 @@ def test_rows_start_empty_and_do_not_overlap() -> None:
     assert len(rows) == 5
     for number, row in enumerate(rows):
         assert row.state is ProcessState.BOOTING
-        assert not row.heir
+        assert not row.recovered_siblings
         assert row.totals == Totals()
         row.state = ProcessState(number)
-        row.heir = number % 2 == 0
+        row.recovered_siblings = number % 2 == 0
         row.totals = Totals(number, number + 1, number + 2, 2**63)
     for number, row in enumerate(rows):
         assert row.state is ProcessState(number)
-        assert row.heir is (number % 2 == 0)
+        assert row.recovered_siblings is (number % 2 == 0)
         assert row.totals == Totals(number, number + 1, number + 2, 2**63)
 
 
 def test_clear_clears_one_row() -> None:
     first, second = Scoreboard(2, 3).rows
     for row in (first, second):
-        row.state, row.heir, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
+        row.state, row.recovered_siblings, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
     first.clear()
-    assert (first.state, first.heir, first.totals) == (ProcessState.BOOTING, False, Totals())
-    assert (second.state, second.heir, second.totals) == (
+    assert (first.state, first.recovered_siblings, first.totals) == (
+        ProcessState.BOOTING,
+        False,
+        Totals(),
+    )
+    assert (second.state, second.recovered_siblings, second.totals) == (
         ProcessState.DRY, True, Totals(4, 3, 2, 1),
     )  # fmt: skip
 
@@ -889,9 +895,9 @@ def test_a_message_that_never_comes_is_ended_by_a_kill(open_shop: OpenShop) -> N
     shop = open_shop(1)
     shop.add("fail", fails_with(Waits()))
     shop.put(a_job(0, "fail"))
-    shop.until(lambda: not shop.book.ready and shop.crew.threads[0].job is not None)
-    shop.crew.kill_jobs("an operator")
-    shop.until(lambda: shop.book.ended == [b"0"])
+    shop.until(lambda: not shop.in_flight.ready and shop.pool.threads[0].job is not None)
+    shop.pool.kill_jobs("an operator")
+    shop.until(lambda: shop.in_flight.ended == [b"0"])
     assert shop.counts == (0, 1, 0)
     assert shop.entries[0]["error"] == "<no message: JobKilled in __str__>"
 
@@ -923,9 +929,9 @@ def test_a_killed_job_whose_finally_raises_goes_back_all_the_same(open_shop: Ope
     shop = open_shop(1)
     shop.add("wait", lambda *args: wait())
     shop.put(a_job(0, "wait"))
-    shop.until(lambda: shop.book.running == 1 and not shop.book.ready)
-    shop.crew.kill_jobs("shutdown", requeue=True)
-    shop.until(lambda: shop.book.ended == [b"0"])
+    shop.until(lambda: shop.in_flight.running == 1 and not shop.in_flight.ready)
+    shop.pool.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: shop.in_flight.ended == [b"0"])
     assert shop.counts == (0, 0, 1)
 
 
@@ -933,11 +939,11 @@ def test_of_several_cut_short_the_first_is_the_first_again(open_shop: OpenShop) 
     shop = open_shop(3)
     shop.add("wait", wait_long)
     shop.put(*(a_job(n, "wait") for n in range(3)))
-    shop.until(lambda: shop.book.running == 3 and not shop.book.ready)
-    shop.crew.kill_jobs("shutdown", requeue=True)
-    shop.until(lambda: len(shop.book.ended) == 3)
+    shop.until(lambda: shop.in_flight.running == 3 and not shop.in_flight.ready)
+    shop.pool.kill_jobs("shutdown", requeue=True)
+    shop.until(lambda: len(shop.in_flight.ended) == 3)
     # The script pushes them to the head one by one: the last one comes first.
-    assert [slot for slot, _, _ in shop.book.gives] == [b"2", b"1", b"0"]
+    assert [slot for slot, _, _ in shop.in_flight.to_requeue] == [b"2", b"1", b"0"]
 
 
 # Memory
@@ -975,13 +981,13 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_shop: OpenShop, endi
     shop.put(*jobs)
     if ending == "killed":
         shop.until(lambda: len(seen) == 3)
-        shop.crew.kill_jobs("for the test")
-    shop.until(lambda: len(shop.book.ended) == 3)
-    shop.book.entries.clear()  # as the turn does that settles them
+        shop.pool.kill_jobs("for the test")
+    shop.until(lambda: len(shop.in_flight.ended) == 3)
+    shop.in_flight.entries.clear()  # as the turn does that settles them
     gc.collect()
     # A kill is thrown again after half a second, unless it has landed.
     shop.until(lambda: all(references(job) == 1 for job in jobs))
-    assert len(shop.crew.parked) == len(shop.crew.threads)
+    assert len(shop.pool.parked) == len(shop.pool.threads)
     for job in jobs:
         assert references(job) == 1, "the list of the test"
         assert references(job[2]) == 1, "the job"
@@ -990,5 +996,5 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_shop: OpenShop, endi
 
 
 def test_a_job_may_print_the_greenlet_that_it_runs_in() -> None:
-    crew: Any = None
-    assert repr(WorkerThread(crew, 3)) == "<WorkerThread 3>"
+    pool: Any = None
+    assert repr(WorkerThread(pool, 3)) == "<WorkerThread 3>"

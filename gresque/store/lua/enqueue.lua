@@ -3,7 +3,7 @@
 -- A slot is used by one enqueue at a time, and its numbers rise. An error means that nothing was
 -- pushed.
 --
--- KEYS  1 enqueuer (HASH)   2 queues (SET)   3 the queue (LIST)
+-- KEYS  1 producer (HASH)   2 queues (SET)   3 the queue (LIST)
 -- ARGV  1 slot   2 number of this push   3 queue name   4 seconds until the enqueuer expires
 --       5.. jobs
 -- Returns  1; 0 when it was done before, or is so late that another push has used the slot since

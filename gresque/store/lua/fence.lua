@@ -1,6 +1,6 @@
 -- Take the ledger of a dead process away from it: should it come back, it can settle nothing.
 --
--- KEYS  1 ledger (HASH)   2 buried (ZSET)   3 ledgers (ZSET)
+-- KEYS  1 ledger (HASH)   2 fenced (ZSET)   3 ledgers (ZSET)
 -- ARGV  1 process id   2 seconds without a burial after which all of them are forgotten
 --       3 the score in `ledgers` by which the process was judged dead; absent when it is known to
 --       be dead

@@ -1,7 +1,7 @@
 -- A process that was idle has found work, or goes: a spare takes its place. And when it found as
 -- much as it could take, there is more: two spares come, and so on from each of them.
 --
--- KEYS  1 armed (ZSET)   2 spares (ZSET)   3 ring of this process (STRING)
+-- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)
 -- ARGV  1 1 when there is more work than this process could take
 -- Returns  how many spares were rung
 local K, call = KEYS, redis.call

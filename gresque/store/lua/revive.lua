@@ -4,7 +4,7 @@
 -- and counters too; `<number>~0` nothing but this ledger.
 --
 -- KEYS  1 workers (SET)   2 worker:<id>:started   3 ledgers (ZSET)   4 ledger (HASH)
---       5 workers:heartbeat (HASH)   6 buried (ZSET)   7 processes (HASH)
+--       5 workers:heartbeat (HASH)   6 fenced (ZSET)   7 processes (HASH)
 -- ARGV  1 worker id   2 start time of the master   3 process id   4 heartbeat (ISO 8601)
 --       5 the heartbeat's epoch milliseconds   6 the totals that the process started from
 --       7 where the process can be found, '' when that is not known for sure

@@ -4,7 +4,7 @@
 -- to change an entry amid a million, Redis has to walk to it. One goes round at a time: of two, each
 -- would carry entries past the other.
 --
--- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_round (STRING)
+-- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_sweep (STRING)
 --       4.. for each change the queue of its job (LIST); the failed list where no job is pushed
 -- ARGV  1 token of who goes round   2 milliseconds after which another may, should this be the last
 --       3 how many of the oldest entries to go through, 1,000 at most

@@ -1,6 +1,6 @@
 -- A worker process leaves: its ledger goes, if nothing is left in it.
 --
--- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 orders (LIST)
+-- KEYS  1 ledgers (ZSET)   2 ledger (HASH)   3 running (STRING)   4 commands (LIST)
 --       5 processes (HASH)
 -- ARGV  1 process id   2 number of its last turn
 -- Returns  how many jobs stand in the ledger, one more when the server has forgotten the last turn;

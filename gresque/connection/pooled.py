@@ -1,0 +1,75 @@
+"""A pooled client for everything but the worker's turns; greenlets and threads may share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import redis
+from redis.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+from gresque.connection.errors import means_not_here, without_arguments
+from gresque.connection.opening import REPLY_SECONDS, prepare
+from gresque.forked import own_those_of
+
+
+def open_client(url: str) -> redis.Redis:
+    """A pooled client for everything but the worker's cycle; greenlets and threads may share it."""
+    connection_class: Any
+    connection_class, options, _ = prepare(url)
+    # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
+    pool = _Pool(
+        connection_class=_pooled(connection_class),
+        max_connections=2**31,
+        protocol=2,
+        **{"socket_timeout": REPLY_SECONDS, **options},
+    )
+    own_those_of(pool, _descriptors)
+    return redis.Redis.from_pool(pool)
+
+
+def _descriptors(pool: Any) -> Iterator[int]:
+    for connection in (*pool._available_connections, *pool._in_use_connections):
+        if (open_socket := connection._get_socket()) is not None:
+            yield open_socket.fileno()
+
+
+class _Pooled(AbstractConnection):
+    """A connection that knows when the server has said that it is not the one to ask."""
+
+    not_here = False
+
+    def connect(self) -> None:
+        connect: Callable[[], None] = super().connect
+        try:
+            connect()
+        except ResponseError as error:
+            without_arguments(error)
+            raise
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            self.not_here = self.not_here or means_not_here(error)
+            raise
+
+
+class _Pool(redis.ConnectionPool):
+    """Closes such a connection: the next call opens a new one, which follows a name that moved.
+
+    Only when it comes back: the other replies of a pipeline are still to be read before.
+    """
+
+    def release(self, connection: Any) -> None:
+        if connection.not_here:
+            connection.not_here = False
+            connection.disconnect()
+        super().release(connection)
+
+
+@cache
+def _pooled(connection_class: Any) -> type[AbstractConnection]:
+    return type(f"Pooled{connection_class.__name__}", (_Pooled, connection_class), {})

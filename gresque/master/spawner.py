@@ -1,0 +1,191 @@
+"""How the master's children come to be: worker processes, trials and deputies."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable, Collection
+from typing import NoReturn
+
+import gresque.stdio as stdio
+from gresque.errors import BootError, CutOff, SettingsError
+from gresque.forked import disown, fork_own, own
+from gresque.jobs.hooks import process_hooks
+from gresque.master.child import WorkerHandle
+from gresque.master.signals import SignalPipe, endable, signals_blocked
+from gresque.processes.judge import Judge, SharedMemory
+from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
+from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
+from gresque.settings import Settings
+from gresque.unpatched import original
+from gresque.worker import boot
+
+log = logging.getLogger("gresque.worker")
+
+LOOK_FOR_DEAD_SECONDS = 10.0
+"""How often some worker process looks for the dead of other hosts, however short processes live."""
+
+EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
+"""Of a worker process; the master uses the first two."""
+
+
+Live = Callable[[ProcessSpec], None]
+
+
+def load(settings: Settings) -> Live:
+    """What a worker process does after its fork. With preloading the job modules are loaded here,
+    else in each child. Raises BootError."""
+    if not settings.preload:
+
+        def load_and_live(spec: ProcessSpec) -> None:
+            with endable():
+                live = boot.load(spec.settings)
+            live(spec)
+
+        return load_and_live
+    live = boot.load(settings)
+    if settings.max_rss_mb:
+        importlib.import_module(
+            "gresque.worker.native.memory"
+        )  # 15 ms, which no child has to spend
+    return live
+
+
+def prepare_connection(settings: Settings) -> None:
+    """With preloading, what its children need for their first connection. Raises BootError."""
+    if settings.preload:
+        try:
+            importlib.import_module("gresque.connection.tracked").prepare_ahead(settings.redis_url)
+        except SettingsError as error:
+            raise BootError(str(error)) from error
+
+
+class Spawner:
+    """Forks the children of one master, and holds what they share with it: the scoreboard, and a
+    pipe at whose end they see that the master is gone."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker_id: str,
+        signals: SignalPipe,
+        live: Live,
+        most_children: int,
+    ) -> None:
+        self.to_recover: list[DeadProcess] = []
+        """Of the dead whose jobs nobody recovered yet; the next child inherits it."""
+        self._settings = settings
+        self._id = worker_id
+        self._signals = signals
+        self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
+        self._last_look = float("-inf")
+        """When a worker process was last told to look for the dead of other hosts."""
+        self._live = live
+        self.totals = SharedTotals()
+        self._rows = Scoreboard(most_children, settings.thread_count).rows
+        self._suspects_seen = SharedMemory(most_children)
+        self._life_read, self._life_write = os.pipe()
+        own(self._life_read)
+        own(self._life_write)  # else it would look as if the master lived on
+        self._fork: Callable[[], int] = original("os", "fork")
+
+    def fork_worker(
+        self,
+        siblings: Collection[WorkerHandle],
+        *,
+        quarantine: bool,
+        stands_by: bool,
+        paused: bool,
+        retry_connect: bool,
+    ) -> WorkerHandle:
+        """A worker process; see `ProcessSpec`. Raises whatever a `before_fork` hook or the
+        fork does."""
+        row = self._free_row(siblings)
+        row.stands_by, row.paused = stands_by, paused
+        spec = ProcessSpec(
+            settings=self._settings,
+            worker_id=self._id,
+            started=self._started,
+            born_ms=int(time.time() * 1000),
+            row=row,
+            judge=self._judge_of(row),
+            counted=self.totals.get,
+            to_recover=tuple(self.to_recover),
+            stands_by=stands_by,
+            quarantine=quarantine,
+            beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
+            retry_connect=retry_connect,
+            tell_master=self._signals.wake,
+            life_fd=self._life_read,
+        )
+        process_hooks.run("before_fork")
+        self._signals.hear_children()
+        pid = self._fork_into(lambda: self._live(spec))
+        self.to_recover.clear()
+        if spec.beats_at_once:
+            self._last_look = time.monotonic()
+        return WorkerHandle(pid, self._id, spec.born_ms, row, spec.to_recover, quarantine)
+
+    def _free_row(self, siblings: Collection[WorkerHandle]) -> Row:
+        used = {id(handle.row) for handle in siblings}
+        row = next(row for row in self._rows if id(row) not in used)
+        row.clear()
+        return row
+
+    def _judge_of(self, row: Row) -> Judge:
+        return Judge(self._suspects_seen, writer=self._rows.index(row))
+
+    def fork_frozen_proxy(self, handle: WorkerHandle, still_since: float) -> int:
+        """A stand-in for a process that cannot speak for itself (see `FreezeMonitor`); returns its
+        pid."""
+        post = ProxySpec(
+            settings=self._settings,
+            worker_id=self._id,
+            process_id=handle.process_id,
+            pid=handle.pid,
+            row=handle.row,
+            judge=self._judge_of(handle.row),
+            started=self._started,
+            counted=self.totals.get,
+            still_since=still_since,
+            tell_master=self._signals.wake,
+        )
+        return self._fork_into(lambda: self._stand_in(post))
+
+    def _stand_in(self, post: ProxySpec) -> None:
+        if not self._settings.preload:
+            boot.load(self._settings)  # it has to know how long a job may run
+        from gresque.worker.frozen_proxy import stand_in
+
+        stand_in(post)
+
+    def _fork_into(self, live: Callable[[], None]) -> int:
+        stdio.flush()
+        with signals_blocked():
+            pid = fork_own(self._fork)
+            if pid == 0:
+                self._live_and_exit(live)
+        return pid
+
+    def _live_and_exit(self, live: Callable[[], None]) -> NoReturn:
+        """In the child: leave what is the master's, do `live`, and end there."""
+        code = EXIT_BOOT_FAILED
+        try:
+            self._signals.leave_to_child()
+            disown(self._life_write)
+            os.close(self._life_write)
+            live()
+            code = EXIT_OK
+        except BootError as error:
+            log.error("cannot start: %s", error)
+        except CutOff:
+            code = EXIT_CUT_OFF
+        except BaseException:
+            log.exception("the worker process crashed")
+        finally:
+            try:
+                stdio.finish()
+            finally:
+                os._exit(code)  # not the master's atexit handlers, nor what is on its stack

@@ -1,0 +1,230 @@
+"""The scoreboard: memory that the master shares with its worker processes.
+
+Each process writes its own row, the master reads them all; no message can be lost or block.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import tempfile
+from enum import IntEnum
+
+from gresque.forked import own
+from gresque.processes import stack_dump
+from gresque.store.ledger import Totals
+
+_STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
+_TOTALS = slice(5, 9)
+_LEFT, _SIGHTINGS, _STANDS_BY, _PAUSED, _CLOSING, _ENDING, _KILLS = range(9, 16)
+_THREADS = 16
+
+GUARDED = 1 << 63
+"""Set in a thread's word while its job is in an `uninterruptible` section."""
+
+SPAWNED = 1 << 62
+"""Set in a thread's word when its job has spawned greenlets or threads of its own."""
+
+
+def slot_in(word: int) -> int | None:
+    """The slot for which a thread's word stands."""
+    word &= ~(GUARDED | SPAWNED)
+    return word - 1 if word else None
+
+
+class ProcessState(IntEnum):
+    """Where a worker process stands in its life."""
+
+    BOOTING = 0
+    READY = 1  # works
+    RETIRING = 2  # reserved all it may: its successor can start while its last jobs run
+    DRAINING = 3  # was told to leave
+    DRY = 4  # found its queues empty, in a burst
+    STRANDED = 5  # was declared dead and lives: must start afresh
+    STANDING_BY = 6  # came up, and waits until the master calls it to work
+    LEFT_HOLDING = 7  # left with jobs that Redis refuses to move: they are to be recovered
+
+
+class Ending(IntEnum):
+    """How a process is to leave."""
+
+    NONE = 0
+    QUIT = 1
+    TERMINATE = 2
+
+
+class KillReason(IntEnum):
+    """Why a process has to die for the sake of one job."""
+
+    KILLED = 0
+    TIMED_OUT = 1
+
+
+class _Flag:
+    """A word of a row that is true or false."""
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def __get__(self, row: Row, owner: type[Row]) -> bool:
+        return bool(row._words[self._index])
+
+    def __set__(self, row: Row, value: bool) -> None:
+        row._words[self._index] = value
+
+
+class Row:
+    """What one worker process shows: its state, its totals, whether it took its heritage on, that
+    it lives, which job each of its threads runs; and what the master tells it beside the signals.
+
+    Every word is written in one aligned store: by the process itself, or, where it cannot act any
+    more, by who acts for it; a few by the master. `dump` is a file into which the process writes
+    where it stands, even while some C code holds the GIL (see `processes.stack_dump`).
+    """
+
+    def __init__(self, words: memoryview, dump_fd: int) -> None:
+        self._words = words
+        self.dump = dump_fd
+        self.threads = words[_THREADS:]
+        """Thread number -> 1 + the slot of the job that it started last, GUARDED, SPAWNED."""
+
+    def clear(self) -> None:
+        self._words[:] = memoryview(bytes(self._words.nbytes)).cast("Q")
+        stack_dump.empty(self.dump)
+
+    def leave_to_child(self) -> None:
+        """In a process that a job forked: nothing that it writes shows on the scoreboard."""
+        self._words = memoryview(bytearray(self._words.tobytes())).cast("Q")
+        self.threads = self._words[_THREADS:]
+        self.dump = -1
+
+    @property
+    def state(self) -> ProcessState:
+        return ProcessState(self._words[_STATE])
+
+    @state.setter
+    def state(self, state: ProcessState) -> None:
+        self._words[_STATE] = state
+
+    recovered_siblings = _Flag(_HEIR)
+    """The process recovered the dead ones that were passed to it."""
+    left = _Flag(_LEFT)
+    """The process has settled all and left: a job may exit with 0 just as well."""
+    stands_by = _Flag(_STANDS_BY)
+    """By the master: the process takes no jobs until it is called. A CONT follows the call."""
+    paused = _Flag(_PAUSED)
+    """By the master: the worker is paused."""
+    closing = _Flag(_CLOSING)
+    """By the master: the worker shuts down. What one process puts back then, no other may take,
+    though it has not had its signal yet."""
+
+    @property
+    def ending(self) -> Ending:
+        """By the master: what TERM, INT and QUIT tell the process as well, should it hear them."""
+        return Ending(self._words[_ENDING])
+
+    def end(self, ending: Ending) -> None:
+        self._words[_ENDING] = max(ending, self._words[_ENDING])
+
+    @property
+    def kills(self) -> int:
+        """By the master: how often the running jobs were to be killed, as USR1 says."""
+        return self._words[_KILLS]
+
+    def kill_jobs(self) -> None:
+        self._words[_KILLS] += 1
+
+    @property
+    def blamed(self) -> int | None:
+        """The slot of the job for whose sake the process has to die, if there is one."""
+        word = self._words[_GUILTY]
+        return word - 1 if word else None
+
+    @property
+    def kill_reason(self) -> KillReason:
+        return KillReason(self._words[_VERDICT])
+
+    def blocker(self, found: stack_dump.Dump) -> int:
+        """The word of the thread whose job has the CPU by this dump, or has started what has it; 0
+        where that cannot be told."""
+        if found.thread is not None:
+            return self.threads[found.thread]
+        spawners = [word for word in self.threads if word & SPAWNED] if found.spawned else []
+        if len(spawners) != 1:
+            return 0
+        # A thread shows a job that has ended until it takes another one, and a slot is used again.
+        slots = [slot_in(word) for word in self.threads]
+        return spawners[0] if slots.count(slot_in(spawners[0])) == 1 else 0
+
+    def blame(self, slot: int, kill_reason: KillReason) -> None:
+        """The job in this slot does not end otherwise: the process dies, and that job fails."""
+        self._words[_VERDICT] = kill_reason
+        self._words[_GUILTY] = slot + 1
+
+    def clear_blame(self) -> None:
+        self._words[_GUILTY] = 0
+
+    @property
+    def pulse(self) -> int:
+        """Changes ten times a second while some thread of the process gets the GIL; 0 for none
+        before it works, and when it leaves."""
+        return self._words[_PULSE]
+
+    def beat(self) -> None:
+        self._words[_PULSE] += 1
+
+    def stop_beating(self) -> None:
+        self._words[_PULSE] = 0
+
+    @property
+    def suspects_seen(self) -> int:
+        """How often the process has seen suspects in a queue and left them there."""
+        return self._words[_SIGHTINGS]
+
+    @suspects_seen.setter
+    def suspects_seen(self, count: int) -> None:
+        self._words[_SIGHTINGS] = count
+
+    @property
+    def totals(self) -> Totals:
+        return Totals(*self._words[_TOTALS])
+
+    @totals.setter
+    def totals(self, totals: Totals) -> None:
+        for index, number in enumerate(totals, start=_TOTALS.start):
+            self._words[index] = number
+
+
+class SharedTotals:
+    """What became of all jobs of the worker, as the master counted them last."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, len(Totals._fields) * 8)
+        self._words = memoryview(self._memory).cast("Q")
+
+    def get(self) -> Totals:
+        return Totals(*self._words)
+
+    def set(self, totals: Totals) -> None:
+        for index, number in enumerate(totals):
+            self._words[index] = number
+
+
+class Scoreboard:
+    """`size` rows in anonymous shared memory; make it before the first fork."""
+
+    def __init__(self, size: int, thread_count: int) -> None:
+        width = _THREADS + thread_count
+        self._memory = mmap.mmap(-1, size * width * 8)
+        words = memoryview(self._memory).cast("Q")
+        self.rows = [Row(words[n * width : (n + 1) * width], _open_dump()) for n in range(size)]
+
+
+def _open_dump() -> int:
+    """A file without a name, gone with its last user; whoever writes, writes at its end."""
+    descriptor, path = tempfile.mkstemp(prefix="gresque-dump-")
+    own(descriptor)
+    os.unlink(path)  # noqa: PTH108
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+    return descriptor

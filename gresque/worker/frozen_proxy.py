@@ -1,0 +1,180 @@
+"""The deputy: speaks in Redis for a worker process in which nothing gets the GIL any more."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from typing import Any
+
+import gevent
+import psutil
+from gevent._hub_local import get_hub_if_exists
+from redis.exceptions import RedisError
+
+from gresque.connection.tracked import TrackedConnection
+from gresque.errors import RedisUnavailable
+from gresque.jobs import payload
+from gresque.jobs.registry import registry
+from gresque.processes import stack_dump
+from gresque.processes.scoreboard import GUARDED, KillReason, slot_in
+from gresque.processes.spec import ProxySpec
+from gresque.processes.title import Title
+from gresque.store.commands import Blocking, Command, Fate, KillAnswer, Running
+from gresque.store.keys import Keys
+from gresque.store.ledger import LedgerEntry, parse_ledger
+from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat, WorkerRecord
+from gresque.worker.threads.outcome import describe
+
+log = logging.getLogger("gresque.deputy")
+
+
+def stand_in(post: ProxySpec) -> None:
+    """Stand in for the process until it lives again, or is no more. The master may end the deputy
+    at any time: it holds nothing."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if get_hub_if_exists() is not None:
+        gevent.reinit()
+    FrozenProxy(post).serve()
+
+
+class FrozenProxy:
+    """Does for a frozen process what that cannot do. Every second:
+
+    1. it beats, so that nobody takes the process for dead: its master lives and looks after it;
+    2. it publishes which job blocks the process, and where that one stands;
+    3. it takes the process's orders. A job that is to be killed, or one over its timeout, cannot be
+       reached: the process is condemned for its sake, which the master carries out.
+    """
+
+    def __init__(self, post: ProxySpec) -> None:
+        self._post = post
+        self._keys = Keys(post.settings.namespace)
+        self._pulse = post.row.pulse
+        self._process = psutil.Process(post.pid)
+        self._ledger: dict[bytes, LedgerEntry] = {}
+        self._running = Running()
+        """What the process published last, on the monotonic clock."""
+        Title(post.settings, "deputy").show(f"for process {post.pid}")
+        found = stack_dump.read(post.row.dump)
+        self._stack = found.stack
+        self._through = "what was started by " if found.thread is None else ""
+        word = post.row.blocker(found)
+        slot = slot_in(word)
+        self._slot = b"" if slot is None else str(slot).encode()
+        self._guarded = bool(word & GUARDED)
+        self._heartbeat = Heartbeat(
+            post.settings,
+            post.process_id,
+            WorkerRecord(post.worker_id, post.started, post.counted),
+            post.judge,
+            running=lambda: self._running,
+            run=self._run_command,
+            each_second=lambda: None,
+            lost=lambda: None,  # the process itself finds out, should it ever live again
+        )
+
+    def serve(self) -> None:
+        connection = TrackedConnection(self._post.settings.redis_url)
+        told = False
+        while self._is_needed():
+            try:
+                connection.connect()
+                self._look_around(connection)
+                if not told:
+                    self._tell()
+                    told = True
+                self._serve(connection)
+            except (RedisError, RedisUnavailable, OSError) as error:
+                log.debug("no heartbeat: %s", error)
+                time.sleep(TICK_SECONDS)
+
+    def _is_needed(self) -> bool:
+        return self._post.row.pulse == self._pulse and self._process.is_running()
+
+    def _look_around(self, connection: TrackedConnection) -> None:
+        keys, process_id = self._keys, self._post.process_id
+        fields: dict[bytes, bytes] = connection.call(b"HGETALL", keys.ledger(process_id))
+        self._ledger = parse_ledger(fields, keys.queue_prefix.encode()).entries
+        published = connection.call(b"GET", keys.running(process_id))
+        seconds, microseconds = map(int, connection.call(b"TIME"))
+        if published is not None:
+            now = seconds + microseconds / 1_000_000
+            self._running = Running.parse(published).shifted(time.monotonic() - now)
+        if self._slot in self._ledger:
+            slot = self._slot.decode()
+            self._running.since.setdefault(slot, self._post.still_since)
+            self._running.blocking = Blocking(slot, self._post.still_since, list(self._stack))
+
+    def _tell(self) -> None:
+        if self._post.settings.hub_blocked_seconds == 0:
+            return
+        entry = self._ledger.get(self._slot)
+        by = "it is stopped, or hangs"
+        if entry is not None:
+            by = f"it hangs in {self._through}{self._describe(self._slot)}"
+        log.warning(
+            "worker process %d has given no sign of life for %.1f s: %s",
+            self._post.pid,
+            time.monotonic() - self._post.still_since,
+            "\n    ".join([by, *self._stack]),
+        )
+
+    def _serve(self, connection: TrackedConnection) -> None:
+        while self._is_needed():
+            self._heartbeat.take_commands(connection)
+            self._heartbeat.beat(connection, self._running)
+            self._judge_the_overdue()
+            connection.wait(TICK_SECONDS)
+            connection.invalidated.clear()
+
+    def _judge_the_overdue(self) -> None:
+        entry = self._ledger.get(self._slot)
+        if entry is None:
+            return
+        definition = registry.find(str(payload.loads(entry.raw).get("class")))
+        limit = definition.timeout_seconds if definition is not None else None
+        ran = time.monotonic() - self._running.since[self._slot.decode()]
+        if limit is not None and ran > limit + (self._boot_retry if self._guarded else 0):
+            self._condemn(self._slot, KillReason.TIMED_OUT)
+
+    @property
+    def _boot_retry(self) -> float:
+        return self._post.settings.term_timeout
+
+    def _run_command(self, order: Command) -> Any:
+        if order.name == "kill":
+            for slot, entry in self._ledger.items():
+                if str(payload.loads(entry.raw).get("id")) == order.argument:
+                    log.info("asked to kill %s", self._describe(slot))
+                    self._condemn(slot, KillReason.KILLED)
+                    return KillAnswer(Fate.DELIVERED)  # the rest is told by who recovers it
+            return KillAnswer(Fate.ENDED)
+        if order.name == "stacks":
+            return [self._standing(slot) for slot in sorted(self._ledger)]
+        return None
+
+    def _condemn(self, slot: bytes, kill_reason: KillReason) -> None:
+        self._post.row.blame(int(slot), kill_reason)
+        self._post.tell_master()
+
+    def _standing(self, slot: bytes) -> dict[str, Any]:
+        """As `stacks.as_dict`; only of the job that blocks it is known where it stands."""
+        blamed, since = slot == self._slot, self._running.since.get(slot.decode())
+        return {
+            "name": self._describe(slot),
+            "id": payload.loads(self._ledger[slot].raw).get("id"),
+            "queue": self._queue(slot),
+            "slot": slot.decode(),
+            "seconds": None if since is None else round(time.monotonic() - since, 3),
+            "on_cpu": blamed,
+            "waits_on": None if blamed else "the process, which gives no sign of life",
+            "stack": self._stack if blamed else (),
+        }
+
+    def _describe(self, slot: bytes) -> str:
+        return describe((slot, self._queue(slot), self._ledger[slot].raw))
+
+    def _queue(self, slot: bytes) -> str:
+        key = self._ledger[slot].queue_key.decode("utf-8", "surrogateescape")
+        return key.removeprefix(self._keys.queue_prefix)

@@ -1,0 +1,71 @@
+"""The entry of a forked worker process."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+
+import gevent
+from gevent._hub_local import get_hub_if_exists
+
+from gresque.client.default import adopt
+from gresque.processes.spec import ProcessSpec
+from gresque.store.ledger import Totals
+from gresque.worker.boot_retry import BootRetry
+from gresque.worker.forked_child import be_worker
+from gresque.worker.handlers import protect
+from gresque.worker.quarantine import Quarantine
+from gresque.worker.recovery import recovery_for
+from gresque.worker.threads.thread import runs_no_job
+from gresque.worker.worker import Worker
+
+
+def live(spec: ProcessSpec) -> None:
+    """Run a worker process from its fork to its end. Raises BootError, CutOff.
+
+    Signals are blocked by the master around the fork; here they get this process's handlers and
+    are let in, so that none of them is lost or taken for one to the master.
+    """
+    if get_hub_if_exists() is not None:  # a job module used the network while it was imported
+        gevent.reinit()
+    settings = spec.settings
+    adopt(settings)
+    worker = (Quarantine if spec.quarantine else Worker)(spec, _inherit(spec))
+    be_worker(worker.leave_to_child)
+    _receive_signals(worker, graceful_term=spec.settings.graceful_term)
+    worker.run()
+
+
+def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
+    meanings = {
+        signal.SIGTERM: worker.quit if graceful_term else worker.terminate,
+        signal.SIGINT: worker.terminate,
+        signal.SIGQUIT: worker.quit,
+        signal.SIGUSR1: worker.kill_jobs,
+        signal.SIGUSR2: worker.pause,
+        signal.SIGCONT: worker.resume,
+        signal.SIGTTIN: worker.log_stacks,
+    }
+    # gevent wants its watchers kept alive.
+    watchers = {number: gevent.signal_handler(number, do) for number, do in meanings.items()}
+    worker.signals = list(watchers.values())
+    protect(gevent.get_hub(), gevent.getcurrent(), runs_no_job, watchers)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _inherit(spec: ProcessSpec) -> Totals:
+    """Recover what dead siblings held; their totals become part of this process's. What is done so
+    far shows on the scoreboard, should this process die on the way."""
+    totals = Totals()
+    if spec.to_recover:
+        recovery, patience = recovery_for(spec.settings), BootRetry(spec, _told_to_leave)
+        for dead in spec.to_recover:
+            totals += patience.call(partial(recovery.recover, dead))
+            spec.row.totals = totals
+        recovery.close()
+    return totals
+
+
+def _told_to_leave() -> bool:
+    """Signals are blocked still: whether one of those that end the process waits."""
+    return bool(signal.sigpending() & {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})

@@ -1,0 +1,48 @@
+"""What others ask of a worker process through Redis, and what it tells them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gresque.store.commands import Blocking, Command, Running
+from gresque.worker.native.loop_monitor import LoopMonitor
+from gresque.worker.native.stacks import Standing, all_standings, as_dict
+from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.thread import ThreadPool
+
+
+class CommandRunner:
+    """Takes orders, and tells what runs, and where. The heartbeat's native thread calls it: the
+    loop may be blocked by the very job that is meant."""
+
+    def __init__(self, pool: ThreadPool, watcher: LoopMonitor, kills: Kills) -> None:
+        self._thread_pool = pool
+        self._loop_monitor = watcher
+        self._kills = kills
+
+    def run(self, order: Command) -> Any:
+        """Do it; what is returned, if anything, is the answer."""
+        if order.name == "kill":
+            return self._kills.order(order.token, order.argument)
+        if order.name == "stacks":
+            return [as_dict(each) for each in self.standings()]
+        return None
+
+    def standings(self) -> list[Standing]:
+        """Where every greenlet stands."""
+        return all_standings(
+            self._thread_pool, self._loop_monitor.main_thread, self._loop_monitor.root
+        )
+
+    def running(self) -> Running:
+        """What runs since when, on the monotonic clock, and what blocks the loop."""
+        since = {
+            job[0].decode(): thread.since
+            for thread in list(self._thread_pool.threads)
+            if (job := thread.job) is not None
+        }
+        blocked = self._loop_monitor.blocked
+        if blocked is None or blocked.by.job is None:
+            return Running(since)
+        slot, stack = blocked.by.job[0].decode(), list(blocked.by.stack)
+        return Running(since, Blocking(slot, blocked.since, stack))

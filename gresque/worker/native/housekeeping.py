@@ -1,0 +1,79 @@
+"""What a worker process does for itself once a second, beside its jobs: its title, its memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import gresque.stdio as stdio
+from gresque.processes.scoreboard import ProcessState, Row
+from gresque.processes.title import Title, describe_counts
+from gresque.settings import Settings
+from gresque.worker.turns.in_flight import InFlight
+
+if TYPE_CHECKING:
+    from gresque.worker.native.memory import MemoryLimit
+
+log = logging.getLogger("gresque.worker")
+
+_WORDS = {
+    ProcessState.READY: "working",
+    ProcessState.DRY: "draining",
+    ProcessState.STRANDED: "draining",
+    ProcessState.STANDING_BY: "standing by",
+}
+
+
+class Housekeeping:
+    """Shows the process's state and counts in its title, and retires it above MAX_RSS_MB.
+
+    The native thread of the heartbeat calls `look`: no job pays for it, none can hide anything.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        row: Row,
+        in_flight: InFlight,
+        paused: Callable[[], bool],
+        retire: Callable[[], None],
+    ) -> None:
+        self._row = row
+        self._in_flight = in_flight
+        self._paused = paused
+        self._leaves_terminal = settings.background
+        self._memory = _memory_limit(settings, retire)
+        self._title = Title(settings, "worker")
+        self._title.show(row.state.name.lower())
+
+    def on_ready(self) -> None:
+        """The process works; one that lives for a single job shows no more than this."""
+        self._show()
+        if self._leaves_terminal:
+            stdio.leave_terminal()
+
+    def look(self) -> None:
+        try:
+            stdio.forget_gone_readers()
+            self._show()
+            if self._memory is not None:
+                self._memory.look()
+        except Exception:
+            # It must not keep the heartbeat from beating.
+            log.exception("cannot look after the process")
+
+    def _show(self) -> None:
+        state = self._row.state
+        word = _WORDS.get(state, state.name.lower())
+        if self._paused() and state is ProcessState.READY:
+            word = "paused"
+        self._title.show(f"{word}, {describe_counts(self._in_flight.totals)}")
+
+
+def _memory_limit(settings: Settings, retire: Callable[[], None]) -> MemoryLimit | None:
+    if settings.max_rss_mb is None:
+        return None  # and no psutil, which takes 15 ms to import
+    from gresque.worker.native.memory import MemoryLimit
+
+    return MemoryLimit(settings.max_rss_mb, retire)

@@ -1,0 +1,83 @@
+"""How many jobs one turn may reserve. Pure arithmetic.
+
+A process must reserve only what it can start now: what it holds unstarted, no other process can
+take, and a job of a higher queue waits behind it. A fixed batch of 100 jobs that burn 10 ms each is
+a second of such waiting; so the batch follows what jobs have been costing.
+
+Where Redis is far away or slow, a job waits for its answer anyway, and 10 ms of work a trip would
+leave the CPU at rest: there a batch may hold as much work as a trip takes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+BATCH_CPU_SECONDS = 0.010
+"""A batch may hold this much work for the CPU; a higher-priority job waits no longer."""
+LARGEST_BATCH_CPU_SECONDS = 1.0
+"""However long Redis takes to answer."""
+TRIPS = 4
+"""The quickest of so many counts as what a trip takes: others waited for the CPU, or through an
+outage."""
+
+PREFETCH_BELOW = 64  # threads
+PREFETCH_SECONDS = 0.005
+RATE_WINDOW_SECONDS = 0.05
+"""Long enough that some jobs which happen to end together do not look like fast ones."""
+FIRST_BATCH = 8
+_WEIGHT = 0.3  # of the newest turn in the moving average
+
+
+class BatchSize:
+    """Starts at 8 jobs, at most doubles per turn, and stays under 10 ms of CPU per batch, or under
+    what a trip to Redis takes."""
+
+    def __init__(self) -> None:
+        self.limit = FIRST_BATCH
+        self._trips: deque[float] = deque(maxlen=TRIPS)
+        self._cpu_per_job: float | None = None
+        self._unassigned_cpu = 0.0
+        self._jobs_per_second = 0.0
+        self._window_jobs, self._window_seconds = 0, 0.0
+
+    def note_trip(self, seconds: float) -> None:
+        """How long a turn waited for its answer, in which this process used no CPU."""
+        self._trips.append(seconds)
+
+    def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
+        """What happened since the last call. A job counts half where it starts and half where it
+        ends: of jobs that run for minutes, many start long before the first one ends."""
+        self._unassigned_cpu += cpu_seconds
+        self._window_jobs += ended
+        self._window_seconds += wall_seconds
+        if self._window_seconds >= RATE_WINDOW_SECONDS:
+            self._jobs_per_second = self._window_jobs / self._window_seconds
+            self._window_jobs, self._window_seconds = 0, 0.0
+        if not started and not ended:
+            return
+        cost = 2 * self._unassigned_cpu / (started + ended)
+        self._unassigned_cpu = 0.0
+        known = self._cpu_per_job
+        self._cpu_per_job = cost if known is None else known + _WEIGHT * (cost - known)
+        trip = min(self._trips, default=0.0)
+        budget = min(max(BATCH_CPU_SECONDS, trip), LARGEST_BATCH_CPU_SECONDS)
+        affordable = int(budget / max(self._cpu_per_job, 1e-7))
+        self.limit = max(1, min(self.limit * 2, affordable))
+
+    def capacity(self, threads: int) -> int:
+        """How many jobs a process with `threads` threads may hold.
+
+        Few threads run through their jobs faster than Redis answers; some in reserve then keep
+        them busy (nothing is gained from 64 threads on). Only where jobs end so fast that what
+        waits here starts within 5 ms: else another process would start it sooner.
+        """
+        if threads < PREFETCH_BELOW:
+            reserve = int(self._jobs_per_second * PREFETCH_SECONDS)
+            if reserve > threads:
+                return threads + min(reserve, PREFETCH_BELOW)
+        return threads
+
+
+def most_held(threads: int) -> int:
+    """No process with so many threads ever holds more jobs."""
+    return threads + max(threads, PREFETCH_BELOW)

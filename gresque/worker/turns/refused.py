@@ -1,0 +1,89 @@
+"""What Redis refuses of a turn: jobs that cannot be moved, counters that cannot be counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from gresque.store.data_store import text
+from gresque.store.refusals import is_missing_right, is_wrong_type
+from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+
+log = logging.getLogger("gresque.worker")
+
+RETRY_SECONDS = 1.0
+"""Refused jobs are sent again this often."""
+
+MOST_REFUSED = 1000
+"""A process that holds this many refused jobs takes no new ones."""
+
+
+class Refused:
+    """Jobs that have ended and cannot be moved: the list they go to is of another type, or the ACL
+    forbids it. They stay in their slots of the ledger, and are sent again with a later turn.
+
+    Each key that refuses is logged once, until it accepts again.
+    """
+
+    def __init__(self) -> None:
+        self.failed: list[FailedJob] = []
+        self.to_requeue: list[ReservedJob] = []
+        self._logged: set[tuple[bytes, bytes]] = set()
+
+    def __len__(self) -> int:
+        return len(self.failed) + len(self.to_requeue)
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MOST_REFUSED
+
+    @property
+    def slots(self) -> list[bytes]:
+        return [job[0] for job in self.jobs]
+
+    @property
+    def jobs(self) -> list[ReservedJob]:
+        return [failed.job for failed in self.failed] + self.to_requeue
+
+    def take(self, count: int) -> tuple[list[FailedJob], list[ReservedJob]]:
+        """Up to `count` of them, which are no longer kept here: they are sent again."""
+        failed, self.failed = self.failed[:count], self.failed[count:]
+        count -= len(failed)
+        to_requeue, self.to_requeue = self.to_requeue[:count], self.to_requeue[count:]
+        return failed, to_requeue
+
+    def log(self, notes: Sequence[bytes]) -> None:
+        """`notes` as in cycle.lua: what, command, key, error, …"""
+        for what, command, key, error in zip(*[iter(notes)] * 4, strict=True):
+            if (key, error) not in self._logged:
+                self._logged.add((key, error))
+                log.error("%s", explain(text(what), text(command), text(key), text(error)))
+
+    def log_accepted(self, count: int) -> None:
+        """Jobs that had been refused are moved."""
+        log.warning("Redis accepts again what it had refused: %d jobs are settled", count)
+        self._logged.clear()
+
+
+_EFFECTS = {
+    "move": "the jobs concerned stay in the ledger and are sent again every second",
+    "count": "it is not updated; jobs go on",
+    "look": "nothing is taken from it; jobs go on",
+}
+
+
+def explain(what: str, command: str, key: str, error: str) -> str:
+    """One line: the key, what Redis says, what becomes of the jobs, and what to do."""
+    return (
+        f"Redis refuses {command} {key} ({error}): {_EFFECTS[what]}. {_remedy(command, key, error)}"
+    )
+
+
+def _remedy(command: str, key: str, error: str) -> str:
+    if is_wrong_type(error):
+        return f"Another program keeps something else there: rename or delete {key}"
+    if "integer" in error or "overflow" in error:
+        return f"Its value cannot be counted up: set or delete {key}"
+    if is_missing_right(error):
+        return f"Allow it: ACL SETUSER <user> +{command.lower()} ~{key}"
+    return f"Look at {key}"

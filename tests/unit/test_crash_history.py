@@ -1,0 +1,93 @@
+"""Deaths are counted in the payload, and the rest of it stays as it was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gresque.errors import PayloadTooLarge
+from gresque.jobs import payload
+from gresque.jobs.crash_history import HISTORY, add_death, deaths, recoveries, without_deaths
+
+JOBS = [
+    b'{"class":"A","args":[1]}',
+    b'{"class":"A","args":["]","\\"}"],"id":"x"}',
+    b'{ "class" : "A" }',
+    b"{}",
+    b"{ }",
+    b'{"recoveries":"mine","class":"A"}',
+    b'{"recoveries":2,"class":"A"}',
+    b'{"class":"A","recoveries":2,"deaths":[]}',
+    '{"class":"é","args":["日本"]}'.encode(),
+]
+
+
+@pytest.mark.parametrize("raw", JOBS)
+def test_counting_and_taking_the_count_away(raw: bytes) -> None:
+    once = add_death(raw, "vm:1 at noon")
+    twice = add_death(once, 'vm:2 "at" \\ é night')
+    assert once.startswith(b'{"recoveries":1,"deaths":["vm:1 at noon"]')
+    assert [recoveries(each) for each in (raw, once, twice)] == [0, 1, 2]
+    assert deaths(twice) == ["vm:1 at noon", 'vm:2 "at" \\ é night']
+    assert without_deaths(twice) == without_deaths(once) == raw
+    assert all(json.loads(once)[name] == value for name, value in json.loads(raw).items())
+
+
+def test_a_job_still_runs_and_is_still_matched() -> None:
+    raw = payload.encode("A", [1, "x"], {"k": 2}, "id7")
+    marked = add_death(add_death(raw, "one"), "two")
+    assert payload.decode(marked) == payload.decode(raw)
+
+
+def test_only_the_last_deaths_are_kept() -> None:
+    raw = b'{"class":"A"}'
+    for number in range(2 * HISTORY):
+        raw = add_death(raw, f"{number}" + "x" * 10_000)
+    assert recoveries(raw) == 2 * HISTORY
+    assert len(deaths(raw)) == HISTORY
+    assert len(raw) < 10_000
+
+
+def test_what_another_program_wrote_with_spaces_counts_on() -> None:
+    spaced = b' { "recoveries": 2, "deaths": [ "a" , "b" ], "class": "A" }'
+    assert (recoveries(spaced), deaths(spaced)) == (2, ["a", "b"])
+    assert add_death(spaced, "c") == b'{"recoveries":3,"deaths":["a","b","c"], "class": "A" }'
+
+
+def test_the_count_does_not_make_a_job_too_large() -> None:
+    frame = len(payload.encode("A", [""], None, "i"))
+    largest = payload.encode("A", ["x" * (payload.MAX_PAYLOAD_BYTES - frame)], None, "i")
+    assert len(largest) == payload.MAX_PAYLOAD_BYTES
+    payload.decode(add_death(largest, "a death"))
+    with pytest.raises(PayloadTooLarge):
+        payload.decode(add_death(largest[:-1] + b" }", "a death"))
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(texts, values), st.lists(st.text(), min_size=1, max_size=4), st.booleans())
+def test_any_object_comes_back_to_the_letter(
+    item: dict[str, object], told: list[str], spaced: bool
+) -> None:
+    raw = json.dumps(item, separators=None if spaced else (",", ":")).encode()
+    marked = raw
+    for death in told:
+        marked = add_death(marked, death)
+    assert without_deaths(marked) == raw
+    assert recoveries(marked) == len(deaths(marked)) == len(told)
+    assert json.loads(marked).keys() == {"recoveries", "deaths", *item}
+
+
+@given(st.binary())
+def test_any_bytes_can_be_asked(raw: bytes) -> None:
+    if recoveries(raw) == 0:
+        assert (deaths(raw), without_deaths(raw)) == ([], raw)

@@ -1,0 +1,63 @@
+"""What a process does for itself: its memory's limit, its title."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from gresque.processes import title
+from gresque.processes.title import Title, describe_counts
+from gresque.settings import Settings
+from gresque.store.ledger import Totals
+from gresque.worker.native.memory import MB, MemoryLimit
+
+
+def resident_mb() -> int:
+    return int(psutil.Process().memory_info().rss / MB)
+
+
+def test_a_process_is_retired_once(caplog: pytest.LogCaptureFixture) -> None:
+    retired: list[bool] = []
+    limit = MemoryLimit(resident_mb() + 50, lambda: retired.append(True))
+    limit.look()
+    assert retired == []
+    kept = b"x" * (100 * MB)
+    limit.look()
+    limit.look()
+    assert retired == [True]
+    assert len(kept) == 100 * MB
+    (record,) = caplog.records
+    assert "this process takes no more jobs and is replaced; so soon" in record.getMessage()
+
+
+def test_a_limit_below_the_start_is_told_of_and_not_heeded(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    retired: list[bool] = []
+    limit = MemoryLimit(1, lambda: retired.append(True))
+    limit.look()
+    limit.look()
+    assert retired == []
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MAX_RSS_MB=1 is not heeded: this process had ")
+
+
+def test_a_title_is_printable_and_set_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(title, "setproctitle", shown.append)
+    settings = Settings.load({"queues": "a\0b,c\x1b[2J", "procline_prefix": "app: "}, {})
+    line = Title(settings, "worker")
+    for text in ("booting", "booting", "working"):
+        line.show(text)
+    head = "app: gresque: worker a?b,c?[2J: "
+    assert shown == [f"{head}booting", f"{head}working"]
+
+
+def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(title, "setproctitle", None)
+    Title(Settings.load({"queues": "q"}, {}), "worker").show("working")
+
+
+def test_counts() -> None:
+    assert describe_counts(Totals(5_000, 3_000, 20, 30)) == "1,950 running, 3,000 done, 20 failed"
+    assert describe_counts(Totals(0, 1, 0, 0)) == "0 running, 1 done, 0 failed"
