@@ -9,20 +9,42 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
-from functools import lru_cache
 from typing import Any
 
 import gresque.stdio as stdio
+from gresque.clock import log_time
 from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, one_line
 from gresque.text import encodable, printable
 from gresque.unpatched import original
 
 UNCUT = {"uncut": True}
-"""`extra` of a record that is meant to be long."""
+"""`extra` of a record that is meant to be long: `fields("stacks", **UNCUT)`."""
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", *UNCUT}
 _INDENT = "\n    "
+
+_context: dict[str, object] = {}
+"""Fields of every record of this process."""
+
+
+def fields(event: str, **named: object) -> dict[str, object]:
+    """The `extra` of a record: what happened, and the data of the sentence under fixed names.
+
+        log.error("job %s failed", name, extra=fields("job_failed", job=name, queue=queue))
+
+    Every record of gresque has an event. Names used throughout are `job_id`, `job`, `queue`,
+    `seconds` and `attempt`. `pid` and `worker` are those of the process that logs; `set_context`
+    and the formatter add them. Of another process the names are `child_pid` and `process_id`. A
+    field that is None is left out.
+    """
+    found = {name: value for name, value in named.items() if value is not None}
+    found["event"] = event
+    return found
+
+
+def set_context(**named: object) -> None:
+    """Add fields to every record of this process and of those that it forks from now on."""
+    _context.update(named)
 
 
 class TextFormatter(logging.Formatter):
@@ -33,8 +55,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = (
-            f"{_timestamp(record)} {record.levelname:<7} {record.name}[{record.process}] "
-            f"{_message(record)}"
+            f"{log_time(record.created, record.msecs)} {record.levelname:<7} "
+            f"{record.name}[{record.process}] {_message(record)}"
         )
         for more in (_exception(record), record.stack_info):
             if more:
@@ -45,24 +67,26 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object in ASCII: time, level, logger, pid, message, and the fields given as `extra`."""
+    """One object in ASCII: time, level, logger, pid, message, the fields of the process and those
+    given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": _timestamp(record),
+        shown = {
+            "time": log_time(record.created, record.msecs),
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
             "message": _message(record),
+            **_context,
         }
-        fields |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        shown |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
         for name, text in (("exception", _exception(record)), ("stack", record.stack_info)):
             if text:
-                fields[name] = text
+                shown[name] = text
         try:
-            return json.dumps(fields, default=_text)
+            return json.dumps(shown, default=_text)
         except BaseException:  # a ring, keys that are no texts
-            return json.dumps({name: _text(value) for name, value in fields.items()})
+            return json.dumps({name: _text(value) for name, value in shown.items()})
 
 
 class RecordHandler(logging.StreamHandler[Any]):
@@ -127,15 +151,6 @@ def _text(value: object) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MAX_ERROR_CHARS else text[:MAX_ERROR_CHARS] + "…"
-
-
-def _timestamp(record: logging.LogRecord) -> str:
-    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
-
-
-@lru_cache(maxsize=1)
-def _second(epoch_seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_seconds))
 
 
 def use_native_locks() -> None:

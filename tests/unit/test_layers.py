@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
     "errors": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0, "stdio": 0,
+    "backoff": 0, "clock": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
     "processes": 6, "inspector": 7, "worker": 8, "master": 9, "cli": 10,
     "__init__": 11, "__main__": 11,
@@ -34,6 +36,8 @@ EXTRA = {
     "demo": {"client", "connection", "errors", "settings", "store", "__init__"},
 }
 ALLOWED_UP = {("cli", "demo"), ("cli", "__init__")}  # __version__ is in gresque/__init__.py
+
+RESERVED_FIELDS = {"message", "asctime", "time", "level", "logger", "pid", "worker", "stack"}
 
 PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 """They give the environment to a program that they start, and read nothing from it."""
@@ -178,6 +182,17 @@ def test_keys_are_made_in_one_place(path: Path) -> None:
         if isinstance(value, str) and not any(c.isspace() for c in value.strip()):
             value = value.replace("gresque:", "")  # what messages begin with
             assert not any(part in value for part in KEY_PARTS), f"line {node.lineno}: {value!r}"
+
+
+@each_module
+def test_fields_of_records_have_free_names(path: Path) -> None:
+    """`logging` raises KeyError for a field that has the name of one of its own; `pid` and
+    `worker` are those of the process that logs."""
+    own = vars(logging.makeLogRecord({})).keys()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "fields":
+            names = {keyword.arg for keyword in node.keywords}
+            assert not names & {*own, *RESERVED_FIELDS}, f"line {node.lineno}"
 
 
 def stays_unpatched(path: Path) -> bool:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 from typing import Any
 
 import pytest
 
-from gresque.logs import UNCUT, JsonFormatter, RecordHandler, TextFormatter
+from gresque.logs import (
+    UNCUT,
+    JsonFormatter,
+    RecordHandler,
+    TextFormatter,
+    fields,
+    set_context,
+)
 from gresque.raised import MAX_ERROR_CHARS
 
 NASTY = "\x1b]0;title\x07\r\x9b2J\u202e\u2028\u200b\x85\udcff\x00\ttext"
@@ -155,3 +163,28 @@ def test_a_record_is_formatted_outside_the_lock() -> None:
     out.log.info("%s", Asks())
     assert seen == [False]
     assert out.text.endswith("asked\n")
+
+
+def test_fields_are_shown_by_json_and_not_by_text() -> None:
+    out = Fixture(JsonFormatter())
+    given = fields("job_failed", job_id="1f", job="Mail", queue="mail", seconds=0.5, attempt=None)
+    out.log.error("job %s failed", "Mail", extra=given)
+    record = json.loads(out.text)
+    shown = {name: record[name] for name in ("event", "job_id", "job", "queue", "seconds")}
+    assert shown == {
+        "event": "job_failed", "job_id": "1f", "job": "Mail", "queue": "mail", "seconds": 0.5,
+    }  # fmt: skip
+    assert "attempt" not in record
+    assert (record["message"], record["pid"]) == ("job Mail failed", os.getpid())
+    out = Fixture(TextFormatter())
+    out.log.error("job %s failed", "Mail", extra=given)
+    assert START.sub("", out.text) == "job Mail failed\n"
+
+
+def test_the_context_of_a_process_is_in_all_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gresque.logs._context", {})
+    set_context(worker="host:1:mail")
+    out = Fixture(JsonFormatter())
+    out.log.info("one")
+    out.log.info("two", extra=fields("two"))
+    assert [json.loads(line)["worker"] for line in out.text.splitlines()] == ["host:1:mail"] * 2

@@ -1,0 +1,68 @@
+"""Times as text: the formats of Resque, of the log and of listings. All are in UTC.
+
+A function that writes takes seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+
+def iso_8601(epoch_seconds: float) -> str:
+    """Resque's format of heartbeats: `2026-11-23T15:33:10+00:00`."""
+    return _format("%Y-%m-%dT%H:%M:%S+00:00", epoch_seconds)
+
+
+def parse_iso_8601(text: str) -> float | None:
+    """Seconds since the epoch; None for a text that is no time. Without a zone it is UTC.
+
+    Ruby writes the zone of its machine, so another program's heartbeat can have any.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def started(epoch_seconds: float) -> str:
+    """Resque's format of a worker's start: `2026-11-23 15:33:10 +0000`."""
+    return _format("%Y-%m-%d %H:%M:%S +0000", epoch_seconds)
+
+
+def failed_at(epoch_seconds: float) -> str:
+    """Resque's format of `failed_at`: `2026/11/23 15:33:14 UTC`."""
+    return f"{retried_at(epoch_seconds)} UTC"
+
+
+def retried_at(epoch_seconds: float) -> str:
+    """Resque's format of `retried_at`, which names no zone: `2026/11/23 15:33:14`."""
+    return _format("%Y/%m/%d %H:%M:%S", epoch_seconds)
+
+
+def log_time(epoch_seconds: float, milliseconds: float) -> str:
+    """The time of a log record: `2026-11-24T01:02:03.456Z`. The fraction is given apart."""
+    return f"{_log_second(int(epoch_seconds))}.{int(milliseconds):03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _log_second(epoch_seconds: int) -> str:
+    return _format("%Y-%m-%dT%H:%M:%S", epoch_seconds)
+
+
+def duration(seconds: float | None) -> str:
+    """`0.5 s`, `42 s`, `7 min`, `3.2 h`, `5.1 d`; a dash for None."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for unit, size in (("d", 86_400), ("h", 3_600)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def _format(pattern: str, epoch_seconds: float) -> str:
+    return time.strftime(pattern, time.gmtime(epoch_seconds))
