@@ -28,6 +28,7 @@ from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
 from gresque.connection.scripts import Script, script
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs import payload
+from gresque.jobs.ids import new_id
 from gresque.jobs.registry import registry
 from gresque.queues import QueueList
 from gresque.store.keys import Keys
@@ -72,7 +73,7 @@ def differences(
 
 def loop_parts(results: Results, batches: int) -> None:
     source = textwrap.dedent(inspect.getsource(WorkerThread._work))
-    raw = payload.encode("Noop", (1,), {}, payload.new_id())
+    raw = payload.encode("Noop", (1,), {}, new_id())
     space = vars(thread_module) | {
         "PAYLOAD": payload.decode(raw),
         "DEFINITION": registry.get("Noop"),

@@ -16,6 +16,7 @@ from benchmarks import harness
 from benchmarks.harness import Results, Server
 from benchmarks.jobs import noop
 from gresque.jobs import payload
+from gresque.jobs.ids import new_id
 
 BLOCK = 100
 BLOCKS = 200
@@ -35,7 +36,7 @@ def main() -> None:
 def one_by_one(server: Server, results: Results, blocks: int) -> None:
     server.empty()
     client = gresque.Client(server.url)
-    raw = payload.encode("Noop", (1,), {}, payload.new_id())
+    raw = payload.encode("Noop", (1,), {}, new_id())
 
     def ours() -> None:
         client.enqueue(noop, 1)

@@ -43,6 +43,7 @@ from gresque.errors import (
 from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
+from gresque.jobs.ids import enqueued_at
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,7 @@ __all__ = [
     "enqueue",
     "enqueue_many",
     "enqueue_to",
+    "enqueued_at",
     "info",
     "job",
     "peek",

@@ -17,6 +17,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import counted, write
 from gresque.errors import GresqueError, NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
+from gresque.jobs.ids import new_id
 from gresque.text import is_utf8, printable
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _parse_json(text: str | bytes) -> Any:
 
 
 def _encode(name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[bytes, str]:
-    job_id = payload.new_id()
+    job_id = new_id()
     return payload.encode(name, args, kwargs, job_id), job_id
 
 

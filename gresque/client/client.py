@@ -22,6 +22,7 @@ from gresque.errors import (
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
+from gresque.jobs.ids import new_id, new_ids
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -147,7 +148,7 @@ class Client:
         self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> str | None:
         self._check_reach(definition)
-        job_id = payload.new_id()
+        job_id = new_id()
         raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
         hooks = definition.hooks
         if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
@@ -173,14 +174,12 @@ class Client:
     ) -> Iterator[tuple[str, bytes, Call]]:
         """The jobs of a bulk that no hook rejects: id, payload, arguments."""
         hooks, name, encode = definition.hooks, definition.name, payload.encode
-        fresh: list[str] = []
+        ids = new_ids()
         for position, call in enumerate(calls):
-            if not fresh:
-                fresh = payload.new_ids(1000)
             args, kwargs = _split(call)
             if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
                 continue
-            job_id = fresh.pop()
+            job_id = next(ids)
             try:
                 raw = encode(name, args, kwargs, job_id, expires_at=expiry(definition))
                 yield job_id, raw, call

@@ -6,7 +6,6 @@ import base64
 import binascii
 import codecs
 import math
-import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -187,17 +186,6 @@ def _encodable(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def new_id() -> str:
-    """A job id: 32 hex digits, as the Ruby fork makes them."""
-    return os.urandom(16).hex()
-
-
-def new_ids(count: int) -> list[str]:
-    """`count` job ids from one read of the system's random source."""
-    digits = os.urandom(16 * count).hex()
-    return [digits[start : start + 32] for start in range(0, 32 * count, 32)]
 
 
 def loads(raw: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from gresque.failure.backend import RedisMultiQueueBackend, open_backend
 from gresque.failure.entry import decode_entry
 from gresque.jobs import payload
+from gresque.jobs.ids import new_id
 from gresque.store.data_store import DataStore
 from tests.process.support import Bench, wait_for
 
@@ -22,7 +23,7 @@ OWN = "tests.process.failures"
 
 
 def behave(how: str, *args: Any, expires_at: float | None = None) -> bytes:
-    return payload.encode("Behave", [how, *args], None, payload.new_id(), expires_at=expires_at)
+    return payload.encode("Behave", [how, *args], None, new_id(), expires_at=expires_at)
 
 
 def entries(bench: Bench, key: str = "resque:failed") -> list[Any]:

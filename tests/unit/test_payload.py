@@ -418,16 +418,3 @@ def test_loads_reads_what_nests_too_deep_as_text() -> None:
     raw = b'{"class":' + as_json(100_000) + b"}"
     assert payload.loads(raw) == {"raw": raw.decode()}
     assert not payload.is_job(raw)
-
-
-# Ids
-
-
-def test_ids_are_32_hex_digits_and_unique() -> None:
-    ids = payload.new_ids(100_000)
-    assert len(set(ids)) == 100_000
-    assert all(len(job_id) == 32 for job_id in ids)
-    assert int(ids[0], 16) >= 0
-    assert ids[0] == ids[0].lower()
-    assert len({payload.new_id() for _ in range(1000)} | set(ids)) == 101_000
-    assert payload.new_ids(0) == []

@@ -1,0 +1,88 @@
+"""Ids of jobs: their shape, their time, and what carries none."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from itertools import islice
+from typing import Any
+
+import pytest
+
+import gresque
+from gresque.jobs import ids
+
+
+def test_an_id_is_a_uuid_of_version_7() -> None:
+    job_id = ids.new_id()
+    assert re.fullmatch("[0-9a-f]{32}", job_id)
+    assert uuid.UUID(job_id).variant == uuid.RFC_4122
+    assert uuid.UUID(job_id).version == 7
+
+
+def test_ids_are_unique_and_ascend_with_time() -> None:
+    many = list(islice(ids.new_ids(), 100_000))
+    assert len({*many, *(ids.new_id() for _ in range(1000))}) == 101_000
+    assert [job_id[:12] for job_id in many] == sorted(job_id[:12] for job_id in many)
+    assert {len(job_id) for job_id in many} == {32}
+
+
+def test_the_time_is_in_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = time.time()
+    found = gresque.enqueued_at(ids.new_id())
+    assert found is not None
+    assert before - 0.001 <= found <= time.time()
+
+
+def test_each_id_of_a_bulk_has_the_time_at_which_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time_ns() // 1_000_000 * 1_000_000
+    clock = iter([now, now + 5_000_000_000])
+    monkeypatch.setattr(ids, "time_ns", lambda: next(clock))
+    one, two = map(ids.enqueued_at, islice(ids.new_ids(), 2))
+    assert one is not None
+    assert two == one + 5
+
+
+def at(seconds: float) -> str:
+    return f"{int((time.time() + seconds) * 1000):012x}7abc8{'0' * 15}"
+
+
+YEAR = 365 * 86_400
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 58, -3600, 2 - YEAR])
+def test_times_of_the_last_year_count(seconds: float) -> None:
+    found = ids.enqueued_at(at(seconds))
+    assert found is not None
+    assert abs(found - time.time() - seconds) < 2
+
+
+FOREIGN: list[Any] = [
+    at(63),  # ahead of any clock
+    at(-2 - YEAR),
+    at(0)[:12] + "4" + at(0)[13:],
+    at(0)[:16] + "7" + at(0)[17:],
+    at(0)[:16] + "c" + at(0)[17:],
+    at(0).upper(),
+    at(0) + "\n",
+    at(0)[:-1],
+    str(uuid.UUID(at(0))),
+    "0" * 32,
+    "",
+    "id7",
+    None,
+    7,
+    ["x"],
+]
+
+
+@pytest.mark.parametrize("job_id", FOREIGN, ids=range(len(FOREIGN)))
+def test_other_ids_carry_no_time(job_id: Any) -> None:
+    assert ids.enqueued_at(job_id) is None
+
+
+def test_random_ids_of_the_fork_carry_no_time() -> None:
+    assert [ids.enqueued_at(uuid.uuid4().hex) for _ in range(1000)] == [None] * 1000
