@@ -9,7 +9,8 @@ import click
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, duration, json_option, write
+from gresque.cli.output import Column, Output, json_option, write
+from gresque.clock import duration
 
 if TYPE_CHECKING:
     from gresque.inspector.processes import LedgerStatus

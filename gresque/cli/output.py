@@ -102,18 +102,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def duration(seconds: float | None) -> str:
-    """`0.5 s`, `42 s`, `7 min`, `3.2 h`, `5.1 d`; a dash for None."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for unit, size in (("d", 86_400), ("h", 3_600)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
-
 def pairs(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
     """Lines of names and values, the values aligned."""
     cells = [(name, _cell(value)) for name, value in rows]

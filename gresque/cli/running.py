@@ -8,7 +8,8 @@ import click
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, compact, duration, json_option
+from gresque.cli.output import Column, Output, compact, json_option
+from gresque.clock import duration
 
 if TYPE_CHECKING:
     from gresque.inspector.processes import RunningJob

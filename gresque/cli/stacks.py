@@ -11,7 +11,8 @@ import click
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import Seconds, setting_options
-from gresque.cli.output import Output, duration, json_option
+from gresque.cli.output import Output, json_option
+from gresque.clock import duration
 from gresque.errors import SettingsError
 from gresque.store.commands import Command
 from gresque.text import printable

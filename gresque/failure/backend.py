@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
-from gresque.failure.entry import timestamp
 from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
 from gresque.failure.failed_list_name import failed_name
 from gresque.failure.progress import SILENT, Progress
@@ -186,7 +186,7 @@ class RedisBackend:
         Those that fail anew meanwhile wait for the next call: they would go round for ever. Raises
         SweepLockLost.
         """
-        now = timestamp(time.time())
+        now = retried_at(time.time())
         total = Retries()
         for plans, refused in self._go_round(
             lambda raw: _plan_retry(raw, wanted, now), wanted, progress

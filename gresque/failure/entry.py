@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gresque.clock import failed_at
 from gresque.jobs.payload import in_entry, out_of_entry, wrapped
 from gresque.raised import MAX_ERROR_CHARS
 
@@ -48,7 +49,7 @@ def encode_entry(
     """Write the entry of a job that failed now. `is_item` is False for bytes that are no queue
     item, whatever they look like."""
     entry = FailedEntry(
-        failed_at=timestamp(time.time()) + " UTC",
+        failed_at=failed_at(time.time()),
         payload=msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),
         exception=_sendable(exception),
         error=_sendable(error[:MAX_ERROR_CHARS]),
@@ -62,11 +63,6 @@ def encode_entry(
 def decode_entry(raw: bytes) -> FailedEntry:
     """Read an entry of any Resque. Raises msgspec.MsgspecError for what is none."""
     return _decode(raw)
-
-
-def timestamp(epoch_seconds: float) -> str:
-    """Resque's format of `failed_at` and `retried_at`: `2026/11/23 15:33:14`, in UTC."""
-    return time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime(epoch_seconds))
 
 
 def _sendable(text: str) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
-from gresque.failure.entry import FailedEntry, decode_entry, timestamp
+from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.failure.retry import prepare_retry
 from gresque.failure.sweep_lock import EXPIRY_MS, sweep_lock_lost
 from gresque.jobs import payload
@@ -145,7 +146,7 @@ class FailedList:
         False for an entry that is not in its place any more. Retrying a retried one runs the job
         once more. Raises InvalidPayload, before anything is done, when one tells no job.
         """
-        now = timestamp(time.time())
+        now = retried_at(time.time())
         return self._store.retry_failed(self.key, [_move(job, now) for job in jobs])
 
     def remove(self, jobs: Collection[FailedJob]) -> int:

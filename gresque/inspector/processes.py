@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from gresque.clock import parse_iso_8601
 from gresque.jobs import payload
 from gresque.processes.identity import WorkerName, split_process_id
 from gresque.store.commands import Running
@@ -111,13 +111,8 @@ def _split(process_id: str) -> tuple[str, int | None]:
 
 
 def _age_seconds(heartbeat: str, now: float) -> float | None:
-    try:
-        beat = datetime.fromisoformat(heartbeat)
-    except ValueError:
-        return None
-    if beat.tzinfo is None:
-        beat = beat.replace(tzinfo=UTC)
-    return max(now - beat.timestamp(), 0.0)
+    beat = parse_iso_8601(heartbeat)
+    return None if beat is None else max(now - beat, 0.0)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 import gresque.stdio as stdio
+from gresque.clock import started
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
@@ -79,7 +80,7 @@ class Spawner:
         self._settings = settings
         self._id = worker_id
         self._signals = signals
-        self._started = time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime())
+        self._started = started(time.time())
         self._last_look = float("-inf")
         """When a worker process was last told to look for the dead of other hosts."""
         self._live = live

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -480,11 +479,6 @@ class DataStore:
             return self._call("EVALSHA", found.sha, len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
             return self._call("EVAL", found.text, len(keys), *keys, *arguments)
-
-
-def iso_8601(epoch_seconds: int) -> str:
-    """As Resque writes heartbeats: `2026-11-23T15:33:10+00:00`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(epoch_seconds))
 
 
 def text(name: bytes) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from redis.exceptions import RedisError
 
+from gresque.clock import iso_8601
 from gresque.errors import DirtyExit, InvalidPayload, JobTimeout, PoisonJob
 from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
@@ -80,7 +81,7 @@ class Recovery:
         except StillAlive:
             return Totals()
         self._name_unreadable(dead.process_id, held)
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.store.now()))
+        now = iso_8601(self.store.now())
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
         moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]

@@ -17,12 +17,13 @@ import pytest
 import redis
 
 from gresque.cli.main import run
-from gresque.cli.output import compact, duration, table
+from gresque.cli.output import compact, table
+from gresque.clock import iso_8601
 from gresque.connection.urls import mask
 from gresque.failure.entry import encode_entry
 from gresque.inspector.processes import RunningJob, WorkerStatus
 from gresque.store.commands import Blocking, Running
-from gresque.store.data_store import DataStore, iso_8601
+from gresque.store.data_store import DataStore
 from gresque.text import printable
 
 ROOT = Path(__file__).parents[2]
@@ -751,16 +752,6 @@ class TestOutput:
     )
     def test_printable(self, text: str, shown: str) -> None:
         assert printable(text) == shown
-
-    @pytest.mark.parametrize(
-        ("seconds", "told"),
-        [
-            (None, "-"), (0.04, "0.0 s"), (9.96, "10.0 s"), (42, "42 s"), (119, "119 s"),
-            (120, "2 min"), (7_199, "120 min"), (7_200, "2.0 h"), (200_000, "2.3 d"),
-        ],
-    )  # fmt: skip
-    def test_duration(self, seconds: float | None, told: str) -> None:
-        assert duration(seconds) == told
 
     def test_compact(self) -> None:
         assert compact({"é": "\x1b\x9b"}) == r'{"é": "\u001b\x9b"}'

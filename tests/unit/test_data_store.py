@@ -11,7 +11,7 @@ import redis
 
 from gresque.store.bulk import BULK_JOBS as BULK
 from gresque.store.commands import Blocking, Command, Fate, KillAnswer, Running
-from gresque.store.data_store import DataStore, Move, iso_8601
+from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import LedgerEntry, Totals
 
 Redis = redis.Redis
@@ -223,14 +223,6 @@ def test_what_a_kill_looks_for_besides(store: DataStore, redis_client: Redis) ->
 
 def test_the_servers_clock(store: DataStore) -> None:
     assert abs(store.now() - time.time()) < 5
-
-
-def test_iso_8601() -> None:
-    assert iso_8601(0) == "1970-01-01T00:00:00+00:00"
-    assert iso_8601(1764000000) == "2025-11-24T16:00:00+00:00"
-
-
-# Scripts that the server does not know yet
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gresque.failure import entry as failure
 from gresque.failure.entry import MAX_ERROR_CHARS, decode_entry, encode_entry
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES, in_entry, out_of_entry
 
@@ -166,8 +165,3 @@ def test_unknown_fields_and_no_backtrace_are_read() -> None:
     told = dict.fromkeys(FIELDS, "x") | {"backtrace": None, "more": [1], "payload": {"class": "A"}}
     entry = decode_entry(json.dumps(told).encode())
     assert (entry.backtrace, entry.payload) == (None, {"class": "A"})
-
-
-def test_timestamps_are_utc() -> None:
-    assert failure.timestamp(0) == "1970/01/01 00:00:00"
-    assert failure.timestamp(1764000000.99) == "2025/11/24 16:00:00"

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from gresque.failure.entry import timestamp
+from gresque.clock import iso_8601, retried_at
 from gresque.processes import identity
 from gresque.processes.identity import WorkerName, process_id, split_process_id, worker_id
 from gresque.queues import QueueList
 from gresque.settings import Settings
-from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -184,7 +183,7 @@ def test_failure_times_have_resques_format() -> None:
         for text in (entry["failed_at"].removesuffix(" UTC"), entry.get("retried_at")):
             if text is not None:
                 epoch = time.mktime(time.strptime(text, "%Y/%m/%d %H:%M:%S")) - time.timezone
-                assert timestamp(epoch) == text
+                assert retried_at(epoch) == text
         assert entry["failed_at"].endswith(" UTC")
 
 

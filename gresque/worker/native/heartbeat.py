@@ -11,6 +11,7 @@ from gevent.monkey import get_original
 from redis import exceptions
 from redis.exceptions import RedisError
 
+from gresque.clock import iso_8601
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.errors import RedisUnavailable
@@ -20,7 +21,7 @@ from gresque.processes.judge import PRUNE_SECONDS, Judge
 from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store.commands import Command, Running
-from gresque.store.data_store import iso_8601, text
+from gresque.store.data_store import text
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs

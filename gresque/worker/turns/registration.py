@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from gresque.clock import iso_8601
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.processes.fingerprint import find
 from gresque.processes.identity import master_pid_of
 from gresque.processes.spec import ProcessSpec
-from gresque.store.data_store import iso_8601
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
