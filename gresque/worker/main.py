@@ -14,6 +14,7 @@ from gresque.store.ledger import Totals
 from gresque.worker.boot_retry import BootRetry
 from gresque.worker.forked_child import be_worker
 from gresque.worker.handlers import protect
+from gresque.worker.policies import Ordinary, Policy
 from gresque.worker.quarantine import Quarantine
 from gresque.worker.recovery import recovery_for
 from gresque.worker.threads.thread import runs_no_job
@@ -30,7 +31,8 @@ def live(spec: ProcessSpec) -> None:
         gevent.reinit()
     settings = spec.settings
     adopt(settings)
-    worker = (Quarantine if spec.quarantine else Worker)(spec, _inherit(spec))
+    policy: Policy = Quarantine(spec) if spec.quarantine else Ordinary(spec)
+    worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
     worker.run()

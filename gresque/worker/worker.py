@@ -32,6 +32,7 @@ from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.native.housekeeping import Housekeeping
 from gresque.worker.native.loop_monitor import KILLED_BY_USR1, LoopMonitor
 from gresque.worker.native.master_wishes import Wanted
+from gresque.worker.policies import Policy
 from gresque.worker.threads.kills import Kills
 from gresque.worker.threads.outcome import Outcome
 from gresque.worker.threads.thread import A_TURN, ThreadPool
@@ -100,13 +101,12 @@ class Worker:
     The main greenlet runs all of this; it is the only one that uses the cycle's connection.
     """
 
-    notifier_class = Notifier
-
-    def __init__(self, spec: ProcessSpec, totals: Totals) -> None:
+    def __init__(self, spec: ProcessSpec, totals: Totals, policy: Policy) -> None:
         settings = spec.settings
         assert settings.queues is not None
         self.signals: list[Any] = []
         self._spec = spec
+        self._policy = policy
         self._settings = settings
         self._row = spec.row
         self._process_id = process_id(spec.worker_id, os.getpid(), spec.born_ms)
@@ -159,9 +159,7 @@ class Worker:
         self._registration = Registration(
             self._keys, spec, self._process_id, self._in_flight, self._cycle.connection
         )
-        self._notifier = self.notifier_class(
-            self._cycle, self._keys, self._process_id, settings.interval
-        )
+        self._notifier = Notifier(self._cycle, self._keys, self._process_id, settings.interval)
         self._quota = settings.jobs_per_fork
         self._housekeeping = Housekeeping(
             settings, self._row, self._in_flight, lambda: self._paused, self._retire_at_once
@@ -173,18 +171,17 @@ class Worker:
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
-        self._exclusive = False
-        """Nothing may run beside what is held now."""
-        self._saw_suspects = False
         self._lost = False
         self._refused = self._cycle.refused
         self._weight = Weight(self._in_flight, self._thread_pool, self._batch_size, self._refused)
         self._retry_due = False
         self._retry_timer: Any = get_hub().loop.timer(RETRY_SECONDS)
         self._retires_for_good = False
-        if settings.thread_count == 1:
-            # Each job is alone at the moment, but for what is held in reserve.
-            self._cycle.suspects = b"alone"
+        if policy.check_seconds is not None:
+            self._check_timer: Any = get_hub().loop.timer(
+                policy.check_seconds, policy.check_seconds
+            )
+            self._check_timer.start(self._check_policy)
         self._main = getcurrent()
         self._started = totals.reserved
         self._cpu = time.thread_time()
@@ -316,9 +313,10 @@ class Worker:
                 if reserved:
                     if not pool.waking:
                         pool.wake_one()
-                    self._notifier.found(more=reserved == want)
+                    if self._policy.listens:
+                        self._notifier.found(more=reserved == want)
                 elif want:
-                    if self._notifier.found_nothing():
+                    if self._policy.listens and self._notifier.found_nothing():
                         continue
                     self._dry, self._dry_at_rest = True, not in_flight.held
                     continue
@@ -342,22 +340,14 @@ class Worker:
 
     @property
     def _burst_is_dry(self) -> bool:
-        return self._dry and self._leaves_when_dry
-
-    @property
-    def _leaves_when_dry(self) -> bool:
-        return self._settings.burst
+        return self._dry and self._policy.leaves_when_dry
 
     def _want(self) -> int:
         """How many jobs this process could start now."""
         if self._takes_none:
             return 0
-        in_flight = self._in_flight
-        if self._exclusive and in_flight.held > len(in_flight.ended):
-            return 0
-        capacity = self._batch_size.capacity(self._settings.thread_count)
-        room = capacity - in_flight.held + len(in_flight.ended)
-        want = max(0, min(room, self._quota, self._batch_size.limit))
+        room = self._policy.room(self._in_flight, self._thread_pool, self._batch_size)
+        want = max(0, min(room, self._quota))
         return min(want, self._weight.most()) if self._weight.heavy else want
 
     @property
@@ -377,6 +367,7 @@ class Worker:
         started = in_flight.reserved - len(in_flight.ready)
         self._lost = False
         retry, self._retry_due = self._retry_due, False
+        self._policy.prepare(self._cycle, want)
         sent_cpu, sent = time.thread_time(), time.monotonic()
         reserved = self._cycle.turn(want, arm=self._notifier.listening, retry=retry)
         if self._refused:
@@ -392,8 +383,8 @@ class Worker:
         self._weight.note(self._cycle.connection.reply_bytes)
         if not self._quota and reserved and not self._refused:
             self._retire()
-        if want and (self._cycle.notice or self._exclusive or self._saw_suspects):
-            self._heed(self._cycle.notice)
+        if want:
+            self._policy.on_notice(self._cycle.notice)
         return reserved
 
     def _go_on_with_refused(self) -> None:
@@ -423,18 +414,6 @@ class Worker:
         for token, answer in self._kills.pop_answers(self._refused.slots):
             self._cycle.ask(partial(give_answer, connection, self._keys, token, answer))
 
-    def _heed(self, notice: bytes) -> None:
-        """Suspects were left in a queue, or one was taken that is to be alone. Of several threads
-        none takes a suspect: the master forks a process for them."""
-        if self._settings.thread_count == 1:
-            self._exclusive = bool(notice)  # should suspects wait, the next one is taken alone
-            return
-        if notice:
-            self._row.suspects_seen += 1
-            if not self._saw_suspects:
-                self._spec.tell_master()
-        self._saw_suspects = bool(notice)
-
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
         if self._row.state in (ProcessState.READY, ProcessState.STANDING_BY):
@@ -448,6 +427,16 @@ class Worker:
 
     def _reserve_no_more(self) -> None:
         self._quota, self._retires_for_good = 0, True
+        self._wakeup.set()
+
+    def _check_policy(self) -> None:
+        """There may be jobs again that the policy takes, or none that it takes any more."""
+        self._cycle.forget_queues()
+        self._cycle.connection.invalidated.clear()
+        if self._policy.is_over(self._in_flight, self._thread_pool, dry=self._dry):
+            self._quota = 0
+            self._retire()
+        self._dry = False
         self._wakeup.set()
 
     def _wait_until_due(self) -> None:
@@ -514,6 +503,9 @@ class Worker:
 
     def _wait_for_bell(self) -> bool:
         """Wait for work with the queues found empty; True when it is time to look again."""
+        if not self._policy.listens:
+            self._wakeup.wait(None)  # for a job's end, or the next check
+            return False
         connection = self._cycle.connection
         try:
             if self._leaving or self._paused:

@@ -3,4 +3,4 @@
 from gresque.worker import quarantine
 
 quarantine.IN_QUARANTINE_SECONDS = 0.5
-quarantine.LOOK_SECONDS = 0.1
+quarantine.CHECK_SECONDS = 0.1

@@ -121,13 +121,3 @@ class Notifier:
     def _hand_over(self, *, more: bool) -> None:
         self.role = Role.BUSY
         self._cycle.connection.run(script("hand_over"), 3, *self._keys, int(more))
-
-
-class NoNotifier(Notifier):
-    """Of a process that is not meant to hear of pushes: it stands in nobody's place."""
-
-    def found(self, *, more: bool) -> None:
-        """Whatever it finds, others have nothing to do with it."""
-
-    def found_nothing(self) -> bool:
-        return False
