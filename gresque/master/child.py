@@ -1,4 +1,4 @@
-"""The master's view of one worker process."""
+"""The master's view of one process that it forked."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 
 from gresque.processes import stack_dump
 from gresque.processes.identity import process_id
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, ProcessState, Row
 from gresque.processes.spec import BlamedJob, DeadProcess
 
 
 @dataclass
-class WorkerHandle:
-    """A forked worker process: its pid, its row of the scoreboard, what it inherited."""
+class Child:
+    """A forked process: its pid, its row of the scoreboard, the dead ones that it is to recover."""
 
     pid: int
     worker_id: str
     born_ms: int
     row: Row
-    to_recover: tuple[DeadProcess, ...]
-    quarantine: bool
+    to_recover: tuple[DeadProcess, ...] = ()
     killed: bool = False
     """The master killed it: in a shutdown, or because no kill could reach its jobs."""
     booted: bool = False
@@ -53,14 +53,18 @@ class WorkerHandle:
         return process_id(self.worker_id, self.pid, self.born_ms)
 
     @property
+    def kind(self) -> Kind:
+        return self.row.kind
+
+    @property
     def stands_by(self) -> bool:
         """Whether it can be called to work."""
         waits = self.row.state in (ProcessState.BOOTING, ProcessState.STANDING_BY)
-        return self.row.stands_by and waits and not (self.told_to_quit or self.row.left)
+        return self.kind is Kind.STANDBY and waits and not (self.told_to_quit or self.row.left)
 
     def call(self) -> None:
-        """To work, having stood by."""
-        self.row.stands_by = False
+        """Let a STANDBY work from now on."""
+        self.row.kind = Kind.WORKER
         self.called_at = time.monotonic()
         self.signal(signal.SIGCONT)
 
@@ -73,7 +77,7 @@ class WorkerHandle:
     @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        if self.told_to_quit or self.row.stands_by:
+        if self.told_to_quit or self.kind is Kind.STANDBY:
             return False
         state = self.row.state
         called = self.called_at is not None and state is ProcessState.STANDING_BY
@@ -93,7 +97,8 @@ class WorkerHandle:
     @property
     def at_work(self) -> bool:
         """Whether it takes jobs now, as one of WORKER_COUNT."""
-        return not (self.quarantine or self.told_to_quit) and self.row.state is ProcessState.READY
+        one_of_them = self.kind in (Kind.WORKER, Kind.STANDBY) and not self.told_to_quit
+        return one_of_them and self.row.state is ProcessState.READY
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # gevent's loop has reaped it, in a hook that waited

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from gresque.master.child import WorkerHandle
+from gresque.master.child import Child
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import GUARDED, KillReason, slot_in
 from gresque.unpatched import original
@@ -60,9 +60,9 @@ class FreezeMonitor:
     """
 
     def __init__(
-        self, term_timeout: float, fork_frozen_proxy: Callable[[WorkerHandle, float], int]
+        self, term_timeout: float, fork_frozen_proxy: Callable[[Child, float], int]
     ) -> None:
-        """`fork_deputy(handle, still_since)` returns the deputy's pid."""
+        """`fork_deputy(child, still_since)` returns the deputy's pid."""
         self._term_timeout = term_timeout
         self._fork_deputy = fork_frozen_proxy
         self._watches: dict[int, _Watch] = {}
@@ -73,67 +73,67 @@ class FreezeMonitor:
         """Whether to look again soon."""
         return any(w.asked is not None or w.still_seconds for w in self._watches.values())
 
-    def note_signal(self, handles: Collection[WorkerHandle], number: signal.Signals) -> None:
+    def note_signal(self, children: Collection[Child], number: signal.Signals) -> None:
         """This signal is being passed on to these processes."""
-        for handle in handles:
-            watch = self._watches.setdefault(handle.pid, _Watch())
+        for child in children:
+            watch = self._watches.setdefault(child.pid, _Watch())
             if number in KILLS:
                 watch.asked, watch.asked_at = number, time.monotonic()
-                if handle.row.pulse != watch.pulse:  # felt before the signal, not after it
-                    watch.pulse, watch.still_seconds = handle.row.pulse, 0.0
+                if child.row.pulse != watch.pulse:  # felt before the signal, not after it
+                    watch.pulse, watch.still_seconds = child.row.pulse, 0.0
             elif number == signal.SIGTTIN and watch.dumped:
-                log.info("where worker process %d stands:\n%s", handle.pid, _told(handle))
+                log.info("where worker process %d stands:\n%s", child.pid, _told(child))
 
-    def look(self, handles: Collection[WorkerHandle]) -> None:
+    def look(self, children: Collection[Child]) -> None:
         """Feel the pulse of each process, and see to those where it stands still."""
         now = time.monotonic()
         passed = min(now - self._looked_at, _LONGEST_LOOK_SECONDS)
         self._looked_at = now
-        for handle in handles:
-            watch = self._watches.setdefault(handle.pid, _Watch())
-            pulse = handle.row.pulse
+        for child in children:
+            watch = self._watches.setdefault(child.pid, _Watch())
+            pulse = child.row.pulse
             if pulse and pulse == watch.pulse:
                 watch.still_seconds += passed
-                self._see_to(handle, watch, now)
+                self._see_to(child, watch, now)
             else:
                 watch.pulse, watch.still_seconds = pulse, 0.0
                 watch.asked, watch.dumped = None, False
                 if watch.deputy is not None:
                     # What the deputy condemned it for may have ended by now: another job may have
                     # its slot. Who asked for the kill asks again.
-                    handle.row.clear_blame()
+                    child.row.clear_blame()
                     self._recall(watch)
 
-    def _see_to(self, handle: WorkerHandle, watch: _Watch, now: float) -> None:
+    def _see_to(self, child: Child, watch: _Watch, now: float) -> None:
         still = watch.still_seconds
         if watch.killed:
             return
         if still >= DUMP_SECONDS and not watch.dumped:
-            stack_dump.empty(handle.row.dump)
-            handle.signal(stack_dump.SIGNAL)
+            stack_dump.empty(child.row.dump)
+            child.signal(stack_dump.SIGNAL)
             watch.dumped = True
-        if handle.row.blamed is not None:  # the deputy says so
-            self._kill(handle, watch)
+        if child.row.blamed is not None:  # the deputy says so
+            self._kill(child, watch)
         elif watch.asked is not None and min(still, now - watch.asked_at) >= FROZEN_SECONDS:
-            self._resolve(handle, watch, now - watch.asked_at)
+            self._resolve(child, watch, now - watch.asked_at)
         elif still >= PROXY_SECONDS and watch.deputy is None:
-            watch.deputy = self._fork_deputy(handle, now - still)
+            watch.deputy = self._fork_deputy(child, now - still)
 
-    def _resolve(self, handle: WorkerHandle, watch: _Watch, waited: float) -> None:
+    def _resolve(self, child: Child, watch: _Watch, waited: float) -> None:
         """A signal means the running jobs, and none of them can be reached."""
-        word = handle.row.blocker(stack_dump.read(handle.row.dump))
+        word = child.row.blocker(stack_dump.read(child.row.dump))
         if word & GUARDED and waited < self._term_timeout:
             return
         slot = slot_in(word)
         if watch.asked == signal.SIGUSR1 and slot is not None:  # a shutdown blames nobody
-            handle.row.blame(slot, KillReason.KILLED)
-        self._kill(handle, watch)
+            child.row.blame(slot, KillReason.KILLED)
+        self._kill(child, watch)
 
-    def _kill(self, handle: WorkerHandle, watch: _Watch) -> None:
+    def _kill(self, child: Child, watch: _Watch) -> None:
         told = "no kill can reach the jobs of worker process %d: SIGKILL\n%s"
-        watch.killed = handle.killed = True
-        handle.signal(signal.SIGKILL)
-        log.error(told, handle.pid, _told(handle))
+        watch.killed = child.killed = True
+        child.signal(signal.SIGKILL)
+        log.error(told, child.pid, _told(child))
 
     def forget(self, pid: int) -> None:
         """This process has ended."""
@@ -149,8 +149,8 @@ class FreezeMonitor:
             watch.deputy = None
 
 
-def _told(handle: WorkerHandle) -> str:
-    stack = stack_dump.read(handle.row.dump).stack
+def _told(child: Child) -> str:
+    stack = stack_dump.read(child.row.dump).stack
     if not stack:
         return "    (it does not say where it stands: stopped, or waiting in the kernel)"
     return "\n".join(f"    {line}" for line in stack)

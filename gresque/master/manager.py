@@ -13,7 +13,7 @@ import gresque.stdio as stdio
 from gresque.connection.topology import resolve_url
 from gresque.jobs.hooks import process_hooks
 from gresque.master import freeze_monitor
-from gresque.master.child import WorkerHandle, describe_death
+from gresque.master.child import Child, describe_death
 from gresque.master.freeze_monitor import FreezeMonitor
 from gresque.master.pidfile import PidFile
 from gresque.master.restart_backoff import RestartBackoff
@@ -21,6 +21,7 @@ from gresque.master.signals import ENDED_AT_START, SignalPipe
 from gresque.master.spawner import EXIT_BOOT_FAILED, EXIT_OK, Spawner, load, prepare_connection
 from gresque.master.status_reporter import Standing, StatusReporter
 from gresque.processes.identity import worker_id
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, ProcessState
 from gresque.raised import one_line
 from gresque.settings import Settings
@@ -76,7 +77,7 @@ class WorkerManager:
         self._status_reporter = StatusReporter(settings, on_first_boot)
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
-        self._handles: dict[int, WorkerHandle] = {}
+        self._children: dict[int, Child] = {}
         self._restart_backoff = RestartBackoff()
         self._standby_backoff = RestartBackoff()
         """Of processes that are to stand by: those at work do without, if need be."""
@@ -120,7 +121,7 @@ class WorkerManager:
                     self._heed(number)
                 self._note_boots()
                 self._reap()
-                self._freeze_monitor.look(self._handles.values())
+                self._freeze_monitor.look(self._children.values())
                 self._look_after_output()
         finally:
             self._close()
@@ -148,20 +149,20 @@ class WorkerManager:
     # Keeping WORKER_COUNT processes at work
 
     def _keep_running(self) -> bool:
-        if self._handles:
+        if self._children:
             return True
         return not (self._stopping or (self._dry and not self._suspects_wait))
 
     def _note_boots(self) -> None:
-        for handle in self._handles.values():
-            if not handle.booted and handle.row.state is not ProcessState.BOOTING:
-                handle.booted = True
+        for child in self._children.values():
+            if not child.booted and child.row.state is not ProcessState.BOOTING:
+                child.booted = True
                 self._boots += 1
-                self._backoff_of(handle).note_boot()
+                self._backoff_of(child.kind).note_boot()
         self._status_reporter.look(
             Standing(
                 boots=self._boots,
-                at_work=sum(handle.at_work for handle in self._handles.values()),
+                at_work=sum(child.at_work for child in self._children.values()),
                 stopping=self._stopping,
                 rolling=bool(self._rolling),
                 paused=self._paused,
@@ -179,7 +180,7 @@ class WorkerManager:
     def _count(self) -> Totals:
         """What became of all jobs so far; those of a dead process are missing until its heir
         counts them."""
-        rows = [h.row for h in self._handles.values()]
+        rows = [h.row for h in self._children.values()]
         return sum((row.totals for row in rows if row.recovered_siblings), self._totals)
 
     def _keep_count(self) -> None:
@@ -187,82 +188,79 @@ class WorkerManager:
         run; with one thread it is waited for, so that one job runs at a time."""
         if self._stopping or not self._restart_backoff.over:
             return
-        handles = [handle for handle in self._handles.values() if not handle.quarantine]
-        standbys = [handle for handle in handles if handle.stands_by]
+        children = [c for c in self._children.values() if c.kind is not Kind.QUARANTINE]
+        standbys = [child for child in children if child.stands_by]
         if self._dry:
-            for handle in standbys:
-                handle.quit()
+            for child in standbys:
+                child.quit()
             return
         overlap = self._settings.thread_count > 1
         # Where two cannot come up beside each other, the one that left is waited for to its end.
         hurry = self._standbys > 0 and self._standby_backoff.over
         working = sum(
-            handle.taking_jobs or not (overlap or (hurry and handle.over) or handle.row.stands_by)
-            for handle in handles
+            child.taking_jobs
+            or not (overlap or (hurry and child.over) or child.kind is Kind.STANDBY)
+            for child in children
         )
         wanted = self._settings.worker_count + bool(self._rolling)
         missing = wanted - working
         # As many again may retire; the one more of a HUP finds room all the same.
-        room = self._settings.worker_count + wanted + self._standbys - len(handles)
+        room = self._settings.worker_count + wanted + self._standbys - len(children)
         if self._spawner.to_recover and missing > 0 and room > 0:
-            self._fork()  # the heir puts back what a dead one held, before it takes a job itself
+            self._fork(Kind.WORKER)  # it recovers the jobs of the dead before it takes a job itself
             missing, room = missing - 1, room - 1
-        standbys.sort(key=lambda handle: not handle.booted)
-        for handle in standbys[: max(missing, 0)]:
-            standbys.remove(handle)
-            handle.call()
+        standbys.sort(key=lambda child: not child.booted)
+        for child in standbys[: max(missing, 0)]:
+            standbys.remove(child)
+            child.call()
             missing -= 1
         for _ in range(min(missing, room)):
-            self._fork()
+            self._fork(Kind.WORKER)
             room -= 1
         if self._boots and self._standby_backoff.over:  # those that work come first
             for _ in range(min(self._standbys - len(standbys), room)):
-                self._fork(stands_by=True)
+                self._fork(Kind.STANDBY)
 
     def _quarantine_suspects(self) -> None:
         """Fork a process for suspects that others have seen and left; also for what a dead one
         held, when nobody else is forked to recover it."""
         if self._stopping or not self._restart_backoff.over:
             return
-        quarantines = [handle for handle in self._handles.values() if handle.quarantine]
-        if len(quarantines) == QUARANTINES or any(handle.taking_jobs for handle in quarantines):
+        quarantines = [c for c in self._children.values() if c.kind is Kind.QUARANTINE]
+        if len(quarantines) == QUARANTINES or any(child.taking_jobs for child in quarantines):
             return
         if self._suspects_wait or (self._spawner.to_recover and self._settings.thread_count > 1):
             self._suspects_answered = self._suspects_so_far()
-            self._fork(quarantine=True)
+            self._fork(Kind.QUARANTINE)
 
     @property
     def _suspects_wait(self) -> bool:
         return self._suspects_so_far() > self._suspects_answered
 
     def _suspects_so_far(self) -> int:
-        return self._suspects_seen + sum(h.row.suspects_seen for h in self._handles.values())
+        return self._suspects_seen + sum(h.row.suspects_seen for h in self._children.values())
 
     def _roll(self) -> None:
         """Replace the next process of a HUP once there is one more at work than there need be."""
-        self._rolling = [pid for pid in self._rolling if pid in self._handles]
-        at_work = sum(handle.at_work for handle in self._handles.values())
+        self._rolling = [pid for pid in self._rolling if pid in self._children]
+        at_work = sum(child.at_work for child in self._children.values())
         if self._rolling and at_work > self._settings.worker_count:
-            self._handles[self._rolling.pop(0)].quit()
+            self._children[self._rolling.pop(0)].quit()
 
-    def _fork(self, *, quarantine: bool = False, stands_by: bool = False) -> None:
+    def _fork(self, kind: Kind) -> None:
         try:
-            handle = self._spawner.fork_worker(
-                self._handles.values(),
-                quarantine=quarantine,
-                stands_by=stands_by,
-                paused=self._paused,
-                retry_connect=self._boots > 0,
+            child = self._spawner.fork_worker(
+                kind, self._children.values(), paused=self._paused, retry_connect=self._boots > 0
             )
         except Exception as error:
             log.error("cannot fork: %s", one_line(error))
-            (self._standby_backoff if stands_by else self._restart_backoff).note_failed_boot()
+            self._backoff_of(kind).note_failed_boot()
             return
-        self._handles[handle.pid] = handle
-        log.debug("forked worker process %d%s", handle.pid, ", for suspects" if quarantine else "")
+        self._children[child.pid] = child
+        log.debug("forked %s %d", kind, child.pid)
 
     def _reap(self) -> None:
-        for pid in list(self._handles):
+        for pid in list(self._children):
             try:
                 reaped, status = self._waitpid(pid, os.WNOHANG)
             except ChildProcessError:
@@ -274,56 +272,56 @@ class WorkerManager:
 
     def _bury_now(self, pid: int, status: int | None) -> None:
         self._freeze_monitor.forget(pid)
-        self._bury(self._handles.pop(pid), status)
+        self._bury(self._children.pop(pid), status)
 
-    def _bury(self, handle: WorkerHandle, status: int | None) -> None:
+    def _bury(self, child: Child, status: int | None) -> None:
         """Account for a worker process that ended, and see to what it left behind."""
-        state = handle.row.state
-        self._suspects_seen += handle.row.suspects_seen
-        if not handle.row.recovered_siblings:
-            self._spawner.to_recover += handle.to_recover
-            self._totals += handle.row.totals  # of those that it had recovered already
-        if handle.row.left:
-            self._totals += handle.row.totals
+        state = child.row.state
+        self._suspects_seen += child.row.suspects_seen
+        if not child.row.recovered_siblings:
+            self._spawner.to_recover += child.to_recover
+            self._totals += child.row.totals  # of those that it had recovered already
+        if child.row.left:
+            self._totals += child.row.totals
             # The queues may not be dry any more when one ends after the dry one, and are not when
             # what a dead one held is to be put back yet. A trial did not look at what its jobs may
             # have enqueued.
-            if not handle.row.stands_by:
-                dry = state is ProcessState.DRY and not handle.quarantine
+            if child.kind is not Kind.STANDBY:
+                dry = state is ProcessState.DRY and child.kind is not Kind.QUARANTINE
                 self._dry = dry and not self._spawner.to_recover
             self._restart_backoff.note_good_end()
             return
         self._dry = False
-        if handle.row.recovered_siblings:
-            self._spawner.to_recover.append(handle.dead_process(f"it {describe_death(status)}"))
+        if child.row.recovered_siblings:
+            self._spawner.to_recover.append(child.dead_process(f"it {describe_death(status)}"))
         if state is ProcessState.BOOTING:
-            self._on_failed_boot(handle, status)
+            self._on_failed_boot(child, status)
         elif state not in (ProcessState.STRANDED, ProcessState.LEFT_HOLDING):
-            log.error("worker process %d %s", handle.pid, describe_death(status))
-            self._on_crash(handle)
+            log.error("worker process %d %s", child.pid, describe_death(status))
+            self._on_crash(child)
 
-    def _on_crash(self, handle: WorkerHandle) -> None:
-        if handle.quarantine and handle.held and self._settings.max_recoveries:
+    def _on_crash(self, child: Child) -> None:
+        if child.kind is Kind.QUARANTINE and child.held and self._settings.max_recoveries:
             return  # it counts on its jobs, which comes to an end
-        self._backoff_of(handle).note_crash(handle.seconds_at_work)
+        self._backoff_of(child.kind).note_crash(child.seconds_at_work)
 
-    def _on_failed_boot(self, handle: WorkerHandle, status: int | None) -> None:
+    def _on_failed_boot(self, child: Child, status: int | None) -> None:
         code = None if status is None else os.waitstatus_to_exitcode(status)
         if code in {-number for number in ENDED_AT_START}:
-            log.debug("worker process %d was ended at its start", handle.pid)
+            log.debug("worker process %d was ended at its start", child.pid)
             return
         if code != EXIT_BOOT_FAILED:
-            log.error("worker process %d %s at its start", handle.pid, describe_death(status))
+            log.error("worker process %d %s at its start", child.pid, describe_death(status))
         if self._stopping:
             return
         if not self._boots:
             self._exit_code = EXIT_BOOT_FAILED
             self._stop(signal.SIGTERM)
             return
-        self._backoff_of(handle).note_failed_boot()
+        self._backoff_of(child.kind).note_failed_boot()
 
-    def _backoff_of(self, handle: WorkerHandle) -> RestartBackoff:
-        return self._standby_backoff if handle.row.stands_by else self._restart_backoff
+    def _backoff_of(self, kind: Kind) -> RestartBackoff:
+        return self._standby_backoff if kind is Kind.STANDBY else self._restart_backoff
 
     # Signals
 
@@ -343,33 +341,33 @@ class WorkerManager:
 
     def _carry_out(self, number: signal.Signals) -> None:
         if number == signal.SIGHUP:
-            for handle in self._handles.values():
-                if handle.quarantine or handle.stands_by:
-                    handle.quit()  # its like is forked where it is needed
-            self._rolling = [pid for pid, handle in self._handles.items() if handle.taking_jobs]
+            for child in self._children.values():
+                if child.kind is Kind.QUARANTINE or child.stands_by:
+                    child.quit()  # its like is forked where it is needed
+            self._rolling = [pid for pid, child in self._children.items() if child.taking_jobs]
             return
         if number != signal.SIGTTIN:
             self._paused = number == signal.SIGUSR2
-            for handle in self._handles.values():
-                handle.row.paused = self._paused
+            for child in self._children.values():
+                child.row.paused = self._paused
                 if number == signal.SIGUSR1:
-                    handle.row.kill_jobs()
+                    child.row.kill_jobs()
         self._pass_on(number)
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
         self._stopping = True
-        for handle in self._handles.values():
-            handle.row.closing = True
-            handle.row.end(Ending.QUIT if number == signal.SIGQUIT else Ending.TERMINATE)
+        for child in self._children.values():
+            child.row.closing = True
+            child.row.end(Ending.QUIT if number == signal.SIGQUIT else Ending.TERMINATE)
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout
         self._pass_on(number)
 
     def _pass_on(self, number: signal.Signals) -> None:
-        self._freeze_monitor.note_signal(self._handles.values(), number)
-        for handle in self._handles.values():
-            handle.signal(number)
+        self._freeze_monitor.note_signal(self._children.values(), number)
+        for child in self._children.values():
+            child.signal(number)
 
     def _seconds_to_wait(self) -> float:
         now = time.monotonic()
@@ -381,10 +379,10 @@ class WorkerManager:
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     def _kill_rest(self) -> None:
-        for handle in self._handles.values():
-            handle.killed = True
-            handle.signal(signal.SIGKILL)
-            log.error("worker process %d did not leave in time: SIGKILL", handle.pid)
+        for child in self._children.values():
+            child.killed = True
+            child.signal(signal.SIGKILL)
+            log.error("worker process %d did not leave in time: SIGKILL", child.pid)
         self._kill_at = float("inf")
 
     def _look_after_output(self) -> None:

@@ -1,4 +1,4 @@
-"""How the master's children come to be: worker processes, trials and deputies."""
+"""Forking the children of the master, of every kind."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from gresque.clock import started
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
-from gresque.master.child import WorkerHandle
+from gresque.master.child import Child
 from gresque.master.signals import SignalPipe, endable, signals_blocked
 from gresque.processes.judge import Judge, SharedMemory
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
 from gresque.settings import Settings
@@ -93,29 +94,24 @@ class Spawner:
         self._fork: Callable[[], int] = original("os", "fork")
 
     def fork_worker(
-        self,
-        siblings: Collection[WorkerHandle],
-        *,
-        quarantine: bool,
-        stands_by: bool,
-        paused: bool,
-        retry_connect: bool,
-    ) -> WorkerHandle:
-        """A worker process; see `ProcessSpec`. Raises whatever a `before_fork` hook or the
-        fork does."""
+        self, kind: Kind, siblings: Collection[Child], *, paused: bool, retry_connect: bool
+    ) -> Child:
+        """A process of a kind that takes jobs; see `ProcessSpec`. Raises whatever a `before_fork`
+        hook or the fork does."""
         row = self._free_row(siblings)
-        row.stands_by, row.paused = stands_by, paused
+        row.kind, row.paused, row.born_ms = kind, paused, int(time.time() * 1000)
         spec = ProcessSpec(
+            kind=kind,
             settings=self._settings,
             worker_id=self._id,
             started=self._started,
-            born_ms=int(time.time() * 1000),
+            born_ms=row.born_ms,
             row=row,
+            rows=self._rows,
             judge=self._judge_of(row),
             counted=self.totals.get,
             to_recover=tuple(self.to_recover),
-            stands_by=stands_by,
-            quarantine=quarantine,
+            replaces=None,
             beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
             retry_connect=retry_connect,
             tell_master=self._signals.wake,
@@ -123,14 +119,18 @@ class Spawner:
         )
         process_hooks.run("before_fork")
         self._signals.hear_children()
-        pid = self._fork_into(lambda: self._live(spec))
+        pid = self._fork_into(kind, lambda: self._live_at(spec))
         self.to_recover.clear()
         if spec.beats_at_once:
             self._last_look = time.monotonic()
-        return WorkerHandle(pid, self._id, spec.born_ms, row, spec.to_recover, quarantine)
+        return Child(pid, self._id, spec.born_ms, row, spec.to_recover)
 
-    def _free_row(self, siblings: Collection[WorkerHandle]) -> Row:
-        used = {id(handle.row) for handle in siblings}
+    def _live_at(self, spec: ProcessSpec) -> None:
+        spec.row.pid = os.getpid()
+        self._live(spec)
+
+    def _free_row(self, siblings: Collection[Child]) -> Row:
+        used = {id(child.row) for child in siblings}
         row = next(row for row in self._rows if id(row) not in used)
         row.clear()
         return row
@@ -138,40 +138,40 @@ class Spawner:
     def _judge_of(self, row: Row) -> Judge:
         return Judge(self._suspects_seen, writer=self._rows.index(row))
 
-    def fork_frozen_proxy(self, handle: WorkerHandle, still_since: float) -> int:
-        """A stand-in for a process that cannot speak for itself (see `FreezeMonitor`); returns its
+    def fork_frozen_proxy(self, child: Child, still_since: float) -> int:
+        """A PROXY for a process in which no thread gets the GIL (see `FreezeMonitor`); returns its
         pid."""
-        post = ProxySpec(
+        spec = ProxySpec(
             settings=self._settings,
             worker_id=self._id,
-            process_id=handle.process_id,
-            pid=handle.pid,
-            row=handle.row,
-            judge=self._judge_of(handle.row),
+            process_id=child.process_id,
+            pid=child.pid,
+            row=child.row,
+            judge=self._judge_of(child.row),
             started=self._started,
             counted=self.totals.get,
             still_since=still_since,
             tell_master=self._signals.wake,
         )
-        return self._fork_into(lambda: self._stand_in(post))
+        return self._fork_into(Kind.PROXY, lambda: self._stand_in(spec))
 
-    def _stand_in(self, post: ProxySpec) -> None:
+    def _stand_in(self, spec: ProxySpec) -> None:
         if not self._settings.preload:
-            boot.load(self._settings)  # it has to know how long a job may run
+            boot.load(self._settings)  # the proxy has to know how long a job may run
         from gresque.worker.frozen_proxy import stand_in
 
-        stand_in(post)
+        stand_in(spec)
 
-    def _fork_into(self, live: Callable[[], None]) -> int:
+    def _fork_into(self, kind: Kind, live: Callable[[], None]) -> int:
         stdio.flush()
         with signals_blocked():
             pid = fork_own(self._fork)
             if pid == 0:
-                self._live_and_exit(live)
+                self._live_and_exit(kind, live)
         return pid
 
-    def _live_and_exit(self, live: Callable[[], None]) -> NoReturn:
-        """In the child: leave what is the master's, do `live`, and end there."""
+    def _live_and_exit(self, kind: Kind, live: Callable[[], None]) -> NoReturn:
+        """In the child: close the descriptors of the master, call `live`, and exit."""
         code = EXIT_BOOT_FAILED
         try:
             self._signals.leave_to_child()
@@ -184,7 +184,7 @@ class Spawner:
         except CutOff:
             code = EXIT_CUT_OFF
         except BaseException:
-            log.exception("the worker process crashed")
+            log.exception("the %s crashed", kind)
         finally:
             try:
                 stdio.finish()

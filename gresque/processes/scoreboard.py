@@ -13,12 +13,13 @@ from enum import IntEnum
 
 from gresque.forked import own
 from gresque.processes import stack_dump
+from gresque.processes.kind import Kind
 from gresque.store.ledger import Totals
 
 _STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
 _TOTALS = slice(5, 9)
-_LEFT, _SIGHTINGS, _STANDS_BY, _PAUSED, _CLOSING, _ENDING, _KILLS = range(9, 16)
-_THREADS = 16
+_LEFT, _SUSPECTS_SEEN, _KIND, _PAUSED, _CLOSING, _ENDING, _KILLS, _PID, _BORN_MS = range(9, 18)
+_THREADS = 18
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -111,13 +112,44 @@ class Row:
     """The process recovered the dead ones that were passed to it."""
     left = _Flag(_LEFT)
     """The process has settled all and left: a job may exit with 0 just as well."""
-    stands_by = _Flag(_STANDS_BY)
-    """By the master: the process takes no jobs until it is called. A CONT follows the call."""
     paused = _Flag(_PAUSED)
     """By the master: the worker is paused."""
     closing = _Flag(_CLOSING)
     """By the master: the worker shuts down. What one process puts back then, no other may take,
     though it has not had its signal yet."""
+
+    @property
+    def kind(self) -> Kind:
+        """By the master: what the process is for. It makes a STANDBY a WORKER to call it to work;
+        a CONT follows."""
+        return Kind(self._words[_KIND])
+
+    @kind.setter
+    def kind(self, kind: Kind) -> None:
+        self._words[_KIND] = kind
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether the process takes no jobs until the master calls it."""
+        return self._words[_KIND] == Kind.STANDBY
+
+    @property
+    def pid(self) -> int:
+        """The process's own; 0 in a row that no process has, and until it has noted it."""
+        return self._words[_PID]
+
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        self._words[_PID] = pid
+
+    @property
+    def born_ms(self) -> int:
+        """By the master: when it forked the process, in milliseconds since 1970."""
+        return self._words[_BORN_MS]
+
+    @born_ms.setter
+    def born_ms(self, born_ms: int) -> None:
+        self._words[_BORN_MS] = born_ms
 
     @property
     def ending(self) -> Ending:
@@ -180,11 +212,11 @@ class Row:
     @property
     def suspects_seen(self) -> int:
         """How often the process has seen suspects in a queue and left them there."""
-        return self._words[_SIGHTINGS]
+        return self._words[_SUSPECTS_SEEN]
 
     @suspects_seen.setter
     def suspects_seen(self, count: int) -> None:
-        self._words[_SIGHTINGS] = count
+        self._words[_SUSPECTS_SEEN] = count
 
     @property
     def totals(self) -> Totals:

@@ -1,12 +1,13 @@
-"""What the master gives a process on its way."""
+"""What the master gives to a process that it forks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gresque.processes.judge import Judge
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
@@ -35,24 +36,27 @@ class DeadProcess(NamedTuple):
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """The settings, the names and the shared things of one worker process."""
+    """The settings, the names and the shared memory of one child."""
 
+    kind: Kind
+    """What it was forked for. A STANDBY becomes a WORKER later; see `Row.kind`."""
     settings: Settings
     worker_id: str
     started: str
     """When the master started, as Resque writes it."""
     born_ms: int
     row: Row
+    """Its own."""
+    rows: Sequence[Row]
+    """Those of all children. A row whose pid is 0 belongs to no process."""
     judge: Judge
-    """Of others: it shares its memory with the other processes of the master."""
+    """Shares its memory with the other processes of the master."""
     counted: Callable[[], Totals]
     """What became of all jobs of the worker so far, as of a moment ago."""
     to_recover: tuple[DeadProcess, ...]
-    """Of dead siblings, whose jobs this process recovers before its first turn."""
-    stands_by: bool
-    """It takes no jobs until the master calls it (see `Row.stands_by`)."""
-    quarantine: bool
-    """It performs suspects only."""
+    """Dead siblings, whose jobs this process recovers before its first turn."""
+    replaces: str | None
+    """The id of the dead process whose place it takes; only a MAINTENANCE process has one."""
     beats_at_once: bool
     """No process has looked for dead ones for a while: this one does, before its first turn."""
     tell_master: Callable[[], None]
@@ -65,7 +69,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True)
 class ProxySpec:
-    """What a deputy stands in for: a worker process in which nothing gets the GIL any more."""
+    """What a PROXY needs: a worker process in which no thread gets the GIL, and who that is."""
 
     settings: Settings
     worker_id: str
@@ -76,5 +80,5 @@ class ProxySpec:
     started: str
     counted: Callable[[], Totals]
     still_since: float
-    """When it last gave a sign of life, on the monotonic clock."""
+    """When the process last showed that it lives, on the monotonic clock."""
     tell_master: Callable[[], None]

@@ -9,6 +9,7 @@ import gevent
 from gevent._hub_local import get_hub_if_exists
 
 from gresque.client.default import adopt
+from gresque.processes.kind import Kind
 from gresque.processes.spec import ProcessSpec
 from gresque.store.ledger import Totals
 from gresque.worker.boot_retry import BootRetry
@@ -31,7 +32,8 @@ def live(spec: ProcessSpec) -> None:
         gevent.reinit()
     settings = spec.settings
     adopt(settings)
-    policy: Policy = Quarantine(spec) if spec.quarantine else Ordinary(spec)
+    in_quarantine = spec.kind is Kind.QUARANTINE
+    policy: Policy = Quarantine(spec) if in_quarantine else Ordinary(spec)
     worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)

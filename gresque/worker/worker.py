@@ -21,6 +21,7 @@ from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
 from gresque.processes.identity import process_id
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, ProcessState
 from gresque.processes.spec import ProcessSpec
 from gresque.store.keys import Keys
@@ -166,8 +167,7 @@ class Worker:
         )
         self._leaving = self._parting = False
         self._paused = spec.row.paused
-        self._stands_by = spec.stands_by
-        self._rested = spec.stands_by
+        self._stands_by = self._rested = spec.kind is Kind.STANDBY
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False

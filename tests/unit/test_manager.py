@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gresque.master.child import WorkerHandle
+from gresque.master.child import Child
 from gresque.master.manager import WorkerManager
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import ProcessState, Row, Scoreboard
 from gresque.processes.spec import DeadProcess
 from gresque.queues import QueueList
@@ -25,9 +25,9 @@ def manager() -> WorkerManager:
     return manager
 
 
-def ended(row: Row, pid: int, *, state: ProcessState, left: bool, quarantine: bool) -> WorkerHandle:
-    row.recovered_siblings, row.left, row.state = True, left, state
-    return WorkerHandle(pid, "host:1:q:1:5:9", 1, row, (), quarantine)
+def ended(row: Row, pid: int, *, state: ProcessState, left: bool, kind: Kind) -> Child:
+    row.kind, row.recovered_siblings, row.left, row.state = kind, True, left, state
+    return Child(pid, "host:1:q:1:5:9", 1, row)
 
 
 def test_a_burst_goes_on_while_the_dead_ones_jobs_are_to_be_put_back(
@@ -36,21 +36,21 @@ def test_a_burst_goes_on_while_the_dead_ones_jobs_are_to_be_put_back(
     """Two found the queues dry while a trial held the rest, and the trial died."""
     rows = Scoreboard(3, 5).rows
     ends = [
-        (ended(rows[0], 11, state=ProcessState.DRY, left=True, quarantine=False), 0),
-        (ended(rows[1], 12, state=ProcessState.READY, left=False, quarantine=True), signal.SIGKILL),
-        (ended(rows[2], 13, state=ProcessState.DRY, left=True, quarantine=False), 0),
+        (ended(rows[0], 11, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0),
+        (ended(rows[1], 12, state=ProcessState.READY, left=False, kind=Kind.QUARANTINE), 9),
+        (ended(rows[2], 13, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0),
     ]
     for order in permutations(ends):
         manager._spawner.to_recover.clear()
-        for handle, status in order:
-            manager._bury(handle, status)
+        for child, status in order:
+            manager._bury(child, status)
         assert [dead_process.process_id for dead_process in manager._spawner.to_recover] == [
             ends[1][0].process_id
         ]
-        assert manager._keep_running(), [handle.pid for handle, _ in order]
+        assert manager._keep_running(), [child.pid for child, _ in order]
 
 
 def test_a_burst_ends_when_the_last_one_found_the_queues_dry(manager: WorkerManager) -> None:
     (row,) = Scoreboard(1, 5).rows
-    manager._bury(ended(row, 11, state=ProcessState.DRY, left=True, quarantine=False), 0)
+    manager._bury(ended(row, 11, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0)
     assert not manager._keep_running()

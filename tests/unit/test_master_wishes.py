@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Row, Scoreboard
 from gresque.worker.native.master_wishes import SIGNAL_SECONDS, Wanted
 
@@ -17,7 +18,7 @@ class Process:
 
     def __init__(self) -> None:
         (self.row,) = Scoreboard(1, 1).rows
-        self.row.stands_by = True
+        self.row.kind = Kind.STANDBY
         self.done: list[str] = []
         self.wanted = Wanted(
             self.row,
@@ -46,7 +47,7 @@ def pause(row: Row) -> None:
 
 
 def call(row: Row) -> None:
-    row.stands_by = False
+    row.kind = Kind.WORKER
 
 
 @pytest.mark.parametrize(
