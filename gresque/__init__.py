@@ -44,8 +44,7 @@ from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 from gresque.jobs.ids import enqueued_at
-
-__version__ = "0.1.0"
+from gresque.version import __version__ as __version__
 
 __all__ = [
     "Client",

@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 import gresque.stdio as stdio
-from gresque import __version__
 from gresque.cli.output import complain, write
 from gresque.connection.urls import mask_within
 from gresque.errors import BootError, GresqueError, RedisUnavailable
 from gresque.text import from_os
+from gresque.version import __version__
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",

@@ -87,7 +87,7 @@ def _is_gone(pid: int, started: str) -> bool:
         return True
     except OSError:
         pass  # somebody else's: it exists
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     if not fields:
         return False
     return fields[_STARTED] != started or (fields[_STATE] == "Z" and fields[_THREADS] == "1")
@@ -95,7 +95,7 @@ def _is_gone(pid: int, started: str) -> bool:
 
 def _started(pid: int) -> str | None:
     """When the process started, in the kernel's ticks since the boot."""
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     return fields[_STARTED] if fields else None
 
 
@@ -104,8 +104,9 @@ _STATE, _THREADS, _STARTED = 0, 17, 19
 Its first thread may be one while others live, and they count as well."""
 
 
-def _stat(pid: int) -> list[str]:
-    """Empty where it cannot be read: /proc may hide the processes of others."""
+def stat_fields(pid: int) -> list[str]:
+    """What the kernel says of a process, after its name; empty where that cannot be read: /proc may
+    hide the processes of others."""
     try:
         # The name, in parentheses, may hold anything.
         told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -19,7 +19,8 @@ from gresque.store.ledger import Totals
 _STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
 _TOTALS = slice(5, 9)
 _LEFT, _SUSPECTS_SEEN, _KIND, _PAUSED, _CLOSING, _ENDING, _KILLS, _PID, _BORN_MS = range(9, 18)
-_THREADS = 18
+_LAG_MS = 18
+_THREADS = 19
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -208,6 +209,15 @@ class Row:
 
     def stop_beating(self) -> None:
         self._words[_PULSE] = 0
+
+    def note_lag(self, seconds: float) -> None:
+        """The loop of the process has not turned for this long."""
+        self._words[_LAG_MS] = max(int(seconds * 1000), self._words[_LAG_MS])
+
+    def take_lag_ms(self) -> int:
+        """The longest such time since the last call."""
+        lag, self._words[_LAG_MS] = self._words[_LAG_MS], 0
+        return lag
 
     @property
     def suspects_seen(self) -> int:

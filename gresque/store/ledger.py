@@ -52,6 +52,11 @@ class Totals(NamedTuple):
     failed: int = 0
     requeued: int = 0
 
+    @property
+    def held(self) -> int:
+        """How many jobs stand in the ledger."""
+        return self.reserved - self.done - self.failed - self.requeued
+
     def __add__(self, other: Totals) -> Totals:  # type: ignore[override]
         return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 

@@ -57,7 +57,7 @@ def test_a_process_of_somebody_else_is_there(monkeypatch: pytest.MonkeyPatch) ->
 
     place = find(os.getpid(), os.getppid())
     monkeypatch.setattr(fingerprint.os, "kill", refuse)
-    monkeypatch.setattr(fingerprint, "_stat", lambda pid: [])  # /proc may hide it
+    monkeypatch.setattr(fingerprint, "stat_fields", lambda pid: [])  # /proc may hide it
     assert not are_dead(replaced(place, pid="4000000", master_pid="4000001"))
 
 

@@ -171,6 +171,7 @@ class LoopMonitor:
         self._row.beat()
         self._end_the_overdue(now)
         self._do_what_no_signal_brought(now)
+        self._row.note_lag((self._turned if self._turned >= self._asked else now) - self._asked)
         if self._turned >= self._asked:
             self._asked = now
             self.blocked = None
