@@ -323,12 +323,12 @@ class Chaos:
 
     def _held(self) -> int:
         store = self._client.store
-        return sum(store.held_counts(store.process_ids()))
+        return sum(store.processes.held_counts(store.processes.ids()))
 
     def _held_by(self, pid: int) -> int:
         store = self._client.store
-        ids = [name for name in store.process_ids() if split_process_id(name)[1] == pid]
-        return sum(store.held_counts(ids))
+        ids = [name for name in store.processes.ids() if split_process_id(name)[1] == pid]
+        return sum(store.processes.held_counts(ids))
 
     # Counting
 
@@ -345,7 +345,7 @@ class Chaos:
             + sum(line.event == "start" and lag.since <= line.at <= lag.until for line in lines)
             for lag in self._lags
         )
-        entries = store.failed_page(store.keys.failed, 0, 1_000_000)
+        entries = store.failed.page(store.keys.failed, 0, 1_000_000)
         failed = {json.loads(entry)["payload"]["args"][0] for entry in entries}
         missing = set(self._enqueued) - ended - failed
         forgotten = missing & {f"job-{n}" for lag in self._lags for n in lag.enqueued}

@@ -185,7 +185,9 @@ def gresque_work(
 def wait_ready(server: Server, processes: int, limit_seconds: float = 60.0) -> None:
     """Until so many worker processes have registered, and have looked for work once."""
     client = gresque.Client(server.url)
-    wait_for(lambda: len(client.store.process_ids()) >= processes, limit_seconds, "no worker came")
+    wait_for(
+        lambda: len(client.store.processes.ids()) >= processes, limit_seconds, "no worker came"
+    )
     time.sleep(0.5)
 
 

@@ -49,3 +49,13 @@ def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # a byte that is not UTF-8
         return f"\\x{ord(char) - 0xDC00:02x}"
     return char.encode("unicode_escape").decode()
+
+
+def decoded(name: bytes) -> str:
+    """A name out of Redis. Names are UTF-8; a stray byte of another program breaks no listing."""
+    return name.decode("utf-8", "surrogateescape")
+
+
+def encoded(name: str) -> bytes:
+    """The name as it came, stray bytes included, on which redis-py raises."""
+    return name.encode("utf-8", "surrogateescape")

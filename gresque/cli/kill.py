@@ -16,8 +16,8 @@ from gresque.store.commands import Fate, KillAnswer
 from gresque.text import printable
 
 if TYPE_CHECKING:
-    from gresque.store.data_store import DataStore
     from gresque.store.ledger import LedgerEntry
+    from gresque.store.store import Store
 
 LOOK_SECONDS = 0.02
 ASK_AGAIN_SECONDS = 3.0
@@ -93,24 +93,24 @@ class Asked(NamedTuple):
     entry: LedgerEntry
 
 
-def _find(store: DataStore, job_id: str) -> list[tuple[str, bytes, LedgerEntry]]:
+def _find(store: Store, job_id: str) -> list[tuple[str, bytes, LedgerEntry]]:
     """Those that hold such a job: process, slot, entry. A foreign program may use an id twice."""
     from gresque.jobs import payload
 
     text = job_id.encode("utf-8", "surrogateescape")
     found: dict[str, tuple[str, bytes, LedgerEntry]] = {}
-    for process in store.process_ids():
-        for slot, entry in store.ledger(process).entries.items():
+    for process in store.processes.ids():
+        for slot, entry in store.processes.ledger(process).entries.items():
             # Nearly every entry can be told by its bytes, without decoding it.
             if text in entry.raw and str(payload.loads(entry.raw).get("id")) == job_id:
                 found.setdefault(process, (process, slot, entry))
     return list(found.values())
 
 
-def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list[KillAnswer]:
+def _ask(store: Store, asked: list[Asked], job_id: str, wait: float) -> list[KillAnswer]:
     """What each of them says in the end, or has said when the time is over."""
     for each in asked:
-        store.ask_kill(each.process, each.token, job_id, wait)
+        store.commands.ask_kill(each.process, each.token, job_id, wait)
     answers = [KillAnswer(Fate.REQUESTED)] * len(asked)
     deadline = time.monotonic() + wait
     ask_again = time.monotonic() + ASK_AGAIN_SECONDS
@@ -127,12 +127,12 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
             if answer.fate is Fate.ENDED and _is_held(store, each):
                 if now - doubted.setdefault(each.token, now) > DOUBT_SECONDS:
                     asked[index] = each = each._replace(token=secrets.token_hex(8))
-                    store.ask_kill(each.process, each.token, job_id, wait)
+                    store.commands.ask_kill(each.process, each.token, job_id, wait)
                 continue
             answers[index] = answer
             if again and not answers[index].is_final:
                 # Whoever took the order may have gone since. Twice does no harm.
-                store.ask_kill(each.process, each.token, job_id, wait)
+                store.commands.ask_kill(each.process, each.token, job_id, wait)
         if now > deadline:
             break
         time.sleep(LOOK_SECONDS)
@@ -140,25 +140,25 @@ def _ask(store: DataStore, asked: list[Asked], job_id: str, wait: float) -> list
 
 
 def _answer(
-    store: DataStore, asked: Asked, last: KillAnswer, gone_since: dict[str, float]
+    store: Store, asked: Asked, last: KillAnswer, gone_since: dict[str, float]
 ) -> KillAnswer:
-    is_there = store.has_ledger(asked.process)  # first: it answers before it leaves
-    answer = store.kill_answer(asked.token) or last
+    is_there = store.processes.has_ledger(asked.process)  # first: it answers before it leaves
+    answer = store.commands.kill_answer(asked.token) or last
     if not (answer.is_final or is_there):
-        if not store.is_fenced(asked.process):
+        if not store.processes.is_fenced(asked.process):
             answer = KillAnswer(Fate.ENDED)  # it left before it heard of the kill
         elif (
             time.monotonic() - gone_since.setdefault(asked.process, time.monotonic()) > GONE_SECONDS
         ):
             answer = KillAnswer(Fate.LOST)
-    if answer.fate is Fate.ENDED and store.is_in_head(asked.entry, HEAD):
+    if answer.fate is Fate.ENDED and store.queues.is_in_head(asked.entry, HEAD):
         return KillAnswer(Fate.REQUEUED)
     return answer
 
 
-def _is_held(store: DataStore, asked: Asked) -> bool:
-    held = store.ledger(asked.process).entries.get(asked.slot)
-    return held == asked.entry and store.has_ledger(asked.process)
+def _is_held(store: Store, asked: Asked) -> bool:
+    held = store.processes.ledger(asked.process).entries.get(asked.slot)
+    return held == asked.entry and store.processes.has_ledger(asked.process)
 
 
 def _lines(told: list[dict[str, Any]]) -> list[str]:

@@ -25,7 +25,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque queues --json | jq '.[] | select(.size > 1000)'
     """
     with open_store(flags) as store:
-        sizes = store.queue_sizes()
+        sizes = store.queues.sizes()
     Output(as_json).listing(
         [*sizes.items(), *([] if as_json or not sizes else [("total", sum(sizes.values()))])],
         lambda row: {"name": row[0], "size": row[1]},

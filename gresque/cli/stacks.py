@@ -18,7 +18,7 @@ from gresque.store.commands import Command
 from gresque.text import printable
 
 if TYPE_CHECKING:
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
 LOOK_SECONDS = 0.02
 
@@ -55,9 +55,9 @@ def command(flags: dict[str, Any], target: str | None, wait: float, as_json: boo
     return 1 if None in answers.values() else 0
 
 
-def _find(store: DataStore, target: str | None) -> tuple[list[str], str | None]:
+def _find(store: Store, target: str | None) -> tuple[list[str], str | None]:
     """The processes that are meant, and the job when only one is."""
-    processes = store.process_ids()
+    processes = store.processes.ids()
     if target is None:
         return processes, None
     named = [p for p in processes if p == target or p.startswith(f"{target}:")]
@@ -65,7 +65,7 @@ def _find(store: DataStore, target: str | None) -> tuple[list[str], str | None]:
         return named, None
     text = target.encode("utf-8", "surrogateescape")
     for process in processes:
-        if any(text in entry.raw for entry in store.ledger(process).entries.values()):
+        if any(text in entry.raw for entry in store.processes.ledger(process).entries.values()):
             return [process], target
     raise SettingsError(
         f"no process, worker, host or running job is named {printable(target)}; "
@@ -73,17 +73,17 @@ def _find(store: DataStore, target: str | None) -> tuple[list[str], str | None]:
     )
 
 
-def _ask(store: DataStore, processes: list[str], wait: float) -> dict[str, Any]:
+def _ask(store: Store, processes: list[str], wait: float) -> dict[str, Any]:
     """Process -> its greenlets, None for one that did not answer in time."""
     tokens = {process: secrets.token_hex(8) for process in processes}
     for process, token in tokens.items():
-        store.give_command(process, Command("stacks", token))
+        store.commands.give(process, Command("stacks", token))
     answers: dict[str, Any] = dict.fromkeys(processes)
     deadline = time.monotonic() + wait
     while None in answers.values() and time.monotonic() <= deadline:
         for process, token in tokens.items():
             if answers[process] is None:
-                answers[process] = store.answer(token)
+                answers[process] = store.commands.answer(token)
         time.sleep(LOOK_SECONDS)
     return answers
 

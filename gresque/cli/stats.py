@@ -11,7 +11,7 @@ from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, json_option, pairs
 
 if TYPE_CHECKING:
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
 LABELS = {
     "processed": "processed",
@@ -47,18 +47,18 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
     )
 
 
-def _read(store: DataStore, failure_backend: str) -> dict[str, int]:
+def _read(store: Store, failure_backend: str) -> dict[str, int]:
     from gresque.failure.backend import open_backend
     from gresque.inspector.stats import Stat
 
-    sizes, processes = store.queue_sizes(), store.process_ids()
+    sizes, processes = store.queues.sizes(), store.processes.ids()
     return {
         "processed": Stat(store, "processed").get(),
         "failed": Stat(store, "failed").get(),
         "pending": sum(sizes.values()),
-        "in_flight": sum(store.held_counts(processes)),
+        "in_flight": sum(store.processes.held_counts(processes)),
         "queues": len(sizes),
-        "workers": len(store.worker_ids()),
+        "workers": len(store.workers.ids()),
         "processes": len(processes),
         "failed_list": open_backend(failure_backend, store).count(),
     }

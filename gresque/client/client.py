@@ -35,7 +35,7 @@ from gresque.store.bulk import in_bulks
 from gresque.text import is_utf8
 
 if TYPE_CHECKING:
-    from gresque.store.data_store import DataStore
+    from gresque.store.store import Store
 
 Call = Sequence[Any] | Mapping[str, Any]
 """The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
@@ -72,15 +72,15 @@ class Client:
         self.retry_seconds = retry_seconds
 
     @cached_property
-    def store(self) -> DataStore:
+    def store(self) -> Store:
         # Imported at the first use: `import gresque` stays cheap, and redis-py is never loaded
         # before `gresque work` has patched the modules it builds on.
-        from gresque.store.data_store import DataStore
+        from gresque.store.store import Store
 
-        return DataStore(self.redis_url, self.namespace, self.retry_seconds)
+        return Store(self.redis_url, self.namespace, self.retry_seconds)
 
     @contextmanager
-    def _asking(self) -> Iterator[DataStore]:
+    def _asking(self) -> Iterator[Store]:
         """The store, while a method asks something of it: what Redis raises is told plainly."""
         from gresque.connection.errors import plain_errors
 
@@ -135,7 +135,7 @@ class Client:
 
     def _push_batch(self, queue: str, raws: list[bytes], before: list[str]) -> None:
         try:
-            self.store.push_batch(queue, raws)
+            self.store.queues.push_batch(queue, raws)
         except (NotEnqueued, PerhapsEnqueued) as error:
             if not before:
                 raise
@@ -156,7 +156,7 @@ class Client:
         if self.inline:
             _perform_inline(definition, raw)
         else:
-            self.store.push(queue, raw)
+            self.store.queues.push(queue, raw)
         if hooks.after_enqueue:
             call_hooks(hooks.after_enqueue, args, kwargs)
         return job_id
@@ -200,47 +200,50 @@ class Client:
         with self._asking() as store:
             matching = {
                 raw
-                for raw in store.peek(queue, 0, 0x7FFFFFFF)
+                for raw in store.queues.peek(queue, 0, 0x7FFFFFFF)
                 if _matches(raw, definition.name, wanted)
             }
-            removed = store.remove_items(queue, matching) if matching else 0
+            removed = store.queues.remove_items(queue, matching) if matching else 0
         call_hooks(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
         """Delete a queue with every job in it; returns how many those were."""
         with self._asking() as store:
-            return store.remove_queue(_existing_queue(queue))
+            return store.queues.remove(_existing_queue(queue))
 
     # Looking
 
     def queues(self) -> list[str]:
         """The names of all queues that were ever pushed to, sorted."""
         with self._asking() as store:
-            return store.queue_names()
+            return store.queues.names()
 
     def size(self, queue: str) -> int:
         """How many jobs wait in the queue."""
         with self._asking() as store:
-            return store.queue_size(_existing_queue(queue))
+            return store.queues.size(_existing_queue(queue))
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
         """`count` waiting jobs from position `start`, the next one first, as their payloads.
         An item that is no JSON object comes as `{"raw": text}`."""
         with self._asking() as store:
-            return [payload.loads(raw) for raw in store.peek(_existing_queue(queue), start, count)]
+            return [
+                payload.loads(raw)
+                for raw in store.queues.peek(_existing_queue(queue), start, count)
+            ]
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
         with self._asking() as store:
-            sizes = store.queue_sizes()
-            processed, _ = store.stats([store.keys.processed, store.keys.failures])
+            sizes = store.queues.sizes()
+            processed, _ = store.stats.values([store.keys.processed, store.keys.failures])
             return {
                 "pending": sum(sizes.values()),
                 "processed": processed,
                 "queues": len(sizes),
-                "workers": len(store.worker_ids()),
-                "working": sum(store.held_counts(store.process_ids())),
+                "workers": len(store.workers.ids()),
+                "working": sum(store.processes.held_counts(store.processes.ids())),
                 "failed": self._failed(),
                 "servers": [mask(self.redis_url)],
             }
@@ -248,8 +251,8 @@ class Client:
     def _failed(self) -> int:
         store = self.store
         if one_list_each(self.failure_backend):
-            return sum(store.failed_counts(store.failed_names()))
-        return store.failed_count(store.keys.failed)
+            return sum(store.failed.counts(store.failed.names()))
+        return store.failed.count(store.keys.failed)
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""

@@ -107,7 +107,7 @@ class Demo:
 
     def _look_back(self, client: gresque.Client, server_url: str, seconds: float) -> Report:
         store = client.store
-        processed, failed = store.stats([store.keys.processed, store.keys.failures])
+        processed, failed = store.stats.values([store.keys.processed, store.keys.failures])
         stored: dict[bytes, bytes] = store.redis.hgetall(results_key(store.keys))  # type: ignore[assignment]
         return Report(
             files=len(self._files),

@@ -19,7 +19,8 @@ from gresque.failure.retry import prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
 from gresque.failure.sweep_lock import sweep_lock
 from gresque.settings import one_list_each
-from gresque.store.data_store import DataStore, FailedChange
+from gresque.store.failed import FailedChange
+from gresque.store.store import Store
 
 OTHERS = "not wanted"
 RETRIED = "retried before"
@@ -60,7 +61,7 @@ class RedisBackend:
     every job was either retried and marked, or neither.
     """
 
-    def __init__(self, store: DataStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
@@ -244,17 +245,17 @@ class RedisMultiQueueBackend(RedisBackend):
 
     def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
         store = self._store
-        names = store.failed_names()
+        names = store.failed.names()
         if wanted.queue is not None:
             names = [name for name in names if name == failed_name(wanted.queue)]
         return [FailedList(store, store.keys.failed_list(name), name) for name in names]
 
     def counts(self) -> dict[str, int]:
-        names = self._store.failed_names()
-        return dict(zip(names, self._store.failed_counts(names), strict=True))
+        names = self._store.failed.names()
+        return dict(zip(names, self._store.failed.counts(names), strict=True))
 
 
-def open_backend(setting: str, store: DataStore) -> RedisBackend:
+def open_backend(setting: str, store: Store) -> RedisBackend:
     """The backend from which failed jobs are read, as `FAILURE_BACKEND` says."""
     return RedisMultiQueueBackend(store) if one_list_each(setting) else RedisBackend(store)
 

@@ -15,7 +15,8 @@ from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.failure.retry import prepare_retry
 from gresque.failure.sweep_lock import EXPIRY_MS, sweep_lock_lost
 from gresque.jobs import payload
-from gresque.store.data_store import DataStore, FailedChange, FailedMove
+from gresque.store.failed import FailedChange, FailedMove
+from gresque.store.store import Store
 
 PAGE = 1000
 """Entries per round trip at most; a list of a million is never in memory as a whole."""
@@ -109,18 +110,18 @@ class FailedList:
     round; whatever changes an entry checks that it still is the one that was read.
     """
 
-    def __init__(self, store: DataStore, key: str, name: str = "") -> None:
+    def __init__(self, store: Store, key: str, name: str = "") -> None:
         self._store = store
         self.key = key
         self.name = name
 
     def count(self) -> int:
         """How many entries there are."""
-        return self._store.failed_count(self.key)
+        return self._store.failed.count(self.key)
 
     def read(self, start: int, count: int) -> list[bytes]:
         """`count` entries from index `start` as they stand there, in one round trip."""
-        return self._store.failed_page(self.key, start, count)
+        return self._store.failed.page(self.key, start, count)
 
     def page(self, start: int, count: int) -> list[FailedJob]:
         """`count` entries from index `start`, in one round trip."""
@@ -147,7 +148,7 @@ class FailedList:
         once more. Raises InvalidPayload, before anything is done, when one tells no job.
         """
         now = retried_at(time.time())
-        return self._store.retry_failed(self.key, [_move(job, now) for job in jobs])
+        return self._store.failed.retry(self.key, [_move(job, now) for job in jobs])
 
     def remove(self, jobs: Collection[FailedJob]) -> int:
         """Remove these entries, and no other; returns how many were still in their place."""
@@ -155,7 +156,7 @@ class FailedList:
         # From the end on: what is removed first shifts nothing that comes later.
         highest_first = sorted(entries.items(), reverse=True)
         return sum(
-            self._store.remove_failed(self.key, highest_first[start : start + REMOVALS])
+            self._store.failed.remove(self.key, highest_first[start : start + REMOVALS])
             for start in range(0, len(highest_first), REMOVALS)
         )
 
@@ -164,7 +165,7 @@ class FailedList:
         removed = 0
         while removed < count:
             wanted = min(count - removed, PAGE)
-            found = self._store.trim_failed(self.key, wanted)
+            found = self._store.failed.trim(self.key, wanted)
             removed += found
             if found < wanted:
                 break
@@ -213,7 +214,7 @@ class FailedList:
     def _rewrite(
         self, token: str, count: int, last: bytes, changes: list[tuple[int, FailedChange]]
     ) -> int | None:
-        refused = self._store.rewrite_failed(self.key, token, EXPIRY_MS, count, last, changes)
+        refused = self._store.failed.rewrite(self.key, token, EXPIRY_MS, count, last, changes)
         if refused == -2:
             raise sweep_lock_lost()
         return None if refused < 0 else refused

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from gresque.errors import SweepLockLost
 from gresque.failure.progress import Progress
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 
 EXPIRY_MS = 15_000
 """Without a step for this long, by the server's clock, who goes round counts as dead."""
@@ -17,13 +17,13 @@ LOOK_SECONDS = 0.1
 
 
 @contextmanager
-def sweep_lock(store: DataStore, progress: Progress) -> Iterator[str | None]:
+def sweep_lock(store: Store, progress: Progress) -> Iterator[str | None]:
     """The right to go round, as a token; None when `progress` did not want to wait for it.
 
     Who dies with it loses it after 15 s.
     """
     token = os.urandom(16).hex()
-    while not store.begin_sweep(token, EXPIRY_MS):
+    while not store.failed.begin_sweep(token, EXPIRY_MS):
         if not progress.waits():
             yield None
             return
@@ -31,7 +31,7 @@ def sweep_lock(store: DataStore, progress: Progress) -> Iterator[str | None]:
     try:
         yield token
     finally:
-        store.end_sweep(token)
+        store.failed.end_sweep(token)
 
 
 def sweep_lock_lost() -> SweepLockLost:

@@ -13,8 +13,8 @@ from gresque.clock import parse_iso_8601
 from gresque.jobs import payload
 from gresque.processes.identity import WorkerName, split_process_id
 from gresque.store.commands import Running
-from gresque.store.data_store import DataStore
 from gresque.store.ledger import LedgerEntry
+from gresque.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class WorkerStatus:
         return sum(process.held for process in self.processes)
 
     @classmethod
-    def all(cls, store: DataStore) -> list[WorkerStatus]:
+    def all(cls, store: Store) -> list[WorkerStatus]:
         """Every worker, in seven round trips however many there are."""
         now = store.now()
-        registered = set(store.worker_ids())
+        registered = set(store.workers.ids())
         processes = _processes_by_worker(store, now)
         ids = sorted(registered | set(processes))
-        started, heartbeats = store.started(ids), store.heartbeats()
+        started, heartbeats = store.workers.started(ids), store.workers.heartbeats()
         counters = _counters(store, ids)
         return [
             cls(
@@ -75,16 +75,18 @@ class WorkerStatus:
         ]
 
 
-def _processes_by_worker(store: DataStore, now: float) -> dict[str, list[ProcessStatus]]:
-    beats = store.process_beats()
+def _processes_by_worker(store: Store, now: float) -> dict[str, list[ProcessStatus]]:
+    beats = store.processes.beats()
     found: dict[str, list[ProcessStatus]] = defaultdict(list)
-    for (process, beat), held in zip(beats.items(), store.held_counts(list(beats)), strict=True):
+    for (process, beat), held in zip(
+        beats.items(), store.processes.held_counts(list(beats)), strict=True
+    ):
         worker, pid = _split(process)
         found[worker].append(ProcessStatus(process, pid, max(now - beat, 0.0), held))
     return found
 
 
-def _counters(store: DataStore, worker_ids: list[str]) -> list[tuple[int, int]]:
+def _counters(store: Store, worker_ids: list[str]) -> list[tuple[int, int]]:
     if not worker_ids:
         return []
     keys = [
@@ -92,7 +94,7 @@ def _counters(store: DataStore, worker_ids: list[str]) -> list[tuple[int, int]]:
         for worker in worker_ids
         for name in ("processed", "failed")
     ]
-    values = store.stats(keys)
+    values = store.stats.values(keys)
     return list(zip(values[::2], values[1::2], strict=True))
 
 
@@ -135,10 +137,10 @@ class RunningJob:
     stack: tuple[str, ...] = ()
 
     @classmethod
-    def all(cls, store: DataStore) -> list[RunningJob]:
+    def all(cls, store: Store) -> list[RunningJob]:
         """Every job in flight, the one that runs longest first."""
         now = store.now()
-        jobs = [job for process in store.process_ids() for job in _running(store, process, now)]
+        jobs = [job for process in store.processes.ids() for job in _running(store, process, now)]
         return sorted(jobs, key=_longest_first)
 
 
@@ -146,10 +148,10 @@ def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
     return -(job.seconds or 0.0), job.process, len(job.slot), job.slot
 
 
-def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJob]:
+def _running(store: Store, process_id: str, now: float) -> Iterator[RunningJob]:
     worker, _ = _split(process_id)
     running = _published(store, process_id)
-    held = store.ledger(process_id)
+    held = store.processes.ledger(process_id)
     unreadable = {slot: LedgerEntry(b"", each.raw) for slot, each in held.unreadable.items()}
     for slot_name, entry in {**held.entries, **unreadable}.items():
         slot = slot_name.decode("utf-8", "surrogateescape")
@@ -169,14 +171,14 @@ def _running(store: DataStore, process_id: str, now: float) -> Iterator[RunningJ
         )
 
 
-def _published(store: DataStore, process_id: str) -> Running:
+def _published(store: Store, process_id: str) -> Running:
     try:
-        return store.running(process_id)
+        return store.processes.running(process_id)
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return Running()
 
 
-def _queue(store: DataStore, entry: LedgerEntry) -> str:
+def _queue(store: Store, entry: LedgerEntry) -> str:
     key = entry.queue_key.decode("utf-8", "surrogateescape")
     return key.removeprefix(store.keys.queue_prefix)
 
@@ -206,18 +208,18 @@ class LedgerStatus:
     requeued: int
 
     @classmethod
-    def all(cls, store: DataStore) -> list[LedgerStatus]:
+    def all(cls, store: Store) -> list[LedgerStatus]:
         """Every process, by host and age."""
         now = store.now()
-        beats = store.process_beats()
+        beats = store.processes.beats()
         found = [cls._read(store, process, beat, now) for process, beat in beats.items()]
         return sorted(found, key=lambda each: (each.host, each.started or 0.0, each.process))
 
     @classmethod
-    def _read(cls, store: DataStore, process: str, beat: float, now: float) -> LedgerStatus:
+    def _read(cls, store: Store, process: str, beat: float, now: float) -> LedgerStatus:
         worker, pid = _split(process)
         name, born = _parse_name(worker), _born(process)
-        ledger = store.ledger(process)
+        ledger = store.processes.ledger(process)
         queues = Counter(_queue(store, entry) for entry in ledger.entries.values())
         longest = min(_published(store, process).since.values(), default=None)
         return cls(
@@ -257,9 +259,11 @@ class LoggedRecovery:
     poison: int
 
     @classmethod
-    def newest(cls, store: DataStore, count: int) -> list[LoggedRecovery]:
+    def newest(cls, store: Store, count: int) -> list[LoggedRecovery]:
         """The last recoveries, the newest first; what cannot be read is passed over."""
-        return [entry for raw in store.recoveries(count) if (entry := _recovered(raw)) is not None]
+        return [
+            entry for raw in store.recovery.log(count) if (entry := _recovered(raw)) is not None
+        ]
 
 
 def _recovered(raw: bytes) -> LoggedRecovery | None:

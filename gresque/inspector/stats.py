@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 
 
 class Stat:
@@ -14,17 +14,17 @@ class Stat:
         Stat(store, "failed").get("host:123:mail:1:1:1")
     """
 
-    def __init__(self, store: DataStore, name: str) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
 
     def get(self, worker_id: str | None = None) -> int:
         """Its value; 0 for one that never counted."""
-        return self._store.stats([self._key(worker_id)])[0]
+        return self._store.stats.values([self._key(worker_id)])[0]
 
     def clear(self, worker_id: str | None = None) -> None:
         """Start again from 0."""
-        self._store.clear_stat(self._key(worker_id))
+        self._store.stats.clear(self._key(worker_id))
 
     def _key(self, worker_id: str | None) -> str:
         keys = self._store.keys

@@ -422,5 +422,5 @@ class WorkerManager:
             while to_recover:
                 self._totals += recovery.recover(to_recover[0])
                 del to_recover[0]
-            recovery.store.unregister_worker(self._id)
+            recovery.store.workers.unregister(self._id)
         recovery.close()

@@ -1,14 +1,19 @@
-"""What worker processes say of themselves in Redis, and what they are asked to do. Pure."""
+"""What worker processes publish in Redis, what they are asked to do, and what they answer."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from gresque.text import decoded, encoded
+
+if TYPE_CHECKING:
+    from gresque.store.server import Server
+
 COMMAND_EXPIRY_SECONDS = 60
-"""An order that nobody takes is forgotten; so is an answer that nobody reads."""
+"""A command that no process takes expires, and so does an answer that nobody reads."""
 
 
 class Command(NamedTuple):
@@ -92,3 +97,57 @@ class Running(msgspec.Struct):
     def parse(cls, raw: bytes) -> Running:
         """Raises msgspec.MsgspecError for what is none."""
         return msgspec.json.decode(raw, type=cls)
+
+
+class Commands:
+    """The LIST of commands of each process, the kills that it is asked for, and the answers."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    def give(self, process_id: str, command: Command) -> None:
+        """Ask something of a worker process; the command expires when the process does not take
+        it in time. The log names a process whose key is of another type; no error is raised."""
+        pipeline = self._server.redis.pipeline(transaction=True)
+        self._add(pipeline, process_id, command)
+        key = self._keys.commands(process_id)
+        self._server.ask(None, key, pipeline.execute, "this process gets no commands")
+
+    def ask_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
+        """Ask a process to kill a job; its answers are read for `wait_seconds` at most."""
+        kills = encoded(self._keys.kills(process_id))
+        pipeline = self._server.redis.pipeline(transaction=True)
+        pipeline.hset(kills, token, encoded(job_id))
+        pipeline.expire(kills, COMMAND_EXPIRY_SECONDS + int(wait_seconds))
+        self._add(pipeline, process_id, Command("kill", token, job_id))
+        pipeline.execute()
+
+    def _add(self, pipeline: Any, process_id: str, command: Command) -> None:
+        key = encoded(self._keys.commands(process_id))
+        pipeline.rpush(key, command.encode())
+        pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
+
+    def kills(self, process_id: str) -> dict[str, str]:
+        """The kills that a process was asked for lately: token -> job id."""
+        kills = self._server.read({}, "HGETALL", self._keys.kills(process_id))
+        return {decoded(token): decoded(job_id) for token, job_id in kills.items()}
+
+    def give_answer(self, token: str, answer: Any) -> None:
+        """Answer in place of the process that was asked."""
+        pipeline = self._server.redis.pipeline(transaction=True)
+        key = encoded(self._keys.answer(token))
+        pipeline.rpush(key, msgspec.json.encode(answer))
+        pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
+        pipeline.execute()
+
+    def answer(self, token: str) -> Any:
+        """The answer to the command with this token; None while there is none."""
+        given = self._server.call("LINDEX", self._keys.answer(token), 0)
+        return None if given is None else msgspec.json.decode(given)
+
+    def kill_answer(self, token: str) -> KillAnswer | None:
+        """What is known of a kill: the first answer that is final, or else the last one."""
+        given = self._server.call("LRANGE", self._keys.answer(token), 0, -1)
+        answers = [msgspec.json.decode(raw, type=KillAnswer) for raw in given]
+        return next((each for each in answers if each.is_final), answers[-1] if answers else None)

@@ -34,9 +34,16 @@ TRANSACTION = {"MULTI", "EXEC"}
 SCRIPTING = {"EVALSHA", "EVAL"}
 
 
+PARTS = {
+    "commands": "Commands", "failed": "FailedLists", "processes": "Processes", "queues": "Queues",
+    "recovery": "Recoveries", "server": "Server", "stats": "Stats", "workers": "Workers",
+}  # fmt: skip
+"""The parts of the Store: attribute and module of `store/` -> class."""
+
+
 class Role(NamedTuple):
     """A kind of user, and what it calls: modules that send commands themselves, and methods of the
-    DataStore. `keys` are patterns."""
+    parts of the Store, such as "queues.size". `keys` are patterns."""
 
     name: str
     modules: tuple[str, ...]
@@ -45,19 +52,21 @@ class Role(NamedTuple):
 
 
 WORKER_METHODS = (
-    "fence", "give_answer", "kills", "leave_line", "now", "push", "push_batch", "recover",
-    "unregister_worker",
+    "commands.give_answer", "commands.kills", "queues.push", "queues.push_batch", "recovery.fence",
+    "recovery.hand_over", "recovery.recover", "server.now", "workers.unregister",
 )  # fmt: skip
 READING_METHODS = (
-    "answer", "failed_count", "failed_counts", "failed_names", "failed_page", "has_ledger",
-    "heartbeats", "held_counts", "is_fenced", "is_in_head", "kill_answer", "ledger", "now", "peek",
-    "process_beats", "process_ids", "queue_names", "queue_size", "queue_sizes", "recoveries",
-    "running", "started", "stats", "worker_ids",
+    "commands.answer", "commands.kill_answer", "failed.count", "failed.counts", "failed.names",
+    "failed.page", "processes.beats", "processes.has_ledger", "processes.held_counts",
+    "processes.ids", "processes.is_fenced", "processes.ledger", "processes.running",
+    "queues.is_in_head", "queues.names", "queues.peek", "queues.size", "queues.sizes",
+    "recovery.log", "server.now", "stats.values", "workers.heartbeats", "workers.ids",
+    "workers.started",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "begin_sweep", "clear_stat", "end_sweep", "give_command", "ask_kill", "push", "push_batch",
-    "remove_failed", "remove_items", "remove_queue", "retry_failed", "rewrite_failed",
-    "trim_failed",
+    "commands.ask_kill", "commands.give", "failed.begin_sweep", "failed.end_sweep",
+    "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "queues.push",
+    "queues.push_batch", "queues.remove", "queues.remove_items", "stats.clear",
 )  # fmt: skip
 
 
@@ -79,7 +88,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("push", "push_batch"),
+            ("queues.push", "queues.push_batch"),
             (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
         ),
         Role("reader", (), READING_METHODS, (f"%R~{everything}",)),
@@ -118,33 +127,36 @@ def _of_module(module: str) -> set[str]:
 
 @cache
 def _of_method(name: str) -> set[str]:
-    if name in ("push", "push_batch", "push_many"):
+    if name.startswith("queues.push"):
         return _of_module("store/enqueuer.py")
-    return set(_of_tree(_methods()[name]))
+    return set(_of_tree(_methods()[name], name.partition(".")[0]))
 
 
 @cache
 def _methods() -> dict[str, ast.FunctionDef]:
-    """Of the DataStore."""
-    tree = ast.parse((PACKAGE / "store" / "data_store.py").read_text("utf-8"))
-    (data_store,) = [
-        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "DataStore"
-    ]
-    return {node.name: node for node in data_store.body if isinstance(node, ast.FunctionDef)}
+    """Of the parts of the Store: "queues.size" -> the method."""
+    return {
+        f"{part}.{node.name}": node
+        for part, name in PARTS.items()
+        for each in ast.parse((PACKAGE / "store" / f"{part}.py").read_text("utf-8")).body
+        if isinstance(each, ast.ClassDef) and each.name == name
+        for node in each.body
+        if isinstance(node, ast.FunctionDef)
+    }
 
 
-def _of_tree(tree: ast.AST) -> Iterator[str]:
+def _of_tree(tree: ast.AST, part: str = "") -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield from _of_call(node)
+            yield from _of_call(node, part)
 
 
-def _of_call(call: ast.Call) -> Iterator[str]:
+def _of_call(call: ast.Call, part: str) -> Iterator[str]:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
     words = [_word(argument) for argument in call.args]
-    if name in ("script", "_script"):
+    if name in ("script", "run_script"):
         yield from of_script(words[0])
-    elif name in ("_call", "call", "send", "execute_command", "_read", "_push"):
+    elif name in ("call", "send", "execute_command", "read", "_push"):
         yield from _commands_among(words)
     elif name == "sendall":
         yield from _commands_among(word.strip() for word in words)
@@ -152,10 +164,10 @@ def _of_call(call: ast.Call) -> Iterator[str]:
         yield from TRANSACTION
     elif isinstance(call.func, ast.Attribute):
         owner = ast.unparse(call.func.value)
-        if owner in ("pipeline", "self.redis") and name not in _NO_COMMANDS:
+        if owner in ("pipeline", "self._server.redis", "server.redis") and name not in _NO_COMMANDS:
             yield _PYTHON_NAMES.get(name, name.upper())
-        elif owner == "self" and name in _methods():
-            yield from _of_method(name)
+        elif owner == "self" and f"{part}.{name}" in _methods():
+            yield from _of_method(f"{part}.{name}")
 
 
 def _commands_among(words: Iterable[str]) -> Iterator[str]:

@@ -27,10 +27,11 @@ from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.bulk import in_bulks
 from gresque.store.commands import Fate, KillAnswer
-from gresque.store.data_store import DataStore, Move, StillAlive, encoded, text
 from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
+from gresque.store.recovery import Move, StillAlive
 from gresque.store.refusals import name_refused
-from gresque.text import printable
+from gresque.store.store import Store
+from gresque.text import decoded, encoded, printable
 
 log = logging.getLogger("gresque.recovery")
 
@@ -56,7 +57,7 @@ class Recovery:
 
     def __init__(
         self,
-        store: DataStore,
+        store: Store,
         registry: Registry,
         on_dirty_exit: str,
         max_recoveries: int,
@@ -77,7 +78,7 @@ class Recovery:
         not moved by then stands in the ledger still.
         """
         try:
-            held = self.store.fence(dead.process_id, dead.beat)
+            held = self.store.recovery.fence(dead.process_id, dead.beat)
         except StillAlive:
             return Totals()
         self._name_unreadable(dead.process_id, held)
@@ -88,7 +89,7 @@ class Recovery:
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         recovered, left = Totals(), 0
         for batch in in_bulks(moves, lambda move: len(move.item), BATCH) if moves else [[]]:
-            moved = self.store.recover(dead.process_id, batch, _log_entry(dead, now))
+            moved = self.store.recovery.recover(dead.process_id, batch, _log_entry(dead, now))
             recovered += Totals(requeued=moved.requeued, failed=moved.failed)
             left = moved.left
             self._tell(moved.failed_slots)
@@ -97,7 +98,7 @@ class Recovery:
             self._answer_kills(dead, held.entries, moves)
         queues = queues_of(dead.process_id)
         if queues is not None:
-            self.store.leave_line(queues, dead.process_id)
+            self.store.recovery.hand_over(queues, dead.process_id)
         if recovered.requeued or recovered.failed:
             log.warning(
                 "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed%s",
@@ -144,9 +145,9 @@ class Recovery:
     ) -> None:
         """Tell those who wanted the process to kill a job what has become of that."""
         try:
-            for token, job_id in self.store.kills(dead.process_id).items():
+            for token, job_id in self.store.commands.kills(dead.process_id).items():
                 answer = _fate(dead, job_id, entries, moves)
-                self.store.give_answer(token, answer)
+                self.store.commands.give_answer(token, answer)
         except RedisError as error:  # a key of another type; nobody waits for long
             log.warning("nobody is told what became of kills: %s", error)
 
@@ -211,7 +212,7 @@ class Recovery:
         return None if name is None else self._registry.find(name)
 
     def _queue(self, entry: LedgerEntry) -> str:
-        return text(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
+        return decoded(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
 
     def close(self) -> None:
         self._failures.part()
@@ -248,7 +249,7 @@ def _fate(
 
 
 def _log_entry(dead: DeadProcess, now: str) -> bytes:
-    """As `DataStore.recover` wants it."""
+    """As `Store.recover` wants it."""
     by = f"{socket.gethostname()}:{os.getpid()}"
     told = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}
     return json.dumps(told).encode()[:-1]
@@ -256,7 +257,7 @@ def _log_entry(dead: DeadProcess, now: str) -> bytes:
 
 def recovery_for(settings: Settings) -> Recovery:
     """A Recovery with a Redis client of its own."""
-    store = DataStore(settings.redis_url, settings.namespace)
+    store = Store(settings.redis_url, settings.namespace)
     return Recovery(
         store,
         registry,

@@ -23,8 +23,8 @@ def test_quit_leaves_no_job_behind(bench: Bench) -> None:
         leaving.signal(signal.SIGQUIT)
         assert leaving.wait() == 0
         name = f":{leaving.process.pid}:"
-        assert not any(name in process for process in bench.client.store.process_ids())
-        assert not any(name in worker for worker in bench.client.store.worker_ids())
+        assert not any(name in process for process in bench.client.store.processes.ids())
+        assert not any(name in worker for worker in bench.client.store.workers.ids())
         assert "+ 0 failed" in leaving.log
         masters[turn % 2] = bench.start(*ARGUMENTS)
     wait_for(lambda: bench.stat("processed") == JOBS, 120)
@@ -35,5 +35,5 @@ def test_quit_leaves_no_job_behind(bench: Bench) -> None:
     assert len(runs) == JOBS
     assert set(runs.values()) == {1}, "an orderly end runs nothing twice"
     assert bench.held() == 0
-    assert bench.client.store.recoveries(9) == []
+    assert bench.client.store.recovery.log(9) == []
     assert bench.keys() == {"resque:queues", "resque:stat:processed"}

@@ -15,7 +15,7 @@ from gresque.failure.backend import RedisMultiQueueBackend, open_backend
 from gresque.failure.entry import decode_entry
 from gresque.jobs import payload
 from gresque.jobs.ids import new_id
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 from tests.process.support import Bench, wait_for
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -170,7 +170,7 @@ class TestExpiry:
         bench.push_raw("q", behave("ok", expires_at=time.time() - 60))
         bench.run("-q", "q", "--burst")
         assert bench.redis.llen("started") == 0
-        store = DataStore(bench.redis_url, "resque")
+        store = Store(bench.redis_url, "resque")
         assert open_backend("redis", store).retry_all().retried == 1
         store.close()
         bench.run("-q", "q", "--burst")
@@ -188,7 +188,7 @@ def test_two_retry_everything_while_jobs_fail(bench: Bench, backend: str) -> Non
     retried = []
 
     def retry() -> None:
-        store = DataStore(bench.redis_url, "resque")
+        store = Store(bench.redis_url, "resque")
         failures = open_backend(backend, store)
         assert isinstance(failures, RedisMultiQueueBackend) == (backend != "redis")
         done = failures.retry_all()

@@ -112,7 +112,7 @@ def test_who_blocks_is_shown_and_the_process_lives_on(
 def test_a_stopped_process_is_not_dead_while_its_master_lives(bench: Bench) -> None:
     """However long: its deputy beats for it."""
     master, _ = start_with_a_hog(bench, "sleep", 0.5)
-    (process,) = bench.client.store.process_ids()
+    (process,) = bench.client.store.processes.ids()
     (child,) = master.children()
     child.suspend()
     wait_for(lambda: "has given no sign of life" in master.log)
@@ -121,7 +121,7 @@ def test_a_stopped_process_is_not_dead_while_its_master_lives(bench: Bench) -> N
     child.resume()
     wait_for(lambda: bench.stat("processed") == 6)
     assert bench.runs() == {str(n): 1 for n in range(5)}
-    assert bench.client.store.process_ids() == [process]
+    assert bench.client.store.processes.ids() == [process]
     quit_and_check(bench, master)
     assert "it is stopped, or hangs" in master.log
 
@@ -137,7 +137,7 @@ def test_a_stopped_process_is_killed_by_term(bench: Bench) -> None:
 
 def test_when_the_master_dies_the_deputy_stays_with_the_frozen_process(bench: Bench) -> None:
     master, _ = start_with_a_hog(bench, "gil", 6)
-    (process,) = bench.client.store.process_ids()
+    (process,) = bench.client.store.processes.ids()
     wait_for(lambda: len(master.children()) == 2)
     family = master.children()
     master.process.kill()

@@ -28,12 +28,12 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
     for number in range(4):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 3.0 if busy else 0.0)
     wait_for(lambda: bench.begun() == 4 if busy else bench.stat("processed") == 4)
-    wait_for(lambda: len(bench.client.store.process_ids()) == 2)
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 2)
     for process in family(frozen)[::-1]:
         process.suspend()
-    dead = set(bench.client.store.process_ids())
+    dead = set(bench.client.store.processes.ids())
     other = bench.start(*ARGUMENTS, "-r", "tests.process.quick_deaths")
-    wait_for(lambda: not dead & set(bench.client.store.process_ids()), 60)
+    wait_for(lambda: not dead & set(bench.client.store.processes.ids()), 60)
     if busy:
         wait_for(lambda: bench.begun() == 8)  # the other one runs them
     assert {entry["process"] for entry in log_of_recoveries(bench)} == dead
@@ -42,7 +42,7 @@ def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: boo
         process.resume()
     # It starts afresh: other processes under other names, which work.
     wait_for(lambda: not before & {process.pid for process in frozen.children()})
-    wait_for(lambda: len(bench.client.store.process_ids()) == 4)
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 4)
     wait_for(lambda: bench.stat("processed") == 4 and not bench.held())
     for number in range(100, 200):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 0.05)
@@ -68,17 +68,17 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
     for number in range(20):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 60.0)
     wait_for(lambda: bench.held() == 20)
-    wait_for(lambda: len(bench.client.store.process_ids()) == 2)
-    dead = set(bench.client.store.process_ids())
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 2)
+    dead = set(bench.client.store.processes.ids())
     if by_a_bystander:
         bystander = bench.start("-q", "none", "-t", "10", "-j", "100000")
-        wait_for(lambda: len(bench.client.store.process_ids()) == 3)
+        wait_for(lambda: len(bench.client.store.processes.ids()) == 3)
     for process in family(master)[::-1]:  # else it might see its children die
         process.kill()
     master.process.wait()
     if by_a_bystander:
         # Whoever lives on that machine finds out, by its heartbeat.
-        wait_for(lambda: not dead & set(bench.client.store.process_ids()), 30)
+        wait_for(lambda: not dead & set(bench.client.store.processes.ids()), 30)
         worker = next(iter(dead)).rsplit(":", 2)[0]
         wait_for(lambda: not bench.redis.sismember("resque:workers", worker))
         bystander.signal(signal.SIGQUIT)
@@ -86,7 +86,7 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
     else:
         bench.start(*ARGUMENTS)
         wait_for(lambda: len(log_of_recoveries(bench)) == 2, 10)
-    assert not dead & set(bench.client.store.process_ids())
+    assert not dead & set(bench.client.store.processes.ids())
     log = log_of_recoveries(bench)
     assert {entry["process"] for entry in log} == dead
     assert {entry["cause"] for entry in log} == {"it and its master are gone"}

@@ -18,8 +18,8 @@ def test_a_live_process_goes_on_whatever_stands_in_its_ledger(bench: Bench) -> N
     store = bench.client.store
 
     def idle() -> list[str]:
-        processes = store.process_ids()
-        return [] if any(store.held_counts(processes)) else processes
+        processes = store.processes.ids()
+        return [] if any(store.processes.held_counts(processes)) else processes
 
     for number, state in enumerate([*SPOILT, None]):
         (process,) = wait_for(idle)
@@ -65,7 +65,9 @@ def test_a_killed_process_is_recovered_beside_an_odd_one(bench: Bench, kind: str
     master = bench.start("-q", "q", "-t", "4", "-j", "1000")
     bench.client.enqueue_to("q", "Until", "long")
     store = bench.client.store
-    wait_for(lambda: sum(store.held_counts(store.process_ids())) == 1 + (kind != "type"))
+    wait_for(
+        lambda: sum(store.processes.held_counts(store.processes.ids())) == 1 + (kind != "type")
+    )
     (child,) = master.children()
     child.kill()
     bench.redis.rpush("long", "end")

@@ -247,16 +247,16 @@ def test_a_server_that_forgot_everything_is_told_again(
     master = outage.work("-w", "2", "-t", "5", *ENDLESS)
     outage.push(range(10), 2.0)
     wait_for(lambda: len(outage.lines("start")) == 10)
-    (worker,) = outage.client.store.worker_ids()
+    (worker,) = outage.client.store.workers.ids()
     pids = {child.pid for child in master.children()}
     how(outage)
     # Each process finds it out when it has something to say: here when its jobs have ended.
     outage.wait_for_ends(10)
     outage.push(range(10, 60), 0.01)
     outage.wait_for_ends(60)
-    wait_for(lambda: len(outage.client.store.process_ids()) == 2)
-    assert outage.client.store.worker_ids() == [worker]
-    assert set(outage.client.store.heartbeats()) == {worker}
+    wait_for(lambda: len(outage.client.store.processes.ids()) == 2)
+    assert outage.client.store.workers.ids() == [worker]
+    assert set(outage.client.store.workers.heartbeats()) == {worker}
     assert {child.pid for child in master.children()} == pids
     assert said(master, "Redis has lost the ledger") == 2
     outage.finish(master, 60)
@@ -291,7 +291,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     master = outage.work("-t", "5", *ENDLESS)
     outage.push(range(3), 3.0)
     wait_for(lambda: len(outage.lines("start")) == 3)
-    (process,) = outage.client.store.process_ids()
+    (process,) = outage.client.store.processes.ids()
     (child,) = master.children()
     child.suspend()
     settings = Settings.load({"redis_url": outage.redis_url}, {})
@@ -384,7 +384,7 @@ def test_a_process_that_is_forked_while_redis_is_full_works_and_beats(outage: Ou
     outage.wait_for_ends(20)
 
     def beats() -> list[float]:
-        return sorted(outage.client.store.process_beats().values())
+        return sorted(outage.client.store.processes.beats().values())
 
     wait_for(lambda: len(beats()) == 1)
     before = beats()
@@ -488,12 +488,12 @@ def test_a_heartbeat_that_is_cut_goes_on(outage: Outage, proxy: FaultyProxy) -> 
     master = outage.work("-t", "2", *ENDLESS, through=proxy)
     outage.push(range(1), 14.0)
     wait_for(lambda: len(outage.lines("start")) == 1)
-    (process,) = outage.client.store.process_ids()
+    (process,) = outage.client.store.processes.ids()
     for direction, after in (("request", 0), ("request", 200), ("reply", 0), ("reply", 5)):
         cut = proxy.cut(marker, direction, after)
         assert cut.done.wait(20)
-        beat = outage.client.store.process_beats()[process]
-        wait_for(lambda beat=beat: outage.client.store.process_beats()[process] > beat)
+        beat = outage.client.store.processes.beats()[process]
+        wait_for(lambda beat=beat: outage.client.store.processes.beats()[process] > beat)
     outage.finish(master, 1)
     assert said(master, "waiting for it") == 0
 

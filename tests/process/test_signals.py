@@ -150,10 +150,10 @@ def test_a_paused_worker_replaces_a_dead_process_with_a_paused_one(bench: Bench)
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     pause(bench, master, 1)
     first = master.pids()
-    (dead,) = bench.client.store.process_ids()
+    (dead,) = bench.client.store.processes.ids()
     bench.client.enqueue_to("q", "Count", "later")
     psutil.Process(first.copy().pop()).kill()
-    wait_for(lambda: len(left := bench.client.store.process_ids()) == 1 and dead not in left)
+    wait_for(lambda: len(left := bench.client.store.processes.ids()) == 1 and dead not in left)
     assert master.pids() - first
     assert bench.client.size("q") == 1
     master.signal(signal.SIGUSR1)  # ends a pause too

@@ -20,7 +20,7 @@ def settled(bench: Bench, master: Master, count: int = 2) -> dict[int, bool]:
 
     def look() -> dict[int, bool] | None:
         pids = {child.pid for child in master.children()}
-        ledgers = {int(name.split(":")[-2]) for name in bench.client.store.process_ids()}
+        ledgers = {int(name.split(":")[-2]) for name in bench.client.store.processes.ids()}
         rings = {
             int(ring.rsplit(b":", 2)[1]) for ring in bench.redis.zrange("resque:listening:q", 0, -1)
         }
@@ -71,7 +71,7 @@ def test_one_stands_by_and_is_next(bench: Bench) -> None:
     master.signal(signal.SIGQUIT)
     assert master.wait(5) == 0
     assert "reserved 1 = 1 done" in master.log
-    assert bench.client.store.process_ids() == []
+    assert bench.client.store.processes.ids() == []
 
 
 def test_one_job_at_a_time_still(bench: Bench) -> None:

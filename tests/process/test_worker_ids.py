@@ -36,13 +36,13 @@ def first_process_of(container: Master) -> psutil.Process:
 
 
 def workers(bench: Bench) -> set[str]:
-    return set(bench.client.store.worker_ids())
+    return set(bench.client.store.workers.ids())
 
 
 @containers
 def test_two_containers_of_one_name_are_two_workers(bench: Bench) -> None:
     first, second = contain(bench), contain(bench)
-    wait_for(lambda: len(bench.client.store.process_ids()) == 2)
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 2)
     ids = workers(bench)
     assert len(ids) == 2
     for worker in ids:
@@ -70,12 +70,12 @@ def test_a_restarted_container_recovers_what_it_held(bench: Bench) -> None:
     for number in range(5):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 0.5)
     wait_for(lambda: bench.begun() == 5)
-    (dead,) = bench.client.store.process_ids()
+    (dead,) = bench.client.store.processes.ids()
     first_process_of(container).kill()
     container.process.wait()
     contain(bench)
     wait_for(lambda: bench.stat("processed") == 5, 60)
-    assert dead not in bench.client.store.process_ids()
+    assert dead not in bench.client.store.processes.ids()
     assert set(bench.runs().values()) == {1}
     (alive,) = wait_for(lambda: len(ids := workers(bench)) == 1 and ids)
     same_number = dead.startswith(alive)
@@ -86,7 +86,7 @@ def test_a_restarted_container_recovers_what_it_held(bench: Bench) -> None:
 def test_one_that_leaves_spares_another_one_of_the_same_id(bench: Bench) -> None:
     """As on two machines with one host name and, by chance, one pid."""
     master = bench.start(*ARGUMENTS)
-    wait_for(lambda: len(bench.client.store.process_ids()) == 1)
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 1)
     (worker,) = workers(bench)
     bench.redis.zadd("resque:ledgers", {f"{worker}:999999:1": 9e15})
     bench.redis.hset(f"resque:ledger:{worker}:999999:1", "state", "0 0 0 0 0")
@@ -99,7 +99,7 @@ def test_one_that_leaves_spares_another_one_of_the_same_id(bench: Bench) -> None
 def test_a_worker_that_another_program_unregisters_comes_back(bench: Bench) -> None:
     """With all of its counters, though each of its processes counted a part of that only."""
     bench.start(*ARGUMENTS, "-w", "2")
-    wait_for(lambda: len(bench.client.store.process_ids()) == 2)
+    wait_for(lambda: len(bench.client.store.processes.ids()) == 2)
     for number in range(20):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 0.1)
     bench.client.enqueue_to("q", "Behave", "fail")

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from gresque.connection.scripts import script
-from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.store.store import Store
 from gresque.worker.turns import history
 from gresque.worker.turns.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
 from gresque.worker.turns.history import History
@@ -27,7 +27,7 @@ class Place:
 
     def __init__(self, url: str, client: redis.Redis) -> None:
         self.redis = client
-        self.store = DataStore(url, "resque")
+        self.store = Store(url, "resque")
         self.process = LastingProcess(url, self.store, 1)
         self.cycle, self.in_flight = self.process.cycle, self.process.in_flight
         keys = self.store.keys
@@ -63,7 +63,7 @@ class Place:
 
     @property
     def held(self) -> list[str]:
-        found = self.store.ledger(self.process.name).entries.values()
+        found = self.store.processes.ledger(self.process.name).entries.values()
         return sorted(entry.raw.decode() for entry in found)
 
     @property
@@ -80,7 +80,7 @@ class Place:
         return int(processed or 0), int(failed or 0)
 
     def check_totals(self) -> None:
-        reserved, done, failed, requeued = self.store.ledger(self.process.name).totals
+        reserved, done, failed, requeued = self.store.processes.ledger(self.process.name).totals
         assert reserved == done + failed + requeued + len(self.held)
         assert (done, failed, requeued) == self.in_flight.totals[1:]
         assert self.redis.hget(self.ledger, "state").startswith(b"%d " % self.cycle.number)

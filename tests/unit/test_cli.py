@@ -23,7 +23,7 @@ from gresque.connection.urls import mask
 from gresque.failure.entry import encode_entry
 from gresque.inspector.processes import RunningJob, WorkerStatus
 from gresque.store.commands import Blocking, Running
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 from gresque.text import printable
 
 ROOT = Path(__file__).parents[2]
@@ -194,9 +194,9 @@ class TestQueues:
         assert call("queues") == (0, "no queues\n", "")
         assert json.loads(call("queues", "--json").out) == []
 
-    def test_sizes(self, call: Call, store: DataStore) -> None:
-        store.push("small", b"{}")
-        assert sum(store.push_many("Big", [b"{}"] * 1_234)) == 1_234
+    def test_sizes(self, call: Call, store: Store) -> None:
+        store.queues.push("small", b"{}")
+        assert sum(store.queues.push_many("Big", [b"{}"] * 1_234)) == 1_234
         assert call("queues").out == ("QUEUE   SIZE\nBig    1,234\nsmall      1\ntotal  1,235\n")
         assert json.loads(call("queues", "--json").out) == [
             {"name": "Big", "size": 1_234},
@@ -256,7 +256,7 @@ class TestWorkers:
         assert call("workers") == (0, "no workers\n", "")
         assert json.loads(call("workers", "--json").out) == []
 
-    def test_status(self, store: DataStore, redis_client: redis.Redis) -> None:
+    def test_status(self, store: Store, redis_client: redis.Redis) -> None:
         register(redis_client, held=3)
         (worker,) = WorkerStatus.all(store)
         assert worker.name is not None
@@ -270,11 +270,11 @@ class TestWorkers:
         assert 5 <= process.beat_age_seconds < 30
 
     def test_one_that_left_its_jobs_behind_is_listed(
-        self, call: Call, store: DataStore, redis_client: redis.Redis
+        self, call: Call, store: Store, redis_client: redis.Redis
     ) -> None:
         register(redis_client, held=1)
-        store.unregister_worker(WORKER)
-        assert store.worker_ids() == [WORKER], "a process has a ledger still"
+        store.workers.unregister(WORKER)
+        assert store.workers.ids() == [WORKER], "a process has a ledger still"
         redis_client.srem("resque:workers", WORKER)
         redis_client.hdel("resque:workers:heartbeat", WORKER)
         (worker,) = WorkerStatus.all(store)
@@ -283,7 +283,7 @@ class TestWorkers:
 
     @pytest.mark.parametrize("hours", [-5, 0, 5.5])
     def test_heartbeats_of_other_programs_are_in_their_local_time(
-        self, store: DataStore, redis_client: redis.Redis, hours: float
+        self, store: Store, redis_client: redis.Redis, hours: float
     ) -> None:
         zone = timezone(timedelta(hours=hours))
         beat = datetime.fromtimestamp(int(redis_client.time()[0]) - 100, zone)
@@ -321,9 +321,7 @@ class TestRunning:
         assert call("running") == (0, "no jobs are running\n", "")
         assert json.loads(call("running", "--json").out) == []
 
-    def test_the_oldest_first(
-        self, call: Call, store: DataStore, redis_client: redis.Redis
-    ) -> None:
+    def test_the_oldest_first(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
         register(redis_client, held=3)
         now = store.now()
         blocking = Blocking("1", now - 3, ["jobs.py:7:in `spin'"])
@@ -363,10 +361,10 @@ class TestRunning:
         assert len(json.loads(call("running", "--json").out)) == 3
 
 
-def test_stats(call: Call, store: DataStore, redis_client: redis.Redis) -> None:
+def test_stats(call: Call, store: Store, redis_client: redis.Redis) -> None:
     register(redis_client, held=2)
     fail(redis_client, 1, 2, 3)
-    store.push("mail", b"{}")
+    store.queues.push("mail", b"{}")
     redis_client.mset({"resque:stat:processed": 1_234, "resque:stat:failed": 5})
     assert json.loads(call("stats", "--json").out) == {
         "processed": 1_234, "failed": 5, "pending": 1, "in_flight": 2, "queues": 1, "workers": 1,
@@ -844,7 +842,7 @@ ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     [ASCII, {"PYTHONIOENCODING": "ascii:strict"}, {"PYTHONIOENCODING": "latin-1"}],
     ids=["posix", "ascii", "latin-1"],
 )
-def test_any_locale_and_encoding(environ: dict[str, str], redis_url: str, store: DataStore) -> None:
+def test_any_locale_and_encoding(environ: dict[str, str], redis_url: str, store: Store) -> None:
     def gresque(*arguments: str) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "gresque", *arguments]
         env = {**os.environ, "REDIS_URL": redis_url, **environ}

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from gresque.store.commands import Fate, KillAnswer
-from gresque.store.data_store import DataStore
+from gresque.store.store import Store
 from tests.unit.test_cli import PROCESS, Call, call  # noqa: F401 (a fixture)
 from tests.unit.test_cli_ledger import entry
 
@@ -26,7 +26,7 @@ def test_a_process_that_does_not_know_yet_that_it_holds_the_job(
     """Its loop is busy, and has not read what Redis gave it; or the job's end is not settled."""
     redis_client.zadd("resque:ledgers", {PROCESS: 1})
     redis_client.hset(LEDGER, mapping={"state": "1 1 0 0 0", "0": entry("q", '{"id":"a"}')})
-    store = DataStore(redis_url, "resque")
+    store = Store(redis_url, "resque")
 
     def next_token() -> str:
         asked = redis_client.blpop([ORDERS], 10)
@@ -34,9 +34,9 @@ def test_a_process_that_does_not_know_yet_that_it_holds_the_job(
         return str(asked[1].decode().split()[1])
 
     def play() -> None:
-        store.give_answer(next_token(), KillAnswer(Fate.ENDED))
+        store.commands.give_answer(next_token(), KillAnswer(Fate.ENDED))
         if starts:
-            store.give_answer(next_token(), KillAnswer(Fate.DEAD, in_failed=True))
+            store.commands.give_answer(next_token(), KillAnswer(Fate.DEAD, in_failed=True))
         redis_client.delete(LEDGER)
 
     with _thread(play):

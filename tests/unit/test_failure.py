@@ -16,7 +16,8 @@ from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, read_entry
 from gresque.failure.retry import prepare_retry
 from gresque.inspector.stats import Stat
-from gresque.store.data_store import DataStore
+from gresque.store.failed import FailedLists
+from gresque.store.store import Store
 
 FAILED = "resque:failed"
 NOW = "2026/11/23 15:33:36"
@@ -30,12 +31,12 @@ GARBAGE = [b"garbage \xff", b"", b"[1]", b"{}", b'{"payload":{"class":"A"}}', b"
 
 
 @pytest.fixture
-def backend(store: DataStore) -> RedisBackend:
+def backend(store: Store) -> RedisBackend:
     return RedisBackend(store)
 
 
 @pytest.fixture
-def failed_list(store: DataStore) -> FailedList:
+def failed_list(store: Store) -> FailedList:
     return FailedList(store, FAILED)
 
 
@@ -316,13 +317,13 @@ class TestRetryAll:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         fill(PAGE)
-        rewrite, calls = DataStore.rewrite_failed, []
+        rewrite, calls = FailedLists.rewrite, []
 
-        def failing_again(self: DataStore, *arguments: Any) -> int:
+        def failing_again(self: FailedLists, *arguments: Any) -> int:
             calls.append(redis_client.rpush(FAILED, entry(7777)))
             return rewrite(self, *arguments)
 
-        monkeypatch.setattr(DataStore, "rewrite_failed", failing_again)
+        monkeypatch.setattr(FailedLists, "rewrite", failing_again)
         assert backend.retry_all().retried == PAGE
         assert redis_client.llen(FAILED) == PAGE + len(calls)
         assert 7777 not in numbers(redis_client.lrange("resque:queue:q", 0, -1))
@@ -406,13 +407,13 @@ class TestClear:
 
 
 class TestStat:
-    def test_counters(self, store: DataStore, redis_client: redis.Redis) -> None:
+    def test_counters(self, store: Store, redis_client: redis.Redis) -> None:
         redis_client.mset({"resque:stat:processed": 7, "resque:stat:failed:w:1": 2})
         assert Stat(store, "processed").get() == 7
         assert Stat(store, "failed").get() == 0
         assert Stat(store, "failed").get("w:1") == 2
 
-    def test_clear(self, store: DataStore, redis_client: redis.Redis) -> None:
+    def test_clear(self, store: Store, redis_client: redis.Redis) -> None:
         redis_client.mset({"resque:stat:failed": 7, "resque:stat:failed:w:1": 2})
         Stat(store, "failed").clear("w:1")
         assert redis_client.keys("*") == [b"resque:stat:failed"]
@@ -420,7 +421,7 @@ class TestStat:
         assert redis_client.keys("*") == []
 
     def test_what_is_no_number_counts_as_nothing(
-        self, store: DataStore, redis_client: redis.Redis
+        self, store: Store, redis_client: redis.Redis
     ) -> None:
         redis_client.set("resque:stat:failed", "abc")
         redis_client.rpush("resque:stat:processed", "x")

@@ -29,8 +29,8 @@ from gresque.failure.search import EVERYTHING, Group, Wanted, glance
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.settings import Settings
-from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
+from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
 from tests.unit.test_recovery import DEAD, hold
 
@@ -42,12 +42,12 @@ Redis = redis.Redis
 
 
 @pytest.fixture
-def backend(store: DataStore) -> RedisBackend:
+def backend(store: Store) -> RedisBackend:
     return RedisBackend(store)
 
 
 @pytest.fixture
-def multi(store: DataStore) -> RedisMultiQueueBackend:
+def multi(store: Store) -> RedisMultiQueueBackend:
     return RedisMultiQueueBackend(store)
 
 
@@ -235,7 +235,7 @@ class TestMultiQueue:
             assert client.info()["failed"] == count
             client.close()
 
-    def test_which_backend_is_read(self, store: DataStore) -> None:
+    def test_which_backend_is_read(self, store: Store) -> None:
         assert type(open_backend("redis,a.B", store)) is RedisBackend
         assert type(open_backend("redis_multi_queue,a.B", store)) is RedisMultiQueueBackend
 
@@ -372,23 +372,23 @@ class TestRound:
         assert numbers(redis_client.lrange("resque:queue:q", 0, -1)) == list(range(count))
 
     def test_one_goes_round_at_a_time(
-        self, backend: RedisBackend, store: DataStore, redis_client: Redis
+        self, backend: RedisBackend, store: Store, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        assert store.begin_sweep("other", 60_000)
+        assert store.failed.begin_sweep("other", 60_000)
         assert backend.retry_all(progress=Stopper(9)) == Retries()
         assert backend.clear(Stopper(9)) == 0
-        store.end_sweep("somebody's")
+        store.failed.end_sweep("somebody's")
         assert redis_client.get("resque:failed_sweep") == b"other"
-        store.end_sweep("other")
+        store.failed.end_sweep("other")
         assert backend.retry_all() == Retries(1, 0, 0)
         assert not redis_client.exists("resque:failed_sweep")
 
     def test_the_second_one_waits_for_the_first(
-        self, backend: RedisBackend, store: DataStore, redis_client: Redis
+        self, backend: RedisBackend, store: Store, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        store.begin_sweep("other", 60_000)
+        store.failed.begin_sweep("other", 60_000)
 
         class Waits(Progress):
             times = 0
@@ -396,7 +396,7 @@ class TestRound:
             def waits(self) -> bool:
                 self.times += 1
                 if self.times == 2:
-                    store.end_sweep("other")
+                    store.failed.end_sweep("other")
                 return True
 
         progress = Waits()
@@ -404,17 +404,17 @@ class TestRound:
         assert progress.times == 2
 
     def test_the_round_of_a_dead_one_ends_by_itself(
-        self, backend: RedisBackend, store: DataStore, redis_client: Redis
+        self, backend: RedisBackend, store: Store, redis_client: Redis
     ) -> None:
         redis_client.rpush(FAILED, entry(1))
-        store.begin_sweep("dead", 200)
+        store.failed.begin_sweep("dead", 200)
         assert backend.retry_all() == Retries(1, 0, 0)
 
     def test_the_round_of_a_dead_one_ends_though_the_clock_was_set_back(
-        self, store: DataStore, redis_client: Redis
+        self, store: Store, redis_client: Redis
     ) -> None:
-        store.begin_sweep("dead", 3_600_000)
-        assert not store.begin_sweep("mine", 200)
+        store.failed.begin_sweep("dead", 3_600_000)
+        assert not store.failed.begin_sweep("mine", 200)
         assert redis_client.pttl("resque:failed_sweep") <= 200
         assert redis_client.get("resque:failed_sweep") == b"dead"
 
@@ -474,17 +474,17 @@ class TestRound:
         over = threading.Event()
 
         def retry(wanted: Wanted) -> None:
-            store = DataStore(redis_url, "resque")
+            store = Store(redis_url, "resque")
             results.append(RedisBackend(store).retry_all(wanted).retried)
             store.close()
 
         def remove() -> None:
-            store = DataStore(redis_url, "resque")
+            store = Store(redis_url, "resque")
             results.append(RedisBackend(store).remove_all(Wanted(job_class="C")))
             store.close()
 
         def arrive() -> None:
-            store = DataStore(redis_url, "resque")
+            store = Store(redis_url, "resque")
             number = count
             while not over.is_set() and number < 10 * count:
                 store.redis.rpush(FAILED, entry(number, name="New"))
@@ -648,7 +648,7 @@ class TestOwnBackends:
         setting, start = f"redis_multi_queue,{__name__}.Noted", threading.Barrier(2)
 
         def recover() -> None:
-            store = DataStore(redis_url, "resque")
+            store = Store(redis_url, "resque")
             recovery = Recovery(store, registry, "requeue", 3, setting)
             start.wait()
             recovery.recover(DEAD)
@@ -713,7 +713,7 @@ def test_a_list_that_is_none_keeps_the_job_in_the_ledger(redis_client: Redis) ->
     assert held(redis_client) == {"0": ("a", "1")}
 
 
-def test_reading_one_list_keeps_no_more_than_a_page(store: DataStore, redis_client: Redis) -> None:
+def test_reading_one_list_keeps_no_more_than_a_page(store: Store, redis_client: Redis) -> None:
     redis_client.rpush(FAILED, *(os.urandom(10) for _ in range(5000)))
     reads: list[int] = []
     read = FailedList.read

@@ -11,9 +11,9 @@ import redis
 from gresque.jobs.registry import registry
 from gresque.processes.spec import DeadProcess
 from gresque.queues import QueueList
-from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight
@@ -201,7 +201,7 @@ def test_the_dead_make_room_when_they_are_recovered(
     process: Idle, redis_url: str, redis_client: redis.Redis
 ) -> None:
     bells = idle(process, LISTENING + 1)
-    store = DataStore(redis_url, "resque")
+    store = Store(redis_url, "resque")
     recovery = Recovery(store, registry, "requeue", 3)
     recovery.recover(DeadProcess("host:1:a,b:1:1:1:0:0", "killed", None, False))
     recovery.close()

@@ -25,9 +25,9 @@ from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store import refusals
 from gresque.store.commands import Running
-from gresque.store.data_store import DataStore
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.store.store import Store
 from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.recovery import Recovery
 
@@ -48,7 +48,7 @@ def _nothing_named_yet() -> None:
     refusals._named.clear()
 
 
-def recover(store: DataStore, process: str = DEAD, wish: str = "requeue") -> Totals:
+def recover(store: Store, process: str = DEAD, wish: str = "requeue") -> Totals:
     return Recovery(store, Registry(), wish, max_recoveries=3).recover(
         SILENT._replace(process_id=process)
     )
@@ -99,7 +99,7 @@ UNREADABLE = {
 @pytest.mark.parametrize("wish", ["requeue", "fail"])
 @pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
 def test_an_entry_that_cannot_be_read_fails_alone(
-    store: DataStore,
+    store: Store,
     redis_client: Redis,
     value: bytes,
     wish: str,
@@ -122,7 +122,7 @@ def test_an_entry_that_cannot_be_read_fails_alone(
 
 
 @pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
-def test_a_retry_pushes_it_as_it_was(store: DataStore, redis_client: Redis, value: bytes) -> None:
+def test_a_retry_pushes_it_as_it_was(store: Store, redis_client: Redis, value: bytes) -> None:
     die(redis_client, state=STATE, _1=value)
     recover(store)
     listed = FailedList(store, KEYS.failed)
@@ -135,7 +135,7 @@ def test_a_retry_pushes_it_as_it_was(store: DataStore, redis_client: Redis, valu
     [("q", "q"), ("*", "unreadable"), ("mail-*,!slow,low", "low"), ("q~5,b", "b")],
 )
 def test_which_queue_it_is_said_to_be_from(
-    store: DataStore, redis_client: Redis, queues: str, name: str
+    store: Store, redis_client: Redis, queues: str, name: str
 ) -> None:
     process = f"vm:1:{queues}:1:1:1:20:1000"
     die(redis_client, process, state=STATE, _1=b"xyz")
@@ -153,7 +153,7 @@ STATES = [
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_state_that_is_none(
-    store: DataStore, redis_client: Redis, state: bytes | None, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, state: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     die(redis_client, _0=ENTRY, _1=ENTRY, _2=b"xyz")
     if state is not None:
@@ -168,7 +168,7 @@ def test_a_state_that_is_none(
 
 
 @pytest.mark.parametrize("process", ["garbage", "", ":", "a:b:c:d:e:f:g:h", "\udcff", "x" * 9999])
-def test_a_process_id_that_is_none(store: DataStore, redis_client: Redis, process: str) -> None:
+def test_a_process_id_that_is_none(store: Store, redis_client: Redis, process: str) -> None:
     key = KEYS.ledger(process).encode("utf-8", "surrogateescape")
     name = process.encode("utf-8", "surrogateescape")
     redis_client.hset(key, mapping={b"state": STATE, b"0": ENTRY, b"1": b"xyz"})
@@ -177,7 +177,7 @@ def test_a_process_id_that_is_none(store: DataStore, redis_client: Redis, proces
     assert queue(redis_client) == [JOB]
     assert [entry["queue"] for entry in failed(redis_client)] == ["unreadable"]
     assert not redis_client.exists(key, KEYS.ledgers)
-    assert len(store.recoveries(5)) == 1
+    assert len(store.recovery.log(5)) == 1
 
 
 # Any bytes at all
@@ -203,7 +203,7 @@ ANY_STATE = st.one_of(
 @given(st.dictionaries(SLOTS, VALUES, max_size=5), ANY_STATE, st.binary(max_size=30))
 @example({b"": b"xyz"}, b"", b"")
 def test_whatever_bytes_stand_there_a_readable_neighbour_is_recovered(
-    store: DataStore,
+    store: Store,
     redis_client: Redis,
     redis_url: str,
     fields: dict[bytes, bytes],
@@ -251,7 +251,7 @@ CARRIERS = {
 
 @pytest.mark.parametrize(("key", "wish"), CARRIERS.values(), ids=CARRIERS)
 def test_a_job_that_its_list_refuses_stays_until_the_key_is_mended(
-    store: DataStore, redis_client: Redis, key: str, wish: str, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, key: str, wish: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = b"bad" if wish == "requeue" else b"q"
     held = b"%d:resque:queue:%s%s" % (13 + len(name), name, JOB)
@@ -284,7 +284,7 @@ OTHERS = [
 
 @pytest.mark.parametrize("key", OTHERS)
 def test_nothing_else_keeps_a_job_from_being_recovered(
-    store: DataStore, redis_client: Redis, key: str
+    store: Store, redis_client: Redis, key: str
 ) -> None:
     die(redis_client, state=STATE, _0=ENTRY, _1=b"xyz")
     spoil(redis_client, key)
@@ -294,12 +294,12 @@ def test_nothing_else_keeps_a_job_from_being_recovered(
     assert json.loads(job)["recoveries"] == 1
     assert redis_client.llen("resque:q_failed") == 1
     assert not redis_client.exists(LEDGER)
-    recovery.store.unregister_worker(WORKER)
+    recovery.store.workers.unregister(WORKER)
 
 
 @pytest.mark.parametrize("value", ["garbage", str(2**63 - 1), "1.5", ""])
 def test_counters_that_cannot_count(
-    store: DataStore, redis_client: Redis, value: str, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, value: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     die(redis_client, state=STATE, _0=ENTRY)
     redis_client.mset({KEYS.processed: value, KEYS.failures: value})
@@ -309,7 +309,7 @@ def test_counters_that_cannot_count(
 
 
 def test_a_ledger_of_another_type_is_left_alone(
-    store: DataStore, redis_client: Redis, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     redis_client.set(LEDGER, "mine")
     redis_client.zadd(KEYS.ledgers, {DEAD: 0})
@@ -320,7 +320,7 @@ def test_a_ledger_of_another_type_is_left_alone(
     assert sum(f"{LEDGER} is not a hash" in message for message in caplog.messages) == 1
 
 
-def test_whoever_waits_for_a_kill_stops_no_recovery(store: DataStore, redis_client: Redis) -> None:
+def test_whoever_waits_for_a_kill_stops_no_recovery(store: Store, redis_client: Redis) -> None:
     die(redis_client, state=STATE, _0=ENTRY)
     redis_client.hset(KEYS.kills(DEAD), mapping={b"\xff": b"\xfe", b"wrong": b"x", b"t": b"1"})
     redis_client.set(KEYS.answer("wrong"), "x")

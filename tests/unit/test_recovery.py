@@ -18,8 +18,9 @@ from gresque.jobs.registry import Registry
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import BlamedJob, DeadProcess
 from gresque.store.commands import Fate, KillAnswer
-from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals
+from gresque.store.recovery import Move
+from gresque.store.store import Store
 from gresque.worker.recovery import BATCH, Recovery
 
 Redis = redis.Redis
@@ -29,7 +30,7 @@ DEAD = DeadProcess(PROCESS, "it was killed by SIGKILL", None, blameless=True)
 LEDGER = f"resque:ledger:{PROCESS}"
 
 
-def recovery(store: DataStore, on_dirty_exit: str = "requeue") -> Recovery:
+def recovery(store: Store, on_dirty_exit: str = "requeue") -> Recovery:
     registry = Registry()
     for name, wish, skip in (
         ("plain", None, False), ("fails", "fail", False), ("returns", "requeue", False),
@@ -81,7 +82,7 @@ WISHES = [
 
 @pytest.mark.parametrize(("wish", "name", "back", "entry"), WISHES)
 def test_each_job_goes_where_it_wants(
-    store: DataStore, redis_client: Redis, wish: str, name: str, back: bool, entry: bool
+    store: Store, redis_client: Redis, wish: str, name: str, back: bool, entry: bool
 ) -> None:
     hold(redis_client, item(name, 1), state="9 3 1 1 0")
     redis_client.rpush("resque:queue:q", "waiting")
@@ -90,11 +91,11 @@ def test_each_job_goes_where_it_wants(
     assert totals.reserved == totals.done + totals.failed + totals.requeued
     assert queue(redis_client) == [item(name, 1)] * back + [b"waiting"]
     assert len(failed(redis_client)) == entry
-    assert store.stats([store.keys.processed, store.keys.failures]) == [1 - back, 1 - back]
+    assert store.stats.values([store.keys.processed, store.keys.failures]) == [1 - back, 1 - back]
     assert gone(redis_client)
 
 
-def test_the_entry_tells_of_the_death(store: DataStore, redis_client: Redis) -> None:
+def test_the_entry_tells_of_the_death(store: Store, redis_client: Redis) -> None:
     hold(redis_client, item("fails", "é"), queue="a:b")
     recovery(store).recover(DEAD)
     (entry,) = failed(redis_client)
@@ -109,7 +110,7 @@ def test_the_entry_tells_of_the_death(store: DataStore, redis_client: Redis) -> 
     [(KillReason.KILLED, "DirtyExit"), (KillReason.TIMED_OUT, "JobTimeout")],
 )
 def test_the_job_for_whose_sake_the_process_died_fails(
-    store: DataStore, redis_client: Redis, kill_reason: KillReason, exception: str
+    store: Store, redis_client: Redis, kill_reason: KillReason, exception: str
 ) -> None:
     hold(redis_client, item("plain", 0), item("returns", 1), item("plain", 2))
     blamed = BlamedJob(1, kill_reason, ("jobs.py:3:in `spin'",))
@@ -126,7 +127,7 @@ def test_the_job_for_whose_sake_the_process_died_fails(
 @pytest.mark.parametrize("raw", [b"", b"not json", b"\xff", b"[]", b"{}", b'{"class":5}'])
 @pytest.mark.parametrize("wish", ["requeue", "fail"])
 def test_what_is_no_job_is_recovered_too(
-    store: DataStore, redis_client: Redis, raw: bytes, wish: str
+    store: Store, redis_client: Redis, raw: bytes, wish: str
 ) -> None:
     hold(redis_client, raw)
     recovery(store, wish).recover(DEAD)
@@ -136,7 +137,7 @@ def test_what_is_no_job_is_recovered_too(
 
 
 @pytest.mark.parametrize("name", ["a:b", "日本", "a b", "5:x", "x\ny"])
-def test_queues_of_any_name(store: DataStore, redis_client: Redis, name: str) -> None:
+def test_queues_of_any_name(store: Store, redis_client: Redis, name: str) -> None:
     hold(redis_client, item(), item("fails"), queue=name)
     recovery(store).recover(DEAD)
     assert queue(redis_client, name) == [item()]
@@ -145,7 +146,7 @@ def test_queues_of_any_name(store: DataStore, redis_client: Redis, name: str) ->
 
 @pytest.mark.parametrize("count", [0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH + 7])
 def test_many_jobs(
-    store: DataStore, redis_client: Redis, count: int, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     hold(redis_client, *(item("plain", number) for number in range(count)))
     with caplog.at_level(logging.WARNING, "gresque"):
@@ -156,12 +157,12 @@ def test_many_jobs(
     assert len(caplog.records) == bool(count)
 
 
-def test_nothing_to_recover(store: DataStore, redis_client: Redis) -> None:
+def test_nothing_to_recover(store: Store, redis_client: Redis) -> None:
     assert recovery(store).recover(DEAD) == Totals()
     assert redis_client.keys() == []
 
 
-def test_a_ledger_that_lost_its_state_is_emptied_too(store: DataStore, redis_client: Redis) -> None:
+def test_a_ledger_that_lost_its_state_is_emptied_too(store: Store, redis_client: Redis) -> None:
     hold(redis_client, item())
     redis_client.hdel(LEDGER, "state")
     redis_client.zadd("resque:ledgers", {"nothing:1:2": 1})
@@ -171,12 +172,12 @@ def test_a_ledger_that_lost_its_state_is_emptied_too(store: DataStore, redis_cli
     assert gone(redis_client)
 
 
-def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None:
+def test_again_after_it_broke_off(store: Store, redis_client: Redis) -> None:
     """What was not moved stands in the ledger still, and whoever comes next moves it."""
     hold(redis_client, *(item("plain", number) for number in range(10)), state="9 12 1 1 0")
-    store.fence(PROCESS)
+    store.recovery.fence(PROCESS)
     move = Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")
-    store.recover(PROCESS, [move])
+    store.recovery.recover(PROCESS, [move])
     assert not gone(redis_client)
     totals = recovery(store).recover(DEAD)
     assert totals.requeued == 10  # what was moved before counts, too
@@ -185,15 +186,15 @@ def test_again_after_it_broke_off(store: DataStore, redis_client: Redis) -> None
 
 
 def test_a_server_that_has_forgotten_that_the_process_is_dead(
-    store: DataStore, redis_client: Redis
+    store: Store, redis_client: Redis
 ) -> None:
     """It may hold an older job in the slot of the one that was read."""
     hold(redis_client, item("plain", 1), state="9 5 0 0 0")
-    store.fence(PROCESS)
+    store.recovery.fence(PROCESS)
     hold(redis_client, item("plain", 0), state="8 4 0 0 0")
     move = Move(b"0", "requeue", b"resque:queue:q", item("plain", 1), "q")
     with pytest.raises(redis.ResponseError, match="FORGOTTEN"):
-        store.recover(PROCESS, [move])
+        store.recovery.recover(PROCESS, [move])
     assert queue(redis_client) == []
     assert recovery(store).recover(DEAD).requeued == 1
     assert queue(redis_client) == [item("plain", 0)]
@@ -201,7 +202,7 @@ def test_a_server_that_has_forgotten_that_the_process_is_dead(
 
 
 def test_two_that_recover_the_same_process(
-    redis_url: str, store: DataStore, redis_client: Redis
+    redis_url: str, store: Store, redis_client: Redis
 ) -> None:
     count = 2 * BATCH
     names = ("plain", "fails")
@@ -209,7 +210,7 @@ def test_two_that_recover_the_same_process(
     start = threading.Barrier(2)
 
     def recover() -> None:
-        own = DataStore(redis_url, "resque")
+        own = Store(redis_url, "resque")
         start.wait()
         recovery(own).recover(DEAD)
         own.close()
@@ -220,12 +221,12 @@ def test_two_that_recover_the_same_process(
     for thread in threads:
         thread.join()
     assert len(queue(redis_client)) == len(failed(redis_client)) == BATCH
-    assert store.stats([store.keys.processed, store.keys.failures]) == [BATCH, BATCH]
+    assert store.stats.values([store.keys.processed, store.keys.failures]) == [BATCH, BATCH]
     assert gone(redis_client)
 
 
 def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
-    store = DataStore(redis_url, "app")
+    store = Store(redis_url, "app")
     key = b"app:queue:q"
     redis_client.hset(
         f"app:ledger:{PROCESS}",
@@ -238,20 +239,20 @@ def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     store.close()
 
 
-def test_a_class_that_is_no_text_stops_nothing(store: DataStore, redis_client: Redis) -> None:
+def test_a_class_that_is_no_text_stops_nothing(store: Store, redis_client: Redis) -> None:
     hold(redis_client, b'{"class":[]}', b'{"class":{}}', b"[1]", item())
     assert recovery(store).recover(DEAD).requeued == 4
     assert gone(redis_client)
 
 
-def test_what_is_recovered_is_in_a_listing_again(store: DataStore, redis_client: Redis) -> None:
+def test_what_is_recovered_is_in_a_listing_again(store: Store, redis_client: Redis) -> None:
     hold(redis_client, item())
     redis_client.srem("resque:queues", "q")
     recovery(store).recover(DEAD)
-    assert store.queue_sizes() == {"q": 1}
+    assert store.queues.sizes() == {"q": 1}
 
 
-def test_jobs_come_back_in_their_order(store: DataStore, redis_client: Redis) -> None:
+def test_jobs_come_back_in_their_order(store: Store, redis_client: Redis) -> None:
     raws = [item("plain", number) for number in range(30)]
     hold(redis_client, *raws)
     recovery(store).recover(DEAD)
@@ -264,7 +265,7 @@ CRASHED = DEAD._replace(blameless=False)
 FIRST = BlamedJob(0, KillReason.KILLED, ())
 
 
-def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> None:
+def test_a_crash_counts_on_every_job(store: Store, redis_client: Redis) -> None:
     raws = [item("plain", number) for number in range(3)]
     hold(redis_client, *raws)
     recovery(store).recover(CRASHED)
@@ -281,7 +282,7 @@ def test_a_crash_counts_on_every_job(store: DataStore, redis_client: Redis) -> N
     "dead", [DEAD, CRASHED._replace(blamed=FIRST), DEAD._replace(blamed=FIRST)], ids=str
 )
 def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
-    store: DataStore, redis_client: Redis, dead: DeadProcess
+    store: Store, redis_client: Redis, dead: DeadProcess
 ) -> None:
     hold(redis_client, item("plain", 0), item("plain", 1))
     recovery(store).recover(dead)
@@ -291,7 +292,7 @@ def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
 
 @pytest.mark.parametrize("raw", [b"", b"not json", b"[]", b"7", b'"text"', b"\xff"])
 def test_what_is_no_object_goes_back_unchanged(
-    store: DataStore, redis_client: Redis, raw: bytes
+    store: Store, redis_client: Redis, raw: bytes
 ) -> None:
     hold(redis_client, raw)
     recovery(store).recover(CRASHED)
@@ -300,7 +301,7 @@ def test_what_is_no_object_goes_back_unchanged(
 
 
 def test_after_the_last_death_it_fails_with_its_history(
-    store: DataStore, redis_client: Redis, caplog: pytest.LogCaptureFixture
+    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     raw = item("plain", 5)
     for number in (1, 2, 3):
@@ -323,21 +324,23 @@ def test_after_the_last_death_it_fails_with_its_history(
         "given up as poison, 3 processes died while they held it, the last: "
         "it was killed by SIGKILL: plain"
     ]
-    assert store.stats([store.keys.processed, store.keys.failures]) == [1, 1]
-    assert [json.loads(raw)["poison"] for raw in store.recoveries(9)] == [1, 0, 0]
+    assert store.stats.values([store.keys.processed, store.keys.failures]) == [1, 1]
+    assert [json.loads(raw)["poison"] for raw in store.recovery.log(9)] == [1, 0, 0]
 
 
 def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
-    store: DataStore, redis_client: Redis
+    store: Store, redis_client: Redis
 ) -> None:
     """Also when it broke off, and somebody else came to its end."""
     hold(redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH)))
-    store.fence(PROCESS)
-    store.recover(PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")])
-    assert store.recoveries(9) == []
+    store.recovery.fence(PROCESS)
+    store.recovery.recover(
+        PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")]
+    )
+    assert store.recovery.log(9) == []
     recovery(store).recover(CRASHED)
     recovery(store).recover(CRASHED)
-    (entry,) = map(json.loads, store.recoveries(9))
+    (entry,) = map(json.loads, store.recovery.log(9))
     at = entry.pop("at")
     assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
     assert entry.pop("by").endswith(f":{os.getpid()}")
@@ -362,17 +365,17 @@ FATES = [
 
 @pytest.mark.parametrize(("name", "blamed", "answer"), FATES)
 def test_kills_that_the_dead_did_not_answer(
-    store: DataStore, redis_client: Redis, name: str, blamed: int | None, answer: KillAnswer
+    store: Store, redis_client: Redis, name: str, blamed: int | None, answer: KillAnswer
 ) -> None:
     wanted = json.dumps({"class": name, "args": [], "id": "a"}).encode()
     hold(redis_client, item(), wanted if name else item())
-    store.ask_kill(PROCESS, "token", "a", 10)
+    store.commands.ask_kill(PROCESS, "token", "a", 10)
     culprit = None if blamed is None else BlamedJob(blamed, KillReason.KILLED, ())
     recovery(store).recover(DEAD._replace(blamed=culprit))
-    assert store.kill_answer("token") == answer
+    assert store.commands.kill_answer("token") == answer
 
 
-def test_a_key_of_another_type_holds_up_no_recovery(store: DataStore, redis_client: Redis) -> None:
+def test_a_key_of_another_type_holds_up_no_recovery(store: Store, redis_client: Redis) -> None:
     hold(redis_client, item())
     redis_client.set(f"resque:kills:{PROCESS}", "something")
     recovery(store).recover(DEAD)

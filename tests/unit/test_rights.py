@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from gresque.store.data_store import DataStore
 from gresque.store.rights import (
     OPERATING_METHODS,
     PACKAGE,
+    PARTS,
     READING_METHODS,
     WORKER_METHODS,
     Role,
@@ -21,6 +21,7 @@ from gresque.store.rights import (
     roles,
     rules,
 )  # fmt: skip
+from gresque.store.store import Store
 
 DOC = (Path(__file__).parents[2] / "docs" / "acl.md").read_text()
 ROLES = {role.name: role for role in roles()}
@@ -29,17 +30,15 @@ each_role = pytest.mark.parametrize("role", ROLES.values(), ids=ROLES)
 
 
 def called_methods(folder: str) -> Iterator[str]:
-    """Methods of a DataStore that the modules of a folder call: `store.x()`, `self.store.x()`."""
-    for path in (PACKAGE / folder).glob("*.py"):
-        if path.name == "status.py":  # of the commands
-            continue
+    """Methods of the Store that the modules of a folder call: `store.queues.x()`, `store.now()`."""
+    for path in (PACKAGE / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Attribute)
-                and ast.unparse(node.value).split(".")[-1] in ("store", "_store")
-                and callable(getattr(DataStore, node.attr, None))
-            ):
-                yield node.attr
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                *owner, method = ast.unparse(node.func).split(".")
+                if owner[-1] in ("store", "_store"):
+                    yield f"server.{method}"
+                elif owner[-1] in PARTS and owner[-2:-1] in (["store"], ["_store"]):
+                    yield f"{owner[-1]}.{method}"
 
 
 @each_role
@@ -49,18 +48,27 @@ def test_the_page_has_what_is_needed(role: Role) -> None:
 
 
 def test_a_worker_calls_no_other_methods() -> None:
-    called = {*called_methods("worker"), *called_methods("master")} - {"close"}
+    called = {*called_methods("worker"), *called_methods("master")} - {"server.close"}
     assert called <= {*WORKER_METHODS}
-    assert "recover" in called
+    assert "recovery.recover" in called
 
 
-def test_every_method_is_some_users() -> None:
+HELPERS = {
+    "server.call", "server.read", "server.ask", "server.numbers", "server.number",
+    "server.run_script", "server.close", "queues.push_many",
+}  # fmt: skip
+"""They send what their callers say."""
+
+
+def test_every_method_is_some_users(store: Store) -> None:
     public = {
-        name
-        for name, value in vars(DataStore).items()
+        f"{part}.{name}"
+        for part in PARTS
+        for name, value in vars(type(getattr(store, part))).items()
         if callable(value) and not name.startswith("_")
-    } - {"close", "push_many"}
-    assert public == {*WORKER_METHODS, *READING_METHODS, *OPERATING_METHODS}
+    }
+    assert {part: type(getattr(store, part)).__name__ for part in PARTS} == PARTS
+    assert public - HELPERS == {*WORKER_METHODS, *READING_METHODS, *OPERATING_METHODS}
 
 
 def test_commands_are_found_in_scripts() -> None:

@@ -29,8 +29,9 @@ from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
 from gresque.queues import QueueList
-from gresque.store.data_store import DataStore, Move
 from gresque.store.ledger import Totals, parse_entry
+from gresque.store.recovery import Move
+from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
@@ -78,7 +79,7 @@ class RawConnection(TrackedConnection):
 class Process:
     """A worker process without threads: what its jobs do is for the machine to say."""
 
-    def __init__(self, url: str, store: DataStore, number: int) -> None:
+    def __init__(self, url: str, store: Store, number: int) -> None:
         self.name = f"{WORKER}:{number}:1764000000000"
         self.in_flight = InFlight(Totals())
         self.queues = QueueList.parse(",".join(QUEUES))
@@ -110,7 +111,7 @@ class Jobs(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.store = DataStore(self.url, "resque")
+        self.store = Store(self.url, "resque")
         self.store.redis.flushall()
         self.recovery = Recovery(self.store, Registry(), "requeue", max_recoveries=3)
         self.made = 0
@@ -134,7 +135,7 @@ class Jobs(RuleBasedStateMachine):
             self.made += 1
             name = f"job {self.made}"
             raw = name if plain else json.dumps({"class": "A", "args": [], "id": name})
-            self.store.push(queue, raw.encode())
+            self.store.queues.push(queue, raw.encode())
 
     @rule(queue=st.sampled_from(QUEUES))
     def a_ruby_worker_takes_one(self, queue: str) -> None:
@@ -232,7 +233,7 @@ class Jobs(RuleBasedStateMachine):
         )  # fmt: skip
         self._bury(process)
         if not left:
-            assert process.name not in self.store.process_ids()
+            assert process.name not in self.store.processes.ids()
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
@@ -247,7 +248,7 @@ class Jobs(RuleBasedStateMachine):
             keys.ledger(process.name),
             process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0, 0,
         )  # fmt: skip
-        assert bool(registered) == (process.name in self.store.process_ids())
+        assert bool(registered) == (process.name in self.store.processes.ids())
         assert not refused
 
     # Recovery, of the dead and of those that are thought to be
@@ -257,19 +258,19 @@ class Jobs(RuleBasedStateMachine):
     def recover(self, data: Any, blameless: bool) -> None:
         process = data.draw(st.sampled_from(self.dead + self.alive))
         self.recovery.recover(DeadProcess(process.name, "gone", None, blameless))
-        assert process.name not in self.store.process_ids()
+        assert process.name not in self.store.processes.ids()
 
     @precondition(lambda self: self._holding())
     @rule(data=st.data(), count=st.integers(0, 3))
     def a_recovery_breaks_off(self, data: Any, count: int) -> None:
         process = data.draw(st.sampled_from(self._holding()))
-        held = self.store.fence(process.name)
+        held = self.store.recovery.fence(process.name)
         dead_process = DeadProcess(process.name, "gone", None, blameless=False)
         moves = [
             self.recovery._move(dead_process, "noon", slot, entry)
             for slot, entry in list(held.entries.items())[:count]
         ]
-        self.store.recover(process.name, moves, b'{"process":"p"')
+        self.store.recovery.recover(process.name, moves, b'{"process":"p"')
         self.late_moves.append((process.name, moves))
 
     @precondition(lambda self: self.late_moves)
@@ -278,7 +279,7 @@ class Jobs(RuleBasedStateMachine):
         """Two that recover the same process have read the same ledger."""
         name, moves = data.draw(st.sampled_from(self.late_moves))
         before = self._everywhere()
-        self.store.recover(name, moves, b'{"process":"p"')
+        self.store.recovery.recover(name, moves, b'{"process":"p"')
         assert self._everywhere() == before
 
     @precondition(lambda self: self.alive)
@@ -302,7 +303,7 @@ class Jobs(RuleBasedStateMachine):
     # The model
 
     def _holding(self) -> list[Process]:
-        return [p for p in self.dead + self.alive if self.store.ledger(p.name).entries]
+        return [p for p in self.dead + self.alive if self.store.processes.ledger(p.name).entries]
 
     def _settle(self, process: Process) -> None:
         self.settled.update(process.done)
@@ -374,7 +375,7 @@ class Jobs(RuleBasedStateMachine):
         )  # fmt: skip
         last.line.close()
         assert left == 0
-        self.store.unregister_worker(WORKER)
+        self.store.workers.unregister(WORKER)
         keys_left = set(self.store.redis.keys())
         kept = {b"resque:queues", b"resque:failed", b"resque:stat:processed",
                 b"resque:stat:failed", b"resque:recoveries"}  # fmt: skip

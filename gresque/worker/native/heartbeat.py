@@ -21,10 +21,10 @@ from gresque.processes.judge import PRUNE_SECONDS, Judge
 from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store.commands import Command, Running
-from gresque.store.data_store import text
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
+from gresque.text import decoded
 from gresque.worker.native.answers import give_answer
 from gresque.worker.recovery import recovery_for
 
@@ -195,14 +195,14 @@ class Heartbeat:
         # A worker without a process has no heartbeat that could change.
         idle = {IDLE + worker: 0.0 for worker in workers if worker not in at_work}
         dead = self._judge.judge([*scores.items(), *idle.items()], sent)
-        gone = [process for process, place in near if are_dead(text(place))]
+        gone = [process for process, place in near if are_dead(decoded(place))]
         estates = [_dead_process(process, GONE, None) for process in gone]
         estates += [
             _dead_process(process, SILENT, scores[process])
             for process in dead
             if process in scores and process not in gone
         ]
-        left = [text(worker).removeprefix(IDLE.decode()) for worker in dead if worker in idle]
+        left = [decoded(worker).removeprefix(IDLE.decode()) for worker in dead if worker in idle]
         if estates or left:
             self._recover(estates, left)
 
@@ -224,7 +224,7 @@ class Heartbeat:
                 else:
                     workers.add(worker_of(dead_process.process_id))
             for worker_id in workers:
-                recovery.store.unregister_worker(worker_id)
+                recovery.store.workers.unregister(worker_id)
         finally:
             recovery.close()
 
@@ -250,4 +250,4 @@ def _sleep(seconds: float) -> None:
 
 
 def _dead_process(process: bytes, cause: str, beat: float | None) -> DeadProcess:
-    return DeadProcess(text(process), cause, None, blameless=False, beat=beat)
+    return DeadProcess(decoded(process), cause, None, blameless=False, beat=beat)

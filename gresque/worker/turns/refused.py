@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from gresque.store.data_store import text
 from gresque.store.refusals import is_missing_right, is_wrong_type
+from gresque.text import decoded
 from gresque.worker.turns.in_flight import FailedJob, ReservedJob
 
 log = logging.getLogger("gresque.worker")
@@ -57,7 +57,9 @@ class Refused:
         for what, command, key, error in zip(*[iter(notes)] * 4, strict=True):
             if (key, error) not in self._logged:
                 self._logged.add((key, error))
-                log.error("%s", explain(text(what), text(command), text(key), text(error)))
+                log.error(
+                    "%s", explain(decoded(what), decoded(command), decoded(key), decoded(error))
+                )
 
     def log_accepted(self, count: int) -> None:
         """Jobs that had been refused are moved."""

@@ -1,0 +1,135 @@
+"""The lists of failed jobs, and the lock that one command at a time takes on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gresque.connection.scripts import script
+from gresque.store.server import Server
+from gresque.text import decoded, encoded
+
+
+class FailedMove(NamedTuple):
+    """A failed job on its way back: the entry as it was read at `place` in the list, what stands
+    there then, and the item to push into its queue."""
+
+    place: int
+    entry: bytes
+    marked: bytes
+    queue: str
+    item: bytes
+
+
+class FailedChange(NamedTuple):
+    """What becomes of an entry: `kept` stands in its place, or nothing when that is empty; a job is
+    pushed when there is a `queue`."""
+
+    entry: bytes
+    kept: bytes
+    queue: str = ""
+    item: bytes = b""
+
+
+class FailedLists:
+    """The LIST of failed jobs; for the backend that keeps one for each queue, the lists and the SET
+    of their names."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    def names(self) -> list[str]:
+        """The names of the failed lists, where each queue has one."""
+        names = self._server.read((), "SMEMBERS", self._keys.failed_queues)
+        return sorted(decoded(name) for name in names)
+
+    def count(self, key: str) -> int:
+        return int(self._server.read(0, "LLEN", key))
+
+    def counts(self, names: Sequence[str]) -> list[int]:
+        """How many entries the failed lists with these names have."""
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for name in names:
+            pipeline.llen(encoded(self._keys.failed_list(name)))
+        sizes = pipeline.execute(raise_on_error=False)
+        return self._server.numbers([self._keys.failed_list(name) for name in names], sizes)
+
+    def page(self, key: str, start: int, count: int) -> list[bytes]:
+        """`count` entries from index `start`, the oldest being 0."""
+        entries: list[bytes] = self._server.read([], "LRANGE", key, start, start + count - 1)
+        return entries
+
+    def retry(self, key: str, moves: Sequence[FailedMove]) -> list[bool]:
+        """Push and mark failed jobs, each in one atomic step, all in one round trip; False where
+        another entry stands now."""
+        found, keys = script("retry_failed"), self._keys
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for position, (place, entry, marked, queue, item) in enumerate(moves):
+            # The first one brings the script along, should the server not know it.
+            run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
+            pipeline.execute_command(
+                *run, 3, key, keys.queues, keys.queue(queue), place, entry, marked, queue, item
+            )
+        return [bool(done) for done in pipeline.execute()]
+
+    def begin_sweep(self, token: str, expiry_ms: int) -> bool:
+        """Take the lock on the failed jobs; False when another command holds it."""
+        key = self._keys.failed_sweep
+        if self._server.call("SET", key, token, "NX", "PX", expiry_ms):
+            return True
+        if self._server.call("PTTL", key) > expiry_ms:  # the server's clock was set back
+            self._server.call("PEXPIRE", key, expiry_ms)
+        return False
+
+    def end_sweep(self, token: str) -> None:
+        self._server.run_script("end_sweep", [self._keys.failed_sweep], [token])
+
+    def rewrite(
+        self,
+        key: str,
+        token: str,
+        expiry_ms: int,
+        count: int,
+        last: bytes,
+        changes: Sequence[tuple[int, FailedChange]],
+    ) -> int:
+        """Go through the `count` oldest entries in one atomic step: those at the places of
+        `changes` (from 1) become what these say, all that are kept become the newest.
+
+        Returns how many jobs could not be pushed, their entries being kept as they were. -1 when
+        others are the oldest now, the last of them not being `last`; -2 when another command took
+        the lock over: nothing was done.
+        """
+        keys = self._keys
+        queues = [keys.queue(change.queue) if change.queue else key for _, change in changes]
+        arguments = [
+            part
+            for place, (entry, kept, queue, item) in changes
+            for part in (place, entry, kept, "push" if queue else "", queue, item)
+        ]
+        return int(
+            self._server.run_script(
+                "rewrite_failed",
+                [key, keys.queues, keys.failed_sweep, *queues],
+                [token, expiry_ms, count, last, *arguments],
+            )
+        )
+
+    def remove(self, key: str, entries: Sequence[tuple[int, bytes]]) -> int:
+        """Remove entries by index, in one atomic step, each only if it is the one that was read;
+        returns how many were removed."""
+        if not entries:
+            return 0
+        return int(
+            self._server.run_script(
+                "remove_failed", [key], [part for pair in entries for part in pair]
+            )
+        )
+
+    def trim(self, key: str, count: int) -> int:
+        """Remove the `count` oldest entries; returns how many there were."""
+        pipeline = self._server.redis.pipeline(transaction=True)
+        pipeline.llen(key)
+        pipeline.ltrim(key, count, -1)
+        return min(count, int(pipeline.execute()[0]))

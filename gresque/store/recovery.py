@@ -1,0 +1,100 @@
+"""Recovery: taking the ledger of a dead process away from it, and moving its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gresque.store.ledger import HeldLedger, parse_ledger
+from gresque.store.refusals import name_refused, pairs
+from gresque.store.server import Server
+from gresque.text import encoded
+
+RECOVERIES_KEPT = 1000
+RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
+FENCED_EXPIRY_SECONDS = 30 * 86_400
+"""The names of the dead are kept this long after the last death, 10,000 of them at most. It is much
+longer than a step of the server's clock. A process that comes back later takes Redis to have lost
+its ledger."""
+
+
+class StillAlive(Exception):
+    """A process that was judged dead has beaten since."""
+
+
+class Move(NamedTuple):
+    """A job on its way out of a dead process's ledger: `action` is "requeue", "fail" or "poison" (a
+    failure that the log counts by itself), `list_key` where `item` is pushed; an empty one for a
+    failure without an entry. For a failure `queue` is the list's name among the failed queues,
+    empty for a list that does not stand there."""
+
+    slot: bytes
+    action: str
+    list_key: bytes
+    item: bytes
+    queue: str
+
+
+class Recovered(NamedTuple):
+    """What a recovery moved, how many jobs it left, the slots of those that it failed, and the keys
+    that Redis refused, each with its error: jobs that belong there stay in the ledger."""
+
+    requeued: int
+    failed: int
+    left: int
+    failed_slots: list[bytes]
+    refused: list[tuple[str, str]]
+
+
+class Recoveries:
+    """The ledgers of dead processes, and the log of what became of their jobs."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    def fence(self, process_id: str, beat: float | None = None) -> HeldLedger:
+        """Take its ledger away from a dead process, and read it. Raises StillAlive when the
+        process was judged by this heartbeat and has beaten since."""
+        keys = [self._keys.ledger(process_id), self._keys.fenced, self._keys.ledgers]
+        judged = [] if beat is None else [beat]
+        reply = self._server.run_script("fence", keys, [process_id, FENCED_EXPIRY_SECONDS, *judged])
+        if reply == [b"alive"]:
+            raise StillAlive(process_id)
+        flat, refused = reply
+        name_refused(self._keys, pairs(refused), "there is nothing to recover from it")
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        held = parse_ledger(fields, encoded(self._keys.queue_prefix))
+        return held._replace(is_fenced=bool(fields))
+
+    def hand_over(self, queues: str, process_id: str) -> None:
+        """A dead process hears no push: let a waiting process listen in its place."""
+        keys = self._keys
+        self._server.run_script(
+            "hand_over", [keys.listening(queues), keys.waiting(queues), keys.wake(process_id)], [0]
+        )
+
+    def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
+        """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
+        last brace, goes into the log of recoveries, which adds the numbers. A job that another
+        recovery moved first is left alone."""
+        keys = self._keys
+        moved = self._server.run_script(
+            "recover",
+            [
+                keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
+                keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
+                keys.recoveries,
+            ],
+            [
+                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
+                *(part for move in moves for part in move),
+            ],
+        )  # fmt: skip
+        requeued, failed, left, failed_slots, refused = moved
+        return Recovered(requeued, failed, left, failed_slots, pairs(refused))
+
+    def log(self, count: int) -> list[bytes]:
+        """The last entries of the log of recoveries, the newest first."""
+        entries: list[bytes] = self._server.read([], "LRANGE", self._keys.recoveries, -count, -1)
+        return entries[::-1]

@@ -1,0 +1,77 @@
+"""The server behind one namespace: how the parts of the store call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+
+from gresque.connection.pooled import open_client
+from gresque.connection.scripts import script
+from gresque.store.keys import Keys
+from gresque.store.refusals import is_wrong_type, name_refused
+from gresque.text import encoded
+
+
+class Server:
+    """Connects at the first call; greenlets and threads may share it. Its methods raise redis-py's
+    errors."""
+
+    def __init__(self, redis_url: str, namespace: str) -> None:
+        self.url = redis_url
+        self.keys = Keys(namespace)
+        self.redis: redis.Redis = open_client(redis_url)
+
+    def call(self, command: str, *arguments: Any) -> Any:
+        return self.redis.execute_command(
+            command, *(encoded(each) if isinstance(each, str) else each for each in arguments)
+        )
+
+    def read(self, empty: Any, command: str, key: str, *arguments: Any) -> Any:
+        """What stands under a key, `empty` when that is of another type."""
+        return self.ask(empty, key, lambda: self.call(command, key, *arguments))
+
+    def ask(
+        self, empty: Any, key: str, ask: Callable[[], Any], consequence: str = "it counts as empty"
+    ) -> Any:
+        """What `ask` returns; `empty` when another program keeps something of another type under
+        the key. The log names that key; no listing fails because of it."""
+        try:
+            return ask()
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            name_refused(self.keys, [(key, str(error))], consequence)
+            return empty
+
+    def numbers(self, keys: Sequence[str], replies: Sequence[Any]) -> list[int]:
+        """Counts or counters. What another program keeps under such a key counts as 0, and the log
+        names the key; any other error is raised."""
+        return [self.number(key, reply) for key, reply in zip(keys, replies, strict=True)]
+
+    def number(self, key: str, reply: Any) -> int:
+        if isinstance(reply, Exception) and not is_wrong_type(reply):
+            raise reply
+        try:
+            return int(reply or 0)
+        except (TypeError, ValueError):
+            error = str(reply) if isinstance(reply, Exception) else "it is not a number"
+            name_refused(self.keys, [(key, error)], "it counts as 0")
+            return 0
+
+    def run_script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        found = script(name)
+        try:
+            return self.call("EVALSHA", found.sha, len(keys), *keys, *arguments)
+        except redis.exceptions.NoScriptError:
+            return self.call("EVAL", found.text, len(keys), *keys, *arguments)
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock, which all heartbeats are written by."""
+        seconds, microseconds = self.call("TIME")
+        return int(seconds) + int(microseconds) / 1_000_000
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.redis.close()

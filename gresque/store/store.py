@@ -1,0 +1,61 @@
+"""The store: everything that gresque asks of Redis outside the worker's turn."""
+
+from __future__ import annotations
+
+import redis
+
+from gresque.settings import DEFAULT_RETRY_SECONDS
+from gresque.store.commands import Commands
+from gresque.store.enqueuer import Enqueuer
+from gresque.store.failed import FailedLists
+from gresque.store.keys import Keys
+from gresque.store.processes import Processes
+from gresque.store.queues import Queues
+from gresque.store.recovery import Recoveries
+from gresque.store.server import Server
+from gresque.store.stats import Stats
+from gresque.store.workers import Workers
+
+
+class Store:
+    """Redis behind one namespace, in parts by what stands there.
+
+        store = Store("redis://localhost:6379/0", "resque")
+        store.queues.size("mail")
+
+    It connects at the first call; greenlets and threads may share it. Methods raise redis-py's
+    errors unless they say otherwise. Values are bytes where they come from a queue, str where they
+    are names.
+    """
+
+    def __init__(
+        self, redis_url: str, namespace: str, retry_seconds: float = DEFAULT_RETRY_SECONDS
+    ) -> None:
+        """`retry_seconds`: for how long a push is tried again when Redis fails."""
+        self.server = server = Server(redis_url, namespace)
+        self._enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
+        self.queues = Queues(server, self._enqueuer)
+        self.failed = FailedLists(server)
+        self.workers = Workers(server)
+        self.processes = Processes(server)
+        self.recovery = Recoveries(server)
+        self.stats = Stats(server)
+        self.commands = Commands(server)
+
+    @property
+    def keys(self) -> Keys:
+        return self.server.keys
+
+    @property
+    def redis(self) -> redis.Redis:
+        """A plain client to the same server."""
+        return self.server.redis
+
+    def now(self) -> float:
+        """Epoch seconds by the server's clock, which all heartbeats are written by."""
+        return self.server.now()
+
+    def close(self) -> None:
+        """Close the connections. The store may be used again."""
+        self._enqueuer.close()
+        self.server.close()
