@@ -145,8 +145,5 @@ def test_what_a_server_forgets_is_not_lost(
     caplog.set_level(logging.CRITICAL, "gresque")
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=100, stateful_step_count=50, deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
+        settings=settings(stateful_step_count=50, suppress_health_check=list(HealthCheck)),
+    )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.programs import PATCHED, stem
 
 PROGRAM = """
-from gevent import monkey; monkey.patch_all()
 import os, signal, sys, time
 import gevent
 from gresque.worker.handlers import guard_handlers, protect
@@ -45,14 +42,11 @@ CASES = {
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM + program + "\nprint('on')"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    return stem(PATCHED).run(PROGRAM + program + "\nprint('on')")
 
 
 @pytest.mark.parametrize("where", CASES)
-def test_what_they_raise_is_logged_with_the_remedy(where: str) -> None:
+def test_an_exception_of_a_handler_is_logged_with_the_remedy(where: str) -> None:
     ran = run(PROTECT + CASES[where])
     assert (ran.returncode, ran.stdout) == (0, "on\n"), ran.stderr
     assert "Late while no job had the CPU" in ran.stderr
@@ -76,7 +70,7 @@ def test_a_greenlet_that_exits_ends_nothing_else(how: str) -> None:
 
 
 @pytest.mark.parametrize("default", ["signal.SIG_DFL", "signal.getsignal(signal.SIGUSR1)", "0"])
-def test_who_puts_the_default_back_puts_ours_back(default: str) -> None:
+def test_putting_the_default_back_puts_ours_back(default: str) -> None:
     ran = run(f"""{PROTECT}
 before = {default}
 signal.signal(signal.SIGUSR1, handler)

@@ -197,9 +197,8 @@ ANY_STATE = st.one_of(
 
 
 @settings(
-    deadline=None, max_examples=60,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 @given(st.dictionaries(SLOTS, VALUES, max_size=5), ANY_STATE, st.binary(max_size=30))
 @example({b"": b"xyz"}, b"", b"")
 def test_whatever_bytes_stand_there_a_readable_neighbour_is_recovered(

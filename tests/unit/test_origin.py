@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.programs import PATCHED, stem
 
 PROGRAM = """
-from gevent import monkey; monkey.patch_all()
 import threading, time
 from concurrent.futures import ThreadPoolExecutor
 import gevent, gevent.pool, greenlet
@@ -56,8 +51,5 @@ print(found is origin, name)
     ],
 )
 def test_the_job_that_started_it(start: str, known: bool, name: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("START", start)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    ran = stem(PATCHED).run(PROGRAM.replace("START", start))
     assert (ran.stderr, ran.stdout) == ("", f"{known} {name}\n")

@@ -398,8 +398,5 @@ def test_jobs_are_neither_lost_nor_doubled(
     caplog.set_level(logging.CRITICAL, "gresque")
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=120, stateful_step_count=50, deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )  # fmt: skip
+        settings=settings(stateful_step_count=50, suppress_health_check=list(HealthCheck)),
+    )

@@ -7,8 +7,7 @@ import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
@@ -289,7 +288,6 @@ def test_any_environment_loads_or_raises_a_settings_error(environ: dict[str, str
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(text=st.text(max_size=40) | st.from_regex(r"[-+]?[0-9_.eE]{1,12}|[a-z]+://\S*"))
 def test_any_text_parses_or_raises_a_settings_error(name: str, text: str) -> None:
     given_text: Any = (text,) if OPTIONS[name].repeatable else text

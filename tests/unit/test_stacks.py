@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.programs import PATCHED, stem
 
 PROGRAM = """
-from gevent import monkey; monkey.patch_all()
 import gevent, socket, subprocess, threading, time, queue
 from gresque.worker.native.stacks import _other, _other_greenlets
 listener = socket.create_server(("127.0.0.1", 0))
@@ -44,10 +39,7 @@ waits.kill()
     ],
 )
 def test_what_a_greenlet_waits_on(job: str, waits_on: str) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(job=job)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    ran = stem(PATCHED).run(PROGRAM.format(job=job))
     assert ran.returncode == 0, ran.stderr
     told, outermost = ran.stdout.splitlines()
     assert told.startswith(waits_on)

@@ -116,7 +116,7 @@ def test_no_password_is_shown(form: str) -> None:
                 assert SECRET not in line, url
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(form=st.sampled_from(FORMS), around=st.tuples(st.text(max_size=4), st.text(max_size=4)))
 def test_no_password_of_any_kind_is_shown(form: str, around: tuple[str, str]) -> None:
     before, after = around
