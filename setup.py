@@ -30,7 +30,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["gresque", "gresque.*"]),
-    package_data={"gresque": ["py.typed", "store/lua/*.lua"]},
+    package_data={"gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"]},
     install_requires=[
         "gevent>=25.5",
         "redis[hiredis]>=8,<9",

@@ -28,11 +28,11 @@ THREAD_PARTS: dict[str, list[Change]] = {
         ("self.job = None\n        except", "pass\n        except"),
     ],
     "wake another thread, or the cycle": [
-        ("elif not crew.waking:\n            crew.wake_one()", "")
+        ("elif not pool.waking:\n            pool.wake_one()", "")
     ],
     "look whether each job is to be logged": [("if outcome.verbose:", "if False:")],
     "count it and note its slot": [
-        ("book.done += 1\n", "pass\n"),
+        ("in_flight.done += 1\n", "pass\n"),
     ],
 }
 
@@ -42,11 +42,13 @@ SCRIPT_PARTS: dict[str, list[Change]] = {
         ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
     ],
     "be able to finish when memory is full": [("pcall('HDEL', ledger, 'none')", "0")],
-    "look for suspects": [("want > 0 and pcall('HGETALL', K[8]) or {}", "{}")],
+    "look for suspects": [("want > 0 and pcall('HGETALL', suspects) or {}", "{}")],
     "count for the whole system": [
-        ("note('count', pcall('INCRBY', K[2], processed)", "note('', 0")
+        ("note('count', pcall('INCRBY', processed_stat, processed)", "note('', 0")
     ],
-    "count for the worker": [("note('count', pcall('INCRBY', K[4], processed)", "note('', 0")],
+    "count for the worker": [
+        ("note('count', pcall('INCRBY', own_processed, processed)", "note('', 0")
+    ],
     "write the state: the totals that survive a kill": [
         ("call('HSET', ledger, 'state',\n", "do local _ = (\n"),
         ("  requeued)\n", "  requeued) end\n"),

@@ -1,11 +1,19 @@
-"""The Lua scripts, by name. Each file states its KEYS, ARGV and return value at its top."""
+"""The Lua scripts, by name. Each file states its KEYS, ARGV and return value at its top.
+
+What several scripts share, and the parts of a long one, stand in `lua/include/`: the line
+`-- include guard` is replaced by the text of `lua/include/guard.lua`. So every script is one text,
+which the server knows by one SHA-1.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
+
+_INCLUDE = re.compile(r"^[ ]*-- include (\w+)$", re.MULTILINE)
 
 
 class Script(NamedTuple):
@@ -17,6 +25,12 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """Load `lua/<name>.lua`."""
-    text = resources.files("gresque.store").joinpath("lua", f"{name}.lua").read_bytes()
+    """Load `lua/<name>.lua` with what it includes."""
+    text = join(name).encode()
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
+
+def join(name: str) -> str:
+    """The text of `lua/<name>.lua`, its includes in their places."""
+    text = resources.files("gresque.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return _INCLUDE.sub(lambda include: join(f"include/{include[1]}").rstrip("\n"), text)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gresque.store.ledger import HeldLedger, parse_ledger
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.server import Server
+from gresque.store.waiting import HAND_OVER_CALLS
 from gresque.text import encoded
 
 RECOVERIES_KEPT = 1000
@@ -70,9 +71,12 @@ class Recoveries:
     def hand_over(self, queues: str, process_id: str) -> None:
         """A dead process hears no push: let a waiting process listen in its place."""
         keys = self._keys
-        self._server.run_script(
-            "hand_over", [keys.listening(queues), keys.waiting(queues), keys.wake(process_id)], [0]
-        )
+        own = [keys.listening(queues), keys.waiting(queues), keys.wake(process_id)]
+        count, named = 1, list[bytes]()
+        for _ in range(HAND_OVER_CALLS):
+            count, *named = self._server.run_script("hand_over", [*own, *named], [count])
+            if not named:
+                return
 
     def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
         """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from gresque.connection.scripts import script
+from gresque.connection.scripts import join
 from gresque.settings import DEFAULT_NAMESPACE
 from gresque.store.keys import Keys
 
@@ -115,7 +115,7 @@ def rules(role: Role) -> str:
 
 def of_script(name: str) -> set[str]:
     """The commands that a Lua script calls, and those that run it."""
-    text = script(name).text.decode()
+    text = join(name)
     code = "\n".join(line.partition("--")[0] for line in text.splitlines())
     return SCRIPTING | set(_IN_LUA.findall(code))
 

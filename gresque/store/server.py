@@ -60,7 +60,7 @@ class Server:
             name_refused(self.keys, [(key, error)], "it counts as 0")
             return 0
 
-    def run_script(self, name: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def run_script(self, name: str, keys: Sequence[str | bytes], arguments: Sequence[Any]) -> Any:
         found = script(name)
         try:
             return self.call("EVALSHA", found.sha, len(keys), *keys, *arguments)

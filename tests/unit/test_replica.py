@@ -22,7 +22,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "end_sweep": (1, ["token"]),
     "enqueue": (3, [0, 1, "q", 60, "job"]),
     "fence": (3, ["p", 60]),
-    "hand_over": (3, [0]),
+    "hand_over": (3, [1]),
     "recover": (10, ["p", "{", 3, 60]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0", ""]),
     "remove_failed": (1, [0, "entry"]),
@@ -51,7 +51,8 @@ def replica(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
 
 def test_every_script_is_in_the_table() -> None:
     names = {
-        Path(str(path)).stem for path in resources.files("gresque.store").joinpath("lua").iterdir()
+        path.stem
+        for path in Path(str(resources.files("gresque.store"))).joinpath("lua").glob("*.lua")
     }
     assert names == CALLS.keys()
 

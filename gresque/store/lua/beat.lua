@@ -1,8 +1,8 @@
--- A worker process says that it lives and what it runs, and looks for those who do not.
+-- A worker process says that it lives and what it runs, and looks for dead ones.
 --
 -- The score in `ledgers` rises with every beat, whatever the server's clock does: others know a
--- dead process by a score that does not change. Whether this process is registered is told without
--- a read: on a tracking connection a read would ring at the next beat of any other process.
+-- dead process by a score that does not change. Whether this process is registered shows without a
+-- read: on a tracking connection a read would be announced at the next beat of any other process.
 --
 -- A key of another type, or one that this user may not use, is named and stops nothing else.
 --
@@ -19,63 +19,60 @@
 --           {process of the machine, where it is found, …}, {key, its error, …}}: the lists but the
 --           last are empty without a look.
 --          A process that is not registered any more does not beat.
-local call, refusals = redis.call, {}
-local function try(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if type(reply) ~= 'table' or not reply.err then return reply end
-  refusals[#refusals + 1], refusals[#refusals + 2] = key, reply.err
-  return nil
-end
+local ledgers, heartbeats, running, processes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local workers, started, masters = KEYS[5], KEYS[6], KEYS[7]
+local own_processed, own_failed, ledger = KEYS[8], KEYS[9], KEYS[10]
+local call = redis.call
+-- include try
 
 local function at_least(key, count)
   local value = try('INCRBY', key, 0)
   if value and value < count then try('INCRBY', key, count - value) end
 end
 
--- A write that changes nothing and needs no memory: so a process beats while Redis is full.
-local first = redis.pcall('HDEL', KEYS[10], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
-local alive = redis.pcall('ZADD', KEYS[1], 'XX', 'GT', 'CH', ARGV[3], ARGV[1])
+local guarded = ledger
+-- include guard
+local alive = redis.pcall('ZADD', ledgers, 'XX', 'GT', 'CH', ARGV[3], ARGV[1])
 if type(alive) == 'table' then
   if not string.find(alive.err, 'WRONGTYPE', 1, true) then return alive end
-  refusals = {KEYS[1], alive.err} -- what cannot be read says nothing: this process lives
+  refusals = {ledgers, alive.err} -- what cannot be read says nothing: this process lives
 else
-  alive = alive == 1 or call('ZADD', KEYS[1], 'XX', 'INCR', 1, ARGV[1])
+  alive = alive == 1 or call('ZADD', ledgers, 'XX', 'INCR', 1, ARGV[1])
   if not alive then -- another program has removed it: a ledger that is not fenced is still ours
-    local state = redis.pcall('HGET', KEYS[10], 'state')
+    local state = redis.pcall('HGET', ledger, 'state')
     alive = type(state) == 'string' and string.find(state, '^%d')
-    if alive then call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+    if alive then call('ZADD', ledgers, ARGV[3], ARGV[1]) end
   end
 end
 
 local registered = alive and 1 or 0
 if alive then
-  try('HSET', KEYS[2], ARGV[2], ARGV[4])
-  try('HSETNX', KEYS[7], ARGV[2], ARGV[9])
-  local missing = try('SADD', KEYS[5], ARGV[2]) == 1 -- another program removed it
+  try('HSET', heartbeats, ARGV[2], ARGV[4])
+  try('HSETNX', masters, ARGV[2], ARGV[9])
+  local missing = try('SADD', workers, ARGV[2]) == 1 -- another program removed it
   if missing then
     registered = 2
-    redis.pcall('SET', KEYS[6], ARGV[9], 'NX')
+    redis.pcall('SET', started, ARGV[9], 'NX')
   end
   if missing or ARGV[12] == '1' then
-    if ARGV[10] ~= '0' then at_least(KEYS[8], tonumber(ARGV[10])) end
-    if ARGV[11] ~= '0' then at_least(KEYS[9], tonumber(ARGV[11])) end
+    if ARGV[10] ~= '0' then at_least(own_processed, tonumber(ARGV[10])) end
+    if ARGV[11] ~= '0' then at_least(own_failed, tonumber(ARGV[11])) end
   end
-  if ARGV[5] ~= '' then call('SET', KEYS[3], ARGV[5], 'EX', ARGV[6])
-  else call('DEL', KEYS[3]) end
+  if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
+  else call('DEL', running) end
 end
 
-local near, beats, workers = {}, {}, {}
+local near, beats, known = {}, {}, {}
 if ARGV[8] ~= '' then
-  local processes, machine = try('HGETALL', KEYS[4]) or {}, ARGV[8] .. ' '
-  for i = 1, #processes, 2 do
-    if string.sub(processes[i + 1], 1, #machine) == machine then
-      near[#near + 1], near[#near + 2] = processes[i], processes[i + 1]
+  local found, machine = try('HGETALL', processes) or {}, ARGV[8] .. ' '
+  for i = 1, #found, 2 do
+    if string.sub(found[i + 1], 1, #machine) == machine then
+      near[#near + 1], near[#near + 2] = found[i], found[i + 1]
     end
   end
 end
 if ARGV[7] == '1' then
-  beats = try('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') or {}
-  workers = try('HKEYS', KEYS[7]) or {}
+  beats = try('ZRANGE', ledgers, 0, -1, 'WITHSCORES') or {}
+  known = try('HKEYS', masters) or {}
 end
-return {registered, beats, workers, near, refusals}
+return {registered, beats, known, near, refusals}

@@ -9,7 +9,7 @@
 -- Each call names the word that it continues from, so that a call does nothing the second time, and
 -- one that arrives late does nothing at all.
 --
--- KEYS  1-8 as in cycle.lua
+-- KEYS  1 ledger (HASH)   2-8 as in cycle.lua
 -- ARGV  1 first word of `state` to continue from   2 the one to write; '!' and the positions of
 --       refused jobs, among all that follow, are appended to it
 --       3 totals to write ('reserved done failed requeued'): the counters get what those in `state`
@@ -26,10 +26,13 @@
 --       8.. all of these
 -- Returns  the first word of `state` as it is now; 'fenced' when the ledger is no longer this
 --          process's
-local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
+local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
+local own_processed, own_failed = KEYS[4], KEYS[5]
+local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
+local A, call, pcall = ARGV, redis.call, redis.pcall
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.lua
 local EXPIRY = 86400
-local ledger, failed, given, clear = K[1], tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
+local failed, given, clear = tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
 
 call('HDEL', ledger, 'none') -- as in cycle.lua
 local state = call('HGET', ledger, 'state')
@@ -44,7 +47,7 @@ local refused, tried, position = {}, {}, 0
 for i = 8, 7 + 5 * failed, 5 do
   local slot, list, name = A[i], A[i + 2], A[i + 4]
   position = position + 1
-  if tried[list] == nil then tried[list] = name ~= '' and refuses(pcall('SADD', K[7], name)) end
+  if tried[list] == nil then tried[list] = name ~= '' and refuses(pcall('SADD', failed_queues, name)) end
   if not tried[list] then tried[list] = refuses(pcall('RPUSH', list, A[i + 3])) or false end
   if tried[list] then
     refused[#refused + 1] = position
@@ -64,10 +67,10 @@ for i = first, first + 4 * given - 1, 4 do
       refused[#refused + 1] = position
     else
       if is_there then call('HDEL', ledger, slot) end
-      pcall('SADD', K[6], A[i + 3])
+      pcall('SADD', queues, A[i + 3])
       if string.find(job, SUSPECT) then
-        pcall('HINCRBY', K[8], queue, 1)
-        pcall('EXPIRE', K[8], EXPIRY)
+        pcall('HINCRBY', suspects, queue, 1)
+        pcall('EXPIRE', suspects, EXPIRY)
       end
     end
   end
@@ -115,12 +118,12 @@ if done_before then
   local failures = failed_now - failed_before
   local processed = done_now - done_before + failures
   if processed > 0 then
-    pcall('INCRBY', K[2], processed)
-    pcall('INCRBY', K[4], processed)
+    pcall('INCRBY', processed_stat, processed)
+    pcall('INCRBY', own_processed, processed)
   end
   if failures > 0 then
-    pcall('INCRBY', K[3], failures)
-    pcall('INCRBY', K[5], failures)
+    pcall('INCRBY', failed_stat, failures)
+    pcall('INCRBY', own_failed, failures)
   end
 end
 return word

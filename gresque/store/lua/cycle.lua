@@ -39,13 +39,16 @@
 --          catching up with them (catch_up.lua) is not finished: nothing was done;
 --          'fenced' when the ledger is no longer this process's: it was declared dead;
 --          'stale' to a request that arrives after a later one was done: nobody reads that.
+local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
+local own_processed, own_failed = KEYS[4], KEYS[5]
+local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
 local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*(%d+)%s*,%s*"deaths"'
 local NEAR = 64 -- suspects are looked for among so many jobs at first
 local DEEP = 10000 -- so far a queue is searched before it counts as free of suspects
 local EXPIRY = 86400 -- of the count of suspects, should nobody work their queue any more
-local ledger, want = K[1], tonumber(A[2])
+local want = tonumber(A[2])
 local entries, gives, ended = tonumber(A[10]), tonumber(A[11]), tonumber(A[12])
 local slots = 13 + 4 * entries + 2 * gives -- the first slot is A[slots + 1]
 
@@ -123,7 +126,7 @@ if entries + gives > 0 then
   for i = 14, 10 + 4 * entries, 4 do
     local list, name = A[i + 1], A[i + 3]
     if tried[list] == nil then
-      tried[list] = name ~= '' and note('move', pcall('SADD', K[7], name), 'SADD', K[7]) or false
+      tried[list] = name ~= '' and note('move', pcall('SADD', failed_queues, name), 'SADD', failed_queues) or false
     end
     if not tried[list] then
       tried[list] = note('move', pcall('RPUSH', list, A[i + 2]), 'RPUSH', list) or false
@@ -155,11 +158,11 @@ if entries + gives > 0 then
       else
         if not known[queue] then -- somebody may have removed the queue meanwhile
           known[queue] = true
-          note('count', pcall('SADD', K[6], A[i + 1]), 'SADD', K[6])
+          note('count', pcall('SADD', queues, A[i + 1]), 'SADD', queues)
         end
         if string.find(job, SUSPECT) then
-          note('count', pcall('HINCRBY', K[8], queue, 1), 'HINCRBY', K[8])
-          pcall('EXPIRE', K[8], EXPIRY)
+          note('count', pcall('HINCRBY', suspects, queue, 1), 'HINCRBY', suspects)
+          pcall('EXPIRE', suspects, EXPIRY)
         end
       end
     end
@@ -170,8 +173,8 @@ end
 local out, o, reserved = {}, 0, 0
 local only_suspects = A[13] ~= 'leave' and A[13] ~= 'alone'
 local alone, left, pick = false, false, nil
-local known = want > 0 and pcall('HGETALL', K[8]) or {} -- queue, suspects in it, …; rarely any
-if note('look', known, 'HGETALL', K[8]) then known = {} end
+local known = want > 0 and pcall('HGETALL', suspects) or {} -- queue, suspects in it, …; rarely any
+if note('look', known, 'HGETALL', suspects) then known = {} end
 if #known > 0 then
   local among, tries = {}, tonumber(A[13]) or 0
   for i = 1, #known, 2 do among[known[i]] = tonumber(known[i + 1]) end
@@ -241,7 +244,7 @@ if #known > 0 then
       window = count + room
       items = call('LRANGE', queue, 0, window - 1)
     end
-    local taken, places, seen, suspects = {}, {}, 0, 0
+    local taken, places, seen, tried = {}, {}, 0, 0
     for i = 1, #items do
       local deaths = tonumber(string.match(items[i], SUSPECT))
       local take = #taken < room and not alone
@@ -257,7 +260,7 @@ if #known > 0 then
           take, left = false, true
           if deaths > 1 then tries = 0 end -- it is next: let the process become empty for it
         end
-        if take then suspects = suspects + 1 end
+        if take then tried = tried + 1 end
       end
       if take then
         taken[#taken + 1] = items[i]
@@ -271,16 +274,16 @@ if #known > 0 then
       left = true
       count = count + seen
     elseif window < count + room and #items == window then -- the rest was not looked at
-      count = math.max(seen, count) - suspects
+      count = math.max(seen, count) - tried
     else
-      count = seen - suspects
+      count = seen - tried
       if count == 0 and #items == window then
         local start = window - #taken
         if has_suspect(call('LRANGE', queue, start, start + DEEP - 1)) then count = 1 end
       end
     end
     among[queue] = count > 0 and count or nil
-    if count > 0 then pcall('HSET', K[8], queue, count) else pcall('HDEL', K[8], queue) end
+    if count > 0 then pcall('HSET', suspects, queue, count) else pcall('HDEL', suspects, queue) end
     return taken
   end
 end
@@ -329,12 +332,12 @@ call('HSET', ledger, 'state',
 
 -- Nothing after this is repeated when it is refused: the turn is done.
 if processed > 0 then
-  note('count', pcall('INCRBY', K[2], processed), 'INCRBY', K[2])
-  note('count', pcall('INCRBY', K[4], processed), 'INCRBY', K[4])
+  note('count', pcall('INCRBY', processed_stat, processed), 'INCRBY', processed_stat)
+  note('count', pcall('INCRBY', own_processed, processed), 'INCRBY', own_processed)
 end
 if failures > 0 then
-  note('count', pcall('INCRBY', K[3], failures), 'INCRBY', K[3])
-  note('count', pcall('INCRBY', K[5], failures), 'INCRBY', K[5])
+  note('count', pcall('INCRBY', failed_stat, failures), 'INCRBY', failed_stat)
+  note('count', pcall('INCRBY', own_failed, failures), 'INCRBY', own_failed)
 end
 if reserved == 0 and A[3] == '1' then
   for first = 9, #K, CHUNK do

@@ -1,10 +1,10 @@
--- Let another go round the failed jobs.
+-- Let another command work through the failed jobs.
 --
 -- KEYS  1 failed_sweep (STRING)
--- ARGV  1 token of who went round
--- Returns  1; 0 when another goes round by now
--- It is a string, so that this changes nothing: a replica refuses here.
-local first = redis.pcall('HDEL', KEYS[1], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
+-- ARGV  1 token of the command that did so
+-- Returns  1; 0 when another command does so by now
+local failed_sweep = KEYS[1]
+local guarded = failed_sweep
+-- include guard
+if redis.call('GET', failed_sweep) ~= ARGV[1] then return 0 end
+return redis.call('DEL', failed_sweep)

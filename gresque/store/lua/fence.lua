@@ -1,18 +1,18 @@
 -- Take the ledger of a dead process away from it: should it come back, it can settle nothing.
 --
 -- KEYS  1 ledger (HASH)   2 fenced (ZSET)   3 ledgers (ZSET)
--- ARGV  1 process id   2 seconds without a burial after which all of them are forgotten
+-- ARGV  1 process id   2 seconds after the last fencing in which all of them are forgotten
 --       3 the score in `ledgers` by which the process was judged dead; absent when it is known to
 --       be dead
 -- Returns  {every field and value of the ledger as HGETALL gives them, before its state changed,
 --           {key, its error, …}}; no fields when there is no ledger or another type stands there;
 --          {'alive'} when the process has beaten since: nothing was done
--- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[1], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
+local ledger, fenced, ledgers = KEYS[1], KEYS[2], KEYS[3]
+local guarded = ledger
+-- include guard
 
 if ARGV[3] then
-  local beat = redis.pcall('ZSCORE', KEYS[3], ARGV[1])
+  local beat = redis.pcall('ZSCORE', ledgers, ARGV[1])
   if type(beat) == 'string' and tonumber(beat) ~= tonumber(ARGV[3]) then return {'alive'} end
 end
 
@@ -30,26 +30,26 @@ local function readable(state)
   return true
 end
 
-local held = redis.pcall('HGETALL', KEYS[1])
+local held = redis.pcall('HGETALL', ledger)
 if held.err then
   if not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
-  return {{}, {KEYS[1], held.err}}
+  return {{}, {ledger, held.err}}
 end
 if #held == 0 then return {held, {}} end
 
-local state = redis.call('HGET', KEYS[1], 'state')
+local state = redis.call('HGET', ledger, 'state')
 if not state or not readable(state) then
-  redis.call('HSET', KEYS[1], 'state', 'fenced 0 0 0 0 0')
+  redis.call('HSET', ledger, 'state', 'fenced 0 0 0 0 0')
 elseif string.sub(state, 1, 6) ~= 'fenced' then
-  redis.call('HSET', KEYS[1], 'state', 'fenced ' .. state)
+  redis.call('HSET', ledger, 'state', 'fenced ' .. state)
 end
 -- The ledger will be gone: this tells the process, should it come back, that its jobs were moved.
--- How many burials are kept does not depend on the clock, nor does their order: scores only rise.
-local KEPT = 10000 -- burials that are remembered
-local newest = redis.pcall('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-if newest.err then return {held, {KEYS[2], newest.err}} end
+-- How many are kept does not depend on the clock, nor does their order: scores only rise.
+local KEPT = 10000
+local newest = redis.pcall('ZREVRANGE', fenced, 0, 0, 'WITHSCORES')
+if newest.err then return {held, {fenced, newest.err}} end
 local now = math.max(tonumber(redis.call('TIME')[1]), (newest[2] or 0) + 0.001)
-redis.call('ZADD', KEYS[2], now, ARGV[1])
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -KEPT - 1)
-redis.call('EXPIRE', KEYS[2], ARGV[2])
+redis.call('ZADD', fenced, now, ARGV[1])
+redis.call('ZREMRANGEBYRANK', fenced, 0, -KEPT - 1)
+redis.call('EXPIRE', fenced, ARGV[2])
 return {held, {}}

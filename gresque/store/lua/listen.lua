@@ -11,12 +11,12 @@
 -- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)   4.. its queues
 -- ARGV  1 limit; 0: no limit, and no entries   2 seconds for which the entry of this process counts
 -- Returns  -1: spare; else armed, and how many of the queues exist: above 0, look once more
-local K, call = KEYS, redis.call
+local listening, waiting, wake, call = KEYS[1], KEYS[2], KEYS[3], redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 local LONGEST = 30 -- the longest stay that a process asks for is 21 s
 local limit = tonumber(ARGV[1])
 
-local entries = limit > 0 and redis.pcall('ZPOPMAX', K[1], limit)
+local entries = limit > 0 and redis.pcall('ZPOPMAX', listening, limit)
 local refused = entries and entries.err
 if refused and not string.find(refused, 'WRONGTYPE', 1, true) then return entries end
 if entries and not refused then -- with a key of another type every process is armed
@@ -24,30 +24,30 @@ if entries and not refused then -- with a key of another type every process is a
   local kept = {}
   for i = 1, #entries, 2 do
     local left = tonumber(entries[i + 1]) - now
-    if entries[i] ~= K[3] and left > 0 and left < LONGEST then
+    if entries[i] ~= wake and left > 0 and left < LONGEST then
       kept[#kept + 1], kept[#kept + 2] = entries[i + 1], entries[i]
     end
   end
   local armed = #kept < 2 * limit
   if not armed then
-    local stands = redis.pcall('ZADD', K[2], now + ARGV[2], K[3])
+    local stands = redis.pcall('ZADD', waiting, now + ARGV[2], wake)
     armed = type(stands) == 'table'
-    if not armed then call('EXPIRE', K[2], ARGV[2]) end
+    if not armed then call('EXPIRE', waiting, ARGV[2]) end
   end
   if armed then
-    kept[#kept + 1], kept[#kept + 2] = now + ARGV[2], K[3]
-    redis.pcall('ZREM', K[2], K[3])
+    kept[#kept + 1], kept[#kept + 2] = now + ARGV[2], wake
+    redis.pcall('ZREM', waiting, wake)
   end
-  call('ZADD', K[1], unpack(kept))
-  call('EXPIRE', K[1], ARGV[2])
-  call('DEL', K[3])
+  call('ZADD', listening, unpack(kept))
+  call('EXPIRE', listening, ARGV[2])
+  call('DEL', wake)
   if not armed then
-    call('EXISTS', K[3])
+    call('EXISTS', wake)
     return -1
   end
 end
 local found = 0
-for first = 4, #K, CHUNK do
-  found = found + call('EXISTS', unpack(K, first, math.min(first + CHUNK - 1, #K)))
+for first = 4, #KEYS, CHUNK do
+  found = found + call('EXISTS', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
 end
 return found

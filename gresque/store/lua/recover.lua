@@ -16,56 +16,47 @@
 --          An error when the ledger is not fenced: nothing was done
 local SUSPECT = '^%s*{%s*"recoveries"%s*:%s*%d+%s*,%s*"deaths"' -- as in cycle.lua
 local EXPIRY = 86400
--- A script whose first write needs no memory may finish when Redis is full. This one changes
--- nothing, whatever the key holds.
-local first = redis.pcall('HDEL', KEYS[1], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
-
-local refusals, named = {}, {}
-local function try(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if type(reply) ~= 'table' or not reply.err then return reply end
-  if not named[key] then
-    refusals[#refusals + 1], refusals[#refusals + 2] = key, reply.err
-    named[key] = true
-  end
-  return nil
-end
+local ledger, ledgers, running, queues = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local processed_stat, failed_stat, failed_queues = KEYS[5], KEYS[6], KEYS[7]
+local suspects, processes, recoveries = KEYS[8], KEYS[9], KEYS[10]
+local guarded = ledger
+-- include guard
+-- include try
 
 local function forget()
-  try('ZREM', KEYS[2], ARGV[1])
-  try('HDEL', KEYS[9], ARGV[1])
-  redis.call('DEL', KEYS[3])
+  try('ZREM', ledgers, ARGV[1])
+  try('HDEL', processes, ARGV[1])
+  redis.call('DEL', running)
 end
 
-local count = redis.pcall('HLEN', KEYS[1])
+local count = redis.pcall('HLEN', ledger)
 if type(count) == 'table' and count.err then
   if not string.find(count.err, 'WRONGTYPE', 1, true) then return count end
   forget() -- another program's key: no job stands in it
-  return {0, 0, 0, {}, {KEYS[1], count.err}}
+  return {0, 0, 0, {}, {ledger, count.err}}
 end
 
 -- A server that was promoted since may hold other jobs in these slots, of an older moment.
-if count > 0 and string.sub(redis.call('HGET', KEYS[1], 'state') or '', 1, 6) ~= 'fenced' then
+if count > 0 and string.sub(redis.call('HGET', ledger, 'state') or '', 1, 6) ~= 'fenced' then
   return redis.error_reply('FORGOTTEN Redis has forgotten that this process is dead; its ledger is'
     .. ' read anew')
 end
 
 local requeued, failed, poison, failed_slots = 0, 0, 0, {}
 for i = 5, #ARGV, 5 do
-  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then
+  if redis.call('HEXISTS', ledger, ARGV[i]) == 1 then
     if ARGV[i + 1] == 'requeue' then
       if try('LPUSH', ARGV[i + 2], ARGV[i + 3]) then
-        redis.call('HDEL', KEYS[1], ARGV[i])
-        try('SADD', KEYS[4], ARGV[i + 4]) -- somebody may have removed the queue meanwhile
-        if string.find(ARGV[i + 3], SUSPECT) and try('HINCRBY', KEYS[8], ARGV[i + 2], 1) then
-          redis.call('EXPIRE', KEYS[8], EXPIRY)
+        redis.call('HDEL', ledger, ARGV[i])
+        try('SADD', queues, ARGV[i + 4]) -- somebody may have removed the queue meanwhile
+        if string.find(ARGV[i + 3], SUSPECT) and try('HINCRBY', suspects, ARGV[i + 2], 1) then
+          redis.call('EXPIRE', suspects, EXPIRY)
         end
         requeued = requeued + 1
       end
     elseif ARGV[i + 2] == '' or try('RPUSH', ARGV[i + 2], ARGV[i + 3]) then
-      redis.call('HDEL', KEYS[1], ARGV[i])
-      if ARGV[i + 4] ~= '' then try('SADD', KEYS[7], ARGV[i + 4]) end
+      redis.call('HDEL', ledger, ARGV[i])
+      if ARGV[i + 4] ~= '' then try('SADD', failed_queues, ARGV[i + 4]) end
       failed = failed + 1
       failed_slots[failed] = ARGV[i]
       if ARGV[i + 1] == 'poison' then poison = poison + 1 end
@@ -73,14 +64,14 @@ for i = 5, #ARGV, 5 do
   end
 end
 if failed > 0 then
-  try('INCRBY', KEYS[5], failed)
-  try('INCRBY', KEYS[6], failed)
+  try('INCRBY', processed_stat, failed)
+  try('INCRBY', failed_stat, failed)
 end
 
 -- The totals stay true, and so does what the log will say, should the recovery be cut off and begun
 -- again by somebody else: `fenced:<requeued>:<failed>:<poison> <sequence> <totals>`.
-local state = redis.call('HGET', KEYS[1], 'state')
-local left = redis.call('HLEN', KEYS[1])
+local state = redis.call('HGET', ledger, 'state')
+local left = redis.call('HLEN', ledger)
 if state then
   left = left - 1
   local tally, before, f, r = string.match(state, '^fenced(%S*) (%d%S* %d+ %d+ )(%d+) (%d+)$')
@@ -88,15 +79,15 @@ if state then
   local requeued0, failed0, poison0 = string.match(tally, '^:(%d+):(%d+):(%d+)$')
   tally = {requeued + (requeued0 or 0), failed + (failed0 or 0), poison + (poison0 or 0)}
   if left > 0 then
-    redis.call('HSET', KEYS[1], 'state', 'fenced:' .. table.concat(tally, ':') .. ' ' .. before ..
+    redis.call('HSET', ledger, 'state', 'fenced:' .. table.concat(tally, ':') .. ' ' .. before ..
       (f + failed) .. ' ' .. (r + requeued))
-  elseif try('RPUSH', KEYS[10], ARGV[2] .. string.format(
+  elseif try('RPUSH', recoveries, ARGV[2] .. string.format(
     ',"requeued":%d,"failed":%d,"poison":%d}', tally[1], tally[2], tally[3])) then
-    redis.call('LTRIM', KEYS[10], -ARGV[3], -1)
-    redis.call('EXPIRE', KEYS[10], ARGV[4])
+    redis.call('LTRIM', recoveries, -ARGV[3], -1)
+    redis.call('EXPIRE', recoveries, ARGV[4])
   end
 end
 if left > 0 then return {requeued, failed, left, failed_slots, refusals} end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', ledger)
 forget()
 return {requeued, failed, 0, failed_slots, refusals}

@@ -10,34 +10,29 @@
 --       8 jobs that the worker has processed, 9 failed, at least: its counters are corrected by
 --       these when the worker is missing
 -- Returns  {key, its error, …} of what was refused
-local refusals = {}
-local function try(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if type(reply) ~= 'table' or not reply.err then return reply end
-  refusals[#refusals + 1], refusals[#refusals + 2] = key, reply.err
-  return nil
-end
+local workers, started, ledgers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local heartbeats, processes, masters = KEYS[5], KEYS[6], KEYS[7]
+-- include try
 
 -- Without its ledger a process cannot work. It has the process's own name, so that what stands
 -- there instead is nobody's.
--- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[4], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
-local held = redis.pcall('HLEN', KEYS[4])
+local guarded = ledger
+-- include guard
+local held = redis.pcall('HLEN', ledger)
 if type(held) == 'table' and string.find(held.err, 'WRONGTYPE', 1, true) then
-  redis.call('DEL', KEYS[4])
+  redis.call('DEL', ledger)
 end
-redis.call('HSET', KEYS[4], 'state', '0 ' .. ARGV[6])
-redis.call('SET', KEYS[2], ARGV[2])
-if try('SADD', KEYS[1], ARGV[1]) == 1 then
+redis.call('HSET', ledger, 'state', '0 ' .. ARGV[6])
+redis.call('SET', started, ARGV[2])
+if try('SADD', workers, ARGV[1]) == 1 then
   for i = 8, #KEYS do
     local count = tonumber(ARGV[i])
     local value = count > 0 and try('INCRBY', KEYS[i], 0)
     if value and value < count then try('INCRBY', KEYS[i], count - value) end
   end
 end
-try('HSET', KEYS[5], ARGV[1], ARGV[4])
-try('ZADD', KEYS[3], ARGV[5], ARGV[3])
-if ARGV[7] ~= '' then try('HSET', KEYS[6], ARGV[3], ARGV[7]) end
-try('HSET', KEYS[7], ARGV[1], ARGV[2])
+try('HSET', heartbeats, ARGV[1], ARGV[4])
+try('ZADD', ledgers, ARGV[5], ARGV[3])
+if ARGV[7] ~= '' then try('HSET', processes, ARGV[3], ARGV[7]) end
+try('HSET', masters, ARGV[1], ARGV[2])
 return refusals

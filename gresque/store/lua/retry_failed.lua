@@ -4,15 +4,16 @@
 -- ARGV  1 index   2 the entry as it was read   3 the entry, marked as retried   4 queue name
 --       5 the payload to push
 -- Returns  1; 0 when another entry stands at the index by now: nothing was done
+local failed, queues, queue = KEYS[1], KEYS[2], KEYS[3]
 -- A replica, and a server that is full, refuse here. Where there is a list this changes nothing.
-if redis.call('SET', KEYS[1], '', 'NX') then
-  redis.call('DEL', KEYS[1])
+if redis.call('SET', failed, '', 'NX') then
+  redis.call('DEL', failed)
   return 0
 end
-if redis.call('LINDEX', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
-for _, push in ipairs({{'SADD', KEYS[2], ARGV[4]}, {'RPUSH', KEYS[3], ARGV[5]}}) do
+if redis.call('LINDEX', failed, ARGV[1]) ~= ARGV[2] then return 0 end
+for _, push in ipairs({{'SADD', queues, ARGV[4]}, {'RPUSH', queue, ARGV[5]}}) do
   local done = redis.pcall(unpack(push))
   if type(done) == 'table' then return redis.error_reply(done.err .. ': ' .. push[2]) end
 end
-redis.call('LSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('LSET', failed, ARGV[1], ARGV[3])
 return 1

@@ -11,21 +11,23 @@
 --       8 number of its last turn   9 the totals after it
 --       10.. for each job it holds three: slot, queue key, payload
 -- Returns  1; 0 when the process was declared dead: its jobs are somebody else's
+local workers, started, ledgers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local heartbeats, fenced, processes = KEYS[5], KEYS[6], KEYS[7]
 local call, pcall = redis.call, redis.pcall
-call('HDEL', KEYS[4], 'none') -- a replica refuses before it has answered anything
-local state = call('HGET', KEYS[4], 'state')
+call('HDEL', ledger, 'none') -- a replica refuses before it has answered anything
+local state = call('HGET', ledger, 'state')
 if state then return string.sub(state, 1, 6) == 'fenced' and 0 or 1 end -- 1: done before
 -- A key of another type is named at the next start of a process; it stops nothing here.
-if type(pcall('ZSCORE', KEYS[6], ARGV[3])) == 'string' then return 0 end
+if type(pcall('ZSCORE', fenced, ARGV[3])) == 'string' then return 0 end
 
-local lost = type(pcall('ZSCORE', KEYS[3], ARGV[3])) ~= 'string'
-pcall('SADD', KEYS[1], ARGV[1])
-pcall('SET', KEYS[2], ARGV[2])
-pcall('HSET', KEYS[5], ARGV[1], ARGV[4])
-pcall('ZADD', KEYS[3], ARGV[5], ARGV[3])
-if ARGV[7] ~= '' then pcall('HSET', KEYS[7], ARGV[3], ARGV[7]) end
+local lost = type(pcall('ZSCORE', ledgers, ARGV[3])) ~= 'string'
+pcall('SADD', workers, ARGV[1])
+pcall('SET', started, ARGV[2])
+pcall('HSET', heartbeats, ARGV[1], ARGV[4])
+pcall('ZADD', ledgers, ARGV[5], ARGV[3])
+if ARGV[7] ~= '' then pcall('HSET', processes, ARGV[3], ARGV[7]) end
 for i = 10, #ARGV, 3 do
-  call('HSET', KEYS[4], ARGV[i], #ARGV[i + 1] .. ':' .. ARGV[i + 1] .. ARGV[i + 2])
+  call('HSET', ledger, ARGV[i], #ARGV[i + 1] .. ':' .. ARGV[i + 1] .. ARGV[i + 2])
 end
-call('HSET', KEYS[4], 'state', lost and '0~0 ' .. ARGV[6] or ARGV[8] .. '~0 ' .. ARGV[9])
+call('HSET', ledger, 'state', lost and '0~0 ' .. ARGV[6] or ARGV[8] .. '~0 ' .. ARGV[9])
 return 1

@@ -13,9 +13,10 @@
 --       what is kept of it ('' to drop it), 'push' or '', queue name, the job
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
 --          entries are the oldest by now, -2 when another goes round: nothing was done
-local call, failed = redis.call, KEYS[1]
+local failed, queues, failed_sweep, call = KEYS[1], KEYS[2], KEYS[3], redis.call
+local FIRST_QUEUE = 4
 call('LTRIM', failed, 0, -1) -- it changes nothing: a replica refuses here
-if call('GET', KEYS[3]) ~= ARGV[1] then return -2 end
+if call('GET', failed_sweep) ~= ARGV[1] then return -2 end
 local count = tonumber(ARGV[3])
 local entries = call('LRANGE', failed, 0, count - 1)
 if #entries < count or ARGV[4] ~= '' and entries[count] ~= ARGV[4] then return -1 end
@@ -23,16 +24,16 @@ for i = 5, #ARGV, 6 do
   if entries[tonumber(ARGV[i])] ~= ARGV[i + 1] then return -1 end
 end
 
-call('PEXPIRE', KEYS[3], ARGV[2])
+call('PEXPIRE', failed_sweep, ARGV[2])
 local refused, known = 0, {}
 for i = 5, #ARGV, 6 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
     -- An error, say a key that is no list, must not end the script half way.
-    local queue, name = KEYS[4 + (i - 5) / 6], ARGV[i + 4]
+    local queue, name = KEYS[FIRST_QUEUE + (i - 5) / 6], ARGV[i + 4]
     local pushed = redis.pcall('RPUSH', queue, ARGV[i + 5])
     if type(pushed) == 'number' and not known[name] then
-      known[name] = type(redis.pcall('SADD', KEYS[2], name)) == 'number'
+      known[name] = type(redis.pcall('SADD', queues, name)) == 'number'
       if not known[name] then
         call('LTRIM', queue, 0, -2)
         pushed = nil

@@ -5,19 +5,19 @@
 -- ARGV  1 process id   2 number of its last turn
 -- Returns  how many jobs stand in the ledger, one more when the server has forgotten the last turn;
 --          above 0 nothing was removed
--- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[2], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
-local held = redis.pcall('HLEN', KEYS[2])
+local ledgers, ledger, running, commands, processes = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local guarded = ledger
+-- include guard
+local held = redis.pcall('HLEN', ledger)
 if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
 local left = type(held) == 'number' and held - 1 or 0
 if type(held) == 'number' then
-  local state = redis.call('HGET', KEYS[2], 'state')
+  local state = redis.call('HGET', ledger, 'state')
   if state and string.match(state, '^(%d+)[! ]') ~= ARGV[2] then left = left + 1 end
 end
 if left <= 0 then
-  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
-  redis.pcall('ZREM', KEYS[1], ARGV[1]) -- of another type: named when the process registered
-  redis.pcall('HDEL', KEYS[5], ARGV[1])
+  redis.call('DEL', ledger, running, commands)
+  redis.pcall('ZREM', ledgers, ARGV[1]) -- of another type: named when the process registered
+  redis.pcall('HDEL', processes, ARGV[1])
 end
 return math.max(left, 0)

@@ -7,11 +7,12 @@
 --       5 worker:<id>:started   6 stat:processed:<worker>   7 stat:failed:<worker>
 -- ARGV  1 worker id
 -- Returns  1; 0 when a process of the worker has a ledger still
--- A write that changes nothing, whatever the key holds: a read-only server refuses here.
-local first = redis.pcall('HDEL', KEYS[1], 'none')
-if type(first) == 'table' and not string.find(first.err, 'WRONGTYPE', 1, true) then return first end
+local ledgers, masters, workers, heartbeats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local started, own_processed, own_failed = KEYS[5], KEYS[6], KEYS[7]
+local guarded = ledgers
+-- include guard
 local prefix = ARGV[1] .. ':'
-local processes = redis.pcall('ZRANGE', KEYS[1], 0, -1)
+local processes = redis.pcall('ZRANGE', ledgers, 0, -1)
 if processes.err then
   if not string.find(processes.err, 'WRONGTYPE', 1, true) then return processes end
   processes = {} -- another program's key: no process stands there
@@ -20,8 +21,8 @@ for _, process in ipairs(processes) do
   if string.sub(process, 1, #prefix) == prefix
     and string.find(process, '^%d+:%d+$', #prefix + 1) then return 0 end
 end
-redis.pcall('SREM', KEYS[3], ARGV[1])
-redis.pcall('HDEL', KEYS[4], ARGV[1])
-redis.call('DEL', KEYS[5], KEYS[6], KEYS[7])
-redis.pcall('HDEL', KEYS[2], ARGV[1])
+redis.pcall('SREM', workers, ARGV[1])
+redis.pcall('HDEL', heartbeats, ARGV[1])
+redis.call('DEL', started, own_processed, own_failed)
+redis.pcall('HDEL', masters, ARGV[1])
 return 1

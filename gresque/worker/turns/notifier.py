@@ -10,6 +10,7 @@ from gevent import sleep
 from gresque.connection.scripts import script
 from gresque.processes.identity import queues_of
 from gresque.store.keys import Keys
+from gresque.store.waiting import HAND_OVER_CALLS
 from gresque.worker.turns.cycle import Cycle
 
 LISTENING = 4
@@ -120,4 +121,9 @@ class Notifier:
 
     def _hand_over(self, *, more: bool) -> None:
         self.role = Role.BUSY
-        self._cycle.connection.run(script("hand_over"), 3, *self._keys, int(more))
+        count, named = 2 if more else 1, list[bytes]()
+        for _ in range(HAND_OVER_CALLS):
+            keys = *self._keys, *named
+            count, *named = self._cycle.connection.run(script("hand_over"), len(keys), *keys, count)
+            if not named:
+                return
