@@ -27,6 +27,7 @@ class Keys:
         self.processes = self.prefix + "processes"
         self.masters = self.prefix + "masters"
         self.suspects = self.prefix + "suspects"
+        self.suspect_prefixes = (self.suspects_of("", 1), self.suspects_of("", 2))
         self.recoveries = self.prefix + "recoveries"
         self.fenced = self.prefix + "fenced"
 
@@ -54,6 +55,21 @@ class Keys:
     def queue(self, name: str) -> str:
         """LIST of the jobs that wait in queue `name`."""
         return self.queue_prefix + name
+
+    def suspects_of(self, queue: str, deaths: int) -> str:
+        """LIST of the jobs of queue `queue` under which one process has died, or more than one."""
+        return f"{self.suspects}:{1 if deaths == 1 else 2}:{queue}"
+
+    def places(self, queue: str) -> tuple[str, str, str]:
+        """All lists in which jobs of queue `queue` wait, in the order in which they are taken."""
+        return self.suspects_of(queue, 2), self.suspects_of(queue, 1), self.queue(queue)
+
+    def queue_of(self, key: str) -> str | None:
+        """The queue that a list of waiting jobs belongs to; None for another key."""
+        for prefix in (self.queue_prefix, *self.suspect_prefixes):
+            if key.startswith(prefix):
+                return key[len(prefix) :]
+        return None
 
     def failed_list(self, name: str) -> str:
         """LIST of failed jobs with this name in `failed_queues`."""

@@ -1,0 +1,70 @@
+"""What the end of a job changes in Redis beside its slot: effects. Pure.
+
+The script that acknowledges a job applies its effects, too: they happen exactly as often as the
+acknowledgement, once, however often the turn is sent. `lua/include/effects.lua` has a branch for
+each kind that is built; `KINDS` has a row for each, those to come included.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gresque.store.keys import Keys
+
+
+class Kind(NamedTuple):
+    """A kind of effect. A carrier moves a job, and is never skipped: it is tested before the first
+    write, and where the server refuses it the job stays in its slot. Any other effect that the
+    server refuses is skipped and logged."""
+
+    key: str
+    """What its key is."""
+    does: str
+    """What it does with its arguments a, b and c, and with the job that is in the slot."""
+    carrier: bool
+    built: bool
+
+
+KINDS: dict[str, Kind] = {
+    "fail": Kind(
+        "a failed list", "RPUSH the entry a; SADD failed_queues b, where that is not empty",
+        carrier=True, built=True,
+    ),
+    "requeue": Kind("a queue", "LPUSH the job; SADD queues a", carrier=True, built=True),
+    "suspect": Kind(
+        "a list of suspects", "LPUSH the job; SADD suspects a", carrier=True, built=True
+    ),
+    "push": Kind("a queue", "RPUSH b; SADD queues a", carrier=True, built=False),
+    "later": Kind("later", "ZADD score a, id b; HSET later:jobs b c", carrier=True, built=False),
+    "unlock": Kind("unique:<digest>", "DEL where its id is a", carrier=False, built=False),
+    "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
+    "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
+    "count": Kind("inflight", "HINCRBY field a by -b", carrier=False, built=False),
+    "drop": Kind("any", "DEL", carrier=False, built=False),
+}  # fmt: skip
+
+
+class Effect(NamedTuple):
+    """One effect: its kind, the full name of its key, its arguments (see `KINDS`)."""
+
+    kind: str
+    key: str
+    a: str | bytes | int = ""
+    b: str | bytes | int = ""
+    c: str | bytes | int = ""
+
+
+def failed(list_key: str, entry: bytes, list_name: str = "") -> Effect:
+    """The job goes to a failed list as this entry. `list_name` stands for the list among the
+    failed queues, if it stands there."""
+    return Effect("fail", list_key, entry, list_name)
+
+
+def requeued(keys: Keys, queue: str) -> Effect:
+    """The job goes back to the head of its queue."""
+    return Effect("requeue", keys.queue(queue), queue)
+
+
+def suspected(keys: Keys, queue: str, deaths: int) -> Effect:
+    """The job goes to the head of the suspects of its queue that saw as many deaths."""
+    return Effect("suspect", keys.suspects_of(queue, deaths), queue)
