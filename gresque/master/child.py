@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from gresque.processes import stack_dump
 from gresque.processes.identity import process_id
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import Ending, ProcessState, Row
+from gresque.processes.scoreboard import Ending, Row
 from gresque.processes.spec import BlamedJob, DeadProcess
+from gresque.processes.state import ProcessState
 
 
 @dataclass
@@ -59,8 +60,9 @@ class Child:
     @property
     def stands_by(self) -> bool:
         """Whether it can be called to work."""
-        waits = self.row.state in (ProcessState.BOOTING, ProcessState.STANDING_BY)
-        return self.kind is Kind.STANDBY and waits and not (self.told_to_quit or self.row.left)
+        state = self.row.state
+        waits = state is ProcessState.STANDING_BY or not state.has_booted
+        return self.kind is Kind.STANDBY and waits and not self.told_to_quit
 
     def call(self) -> None:
         """Let a STANDBY work from now on."""
@@ -81,13 +83,13 @@ class Child:
             return False
         state = self.row.state
         called = self.called_at is not None and state is ProcessState.STANDING_BY
-        return called or state in (ProcessState.BOOTING, ProcessState.READY)
+        return called or state.is_at_work or not state.has_booted
 
     @property
     def over(self) -> bool:
         """Whether it runs nothing any more and another one may work in its place, though the
         kernel still takes it down. One that found its queues dry in a burst has none."""
-        return self.row.left and self.row.state is not ProcessState.DRY
+        return self.row.state is ProcessState.LEFT
 
     @property
     def seconds_at_work(self) -> float:
@@ -98,7 +100,7 @@ class Child:
     def at_work(self) -> bool:
         """Whether it takes jobs now, as one of WORKER_COUNT."""
         one_of_them = self.kind in (Kind.WORKER, Kind.STANDBY) and not self.told_to_quit
-        return one_of_them and self.row.state is ProcessState.READY
+        return one_of_them and self.row.state.is_at_work
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # gevent's loop has reaped it, in a hook that waited

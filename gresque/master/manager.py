@@ -22,7 +22,8 @@ from gresque.master.spawner import EXIT_BOOT_FAILED, EXIT_OK, Spawner, load, pre
 from gresque.master.status_reporter import Standing, StatusReporter
 from gresque.processes.identity import worker_id
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import Ending, ProcessState
+from gresque.processes.scoreboard import Ending
+from gresque.processes.state import ProcessState
 from gresque.raised import one_line
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
@@ -155,7 +156,7 @@ class WorkerManager:
 
     def _note_boots(self) -> None:
         for child in self._children.values():
-            if not child.booted and child.row.state is not ProcessState.BOOTING:
+            if not child.booted and child.row.state.has_booted:
                 child.booted = True
                 self._boots += 1
                 self._backoff_of(child.kind).note_boot()
@@ -181,7 +182,7 @@ class WorkerManager:
         """What became of all jobs so far; those of a dead process are missing until its heir
         counts them."""
         rows = [h.row for h in self._children.values()]
-        return sum((row.totals for row in rows if row.recovered_siblings), self._totals)
+        return sum((row.totals for row in rows if row.state.has_registered), self._totals)
 
     def _keep_count(self) -> None:
         """Call or fork what is missing. A process that retires has a successor while its last jobs
@@ -278,23 +279,23 @@ class WorkerManager:
         """Account for a worker process that ended, and see to what it left behind."""
         state = child.row.state
         self._suspects_seen += child.row.suspects_seen
-        if not child.row.recovered_siblings:
+        if not state.has_registered:
             self._spawner.to_recover += child.to_recover
             self._totals += child.row.totals  # of those that it had recovered already
-        if child.row.left:
+        if state.has_left:
             self._totals += child.row.totals
             # The queues may not be dry any more when one ends after the dry one, and are not when
             # what a dead one held is to be put back yet. A trial did not look at what its jobs may
             # have enqueued.
             if child.kind is not Kind.STANDBY:
-                dry = state is ProcessState.DRY and child.kind is not Kind.QUARANTINE
+                dry = state is ProcessState.LEFT_DRY and child.kind is not Kind.QUARANTINE
                 self._dry = dry and not self._spawner.to_recover
             self._restart_backoff.note_good_end()
             return
         self._dry = False
-        if child.row.recovered_siblings:
+        if state.has_registered:
             self._spawner.to_recover.append(child.dead_process(f"it {describe_death(status)}"))
-        if state is ProcessState.BOOTING:
+        if not state.has_booted:
             self._on_failed_boot(child, status)
         elif state not in (ProcessState.STRANDED, ProcessState.LEFT_HOLDING):
             log.error("worker process %d %s", child.pid, describe_death(status))
@@ -358,7 +359,6 @@ class WorkerManager:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
         self._stopping = True
         for child in self._children.values():
-            child.row.closing = True
             child.row.end(Ending.QUIT if number == signal.SIGQUIT else Ending.TERMINATE)
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout

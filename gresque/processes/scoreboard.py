@@ -14,13 +14,14 @@ from enum import IntEnum
 from gresque.forked import own
 from gresque.processes import stack_dump
 from gresque.processes.kind import Kind
+from gresque.processes.state import ProcessState
 from gresque.store.ledger import Totals
 
-_STATE, _HEIR, _GUILTY, _VERDICT, _PULSE = range(5)
-_TOTALS = slice(5, 9)
-_LEFT, _SUSPECTS_SEEN, _KIND, _PAUSED, _CLOSING, _ENDING, _KILLS, _PID, _BORN_MS = range(9, 18)
-_LAG_MS = 18
-_THREADS = 19
+_STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
+_TOTALS = slice(4, 8)
+_SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(8, 16)
+_THREADS = 16
+_STATES = tuple(ProcessState)
 
 GUARDED = 1 << 63
 """Set in a thread's word while its job is in an `uninterruptible` section."""
@@ -33,19 +34,6 @@ def slot_in(word: int) -> int | None:
     """The slot for which a thread's word stands."""
     word &= ~(GUARDED | SPAWNED)
     return word - 1 if word else None
-
-
-class ProcessState(IntEnum):
-    """Where a worker process stands in its life."""
-
-    BOOTING = 0
-    READY = 1  # works
-    RETIRING = 2  # reserved all it may: its successor can start while its last jobs run
-    DRAINING = 3  # was told to leave
-    DRY = 4  # found its queues empty, in a burst
-    STRANDED = 5  # was declared dead and lives: must start afresh
-    STANDING_BY = 6  # came up, and waits until the master calls it to work
-    LEFT_HOLDING = 7  # left with jobs that Redis refuses to move: they are to be recovered
 
 
 class Ending(IntEnum):
@@ -77,8 +65,8 @@ class _Flag:
 
 
 class Row:
-    """What one worker process shows: its state, its totals, whether it took its heritage on, that
-    it lives, which job each of its threads runs; and what the master tells it beside the signals.
+    """What one worker process shows: its state, its totals, that it lives, which job each of its
+    threads runs; and the master's orders, beside the signals.
 
     Every word is written in one aligned store: by the process itself, or, where it cannot act any
     more, by who acts for it; a few by the master. `dump` is a file into which the process writes
@@ -103,21 +91,20 @@ class Row:
 
     @property
     def state(self) -> ProcessState:
-        return ProcessState(self._words[_STATE])
+        return _STATES[self._words[_STATE]]
 
-    @state.setter
-    def state(self, state: ProcessState) -> None:
+    def enter(self, state: ProcessState) -> bool:
+        """By the process: take this step, if the state machine has it. Returns whether it did."""
+        if not self.state.may_become(state):
+            return False
         self._words[_STATE] = state
+        return True
 
-    recovered_siblings = _Flag(_HEIR)
-    """The process recovered the dead ones that were passed to it."""
-    left = _Flag(_LEFT)
-    """The process has settled all and left: a job may exit with 0 just as well."""
     paused = _Flag(_PAUSED)
     """By the master: the worker is paused."""
-    closing = _Flag(_CLOSING)
-    """By the master: the worker shuts down. What one process puts back then, no other may take,
-    though it has not had its signal yet."""
+    must_end = _Flag(_ENDING)
+    """By the master: the process is to leave. It takes no job from then on, even before its signal
+    comes: what another process of the worker puts back, it must not take."""
 
     @property
     def kind(self) -> Kind:
@@ -154,7 +141,7 @@ class Row:
 
     @property
     def ending(self) -> Ending:
-        """By the master: what TERM, INT and QUIT tell the process as well, should it hear them."""
+        """By the master: how the process is to leave, as TERM, INT and QUIT say, too."""
         return Ending(self._words[_ENDING])
 
     def end(self, ending: Ending) -> None:
@@ -171,12 +158,12 @@ class Row:
     @property
     def blamed(self) -> int | None:
         """The slot of the job for whose sake the process has to die, if there is one."""
-        word = self._words[_GUILTY]
+        word = self._words[_BLAMED]
         return word - 1 if word else None
 
     @property
     def kill_reason(self) -> KillReason:
-        return KillReason(self._words[_VERDICT])
+        return KillReason(self._words[_KILL_REASON])
 
     def blocker(self, found: stack_dump.Dump) -> int:
         """The word of the thread whose job has the CPU by this dump, or has started what has it; 0
@@ -192,11 +179,11 @@ class Row:
 
     def blame(self, slot: int, kill_reason: KillReason) -> None:
         """The job in this slot does not end otherwise: the process dies, and that job fails."""
-        self._words[_VERDICT] = kill_reason
-        self._words[_GUILTY] = slot + 1
+        self._words[_KILL_REASON] = kill_reason
+        self._words[_BLAMED] = slot + 1
 
     def clear_blame(self) -> None:
-        self._words[_GUILTY] = 0
+        self._words[_BLAMED] = 0
 
     @property
     def pulse(self) -> int:

@@ -7,21 +7,19 @@ import os
 import msgspec
 
 from gresque.processes.fingerprint import stat_fields
-from gresque.processes.scoreboard import ProcessState, Row
+from gresque.processes.scoreboard import Row
 from gresque.settings import Settings
 from gresque.version import __version__
 
 _USER_TICKS, _SYSTEM_TICKS, _RESIDENT_PAGES = 11, 12, 21
 """Of what comes after the name in /proc/<pid>/stat."""
 
-PAUSED = "paused"
-
 
 class Vitals(msgspec.Struct, omit_defaults=True):
     """One worker process. Numbers are rounded, so that those of an idle process do not change."""
 
     state: str
-    """The name of its `ProcessState` in small letters; `paused` for one that would take jobs."""
+    """The name of its `ProcessState` in small letters."""
     threads: int
     """How many of its threads run a job."""
     held: int
@@ -52,7 +50,7 @@ def vitals_of(row: Row, settings: Settings) -> Vitals:
     held = row.totals.held
     rss, cpu = _usage(row.pid)
     return Vitals(
-        state=_state(row),
+        state=row.state.name.lower(),
         threads=min(held, settings.thread_count),
         held=held,
         lag=round(row.take_lag_ms() / 1000, 2),
@@ -62,12 +60,6 @@ def vitals_of(row: Row, settings: Settings) -> Vitals:
         rss=rss,
         cpu=cpu,
     )
-
-
-def _state(row: Row) -> str:
-    if row.paused and row.state is ProcessState.READY:
-        return PAUSED
-    return row.state.name.lower()
 
 
 def _usage(pid: int) -> tuple[int | None, float | None]:

@@ -22,8 +22,9 @@ from gresque.jobs.registry import registry
 from gresque.logs import UNCUT
 from gresque.processes.identity import process_id
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import Ending, ProcessState
+from gresque.processes.scoreboard import Ending
 from gresque.processes.spec import ProcessSpec
+from gresque.processes.state import ProcessState
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.boot_retry import BootRetry
@@ -163,11 +164,10 @@ class Worker:
         self._notifier = Notifier(self._cycle, self._keys, self._process_id, settings.interval)
         self._quota = settings.jobs_per_fork
         self._housekeeping = Housekeeping(
-            settings, self._row, self._in_flight, lambda: self._paused, self._retire_at_once
+            settings, self._row, self._in_flight, self._retire_at_once
         )
-        self._leaving = self._parting = False
-        self._paused = spec.row.paused
-        self._stands_by = self._rested = spec.kind is Kind.STANDBY
+        self._parting = False
+        self._rested = spec.kind is Kind.STANDBY
         self._killing_until: float | None = None
         self._dry = False
         self._dry_at_rest = False
@@ -202,7 +202,7 @@ class Worker:
         except Fenced:
             log.error("this process was declared dead and its jobs recovered; it starts afresh")
             self._end_what_runs_elsewhere()
-            self._row.state = ProcessState.STRANDED
+            self._row.enter(ProcessState.STRANDED)
         except CutOff as error:
             log.error("left without settling: %s; %d jobs stay held", error, self._in_flight.held)
             raise
@@ -220,7 +220,7 @@ class Worker:
             self._housekeeping.look,
             self._on_loss,
         )
-        patience = BootRetry(spec, lambda: self._leaving)
+        patience = BootRetry(spec, lambda: self._wanted.ending is not Ending.NONE)
         patience.call(lambda: self._come_up(heartbeat))
         self._watch_master()
         process_hooks.run("after_fork")
@@ -230,8 +230,7 @@ class Worker:
         # once the loop may turn for the first time when a job runs, and a USR1 would kill that.
         sleep(A_TURN)
         self._row.totals = self._in_flight.totals
-        if not self._leaving:
-            self._row.state = ProcessState.STANDING_BY if self._stands_by else ProcessState.READY
+        self._come_to_work()
         self._housekeeping.on_ready()
         spec.tell_master()
         log.debug("ready")
@@ -241,9 +240,19 @@ class Worker:
         # What cannot wait for Redis gives it all the time that a slow one may need.
         connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else REPLY_SECONDS)
         self._registration.register()
-        self._row.recovered_siblings = True
+        self._row.enter(ProcessState.REGISTERED)
         if self._spec.beats_at_once:
             heartbeat.beat(connection)
+
+    def _come_to_work(self) -> None:
+        """Or to what was asked of this process while it booted."""
+        row = self._row
+        if self._wanted.ending is not Ending.NONE:
+            row.enter(ProcessState.DRAINING)
+        elif row.stands_by:
+            row.enter(ProcessState.STANDING_BY)
+        elif row.state is ProcessState.REGISTERED:
+            row.enter(ProcessState.PAUSED if row.paused else ProcessState.READY)
 
     def _running_jobs(self) -> list[ReservedJob]:
         return [job for thread in self._thread_pool.threads if (job := thread.job) is not None]
@@ -276,9 +285,10 @@ class Worker:
                 "left with %d jobs in the ledger that Redis refuses to move: they are recovered",
                 len(self._refused),
             )
-            self._row.state = ProcessState.LEFT_HOLDING
+            self._row.enter(ProcessState.LEFT_HOLDING)
         else:
-            self._row.left = True
+            dry = self._row.state is ProcessState.DRY
+            self._row.enter(ProcessState.LEFT_DRY if dry else ProcessState.LEFT)
         self._spec.tell_master()
         log.debug("left: %s", self._in_flight.totals)
 
@@ -302,7 +312,7 @@ class Worker:
     def _work(self) -> None:
         in_flight, pool = self._in_flight, self._thread_pool
         while not self._finished():
-            if self._leaving or self._paused:
+            if self._row.state.gives_back:
                 in_flight.give_back_ready()
             want = self._want()
             if want or in_flight.ended or self._lost or self._retry_due:
@@ -333,10 +343,14 @@ class Worker:
             return True
         if self._burst_is_dry:
             if self._dry_at_rest:
-                self._row.state = ProcessState.DRY
+                self._row.enter(ProcessState.DRY)
                 return True
             self._dry = False  # a job that ended since may have enqueued another: look once more
         return False
+
+    @property
+    def _leaving(self) -> bool:
+        return self._row.state is ProcessState.DRAINING
 
     @property
     def _burst_is_dry(self) -> bool:
@@ -353,11 +367,9 @@ class Worker:
     @property
     def _takes_none(self) -> bool:
         return bool(
-            self._leaving
-            or self._paused
-            or self._stands_by
+            not self._row.state.takes_jobs
+            or self._row.must_end
             or self._dry
-            or self._row.closing
             or self._refused.full
             or self._in_flight.to_requeue  # the turn that gives them back must not take them again
         )
@@ -395,7 +407,7 @@ class Worker:
         if not self._quota and not self._leaving and not self._retires_for_good:
             self._quota = self._settings.jobs_per_fork
             if self._row.state is ProcessState.RETIRING:
-                self._row.state = ProcessState.READY
+                self._row.enter(ProcessState.PAUSED if self._row.paused else ProcessState.READY)
 
     def _retry_soon(self) -> None:
         self._retry_due = True
@@ -416,17 +428,17 @@ class Worker:
 
     def _retire(self) -> None:
         """All this process may reserve is reserved: its successor can start."""
-        if self._row.state in (ProcessState.READY, ProcessState.STANDING_BY):
-            self._row.state = ProcessState.RETIRING
+        if self._row.enter(ProcessState.RETIRING):
             self._spec.tell_master()
 
     def _retire_at_once(self) -> None:
         """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
-        self._thread_pool.loop.run_callback_threadsafe(self._reserve_no_more)
         self._retire()
+        self._thread_pool.loop.run_callback_threadsafe(self._reserve_no_more)
 
     def _reserve_no_more(self) -> None:
         self._quota, self._retires_for_good = 0, True
+        self._retire()
         self._wakeup.set()
 
     def _check_policy(self) -> None:
@@ -470,7 +482,7 @@ class Worker:
         """
         in_flight = self._in_flight
         ended = len(in_flight.ended)
-        if self._lost or self._retry_due or (in_flight.ready and (self._leaving or self._paused)):
+        if self._lost or self._retry_due or (in_flight.ready and self._row.state.gives_back):
             return True
         if not in_flight.held and (
             self._leaving or (not self._refused and (not self._quota or self._burst_is_dry))
@@ -508,7 +520,7 @@ class Worker:
             return False
         connection = self._cycle.connection
         try:
-            if self._leaving or self._paused:
+            if self._row.state.gives_back:
                 self._notifier.stand_down()
             if self._cycle.heard():
                 return True
@@ -537,9 +549,7 @@ class Worker:
     def quit(self) -> None:
         """Take no new jobs; leave when the running ones have ended."""
         self._wanted.note_ending(Ending.QUIT)
-        if not self._leaving:
-            self._leaving = True
-            self._row.state = ProcessState.DRAINING
+        if self._row.enter(ProcessState.DRAINING):
             self._spec.tell_master()
             self._in_flight.give_back_ready()
         self._wakeup.set()
@@ -569,18 +579,20 @@ class Worker:
     def pause(self) -> None:
         """Take no new jobs until `resume`; what runs goes on."""
         self._wanted.note_pause()
-        self._paused = True
+        if not self._row.stands_by:
+            self._row.enter(ProcessState.PAUSED)
+        self._in_flight.give_back_ready()
         self._wakeup.set()
 
     def resume(self) -> None:
         """Take jobs again; or begin to, having stood by."""
+        row = self._row
         self._wanted.note_pause()
-        self._paused = self._stands_by and self._row.paused
         self._dry = False
-        if self._stands_by and not self._row.stands_by:
-            self._stands_by = False
-            if self._row.state is ProcessState.STANDING_BY:
-                self._row.state = ProcessState.READY
+        if row.state is ProcessState.PAUSED:
+            row.enter(ProcessState.READY)
+        elif row.state is ProcessState.STANDING_BY and not row.stands_by:
+            row.enter(ProcessState.PAUSED if row.paused else ProcessState.READY)
         self._wakeup.set()
 
     def _on_loss(self) -> None:

@@ -11,10 +11,12 @@ import pytest
 from gresque.master.child import Child
 from gresque.master.manager import WorkerManager
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import ProcessState, Row, Scoreboard
+from gresque.processes.scoreboard import Row, Scoreboard
 from gresque.processes.spec import DeadProcess
+from gresque.processes.state import ProcessState
 from gresque.queues import QueueList
 from gresque.settings import Settings
+from tests.support.states import bring_to
 
 
 @pytest.fixture
@@ -25,8 +27,9 @@ def manager() -> WorkerManager:
     return manager
 
 
-def ended(row: Row, pid: int, *, state: ProcessState, left: bool, kind: Kind) -> Child:
-    row.kind, row.recovered_siblings, row.left, row.state = kind, True, left, state
+def ended(row: Row, pid: int, *, state: ProcessState, kind: Kind) -> Child:
+    row.kind = kind
+    bring_to(row, state)
     return Child(pid, "host:1:q:1:5:9", 1, row)
 
 
@@ -36,9 +39,9 @@ def test_a_burst_goes_on_while_the_dead_ones_jobs_are_to_be_put_back(
     """Two found the queues dry while a trial held the rest, and the trial died."""
     rows = Scoreboard(3, 5).rows
     ends = [
-        (ended(rows[0], 11, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0),
-        (ended(rows[1], 12, state=ProcessState.READY, left=False, kind=Kind.QUARANTINE), 9),
-        (ended(rows[2], 13, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0),
+        (ended(rows[0], 11, state=ProcessState.LEFT_DRY, kind=Kind.WORKER), 0),
+        (ended(rows[1], 12, state=ProcessState.READY, kind=Kind.QUARANTINE), 9),
+        (ended(rows[2], 13, state=ProcessState.LEFT_DRY, kind=Kind.WORKER), 0),
     ]
     for order in permutations(ends):
         manager._spawner.to_recover.clear()
@@ -52,5 +55,5 @@ def test_a_burst_goes_on_while_the_dead_ones_jobs_are_to_be_put_back(
 
 def test_a_burst_ends_when_the_last_one_found_the_queues_dry(manager: WorkerManager) -> None:
     (row,) = Scoreboard(1, 5).rows
-    manager._bury(ended(row, 11, state=ProcessState.DRY, left=True, kind=Kind.WORKER), 0)
+    manager._bury(ended(row, 11, state=ProcessState.LEFT_DRY, kind=Kind.WORKER), 0)
     assert not manager._keep_running()

@@ -8,7 +8,9 @@ import pytest
 
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Row, Scoreboard
+from gresque.processes.state import ProcessState
 from gresque.worker.native.master_wishes import SIGNAL_SECONDS, Wanted
+from tests.support.states import bring_to
 
 SOON, LATE = SIGNAL_SECONDS / 2, SIGNAL_SECONDS * 1.1
 
@@ -19,6 +21,7 @@ class Process:
     def __init__(self) -> None:
         (self.row,) = Scoreboard(1, 1).rows
         self.row.kind = Kind.STANDBY
+        bring_to(self.row, ProcessState.STANDING_BY)
         self.done: list[str] = []
         self.wanted = Wanted(
             self.row,
@@ -26,8 +29,13 @@ class Process:
             terminate=self._does("terminate", lambda: self.wanted.note_ending(Ending.TERMINATE)),
             kill=self._does("kill", lambda: self.wanted.note_kill()),
             pause=self._does("pause", lambda: self.wanted.note_pause()),
-            resume=self._does("resume", lambda: self.wanted.note_pause()),
+            resume=self._does("resume", self._resume),
         )
+
+    def _resume(self) -> None:
+        self.wanted.note_pause()
+        if not self.row.stands_by:
+            self.row.enter(ProcessState.READY)
 
     def _does(self, name: str, note: Callable[[], None]) -> Callable[[], None]:
         def do() -> None:

@@ -9,11 +9,13 @@ import time
 import pytest
 
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import ProcessState, Row, Scoreboard
+from gresque.processes.scoreboard import Row, Scoreboard
+from gresque.processes.state import ProcessState
 from gresque.processes.vitals import parse, vitals_of
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from gresque.version import __version__
+from tests.support.states import bring_to
 
 SETTINGS = Settings(queues="high,low", thread_count=2)
 BORN_MS = 1_700_000_000_123
@@ -23,7 +25,7 @@ BORN_MS = 1_700_000_000_123
 def row() -> Row:
     row = Scoreboard(1, 2).rows[0]
     row.pid, row.born_ms, row.kind = os.getpid(), BORN_MS, Kind.WORKER
-    row.state = ProcessState.READY
+    bring_to(row, ProcessState.READY)
     return row
 
 
@@ -40,16 +42,17 @@ def test_what_the_row_tells(row: Row) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "paused", "shown"),
+    ("state", "shown"),
     [
-        (ProcessState.BOOTING, False, "booting"),
-        (ProcessState.READY, True, "paused"),
-        (ProcessState.DRAINING, True, "draining"),
-        (ProcessState.STANDING_BY, False, "standing_by"),
+        (ProcessState.BOOTING, "booting"),
+        (ProcessState.PAUSED, "paused"),
+        (ProcessState.DRAINING, "draining"),
+        (ProcessState.STANDING_BY, "standing_by"),
     ],
 )
-def test_its_state(row: Row, state: ProcessState, paused: bool, shown: str) -> None:
-    row.state, row.paused = state, paused
+def test_its_state(row: Row, state: ProcessState, shown: str) -> None:
+    row.clear()
+    bring_to(row, state)
     assert vitals_of(row, SETTINGS).state == shown
 
 

@@ -6,7 +6,6 @@ import gc
 import json
 import random
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import JobHooks
 from gresque.jobs.registry import Registry
-from gresque.processes.scoreboard import GUARDED, KillReason, ProcessState, Scoreboard
+from gresque.processes.scoreboard import GUARDED
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome
@@ -757,83 +756,6 @@ def test_the_board_tells_which_slot_a_thread_runs(open_shop: OpenShop) -> None:
     assert sorted(shop.pool.board) == [1, 4]
     shop.pool.kill_jobs("an operator")
     shop.until(lambda: len(shop.in_flight.ended) == 2)
-
-
-def test_condemning() -> None:
-    (row,) = Scoreboard(1, 2).rows
-    assert (row.blamed, row.pulse) == (None, 0)
-    row.blame(0, KillReason.TIMED_OUT)
-    row.beat()
-    row.threads[1] = GUARDED | 7
-    assert (row.blamed, row.kill_reason, row.pulse) == (0, KillReason.TIMED_OUT, 1)
-    row.stop_beating()
-    assert row.pulse == 0
-    row.clear()
-    assert (row.blamed, row.kill_reason, list(row.threads)) == (None, KillReason.KILLED, [0, 0])
-
-
-def test_rows_start_empty_and_do_not_overlap() -> None:
-    rows = Scoreboard(5, 3).rows
-    assert len(rows) == 5
-    for number, row in enumerate(rows):
-        assert row.state is ProcessState.BOOTING
-        assert not row.recovered_siblings
-        assert row.totals == Totals()
-        row.state = ProcessState(number)
-        row.recovered_siblings = number % 2 == 0
-        row.totals = Totals(number, number + 1, number + 2, 2**63)
-    for number, row in enumerate(rows):
-        assert row.state is ProcessState(number)
-        assert row.recovered_siblings is (number % 2 == 0)
-        assert row.totals == Totals(number, number + 1, number + 2, 2**63)
-
-
-def test_clear_clears_one_row() -> None:
-    first, second = Scoreboard(2, 3).rows
-    for row in (first, second):
-        row.state, row.recovered_siblings, row.totals = ProcessState.DRY, True, Totals(4, 3, 2, 1)
-    first.clear()
-    assert (first.state, first.recovered_siblings, first.totals) == (
-        ProcessState.BOOTING,
-        False,
-        Totals(),
-    )
-    assert (second.state, second.recovered_siblings, second.totals) == (
-        ProcessState.DRY, True, Totals(4, 3, 2, 1),
-    )  # fmt: skip
-
-
-def test_another_process_is_seen() -> None:
-    import os
-
-    (row,) = Scoreboard(1, 3).rows
-    pid = os.fork()
-    if not pid:
-        try:
-            row.totals = Totals(7, 5, 1, 1)
-            row.state = ProcessState.RETIRING
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    assert (row.state, row.totals) == (ProcessState.RETIRING, Totals(7, 5, 1, 1))
-
-
-def test_a_thread_that_reads_sees_whole_words() -> None:
-    (row,) = Scoreboard(1, 3).rows
-    values = (Totals(), Totals(*[2**64 - 1] * 4))
-    stop, torn = threading.Event(), []
-
-    def read() -> None:
-        while not stop.is_set():
-            torn.extend(word for word in row.totals if word not in (0, 2**64 - 1))
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for number in range(3000):
-        row.totals = values[number % 2]
-    stop.set()
-    reader.join()
-    assert torn == []
 
 
 # What ended threads for good, once

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gresque.stdio as stdio
-from gresque.processes.scoreboard import ProcessState, Row
+from gresque.processes.scoreboard import Row
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
 from gresque.worker.turns.in_flight import InFlight
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from gresque.worker.native.memory import MemoryLimit
 
 log = logging.getLogger("gresque.worker")
-
-_WORDS = {
-    ProcessState.READY: "working",
-    ProcessState.DRY: "draining",
-    ProcessState.STRANDED: "draining",
-    ProcessState.STANDING_BY: "standing by",
-}
 
 
 class Housekeeping:
@@ -36,16 +29,14 @@ class Housekeeping:
         settings: Settings,
         row: Row,
         in_flight: InFlight,
-        paused: Callable[[], bool],
         retire: Callable[[], None],
     ) -> None:
         self._row = row
         self._in_flight = in_flight
-        self._paused = paused
         self._leaves_terminal = settings.background
         self._memory = _memory_limit(settings, retire)
         self._title = Title(settings, "worker")
-        self._title.show(row.state.name.lower())
+        self._title.show(row.state.word)
 
     def on_ready(self) -> None:
         """The process works; one that lives for a single job shows no more than this."""
@@ -64,11 +55,8 @@ class Housekeeping:
             log.exception("cannot look after the process")
 
     def _show(self) -> None:
-        state = self._row.state
-        word = _WORDS.get(state, state.name.lower())
-        if self._paused() and state is ProcessState.READY:
-            word = "paused"
-        self._title.show(f"{word}, {describe_counts(self._in_flight.totals)}")
+        counts = describe_counts(self._in_flight.totals)
+        self._title.show(f"{self._row.state.word}, {counts}")
 
 
 def _memory_limit(settings: Settings, retire: Callable[[], None]) -> MemoryLimit | None:

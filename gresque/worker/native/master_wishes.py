@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gresque.processes.scoreboard import Ending, Row
+from gresque.processes.state import ProcessState
 
 log = logging.getLogger("gresque.worker")
 
@@ -47,16 +48,16 @@ class Wanted:
         self._row = row
         self._quit, self._terminate, self._kill = quit, terminate, kill
         self._pause, self._resume = pause, resume
-        self._ending = Ending.NONE
+        self.ending = Ending.NONE
         self._kills = row.kills
-        self._paused, self._stands_by = row.paused, row.stands_by
+        self._paused = row.paused
         self._since: float | None = None
         self.overdue: Wish | None = None
         """What no signal has brought, and the loop has not done either."""
 
     def note_ending(self, ending: Ending) -> None:
         """The process ends, one way or the other."""
-        self._ending = max(self._ending, ending)
+        self.ending = max(self.ending, ending)
 
     def note_kill(self) -> None:
         self._kills = self._row.kills
@@ -64,7 +65,7 @@ class Wanted:
 
     def note_pause(self) -> None:
         """What the master says of pauses and of standing by has been taken in."""
-        self._paused, self._stands_by = self._row.paused, self._row.stands_by
+        self._paused = self._row.paused
 
     @property
     def kill_is_overdue(self) -> bool:
@@ -93,7 +94,7 @@ class Wanted:
     def _wishes(self) -> Iterator[Wish]:
         row = self._row
         ending = row.ending
-        if ending > self._ending:
+        if ending > self.ending:
             terminates = ending is Ending.TERMINATE
             what = "shutdown (TERM, INT)" if terminates else "shutdown or replacement (QUIT)"
             yield Wish(what, ending, self._terminate if terminates else self._quit)
@@ -101,8 +102,12 @@ class Wanted:
             yield Wish("kill of the running jobs (USR1)", row.kills, self._kill_still)
         if row.paused and not self._paused:
             yield Wish("pause (USR2)", True, self._pause_still)
-        elif (self._paused and not row.paused) or (self._stands_by and not row.stands_by):
+        elif (self._paused and not row.paused) or self._is_called:
             yield Wish("end of a pause, or call to work (CONT)", False, self._resume_still)
+
+    @property
+    def _is_called(self) -> bool:
+        return self._row.state is ProcessState.STANDING_BY and not self._row.stands_by
 
     def _kill_still(self) -> None:
         """Not twice, when the loop was asked twice: other jobs may run by now."""
@@ -116,6 +121,6 @@ class Wanted:
             self._paused = True
 
     def _resume_still(self) -> None:
-        if self._stands_by or not self._row.paused:
+        if self._is_called or not self._row.paused:
             self._resume()
             self._paused = False

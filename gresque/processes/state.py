@@ -1,0 +1,135 @@
+"""The life of a worker process as one state machine: read by the process itself, by its master, and
+by all who look at it from outside."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ProcessState(IntEnum):
+    """Where a worker process is in its life; it writes its state to its row of the scoreboard.
+
+    What the master wants of it (`Row.ending`, `paused`, `stands_by`) are orders, and stand beside
+    the state; how a process died that never wrote its end, the master sees by its exit status.
+    """
+
+    BOOTING = 0
+    """It recovers what dead siblings held, connects, and registers."""
+    REGISTERED = 1
+    """It stands in Redis, and its totals contain those of the siblings; its hooks run."""
+    STANDING_BY = 2
+    """It came up, and waits until the master calls it to work."""
+    READY = 3
+    """It takes jobs."""
+    PAUSED = 4
+    """It takes no jobs until it is resumed; jobs that run go on."""
+    RETIRING = 5
+    """It reserved all it may: its successor can start while its last jobs run."""
+    DRAINING = 6
+    """It was asked to leave, and its last jobs run."""
+    DRY = 7
+    """It found its queues empty, and leaves: in a burst, or as a quarantine."""
+    LEFT = 8
+    """It settled everything and left."""
+    LEFT_DRY = 9
+    """So it did, with its queues empty."""
+    LEFT_HOLDING = 10
+    """It left with jobs that Redis refuses to move: they are to be recovered."""
+    STRANDED = 11
+    """It was declared dead, and its jobs recovered, while it lived: its successor starts afresh."""
+
+    def may_become(self, state: ProcessState) -> bool:
+        return state in TRANSITIONS[self]
+
+    @property
+    def has_registered(self) -> bool:
+        """Whether it took over what its dead siblings left, so that nobody else has to."""
+        return self is not ProcessState.BOOTING
+
+    @property
+    def has_booted(self) -> bool:
+        return self not in _BOOTING
+
+    @property
+    def takes_jobs(self) -> bool:
+        return self is ProcessState.READY
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it counts as one of WORKER_COUNT now; a paused one does."""
+        return self in _AT_WORK
+
+    @property
+    def may_be_replaced(self) -> bool:
+        """Whether it takes no more jobs, so that its successor may start."""
+        return self in _REPLACEABLE
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether jobs that no thread has taken go back to their queues."""
+        return self is ProcessState.DRAINING or self is ProcessState.PAUSED
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it settled everything; a job may exit with status 0 just as well."""
+        return self is ProcessState.LEFT or self is ProcessState.LEFT_DRY
+
+    @property
+    def has_ended(self) -> bool:
+        return not TRANSITIONS[self]
+
+    @property
+    def word(self) -> str:
+        """As it is shown: `working`, `standing by`, `draining`."""
+        return _WORDS.get(self, self.name.lower())
+
+
+def _states(*states: ProcessState) -> frozenset[ProcessState]:
+    return frozenset(states)
+
+
+_ANY_END = _states(
+    ProcessState.LEFT, ProcessState.LEFT_DRY, ProcessState.LEFT_HOLDING, ProcessState.STRANDED
+)
+_NOT_DRY_END = _ANY_END - {ProcessState.LEFT_DRY}
+
+TRANSITIONS: dict[ProcessState, frozenset[ProcessState]] = {
+    ProcessState.BOOTING: _states(ProcessState.REGISTERED),
+    ProcessState.REGISTERED: _states(
+        ProcessState.STANDING_BY, ProcessState.READY, ProcessState.PAUSED, ProcessState.DRAINING
+    ),
+    ProcessState.STANDING_BY: _states(
+        ProcessState.READY, ProcessState.PAUSED, ProcessState.RETIRING, ProcessState.DRAINING,
+        ProcessState.STRANDED,
+    ),
+    ProcessState.READY: _states(
+        ProcessState.PAUSED, ProcessState.RETIRING, ProcessState.DRAINING, ProcessState.DRY,
+        ProcessState.STRANDED,
+    ),
+    ProcessState.PAUSED: _states(
+        ProcessState.READY, ProcessState.RETIRING, ProcessState.DRAINING, ProcessState.DRY,
+        ProcessState.STRANDED,
+    ),
+    # Where Redis refuses jobs for now, a process keeps them and works on.
+    ProcessState.RETIRING: _NOT_DRY_END
+    | {ProcessState.READY, ProcessState.PAUSED, ProcessState.DRAINING},
+    ProcessState.DRAINING: _NOT_DRY_END,
+    ProcessState.DRY: _ANY_END - {ProcessState.LEFT} | {ProcessState.DRAINING},
+    **dict.fromkeys(_ANY_END, _states()),
+}  # fmt: skip
+"""State -> those that may follow it. A step that does not stand here is not taken."""
+
+_BOOTING = _states(ProcessState.BOOTING, ProcessState.REGISTERED)
+_AT_WORK = _states(ProcessState.READY, ProcessState.PAUSED)
+_REPLACEABLE = _ANY_END | {ProcessState.RETIRING, ProcessState.DRAINING, ProcessState.DRY}
+
+_WORDS = {
+    ProcessState.REGISTERED: "booting",
+    ProcessState.STANDING_BY: "standing by",
+    ProcessState.READY: "working",
+    ProcessState.DRY: "draining",
+    ProcessState.LEFT: "draining",
+    ProcessState.LEFT_DRY: "draining",
+    ProcessState.LEFT_HOLDING: "draining",
+    ProcessState.STRANDED: "draining",
+}
