@@ -8,6 +8,7 @@ that its modules are loaded. What is tested in the start of a process itself nee
 from __future__ import annotations
 
 import _socket
+import fcntl
 import json
 import os
 import signal
@@ -174,11 +175,12 @@ def wait_for_one(fork: Any, request: list[Any], fds: list[int]) -> None:
         os.write(link, b"%d" % os.waitpid(pid, 0)[1])
         os._exit(0)
     program, arguments, env, new_session, numbers = request
-    os.close(fds[0])
-    for fd, number in zip(fds[1:], (0, 1, 2, *numbers), strict=True):
-        if fd != number:
-            os.dup2(fd, number, inheritable=True)
-            os.close(fd)
+    out_of_the_way = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 500) for fd in fds[1:]]
+    for fd in fds:
+        os.close(fd)
+    for fd, number in zip(out_of_the_way, (0, 1, 2, *numbers), strict=True):
+        os.dup2(fd, number, inheritable=True)
+        os.close(fd)
     if new_session:
         os.setsid()
     os.environ.clear()

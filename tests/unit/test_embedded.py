@@ -23,6 +23,7 @@ from redis.connection import parse_url
 from gresque.connection import embedded
 from gresque.connection.embedded_keeper import alias
 from gresque.errors import SettingsError
+from tests.support.programs import PLAIN, stem
 
 DEADLINE_SECONDS = 10.0
 RESOLVE = """
@@ -54,11 +55,10 @@ class User:
     def __init__(
         self, url: str, tmp: Path, then: str = STAY, before: str = "", **options: Any
     ) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", before + RESOLVE + then, url],
+        self.process = stem(PLAIN).start(
+            before + RESOLVE + then,
+            url,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
             env={**os.environ, "TMPDIR": str(tmp)},
             **options,
         )
