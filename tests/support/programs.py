@@ -31,6 +31,15 @@ PATCHED = """
 from gevent import monkey; monkey.patch_all()
 import gevent, gevent.pool, redis, gresque.client.client, gresque.store.store
 """
+GRESQUE = """
+import os, sys
+os.chdir(sys.argv.pop(1))
+sys.path.insert(0, os.getcwd())
+from gresque.cli.main import main
+main()
+"""
+"""`python -m gresque` in the directory that its first argument names."""
+
 MOST_BYTES = 32_000
 
 
@@ -114,11 +123,23 @@ class Stem:
         return Program(ours, pipes)
 
     def run(
-        self, program: str, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        program: str,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end."""
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            ran = self.start(program, *arguments, stdout=out, stderr=err, env=env)
+        with (
+            tempfile.TemporaryFile("w+") as out,
+            tempfile.TemporaryFile("w+") as err,
+            tempfile.TemporaryFile() as given,
+        ):
+            given.write(stdin)
+            given.seek(0)
+            ran = self.start(
+                program, *arguments, stdin=given.fileno(), stdout=out, stderr=err, env=env
+            )
             code = ran.wait()
             out.seek(0)
             err.seek(0)

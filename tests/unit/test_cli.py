@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -25,6 +26,7 @@ from gresque.inspector.processes import RunningJob, WorkerStatus
 from gresque.store.commands import Blocking, Running
 from gresque.store.store import Store
 from gresque.text import printable
+from tests.support.programs import GRESQUE, PATCHED, PLAIN, stem
 
 ROOT = Path(__file__).parents[2]
 ESCAPE = "\x1b[2J"
@@ -667,7 +669,8 @@ class TestCheckOfModules:
         def check(source: str, *arguments: str) -> Answer:
             (tmp_path / "the_jobs.py").write_text(textwrap.dedent(source))
             (tmp_path / "pycurl.py").touch()
-            return in_a_shell(redis_url, "check", "-r", "the_jobs", *arguments, cwd=tmp_path)
+            arguments = ("check", "-r", "the_jobs", *arguments)
+            return in_a_process(redis_url, *arguments, setup=PATCHED, cwd=tmp_path)
 
         return check
 
@@ -763,21 +766,34 @@ class TestOutput:
         ]
 
 
-def in_a_shell(redis_url: str, *arguments: str, **options: Any) -> Answer:
+def in_a_process(
+    redis_url: str,
+    *arguments: str,
+    setup: str = PLAIN,
+    cwd: Path = ROOT,
+    stdin: bytes = b"",
+) -> Answer:
     """`gresque …` as a process of its own."""
+    env = {**os.environ, "REDIS_URL": redis_url}
+    ran = stem(setup).run(GRESQUE, str(cwd), *arguments, env=env, stdin=stdin)
+    return Answer(ran.returncode, ran.stdout, ran.stderr)
+
+
+def in_a_shell(redis_url: str, *arguments: str) -> Answer:
+    """The same by a start of Python."""
     ran = subprocess.run(
         [sys.executable, "-m", "gresque", *arguments],
-        env={**os.environ, "REDIS_URL": redis_url, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "REDIS_URL": redis_url},
         capture_output=True,
         timeout=60,
-        **options,
     )
     return Answer(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
 class TestInAShell:
     def test_a_round(self, redis_url: str, redis_client: redis.Redis) -> None:
-        enqueued = in_a_shell(redis_url, "enqueue", "mail", "Greet", "-", input=b"[1]\n[2]\n")
+        arguments = ("enqueue", "mail", "Greet", "-")
+        enqueued = in_a_process(redis_url, *arguments, stdin=b"[1]\n[2]\n")
         assert enqueued == (0, "2 jobs enqueued\n", "")
         assert in_a_shell(redis_url, "queues").out.split()[-4:] == ["mail", "2", "total", "2"]
 
@@ -786,7 +802,7 @@ class TestInAShell:
         [["queues"], ["workers", "--json"], ["failed"], ["stats"], ["enqueue", "q", "A"]],
     )
     def test_redis_out_of_reach(self, arguments: list[str]) -> None:
-        code, out, err = in_a_shell("redis://localhost:1", *arguments)
+        code, out, err = in_a_process("redis://localhost:1", *arguments)
         assert (code, out) == (1, "")
         assert (
             err.removeprefix("gresque: not enqueued: ")
@@ -802,15 +818,14 @@ class TestInAShell:
         fail(redis_client, *range(2_500))
         reader, writer = os.pipe()
         os.close(reader)
-        with os.fdopen(writer, "wb") as closed:
-            ran = subprocess.run(
-                [sys.executable, "-m", "gresque", *arguments],
-                env={**os.environ, "REDIS_URL": redis_url},
-                stdout=closed,
-                stderr=subprocess.PIPE,
-                timeout=60,
+        env = {**os.environ, "REDIS_URL": redis_url}
+        with os.fdopen(writer, "wb") as closed, tempfile.TemporaryFile() as err:
+            ran = stem(PLAIN).start(
+                GRESQUE, str(ROOT), *arguments, env=env, stdout=closed, stderr=err
             )
-        assert (ran.returncode, ran.stderr) == (0, b"")
+            assert ran.wait() == 0
+            err.seek(0)
+            assert err.read() == b""
 
     def test_a_terminal_that_knows_only_ascii(
         self, redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
