@@ -13,11 +13,11 @@ THREAD_PARTS: dict[str, list[Change]] = {
     ],
     "look for a timeout": [("if definition.timeout_seconds is not None:", "if False:")],
     "look whether it has expired": [("if payload.expires_at is not None and", "if False and")],
-    "look for keyword arguments": [("elif payload.kwargs:", "elif False:")],
+    "look for keyword arguments": [("elif args and type(args[-1]) is dict:", "elif False:")],
     "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
     "write down what runs, for the master": [("board[number] = words[job[0]]", "pass")],
     "call the job": [
-        ("definition.perform(*(payload.args or ()))\n", "pass\n"),
+        ("definition.perform(*(args or ()))\n", "pass\n"),
     ],
     "read the clock, yield after 5 ms": [
         ("now = monotonic()", "now = turned"),

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from gresque.connection.urls import mask
 from gresque.errors import (
     EnqueueError,
@@ -190,18 +188,19 @@ class Client:
 
     def dequeue(self, job: Any, /, *args: Any, **kwargs: Any) -> int:
         """Remove waiting jobs from the queue of `job`: those with these arguments, or without any
-        all of them. Returns how many. Reads the whole queue."""
+        all of them. Returns how many. Reads the whole queue. Whether an argument was passed by
+        its position or by its name makes no difference."""
         definition = definition_of(job)
         queue = _queue_of(definition)
         hooks = definition.hooks
         if not _allowed(hooks.before_dequeue, args, kwargs):
             return 0
-        wanted = _told(args, kwargs) if args or kwargs else None
+        wanted = definition.call_of(args, kwargs) if args or kwargs else None
         with self._asking() as store:
             matching = {
                 raw
                 for raw in store.queues.peek(queue, 0, 0x7FFFFFFF)
-                if _matches(raw, definition.name, wanted)
+                if _matches(raw, definition, wanted)
             }
             removed = store.queues.remove_items(queue, matching) if matching else 0
         call_hooks(hooks.after_dequeue, args, kwargs)
@@ -280,8 +279,7 @@ def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
 
 def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
     """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
-    job = payload.decode(raw)
-    args, kwargs = job.args or (), job.kwargs or {}
+    args, kwargs = payload.split(payload.decode(raw).args)
     try:
         definition.perform(*args, **kwargs)
     except Exception as error:
@@ -343,13 +341,11 @@ def _split(call: Call) -> tuple[Sequence[Any], dict[str, Any]]:
     )
 
 
-def _matches(raw: bytes, name: str, wanted: bytes | None) -> bool:
+def _matches(raw: bytes, definition: JobDefinition, wanted: bytes | None) -> bool:
     item = payload.loads(raw)
-    if item.get("class") != name:
+    if item.get("class") != definition.name:
         return False
-    return wanted is None or _told(item.get("args") or [], item.get("kwargs") or {}) == wanted
-
-
-def _told(args: Any, kwargs: Any) -> bytes:
-    """Arguments as JSON tells them: a tuple is a list there, and 1 is not true."""
-    return msgspec.json.encode((args, kwargs), order="sorted")
+    if wanted is None:
+        return True
+    args, kwargs = item.get("args") or (), item.get("kwargs") or {}
+    return isinstance(args, Sequence) and definition.call_of(args, kwargs) == wanted

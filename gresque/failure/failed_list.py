@@ -51,7 +51,7 @@ class FailedJob:
     def item(self) -> dict[str, Any]:
         """The payload of the job that failed; empty when that is no JSON object."""
         found = self._field("payload")
-        return found if isinstance(found, dict) else {}
+        return payload.for_display(found) if isinstance(found, dict) else {}
 
     @property
     def job_id(self) -> str:
@@ -68,11 +68,14 @@ class FailedJob:
 
     def as_dict(self) -> dict[str, Any]:
         """Every field that stands in Redis, unknown ones included, the index, and the name of the
-        list where there are several."""
+        list where there are several. Keyword arguments stand beside the payload's `args`."""
         place: dict[str, Any] = {"index": self.index}
         if self.list_name:
             place["list"] = self.list_name
-        return place | payload.loads(self.raw) | place
+        fields, item = payload.loads(self.raw), self.item
+        if item:
+            fields["payload"] = item
+        return place | fields | place
 
 
 def read_entry(index: int, raw: bytes, list_name: str = "") -> FailedJob:

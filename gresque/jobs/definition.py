@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
+from inspect import Signature, signature
 from types import FunctionType
 from typing import Any
+
+import msgspec
 
 from gresque.errors import DontPerform, JobDeclarationError
 from gresque.forked import call_user_code
@@ -97,6 +102,23 @@ class JobDefinition:
         except DontPerform:
             return None
         return result
+
+    def call_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
+        """The arguments of a call in one spelling: `f(1, b=2)` and `f(1, 2)` are the same call of
+        `f(a, b)`. As in JSON a tuple is a list, and 1 is not true. Defaults are not filled in, as
+        they may change while jobs wait."""
+        call: Any = [args, kwargs]
+        if self._signature is not None:
+            with suppress(TypeError):  # arguments that the function does not take
+                call = self._signature.bind(*args, **kwargs).arguments
+        return msgspec.json.encode(call, order="sorted")
+
+    @cached_property
+    def _signature(self) -> Signature | None:
+        try:
+            return signature(self.function)
+        except (TypeError, ValueError):  # some functions made in C have none
+            return None
 
     def _perform_around(
         self, around: tuple[Callable[..., Any], ...], args: tuple[Any, ...], kwargs: dict[str, Any]

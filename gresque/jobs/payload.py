@@ -31,21 +31,26 @@ INVALID = "gresque.InvalidPayload"
 BASE64 = "base64"
 """The second argument then, when the item is not UTF-8 and the first one is its base64."""
 
+KWARGS = "_kwargs"
+"""The last key of the last object in `args`, with the value true: that object holds the keyword
+arguments. So every program that retries, delays or moves a job hands them on."""
+
 
 class Payload(msgspec.Struct, omit_defaults=True):
     """One queue item, in the order in which the Ruby clients write its fields.
 
     `id` and `generation` are absent in items of stock Resque and may have any type elsewhere;
-    `kwargs` is written only when there are any, `expires_at` (epoch seconds) only for jobs that
-    expire. Fields of other clients are ignored.
+    `expires_at` (epoch seconds) is written only for jobs that expire. Keyword arguments stand in
+    `args` (see `split`). Fields of other clients are ignored, but for `kwargs`: to ignore that one
+    would run a job without its arguments.
     """
 
     name: str = msgspec.field(name="class")
     args: list[Any] | None = None
     id: Any = None
     generation: Any = None
-    kwargs: dict[str, Any] | None = None
     expires_at: Any = None
+    kwargs: None = None
 
 
 _decode = msgspec.json.Decoder(Payload).decode
@@ -66,9 +71,27 @@ def decode(raw: bytes) -> Payload:
         raise InvalidPayload("the payload is nested too deep") from None
     except msgspec.MsgspecError as error:
         surrogate = lone_surrogate(raw)
-        if surrogate:
-            raise InvalidPayload(f"the payload is not a job: it has {surrogate}") from None
-        raise InvalidPayload(f"the payload is not a job: {error}") from None
+        reason = f"it has {surrogate}" if surrogate else str(error)
+        if reason.endswith("`$.kwargs`"):
+            reason = (
+                "it has a field kwargs; keyword arguments stand in args, as a last object whose "
+                f'last key is "{KWARGS}": true'
+            )
+        raise InvalidPayload(f"the payload is not a job: {reason}") from None
+
+
+def split(args: Sequence[Any] | None) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The positional and the keyword arguments of a payload's `args`.
+
+    Only the value true makes an object one of keywords; where its key stands does not matter, as
+    some programs sort keys.
+    """
+    if not args:
+        return (), {}
+    last = args[-1]
+    if type(last) is not dict or last.get(KWARGS) is not True:
+        return args, {}
+    return args[:-1], {name: value for name, value in last.items() if name != KWARGS}
 
 
 _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
@@ -113,13 +136,23 @@ def encode(
     for position, arg in enumerate(args, start=1):
         if type(arg) not in _PLAIN:
             _check(arg, f"argument {position}", 0)
+    if args and type(args[-1]) is dict and KWARGS in args[-1]:
+        raise UnserializableArgument(
+            f"argument {len(args)} has the key {KWARGS!r}, which marks keyword arguments in a "
+            "payload; rename the key"
+        )
     item: dict[str, Any] = {"class": name, "args": args, "id": job_id, "generation": generation}
     if kwargs:
         for key, value in kwargs.items():
             if type(key) is not str:
                 raise UnserializableArgument(f"{key!r} is no name of an argument; names are str")
             _check(value, f"argument {key!r}", 0)
-        item["kwargs"] = kwargs
+        if KWARGS in kwargs:
+            raise UnserializableArgument(
+                f"{KWARGS!r} marks keyword arguments in a payload and cannot be the name of one; "
+                "rename the argument"
+            )
+        item["args"] = [*args, {**kwargs, KWARGS: True}]
     if expires_at is not None:
         item["expires_at"] = expires_at
     try:
@@ -189,9 +222,28 @@ def _encodable(value: Any) -> bool:
 
 
 def loads(raw: bytes) -> dict[str, Any]:
-    """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object."""
+    """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object. Keyword
+    arguments stand beside `args`, as `kwargs`."""
     item = _parse(raw)
-    return item if isinstance(item, dict) else {"raw": raw.decode("utf-8", "backslashreplace")}
+    if not isinstance(item, dict):
+        return {"raw": raw.decode("utf-8", "backslashreplace")}
+    return for_display(item)
+
+
+def for_display(item: dict[str, Any]) -> dict[str, Any]:
+    """A payload with its keyword arguments out of `args`, as `kwargs` behind them."""
+    args = item.get("args")
+    if not isinstance(args, list):
+        return item
+    positional, keywords = split(args)
+    if len(positional) == len(args):
+        return item
+    shown: dict[str, Any] = {}
+    for name, value in item.items():
+        shown[name] = value
+        if name == "args":
+            shown |= {"args": positional, "kwargs": keywords}
+    return shown
 
 
 def class_of(raw: bytes) -> str | None:
@@ -253,7 +305,6 @@ class _Outline(msgspec.Struct):
 
     name: str = msgspec.field(name="class")
     args: msgspec.Raw = msgspec.Raw(b"null")
-    kwargs: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Named(msgspec.Struct):
@@ -274,7 +325,6 @@ def is_job(raw: bytes) -> bool:
         isinstance(item, dict)
         and isinstance(item.get("class"), str)
         and isinstance(item.get("args"), list | None)
-        and isinstance(item.get("kwargs"), dict | None)
     )
 
 
@@ -287,11 +337,7 @@ def _is_large_job(raw: bytes) -> bool:
             check(raw[start : start + _CHUNK], final=start + _CHUNK >= len(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return _first(outline.args) in b"[n" and _first(outline.kwargs) in b"{n"
-
-
-def _first(value: msgspec.Raw) -> bytes:
-    return bytes(memoryview(value)[:1])
+    return bytes(memoryview(outline.args)[:1]) in b"[n"
 
 
 _CHUNK = 1 << 20

@@ -93,8 +93,9 @@ class TestEnqueue:
         assert (code, out, err) == (0, f"{item['id']}\n", "")
         assert len(item["id"]) == 32
         assert item == {
-            "class": "Greet", "args": [42, "text", {"a": 1}, None, -1, [1.5]],
-            "id": item["id"], "generation": 1, "kwargs": {"b": True},
+            "class": "Greet",
+            "args": [42, "text", {"a": 1}, None, -1, [1.5], {"b": True, "_kwargs": True}],
+            "id": item["id"], "generation": 1,
         }  # fmt: skip
         assert redis_client.smembers("resque:queues") == {b"mail"}
 
@@ -146,18 +147,20 @@ class TestEnqueueStream:
         stdin = b'[1, "x"]\n\n{"user_id": 2}\r\n  \n[]'
         assert call("enqueue", "mail", "Greet", "-", stdin=stdin) == (0, "3 jobs enqueued\n", "")
         found = items(redis_client)
-        assert [(item["args"], item.get("kwargs")) for item in found] == [
-            ([1, "x"], None),
-            ([], {"user_id": 2}),
-            ([], None),
+        assert [item["args"] for item in found] == [
+            [1, "x"],
+            [{"user_id": 2, "_kwargs": True}],
+            [],
         ]
         assert len({item["id"] for item in found}) == 3
 
     def test_kwargs_go_with_every_line(self, call: Call, redis_client: redis.Redis) -> None:
         stdin = b'[1]\n{"b": 3}\n'
         call("enqueue", "mail", "Greet", "-", "--kwargs", '{"a": 1, "b": 2}', stdin=stdin)
-        kwargs = [item["kwargs"] for item in items(redis_client)]
-        assert kwargs == [{"a": 1, "b": 2}, {"a": 1, "b": 3}]
+        assert [item["args"] for item in items(redis_client)] == [
+            [1, {"a": 1, "b": 2, "_kwargs": True}],
+            [{"a": 1, "b": 3, "_kwargs": True}],
+        ]
 
     def test_many(self, call: Call, redis_client: redis.Redis) -> None:
         lines = b"".join(b"[%d]\n" % n for n in range(2_500))
@@ -227,7 +230,8 @@ def register(client: redis.Redis, held: int = 0) -> None:
     client.zadd("resque:ledgers", {PROCESS: seconds * 1000})
     client.hset(f"resque:ledger:{PROCESS}", "state", "1 0 0 0 0")
     for slot in range(held):
-        raw = json.dumps({"class": "Greet", "args": [slot], "id": f"id{slot}", "kwargs": {"a": 1}})
+        args = [slot, {"a": 1, "_kwargs": True}]
+        raw = json.dumps({"class": "Greet", "args": args, "id": f"id{slot}"})
         client.hset(f"resque:ledger:{PROCESS}", str(slot), f"17:resque:queue:mail{raw}")
     client.mset({f"resque:stat:processed:{WORKER}": 9, f"resque:stat:failed:{WORKER}": 2})
 

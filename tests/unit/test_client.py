@@ -126,11 +126,15 @@ def test_the_id_is_returned_and_jobs_go_to_the_end(
     [
         ((), {}, b'"args":[],"id":"ID","generation":1}'),
         ((1,), {}, b'"args":[1],"id":"ID","generation":1}'),
-        ((), {"a": 1}, b'"args":[],"id":"ID","generation":1,"kwargs":{"a":1}}'),
-        ((1,), {"b": 2, "a": None}, b'"id":"ID","generation":1,"kwargs":{"b":2,"a":null}}'),
+        ((), {"a": 1}, b'"args":[{"a":1,"_kwargs":true}],"id":"ID","generation":1}'),
+        (
+            (1,),
+            {"b": 2, "a": None},
+            b'[1,{"b":2,"a":null,"_kwargs":true}],"id":"ID","generation":1}',
+        ),
     ],
 )
-def test_kwargs_only_when_there_are_any(
+def test_keywords_stand_last_in_args_when_there_are_any(
     client: gresque.Client, redis_client: Redis, args: Any, kwargs: Any, tail: bytes
 ) -> None:
     job_id = client.enqueue(noop, *args, **kwargs)
@@ -156,7 +160,12 @@ def test_enqueue_to(client: gresque.Client, redis_client: Redis, queue: str) -> 
 def test_a_bare_name_is_for_other_programs(client: gresque.Client, redis_client: Redis) -> None:
     job_id = client.enqueue_to("ruby", "My::Job", 1, two=2)
     assert items(redis_client, "ruby") == [
-        {"class": "My::Job", "args": [1], "id": job_id, "generation": 1, "kwargs": {"two": 2}}
+        {
+            "class": "My::Job",
+            "args": [1, {"two": 2, "_kwargs": True}],
+            "id": job_id,
+            "generation": 1,
+        }
     ]
     assert len(client.enqueue_many("My::Job", [(1,)], queue="ruby")) == 1
     assert registry.find("My::Job") is None
@@ -369,7 +378,7 @@ def test_the_shapes_of_calls(client: gresque.Client, redis_client: Redis) -> Non
     assert items(redis_client, "other") == [
         {"class": "Noop", "args": [1, 2], "id": ids[0], "generation": 1},
         {"class": "Noop", "args": [3], "id": ids[1], "generation": 1},
-        {"class": "Noop", "args": [], "id": ids[2], "generation": 1, "kwargs": {"a": 4}},
+        {"class": "Noop", "args": [{"a": 4, "_kwargs": True}], "id": ids[2], "generation": 1},
         {"class": "Noop", "args": [], "id": ids[3], "generation": 1},
         {"class": "Noop", "args": [], "id": ids[4], "generation": 1},
     ]
@@ -458,13 +467,37 @@ def test_dequeue_by_arguments(client: gresque.Client, redis_client: Redis) -> No
     for args, kwargs in (((1,), {}), ((2,), {}), ((1,), {"a": 1}), ((1,), {}), ((1, 2), {})):
         client.enqueue(noop, *args, **kwargs)
     assert client.dequeue(noop, 1) == 2
-    assert [(item["args"], item.get("kwargs")) for item in items(redis_client)] == [
-        ([2], None), ([1], {"a": 1}), ([1, 2], None),
+    assert [item["args"] for item in items(redis_client)] == [
+        [2], [1, {"a": 1, "_kwargs": True}], [1, 2],
     ]  # fmt: skip
     assert client.dequeue(noop, 1, a=1) == 1
     assert client.dequeue(noop, 3) == 0
     assert client.dequeue(noop) == 2
     assert client.size("bench") == 0
+
+
+@gresque.job(queue="bench", name="Charged")
+def charged(customer: str, amount: int = 1, *, dry_run: bool = False) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [(("c", 2), {}), (("c",), {"amount": 2}), ((), {"amount": 2, "customer": "c"})],
+)
+def test_dequeue_compares_calls_and_not_their_spelling(
+    client: gresque.Client, redis_client: Redis, args: Any, kwargs: Any
+) -> None:
+    calls: list[Any] = [("c", 2), {"customer": "c", "amount": 2}]
+    client.enqueue_many(charged, calls)
+    client.enqueue(charged, "c", amount=2)
+    client.enqueue(charged, "c", 2, dry_run=True)
+    fill(redis_client, b'{"class":"Charged","args":["c",2,3,4]}')
+    fill(redis_client, b'{"class":"Charged","args":["c"]}')
+    assert client.dequeue(charged, *args, **kwargs) == 3
+    assert client.dequeue(charged, "c", 2, 3, 4) == 1, "a call that it does not take"
+    assert client.dequeue(charged, dry_run=True, amount=2, customer="c") == 1
+    assert client.dequeue(charged, "c", 1) == 0, "defaults may change while jobs wait"
+    assert client.dequeue(charged, "c") == 1
 
 
 def test_dequeue_leaves_other_jobs_and_whatever_else(

@@ -49,7 +49,7 @@ def test_it_stands_last_in_the_payload_and_only_there(
     client.enqueue_many(lasting, [(1,)])
     client.close()
     one, many, *others = map(json.loads, redis_client.lrange("resque:queue:q", 0, -1))
-    assert list(one) == ["class", "args", "id", "generation", "kwargs", "expires_at"]
+    assert list(one) == ["class", "args", "id", "generation", "expires_at"]
     for item in (one, many):
         assert before + 59.9 <= item["expires_at"] <= time.time() + 60.1
     for item in others:

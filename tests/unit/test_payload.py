@@ -31,6 +31,7 @@ from gresque.jobs.payload import (
     decode,
     encode,
     lone_surrogate,
+    split,
 )
 
 WIRE = Path(__file__).parents[1] / "wire"
@@ -70,7 +71,7 @@ def test_captured_items_decode(raw: bytes) -> None:
     job = decode(raw)
     assert (job.name, job.args) == (told["class"], told["args"])
     assert (job.id, job.generation) == (told.get("id"), told.get("generation"))
-    assert job.kwargs is None
+    assert split(job.args)[1] == {}
 
 
 @pytest.mark.parametrize("raw", FORK, ids=lambda raw: raw[:50].decode())
@@ -82,10 +83,11 @@ def test_the_forks_items_encode_to_the_same_bytes(raw: bytes) -> None:
     assert again == raw
 
 
-def test_the_fields_stand_in_the_forks_order_with_kwargs_last() -> None:
-    assert encode("Noop", (1, "two", {"three": 3}), {"a": None}, ID, 3) == (
-        b'{"class":"Noop","args":[1,"two",{"three":3}],"id":"' + ID.encode() + b'",'
-        b'"generation":3,"kwargs":{"a":null}}'
+def test_the_fields_stand_in_the_forks_order_with_keywords_last_in_args() -> None:
+    assert encode("Noop", (1, "two", {"three": 3}), {"b": 1, "a": None}, ID, 3) == (
+        b'{"class":"Noop","args":[1,"two",{"three":3},{"b":1,"a":null,"_kwargs":true}],"id":"'
+        + ID.encode()
+        + b'","generation":3}'
     )
 
 
@@ -136,13 +138,72 @@ def test_no_lone_surrogate(raw: bytes) -> None:
 def test_what_is_encoded_decodes_to_the_same(args: list[Any], kwargs: dict[str, Any]) -> None:
     raw = encode("Noop", args, kwargs, ID)
     job = decode(raw)
-    assert (job.name, job.args, job.id, job.generation) == ("Noop", args, ID, 1)
-    assert (job.kwargs or {}) == kwargs
-    assert repr(job.args) == repr(args), "True stays True, 1.0 stays 1.0, -0.0 stays -0.0"
+    assert (job.name, job.id, job.generation) == ("Noop", ID, 1)
+    positional, keywords = split(job.args)
+    assert keywords == kwargs
+    assert list(keywords) == list(kwargs), "in call order"
+    assert repr(list(positional)) == repr(args), "True stays True, 1.0 stays 1.0, -0.0 stays -0.0"
     told = json.loads(raw)
-    assert repr(told["args"]) == repr(args), "another JSON parser reads the same"
+    sent = [*args, {**kwargs, "_kwargs": True}] if kwargs else args
+    assert repr(told["args"]) == repr(sent), "another JSON parser reads the same"
     assert payload.is_job(raw)
     assert payload.loads(raw)["args"] == args
+    assert payload.loads(raw).get("kwargs", {}) == kwargs
+
+
+# args of a payload, positional, keywords
+SPLITS: list[tuple[Any, list[Any], dict[str, Any]]] = [
+    (None, [], {}),
+    ([], [], {}),
+    ([1], [1], {}),
+    ([{"a": 1}], [{"a": 1}], {}),
+    ([1, {"a": 1, "_kwargs": True}], [1], {"a": 1}),
+    ([{"_kwargs": True, "a": 1}], [], {"a": 1}),
+    ([{"_kwargs": True}], [], {}),
+    ([{"a": 1, "_kwargs": 1}], [{"a": 1, "_kwargs": 1}], {}),
+    ([{"a": 1, "_kwargs": "true"}], [{"a": 1, "_kwargs": "true"}], {}),
+    ([{"a": 1, "_kwargs": False}], [{"a": 1, "_kwargs": False}], {}),
+    ([{"a": 1, "_kwargs": True}, 2], [{"a": 1, "_kwargs": True}, 2], {}),
+    ([[{"a": 1, "_kwargs": True}]], [[{"a": 1, "_kwargs": True}]], {}),
+]
+
+
+@pytest.mark.parametrize(("args", "positional", "keywords"), SPLITS, ids=range(len(SPLITS)))
+def test_split(args: Any, positional: list[Any], keywords: dict[str, Any]) -> None:
+    before = json.dumps(args)
+    found = split(args)
+    assert (list(found[0]), found[1]) == (positional, keywords)
+    assert json.dumps(args) == before
+    item = payload.loads(json.dumps({"args": args, "class": "A"}).encode())
+    assert (item["args"] or [], item.get("kwargs", {})) == (positional, keywords)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((1, {"a": 1, "_kwargs": True}), {}),
+        (({"_kwargs": None},), {}),
+        (({"_kwargs": True},), {"a": 1}),
+        ((), {"_kwargs": True}),
+        ((1,), {"a": 1, "_kwargs": 5}),
+    ],
+)
+def test_the_mark_of_keywords_is_no_name_of_an_argument(args: Any, kwargs: Any) -> None:
+    with pytest.raises(UnserializableArgument, match=r"'_kwargs'.* marks? keyword|_kwargs.*marks"):
+        encode("Noop", args, kwargs, ID)
+
+
+@pytest.mark.parametrize("args", [({"_kwargs": True}, 1), ([{"_kwargs": True}],)])
+def test_it_may_stand_anywhere_else(args: Any) -> None:
+    assert split(decode(encode("Noop", args, None, ID)).args) == (list(args), {})
+
+
+@pytest.mark.parametrize("kwargs", ["{}", '{"a":1}', "[]", "1", '"x"', "true"])
+def test_keywords_beside_args_are_no_job_of_this_format(kwargs: str) -> None:
+    raw = f'{{"class":"A","args":[1],"kwargs":{kwargs}}}'.encode()
+    with pytest.raises(InvalidPayload, match=r'has a field kwargs; .*"_kwargs": true'):
+        decode(raw)
+    assert payload.is_job(raw), "its entry shows class and arguments, and a retry is the same item"
 
 
 @pytest.mark.parametrize(
@@ -162,8 +223,7 @@ def test_what_is_encoded_decodes_to_the_same(args: list[Any], kwargs: dict[str, 
 )
 def test_values_at_the_edge_arrive(sent: Any, arrives: Any) -> None:
     job = decode(encode("Noop", (sent,), {"k": sent}, ID))
-    assert job.args == [arrives]
-    assert job.kwargs == {"k": arrives}
+    assert split(job.args) == ([arrives], {"k": arrives})
 
 
 # What JSON cannot carry
@@ -283,8 +343,9 @@ def test_a_list_in_itself_is_refused() -> None:
 @pytest.mark.parametrize("kind", [list, dict])
 def test_depth(kind: type) -> None:
     raw = encode("Noop", (nested(MAX_DEPTH, kind),), {"k": nested(MAX_DEPTH, kind)}, ID)
-    assert decode(raw).args == [nested(MAX_DEPTH, kind)]
-    assert json.loads(raw)["kwargs"]
+    deepest = nested(MAX_DEPTH, kind)
+    assert split(decode(raw).args) == ([deepest], {"k": deepest})
+    assert json.loads(raw)
     for args, kwargs in (((nested(MAX_DEPTH + 1, kind),), {}), ((), {"k": nested(501, kind)})):
         with pytest.raises(UnserializableArgument, match="nested over 90 deep") as caught:
             encode("Noop", args, kwargs, ID)
@@ -325,7 +386,7 @@ INVALID: list[tuple[bytes, str]] = [
     (b'{"class":"\\ud800"}', "not a job"), (b'{"class":"A","args":["\\udc00"]}', "not a job"),
     (b'{"class":"\xff"}', "UTF-8"), (b'{"class":"A","args":["\xc3\x28"]}', "UTF-8"),
     (b'{"class":"A","args":["\xed\xa0\x80"]}', "UTF-8"),
-    (b'{"class":"A","kwargs":{"\xff":1}}', "UTF-8"),
+    (b'{"class":"A","args":[{"\xff":1}]}', "UTF-8"),
     (b'{"class":"A","args":' + as_json(100_000) + b"}", "nested too deep"),
     (b'{"class":"A","x":' + as_json(100_000) + b"}", "nested too deep"),
     (b"\x80\x04pickle", "not a job"), (b"\x1f\x8b\x08gzip", "not a job"),
@@ -338,28 +399,27 @@ def test_what_is_no_job_is_invalid(raw: bytes, told: str) -> None:
         decode(raw)
 
 
-# raw, name, args, kwargs
-READABLE: list[tuple[bytes, str, Any, Any]] = [
-    (b'{"class":"A"}', "A", None, None),
-    (b'{"class":"A","args":null,"kwargs":null}', "A", None, None),
-    (b' \r\n\t{ "class" : "A" } \n', "A", None, None),
-    (b'{"args":[1],"class":"A"}', "A", [1], None),
-    (b'{"class":"A","args":[],"more":{"x":[1]},"queue":"q"}', "A", [], None),
-    (b'{"class":"A","args":[{"a":1}],"kwargs":{"b":[2]}}', "A", [{"a": 1}], {"b": [2]}),
-    (b'{"class":"A","class":"B"}', "B", None, None),
-    (b'{"class":""}', "", None, None),
-    (b'{"class":"M::A\\/b"}', "M::A/b", None, None),
-    (b'{"class":"\\ud83d\\ude00"}', "😀", None, None),
-    (b'{"class":"A","args":[1e2,1.0,1E+2]}', "A", [100.0, 1.0, 100.0], None),
-    (b'{"class":"A","args":[12345678901234567890123]}', "A", [12345678901234567890123], None),
-    (b'{"class":"A","id":[1],"generation":"x"}', "A", None, None),
+# raw, name, args
+READABLE: list[tuple[bytes, str, Any]] = [
+    (b'{"class":"A"}', "A", None),
+    (b'{"class":"A","args":null,"kwargs":null}', "A", None),
+    (b' \r\n\t{ "class" : "A" } \n', "A", None),
+    (b'{"args":[1],"class":"A"}', "A", [1]),
+    (b'{"class":"A","args":[],"more":{"x":[1]},"queue":"q"}', "A", []),
+    (b'{"class":"A","class":"B"}', "B", None),
+    (b'{"class":""}', "", None),
+    (b'{"class":"M::A\\/b"}', "M::A/b", None),
+    (b'{"class":"\\ud83d\\ude00"}', "😀", None),
+    (b'{"class":"A","args":[1e2,1.0,1E+2]}', "A", [100.0, 1.0, 100.0]),
+    (b'{"class":"A","args":[12345678901234567890123]}', "A", [12345678901234567890123]),
+    (b'{"class":"A","id":[1],"generation":"x"}', "A", None),
 ]
 
 
-@pytest.mark.parametrize(("raw", "name", "args", "kwargs"), READABLE, ids=[r[0] for r in READABLE])
-def test_what_other_clients_write_decodes(raw: bytes, name: str, args: Any, kwargs: Any) -> None:
+@pytest.mark.parametrize(("raw", "name", "args"), READABLE, ids=[r[0] for r in READABLE])
+def test_what_other_clients_write_decodes(raw: bytes, name: str, args: Any) -> None:
     job = decode(raw)
-    assert (job.name, job.args, job.kwargs) == (name, args, kwargs)
+    assert (job.name, job.args) == (name, args)
 
 
 json_like = st.recursive(
@@ -382,7 +442,6 @@ def test_arbitrary_bytes_decode_or_are_invalid(raw: bytes) -> None:
     else:
         assert type(job.name) is str
         assert job.args is None or type(job.args) is list
-        assert job.kwargs is None or type(job.kwargs) is dict
     item = payload.loads(raw)
     assert type(item) is dict
     assert type(payload.class_of(raw)) is str or not payload.is_job(raw)

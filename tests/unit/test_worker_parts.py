@@ -133,7 +133,7 @@ def test_reserves_are_kept_only_for_fast_jobs_and_few_threads() -> None:
 
 
 def a_job(slot: int | str, name: str = "ok", *args: Any, **kwargs: Any) -> tuple[bytes, str, bytes]:
-    item = {"class": name, "args": args, "kwargs": kwargs}
+    item = {"class": name, "args": [*args, {**kwargs, "_kwargs": True}] if kwargs else args}
     return str(slot).encode(), "q", json.dumps(item).encode()
 
 

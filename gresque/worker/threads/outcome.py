@@ -143,8 +143,8 @@ def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
 def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
     """Call the job's `on_failure` hooks; what they raise is logged."""
     try:
-        item = payload.decode(job[2])
-        definition.fail(error, *(item.args or ()), **(item.kwargs or {}))
+        args, kwargs = payload.split(payload.decode(job[2]).args)
+        definition.fail(error, *args, **kwargs)
     except BaseException as broken:  # a kill or a timeout of gevent's, too
         # As a tuple: for an exception alone, logging asks it for its `__traceback__`.
         told = (type(broken), broken, None)

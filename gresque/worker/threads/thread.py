@@ -15,7 +15,7 @@ from gevent.pool import Pool
 from gresque.errors import JobKilled, UnknownJob
 from gresque.forked import end_child
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.payload import decode
+from gresque.jobs.payload import decode, split
 from gresque.jobs.registry import Registry
 from gresque.processes.scoreboard import GUARDED, SPAWNED
 from gresque.processes.stack_dump import FRAME_PREFIX
@@ -212,7 +212,7 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
         while True:
             if not ready:
                 # A thread may wait here for hours, and a thousand may: none keeps its last payload.
-                job = payload = definition = None
+                job = payload = args = positional = kwargs = definition = None
                 self._forget()
                 self.parked = True
                 pool.parked.append(self)
@@ -245,14 +245,16 @@ class WorkerThread(Greenlet):  # type: ignore[misc]
                     raise UnknownJob(pool.registry.explain_unknown(payload.name))
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
+                args = payload.args
                 if payload.expires_at is not None and outcome.drop_expired(
                     job, definition, payload.expires_at
                 ):
                     pass
-                elif payload.kwargs:
-                    definition.perform(*(payload.args or ()), **payload.kwargs)
+                elif args and type(args[-1]) is dict:
+                    positional, kwargs = split(args)
+                    definition.perform(*positional, **kwargs)
                 else:
-                    definition.perform(*(payload.args or ()))
+                    definition.perform(*(args or ()))
                 self.job = None
             except BaseException as error:
                 self.job = None
