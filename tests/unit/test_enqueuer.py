@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 import threading
 import time
@@ -29,6 +27,7 @@ from gresque.store.keys import Keys
 from gresque.store.producer_slots import MOST_LANES, ProducerSlot, ProducerSlots
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy
+from tests.support.programs import PATCHED, stem
 from tests.support.server import OwnServer
 
 Redis = redis.Redis
@@ -419,7 +418,6 @@ def test_a_fork_has_slots_of_its_own(client: gresque.Client, redis_client: Redis
 
 
 GEVENT = """
-    from gevent import monkey; monkey.patch_all()
     import random, sys
     import gevent, gevent.pool
     import gresque
@@ -458,12 +456,7 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
     redis_url: str, redis_client: Redis
 ) -> None:
     """Whatever a kill left half read is never taken for the answer to somebody else."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(GEVENT), redis_url],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
-    returned = ran.stdout.split()
+    returned = run_gevent(GEVENT, redis_url)
     found = Counter(ids(redis_client))
     assert len(returned) > 120
     assert set(returned) <= set(found)
@@ -489,7 +482,6 @@ def test_the_order_of_a_thread_stays(client: gresque.Client, redis_client: Redis
 # Few connections
 
 MANY = """
-    from gevent import monkey; monkey.patch_all()
     import sys
     import gevent
     import gresque
@@ -501,14 +493,12 @@ MANY = """
             returned.append(client.enqueue_to("q", "Job", n))
     gevent.joinall([gevent.spawn(enqueue, n) for n in range(500)], raise_error=True)
     print(client.store.redis.info()["connected_clients"], *returned)
+    client.close()
 """
 
 
 def run_gevent(program: str, *arguments: str) -> list[str]:
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program), *arguments],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    ran = stem(PATCHED).run(textwrap.dedent(program), *arguments)
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout.split()
 
@@ -522,7 +512,6 @@ def test_many_greenlets_share_few_connections(redis_url: str, redis_client: Redi
 
 
 ONE_AFTER_THE_OTHER = """
-    from gevent import monkey; monkey.patch_all()
     import sys
     from gevent.monkey import get_original
     import gresque
@@ -636,7 +625,6 @@ def test_a_lane_that_is_lost_is_replaced() -> None:
 
 
 KILL_WAITING = """
-    from gevent import monkey; monkey.patch_all()
     import random, sys
     import gevent
     from gresque.store.keys import Keys
