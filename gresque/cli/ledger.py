@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
@@ -13,7 +14,7 @@ from gresque.cli.output import Column, Output, json_option, write
 from gresque.clock import duration
 
 if TYPE_CHECKING:
-    from gresque.inspector.processes import LedgerStatus
+    from gresque.inspector.processes import ProcessStatus
 
 COLUMNS = [
     Column("HOST", lambda ledger: ledger.host),
@@ -63,7 +64,8 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
       gresque ledger --recoveries -n 100
       gresque ledger --json | jq 'map(.held) | add'
     """
-    from gresque.inspector.processes import LedgerStatus, LoggedRecovery
+    from gresque.inspector.processes import ProcessStatus
+    from gresque.inspector.recoveries import LoggedRecovery
 
     output = Output(as_json)
     with open_store(flags) as store:
@@ -71,10 +73,15 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
             log = LoggedRecovery.newest(store, count)
             output.listing(log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
             return
-        ledgers = LedgerStatus.all(store)
-    output.listing(ledgers, asdict, COLUMNS, empty="no worker process has a ledger")
+        ledgers = ProcessStatus.all(store)
+    output.listing(ledgers, _as_dict, COLUMNS, empty="no worker process has a ledger")
     if ledgers and not as_json:
         write([_sums(ledgers)])
+
+
+def _as_dict(ledger: ProcessStatus) -> dict[str, Any]:
+    vitals = ledger.vitals and msgspec.to_builtins(ledger.vitals)
+    return {**asdict(replace(ledger, vitals=None)), "vitals": vitals}
 
 
 def _plain(pid: int | None) -> str:
@@ -86,17 +93,17 @@ def _ago(seconds: float | None) -> str:
     return "-" if seconds is None else f"{duration(seconds)} ago"
 
 
-def _beat(ledger: LedgerStatus) -> str:
+def _beat(ledger: ProcessStatus) -> str:
     said = _ago(ledger.beat_age_seconds)
     return f"{said}, given up" if ledger.fenced else said
 
 
-def _queues(ledger: LedgerStatus) -> str:
+def _queues(ledger: ProcessStatus) -> str:
     """`mail 12, web 3`: where the held jobs came from."""
     return ", ".join(f"{name} {count:,}" for name, count in ledger.queues.items())
 
 
-def _sums(ledgers: list[LedgerStatus]) -> str:
+def _sums(ledgers: list[ProcessStatus]) -> str:
     held, reserved, done, failed, requeued = (
         sum(getattr(ledger, name) for ledger in ledgers)
         for name in ("held", "reserved", "done", "failed", "requeued")

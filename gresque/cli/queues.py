@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, json_option
 
-COLUMNS = [Column("QUEUE", lambda row: row[0]), Column("SIZE", lambda row: row[1])]
+COLUMNS = [Column("QUEUE", lambda queue: queue.name), Column("SIZE", lambda queue: queue.size)]
 
 
 @click.command(name="queues")
@@ -24,11 +25,10 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque queues
       gresque queues --json | jq '.[] | select(.size > 1000)'
     """
+    from gresque.inspector.queues import QueueStatus
+
     with open_store(flags) as store:
-        sizes = store.queues.sizes()
-    Output(as_json).listing(
-        [*sizes.items(), *([] if as_json or not sizes else [("total", sum(sizes.values()))])],
-        lambda row: {"name": row[0], "size": row[1]},
-        COLUMNS,
-        empty="no queues",
-    )
+        queues = QueueStatus.all(store)
+    if queues and not as_json:
+        queues.append(QueueStatus("total", sum(queue.size for queue in queues)))
+    Output(as_json).listing(queues, asdict, COLUMNS, empty="no queues")

@@ -12,7 +12,7 @@ from gresque.cli.output import Column, Output, compact, json_option
 from gresque.clock import duration
 
 if TYPE_CHECKING:
-    from gresque.inspector.processes import RunningJob
+    from gresque.inspector.running import RunningJob
 
 COLUMNS = [
     Column("RUNS FOR", lambda job: duration(job.seconds)),
@@ -43,7 +43,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque running --json | jq '.[] | select(.seconds > 60)'
       gresque running --json | jq '.[] | select(.blocks_seconds) | .stack'
     """
-    from gresque.inspector.processes import RunningJob
+    from gresque.inspector.running import RunningJob
 
     with open_store(flags) as store:
         jobs = RunningJob.all(store)

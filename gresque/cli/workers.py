@@ -13,7 +13,7 @@ from gresque.cli.output import Column, Output, json_option
 from gresque.clock import duration
 
 if TYPE_CHECKING:
-    from gresque.inspector.processes import WorkerStatus
+    from gresque.inspector.workers import WorkerStatus
 
 COLUMNS = [
     Column("WORKER", lambda worker: worker.id),
@@ -41,7 +41,7 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       gresque workers
       gresque workers --json | jq '.[] | select(.heartbeat_age_seconds > 60) | .id'
     """
-    from gresque.inspector.processes import WorkerStatus
+    from gresque.inspector.workers import WorkerStatus
 
     with open_store(flags) as store:
         workers = WorkerStatus.all(store)

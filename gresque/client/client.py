@@ -235,23 +235,16 @@ class Client:
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
         with self._asking() as store:
-            sizes = store.queues.sizes()
-            processed, _ = store.stats.values([store.keys.processed, store.keys.failures])
-            return {
-                "pending": sum(sizes.values()),
-                "processed": processed,
-                "queues": len(sizes),
-                "workers": len(store.workers.ids()),
-                "working": sum(store.processes.held_counts(store.processes.ids())),
-                "failed": self._failed(),
-                "servers": [mask(self.redis_url)],
-            }
-
-    def _failed(self) -> int:
-        store = self.store
-        if one_list_each(self.failure_backend):
-            return sum(store.failed.counts(store.failed.names()))
-        return store.failed.count(store.keys.failed)
+            found = store.stats.summary(one_list_each(self.failure_backend))
+        return {
+            "pending": found.pending,
+            "processed": found.processed,
+            "queues": found.queues,
+            "workers": found.workers,
+            "working": found.in_flight,
+            "failed": found.failed_list,
+            "servers": [mask(self.redis_url)],
+        }
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""

@@ -30,6 +30,7 @@ class Keys:
         self.suspect_prefixes = (self.suspects_of("", 1), self.suspects_of("", 2))
         self.recoveries = self.prefix + "recoveries"
         self.fenced = self.prefix + "fenced"
+        self.vitals = self.prefix + "vitals"
 
     def kind(self, key: str) -> str:
         """What stands under one of these keys: "a list", "a number" and so on."""

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from gresque.store.commands import Running
-from gresque.store.ledger import HeldLedger, parse_ledger
+from gresque.store.ledger import HeldLedger, LedgerEntry, parse_entry, parse_ledger
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
+
+SCANNED_AT_ONCE = 10
+"""Ledgers that one call of a script looks through: Redis serves nobody else meanwhile."""
+
+
+class Held(NamedTuple):
+    """A job in a slot of a process."""
+
+    process: str
+    slot: bytes
+    entry: LedgerEntry
 
 
 class Processes:
@@ -35,6 +48,38 @@ class Processes:
         """Whether the process was declared dead lately."""
         return self._server.read(None, "ZSCORE", self._keys.fenced, process_id) is not None
 
+    def find_held(self, process_ids: Sequence[str], text: str) -> list[Held]:
+        """Jobs whose payload holds this text, such as an id. Redis looks for it; the payloads of
+        other jobs are not sent."""
+        if not text:
+            return []
+        batches = _batches(process_ids)
+        replies = self._server.read_by_script(
+            "find_held", [([*map(self._keys.ledger, each)], [encoded(text)]) for each in batches]
+        )
+        found: list[Held] = []
+        for batch, reply in zip(batches, replies, strict=True):
+            for index, slot, value in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
+                with suppress(ValueError):  # an unreadable entry, or the state of the ledger
+                    found.append(Held(batch[index - 1], slot, parse_entry(value)))
+        return found
+
+    def held_by_queue(self, process_ids: Sequence[str]) -> list[dict[str, int]]:
+        """For each of these processes how many of its jobs came from which queue, the most first.
+        Redis counts; no payload is sent."""
+        batches = _batches(process_ids)
+        replies = self._server.read_by_script(
+            "count_held", [([*map(self._keys.ledger, each)], []) for each in batches]
+        )
+        return [self._by_queue(counts) for reply in replies for counts in reply]
+
+    def _by_queue(self, flat: list[Any]) -> dict[str, int]:
+        queues: Counter[str] = Counter()
+        for key, count in zip(flat[::2], flat[1::2], strict=True):
+            if (queue := self._keys.queue_of(decoded(key))) is not None:
+                queues[queue] += count
+        return dict(queues.most_common())
+
     def held_counts(self, process_ids: Sequence[str]) -> list[int]:
         """How many jobs each of these processes holds."""
         keys = [self._keys.ledger(process_id) for process_id in process_ids]
@@ -55,3 +100,10 @@ class Processes:
         something else stands there."""
         published = self._server.read(None, "GET", self._keys.running(process_id))
         return Running() if published is None else Running.parse(published)
+
+
+def _batches(process_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [
+        process_ids[start : start + SCANNED_AT_ONCE]
+        for start in range(0, len(process_ids), SCANNED_AT_ONCE)
+    ]

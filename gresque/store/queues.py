@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from gresque.store.bulk import in_bulks
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.ledger import LedgerEntry
+from gresque.store.reads import Reads
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
@@ -40,23 +41,49 @@ class Queues:
         return sorted(decoded(n) for n in self._server.read((), "SMEMBERS", self._keys.queues))
 
     def size(self, queue: str) -> int:
-        return int(self._server.call("LLEN", self._keys.queue(queue)))
+        """How many jobs wait in all places of the queue."""
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for place in self._keys.places(queue):
+            pipeline.llen(encoded(place))
+        return sum(pipeline.execute())
 
     def sizes(self) -> dict[str, int]:
         """Every queue with the number of jobs that wait in it, in two round trips."""
-        names = self.names()
-        pipeline = self._server.redis.pipeline(transaction=False)
-        for name in names:
-            pipeline.llen(encoded(self._keys.queue(name)))
-        sizes = pipeline.execute(raise_on_error=False)
-        keys = [self._keys.queue(name) for name in names]
-        return dict(zip(names, self._server.numbers(keys, sizes), strict=True))
+        reads = Reads(self._server)
+        known = reads.names("SMEMBERS", self._keys.queues)
+        suspects = reads.names("SMEMBERS", self._keys.suspects)
+        reads.run()
+        with_suspects = {*suspects.value}
+        names = sorted(known.value)
+        sizes = {
+            name: [
+                reads.number("LLEN", place)
+                for place in self._keys.places(name)[0 if name in with_suspects else -1 :]
+            ]
+            for name in names
+        }
+        reads.run()
+        return {name: sum(each.value for each in counts) for name, counts in sizes.items()}
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[bytes]:
-        """`count` items from position `start`, the next job first."""
+        """`count` items from position `start`, the next job first. A negative `start` counts from
+        the end of the queue."""
         if count <= 0:
             return []
-        key = self._keys.queue(queue)
+        if start < 0:
+            return self._range(self._keys.queue(queue), start, count)
+        found: list[bytes] = []
+        places = [encoded(place) for place in self._keys.places(queue)]
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for place in places:
+            pipeline.llen(place)
+        for place, size in zip(places, pipeline.execute(), strict=True):
+            if start < size and len(found) < count:
+                found += self._range(place, start, count - len(found))
+            start = max(start - size, 0)
+        return found
+
+    def _range(self, key: str | bytes, start: int, count: int) -> list[bytes]:
         items: list[bytes] = self._server.call("LRANGE", key, start, start + count - 1)
         return items
 
@@ -67,16 +94,19 @@ class Queues:
     def remove_items(self, queue: str, raws: Iterable[bytes]) -> int:
         """Remove every copy of these items from the queue; returns how many were removed."""
         pipeline = self._server.redis.pipeline(transaction=False)
+        places = [encoded(place) for place in self._keys.places(queue)]
         for raw in raws:
-            pipeline.execute_command("LREM", encoded(self._keys.queue(queue)), 0, raw)
+            for place in places:
+                pipeline.execute_command("LREM", place, 0, raw)
         return sum(pipeline.execute())
 
     def remove(self, queue: str) -> int:
         """Forget the queue and every job in it; returns how many those were."""
-        name, key = encoded(queue), encoded(self._keys.queue(queue))
+        name, places = encoded(queue), [encoded(place) for place in self._keys.places(queue)]
         pipeline = self._server.redis.pipeline(transaction=True)
-        pipeline.llen(key)
+        for place in places:
+            pipeline.llen(place)
         pipeline.srem(self._keys.queues, name)
-        pipeline.delete(key)
-        pipeline.hdel(self._keys.suspects, key)
-        return int(pipeline.execute()[0])
+        pipeline.srem(self._keys.suspects, name)
+        pipeline.delete(*places)
+        return sum(pipeline.execute()[: len(places)])

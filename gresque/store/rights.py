@@ -26,12 +26,18 @@ _IN_LUA = re.compile(r"\(\s*'([A-Z]+)'\s*[,)]")
 _COMMAND = re.compile(r"[A-Z]{3,}")
 _SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
 _PYTHON_NAMES = {"delete": "DEL"}
+_SENDING = {
+    "call", "send", "execute_command", "read", "_push",
+    "ask", "number", "numbers", "texts", "texts_of", "scores", "names", "_add", "_many",
+}  # fmt: skip
+"""Functions that are given a command by its name, those of `Reads` included."""
 _NO_COMMANDS = {"execute", "execute_command", "close", "pipeline"}
 
 CONNECTING = {"AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNAME"}
 """What redis-py sends by itself, by the options of the URL."""
 TRANSACTION = {"MULTI", "EXEC"}
 SCRIPTING = {"EVALSHA", "EVAL"}
+READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
@@ -55,18 +61,21 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "queues.push", "queues.push_batch", "recovery.fence",
     "recovery.hand_over", "recovery.recover", "server.now", "workers.unregister",
 )  # fmt: skip
+READING_MODULES = (
+    "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
+)  # fmt: skip
 READING_METHODS = (
     "commands.answer", "commands.kill_answer", "failed.count", "failed.counts", "failed.names",
-    "failed.page", "processes.beats", "processes.has_ledger", "processes.held_counts",
-    "processes.ids", "processes.is_fenced", "processes.ledger", "processes.running",
-    "queues.is_in_head", "queues.names", "queues.peek", "queues.size", "queues.sizes",
-    "recovery.log", "server.now", "stats.values", "workers.heartbeats", "workers.ids",
-    "workers.started",
+    "failed.page", "processes.beats", "processes.find_held", "processes.has_ledger",
+    "processes.held_by_queue", "processes.held_counts", "processes.ids", "processes.is_fenced",
+    "processes.ledger", "processes.running", "queues.is_in_head", "queues.names", "queues.peek",
+    "queues.size", "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
+    "workers.heartbeats", "workers.ids", "workers.started",
 )  # fmt: skip
 OPERATING_METHODS = (
     "commands.ask_kill", "commands.give", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "queues.push",
-    "queues.push_batch", "queues.remove", "queues.remove_items", "stats.clear",
+    "queues.push_batch", "queues.remove", "queues.remove_items",
 )  # fmt: skip
 
 
@@ -91,8 +100,13 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
             ("queues.push", "queues.push_batch"),
             (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
         ),
-        Role("reader", (), READING_METHODS, (f"%R~{everything}",)),
-        Role("operator", (), READING_METHODS + OPERATING_METHODS, (f"~{everything}",)),
+        Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
+        Role(
+            "operator",
+            READING_MODULES,
+            READING_METHODS + OPERATING_METHODS,
+            (f"~{everything}",),
+        ),
     )  # fmt: skip
 
 
@@ -156,7 +170,9 @@ def _of_call(call: ast.Call, part: str) -> Iterator[str]:
     words = [_word(argument) for argument in call.args]
     if name in ("script", "run_script"):
         yield from of_script(words[0])
-    elif name in ("call", "send", "execute_command", "read", "_push"):
+    elif name == "read_by_script":
+        yield from (of_script(words[0]) - SCRIPTING) | READING_SCRIPTS
+    elif name in _SENDING:
         yield from _commands_among(words)
     elif name == "sendall":
         yield from _commands_among(word.strip() for word in words)

@@ -40,10 +40,17 @@ class Server:
         try:
             return ask()
         except redis.ResponseError as error:
-            if not is_wrong_type(error):
-                raise
-            name_refused(self.keys, [(key, str(error))], consequence)
-            return empty
+            return self.reply(empty, key, error, consequence)
+
+    def reply(self, empty: Any, key: str, raw: Any, consequence: str = "it counts as empty") -> Any:
+        """A reply of a pipeline, in which errors stand among the replies: `empty` for a key of
+        another type; any other error is raised."""
+        if not isinstance(raw, Exception):
+            return raw
+        if not is_wrong_type(raw):
+            raise raw
+        name_refused(self.keys, [(key, str(raw))], consequence)
+        return empty
 
     def numbers(self, keys: Sequence[str], replies: Sequence[Any]) -> list[int]:
         """Counts or counters. What another program keeps under such a key counts as 0, and the log
@@ -66,6 +73,33 @@ class Server:
             return self.call("EVALSHA", found.sha, len(keys), *keys, *arguments)
         except redis.exceptions.NoScriptError:
             return self.call("EVAL", found.text, len(keys), *keys, *arguments)
+
+    def read_by_script(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    ) -> list[Any]:
+        """Run a script that only reads, once for each of these KEYS and ARGV, in one round trip.
+        A user without the right to write may, where the server has EVAL_RO (from Redis 7)."""
+        if not calls:
+            return []
+        try:
+            return self._pipeline_script("_RO", name, calls)
+        except redis.ResponseError as error:
+            if "unknown command" not in str(error).lower():
+                raise
+            return self._pipeline_script("", name, calls)
+
+    def _pipeline_script(
+        self, suffix: str, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    ) -> list[Any]:
+        found = script(name)
+        pipeline = self.redis.pipeline(transaction=False)
+        for position, (keys, arguments) in enumerate(calls):
+            # The first call brings the script along, should the server not know it.
+            run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
+            pipeline.execute_command(
+                run[0] + suffix, run[1], len(keys), *map(encoded, keys), *arguments
+            )
+        return list(pipeline.execute())
 
     def now(self) -> float:
         """Epoch seconds by the server's clock, which all heartbeats are written by."""

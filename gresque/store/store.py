@@ -11,6 +11,7 @@ from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
 from gresque.store.processes import Processes
 from gresque.store.queues import Queues
+from gresque.store.reads import Reads
 from gresque.store.recovery import Recoveries
 from gresque.store.server import Server
 from gresque.store.stats import Stats
@@ -50,6 +51,10 @@ class Store:
     def redis(self) -> redis.Redis:
         """A plain client to the same server."""
         return self.server.redis
+
+    def reads(self) -> Reads:
+        """To read several things in one round trip."""
+        return Reads(self.server)
 
     def now(self) -> float:
         """Epoch seconds by the server's clock, which all heartbeats are written by."""

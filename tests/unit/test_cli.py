@@ -22,7 +22,8 @@ from gresque.cli.output import compact, table
 from gresque.clock import iso_8601
 from gresque.connection.urls import mask
 from gresque.failure.entry import encode_entry
-from gresque.inspector.processes import RunningJob, WorkerStatus
+from gresque.inspector.running import RunningJob
+from gresque.inspector.workers import WorkerStatus
 from gresque.store.commands import Blocking, Running
 from gresque.store.store import Store
 from gresque.text import printable

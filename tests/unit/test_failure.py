@@ -15,7 +15,6 @@ from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, read_entry
 from gresque.failure.retry import prepare_retry
-from gresque.inspector.stats import Stat
 from gresque.store.failed import FailedLists
 from gresque.store.store import Store
 
@@ -404,26 +403,3 @@ class TestClear:
         assert numbers(redis_client.lrange(FAILED, 0, -1)) == [3, 4]
         assert backend.remove_oldest({"": 9}) == 2
         assert backend.count() == 0
-
-
-class TestStat:
-    def test_counters(self, store: Store, redis_client: redis.Redis) -> None:
-        redis_client.mset({"resque:stat:processed": 7, "resque:stat:failed:w:1": 2})
-        assert Stat(store, "processed").get() == 7
-        assert Stat(store, "failed").get() == 0
-        assert Stat(store, "failed").get("w:1") == 2
-
-    def test_clear(self, store: Store, redis_client: redis.Redis) -> None:
-        redis_client.mset({"resque:stat:failed": 7, "resque:stat:failed:w:1": 2})
-        Stat(store, "failed").clear("w:1")
-        assert redis_client.keys("*") == [b"resque:stat:failed"]
-        Stat(store, "failed").clear()
-        assert redis_client.keys("*") == []
-
-    def test_what_is_no_number_counts_as_nothing(
-        self, store: Store, redis_client: redis.Redis
-    ) -> None:
-        redis_client.set("resque:stat:failed", "abc")
-        redis_client.rpush("resque:stat:processed", "x")
-        assert Stat(store, "failed").get() == 0
-        assert Stat(store, "processed").get() == 0

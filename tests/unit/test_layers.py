@@ -20,7 +20,7 @@ RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "backoff": 0, "clock": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
-    "processes": 6, "inspector": 7, "worker": 8, "master": 9, "cli": 10,
+    "processes": 6, "inspector": 7, "control": 7, "worker": 8, "master": 9, "cli": 10,
     "__init__": 11, "__main__": 11,
 }  # fmt: skip
 BESIDE = {

@@ -1,0 +1,36 @@
+"""The log of recoveries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from gresque.store.store import Store
+
+
+@dataclass(frozen=True)
+class LoggedRecovery:
+    """A recovery as the log has it: when, of which process, why it was dead, by whom (`host:pid`),
+    and what became of the jobs that it held. The poison ones have failed, too."""
+
+    at: str
+    process: str
+    cause: str
+    by: str
+    requeued: int
+    failed: int
+    poison: int
+
+    @classmethod
+    def newest(cls, store: Store, count: int) -> list[LoggedRecovery]:
+        """The last recoveries, the newest first; what cannot be read is left out."""
+        entries = map(_parse, store.recovery.log(count))
+        return [entry for entry in entries if entry is not None]
+
+
+def _parse(raw: bytes) -> LoggedRecovery | None:
+    try:
+        return msgspec.json.decode(raw, type=LoggedRecovery)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None

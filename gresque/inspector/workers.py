@@ -1,0 +1,93 @@
+"""Workers: who they are, how they are, what they have done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gresque.inspector.names import worker_and_pid, worker_name
+from gresque.processes.identity import WorkerName
+from gresque.store.store import Store
+from gresque.text import decoded
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """A process of a worker: how long ago it gave a sign of life, and how many jobs it holds."""
+
+    id: str
+    pid: int | None
+    beat_age_seconds: float
+    held: int
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """One worker as it stands in Redis, of whichever Resque.
+
+    `name` is None for an id of another format, such as stock Resque's. A worker that is not
+    `registered` has left, or died, before its processes gave back what they hold.
+    """
+
+    id: str
+    name: WorkerName | None
+    registered: bool
+    started: str
+    heartbeat: str
+    heartbeat_age_seconds: float | None
+    processes: tuple[WorkerProcess, ...]
+    processed: int
+    failed: int
+
+    @property
+    def held(self) -> int:
+        """The jobs that its processes hold: those that run, and a few that are about to."""
+        return sum(process.held for process in self.processes)
+
+    @classmethod
+    def all(cls, store: Store) -> list[WorkerStatus]:
+        """Every worker, by id, in two round trips."""
+        keys, reads = store.keys, store.reads()
+        clock = reads.now()
+        registered = reads.names("SMEMBERS", keys.workers)
+        heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        beats = reads.scores("ZRANGE", keys.ledgers)
+        reads.run()
+        now, processes = clock.value, [*beats.value]
+        ids = sorted({*registered.value, *(worker_and_pid(each)[0] for each in processes)})
+        held = [reads.number("HLEN", keys.ledger(each)) for each in processes]
+        started = reads.texts("MGET", [keys.worker_started(each) for each in ids])
+        processed = reads.numbers("MGET", [keys.worker_stat("processed", each) for each in ids])
+        failed = reads.numbers("MGET", [keys.worker_stat("failed", each) for each in ids])
+        reads.run()
+        by_worker: defaultdict[str, list[WorkerProcess]] = defaultdict(list)
+        for process, count in zip(processes, held, strict=True):
+            worker, pid = worker_and_pid(process)
+            age = max(now - beats.value[process] / 1000, 0.0)
+            # One field of a ledger is its state.
+            by_worker[worker].append(WorkerProcess(process, pid, age, max(count.value - 1, 0)))
+        return [
+            cls(
+                id=worker,
+                name=worker_name(worker),
+                registered=worker in registered.value,
+                started=decoded(started.value[position] or b""),
+                heartbeat=heartbeats.value.get(worker, ""),
+                heartbeat_age_seconds=_age_seconds(heartbeats.value.get(worker, ""), now),
+                processes=tuple(by_worker[worker]),
+                processed=processed.value[position],
+                failed=failed.value[position],
+            )
+            for position, worker in enumerate(ids)
+        ]
+
+
+def _age_seconds(heartbeat: str, now: float) -> float | None:
+    try:
+        beat = datetime.fromisoformat(heartbeat)
+    except ValueError:
+        return None
+    if beat.tzinfo is None:
+        beat = beat.replace(tzinfo=UTC)
+    return max(now - beat.timestamp(), 0.0)

@@ -1,0 +1,143 @@
+"""Several reads in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from gresque.text import decoded, encoded
+
+if TYPE_CHECKING:
+    from gresque.store.server import Server
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """What a read returned, once `Reads.run` is done."""
+
+    value: T
+
+
+class Reads:
+    """Reads that go to Redis together, as one page needs them.
+
+        reads = store.reads()
+        size = reads.number("LLEN", store.keys.queue("mail"))
+        names = reads.names("SMEMBERS", store.keys.queues)
+        reads.run()
+        print(size.value, names.value)
+
+    What another program keeps under a key counts as empty, and the log names the key: no page
+    fails because of it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._pipeline: Any = server.redis.pipeline(transaction=False)
+        self._takers: list[Callable[[Any], None]] = []
+
+    def ask(
+        self,
+        empty: T,
+        command: str,
+        key: str,
+        *arguments: Any,
+        parse: Callable[[Any], T] = lambda reply: reply,
+    ) -> Reply[T]:
+        """What stands under a key, as `parse` reads it; `empty` when nothing does."""
+        reply: Reply[T] = Reply()
+
+        def take(raw: Any) -> None:
+            found = self._server.reply(empty, key, raw)
+            reply.value = empty if found is None or found is empty else parse(found)
+
+        self._add(take, command, encoded(key), *arguments)
+        return reply
+
+    def number(self, command: str, key: str, *arguments: Any) -> Reply[int]:
+        """A count; 0 for what is not one."""
+        reply: Reply[int] = Reply()
+
+        def take(raw: Any) -> None:
+            reply.value = self._server.number(key, raw)
+
+        self._add(take, command, encoded(key), *arguments)
+        return reply
+
+    def numbers(self, command: str, keys: Sequence[str]) -> Reply[list[int]]:
+        """Counters, read by MGET."""
+        return self._many(command, keys, lambda raws: self._server.numbers(keys, raws))
+
+    def texts(self, command: str, keys: Sequence[str]) -> Reply[list[bytes | None]]:
+        """Strings, read by MGET."""
+        return self._many(command, keys, list)
+
+    def hash_values(self, key: str, fields: Sequence[str]) -> Reply[list[bytes | None]]:
+        """Values of a hash, one for each field."""
+        if not fields:
+            return self._many("MGET", [], list)
+        none: list[bytes | None] = [None] * len(fields)
+        return self.ask(none, "HMGET", key, *map(encoded, fields))
+
+    def texts_of(self, command: str, key: str) -> Reply[dict[str, str]]:
+        """A hash of texts, read by HGETALL."""
+        return self.ask(
+            {}, command, key, parse=lambda raw: {decoded(k): decoded(v) for k, v in raw.items()}
+        )
+
+    def scores(self, command: str, key: str) -> Reply[dict[str, float]]:
+        """A sorted set, read by ZRANGE: member -> score, the lowest first."""
+        return self.ask(
+            {}, command, key, 0, -1, "withscores",
+            parse=lambda raw: {
+                decoded(each): float(score)
+                for each, score in zip(raw[::2], raw[1::2], strict=True)
+            },
+        )  # fmt: skip
+
+    def names(self, command: str, key: str, *arguments: Any) -> Reply[list[str]]:
+        """Names in the order of Redis."""
+        return self.ask([], command, key, *arguments, parse=lambda raws: [*map(decoded, raws)])
+
+    def now(self) -> Reply[float]:
+        """Epoch seconds by the server's clock, which all heartbeats are written by."""
+        reply: Reply[float] = Reply()
+
+        def take(raw: Any) -> None:
+            seconds, microseconds = _checked(raw)
+            reply.value = int(seconds) + int(microseconds) / 1_000_000
+
+        self._add(take, "TIME")
+        return reply
+
+    def run(self) -> None:
+        """Send them, in one round trip; none when there are no reads."""
+        raws = self._pipeline.execute(raise_on_error=False) if self._takers else []
+        for take, raw in zip(self._takers, raws, strict=True):
+            take(raw)
+        self._takers.clear()
+
+    def _many(
+        self, command: str, keys: Sequence[str], parse: Callable[[list[bytes | None]], list[T]]
+    ) -> Reply[list[T]]:
+        reply: Reply[list[T]] = Reply()
+        if not keys:
+            reply.value = []
+            return reply
+
+        def take(raw: Any) -> None:
+            reply.value = parse(_checked(raw))
+
+        self._add(take, command, *map(encoded, keys))
+        return reply
+
+    def _add(self, take: Callable[[Any], None], command: str, *arguments: Any) -> None:
+        self._pipeline.execute_command(command, *arguments)
+        self._takers.append(take)
+
+
+def _checked(raw: Any) -> Any:
+    if isinstance(raw, Exception):
+        raise raw
+    return raw
