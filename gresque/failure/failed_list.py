@@ -20,6 +20,9 @@ from gresque.store.store import Store
 
 PAGE = 1000
 """Entries per round trip at most; a list of a million is never in memory as a whole."""
+CHANGES = 500
+"""Entries per round trip at most that may be changed: a change takes seven arguments, and some
+servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
 """What a round trip should carry: some 3 ms of Redis's time when every entry is changed. How large
 entries are is seen as they come."""
@@ -187,7 +190,7 @@ class FailedList:
         left, size = count, PageSize()
         try:
             while left > 0:
-                wanted = min(size.entries, left)
+                wanted = min(size.entries, CHANGES, left)
                 page = self.read(0, wanted)
                 if not page:
                     return

@@ -31,7 +31,6 @@ from tests.support.programs import PATCHED, stem
 from tests.support.server import OwnServer
 
 Redis = redis.Redis
-SHA = script("enqueue").sha
 QUEUE = "resque:queue:q"
 
 
@@ -84,12 +83,12 @@ def enqueue(client: gresque.Client) -> str | None:
 def test_a_cut_at_every_byte_neither_loses_nor_doubles(
     client: gresque.Client, proxy: FaultyProxy, redis_client: Redis, direction: str
 ) -> None:
-    proxy.watch = SHA
+    proxy.watch = script("enqueue").sha
     returned = [enqueue(client), enqueue(client)]  # the second one by EVALSHA
     size = proxy.request_bytes if direction == "request" else proxy.reply_bytes
     assert size == (4 if direction == "reply" else size) and size
     for after in range(size + 1):
-        cut = proxy.cut(SHA, direction, after)
+        cut = proxy.cut(script("enqueue").sha, direction, after)
         returned.append(enqueue(client))
         assert cut.done.wait(5)
     assert ids(redis_client) == returned
@@ -101,7 +100,7 @@ def test_a_cut_bulk_arrives_whole_and_once(
 ) -> None:
     returned = client.enqueue_many("Job", [(0,)], queue="q")
     for after in (*range(0, 600, 37), 10**6):
-        cut = proxy.cut(SHA, direction, after)
+        cut = proxy.cut(script("enqueue").sha, direction, after)
         returned += client.enqueue_many("Job", [(1,), (2,), (3,)], queue="q")
         assert cut.done.wait(5)
     assert ids(redis_client) == returned
@@ -113,7 +112,7 @@ def test_a_request_that_arrives_late_does_nothing(
     """It was given up and sent again, and its slot has moved on to other jobs meanwhile."""
     client = gresque.Client(f"{proxy.url}?socket_timeout=0.3")
     first = enqueue(client)
-    proxy.hold = SHA
+    proxy.hold = script("enqueue").sha
     returned = [first, *(enqueue(client) for _ in range(3))]
     proxy.wait_for_held()
     proxy.release()
@@ -130,7 +129,7 @@ def test_no_answer_at_last(client: gresque.Client, proxy: FaultyProxy, redis_cli
     """The reply is lost, and Redis is gone from then on."""
     client = gresque.Client(proxy.url, retry_seconds=0.3)
     enqueue(client)
-    cut = proxy.cut(SHA, "reply", 0)
+    cut = proxy.cut(script("enqueue").sha, "reply", 0)
     proxy.refuses = True
     started = time.monotonic()
     with pytest.raises(PerhapsEnqueued, match=r"^perhaps enqueued: .* queue 'q'") as raised:
