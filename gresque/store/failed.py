@@ -83,7 +83,7 @@ class FailedLists:
         return False
 
     def end_sweep(self, token: str) -> None:
-        self._server.run_script("end_sweep", [self._keys.failed_sweep], [token])
+        self._server.run_script("release", [self._keys.failed_sweep], [token])
 
     def rewrite(
         self,

@@ -30,6 +30,7 @@ class Keys:
         self.suspect_prefixes = (self.suspects_of("", 1), self.suspects_of("", 2))
         self.recoveries = self.prefix + "recoveries"
         self.fenced = self.prefix + "fenced"
+        self.maintenance = self.prefix + "maintenance"
         self.vitals = self.prefix + "vitals"
 
     def kind(self, key: str) -> str:
@@ -39,7 +40,7 @@ class Keys:
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a hash",
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
-            self.failed_sweep: "a string",
+            self.failed_sweep: "a string", self.maintenance: "a string", self.vitals: "a hash",
         }  # fmt: skip
         if key in kinds:
             return kinds[key]

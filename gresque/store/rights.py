@@ -41,8 +41,9 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "failed": "FailedLists", "processes": "Processes", "queues": "Queues",
-    "recovery": "Recoveries", "server": "Server", "stats": "Stats", "workers": "Workers",
+    "commands": "Commands", "failed": "FailedLists", "maintenance": "Maintenance",
+    "processes": "Processes", "queues": "Queues", "recovery": "Recoveries", "server": "Server",
+    "stats": "Stats", "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
 
@@ -58,8 +59,11 @@ class Role(NamedTuple):
 
 
 WORKER_METHODS = (
-    "commands.give_answer", "commands.kills", "queues.push", "queues.push_batch", "recovery.fence",
-    "recovery.hand_over", "recovery.recover", "server.now", "workers.unregister",
+    "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
+    "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
+    "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals", "queues.push",
+    "queues.push_batch", "recovery.fence", "recovery.hand_over", "recovery.recover", "server.now",
+    "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",

@@ -9,6 +9,7 @@ from gresque.store.commands import Commands
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
+from gresque.store.maintenance import Maintenance
 from gresque.store.processes import Processes
 from gresque.store.queues import Queues
 from gresque.store.reads import Reads
@@ -42,6 +43,7 @@ class Store:
         self.recovery = Recoveries(server)
         self.stats = Stats(server)
         self.commands = Commands(server)
+        self.maintenance = Maintenance(server)
 
     @property
     def keys(self) -> Keys:

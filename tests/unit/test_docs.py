@@ -55,5 +55,6 @@ def test_every_key_is_documented() -> None:
         keys.failed_list("X_failed"),
         keys.failed_sweep, keys.processes, keys.masters, keys.suspects, keys.recoveries,
         keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
+        keys.maintenance, keys.vitals,
     }  # fmt: skip
     assert made == told

@@ -6,12 +6,19 @@ import itertools
 import os
 import random
 import signal
-from collections.abc import Iterator
 
 import pytest
 
-from gresque.processes import judge
-from gresque.processes.judge import CAPACITY, NOTHING, Judge, Memory, SharedMemory, Sighting
+from gresque.maintenance import judge
+from gresque.maintenance.judge import (
+    CAPACITY,
+    LOOK_SECONDS,
+    NOTHING,
+    Judge,
+    Memory,
+    SharedMemory,
+    Sighting,
+)
 
 
 class Clock:
@@ -31,21 +38,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def watch(judges: Iterator[Judge], clock: Clock, *beats: float, every: float = 10.0) -> list[bool]:
+def watch(one: Judge, clock: Clock, *beats: float, every: float = 10.0) -> list[bool]:
     """Whether a process with these heartbeats at one look after the other is judged dead."""
     verdicts = []
     for beat in beats:
-        verdicts.append(next(judges).judge([(b"p", beat)], clock.now) == [b"p"])
+        verdicts.append(one.judge([(b"p", beat)], clock.now) == [b"p"])
         clock.now += every
     return verdicts
 
 
-@pytest.mark.parametrize("processes", [1, 3])
-def test_dead_is_a_heartbeat_that_stands_still_for_a_minute(clock: Clock, processes: int) -> None:
-    """Whichever processes of the master look: together they know what each of them has seen."""
-    memory = SharedMemory(processes)
-    judges = itertools.cycle([Judge(memory, n) for n in range(processes)])
-    assert watch(judges, clock, *[5] * 8) == [False] * 6 + [True] * 2
+def test_dead_is_a_heartbeat_that_stands_still_for_a_minute(clock: Clock) -> None:
+    assert watch(Judge(SharedMemory()), clock, *[5] * 8) == [False] * 6 + [True] * 2
+
+
+def test_each_judge_of_a_master_knows_what_the_last_one_saw(clock: Clock) -> None:
+    """A maintenance process that dies has a successor."""
+    memory = SharedMemory()
+    told = [watch(Judge(memory), clock, 5) for _ in range(8)]
+    assert told == [[False]] * 6 + [[True]] * 2
 
 
 # Scores at looks 10 s apart, as an hour's steps of the server's clock leave them
@@ -60,28 +70,28 @@ ALIVE = {
 
 @pytest.mark.parametrize("beats", ALIVE.values(), ids=ALIVE)
 def test_who_beats_lives_whatever_its_scores_are(clock: Clock, beats: list[float]) -> None:
-    judges = itertools.cycle([Judge(SharedMemory(1), 0)])
-    assert not any(watch(judges, clock, *beats))
+    one = Judge(SharedMemory())
+    assert not any(watch(one, clock, *beats))
 
 
 def test_one_that_stops_later_is_dead_a_minute_later(clock: Clock) -> None:
-    judges = itertools.cycle([Judge(SharedMemory(1), 0)])
-    assert not any(watch(judges, clock, 1, 2, 3, 4, 4, 4, 4, 4, 4))
-    assert watch(judges, clock, 4) == [True]
-    assert watch(judges, clock, 5) == [False], "it was frozen only"
+    one = Judge(SharedMemory())
+    assert not any(watch(one, clock, 1, 2, 3, 4, 4, 4, 4, 4, 4))
+    assert watch(one, clock, 4) == [True]
+    assert watch(one, clock, 5) == [False], "it was frozen only"
 
 
 def test_a_judge_that_could_not_look_starts_watching_again(clock: Clock) -> None:
     """Redis was away, or the judge was stopped: the others may not have been able to beat."""
-    judges = itertools.cycle([Judge(SharedMemory(1), 0)])
-    assert not any(watch(judges, clock, *[5] * 6))
+    one = Judge(SharedMemory())
+    assert not any(watch(one, clock, *[5] * 6))
     clock.now += 30
-    assert watch(judges, clock, *[5] * 8) == [False] * 6 + [True] * 2
+    assert watch(one, clock, *[5] * 8) == [False] * 6 + [True] * 2
 
 
 def test_an_answer_that_came_late_proves_nothing(clock: Clock) -> None:
     """The judge was stopped after it had asked: what it was told is as old as that."""
-    judge_ = Judge(SharedMemory(1), 0)
+    judge_ = Judge(SharedMemory())
     judge_.judge([(b"p", 5)], clock.now)
     sent = clock.now + 10
     clock.now += 300
@@ -92,67 +102,65 @@ def test_an_answer_that_came_late_proves_nothing(clock: Clock) -> None:
     assert judge_._memory.read().seen.popitem()[1].since == clock.now
 
 
-def test_of_two_that_look_at_once_the_later_one_counts(clock: Clock) -> None:
-    memory = SharedMemory(2)
-    first, second = Judge(memory, 0), Judge(memory, 1)
-    second.judge([(b"p", 6)], clock.now + 1)
-    assert first.judge([(b"p", 5)], clock.now) == []
-    assert [sighting.beat for sighting in memory.read().seen.values()] == [6]
+def test_when_it_looks(clock: Clock) -> None:
+    """At once, then every 9 s, and at the moment when a minute is over."""
+    one = Judge(SharedMemory())
+    assert one.due(clock.now) <= 0
+    one.judge([(b"p", 5)], clock.now)
+    assert one.due(clock.now) == LOOK_SECONDS
+    clock.now += 53
+    one.judge([(b"p", 5)], clock.now)  # the gap was too long: it begins again
+    for seconds in (20, 20, 15):
+        clock.now += seconds
+        assert one.judge([(b"p", 5), (b"q", clock.now)], clock.now) == []
+    assert one.due(clock.now) == 5
+    clock.now += 5
+    assert one.judge([(b"p", 5), (b"q", clock.now)], clock.now) == [b"p"]
+    assert one.due(clock.now) == LOOK_SECONDS, "a dead one does not hurry the judge"
 
 
-def test_one_look_of_a_master_every_nine_seconds(clock: Clock) -> None:
-    memory = SharedMemory(2)
-    first, second = Judge(memory, 0), Judge(memory, 1)
-    assert first.is_due
-    first.judge([], clock.now)
-    clock.now += 8
-    assert not first.is_due
-    assert not second.is_due
-    clock.now += 1
-    assert second.is_due
-
-
-def test_the_memory_outlives_its_writers() -> None:
-    memory = SharedMemory(3)
+def test_the_memory_outlives_its_writer() -> None:
+    memory = SharedMemory()
     assert memory.read() == NOTHING
-    memory.write(0, Memory(1.0, {b"12345678": Sighting(1.0, 2.0)}))
+    memory.write(Memory(1.0, {b"12345678": Sighting(1.0, 2.0)}))
     pid = os.fork()
     if pid == 0:
-        memory.write(2, Memory(3.0, {b"abcdefgh": Sighting(4.0, 5.0)}))
+        memory.write(Memory(3.0, {b"abcdefgh": Sighting(4.0, 5.0)}))
         os._exit(0)
     os.waitpid(pid, 0)
     assert memory.read() == Memory(3.0, {b"abcdefgh": Sighting(4.0, 5.0)})
 
 
-def test_writers_that_are_killed_half_way_spoil_nothing() -> None:
-    """Three write as fast as they can, and are killed; all that is ever read is whole."""
-    memory = SharedMemory(3)
-    for _ in range(20):
-        pids = []
-        for writer in range(3):
-            pid = os.fork()
-            if pid == 0:
-                for n in itertools.count():
-                    seen = {b"%08d" % k: Sighting(n, writer) for k in range(300)}
-                    memory.write(writer, Memory(n, seen))
-            pids.append(pid)
-        whole = 0
-        while whole < 30:
-            looked, seen = memory.read()
-            if seen:
-                assert len({sighting.beat for sighting in seen.values()} | {looked}) == 1
-                assert len({sighting.since for sighting in seen.values()}) == 1
-                whole += 1
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        assert len(memory.read().seen) == 300
+def test_a_writer_that_is_killed_half_way_leaves_nothing_wrong() -> None:
+    """It writes as fast as it can, and is killed; what is read is whole, or nothing."""
+    memory = SharedMemory()
+    whole = 0
+    while whole < 5:
+        ready, written = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            for n in itertools.count():
+                memory.write(Memory(n, {b"%08d" % k: Sighting(n, n) for k in range(300)}))
+                if n == 20:
+                    os.write(written, b"x")
+        os.read(ready, 1)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(ready)
+        os.close(written)
+        looked, seen = memory.read()
+        if seen:
+            assert set(seen.values()) == {Sighting(looked, looked)}
+            assert len(seen) == 300
+            whole += 1
+        else:
+            assert looked == float("-inf")
 
 
 def test_more_processes_than_fit(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dead are found later, and all of them are."""
     monkeypatch.setattr(judge, "random", random.Random(5))
-    one, dead = Judge(SharedMemory(1), 0), {b"dead %d" % n for n in range(50)}
+    one, dead = Judge(SharedMemory()), {b"dead %d" % n for n in range(50)}
     found: set[bytes] = set()
     for look in range(60):
         beats = [(b"alive %d" % n, float(look)) for n in range(2 * CAPACITY)]

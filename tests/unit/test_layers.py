@@ -20,8 +20,8 @@ RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "backoff": 0, "clock": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
-    "processes": 6, "inspector": 7, "control": 7, "worker": 8, "master": 9, "cli": 10,
-    "__init__": 11, "__main__": 11,
+    "processes": 6, "inspector": 7, "control": 7, "worker": 8, "maintenance": 9,
+    "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
     ("queues", "errors"),
@@ -45,8 +45,9 @@ PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 
 UNPATCHED = [
     "cli", "master", "settings.py", "client", "processes", "stdio.py", "worker/boot.py",
-    "connection/topology.py", "connection/urls.py", "connection/own_path.py",
-    "store/ledger.py", "store/keys.py", "failure/reporters.py", "failure/progress.py",
+    "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
+    "connection/own_path.py", "store/ledger.py", "store/keys.py", "failure/reporters.py",
+    "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""
 

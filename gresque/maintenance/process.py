@@ -1,0 +1,213 @@
+"""The maintenance process: one child of each master, without jobs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import gevent
+import redis
+from gevent._hub_local import get_hub_if_exists
+from gevent.resolver.blocking import Resolver
+
+from gresque.backoff import Backoff
+from gresque.connection.errors import explain, is_reply, means_not_here
+from gresque.logs import fields
+from gresque.maintenance.dead import DeadProcesses
+from gresque.maintenance.judge import Judge, SharedMemory
+from gresque.maintenance.lease import Lease
+from gresque.maintenance.prune import Prune
+from gresque.maintenance.siblings import Siblings
+from gresque.maintenance.task import Task
+from gresque.maintenance.vitals import VitalsReport
+from gresque.processes.spec import ProcessSpec
+from gresque.processes.title import Title
+from gresque.raised import one_line
+from gresque.store.store import Store
+from gresque.unpatched import original
+
+log = logging.getLogger("gresque.maintenance")
+
+LONGEST_WAIT_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 5.0
+FAILED_SECONDS = 5.0
+"""How long a task that failed waits for its next try, at least."""
+
+ENDING = (signal.SIGTERM, signal.SIGQUIT)
+IGNORED = (
+    signal.SIGINT,  # of a terminal: the master needs this process to the end of the others
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+)
+
+
+def run(spec: ProcessSpec, memory: SharedMemory) -> None:
+    """Run a maintenance process from its fork to its end."""
+    if get_hub_if_exists() is not None:  # a job module used the network while it was imported
+        gevent.reinit()
+    # The lookup of a host's name may block this process; gevent's own starts a pool of threads.
+    gevent.get_hub().resolver = Resolver()
+    MaintenanceProcess(spec, memory).run()
+
+
+class MaintenanceProcess:
+    """Runs each task when it is due. Its life:
+
+    1. Take the lease if no other master has it; run all tasks once.
+    2. Wait until the next one is due, in a call that blocks the whole process: nothing else runs
+       here. An outage of Redis is waited out; a task that fails holds up no other one.
+    3. Leave when the master says so, which ends this process last, or when the master is gone:
+       give the lease back, and remove the vitals of processes that are gone.
+
+    It holds no jobs, so it may be killed at any time. Its successor has the lease at once.
+    """
+
+    def __init__(self, spec: ProcessSpec, memory: SharedMemory) -> None:
+        settings = spec.settings
+        self._settings = settings
+        self._store = Store(settings.redis_url, settings.namespace)
+        self._title = Title(settings, "maintenance")
+        self._lease = Lease(f"{spec.worker_id} {spec.started}")
+        self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
+        dead = DeadProcesses(settings, lambda: self._leaving)
+        self._tasks: Sequence[Task] = (
+            self._lease,
+            Siblings(dead),
+            Prune(self._lease, Judge(memory), dead),
+            self._vitals,
+        )
+        self._failures = _Failures()
+        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
+        self._away_since: float | None = None
+        self._leaving = False
+        self._poller: Any = original("select", "poll")()
+        self._life_fd = spec.life_fd
+        self._poller.register(spec.life_fd, select.POLLIN)
+
+    def run(self) -> None:
+        self._receive_signals()
+        while not self._leaving:
+            self._wait(self._run_due())
+        self._leave()
+
+    def _run_due(self) -> float:
+        """Run what is due; returns for how many seconds nothing is."""
+        for task in self._tasks:
+            now = time.monotonic()
+            if self._leaving or task.due(now) > 0 or self._failures.hold_up(task, now):
+                continue
+            try:
+                task.run(self._store)
+            except Exception as error:
+                if _is_outage(error):
+                    return self._note_outage(error)
+                self._failures.note(task, error)
+            else:
+                self._note_answer()
+                self._failures.forget(task)
+        self._title.show("holds the lease" if self._lease.held else "stands by")
+        now = time.monotonic()
+        return min(max(task.due(now), self._failures.left(task, now)) for task in self._tasks)
+
+    def _note_outage(self, error: Exception) -> float:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            told = explain(self._settings.redis_url, error)
+            log.warning("%s; maintenance waits for it", told, extra=fields("redis_away"))
+        return self._backoff.next_seconds()
+
+    def _note_answer(self) -> None:
+        if self._away_since is not None:
+            seconds, self._away_since = time.monotonic() - self._away_since, None
+            self._backoff.reset()
+            extra = fields("redis_back", seconds=round(seconds, 1))
+            log.warning("Redis is back after %.1f s", seconds, extra=extra)
+
+    # Waiting
+
+    def _receive_signals(self) -> None:
+        """They were blocked since the fork."""
+        awake, wake = os.pipe()
+        os.set_blocking(awake, False)
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._awake = awake
+        self._poller.register(awake, select.POLLIN)
+        set_handler = original("signal", "signal")
+        for number in IGNORED:
+            set_handler(number, signal.SIG_IGN)
+        for number in ENDING:
+            set_handler(number, self._on_end)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+    def _on_end(self, number: int, frame: Any) -> None:
+        self._leaving = True
+
+    def _wait(self, seconds: float) -> None:
+        """Until a task is due, a signal comes, or the master is gone."""
+        milliseconds = int(1000 * min(max(seconds, 0), LONGEST_WAIT_SECONDS)) + 1
+        for descriptor, _ in self._poller.poll(milliseconds):
+            if descriptor == self._life_fd:
+                self._leaving = True
+            else:
+                with suppress(BlockingIOError):
+                    os.read(self._awake, 4096)
+
+    def _leave(self) -> None:
+        for farewell in (self._vitals.remove_gone, self._lease.release):
+            try:
+                farewell(self._store)
+            except Exception as error:
+                log.debug("left without a farewell: %s", error)
+        self._store.close()
+
+
+class _Failures:
+    """Tasks that failed with an answer from Redis, or with none of its errors."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, tuple[str, float]] = {}
+        """Name of a task -> its error, and when it may be tried again."""
+
+    def note(self, task: Task, error: Exception) -> None:
+        """Log an error once; one that comes again and again is the same one."""
+        told = one_line(error)
+        known = self._errors.get(task.name, ("", 0.0))[0]
+        self._errors[task.name] = (told, time.monotonic() + FAILED_SECONDS)
+        if told != known:
+            extra = fields("maintenance_failed", task=task.name)
+            is_redis = isinstance(error, redis.RedisError)
+            log.error(
+                "the maintenance task %s failed: %s; it is tried again",
+                task.name,
+                told,
+                exc_info=None if is_redis else error,
+                extra=extra,
+            )
+
+    def forget(self, task: Task) -> None:
+        self._errors.pop(task.name, None)
+
+    def left(self, task: Task, now: float) -> float:
+        """Seconds until the task may be tried again."""
+        return self._errors[task.name][1] - now if task.name in self._errors else 0.0
+
+    def hold_up(self, task: Task, now: float) -> bool:
+        return self.left(task, now) > 0
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether Redis does not answer, or another server is to be asked: nothing else works either.
+    What it refuses to one task it may do for another."""
+    if isinstance(error, redis.RedisError) and is_reply(error):
+        return means_not_here(error)
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)

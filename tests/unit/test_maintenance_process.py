@@ -1,0 +1,182 @@
+"""The maintenance process by itself, forked as the master does it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.maintenance import process as module
+from gresque.maintenance.judge import SharedMemory
+from gresque.maintenance.process import MaintenanceProcess
+from gresque.processes.kind import Kind
+from gresque.processes.scoreboard import Scoreboard
+from gresque.processes.state import ProcessState
+from gresque.settings import Settings
+from gresque.store.store import Store
+from tests.process.support import wait_for
+from tests.support.registered import KEYS, WORKER
+from tests.support.states import bring_to
+
+
+class Master:
+    """What a maintenance process gets of its master: one worker process, which is this one."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.life, self.alive = os.pipe()
+        row = Scoreboard(1, 1).rows[0]
+        row.pid, row.born_ms, row.kind = os.getpid(), 5, Kind.WORKER
+        bring_to(row, ProcessState.READY)
+        self.spec: Any = SimpleNamespace(
+            settings=Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
+            worker_id=WORKER,
+            started="then",
+            rows=[row],
+            life_fd=self.life,
+        )
+        self.memory = SharedMemory()
+        self.pids: list[int] = []
+
+    def fork(self) -> int:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.close(self.alive)
+                module.run(self.spec, self.memory)
+                code = 0
+            finally:
+                os._exit(code)
+        self.pids.append(pid)
+        return pid
+
+    def ended(self, pid: int) -> int | None:
+        """Its exit code; None while it runs."""
+        found, status = os.waitpid(pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if found else None
+
+    def close(self) -> None:
+        for pid in self.pids:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        for descriptor in (self.life, self.alive):
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+@pytest.fixture
+def master(redis_url: str) -> Iterator[Master]:
+    master = Master(redis_url)
+    yield master
+    master.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_it_leaves_nothing_behind(
+    master: Master, redis_client: redis.Redis, number: signal.Signals
+) -> None:
+    pid = master.fork()
+    wait_for(lambda: redis_client.get(KEYS.maintenance) == f"{WORKER} then".encode())
+    wait_for(lambda: redis_client.hlen(KEYS.vitals) == 1)
+    bring_to(master.spec.rows[0], ProcessState.LEFT)
+    os.kill(pid, number)
+    wait_for(lambda: master.ended(pid) == 0)
+    assert not redis_client.exists(KEYS.maintenance, KEYS.vitals)
+
+
+def test_signals_of_others_do_not_end_it(master: Master, redis_client: redis.Redis) -> None:
+    """A Ctrl-C in a terminal goes to every process of the group."""
+    pid = master.fork()
+    wait_for(lambda: redis_client.exists(KEYS.maintenance))
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN):
+        os.kill(pid, number)
+    redis_client.delete(KEYS.maintenance)
+    wait_for(lambda: redis_client.exists(KEYS.maintenance))
+    assert master.ended(pid) is None
+
+
+def test_it_leaves_when_the_master_is_gone(master: Master, redis_client: redis.Redis) -> None:
+    pid = master.fork()
+    wait_for(lambda: redis_client.exists(KEYS.maintenance))
+    os.close(master.alive)
+    wait_for(lambda: master.ended(pid) == 0)
+    assert not redis_client.exists(KEYS.maintenance)
+
+
+class Sometimes:
+    """A task that fails in its own way, and one that counts."""
+
+    name = "sometimes"
+
+    def __init__(self, *errors: Exception | None) -> None:
+        self.errors = list(errors)
+        self.ran = 0
+
+    def due(self, now: float) -> float:
+        return 0.0
+
+    def run(self, store: Store) -> None:
+        self.ran += 1
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+
+
+@pytest.fixture
+def process(master: Master) -> Any:
+    return MaintenanceProcess(master.spec, master.memory)
+
+
+def test_a_task_that_fails_is_logged_and_ends_no_other(
+    process: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "FAILED_SECONDS", 0.0)
+    broken, other = Sometimes(*[ValueError("odd")] * 3), Sometimes()
+    broken.name = "broken"
+    process._tasks = (broken, other)
+    for _ in range(3):
+        process._run_due()
+    assert (broken.ran, other.ran) == (3, 3)
+    (record,) = caplog.records
+    assert (
+        record.message == "the maintenance task broken failed: ValueError: odd; it is tried again"
+    )
+    assert record.exc_info is not None
+
+
+def test_a_task_that_failed_is_not_tried_at_once(process: Any) -> None:
+    broken, other = Sometimes(redis.ResponseError("OOM")), Sometimes()
+    broken.name = "broken"
+    process._tasks = (broken, other)
+    for _ in range(3):
+        process._run_due()
+    assert (broken.ran, other.ran) == (1, 3)
+
+
+def test_an_outage_is_logged_once_and_waited_out(
+    process: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, other = Sometimes(*[redis.ConnectionError("away")] * 3), Sometimes()
+    process._tasks = (away, other)
+    waits = [process._run_due() for _ in range(3)]
+    assert other.ran == 0, "it would wait as well"
+    assert 0 < waits[0] <= waits[2] * 2
+    process._run_due()
+    assert other.ran == 1
+    first, back = (record.message for record in caplog.records)
+    assert "maintenance waits for it" in first
+    assert back.startswith("Redis is back after")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="without /proc")
+def test_it_waits_for_what_is_due_first(process: Any) -> None:
+    """For the vitals, once a second."""
+    assert 0 < process._run_due() <= 1
