@@ -6,23 +6,21 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 
-from gresque.cli.connect import open_store
-from gresque.cli.options import setting_options
-from gresque.cli.output import counted, write
-from gresque.errors import GresqueError, NotEnqueued, PerhapsEnqueued
+from gresque.cli.options import load_settings, setting_options
+from gresque.cli.output import complain, counted, write
+from gresque.client.client import Client
+from gresque.client.default import adopt
+from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
+from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
-from gresque.jobs.ids import new_id
+from gresque.jobs.modules import import_jobs
 from gresque.text import is_utf8, printable
-
-if TYPE_CHECKING:
-    from gresque.store.store import Store
-
 
 LONGEST_SHOWN = 60
 """Characters of a wrong argument or line that its message repeats."""
@@ -33,7 +31,11 @@ class Tally:
 
     enqueued = 0
     line = 0
+    jobs = 0
     fault = ""
+
+    def note_fault(self, error: object) -> None:
+        self.fault = str(error)
 
 
 # Unknown options pass on as arguments, so that -1 can be one.
@@ -42,14 +44,15 @@ class Tally:
 @click.argument("name", metavar="CLASS")
 @click.argument("args", metavar="ARGS...", nargs=-1)
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
-@setting_options("redis_url", "namespace")
+@setting_options("redis_url", "namespace", "require")
 def command(
     flags: dict[str, Any], queue: str, name: str, args: tuple[str, ...], kwargs: str | None
-) -> None:
+) -> int:
     """Put a job into QUEUE and print its id.
 
-    CLASS is the name under which a worker knows the job; nothing is imported here. Each of ARGS is
-    JSON: 42, '"text"', '{"a": 1}', null.
+    CLASS is the name under which a worker knows the job. With -r the module that declares it is
+    imported, and the job's own hooks and settings apply as in a program that enqueues it. Each of
+    ARGS is JSON: 42, '"text"', '{"a": 1}', null.
 
     With - as the only argument, jobs are read from stdin, one JSON text a line: an array of
     positional arguments, or an object of keyword arguments. What --kwargs gives goes with every
@@ -60,19 +63,38 @@ def command(
     Examples:
       gresque enqueue mail myapp.jobs.send_email 42 --kwargs '{"template": "bye"}'
       gresque enqueue file_serve Archive 7 '"master"'
+      gresque enqueue -r myapp.jobs mail myapp.jobs.send_email 42
       seq 1 100000 | sed 's/.*/[&]/' | gresque enqueue mail myapp.jobs.send_email -
       jq -c '.users[] | {user_id: .id}' users.json | gresque enqueue mail Greet -
     """
     for label, text in (("QUEUE", queue), ("CLASS", name)):
         _check_name(label, text)
     keywords = _parse_kwargs(kwargs)
-    if args == ("-",):
-        _enqueue_stream(flags, queue, name, keywords)
-        return
-    raw, job_id = _encode(name, [_parse_argument(arg) for arg in args], keywords)
-    with open_store(flags) as store:
-        store.queues.push(queue, raw)
+    with _open_client(flags) as client:
+        if args == ("-",):
+            _enqueue_stream(client, queue, name, keywords)
+            return 0
+        positional = [_parse_argument(arg) for arg in args]
+        job_id = client.enqueue_to(queue, name, *positional, **keywords)
+    if job_id is None:
+        complain(f"gresque: a before_enqueue hook of {printable(name)} rejected the job")
+        return 1
     write([job_id])
+    return 0
+
+
+@contextmanager
+def _open_client(flags: dict[str, Any]) -> Iterator[Client]:
+    settings = load_settings(flags)
+    if settings.require:
+        adopt(settings)  # for what the modules and the hooks enqueue
+    for module in settings.require:
+        import_jobs(module)
+    client = Client(settings.redis_url, settings.namespace)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def _check_name(label: str, text: str) -> None:
@@ -127,33 +149,32 @@ def _parse_json(text: str | bytes) -> Any:
         return _INVALID
 
 
-def _encode(name: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[bytes, str]:
-    job_id = new_id()
-    return payload.encode(name, args, kwargs, job_id), job_id
-
-
-def _enqueue_stream(flags: dict[str, Any], queue: str, name: str, kwargs: dict[str, Any]) -> None:
+def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any]) -> None:
     tally = Tally()
-    with open_store(flags) as store:
-        _push(store, queue, _items(sys.stdin.buffer, name, kwargs, tally), tally)
-    if tally.fault:
-        raise click.UsageError(
-            f"line {tally.line:,}: {tally.fault}; "
-            f"{counted(tally.enqueued, 'job')} before it enqueued, to stay"
-        )
-    write([f"{counted(tally.enqueued, 'job')} enqueued"])
-
-
-def _push(store: Store, queue: str, items: Iterable[bytes], tally: Tally) -> None:
+    bulks = enqueue_bulks(
+        client.push,
+        queue,
+        definition_of(name, queue),
+        _calls(sys.stdin.buffer, kwargs, tally),
+        tally.note_fault,
+    )
     try:
-        with _progress(store.queues.push_many(queue, items), tally) as pushes:
-            for pushed in pushes:
-                tally.enqueued += pushed
+        with _progress(bulks, tally) as pushes:
+            for ids in pushes:
+                tally.enqueued += len(ids)
     except (NotEnqueued, PerhapsEnqueued) as error:
         raise type(error)(f"{error}; {_how_far(tally, error)}") from error
     except KeyboardInterrupt:
         click.echo(f"stopped; {_how_far(tally, None)}", err=True)
         raise
+    if tally.fault:
+        raise click.UsageError(
+            f"line {tally.line:,}: {tally.fault}; "
+            f"{counted(tally.enqueued, 'job')} before it enqueued, to stay"
+        )
+    rejected = tally.jobs - tally.enqueued
+    hooks = f", {rejected:,} rejected by a before_enqueue hook" if rejected else ""
+    write([f"{counted(tally.enqueued, 'job')} enqueued{hooks}"])
 
 
 def _how_far(tally: Tally, error: Exception | None) -> str:
@@ -164,46 +185,39 @@ def _how_far(tally: Tally, error: Exception | None) -> str:
     return f"{told} up to line {tally.line:,} perhaps"
 
 
-def _progress(pushes: Iterator[int], tally: Tally) -> AbstractContextManager[Iterable[int]]:
-    """A bar on stderr when somebody is looking at it; how long the stream is nobody knows."""
+def _progress(
+    bulks: Iterator[list[str]], tally: Tally
+) -> AbstractContextManager[Iterable[list[str]]]:
+    """A bar on stderr when that is a terminal; the length of the stream is not known."""
     if not sys.stderr.isatty():
-        return nullcontext(pushes)
-    show: Callable[[int | None], str] = lambda _: f"{tally.enqueued:,}"  # noqa: E731
+        return nullcontext(bulks)
+    show: Callable[[list[str] | None], str] = lambda _: f"{tally.enqueued:,}"  # noqa: E731
     return click.progressbar(
-        pushes, label="jobs enqueued", item_show_func=show, show_eta=False, file=sys.stderr
+        bulks, label="jobs enqueued", item_show_func=show, show_eta=False, file=sys.stderr
     )
 
 
-def _items(stream: BinaryIO, name: str, kwargs: dict[str, Any], tally: Tally) -> Iterator[bytes]:
-    """The payloads of the lines. A wrong line ends them and is noted, so that those before it are
-    still pushed."""
+def _calls(stream: BinaryIO, kwargs: dict[str, Any], tally: Tally) -> Iterator[Arguments]:
+    """The arguments of each line. A wrong line ends them and is noted, so that the jobs of those
+    before it are still pushed."""
     limit = payload.MAX_PAYLOAD_BYTES
     for line in iter(lambda: stream.readline(limit), b""):
         tally.line += 1
         if len(line) == limit:
-            tally.fault = f"it is longer than the {limit:,} bytes that a job may have"
+            tally.note_fault(f"it is longer than the {limit:,} bytes that a job may have")
             return
         if line.isspace():
             continue
         found = _parse_json(line)
-        try:
-            if isinstance(found, list):
-                yield _encode(name, found, kwargs)[0]
-            elif isinstance(found, dict):
-                yield _encode(name, [], kwargs | found)[0]
-            else:
-                surrogate = payload.lone_surrogate(line)
-                tally.fault = (
-                    f"it has {surrogate}"
-                    if surrogate
-                    else (
-                        "not a JSON array of arguments or object of keyword arguments: "
-                        + printable(
-                            line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace").rstrip()
-                        )
-                    )
-                )
-                return
-        except GresqueError as error:
-            tally.fault = str(error)
+        if not isinstance(found, list | dict):
+            tally.note_fault(_explain_line(line))
             return
+        tally.jobs += 1
+        yield (found, kwargs) if isinstance(found, list) else ([], kwargs | found)
+
+
+def _explain_line(line: bytes) -> str:
+    if surrogate := payload.lone_surrogate(line):
+        return f"it has {surrogate}"
+    shown = printable(line[:LONGEST_SHOWN].decode("utf-8", "backslashreplace").rstrip())
+    return f"not a JSON array of arguments or object of keyword arguments: {shown}"

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from gresque.client.enqueue import (
+    Arguments,
+    Push,
+    allowed,
+    checked_queue,
+    definition_of,
+    enqueue,
+    enqueue_bulks,
+    queue_of,
+)
 from gresque.connection.urls import mask
 from gresque.errors import (
     EnqueueError,
     GresqueError,
-    JobDeclarationError,
     NotEnqueued,
     PerhapsEnqueued,
     SettingsError,
 )
 from gresque.jobs import payload
-from gresque.jobs.definition import JobDefinition, expiry
-from gresque.jobs.hooks import call_hook, call_hooks
-from gresque.jobs.ids import new_id, new_ids
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.hooks import call_hooks
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -29,8 +37,6 @@ from gresque.settings import (
     OPTIONS,
     one_list_each,
 )
-from gresque.store.bulk import in_bulks
-from gresque.text import is_utf8
 
 if TYPE_CHECKING:
     from gresque.store.store import Store
@@ -95,12 +101,13 @@ class Client:
         JobDeclarationError, and when Redis fails NotEnqueued or PerhapsEnqueued.
         """
         definition = definition_of(job)
-        return self._enqueue(_queue_of(definition), definition, args, kwargs)
+        return enqueue(self.push, queue_of(definition), definition, args, kwargs)
 
     def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
         """Put a job into another queue than its own. `job` may also be the bare name of a job that
         another program declares, such as a Ruby class."""
-        return self._enqueue(_checked_queue(queue), definition_of(job, queue), args, kwargs)
+        definition = definition_of(job, checked_queue(queue))
+        return enqueue(self.push, queue, definition, args, kwargs)
 
     def enqueue_many(
         self, job: Any, calls: Iterable[Call], *, queue: str | None = None
@@ -115,74 +122,24 @@ class Client:
         Enqueue hooks run for each job, `after_enqueue` when its round trip is done.
         """
         definition = definition_of(job, queue)
-        self._check_reach(definition)
-        queue = _checked_queue(queue) if queue is not None else _queue_of(definition)
+        queue = checked_queue(queue) if queue is not None else queue_of(definition)
         ids: list[str] = []
-        jobs = self._encode_many(definition, calls)
-        for batch in in_bulks(jobs, lambda job: len(job[1])):
-            if self.inline:
-                for _, raw, _ in batch:
-                    _perform_inline(definition, raw)
-            else:
-                self._push_batch(queue, [raw for _, raw, _ in batch], ids)
-            for job_id, _, call in batch:
-                ids.append(job_id)
-                if definition.hooks.after_enqueue:
-                    call_hooks(definition.hooks.after_enqueue, *_split(call))
+        try:
+            for pushed in enqueue_bulks(self.push, queue, definition, map(_split, calls)):
+                ids += pushed
+        except (NotEnqueued, PerhapsEnqueued) as error:
+            if not ids:
+                raise
+            text = f"{error}; the {len(ids):,} jobs of the bulk before it are enqueued"
+            another = type(error)(text)
+            another.enqueued_ids = tuple(ids)
+            raise another from error.__cause__
         return ids
 
-    def _push_batch(self, queue: str, raws: list[bytes], before: list[str]) -> None:
-        try:
-            self.store.queues.push_batch(queue, raws)
-        except (NotEnqueued, PerhapsEnqueued) as error:
-            if not before:
-                raise
-            told = f"{error}; the {len(before):,} jobs of the bulk before it are enqueued"
-            another = type(error)(told)
-            another.enqueued_ids = tuple(before)
-            raise another from error.__cause__
-
-    def _enqueue(
-        self, queue: str, definition: JobDefinition, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> str | None:
-        self._check_reach(definition)
-        job_id = new_id()
-        raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
-        hooks = definition.hooks
-        if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
-            return None
-        if self.inline:
-            _perform_inline(definition, raw)
-        else:
-            self.store.queues.push(queue, raw)
-        if hooks.after_enqueue:
-            call_hooks(hooks.after_enqueue, args, kwargs)
-        return job_id
-
-    def _check_reach(self, definition: JobDefinition) -> None:
-        if definition.nowhere and not self.inline:
-            raise EnqueueError(
-                f"job {definition.name} is declared where no worker can import it (a prompt, a "
-                "notebook, -c, stdin); move it to a module, or give it the name= under which a "
-                "worker knows it"
-            )
-
-    def _encode_many(
-        self, definition: JobDefinition, calls: Iterable[Call]
-    ) -> Iterator[tuple[str, bytes, Call]]:
-        """The jobs of a bulk that no hook rejects: id, payload, arguments."""
-        hooks, name, encode = definition.hooks, definition.name, payload.encode
-        ids = new_ids()
-        for position, call in enumerate(calls):
-            args, kwargs = _split(call)
-            if hooks.before_enqueue and not _allowed(hooks.before_enqueue, args, kwargs):
-                continue
-            job_id = next(ids)
-            try:
-                raw = encode(name, args, kwargs, job_id, expires_at=expiry(definition))
-                yield job_id, raw, call
-            except GresqueError as error:
-                raise type(error)(f"job {position} of the bulk: {error}") from None
+    @property
+    def push(self) -> Push | None:
+        """What puts payloads into queues; None when jobs run inline."""
+        return None if self.inline else self.store.queues.push_batch
 
     # Taking back
 
@@ -191,9 +148,9 @@ class Client:
         all of them. Returns how many. Reads the whole queue. Whether an argument was passed by
         its position or by its name makes no difference."""
         definition = definition_of(job)
-        queue = _queue_of(definition)
+        queue = queue_of(definition)
         hooks = definition.hooks
-        if not _allowed(hooks.before_dequeue, args, kwargs):
+        if not allowed(hooks.before_dequeue, args, kwargs):
             return 0
         wanted = definition.call_of(args, kwargs) if args or kwargs else None
         with self._asking() as store:
@@ -253,60 +210,6 @@ class Client:
             del self.__dict__["store"]
 
 
-def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
-    """The definition behind what a user passes as a job: a decorated function, a Job subclass, or
-    with a queue beside it a bare name."""
-    definition = getattr(job, "definition", None)
-    if isinstance(definition, JobDefinition):
-        return definition
-    if isinstance(job, str) and queue is not None:
-        return _named(job, queue)
-    if isinstance(job, str):
-        raise EnqueueError(
-            f"{job!r} is only a name: its queue is not known here; use enqueue_to(queue, {job!r})"
-        )
-    raise EnqueueError(
-        f"{job!r} is not a job; declare it with @gresque.job(queue=...) or as a gresque.Job"
-    )
-
-
-def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
-    """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
-    args, kwargs = payload.split(payload.decode(raw).args)
-    try:
-        definition.perform(*args, **kwargs)
-    except Exception as error:
-        definition.fail(error, *args, **kwargs)
-        raise
-
-
-@lru_cache(maxsize=1000)
-def _named(name: str, queue: str) -> JobDefinition:
-    """Made once for each: looking for hooks costs a quarter of an enqueue."""
-    return JobDefinition(name=name, queue=queue, function=_elsewhere(name))
-
-
-def _elsewhere(name: str) -> Callable[..., Any]:
-    def perform(*args: Any, **kwargs: Any) -> None:
-        raise JobDeclarationError(f"{name} is declared in another program; it cannot run here")
-
-    return perform
-
-
-def _queue_of(definition: JobDefinition) -> str:
-    if definition.queue is None:
-        raise EnqueueError(
-            f"job {definition.name} has no queue; declare one, or use enqueue_to(queue, job)"
-        )
-    return definition.queue
-
-
-def _checked_queue(queue: str) -> str:
-    if not isinstance(queue, str) or not queue or not is_utf8(queue):
-        raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
-    return queue
-
-
 def _existing_queue(queue: str) -> str:
     """Another program may have made a queue whose name is not UTF-8."""
     try:
@@ -317,14 +220,7 @@ def _existing_queue(queue: str) -> str:
     raise GresqueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
 
 
-def _allowed(
-    hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> bool:
-    """Resque's rule: a before hook that returns False rejects; None does not."""
-    return all(call_hook(hook, args, kwargs) is not False for hook in hooks)
-
-
-def _split(call: Call) -> tuple[Sequence[Any], dict[str, Any]]:
+def _split(call: Call) -> Arguments:
     if isinstance(call, tuple | list):
         return call, {}
     if isinstance(call, dict):

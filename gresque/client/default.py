@@ -15,7 +15,7 @@ log = logging.getLogger("gresque.client")
 
 _default: Client | None = None
 _worker: Settings | None = None
-"""In a worker: the settings that it works by."""
+"""In a worker, and in a command that imports jobs: the settings that it works by."""
 
 
 def configure(
@@ -78,8 +78,8 @@ def default_client() -> Client:
 
 
 def adopt(settings: Settings) -> None:
-    """In a worker, before it imports any job module: what these and the jobs enqueue goes where the
-    worker works. It connects when it is used."""
+    """In a worker and in `gresque enqueue -r`, before a job module is imported: what these modules
+    and their jobs enqueue goes where the settings say. It connects when it is used."""
     global _worker
     _worker = settings
     known = _default

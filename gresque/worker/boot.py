@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gc
 import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from gresque.client.default import adopt
 from gresque.errors import BootError
 from gresque.failure.reporters import load_own, own_names
 from gresque.forked import call_user_code
+from gresque.jobs.modules import import_jobs
 from gresque.logs import use_native_locks
 from gresque.processes.fingerprint import machine
 from gresque.processes.spec import ProcessSpec
-from gresque.raised import one_line
 from gresque.settings import Settings
 
 
@@ -43,7 +41,7 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
     _import_what_children_would()
     adopt(settings)  # before a module can enqueue anything
     for module in settings.require:
-        _import(module)
+        import_jobs(module)
     call_user_code(load_own, own_names(settings.failure_backend))
     if not len(registry):
         raise BootError(
@@ -74,32 +72,3 @@ def _import_what_children_would() -> None:
     for name in ("register", "cycle", "unregister"):
         script(name)
     machine()
-
-
-def _import(module: str) -> None:
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` has it
-        sys.path.insert(0, here)
-    try:
-        call_user_code(importlib.import_module, module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        if _comes_from_a_signal(error):
-            raise
-        text = f"cannot import {module} (-r): {one_line(error)}{_remedy(module)}"
-        raise BootError(text) from error
-
-
-def _comes_from_a_signal(error: BaseException) -> bool:
-    """Whether gresque itself ends the import: a module raises what it likes."""
-    kind = type(error)
-    return not issubclass(kind, Exception) and kind.__module__.startswith("gresque.")
-
-
-def _remedy(module: str) -> str:
-    if module.endswith(".py"):
-        return f"; write the name of the module instead, {module.removesuffix('.py')!r}"
-    if not module.isascii() and sys.getfilesystemencoding() != "utf-8":
-        return "; under this locale file names are ASCII: set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
-    return ""

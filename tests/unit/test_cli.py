@@ -795,6 +795,73 @@ def in_a_shell(redis_url: str, *arguments: str) -> Answer:
     return Answer(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
+HOOKED = """
+    import gresque
+
+    class Greet(gresque.Job):
+        queue = "mail"
+        name = "Greet"
+        expires_seconds = 60
+
+        def perform(who, template="welcome"): ...
+
+        def before_enqueue_check(who, template="welcome"):
+            return who != "nobody"
+
+        def after_enqueue_log(who, template="welcome"):
+            gresque.enqueue_to("log", "Log", who, template)
+"""
+
+
+class TestEnqueueOfADeclaredJob:
+    @pytest.fixture
+    def enqueue(self, redis_url: str, tmp_path: Path) -> Callable[..., Answer]:
+        (tmp_path / "the_jobs.py").write_text(textwrap.dedent(HOOKED))
+
+        def enqueue(*arguments: str, stdin: bytes = b"") -> Answer:
+            arguments = ("enqueue", "-r", "the_jobs", "mail", *arguments)
+            return in_a_process(redis_url, *arguments, cwd=tmp_path, stdin=stdin)
+
+        return enqueue
+
+    def test_its_hooks_run_and_its_settings_hold(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, out, err = enqueue("Greet", '"joe"', "--kwargs", '{"template": "bye"}')
+        assert (code, err) == (0, "")
+        (item,) = items(redis_client)
+        assert out == f"{item['id']}\n"
+        assert item["args"] == ["joe", {"template": "bye", "_kwargs": True}]
+        assert item["expires_at"] > 0
+        assert [item["args"] for item in items(redis_client, "log")] == [["joe", "bye"]]
+
+    def test_a_hook_may_reject_it(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, out, err = enqueue("Greet", '"nobody"')
+        assert (code, out) == (1, "")
+        assert err == "gresque: a before_enqueue hook of Greet rejected the job\n"
+        assert redis_client.keys("*") == []
+
+    def test_a_stream(self, enqueue: Callable[..., Answer], redis_client: redis.Redis) -> None:
+        stdin = b'["joe"]\n["nobody"]\n{"who": "sue"}\n'
+        code, out, err = enqueue("Greet", "-", stdin=stdin)
+        assert (code, err) == (0, "")
+        assert out == "2 jobs enqueued, 1 rejected by a before_enqueue hook\n"
+        assert len(items(redis_client)) == len(items(redis_client, "log")) == 2
+
+    def test_another_name_is_one_of_another_program(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        assert enqueue("Archive", "7").code == 0
+        assert [item["class"] for item in items(redis_client)] == ["Archive"]
+
+    def test_a_module_that_does_not_import(self, redis_url: str, tmp_path: Path) -> None:
+        arguments = ("enqueue", "-r", "nowhere", "mail", "Greet")
+        code, _, err = in_a_process(redis_url, *arguments, cwd=tmp_path)
+        assert (code, "cannot import nowhere (-r)" in err) == (1, True)
+
+
 class TestInAShell:
     def test_a_round(self, redis_url: str, redis_client: redis.Redis) -> None:
         arguments = ("enqueue", "mail", "Greet", "-")

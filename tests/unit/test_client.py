@@ -102,7 +102,7 @@ def test_enqueue_writes_what_the_fork_writes(
     client: gresque.Client, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captured = (WIRE / "fork_queue_item.json").read_bytes().strip()
-    monkeypatch.setattr("gresque.client.client.new_id", lambda: json.loads(captured)["id"])
+    monkeypatch.setattr("gresque.client.enqueue.new_id", lambda: json.loads(captured)["id"])
     client.enqueue(noop, 1, "two", {"three": 3})
     keys = json.loads((WIRE / "fork_01_enqueue.keys.json").read_text())
     assert resque_keys(redis_client) == set(keys)

@@ -1,0 +1,188 @@
+"""The one way in: every job that a program makes enters its queue here.
+
+1. Its payload is written, with an id and what its declaration says of it.
+2. Its `before_enqueue` hooks may reject it.
+3. It is pushed; a client with `inline=True` runs it instead.
+4. Its `after_enqueue` hooks are called.
+
+Recovery, effects and a retry by hand move jobs that exist already. They do not come here, and no
+hooks run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
+from gresque.jobs import payload
+from gresque.jobs.definition import JobDefinition, expiry
+from gresque.jobs.hooks import call_hook, call_hooks
+from gresque.jobs.ids import new_id, new_ids
+from gresque.jobs.registry import registry
+from gresque.store.bulk import in_bulks
+from gresque.text import is_utf8
+
+Push = Callable[[str, list[bytes]], object]
+"""Puts payloads into a queue, all of them or none."""
+
+Arguments = tuple[Sequence[Any], dict[str, Any]]
+"""The positional and the keyword arguments of a job."""
+
+NewJob = tuple[str, bytes, Sequence[Any], dict[str, Any]]
+"""Id, payload, arguments. A plain tuple: a bulk makes many."""
+
+
+def enqueue(
+    push: Push | None,
+    queue: str,
+    definition: JobDefinition,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+) -> str | None:
+    """Enqueue one job; returns its id, or None when a hook rejected it. Without `push` it runs here
+    and now."""
+    _check_reach(definition, push)
+    job = _make(definition, new_id(), args, kwargs)
+    if job is None:
+        return None
+    _put(push, queue, definition, [job])
+    return job[0]
+
+
+def enqueue_bulks(
+    push: Push | None,
+    queue: str,
+    definition: JobDefinition,
+    calls: Iterable[Arguments],
+    on_wrong: Callable[[GresqueError], None] | None = None,
+) -> Iterator[list[str]]:
+    """Enqueue a job for each call, 1,000 or 16 MB at a time; yields the ids of each bulk once it is
+    pushed.
+
+    A call whose arguments cannot be sent raises, and the jobs of its bulk are not enqueued. With
+    `on_wrong` the calls end there instead, and those before it are enqueued.
+    """
+    _check_reach(definition, push)
+    jobs = _make_all(definition, calls, on_wrong)
+    for bulk in in_bulks(jobs, lambda job: len(job[1])):
+        _put(push, queue, definition, bulk)
+        yield [job[0] for job in bulk]
+
+
+def _make(
+    definition: JobDefinition, job_id: str, args: Sequence[Any], kwargs: dict[str, Any]
+) -> NewJob | None:
+    """A job that its hooks do not reject."""
+    raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
+    before = definition.hooks.before_enqueue
+    if before and not allowed(before, args, kwargs):
+        return None
+    return job_id, raw, args, kwargs
+
+
+def _make_all(
+    definition: JobDefinition,
+    calls: Iterable[Arguments],
+    on_wrong: Callable[[GresqueError], None] | None,
+) -> Iterator[NewJob]:
+    ids = new_ids()
+    for position, (args, kwargs) in enumerate(calls):
+        try:
+            job = _make(definition, next(ids), args, kwargs)
+        except GresqueError as error:
+            if on_wrong is None:
+                raise type(error)(f"job {position} of the bulk: {error}") from None
+            on_wrong(error)
+            return
+        if job is not None:
+            yield job
+
+
+def _put(push: Push | None, queue: str, definition: JobDefinition, jobs: list[NewJob]) -> None:
+    if push is not None:
+        push(queue, [job[1] for job in jobs])
+    else:
+        for job in jobs:
+            _perform_inline(definition, job[1])
+    after = definition.hooks.after_enqueue
+    if after:
+        for _, _, args, kwargs in jobs:
+            call_hooks(after, args, kwargs)
+
+
+def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
+    """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
+    args, kwargs = payload.split(payload.decode(raw).args)
+    try:
+        definition.perform(*args, **kwargs)
+    except Exception as error:
+        definition.fail(error, *args, **kwargs)
+        raise
+
+
+def _check_reach(definition: JobDefinition, push: Push | None) -> None:
+    if definition.nowhere and push is not None:
+        raise EnqueueError(
+            f"job {definition.name} is declared where no worker can import it (a prompt, a "
+            "notebook, -c, stdin); move it to a module, or give it the name= under which a "
+            "worker knows it"
+        )
+
+
+def allowed(
+    hooks: tuple[Callable[..., Any], ...], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> bool:
+    """Resque's rule: a before hook that returns False rejects; None does not."""
+    return all(call_hook(hook, args, kwargs) is not False for hook in hooks)
+
+
+# What the caller names
+
+
+def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
+    """The definition behind what a user passes as a job: a decorated function, a Job subclass, or
+    with a queue beside it a bare name. A name that is declared here is that job, hooks included;
+    any other is one of another program, such as a Ruby class."""
+    definition = getattr(job, "definition", None)
+    if isinstance(definition, JobDefinition):
+        return definition
+    if isinstance(job, str) and queue is not None:
+        return registry.find(job) or _named(job, queue)
+    if isinstance(job, str):
+        raise EnqueueError(
+            f"{job!r} is only a name: its queue is not known here; use enqueue_to(queue, {job!r})"
+        )
+    raise EnqueueError(
+        f"{job!r} is not a job; declare it with @gresque.job(queue=...) or as a gresque.Job"
+    )
+
+
+@lru_cache(maxsize=1000)
+def _named(name: str, queue: str) -> JobDefinition:
+    """Made once for each: looking for hooks costs a quarter of an enqueue."""
+    return JobDefinition(name=name, queue=queue, function=_elsewhere(name))
+
+
+def _elsewhere(name: str) -> Callable[..., Any]:
+    def perform(*args: Any, **kwargs: Any) -> None:
+        raise JobDeclarationError(f"{name} is declared in another program; it cannot run here")
+
+    return perform
+
+
+def queue_of(definition: JobDefinition) -> str:
+    """The queue that the job declares. Raises EnqueueError when it declares none."""
+    if definition.queue is None:
+        raise EnqueueError(
+            f"job {definition.name} has no queue; declare one, or use enqueue_to(queue, job)"
+        )
+    return definition.queue
+
+
+def checked_queue(queue: str) -> str:
+    """A queue that a job may be pushed to. Raises EnqueueError."""
+    if not isinstance(queue, str) or not queue or not is_utf8(queue):
+        raise EnqueueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
+    return queue
