@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,6 +33,15 @@ def open_store(flags: dict[str, Any]) -> Iterator[Store]:
             yield store
     finally:
         store.close()
+
+
+def operator() -> str:
+    """Who calls this command, for the log: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 @contextmanager

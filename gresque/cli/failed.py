@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_failures
+from gresque.cli.connect import open_failures, operator
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, counted, json_option, pairs, write
 from gresque.cli.progress import ProgressLine
@@ -203,6 +203,8 @@ def retry_command(
       gresque failed retry --class myjobs.fetch --exception TimeoutError
       gresque failed retry --all --yes
     """
+    from gresque.control.retry import retry_failed
+
     wanted = _wanted(options)
     _check_targets("retry", targets, everything, wanted)
     with open_failures(flags) as backend:
@@ -210,19 +212,21 @@ def retry_command(
             _retry_all(backend, wanted, yes)
             return
         jobs = _find(backend, targets)
-        done = backend.retry(jobs)
+        done = retry_failed(backend, jobs, by=operator())
     _complain_of_moved(job for job, retried in zip(jobs, done, strict=True) if not retried)
     write([f"{counted(len(jobs), 'failed job')} retried"])
 
 
 def _retry_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+    from gresque.control.retry import retry_all_failed
+
     count = 0 if wanted else backend.count()
     if count:
         _confirm(
             f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes
         )
     with ProgressLine("gone through") as progress:
-        result = backend.retry_all(wanted, progress)
+        result = retry_all_failed(backend, wanted, progress, by=operator())
     write([f"{counted(result.retried, 'failed job')} retried"])
     for number, said in (
         (result.retried_before, "retried before, left alone"),
@@ -252,6 +256,8 @@ def remove_command(
       gresque failed remove 3 4 5
       gresque failed remove --class myjobs.fetch --search '404'
     """
+    from gresque.control.remove import remove_failed
+
     wanted = _wanted(options)
     _check_targets("remove", targets, False, wanted)
     with open_failures(flags) as backend:
@@ -259,7 +265,7 @@ def remove_command(
             _remove_all(backend, wanted, yes)
             return
         jobs = _find(backend, targets)
-        removed = backend.remove(jobs)
+        removed = remove_failed(backend, jobs, by=operator())
     if removed < len(jobs):
         raise click.ClickException(
             f"{counted(removed, 'failed job')} removed; somebody else moved the others "
@@ -269,6 +275,8 @@ def remove_command(
 
 
 def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+    from gresque.control.remove import remove_all_failed
+
     if not yes:
         with ProgressLine("read") as progress:
             groups = backend.groups(wanted, progress)
@@ -277,7 +285,7 @@ def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
         if count:
             _confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
     with ProgressLine("gone through") as progress:
-        removed = backend.remove_all(wanted, progress)
+        removed = remove_all_failed(backend, wanted, progress, by=operator())
     write([f"{counted(removed, 'failed job')} removed"])
     progress.complain_if_stopped()
 
@@ -296,10 +304,12 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
       gresque failed clear
       gresque failed clear --all --yes
     """
+    from gresque.control.remove import clear_retried, remove_oldest_failed
+
     with open_failures(flags) as backend:
         if not everything:
             with ProgressLine("gone through") as progress:
-                removed = backend.clear(progress)
+                removed = clear_retried(backend, progress, by=operator())
             write([f"{counted(removed, 'failed job')} removed"])
             progress.complain_if_stopped()
             return
@@ -308,7 +318,8 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
         if count:
             _confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
         # Not more than was asked about: what failed meanwhile, nobody has seen.
-        write([f"{counted(backend.remove_oldest(counts), 'failed job')} removed"])
+        removed = remove_oldest_failed(backend, counts, by=operator())
+        write([f"{counted(removed, 'failed job')} removed"])
 
 
 def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted: Wanted) -> None:

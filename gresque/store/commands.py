@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from gresque.store.reads import Reads
 from gresque.text import decoded, encoded
 
 if TYPE_CHECKING:
@@ -15,30 +17,43 @@ if TYPE_CHECKING:
 COMMAND_EXPIRY_SECONDS = 60
 """A command that no process takes expires, and so does an answer that nobody reads."""
 
+NOBODY = "-"
+
 
 class Command(NamedTuple):
-    """`kill` with a job's id as the argument, or `stacks`; the token names the key of the
-    answers."""
+    """`kill` with a job's id as the argument, or `stacks`, with one or without. The token names the
+    key of the answers; `by` is who wants it, for the log."""
 
     name: str
     token: str
     argument: str = ""
+    by: str = ""
 
     def encode(self) -> bytes:
-        return f"{self.name} {self.token} {self.argument}".encode("utf-8", "surrogateescape")
+        by = "".join(self.by.split()) or NOBODY
+        return encoded(f"{self.name} {self.token} {by} {self.argument}")
 
     @classmethod
     def parse(cls, raw: bytes) -> Command:
-        name, token, argument = (*raw.decode("utf-8", "surrogateescape").split(" ", 2), "", "")[:3]
-        return cls(name, token, argument)
+        name, token, by, argument = (*decoded(raw).split(" ", 3), "", "", "")[:4]
+        return cls(name, token, argument, "" if by == NOBODY else by)
+
+
+class Kill(NamedTuple):
+    """A process that is asked to kill a job."""
+
+    process_id: str
+    token: str
+    job_id: str
+    by: str
 
 
 class Fate(StrEnum):
-    """What became of the order to kill a job."""
+    """What became of a kill."""
 
     REQUESTED = "requested"
-    DELIVERED = "delivered"  # the process is at it
-    GUARDED = "guarded"  # so it is, but the job is in an uninterruptible section
+    DELIVERED = "delivered"  # the process has thrown it
+    GUARDED = "guarded"  # so it has, but the job is in an uninterruptible section
     DEAD = "dead"
     ENDED = "ended"  # by itself, not by the kill
     REQUEUED = "requeued"  # a shutdown was first, or the process had given it back
@@ -106,21 +121,27 @@ class Commands:
         self._server = server
         self._keys = server.keys
 
-    def give(self, process_id: str, command: Command) -> None:
-        """Ask something of a worker process; the command expires when the process does not take
-        it in time. The log names a process whose key is of another type; no error is raised."""
-        pipeline = self._server.redis.pipeline(transaction=True)
-        self._add(pipeline, process_id, command)
-        key = self._keys.commands(process_id)
-        self._server.ask(None, key, pipeline.execute, "this process gets no commands")
+    def give(self, commands: Mapping[str, Command]) -> None:
+        """Ask something of worker processes, in one round trip; a command expires when its process
+        does not take it in time. The log names a process whose key is of another type; the others
+        are asked."""
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for process_id, command in commands.items():
+            self._add(pipeline, process_id, command)
+        replies = pipeline.execute(raise_on_error=False)
+        for process_id, reply in zip(commands, replies[::2], strict=True):
+            key = self._keys.commands(process_id)
+            self._server.reply(None, key, reply, "this process gets no commands")
 
-    def ask_kill(self, process_id: str, token: str, job_id: str, wait_seconds: float) -> None:
-        """Ask a process to kill a job; its answers are read for `wait_seconds` at most."""
-        kills = encoded(self._keys.kills(process_id))
+    def ask_kills(self, kills: Sequence[Kill], wait_seconds: float) -> None:
+        """Ask processes to kill jobs, in one round trip; their answers are read for `wait_seconds`
+        at most."""
         pipeline = self._server.redis.pipeline(transaction=True)
-        pipeline.hset(kills, token, encoded(job_id))
-        pipeline.expire(kills, COMMAND_EXPIRY_SECONDS + int(wait_seconds))
-        self._add(pipeline, process_id, Command("kill", token, job_id))
+        for process_id, token, job_id, by in kills:
+            key = encoded(self._keys.kills(process_id))
+            pipeline.hset(key, token, encoded(job_id))
+            pipeline.expire(key, COMMAND_EXPIRY_SECONDS + int(wait_seconds))
+            self._add(pipeline, process_id, Command("kill", token, job_id, by))
         pipeline.execute()
 
     def _add(self, pipeline: Any, process_id: str, command: Command) -> None:
@@ -141,13 +162,16 @@ class Commands:
         pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
         pipeline.execute()
 
-    def answer(self, token: str) -> Any:
-        """The answer to the command with this token; None while there is none."""
-        given = self._server.call("LINDEX", self._keys.answer(token), 0)
-        return None if given is None else msgspec.json.decode(given)
+    def answers(self, tokens: Sequence[str]) -> list[Any]:
+        """The answers to the commands with these tokens, in one round trip; None while there is
+        none."""
+        reads = Reads(self._server)
+        given = [reads.ask(None, "LINDEX", self._keys.answer(token), 0) for token in tokens]
+        reads.run()
+        return [None if each.value is None else msgspec.json.decode(each.value) for each in given]
 
-    def kill_answer(self, token: str) -> KillAnswer | None:
-        """What is known of a kill: the first answer that is final, or else the last one."""
-        given = self._server.call("LRANGE", self._keys.answer(token), 0, -1)
-        answers = [msgspec.json.decode(raw, type=KillAnswer) for raw in given]
-        return next((each for each in answers if each.is_final), answers[-1] if answers else None)
+
+def read_kill_answer(given: Sequence[bytes]) -> KillAnswer | None:
+    """What is known of a kill from its answers: the first one that is final, or else the last."""
+    answers = [msgspec.json.decode(raw, type=KillAnswer) for raw in given]
+    return next((each for each in answers if each.is_final), answers[-1] if answers else None)

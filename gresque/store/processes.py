@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gresque.store.commands import Running
 from gresque.store.ledger import HeldLedger, LedgerEntry, parse_entry, parse_ledger
+from gresque.store.reads import Reads
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
@@ -63,6 +64,16 @@ class Processes:
                 with suppress(ValueError):  # an unreadable entry, or the state of the ledger
                     found.append(Held(batch[index - 1], slot, parse_entry(value)))
         return found
+
+    def holds(self, held: Held) -> bool:
+        """Whether the process holds this job in this slot now."""
+        reads = Reads(self._server)
+        value = reads.hash_values(self._keys.ledger(held.process), [decoded(held.slot)])
+        lives = reads.ask(None, "ZSCORE", self._keys.ledgers, encoded(held.process))
+        reads.run()
+        queue_key, raw = held.entry
+        entry = b"%d:%s%s" % (len(queue_key), queue_key, raw)
+        return value.value == [entry] and lives.value is not None
 
     def held_by_queue(self, process_ids: Sequence[str]) -> list[dict[str, int]]:
         """For each of these processes how many of its jobs came from which queue, the most first.

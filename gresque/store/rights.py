@@ -67,17 +67,18 @@ WORKER_METHODS = (
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
+    "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (
-    "commands.answer", "commands.kill_answer", "failed.count", "failed.counts", "failed.names",
-    "failed.page", "processes.beats", "processes.find_held", "processes.has_ledger",
-    "processes.held_by_queue", "processes.held_counts", "processes.ids", "processes.is_fenced",
+    "commands.answers", "failed.count", "failed.counts", "failed.names", "failed.page",
+    "processes.beats", "processes.find_held", "processes.has_ledger", "processes.held_by_queue",
+    "processes.held_counts", "processes.holds", "processes.ids", "processes.is_fenced",
     "processes.ledger", "processes.running", "queues.is_in_head", "queues.names", "queues.peek",
     "queues.size", "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
     "workers.heartbeats", "workers.ids", "workers.started",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "commands.ask_kill", "commands.give", "failed.begin_sweep", "failed.end_sweep",
+    "commands.ask_kills", "commands.give", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "queues.push",
     "queues.push_batch", "queues.remove", "queues.remove_items",
 )  # fmt: skip

@@ -151,7 +151,8 @@ class FrozenProxy:
                     return KillAnswer(Fate.DELIVERED)  # the rest is told by who recovers it
             return KillAnswer(Fate.ENDED)
         if order.name == "stacks":
-            return [self._standing(slot) for slot in sorted(self._ledger)]
+            stacks = [self._standing(slot) for slot in sorted(self._ledger)]
+            return [each for each in stacks if not order.argument or each["id"] == order.argument]
         return None
 
     def _condemn(self, slot: bytes, kill_reason: KillReason) -> None:

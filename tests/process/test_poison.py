@@ -143,7 +143,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
     wait_for(lambda: bench.redis.llen("started") == 1)
     (process,) = bench.client.store.processes.ids()
-    bench.client.store.commands.give(process, Command("kill", "token", str(job_id)))
+    bench.client.store.commands.give({process: Command("kill", "token", str(job_id))})
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (process,) = wait_for(bench.client.store.processes.ids)
     (entry,) = wait_for(lambda: bench.client.store.processes.ledger(process).entries.values())

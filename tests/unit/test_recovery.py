@@ -17,7 +17,7 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import BlamedJob, DeadProcess
-from gresque.store.commands import Fate, KillAnswer
+from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
 from gresque.store.ledger import Totals
 from gresque.store.recovery import Move
 from gresque.store.store import Store
@@ -369,10 +369,10 @@ def test_kills_that_the_dead_did_not_answer(
 ) -> None:
     wanted = json.dumps({"class": name, "args": [], "id": "a"}).encode()
     hold(redis_client, item(), wanted if name else item())
-    store.commands.ask_kill(PROCESS, "token", "a", 10)
+    store.commands.ask_kills([Kill(PROCESS, "token", "a", "")], 10)
     culprit = None if blamed is None else BlamedJob(blamed, KillReason.KILLED, ())
     recovery(store).recover(DEAD._replace(blamed=culprit))
-    assert store.commands.kill_answer("token") == answer
+    assert read_kill_answer(redis_client.lrange("resque:answer:token", 0, -1)) == answer
 
 
 def test_a_key_of_another_type_holds_up_no_recovery(store: Store, redis_client: Redis) -> None:

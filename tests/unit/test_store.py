@@ -10,7 +10,15 @@ import pytest
 import redis
 
 from gresque.store.bulk import BULK_JOBS as BULK
-from gresque.store.commands import Blocking, Command, Fate, KillAnswer, Running
+from gresque.store.commands import (
+    Blocking,
+    Command,
+    Fate,
+    Kill,
+    KillAnswer,
+    Running,
+    read_kill_answer,
+)
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.store.recovery import Move
 from gresque.store.store import Store
@@ -182,15 +190,15 @@ def test_running(store: Store, redis_client: Redis) -> None:
 
 
 def test_orders_and_answers(store: Store, redis_client: Redis) -> None:
-    order = Command("kill", "token", "an id with spaces \udcff")
-    store.commands.give("p", order)
+    order = Command("kill", "token", "an id with spaces \udcff", by="ana@vm")
+    store.commands.give({"p": order})
     assert 0 < redis_client.ttl("resque:commands:p") <= 60
     (raw,) = redis_client.lrange("resque:commands:p", 0, -1)
     assert Command.parse(raw) == order
-    assert store.commands.answer("token") is None
+    assert store.commands.answers(["token"]) == [None]
     store.commands.give_answer("token", [])
     assert 0 < redis_client.ttl("resque:answer:token") <= 60
-    assert store.commands.answer("token") == []
+    assert store.commands.answers(["token", "other"]) == [[], None]
 
 
 @pytest.mark.parametrize("raw", [b"", b"kill", b"stacks token", b"\xff \xff"])
@@ -199,17 +207,21 @@ def test_an_order_of_any_shape_is_one(raw: bytes) -> None:
 
 
 def test_a_kill_and_its_answers(store: Store, redis_client: Redis) -> None:
-    store.commands.ask_kill("p", "token", "an id \udcff", 100)
-    store.commands.ask_kill("p", "token", "an id \udcff", 100)
+    for _ in range(2):
+        store.commands.ask_kills([Kill("p", "token", "an id \udcff", "ana")], 100)
     assert redis_client.llen("resque:commands:p") == 2
     assert store.commands.kills("p") == {"token": "an id \udcff"}
     assert 100 < redis_client.ttl("resque:kills:p") <= 160
-    assert store.commands.kill_answer("token") is None
+
+    def answer() -> KillAnswer | None:
+        return read_kill_answer(redis_client.lrange("resque:answer:token", 0, -1))
+
+    assert answer() is None
     for fate in (Fate.DELIVERED, Fate.GUARDED, Fate.DEAD, Fate.DELIVERED, Fate.ENDED):
         store.commands.give_answer("token", KillAnswer(fate))
-    assert store.commands.kill_answer("token") == KillAnswer(Fate.DEAD)  # the first that is final
+    assert answer() == KillAnswer(Fate.DEAD)  # the first that is final
     redis_client.ltrim("resque:answer:token", 0, 1)
-    assert store.commands.kill_answer("token") == KillAnswer(Fate.GUARDED)
+    assert answer() == KillAnswer(Fate.GUARDED)
 
 
 def test_what_a_kill_looks_for_besides(store: Store, redis_client: Redis) -> None:

@@ -23,9 +23,10 @@ class CommandRunner:
     def run(self, order: Command) -> Any:
         """Do it; what is returned, if anything, is the answer."""
         if order.name == "kill":
-            return self._kills.order(order.token, order.argument)
+            return self._kills.order(order.token, order.argument, order.by)
         if order.name == "stacks":
-            return [as_dict(each) for each in self.standings()]
+            stacks = [as_dict(each) for each in self.standings()]
+            return [each for each in stacks if not order.argument or each["id"] == order.argument]
         return None
 
     def standings(self) -> list[Standing]:

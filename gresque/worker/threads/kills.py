@@ -12,7 +12,9 @@ from gevent.monkey import get_original
 
 from gresque.errors import JobKilled
 from gresque.jobs import payload
+from gresque.logs import fields
 from gresque.store.commands import Fate, KillAnswer
+from gresque.text import printable
 from gresque.worker.threads.outcome import Outcome, describe, directly
 from gresque.worker.threads.thread import Kill, ThreadPool, WorkerThread
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
@@ -65,7 +67,7 @@ class Kills:
         """Whether some kill has not been answered for good."""
         return bool(self._asked)
 
-    def order(self, token: str, job_id: str) -> KillAnswer:
+    def order(self, token: str, job_id: str, by: str = "") -> KillAnswer:
         """Called in the heartbeat's thread; again with the same token when whoever asked has heard
         nothing for a while."""
         asked = self._asked.get(token)
@@ -74,7 +76,12 @@ class Kills:
             if not jobs:
                 return KillAnswer(Fate.ENDED)
             asked = self._asked[token] = _Asked(jobs, KillAnswer(Fate.ENDED))
-            log.info("asked to kill %s", describe(jobs[0]))
+            log.info(
+                "asked%s to kill %s",
+                f" by {printable(by)}" if by else "",
+                describe(jobs[0]),
+                extra=fields("kill_received", job_id=job_id, queue=jobs[0][1], by=by or None),
+            )
         elif self._is_over(asked):
             if asked.seems_over:  # twice, for a job that is just ending is nowhere for a moment
                 self._asked.pop(token, None)

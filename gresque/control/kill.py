@@ -1,0 +1,180 @@
+"""Killing running jobs by their ids."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gresque.jobs import payload
+from gresque.logs import fields
+from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
+from gresque.store.processes import Held
+from gresque.store.store import Store
+from gresque.text import encoded
+
+log = logging.getLogger("gresque.control")
+
+FIRST_LOOK_SECONDS = 0.01
+LONGEST_LOOK_SECONDS = 0.2
+"""Answers are looked for at first soon, then less and less often: most jobs die at once."""
+
+ASK_AGAIN_SECONDS = 3.0
+GONE_SECONDS = 5.0
+"""The process that recovers a dead one answers in its place, within this time."""
+
+DOUBT_SECONDS = 0.5
+"""A process may answer that a job has ended while it holds it: it has not read yet that it was
+given the job, or has not settled its end. Then it is asked again after this time."""
+
+HEAD = 100
+"""Jobs at the head of a queue that are searched for one that was given back."""
+
+OVER = {Fate.DEAD, Fate.REPLACED, Fate.ENDED, Fate.DIED_FAILED, Fate.DIED_WITHOUT}
+"""The job does not run, and will not run again."""
+
+
+class Killed(NamedTuple):
+    """What a process answered last."""
+
+    process: str
+    job_id: str
+    answer: KillAnswer
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job does not run, and will not run again."""
+        return self.answer.fate in OVER
+
+
+def kill(store: Store, job_id: str, *, by: str, wait_seconds: float) -> list[Killed]:
+    """Kill the running job with this id; the others in its process go on.
+
+    One result for each process that holds such a job, as a foreign program may use an id twice;
+    empty when none does. The process itself answers. After `wait_seconds` the last answers are
+    returned as they are; 0 only asks. `by` is who wants it, for the log.
+    """
+    held = [
+        each
+        for each in store.processes.find_held(store.processes.ids(), job_id)
+        if str(payload.loads(each.entry.raw).get("id")) == job_id
+    ]
+    # One command to a process kills all jobs of it with this id.
+    firsts = {each.process: each for each in reversed(held)}
+    return kill_held(
+        store, [(job_id, each) for each in firsts.values()], by=by, wait_seconds=wait_seconds
+    )
+
+
+def kill_held(
+    store: Store, jobs: Sequence[tuple[str, Held]], *, by: str, wait_seconds: float
+) -> list[Killed]:
+    """Kill jobs that are known with their slots: ask all processes in one round trip, and look at
+    all answers in one round trip each time."""
+    asked = [_Asked(job_id, held) for job_id, held in jobs]
+    for each in asked:
+        process = each.held.process
+        log.info(
+            "%s asks process %s to kill job %s",
+            by,
+            process,
+            each.job_id,
+            extra=fields("kill_requested", job_id=each.job_id, process_id=process, by=by),
+        )
+    kills = _Kills(store, by, wait_seconds)
+    kills.ask(asked)
+    if wait_seconds:
+        kills.wait(asked)
+    return [Killed(each.held.process, each.job_id, each.answer) for each in asked]
+
+
+@dataclass
+class _Asked:
+    """A process that is asked to kill a job which it holds."""
+
+    job_id: str
+    held: Held
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    answer: KillAnswer = KillAnswer(Fate.REQUESTED)
+    gone_since: float | None = None
+    doubted_since: float | None = None
+
+
+class _Kills:
+    """Kills under way, and the answers that are waited for."""
+
+    def __init__(self, store: Store, by: str, wait_seconds: float) -> None:
+        self._store = store
+        self._by = by
+        self._wait_seconds = wait_seconds
+
+    def ask(self, asked: Sequence[_Asked]) -> None:
+        self._store.commands.ask_kills(
+            [Kill(each.held.process, each.token, each.job_id, self._by) for each in asked],
+            self._wait_seconds,
+        )
+
+    def wait(self, asked: Sequence[_Asked]) -> None:
+        """Until every answer is final, or the time is over."""
+        begun = time.monotonic()
+        ask_again = begun + ASK_AGAIN_SECONDS
+        pause = FIRST_LOOK_SECONDS
+        while left := [each for each in asked if not each.answer.is_final]:
+            passed = time.monotonic() - begun
+            if passed > self._wait_seconds:
+                return
+            time.sleep(min(pause, max(self._wait_seconds - passed, FIRST_LOOK_SECONDS)))
+            pause = min(2 * pause, LONGEST_LOOK_SECONDS)
+            self._look(left)
+            if time.monotonic() > ask_again:
+                # The process that took the command may have gone. Twice does no harm.
+                ask_again += ASK_AGAIN_SECONDS
+                self.ask([each for each in left if not each.answer.is_final])
+
+    def _look(self, asked: Sequence[_Asked]) -> None:
+        keys, reads = self._store.keys, self._store.reads()
+        none: list[bytes] = []
+        seen = [
+            (
+                each,
+                # In this order: a process answers before it leaves.
+                reads.ask(None, "ZSCORE", keys.ledgers, encoded(each.held.process)),
+                reads.ask(none, "LRANGE", keys.answer(each.token), 0, -1),
+            )
+            for each in asked
+        ]
+        reads.run()
+        for each, score, answers in seen:
+            answer = read_kill_answer(answers.value) or each.answer
+            if not answer.is_final and score.value is None:
+                answer = self._of_gone(each) or answer
+            if answer.fate is Fate.ENDED:
+                self._check_ended(each, answer)
+            else:
+                each.answer = answer
+
+    def _of_gone(self, asked: _Asked) -> KillAnswer | None:
+        """The answer of a process that has no ledger any more."""
+        if not self._store.processes.is_fenced(asked.held.process):
+            return KillAnswer(Fate.ENDED)  # it left before it heard of the kill
+        if asked.gone_since is None:
+            asked.gone_since = time.monotonic()
+        if time.monotonic() - asked.gone_since > GONE_SECONDS:
+            return KillAnswer(Fate.LOST)
+        return None
+
+    def _check_ended(self, asked: _Asked, answer: KillAnswer) -> None:
+        if self._store.processes.holds(asked.held):
+            now = time.monotonic()
+            if asked.doubted_since is None:
+                asked.doubted_since = now
+            if now - asked.doubted_since > DOUBT_SECONDS:
+                asked.token, asked.doubted_since = secrets.token_hex(8), now
+                self.ask([asked])
+        elif self._store.queues.is_in_head(asked.held.entry, HEAD):
+            asked.answer = KillAnswer(Fate.REQUEUED)
+        else:
+            asked.answer = answer
