@@ -26,64 +26,61 @@ class Child:
     row: Row
     to_recover: tuple[DeadProcess, ...] = ()
     killed: bool = False
-    """The master killed it: in a shutdown, or because no kill could reach its jobs."""
+    """The master killed it: it did not leave in time, or no kill could reach its jobs."""
     booted: bool = False
     """The master saw it at work."""
-    told_to_quit: bool = False
-    """By a HUP; it may take a moment until its row says so."""
+    outdated: bool = False
+    """A HUP came after its fork: another process is to take its place."""
+    quit_at: float | None = None
+    """When the master let it leave, before a shutdown, on the monotonic clock. It may take a moment
+    until its row says so."""
     called_at: float | None = None
-    """When the master called it to work, on the monotonic clock, should it have stood by."""
+    """When the master called it to work, on the monotonic clock; None for one that never was a
+    standby."""
     forked_at: float = field(default_factory=time.monotonic)
-
-    def dead_process(self, cause: str) -> DeadProcess:
-        """What it leaves behind when it dies."""
-        slot, blamed = self.row.blamed, None
-        if slot is not None:
-            blamed = BlamedJob(slot, self.row.kill_reason, stack_dump.read(self.row.dump).stack)
-        blameless = self.killed or self.row.state is ProcessState.LEFT_HOLDING
-        return DeadProcess(self.process_id, cause, blamed, blameless=blameless)
-
-    @property
-    def held(self) -> int:
-        """How many jobs it held, as of its last turn."""
-        reserved, done, failed, requeued = self.row.totals
-        return reserved - done - failed - requeued
-
-    @property
-    def process_id(self) -> str:
-        return process_id(self.worker_id, self.pid, self.born_ms)
 
     @property
     def kind(self) -> Kind:
         return self.row.kind
 
     @property
+    def process_id(self) -> str:
+        return process_id(self.worker_id, self.pid, self.born_ms)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pid}"
+
+    # Its life
+
+    @property
+    def has_booted(self) -> bool:
+        return self.row.state.has_booted
+
+    @property
+    def quitting(self) -> bool:
+        return self.quit_at is not None
+
+    @property
     def stands_by(self) -> bool:
         """Whether it can be called to work."""
         state = self.row.state
         waits = state is ProcessState.STANDING_BY or not state.has_booted
-        return self.kind is Kind.STANDBY and waits and not self.told_to_quit
-
-    def call(self) -> None:
-        """Let a STANDBY work from now on."""
-        self.row.kind = Kind.WORKER
-        self.called_at = time.monotonic()
-        self.signal(signal.SIGCONT)
-
-    def quit(self) -> None:
-        """Let it end what it runs, and leave."""
-        self.told_to_quit = True
-        self.row.end(Ending.QUIT)
-        self.signal(signal.SIGQUIT)
+        return self.kind is Kind.STANDBY and waits and not self.quitting
 
     @property
     def taking_jobs(self) -> bool:
         """Whether it works or soon will; one that retires makes room for its successor."""
-        if self.told_to_quit or self.kind is Kind.STANDBY:
+        if self.quitting or self.kind is Kind.STANDBY:
             return False
         state = self.row.state
         called = self.called_at is not None and state is ProcessState.STANDING_BY
         return called or state.is_at_work or not state.has_booted
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it takes jobs now, as one of WORKER_COUNT."""
+        counts = self.kind in (Kind.WORKER, Kind.STANDBY) and not self.quitting
+        return counts and self.row.state.is_at_work
 
     @property
     def over(self) -> bool:
@@ -96,26 +93,51 @@ class Child:
         """Since it began, at most."""
         return time.monotonic() - (self.called_at or self.forked_at)
 
-    @property
-    def at_work(self) -> bool:
-        """Whether it takes jobs now, as one of WORKER_COUNT."""
-        one_of_them = self.kind in (Kind.WORKER, Kind.STANDBY) and not self.told_to_quit
-        return one_of_them and self.row.state.is_at_work
+    # What the master does with it
+
+    def call(self) -> None:
+        """Let a STANDBY work from now on."""
+        self.row.kind = Kind.WORKER
+        self.called_at = time.monotonic()
+        self.signal(signal.SIGCONT)
+
+    def quit(self) -> None:
+        """Let it finish what it runs, and leave."""
+        self.quit_at = time.monotonic()
+        self.row.end(Ending.QUIT)
+        self.signal(signal.SIGQUIT)
+
+    def note_signal(self, number: signal.Signals) -> None:
+        """Show on the scoreboard what a signal means that the child gets in a moment: a job may
+        have set a handler of its own for it."""
+        row = self.row
+        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            row.end(Ending.QUIT if number == signal.SIGQUIT else Ending.TERMINATE)
+        elif number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT):
+            row.paused = number == signal.SIGUSR2
+            if number == signal.SIGUSR1:
+                row.kill_jobs()
+
+    def kill(self) -> None:
+        self.killed = True
+        self.signal(signal.SIGKILL)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):  # gevent's loop has reaped it, in a hook that waited
             os.kill(self.pid, number)
 
+    # What it leaves behind
 
-def describe_death(status: int | None) -> str:
-    """How a process ended: exited, or killed by which signal."""
-    if status is None:
-        return "ended, and its status was lost to a hook that waited for a process"
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"was killed by {name}"
-    return f"exited with {os.WEXITSTATUS(status)}"
+    @property
+    def held(self) -> int:
+        """How many jobs it held, as of its last turn."""
+        reserved, done, failed, requeued = self.row.totals
+        return reserved - done - failed - requeued
+
+    def dead_process(self, cause: str) -> DeadProcess:
+        """What a Recovery needs to know of it when it has died."""
+        slot, blamed = self.row.blamed, None
+        if slot is not None:
+            blamed = BlamedJob(slot, self.row.kill_reason, stack_dump.read(self.row.dump).stack)
+        blameless = self.killed or self.row.state is ProcessState.LEFT_HOLDING
+        return DeadProcess(self.process_id, cause, blamed, blameless=blameless)

@@ -1,4 +1,4 @@
-"""How the master receives signals: noted in a pipe, read in its loop."""
+"""The signals of the master: noted in a pipe, read in its loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import gresque.stdio as stdio
 from gresque.forked import disown, own
 from gresque.unpatched import original
 
-HEEDED = (
+HANDLED = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGQUIT,
@@ -24,18 +24,19 @@ HEEDED = (
     signal.SIGCHLD,
 )
 
-ENDING = (signal.SIGTERM, signal.SIGQUIT)
+AT_ONCE = (signal.SIGTERM, signal.SIGQUIT)
+"""They end the master at once until it is ready."""
 
 WAKE_BYTE = b"\0"
-"""What a worker process writes to make the master look at the scoreboard."""
+"""A worker process writes it to make the master look at the scoreboard."""
 
 
 class SignalPipe:
     """Python's wakeup descriptor: the interpreter writes each signal's number into it, and the
     handlers do nothing. Worker processes write to it too, to wake the master.
 
-    Made before the job modules are imported, so that no signal is lost. One that ends the master
-    does so at once until `get_ready`: nothing is held yet, and an import may hang.
+    It is made before the job modules are imported, so that no signal is lost. Until `get_ready` a
+    signal that ends the master does so at once: nothing is held yet, and an import may hang.
     """
 
     def __init__(self) -> None:
@@ -46,44 +47,44 @@ class SignalPipe:
         os.set_blocking(self.write_fd, False)
         # Before the handlers: a signal in between would be noted nowhere.
         signal.set_wakeup_fd(self.write_fd, warn_on_full_buffer=False)
-        for number in HEEDED:
-            if number != signal.SIGINT:  # whose KeyboardInterrupt Python raises by itself
-                _set_handler(number, _leave if number in ENDING else _note)
+        for number in HANDLED:
+            if number != signal.SIGINT:  # for it Python raises KeyboardInterrupt
+                _set_handler(number, _exit_now if number in AT_ONCE else _note)
 
     def get_ready(self) -> None:
-        """From now on every signal is noted, whatever handlers the job modules have set."""
-        for number in HEEDED:
+        """From now on note every signal, whatever handlers the job modules have set."""
+        for number in HANDLED:
             _set_handler(number, _note)
         self._select = original("select", "select")
 
-    def hear_children(self) -> None:
-        """After a hook: gevent listens to SIGCHLD from the first process on that one starts."""
+    def note_children(self) -> None:
+        """Note SIGCHLD again, after a hook: when a hook starts a process, gevent takes SIGCHLD."""
         _set_handler(signal.SIGCHLD, _note)
 
     def wait(self, seconds: float) -> Iterator[signal.Signals]:
-        """The signals that came, in order, after waiting for one at most `seconds`."""
+        """Wait at most `seconds` for a signal; yields those that came, in order."""
         self._select([self._read], [], [], seconds)
         try:
             noted = os.read(self._read, 4096)
         except BlockingIOError:
             return
         for number in noted:
-            if number in HEEDED:
+            if number in HANDLED:
                 yield signal.Signals(number)
 
     def wake(self) -> None:
         """Called in a worker process: have the master look at the scoreboard."""
-        # A full pipe wakes the master as well; a broken one has no master at its end.
+        # A full pipe wakes the master as well; with a broken one the master is gone.
         with suppress(BlockingIOError, BrokenPipeError):
             os.write(self.write_fd, WAKE_BYTE)
 
     def leave_to_child(self) -> None:
-        """In a forked child: signals to it are no longer the master's; it sets its own handlers."""
+        """In a forked child: give up the master's handlers; the child sets its own."""
         signal.set_wakeup_fd(-1)
-        for number in HEEDED:
+        for number in HANDLED:
             if number == signal.SIGCONT:
-                continue  # the default would throw away one that waits: the call to a standby
-            # A HUP to one worker process is not for it: the master rolls them.
+                continue  # the default would drop a pending one: the call to a standby
+            # A HUP to a worker process means the master, which replaces them one by one.
             ignored = number == signal.SIGHUP
             _set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         disown(self._read)
@@ -94,7 +95,7 @@ def _set_handler(number: signal.Signals, handler: Any) -> None:
     original("signal", "signal")(number, handler)  # gevent's keeps SIGCHLD to itself
 
 
-def _leave(number: int, frame: Any) -> None:
+def _exit_now(number: int, frame: Any) -> None:
     # Not by an exception, which an import that is under way may catch.
     stdio.say("gresque: ended by a signal before it had started\n")
     os._exit(0)
@@ -105,12 +106,12 @@ def _note(number: int, frame: Any) -> None:
 
 
 ENDED_AT_START = (signal.SIGTERM, signal.SIGINT)
-"""What a worker process dies of that is to leave while it imports."""
+"""The signals that a worker process dies of when it is to leave while it imports."""
 
 
 class endable:
-    """In a child whose other signals wait until it has handlers for them: lets TERM, INT and QUIT
-    end it at once. An import may take a minute, and nothing is held yet."""
+    """Lets TERM, INT and QUIT end a child at once. Other signals stay blocked until the child has
+    its handlers. An import may take a minute, and nothing is held yet."""
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -128,10 +129,10 @@ def _end(number: int, frame: Any) -> None:
 
 
 class signals_blocked:
-    """Keeps signals pending during a fork: the child lets them in when it can heed them."""
+    """Blocks signals during a fork: the child unblocks them when it has its handlers."""
 
     def __enter__(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, HEEDED)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
     def __exit__(self, *exc_info: object) -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HEEDED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)

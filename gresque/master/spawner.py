@@ -15,6 +15,7 @@ from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
 from gresque.master.child import Child
+from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
 from gresque.master.signals import SignalPipe, endable, signals_blocked
 from gresque.processes.judge import Judge, SharedMemory
 from gresque.processes.kind import Kind
@@ -29,34 +30,30 @@ log = logging.getLogger("gresque.worker")
 LOOK_FOR_DEAD_SECONDS = 10.0
 """How often some worker process looks for the dead of other hosts, however short processes live."""
 
-EXIT_OK, EXIT_BOOT_FAILED, EXIT_CUT_OFF = 0, 1, 2
-"""Of a worker process; the master uses the first two."""
+RunWorker = Callable[[ProcessSpec], None]
 
 
-Live = Callable[[ProcessSpec], None]
-
-
-def load(settings: Settings) -> Live:
-    """What a worker process does after its fork. With preloading the job modules are loaded here,
-    else in each child. Raises BootError."""
+def load(settings: Settings) -> RunWorker:
+    """The function that a worker process runs after its fork. With preloading the job modules are
+    loaded here, else in each child. Raises BootError."""
     if not settings.preload:
 
-        def load_and_live(spec: ProcessSpec) -> None:
+        def load_and_run(spec: ProcessSpec) -> None:
             with endable():
-                live = boot.load(spec.settings)
-            live(spec)
+                run_worker = boot.load(spec.settings)
+            run_worker(spec)
 
-        return load_and_live
-    live = boot.load(settings)
+        return load_and_run
+    run_worker = boot.load(settings)
     if settings.max_rss_mb:
         importlib.import_module(
             "gresque.worker.native.memory"
         )  # 15 ms, which no child has to spend
-    return live
+    return run_worker
 
 
 def prepare_connection(settings: Settings) -> None:
-    """With preloading, what its children need for their first connection. Raises BootError."""
+    """With preloading, import what the first connection of a child needs. Raises BootError."""
     if settings.preload:
         try:
             importlib.import_module("gresque.connection.tracked").prepare_ahead(settings.redis_url)
@@ -73,33 +70,40 @@ class Spawner:
         settings: Settings,
         worker_id: str,
         signals: SignalPipe,
-        live: Live,
+        run_worker: RunWorker,
         most_children: int,
     ) -> None:
-        self.to_recover: list[DeadProcess] = []
-        """Of the dead whose jobs nobody recovered yet; the next child inherits it."""
+        self.totals = SharedTotals()
         self._settings = settings
         self._id = worker_id
         self._signals = signals
         self._started = started(time.time())
+        self._run_worker = run_worker
         self._last_look = float("-inf")
-        """When a worker process was last told to look for the dead of other hosts."""
-        self._live = live
-        self.totals = SharedTotals()
+        """When a worker process was last asked to look for the dead of other hosts."""
+        self._replaces: str | None = None
+        """The id of the last maintenance process, when it is gone."""
         self._rows = Scoreboard(most_children, settings.thread_count).rows
-        self._suspects_seen = SharedMemory(most_children)
+        self._judge_memory = SharedMemory(most_children)
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
         own(self._life_write)  # else it would look as if the master lived on
         self._fork: Callable[[], int] = original("os", "fork")
 
-    def fork_worker(
-        self, kind: Kind, siblings: Collection[Child], *, paused: bool, retry_connect: bool
+    def fork(
+        self,
+        kind: Kind,
+        siblings: Collection[Child],
+        *,
+        to_recover: tuple[DeadProcess, ...],
+        paused: bool,
+        retry_connect: bool,
     ) -> Child:
-        """A process of a kind that takes jobs; see `ProcessSpec`. Raises whatever a `before_fork`
-        hook or the fork does."""
+        """A child of any kind but PROXY; see `ProcessSpec`. Raises whatever a `before_fork` hook or
+        the fork does."""
         row = self._free_row(siblings)
         row.kind, row.paused, row.born_ms = kind, paused, int(time.time() * 1000)
+        looks = kind.takes_jobs and time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS
         spec = ProcessSpec(
             kind=kind,
             settings=self._settings,
@@ -110,24 +114,20 @@ class Spawner:
             rows=self._rows,
             judge=self._judge_of(row),
             counted=self.totals.get,
-            to_recover=tuple(self.to_recover),
-            replaces=None,
-            beats_at_once=time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS,
+            to_recover=to_recover,
+            replaces=self._replaces if kind is Kind.MAINTENANCE else None,
+            beats_at_once=looks,
             retry_connect=retry_connect,
             tell_master=self._signals.wake,
             life_fd=self._life_read,
         )
-        process_hooks.run("before_fork")
-        self._signals.hear_children()
-        pid = self._fork_into(kind, lambda: self._live_at(spec))
-        self.to_recover.clear()
-        if spec.beats_at_once:
+        if kind.takes_jobs:
+            process_hooks.run("before_fork")
+            self._signals.note_children()
+        pid = self._fork_into(kind, lambda: self._run(spec))
+        if looks:
             self._last_look = time.monotonic()
-        return Child(pid, self._id, spec.born_ms, row, spec.to_recover)
-
-    def _live_at(self, spec: ProcessSpec) -> None:
-        spec.row.pid = os.getpid()
-        self._live(spec)
+        return Child(pid, self._id, spec.born_ms, row, to_recover)
 
     def _free_row(self, siblings: Collection[Child]) -> Row:
         used = {id(child.row) for child in siblings}
@@ -136,7 +136,17 @@ class Spawner:
         return row
 
     def _judge_of(self, row: Row) -> Judge:
-        return Judge(self._suspects_seen, writer=self._rows.index(row))
+        return Judge(self._judge_memory, writer=self._rows.index(row))
+
+    def _run(self, spec: ProcessSpec) -> None:
+        spec.row.pid = os.getpid()
+        self._run_worker(spec)
+
+    def note_end(self, child: Child) -> None:
+        """This child is gone."""
+        child.row.pid = 0
+        if child.kind is Kind.MAINTENANCE:
+            self._replaces = child.process_id
 
     def fork_frozen_proxy(self, child: Child, still_since: float) -> int:
         """A PROXY for a process in which no thread gets the GIL (see `FreezeMonitor`); returns its

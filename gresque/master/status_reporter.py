@@ -1,4 +1,4 @@
-"""The herald: tells whoever looks after the master how it stands."""
+"""The status of the master, for systemd, for the caller of `--daemon`, and for `ps`."""
 
 from __future__ import annotations
 
@@ -17,80 +17,80 @@ REFRESH_SECONDS = 1.0
 
 
 class Phase(StrEnum):
-    """Where the master stands in its life."""
+    """A phase of the master's life."""
 
-    BOOTING = "booting"  # of its first WORKER_COUNT processes some do not work yet
+    BOOTING = "booting"  # some of its first WORKER_COUNT processes do not work yet
     WORKING = "working"
     PAUSED = "paused"
-    RELOADING = "reloading"  # replaces every process, told by HUP
+    RELOADING = "reloading"  # a HUP has it replace every process
     STOPPING = "stopping"
 
 
-class Standing(NamedTuple):
-    """How the master stands at one moment."""
+class MasterStatus(NamedTuple):
+    """The master at one moment."""
 
     boots: int
-    """Worker processes that came to work, ever."""
+    """Worker processes that came to work since its start."""
     at_work: int
-    """Those that take jobs now."""
+    """Worker processes that take jobs now."""
     stopping: bool
     rolling: bool
     paused: bool
     totals: Callable[[], Totals]
-    """What became of all jobs so far; asked once a second."""
+    """Counts of all jobs so far; called once a second."""
 
 
 class StatusReporter:
-    """Tells systemd (readiness, reloads, the end, a status line, the watchdog's sign of life), the
-    caller of `--daemon` (that the first process works), and `ps` (the title).
+    """Notifies systemd (readiness, reloads, the end, a status line, the watchdog) and the caller of
+    `--daemon` (the first process works), and sets the title that `ps` shows.
 
-    The master's loop calls `look` at each turn: a loop that hangs gives no sign of life.
+    The master's loop calls `report` at each turn, so a loop that hangs does not feed the watchdog.
     """
 
-    def __init__(self, settings: Settings, on_first_boot: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_first_boot: Callable[[], None] | None) -> None:
         self._worker_count = settings.worker_count
         self._notifier = SdNotifier(settings.systemd.notify_socket)
         self._watchdog_seconds = settings.systemd.watchdog_seconds / 2
-        self._on_first_boot: Callable[[], None] | None = on_first_boot
+        self._on_first_boot = on_first_boot
         self._title = Title(settings, "master")
         self._title.show(Phase.BOOTING)
         self._phase = Phase.BOOTING
-        self._status = ""
+        self._shown = ""
         self._refresh_at = 0.0
         self._beat_at = 0.0 if self._watchdog_seconds else float("inf")
 
     @property
     def due(self) -> float:
-        """When the watchdog wants the next sign of life, on the monotonic clock."""
+        """When the watchdog expects the next message, on the monotonic clock."""
         return self._beat_at
 
-    def look(self, standing: Standing) -> None:
-        """Tell what has changed, and once a second the counts."""
+    def report(self, status: MasterStatus) -> None:
+        """Report what has changed, and once a second the counts."""
         now = time.monotonic()
-        if standing.boots and self._on_first_boot is not None:
+        if status.boots and self._on_first_boot is not None:
             self._on_first_boot()
             self._on_first_boot = None
-        phase = self._phase_of(standing)
+        phase = self._phase_of(status)
         if phase is not self._phase and self._announce(phase):
             self._phase = phase
             self._refresh_at = 0.0
         if now >= self._refresh_at:
             self._refresh_at = now + REFRESH_SECONDS
-            self._refresh(standing)
+            self._refresh(status)
         if now >= self._beat_at and self._notifier.send("WATCHDOG=1"):
             self._beat_at = now + self._watchdog_seconds
 
-    def _phase_of(self, standing: Standing) -> Phase:
-        if standing.stopping:
+    def _phase_of(self, status: MasterStatus) -> Phase:
+        if status.stopping:
             return Phase.STOPPING
-        if standing.boots < self._worker_count:
+        if status.boots < self._worker_count:
             return Phase.BOOTING
-        if standing.rolling and self._phase is not Phase.BOOTING:
+        if status.rolling and self._phase is not Phase.BOOTING:
             return Phase.RELOADING
-        return Phase.PAUSED if standing.paused else Phase.WORKING
+        return Phase.PAUSED if status.paused else Phase.WORKING
 
     def _announce(self, phase: Phase) -> bool:
-        """True when there was nothing to tell, or it arrived; else it is told at the next look."""
+        """False when the message did not arrive; the next `report` sends it again."""
         if phase is Phase.STOPPING:
             return self._notifier.send("STOPPING=1")
         if phase is Phase.RELOADING:
@@ -99,15 +99,15 @@ class StatusReporter:
                 f"MONOTONIC_USEC={time.monotonic_ns() // 1000}",
             )
         if self._phase in (Phase.BOOTING, Phase.RELOADING):
-            # The pid, for whoever started us through a shell, or with --daemon.
+            # With the pid: systemd may have started a shell, or the caller of --daemon.
             return self._notifier.send("READY=1", f"MAINPID={os.getpid()}")
         return True
 
-    def _refresh(self, standing: Standing) -> None:
-        status = (
-            f"{self._phase}, {standing.at_work} of {self._worker_count} processes, "
-            f"{describe_counts(standing.totals())}"
+    def _refresh(self, status: MasterStatus) -> None:
+        line = (
+            f"{self._phase}, {status.at_work} of {self._worker_count} processes, "
+            f"{describe_counts(status.totals())}"
         )
-        self._title.show(status)
-        if status != self._status and self._notifier.send(f"STATUS={status}"):
-            self._status = status
+        self._title.show(line)
+        if line != self._shown and self._notifier.send(f"STATUS={line}"):
+            self._shown = line

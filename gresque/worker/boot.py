@@ -36,7 +36,7 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
 
     guard_handlers()
     from gresque.jobs.registry import registry
-    from gresque.worker.main import live
+    from gresque.worker.main import run_worker
 
     _import_what_children_would()
     adopt(settings)  # before a module can enqueue anything
@@ -52,7 +52,7 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
     # a forked child the memory stays shared.
     gc.collect()
     gc.freeze()
-    return live
+    return run_worker
 
 
 def _import_what_children_would() -> None:

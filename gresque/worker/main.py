@@ -22,7 +22,7 @@ from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
 
 
-def live(spec: ProcessSpec) -> None:
+def run_worker(spec: ProcessSpec) -> None:
     """Run a worker process from its fork to its end. Raises BootError, CutOff.
 
     Signals are blocked by the master around the fork; here they get this process's handlers and

@@ -99,7 +99,7 @@ def test_who_blocks_is_shown_and_the_process_lives_on(
     assert standing["on_cpu"]
     assert standing["stack"] == found["stack"]
     master.signal(signal.SIGTTIN)
-    wait_for(lambda: "where worker process" in master.log)
+    wait_for(lambda: "stack of worker process" in master.log)
     # It comes back to life by itself, and nothing was taken away from it.
     wait_for(lambda: bench.stat("processed") == 6)
     assert bench.failed() == []

@@ -1,4 +1,4 @@
-"""What the herald says for which standing, heard at a real socket."""
+"""What the master reports at which status, received at a real socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gresque.master.status_reporter import Standing, StatusReporter
+from gresque.master.status_reporter import MasterStatus, StatusReporter
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 
@@ -53,8 +53,8 @@ def herald(path: Path, *, watchdog_usec: str = "", workers: int = 2) -> StatusRe
 def standing(
     boots: int, *, at_work: int = 0, stopping: bool = False, rolling: bool = False,
     paused: bool = False,
-) -> Standing:  # fmt: skip
-    return Standing(boots, at_work, stopping, rolling, paused, lambda: TOTALS)
+) -> MasterStatus:  # fmt: skip
+    return MasterStatus(boots, at_work, stopping, rolling, paused, lambda: TOTALS)
 
 
 STATUS = "STATUS={}, {} of 2 processes, 250 running, 1,200 done, 40 failed"
@@ -75,25 +75,25 @@ def test_each_change_is_told_once(ear: Ear) -> None:
         (standing(4, stopping=True, rolling=True), []),
     ]
     for number, (stand, told) in enumerate(steps):
-        teller.look(stand)
+        teller.report(stand)
         assert ear.heard() == told, number
 
 
 def test_a_hup_during_the_boot_comes_after_ready(ear: Ear) -> None:
     teller = herald(ear.path)
-    teller.look(standing(1, rolling=True))
-    teller.look(standing(2, rolling=True))
-    teller.look(standing(3, rolling=True))
-    teller.look(standing(4))
+    teller.report(standing(1, rolling=True))
+    teller.report(standing(2, rolling=True))
+    teller.report(standing(3, rolling=True))
+    teller.report(standing(4))
     told = [line for line in ear.heard() if not line.startswith("STATUS")]
     assert told == ["READY=1", "RELOADING=1", "READY=1"]
 
 
 def test_what_did_not_arrive_is_told_again(tmp_path: Path) -> None:
     teller = herald(tmp_path / "n")
-    teller.look(standing(2, at_work=2))
+    teller.report(standing(2, at_work=2))
     ear = Ear(tmp_path / "n")
-    teller.look(standing(2, at_work=2))
+    teller.report(standing(2, at_work=2))
     assert "READY=1" in ear.heard()
     ear.close()
 
@@ -103,7 +103,7 @@ def test_a_busy_systemd_does_not_hold_the_master_up(ear: Ear) -> None:
     started = time.monotonic()
     for _ in range(5_000):  # the socket's queue is full long before
         time.sleep(0.000_002)
-        teller.look(standing(2, at_work=2))
+        teller.report(standing(2, at_work=2))
     assert time.monotonic() - started < 10
     assert "READY=1" in ear.heard()
 
@@ -111,10 +111,10 @@ def test_a_busy_systemd_does_not_hold_the_master_up(ear: Ear) -> None:
 def test_the_watchdog_is_told_twice_in_its_time(ear: Ear) -> None:
     teller = herald(ear.path, watchdog_usec="3600000000")
     now = time.monotonic()
-    teller.look(standing(0))
+    teller.report(standing(0))
     assert "WATCHDOG=1" in ear.heard()
     assert now + 1799 < teller.due < now + 1801
-    teller.look(standing(0))
+    teller.report(standing(0))
     assert ear.heard() == []
     assert herald(ear.path).due == float("inf")
 
@@ -123,5 +123,5 @@ def test_the_first_boot_is_told_once() -> None:
     boots: list[int] = []
     teller = StatusReporter(Settings.load({"queues": "q"}, {}), lambda: boots.append(os.getpid()))
     for count in (0, 1, 1, 2):
-        teller.look(standing(count))
+        teller.report(standing(count))
     assert boots == [os.getpid()]

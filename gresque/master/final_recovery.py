@@ -1,0 +1,41 @@
+"""The work of the master in Redis after the end of its last child."""
+
+from __future__ import annotations
+
+import logging
+
+from gresque.logs import fields
+from gresque.master.accounts import Accounts
+from gresque.settings import Settings
+
+log = logging.getLogger("gresque.master")
+
+
+def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
+    """Recover what dead processes held, and unregister the worker.
+
+    When Redis is away the worker stays registered: the next worker that looks finds it dead.
+    """
+    try:
+        _finish(settings, worker_id, accounts)
+    except Exception as error:
+        log.error(
+            "left registered, with what %d dead worker processes held, for others to recover: %s",
+            len(accounts.to_recover),
+            error,
+            extra=fields("worker_left_registered"),
+        )
+
+
+def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
+    # Not before: the master holds no connection while it may still fork.
+    from gresque.connection.errors import plain_errors
+    from gresque.worker.recovery import recovery_for
+
+    recovery = recovery_for(settings)
+    with plain_errors(settings.redis_url):
+        while accounts.to_recover:
+            accounts.add(recovery.recover(accounts.to_recover[0]))
+            del accounts.to_recover[0]
+        recovery.store.workers.unregister(worker_id)
+    recovery.close()

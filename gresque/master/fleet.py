@@ -1,0 +1,223 @@
+"""Which child is forked, called to work, or told to leave. Pure: it does nothing itself.
+
+The master asks at each turn of its loop and carries the actions out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from gresque.master.child import Child
+from gresque.processes.kind import Kind
+from gresque.settings import Settings
+
+QUARANTINES = 4
+"""QUARANTINE processes beside the WORKER_COUNT others: one that takes suspects, and those whose
+suspects run for long."""
+
+STANDBYS = 1
+"""Where a process lives for few jobs, the next one comes up while this one works."""
+
+STANDBYS_UP_TO = 10
+"""JOBS_PER_FORK. Above it, the time of coming up is little beside that of the jobs."""
+
+MAINTENANCE_END_SECONDS = 2.0
+"""The maintenance process holds no jobs: one that does not end within this time is killed."""
+
+
+class Fork(NamedTuple):
+    """Fork a child of this kind."""
+
+    kind: Kind
+
+
+class Call(NamedTuple):
+    """Let this standby work."""
+
+    child: Child
+
+
+class Quit(NamedTuple):
+    """Let this child finish its jobs and leave."""
+
+    child: Child
+
+
+class Kill(NamedTuple):
+    """This child was told to leave and did not."""
+
+    child: Child
+
+
+Action = Fork | Call | Quit | Kill
+
+
+class Sizes(NamedTuple):
+    """How many children of each kind the settings want."""
+
+    workers: int
+    standbys: int
+    overlap: bool
+    """Whether the successor of a process may work while the last jobs of that one run. With one
+    thread it may not, so that WORKER_COUNT jobs run at a time."""
+    quarantine: bool
+    """Whether suspects need a process of their own. With one thread every job is alone anyway."""
+    maintenance: bool
+    """A burst has no maintenance process."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Sizes:
+        one_thread = settings.thread_count == 1
+        short_lives = settings.jobs_per_fork <= STANDBYS_UP_TO
+        return cls(
+            workers=settings.worker_count,
+            standbys=STANDBYS if one_thread and short_lives else 0,
+            overlap=not one_thread,
+            quarantine=not one_thread,
+            maintenance=False,
+        )
+
+    @property
+    def most(self) -> int:
+        """Children at one time. As many as work may retire, and one more is for a HUP."""
+        return 2 * self.workers + 1 + self.standbys + QUARANTINES + self.maintenance
+
+
+class Situation(NamedTuple):
+    """What the decision depends on beside the children."""
+
+    now: float
+    """On the monotonic clock."""
+    stopping: bool = False
+    dry: bool = False
+    """In a burst: the last process that left found its queues empty."""
+    has_booted: bool = False
+    """Some process has come up since the master's start."""
+    to_recover: bool = False
+    """A dead process has left jobs that nobody recovers yet."""
+    suspects: bool = False
+    """Suspects were seen since a quarantine process was last forked."""
+    held_back: Collection[Kind] = ()
+    """Kinds that are not forked for now, because they failed lately."""
+
+
+def decide(children: Collection[Child], sizes: Sizes, situation: Situation) -> list[Action]:
+    """What to do now, in this order."""
+    if situation.stopping:
+        return list(_end_maintenance(children, situation))
+    outdated: list[Action] = [Quit(child) for child in children if _is_replaced_at_once(child)]
+    plan = _Plan(children, sizes, situation)
+    return [*outdated, *plan.workers(), *plan.quarantine(), *plan.roll(), *plan.maintenance()]
+
+
+def is_rolling(children: Collection[Child]) -> bool:
+    """Whether a HUP has worker processes still to replace."""
+    return any(_is_to_roll(child) for child in children)
+
+
+def _is_to_roll(child: Child) -> bool:
+    return child.outdated and child.kind is Kind.WORKER and child.taking_jobs
+
+
+def _is_replaced_at_once(child: Child) -> bool:
+    """After a HUP: a child of a kind of which another one is forked when it is needed."""
+    if not child.outdated or child.quitting:
+        return False
+    return child.stands_by or child.kind in (Kind.QUARANTINE, Kind.MAINTENANCE)
+
+
+def _end_maintenance(children: Collection[Child], situation: Situation) -> Iterator[Action]:
+    """It ends last: it watches over what the others leave."""
+    if all(child.kind is Kind.MAINTENANCE for child in children):
+        yield from (Quit(child) for child in children if not child.quitting)
+    yield from _kill_overdue(children, situation)
+
+
+def _kill_overdue(children: Collection[Child], situation: Situation) -> Iterator[Action]:
+    for child in children:
+        if child.kind is not Kind.MAINTENANCE or child.quit_at is None or child.killed:
+            continue
+        if situation.now - child.quit_at >= MAINTENANCE_END_SECONDS:
+            yield Kill(child)
+
+
+class _Plan:
+    """The decision for one moment at which the master does not stop."""
+
+    def __init__(self, children: Collection[Child], sizes: Sizes, situation: Situation) -> None:
+        self._children = children
+        self._sizes = sizes
+        self._situation = situation
+        self._to_recover = situation.to_recover
+
+    def workers(self) -> Iterator[Action]:
+        """Call or fork what is missing to WORKER_COUNT processes that take jobs."""
+        sizes, situation = self._sizes, self._situation
+        crew = self._of(Kind.WORKER, Kind.STANDBY)
+        standbys = [c for c in crew if c.stands_by and not _is_replaced_at_once(c)]
+        if situation.dry:
+            yield from map(Quit, standbys)
+            return
+        if Kind.WORKER in situation.held_back:
+            return
+        wanted = sizes.workers + is_rolling(crew)
+        missing = wanted - sum(map(self._fills_a_place, crew))
+        # As many again may retire; the one more of a HUP finds room all the same.
+        room = sizes.workers + wanted + sizes.standbys - len(crew)
+        if self._to_recover and missing > 0 and room > 0:
+            # It recovers the jobs of the dead before it takes a job itself.
+            yield self._fork(Kind.WORKER)
+            missing, room = missing - 1, room - 1
+        standbys.sort(key=lambda child: not child.booted)
+        called = standbys[: max(missing, 0)]
+        yield from map(Call, called)
+        forks = max(min(missing - len(called), room), 0)
+        for _ in range(forks):
+            yield self._fork(Kind.WORKER)
+        if situation.has_booted and Kind.STANDBY not in situation.held_back:
+            waiting = len(standbys) - len(called)
+            for _ in range(min(sizes.standbys - waiting, room - forks)):
+                yield self._fork(Kind.STANDBY)
+
+    def _fills_a_place(self, child: Child) -> bool:
+        """Whether no other process is to work in its place yet."""
+        if child.taking_jobs:
+            return True
+        if child.kind is Kind.STANDBY or self._sizes.overlap:
+            return False
+        # Where no standby can take over, the one that left is waited for to its end.
+        takes_over = self._sizes.standbys > 0 and Kind.STANDBY not in self._situation.held_back
+        return not (takes_over and child.over)
+
+    def quarantine(self) -> Iterator[Action]:
+        """Fork a process for suspects; also for what a dead one held, when no other child is
+        forked to recover that."""
+        if not self._sizes.quarantine or Kind.QUARANTINE in self._situation.held_back:
+            return
+        there = self._of(Kind.QUARANTINE)
+        if len(there) == QUARANTINES or any(child.taking_jobs for child in there):
+            return
+        if self._situation.suspects or self._to_recover:
+            yield self._fork(Kind.QUARANTINE)
+
+    def roll(self) -> Iterator[Action]:
+        """Replace the next process of a HUP once one more than WORKER_COUNT is at work."""
+        if sum(child.at_work for child in self._children) > self._sizes.workers:
+            yield from [Quit(child) for child in self._children if _is_to_roll(child)][:1]
+
+    def maintenance(self) -> Iterator[Action]:
+        """Keep one, from the time when some process works: it must not slow the first boots."""
+        yield from _kill_overdue(self._children, self._situation)
+        situation = self._situation
+        if not self._sizes.maintenance or Kind.MAINTENANCE in situation.held_back:
+            return
+        if situation.has_booted and not self._of(Kind.MAINTENANCE):
+            yield Fork(Kind.MAINTENANCE)
+
+    def _fork(self, kind: Kind) -> Fork:
+        self._to_recover = False  # the next child that takes jobs recovers them
+        return Fork(kind)
+
+    def _of(self, *kinds: Kind) -> Sequence[Child]:
+        return [child for child in self._children if child.kind in kinds]
