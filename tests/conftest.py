@@ -18,8 +18,8 @@ from gresque.client import default
 from gresque.store.store import Store
 from tests.support.programs import close_stems
 
-# Compile once: with PYTHONDONTWRITEBYTECODE, which many containers set, each of some hundred Pythons
-# that the tests start compiles gresque for itself, and pytest rewrites every test module.
+# Compile once: with PYTHONDONTWRITEBYTECODE, as many containers set it, each Python of some hundred
+# that the tests start would compile gresque anew, and pytest rewrite every test module.
 if sys.dont_write_bytecode:
     sys.dont_write_bytecode = False
     sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
