@@ -41,14 +41,15 @@ def run_worker(spec: ProcessSpec) -> None:
 
 
 def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
+    orders = worker.orders
     meanings = {
-        signal.SIGTERM: worker.quit if graceful_term else worker.terminate,
-        signal.SIGINT: worker.terminate,
-        signal.SIGQUIT: worker.quit,
-        signal.SIGUSR1: worker.kill_jobs,
-        signal.SIGUSR2: worker.pause,
-        signal.SIGCONT: worker.resume,
-        signal.SIGTTIN: worker.log_stacks,
+        signal.SIGTERM: orders.quit if graceful_term else orders.terminate,
+        signal.SIGINT: orders.terminate,
+        signal.SIGQUIT: orders.quit,
+        signal.SIGUSR1: orders.kill_jobs,
+        signal.SIGUSR2: orders.pause,
+        signal.SIGCONT: orders.resume,
+        signal.SIGTTIN: worker.command_runner.log_stacks,
     }
     # gevent wants its watchers kept alive.
     watchers = {number: gevent.signal_handler(number, do) for number, do in meanings.items()}

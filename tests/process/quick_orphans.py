@@ -4,9 +4,9 @@ import os
 import time
 
 import gresque
-from gresque.worker import worker
+from gresque.worker import orphan
 
-worker.ORPHAN_SECONDS = 1.0
+orphan.ORPHAN_SECONDS = 1.0
 
 
 @gresque.worker_exit
@@ -15,4 +15,4 @@ def leave_slowly() -> None:
         time.sleep(3.0)
         with open(os.environ["SLOW_EXIT"], "a") as file:  # noqa: PTH123
             print("left", file=file)
-        worker.ORPHAN_SECONDS = 10.0  # to leave may take a moment
+        orphan.ORPHAN_SECONDS = 10.0  # to leave may take a moment

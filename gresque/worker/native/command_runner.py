@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from gresque.logs import UNCUT, fields
 from gresque.store.commands import Blocking, Command, Running
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.native.stacks import Standing, all_standings, as_dict
 from gresque.worker.threads.kills import Kills
 from gresque.worker.threads.thread import ThreadPool
+
+log = logging.getLogger("gresque.worker")
 
 
 class CommandRunner:
@@ -34,6 +38,12 @@ class CommandRunner:
         return all_standings(
             self._thread_pool, self._loop_monitor.main_thread, self._loop_monitor.root
         )
+
+    def log_stacks(self) -> None:
+        """Log where every greenlet stands."""
+        lines = [str(standing) for standing in self.standings()]
+        text = "\n".join(lines or ["no jobs are running"])
+        log.info("where the jobs stand:\n%s", text, extra=fields("stacks", **UNCUT))
 
     def running(self) -> Running:
         """What runs since when, on the monotonic clock, and what blocks the loop."""

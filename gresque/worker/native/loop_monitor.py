@@ -22,8 +22,9 @@ from gresque.errors import JobKilled, JobTimeout
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.worker.forked_child import forks_now
-from gresque.worker.native.master_wishes import Wanted
+from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.native.stacks import Standing, blocking
+from gresque.worker.threads.kills import KILLED_BY_USR1
 from gresque.worker.threads.origin import origin_of, root_of
 from gresque.worker.threads.outcome import describe
 from gresque.worker.threads.thread import A_TURN, Kill, ThreadPool, WorkerThread
@@ -42,8 +43,6 @@ NUDGE = signal.SIGURG  # ignored by default: one that comes too late does no har
 
 STRIKES = 2
 """How often a greenlet that no running job started may block for HUB_BLOCKED_SECONDS."""
-
-KILLED_BY_USR1 = "an operator sent USR1"
 
 LEAVING_SECONDS = 1.0
 """In a shutdown what no job has started may block for so long: a hook's thread, for example."""
@@ -116,7 +115,7 @@ class LoopMonitor:
         self,
         pool: ThreadPool,
         row: Row,
-        wanted: Wanted,
+        wishes: MasterWishes,
         hub_blocked_seconds: float,
         patience_seconds: float,
     ) -> None:
@@ -125,13 +124,11 @@ class LoopMonitor:
         self._thread_pool = pool
         self._hub_blocked_seconds = hub_blocked_seconds
         self._patience_seconds = max(patience_seconds, GIVE_UP_SECONDS)
-        self.leaving = False
-        """Everything is to end: whatever blocks now dies, whoever started it."""
         self._hog: Hog | None = None
         self._hogs: list[Hog] = []
         """Those that were told of and may live still."""
         self._row = row
-        self._wanted = wanted
+        self._wishes = wishes
         self._loop: Any = get_hub().loop
         self._leave: Any = get_original("_thread", "allocate_lock")()
         self.main_thread = get_original("_thread", "get_ident")()  # patched, it names a greenlet
@@ -188,13 +185,11 @@ class LoopMonitor:
     def _do_what_no_signal_brought(self, now: float) -> None:
         if _get_handler(NUDGE) != self._on_nudge:
             self._loop.run_callback_threadsafe(self._take_nudges)
-        wish = self._wanted.look(now)
+        wish = self._wishes.check(now)
         if wish is None:
             return
         self._loop.run_callback_threadsafe(wish.do)
-        if self._wanted.end_is_overdue:
-            self.leaving = True
-        elif self._wanted.kill_is_overdue:
+        if self._wishes.kill_is_overdue:
             # Should the loop not turn, these land by a nudge, or take the process along.
             for thread in list(self._thread_pool.threads):
                 job = thread.job
@@ -244,13 +239,13 @@ class LoopMonitor:
 
     def _must_die(self, hog: Hog, seconds: float) -> bool:
         """Whether this greenlet, which is no WorkerThread, is to be killed as it blocks."""
-        if isinstance(hog.greenlet, Hub) and self._wanted.kill_is_overdue:
+        if isinstance(hog.greenlet, Hub) and self._wishes.kill_is_overdue:
             return True
         if isinstance(hog.greenlet, WorkerThread) or hog.greenlet is self.root:
             return False
         if hog.origin is not None and hog.origin.wanted_dead is not None:
             return True
-        if self.leaving and (hog.origin is not None or seconds >= LEAVING_SECONDS):
+        if self._wishes.everything_ends and (hog.origin is not None or seconds >= LEAVING_SECONDS):
             return True
         return hog.strikes >= STRIKES
 
@@ -270,7 +265,7 @@ class LoopMonitor:
                 )
 
     def _something_waits(self) -> bool:
-        if self._loop.sig_pending or self._wanted.overdue is not None:
+        if self._loop.sig_pending or self._wishes.overdue is not None:
             return True
         if self._hog is not None and self._hog.doomed_at is not None:
             return True

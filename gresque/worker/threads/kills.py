@@ -23,6 +23,7 @@ from gresque.worker.turns.wakeup import Wakeup
 log = logging.getLogger("gresque.worker")
 
 REASON = "an operator killed it by its id"
+KILLED_BY_USR1 = "an operator sent USR1"
 
 A_MOMENT_SECONDS = 0.02
 """A job that a thread is just taking up is for a few microseconds neither ready nor running."""

@@ -101,6 +101,9 @@ class ThreadPool:
                 current.to_kill = current.deadline = None  # the job's in the parent
             current = current.parent
 
+    def running_jobs(self) -> list[ReservedJob]:
+        return [job for thread in list(self.threads) if (job := thread.job) is not None]
+
     def kill_jobs(self, reason: str, *, requeue: bool = False) -> None:
         """Throw JobKilled into every job that runs now, until they are dead. One that an operator
         has killed already is not put back by a shutdown."""

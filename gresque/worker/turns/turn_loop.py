@@ -1,0 +1,280 @@
+"""The work of a worker process, turn by turn, from its first turn until it holds nothing more."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+from gevent import get_hub
+from redis.exceptions import RedisError
+
+from gresque.processes.spec import ProcessSpec
+from gresque.processes.state import ProcessState
+from gresque.store.keys import Keys
+from gresque.worker.native.answers import give_answer
+from gresque.worker.policies import Policy
+from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.turns.batch_size import BatchSize
+from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.demand import Demand
+from gresque.worker.turns.due import (
+    Situation,
+    Wait,
+    due,
+    enough_ended,
+    enough_while_lingering,
+    next_wait,
+)
+from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.notifier import SECOND_SECONDS, Notifier
+from gresque.worker.turns.retry_timer import RetryTimer
+from gresque.worker.turns.wakeup import Wakeup
+from gresque.worker.turns.weight import Weight
+
+LINGER_SECONDS = 0.002
+"""How long ends are gathered before they are settled, while other jobs still run."""
+
+STUCK_SECONDS = 0.05
+"""Jobs held in reserve that no thread took for this long go back, for other processes."""
+
+
+class TurnLoop:
+    """Settles and reserves in turns; in between the threads perform.
+
+    1. It makes a turn whenever one is due (see `due`), and wakes a thread for what it brought.
+    2. Its queues empty, it waits for a push (see `Notifier`), or leaves, as the policy says.
+    3. Its quota used, it retires: the master may fork its successor. It ends when it holds nothing.
+
+    The main greenlet runs it; the heartbeat's thread and the signals change what it finds.
+    """
+
+    def __init__(
+        self,
+        spec: ProcessSpec,
+        keys: Keys,
+        policy: Policy,
+        demand: Demand,
+        cycle: Cycle,
+        notifier: Notifier,
+        in_flight: InFlight,
+        pool: ThreadPool,
+        batch_size: BatchSize,
+        weight: Weight,
+        kills: Kills,
+        wakeup: Wakeup,
+    ) -> None:
+        self._row = spec.row
+        self._tell_master = spec.tell_master
+        self._threads = spec.settings.thread_count
+        self._interval = spec.settings.interval
+        self._keys = keys
+        self._policy = policy
+        self._demand = demand
+        self._cycle = cycle
+        self._refused = cycle.refused
+        self._notifier = notifier
+        self._in_flight = in_flight
+        self._thread_pool = pool
+        self._batch_size = batch_size
+        self._weight = weight
+        self._kills = kills
+        self._wakeup = wakeup
+        self._retry = RetryTimer(wakeup)
+        self._is_lost = False
+        if policy.check_seconds is not None:
+            self._check_timer: Any = get_hub().loop.timer(
+                policy.check_seconds, policy.check_seconds
+            )
+            self._check_timer.start(self._check_policy)
+        self._started = in_flight.reserved
+        self._cpu = time.thread_time()
+        self._clock = time.monotonic()
+
+    def run(self) -> None:
+        """Work until the process is to leave and holds nothing. Raises Fenced, CutOff."""
+        in_flight, pool, demand = self._in_flight, self._thread_pool, self._demand
+        rested = self._row.state is ProcessState.STANDING_BY
+        while not demand.is_finished():
+            if self._row.state.gives_back:
+                in_flight.give_back_ready()
+            want = demand.jobs()
+            if want or in_flight.ended or self._is_urgent:
+                if rested:
+                    rested = False
+                    self._cycle.refresh()
+                reserved = self.turn(want)
+                if reserved:
+                    if not pool.waking:
+                        pool.wake_one()
+                    if self._policy.listens:
+                        self._notifier.found(more=reserved == want)
+                elif want:
+                    if not (self._policy.listens and self._notifier.found_nothing()):
+                        demand.note_dry()
+                    continue
+            self._wait_until_due()
+        self._row.enter(ProcessState.RETIRING if not demand.quota else ProcessState.DRY)
+        self._settle_refused()
+
+    def turn(self, want: int) -> int:
+        """One turn; returns how many jobs it reserved."""
+        in_flight, ended = self._in_flight, len(self._in_flight.ended)
+        started = in_flight.reserved - len(in_flight.ready)
+        self._is_lost = False
+        retry = self._retry.take()
+        self._policy.prepare(self._cycle, want)
+        sent_cpu, sent = time.thread_time(), time.monotonic()
+        reserved = self._cycle.turn(want, arm=self._notifier.listening, retry=retry)
+        if self._refused:
+            self._go_on_with_refused()
+        self._demand.note_reserved(reserved)
+        self._row.totals = in_flight.totals
+        if self._kills:
+            self._answer_kills()
+        cpu, clock = time.thread_time(), time.monotonic()
+        self._batch_size.note_trip((clock - sent) - (cpu - sent_cpu))
+        self._batch_size.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
+        self._cpu, self._clock, self._started = cpu, clock, started
+        self._weight.note(self._cycle.connection.reply_bytes)
+        if not self._demand.quota and reserved and not self._refused:
+            self._retire()
+        if want:
+            self._policy.on_notice(self._cycle.notice)
+        return reserved
+
+    def _go_on_with_refused(self) -> None:
+        self._retry.start()
+        if self._demand.go_on_with_refused() and self._row.state is ProcessState.RETIRING:
+            self._row.enter(ProcessState.PAUSED if self._row.paused else ProcessState.READY)
+
+    def _settle_refused(self) -> None:
+        """The last try before this process leaves."""
+        if self._refused:
+            self._retry.make_due()
+            self.turn(0)
+        self._retry.close()
+
+    def _answer_kills(self) -> None:
+        """Say what became of the jobs that were to be killed, now that they are settled."""
+        connection = self._cycle.connection
+        for token, answer in self._kills.pop_answers(self._refused.slots):
+            self._cycle.ask(partial(give_answer, connection, self._keys, token, answer))
+
+    def _retire(self) -> None:
+        """This process reserved all it may: its successor can start."""
+        if self._row.enter(ProcessState.RETIRING):
+            self._tell_master()
+
+    # From other threads
+
+    def retire_at_once(self) -> None:
+        """Called in the heartbeat's thread: the successor starts also while the loop is blocked."""
+        self._retire()
+        self._thread_pool.loop.run_callback_threadsafe(self._reserve_no_more)
+
+    def _reserve_no_more(self) -> None:
+        self._demand.end(for_good=True)
+        self._retire()
+        self._wakeup.set()
+
+    def on_loss(self) -> None:
+        """Called in the heartbeat's thread: this process has no ledger any more. A turn raises
+        Fenced then; else its jobs would run on, though other processes have them."""
+        self._is_lost = True
+        self._thread_pool.loop.run_callback_threadsafe(self._wakeup.set)
+
+    # Waiting
+
+    @property
+    def _is_urgent(self) -> bool:
+        return self._is_lost or self._retry.is_due
+
+    def _wait_until_due(self) -> None:
+        """Wait until another turn is worth a trip to Redis (see `due`)."""
+        in_flight, pool, want = self._in_flight, self._thread_pool, self._demand.jobs
+        capacity = self._batch_size.capacity(self._threads)
+        pool.ring_at = enough_ended(
+            in_flight.held, self._threads, capacity, heavy=self._weight.heavy
+        )
+        lingered = False
+        while not due(now := self._situation(), want, lingered=lingered):
+            match next_wait(now, want, lingered=lingered):
+                case Wait.PUSH:
+                    if self._wait_for_push():
+                        self._demand.is_dry = False
+                        if not in_flight.held:
+                            return
+                case Wait.THREADS:
+                    if not self._wakeup.wait(STUCK_SECONDS) and len(in_flight.ended) == now.ended:
+                        self._give_back_if_stuck()
+                case Wait.MORE_ENDS:
+                    pool.lingering = True
+                    pool.ring_at = enough_while_lingering(in_flight.held, self._threads)
+                    self._wakeup.wait(LINGER_SECONDS)
+                    pool.lingering = False
+                    lingered = True
+                case Wait.ANYTHING:
+                    self._wakeup.wait(None)
+
+    def _situation(self) -> Situation:
+        in_flight, demand = self._in_flight, self._demand
+        return Situation(
+            in_flight.held,
+            len(in_flight.ended),
+            len(in_flight.ready),
+            self._threads,
+            self._thread_pool.ring_at,
+            min(self._batch_size.limit, max(1, demand.quota)),
+            self._row.state.gives_back,
+            demand.is_over,
+            self._is_urgent,
+            demand.is_dry,
+        )
+
+    def _give_back_if_stuck(self) -> None:
+        """Every thread is busy with something long: what waits here, others could start now."""
+        if self._in_flight.running >= self._threads:
+            self._in_flight.give_back_ready()
+
+    def _wait_for_push(self) -> bool:
+        """Wait for work with the queues found empty; True when it is time to look again."""
+        if not self._policy.listens:
+            self._wakeup.wait(None)  # for a job's end, or the next check
+            return False
+        connection = self._cycle.connection
+        try:
+            if self._row.state.gives_back:
+                self._notifier.stand_down()
+            if self._cycle.heard():
+                return True
+            watcher = get_hub().loop.io(connection.fileno(), 1)
+            watcher.start(self._wakeup.set)
+            try:
+                woken = self._wakeup.wait(self._interval or None)
+            finally:
+                watcher.stop()
+                watcher.close()
+            if not woken:
+                self._cycle.forget_queues()
+                return True
+            if not self._cycle.heard():
+                return False
+            self._notifier.told()
+            if self._notifier.second:
+                self._wakeup.wait(SECOND_SECONDS)
+            return True
+        except (RedisError, OSError):
+            connection.close()
+            return True  # the turn that follows connects anew
+
+    def _check_policy(self) -> None:
+        """There may be jobs again that the policy takes, or none that it takes any more."""
+        self._cycle.forget_queues()
+        self._cycle.connection.invalidated.clear()
+        if self._policy.is_over(self._in_flight, self._thread_pool, dry=self._demand.is_dry):
+            self._demand.end(for_good=False)
+            self._retire()
+        self._demand.is_dry = False
+        self._wakeup.set()
