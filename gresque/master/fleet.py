@@ -5,7 +5,7 @@ The master asks at each turn of its loop and carries the actions out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from gresque.master.child import Child
@@ -105,10 +105,15 @@ class Situation(NamedTuple):
 def decide(children: Collection[Child], sizes: Sizes, situation: Situation) -> list[Action]:
     """What to do now, in this order."""
     if situation.stopping:
-        return list(_end_maintenance(children, situation))
-    outdated: list[Action] = [Quit(child) for child in children if _is_replaced_at_once(child)]
+        return _end_maintenance(children, situation)
     plan = _Plan(children, sizes, situation)
-    return [*outdated, *plan.workers(), *plan.quarantine(), *plan.roll(), *plan.maintenance()]
+    return [
+        *plan.replace_at_once(),
+        *plan.keep_workers(),
+        *plan.quarantine_suspects(),
+        *plan.roll(),
+        *plan.keep_maintenance(),
+    ]
 
 
 def is_rolling(children: Collection[Child]) -> bool:
@@ -127,58 +132,71 @@ def _is_replaced_at_once(child: Child) -> bool:
     return child.stands_by or child.kind in (Kind.QUARANTINE, Kind.MAINTENANCE)
 
 
-def _end_maintenance(children: Collection[Child], situation: Situation) -> Iterator[Action]:
+def _end_maintenance(children: Collection[Child], situation: Situation) -> list[Action]:
     """It ends last: it watches over what the others leave."""
-    if all(child.kind is Kind.MAINTENANCE for child in children):
-        yield from (Quit(child) for child in children if not child.quitting)
-    yield from _kill_overdue(children, situation)
+    if any(child.kind is not Kind.MAINTENANCE for child in children):
+        return []
+    quits: list[Action] = [Quit(child) for child in children if not child.quitting]
+    return quits + _kill_overdue(children, situation)
 
 
-def _kill_overdue(children: Collection[Child], situation: Situation) -> Iterator[Action]:
-    for child in children:
-        if child.kind is not Kind.MAINTENANCE or child.quit_at is None or child.killed:
-            continue
-        if situation.now - child.quit_at >= MAINTENANCE_END_SECONDS:
-            yield Kill(child)
+def _kill_overdue(maintenance: Collection[Child], situation: Situation) -> list[Action]:
+    deadline = situation.now - MAINTENANCE_END_SECONDS
+    late = [c for c in maintenance if c.quit_at is not None and c.quit_at <= deadline]
+    return [Kill(child) for child in late if not child.killed]
 
 
 class _Plan:
-    """The decision for one moment at which the master does not stop."""
+    """The decision for one moment at which the master does not stop.
+
+    With a job per fork it is made thousands of times a second, so it walks through the children few
+    times.
+    """
 
     def __init__(self, children: Collection[Child], sizes: Sizes, situation: Situation) -> None:
-        self._children = children
         self._sizes = sizes
         self._situation = situation
         self._to_recover = situation.to_recover
+        self._crew: list[Child] = []
+        """Those that take jobs, or stand by to take some."""
+        self._quarantine: list[Child] = []
+        self._maintenance: list[Child] = []
+        lists = {Kind.QUARANTINE: self._quarantine, Kind.MAINTENANCE: self._maintenance}
+        for child in children:
+            lists.get(child.kind, self._crew).append(child)
+        self._outdated = [child for child in children if child.outdated]
+        self._to_roll = [child for child in self._outdated if _is_to_roll(child)]
 
-    def workers(self) -> Iterator[Action]:
+    def replace_at_once(self) -> Iterable[Action]:
+        return [Quit(child) for child in self._outdated if _is_replaced_at_once(child)]
+
+    def keep_workers(self) -> Iterable[Action]:
         """Call or fork what is missing to WORKER_COUNT processes that take jobs."""
-        sizes, situation = self._sizes, self._situation
-        crew = self._of(Kind.WORKER, Kind.STANDBY)
-        standbys = [c for c in crew if c.stands_by and not _is_replaced_at_once(c)]
+        sizes, situation, crew = self._sizes, self._situation, self._crew
+        standbys = [c for c in crew if c.stands_by and not c.outdated]
         if situation.dry:
-            yield from map(Quit, standbys)
-            return
+            return [Quit(child) for child in standbys]
         if Kind.WORKER in situation.held_back:
-            return
-        wanted = sizes.workers + is_rolling(crew)
+            return []
+        wanted = sizes.workers + bool(self._to_roll)
         missing = wanted - sum(map(self._fills_a_place, crew))
         # As many again may retire; the one more of a HUP finds room all the same.
         room = sizes.workers + wanted + sizes.standbys - len(crew)
+        actions: list[Action] = []
         if self._to_recover and missing > 0 and room > 0:
             # It recovers the jobs of the dead before it takes a job itself.
-            yield self._fork(Kind.WORKER)
+            actions.append(self._fork(Kind.WORKER))
             missing, room = missing - 1, room - 1
         standbys.sort(key=lambda child: not child.booted)
         called = standbys[: max(missing, 0)]
-        yield from map(Call, called)
+        actions += map(Call, called)
         forks = max(min(missing - len(called), room), 0)
-        for _ in range(forks):
-            yield self._fork(Kind.WORKER)
+        actions += [self._fork(Kind.WORKER) for _ in range(forks)]
         if situation.has_booted and Kind.STANDBY not in situation.held_back:
             waiting = len(standbys) - len(called)
-            for _ in range(min(sizes.standbys - waiting, room - forks)):
-                yield self._fork(Kind.STANDBY)
+            more = min(sizes.standbys - waiting, room - forks)
+            actions += [self._fork(Kind.STANDBY) for _ in range(more)]
+        return actions
 
     def _fills_a_place(self, child: Child) -> bool:
         """Whether no other process is to work in its place yet."""
@@ -190,34 +208,32 @@ class _Plan:
         takes_over = self._sizes.standbys > 0 and Kind.STANDBY not in self._situation.held_back
         return not (takes_over and child.over)
 
-    def quarantine(self) -> Iterator[Action]:
+    def quarantine_suspects(self) -> Iterable[Action]:
         """Fork a process for suspects; also for what a dead one held, when no other child is
         forked to recover that."""
-        if not self._sizes.quarantine or Kind.QUARANTINE in self._situation.held_back:
-            return
-        there = self._of(Kind.QUARANTINE)
+        if not (self._situation.suspects or self._to_recover) or not self._sizes.quarantine:
+            return []
+        there = self._quarantine
         if len(there) == QUARANTINES or any(child.taking_jobs for child in there):
-            return
-        if self._situation.suspects or self._to_recover:
-            yield self._fork(Kind.QUARANTINE)
+            return []
+        held_back = Kind.QUARANTINE in self._situation.held_back
+        return [] if held_back else [self._fork(Kind.QUARANTINE)]
 
-    def roll(self) -> Iterator[Action]:
+    def roll(self) -> Iterable[Action]:
         """Replace the next process of a HUP once one more than WORKER_COUNT is at work."""
-        if sum(child.at_work for child in self._children) > self._sizes.workers:
-            yield from [Quit(child) for child in self._children if _is_to_roll(child)][:1]
+        if self._to_roll and sum(child.at_work for child in self._crew) > self._sizes.workers:
+            return [Quit(self._to_roll[0])]
+        return []
 
-    def maintenance(self) -> Iterator[Action]:
+    def keep_maintenance(self) -> Iterable[Action]:
         """Keep one, from the time when some process works: it must not slow the first boots."""
-        yield from _kill_overdue(self._children, self._situation)
+        if self._maintenance:
+            return _kill_overdue(self._maintenance, self._situation)
         situation = self._situation
-        if not self._sizes.maintenance or Kind.MAINTENANCE in situation.held_back:
-            return
-        if situation.has_booted and not self._of(Kind.MAINTENANCE):
-            yield Fork(Kind.MAINTENANCE)
+        held_back = Kind.MAINTENANCE in situation.held_back
+        is_time = self._sizes.maintenance and situation.has_booted and not held_back
+        return [Fork(Kind.MAINTENANCE)] if is_time else []
 
     def _fork(self, kind: Kind) -> Fork:
         self._to_recover = False  # the next child that takes jobs recovers them
         return Fork(kind)
-
-    def _of(self, *kinds: Kind) -> Sequence[Child]:
-        return [child for child in self._children if child.kind in kinds]

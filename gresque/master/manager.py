@@ -178,14 +178,15 @@ class WorkerManager:
                     kill_overdue(child)
 
     def _situation(self) -> fleet.Situation:
+        now = time.monotonic()
         return fleet.Situation(
-            now=time.monotonic(),
+            now=now,
             stopping=self._stopping,
             dry=self._accounts.dry,
             has_booted=self._accounts.boots > 0,
             to_recover=bool(self._accounts.to_recover),
             suspects=self._accounts.has_new_suspects(self._children),
-            held_back=self._backoffs.held_back(),
+            held_back=self._backoffs.held_back(now),
         )
 
     def _fork(self, kind: Kind) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gresque.backoff import Backoff
 from gresque.logs import fields
@@ -33,10 +33,6 @@ class RestartBackoff:
         self._boots = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._deaths = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._quick_deaths = 0
-
-    @property
-    def over(self) -> bool:
-        return time.monotonic() >= self.until
 
     def note_boot(self) -> None:
         """A process came to work."""
@@ -94,10 +90,10 @@ class RestartBackoffs:
             if not (in_quarantine and self._deaths_are_counted):
                 backoff.note_crash(child.seconds_at_work)
 
-    def held_back(self) -> set[Kind]:
+    def held_back(self, now: float) -> Collection[Kind]:
         """The kinds that are not to be forked now."""
-        held = {kind for kind, backoff in self._of.items() if not backoff.over}
-        return held | {Kind.QUARANTINE} if Kind.WORKER in held else held
+        held = [kind for kind, backoff in self._of.items() if now < backoff.until]
+        return [*held, Kind.QUARANTINE] if Kind.WORKER in held else held
 
     def deadlines(self) -> Iterable[float]:
         """When each of them is over, on the monotonic clock."""
