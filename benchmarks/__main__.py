@@ -24,6 +24,7 @@ OWN = {
     "growth": [],
     "fairness": [],
     "enqueueing": [],
+    "inspecting": [],
     "cost": [],
 }
 QUICK = ["--runs", "1", "--scale", "0.05"]

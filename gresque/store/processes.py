@@ -13,7 +13,7 @@ from gresque.store.reads import Reads
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
-SCANNED_AT_ONCE = 10
+SCANNED_AT_ONCE = 5
 """Ledgers that one call of a script looks through: Redis serves nobody else meanwhile."""
 
 

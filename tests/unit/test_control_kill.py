@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 import redis
 
+from benchmarks.held import Traffic, hold, job_id, process_name
 from gresque.control.kill import Killed, kill
 from gresque.store.commands import Command, Fate, KillAnswer
 from gresque.store.store import Store
-from tests.support.held import Traffic, hold, job_id, process_name
 
 PROCESS = process_name(0)
 LEDGER, COMMANDS = f"resque:ledger:{PROCESS}", f"resque:commands:{PROCESS}"

@@ -7,10 +7,10 @@ import time
 
 import redis
 
+from benchmarks.held import hold, job_id, process_name
 from gresque.control.stacks import read_stacks
 from gresque.store.commands import Command
 from gresque.store.store import Store
-from tests.support.held import hold, job_id, process_name
 
 
 def answered(

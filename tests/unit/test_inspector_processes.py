@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import redis
 
+from benchmarks.held import Traffic, hold, process_name
 from gresque.inspector.processes import ProcessStatus
 from gresque.processes.vitals import Vitals
 from gresque.store.store import Store
-from tests.support.held import Traffic, hold, process_name
 
 VITALS = Vitals("ready", 3, 3, 0.25, 1_795_485_960, "mail", "1.2.3", rss=50_000_000, cpu=1.5)
 

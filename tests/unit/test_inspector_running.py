@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import redis
 
+from benchmarks.held import PAYLOAD_BYTES, Traffic, hold, job_id, process_name
 from gresque.inspector.running import RunningJob
 from gresque.store.commands import Blocking, Running
 from gresque.store.store import Store
-from tests.support.held import PAYLOAD_BYTES, Traffic, hold, job_id, process_name
 
 
 def test_the_longest_come_first(store: Store, redis_client: redis.Redis) -> None:

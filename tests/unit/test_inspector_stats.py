@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
+from benchmarks.held import PAYLOAD_BYTES, Traffic, hold
 from gresque.inspector.stats import read_summary
 from gresque.store.stats import Summary
 from gresque.store.store import Store
-from tests.support.held import PAYLOAD_BYTES, Traffic, hold
 
 
 def test_an_empty_namespace(store: Store) -> None:

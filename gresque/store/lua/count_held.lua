@@ -5,23 +5,18 @@
 local ledgers = KEYS
 local counted = {}
 for index, ledger in ipairs(ledgers) do
-  local counts, names = {}, {}
-  local fields = redis.pcall('HGETALL', ledger)
-  for i = 1, #fields, 2 do
-    local head, length = string.match(fields[i + 1], '^((%d+):)')
-    if head and fields[i] ~= 'state' and #length < 10 then
-      local list = string.sub(fields[i + 1], #head + 1, #head + tonumber(length))
-      if not counts[list] then
-        counts[list] = 0
-        names[#names + 1] = list
-      end
-      counts[list] = counts[list] + 1
+  local counts, each = {}, {}
+  local values = redis.pcall('HVALS', ledger) -- that of `state` has no list
+  for i = 1, #values do
+    local length = string.match(values[i], '^(%d+):')
+    if length and #length < 10 then
+      local list = string.sub(values[i], #length + 2, #length + 1 + tonumber(length))
+      counts[list] = (counts[list] or 0) + 1
     end
   end
-  local each = {}
-  for _, list in ipairs(names) do
+  for list, count in pairs(counts) do
     each[#each + 1] = list
-    each[#each + 1] = counts[list]
+    each[#each + 1] = count
   end
   counted[index] = each
 end
