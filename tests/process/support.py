@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,21 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
     raise AssertionError(f"not within {seconds} s: {condition}")
 
 
+def role_of(child: psutil.Process) -> str:
+    """By its title: `worker`, `deputy`, `maintenance`; `master` for one that has not set its own
+    some time after its fork, which is a worker process that imports modules."""
+    deadline = time.monotonic() + 0.2
+    while True:
+        with suppress(psutil.NoSuchProcess):
+            found = re.search(r"gresque: (\w+)", " ".join(child.cmdline()))
+            role = found[1] if found else "master"
+            if role != "master" or time.monotonic() > deadline:
+                return role
+            time.sleep(0.005)
+            continue
+        return "gone"
+
+
 class Master:
     """A running `gresque work`; its log is read when it has ended."""
 
@@ -64,6 +80,13 @@ class Master:
         return self.log_path.read_text()
 
     def children(self) -> list[psutil.Process]:
+        """Without the maintenance process."""
+        return [child for child in self.all_children() if role_of(child) != "maintenance"]
+
+    def maintenance(self) -> list[psutil.Process]:
+        return [child for child in self.all_children() if role_of(child) == "maintenance"]
+
+    def all_children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
 
     def pids(self) -> set[int]:
@@ -90,7 +113,7 @@ class Master:
         """Whatever is left of it, and of its children."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGSTOP)  # it must not replace them
-            family = [*self.children(), psutil.Process(self.process.pid)]
+            family = [*self.all_children(), psutil.Process(self.process.pid)]
             for member in family:
                 member.kill()
             self.process.wait()

@@ -123,7 +123,7 @@ def test_a_terminal_is_left_once_it_works(bench: Bench, shell: Shell) -> None:
 
     def held() -> set[str]:
         family = [master, *master.children()]
-        assert len(family) == 3
+        assert len(family) in (3, 4)  # with the maintenance process
         return {str(Path(f"/proc/{p.pid}/fd/{fd}").readlink()) for p in family for fd in range(3)}
 
     wait_for(lambda: held() == {os.devnull})

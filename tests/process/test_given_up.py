@@ -15,7 +15,7 @@ ARGUMENTS = ("-q", "q", "-w", "2", "-t", "10", "-j", "100000")
 
 def family(master: Master) -> list[psutil.Process]:
     """The master is the last one."""
-    return [*master.children(), psutil.Process(master.process.pid)]
+    return [*master.all_children(), psutil.Process(master.process.pid)]
 
 
 def log_of_recoveries(bench: Bench) -> list[dict[str, object]]:
