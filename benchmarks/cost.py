@@ -34,7 +34,8 @@ from gresque.queues import QueueList
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome
-from gresque.worker.threads.thread import ThreadPool, WorkerThread
+from gresque.worker.threads.pool import ThreadPool
+from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 from gresque.worker.turns.wakeup import Wakeup
@@ -106,7 +107,7 @@ class Loop:
             )
             started = time.thread_time()
             for _ in range(batches):
-                pool.ring_at = len(jobs)
+                pool.wake_at = len(jobs)
                 in_flight.ready.extend(jobs)
                 in_flight.ended = []
                 pool.wake_one()

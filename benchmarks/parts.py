@@ -15,7 +15,7 @@ THREAD_PARTS: dict[str, list[Change]] = {
     "look whether it has expired": [("if payload.expires_at is not None and", "if False and")],
     "look for keyword arguments": [("elif args and type(args[-1]) is dict:", "elif False:")],
     "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
-    "write down what runs, for the master": [("board[number] = words[job[0]]", "pass")],
+    "write down what runs, for the master": [("words[number] = word_of[job[0]]", "pass")],
     "call the job": [
         ("definition.perform(*(args or ()))\n", "pass\n"),
     ],

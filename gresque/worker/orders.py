@@ -7,7 +7,7 @@ from gresque.processes.spec import ProcessSpec
 from gresque.processes.state import ProcessState
 from gresque.worker.shutdown import Shutdown
 from gresque.worker.threads.kills import KILLED_BY_USR1
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.demand import Demand
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.wakeup import Wakeup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gresque.processes.spec import ProcessSpec
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight

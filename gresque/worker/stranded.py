@@ -6,7 +6,7 @@ import time
 
 from gevent import sleep
 
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.pool import ThreadPool
 
 STRANDED_SECONDS = 5.0
 """How long jobs that run elsewhere by now may take to end."""

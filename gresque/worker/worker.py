@@ -32,9 +32,10 @@ from gresque.worker.orphan import OrphanWatch
 from gresque.worker.policies import Policy
 from gresque.worker.shutdown import Shutdown
 from gresque.worker.stranded import end_recovered_jobs
-from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.outcome import Outcome
-from gresque.worker.threads.thread import A_TURN, ThreadPool
+from gresque.worker.threads.pool import ThreadPool
+from gresque.worker.threads.thread import A_TURN
 from gresque.worker.turns.batch_size import BatchSize, most_held
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
@@ -113,7 +114,7 @@ class Worker:
             settings.hub_blocked_seconds,
             settings.term_timeout,
         )
-        kills = Kills(self._thread_pool, self._in_flight, wakeup, outcome)
+        kills = KillCommands(self._thread_pool, self._in_flight, wakeup, outcome)
         self.command_runner = CommandRunner(self._thread_pool, self._loop_monitor, kills)
         self._turns = TurnLoop(
             spec,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gresque.worker.native.loop_monitor import LoopMonitor
-from gresque.worker.threads.thread import Kill
+from gresque.worker.threads.kills import Kill
 
 FIRST, NEXT = (b"0", "q", b"first"), (b"1", "q", b"next")
 

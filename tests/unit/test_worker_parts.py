@@ -28,7 +28,8 @@ from gresque.processes.scoreboard import GUARDED
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome
-from gresque.worker.threads.thread import ThreadPool, WorkerThread
+from gresque.worker.threads.pool import ThreadPool
+from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.batch_size import FIRST_BATCH, PREFETCH_BELOW, BatchSize, most_held
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.wakeup import Wakeup
@@ -256,7 +257,7 @@ def test_many_rings_and_waits(wakeup: Wakeup) -> None:
 
 
 class Shop:
-    """A crew with its book, and a cycle that settles nothing."""
+    """A thread pool and what it has in flight, without a cycle."""
 
     def __init__(self, size: int, on_dirty_exit: str = "requeue") -> None:
         self.in_flight = InFlight(Totals())
@@ -277,7 +278,7 @@ class Shop:
     def put(self, *jobs: tuple[bytes, str, bytes]) -> None:
         self.in_flight.ready.extend(jobs)
         self.in_flight.held += len(jobs)
-        self.pool.ring_at = self.in_flight.held
+        self.pool.wake_at = self.in_flight.held
         if not self.pool.waking:
             self.pool.wake_one()
 
@@ -715,12 +716,12 @@ def test_a_kill_waits_for_the_end_of_the_outermost_section(open_shop: OpenShop) 
 
     shop.add("guarded", guarded)
     shop.put(a_job(0, "guarded"), a_job(1))
-    shop.until(lambda: bool(shop.pool.board[0] & GUARDED))
+    shop.until(lambda: bool(shop.pool.words[0] & GUARDED))
     shop.pool.kill_jobs("an operator")
     shop.until(lambda: len(shop.in_flight.ended) == 2)
     assert seen == ["whole"]
     assert shop.counts == (1, 1, 0)
-    assert shop.pool.board[0] == 2  # the next job's slot, not guarded
+    assert shop.pool.words[0] == 2  # the next job's slot, not guarded
 
 
 def test_a_section_that_was_never_left_guards_no_later_job(open_shop: OpenShop) -> None:
@@ -748,12 +749,12 @@ def test_outside_a_worker_a_section_does_nothing() -> None:
 # Scoreboard
 
 
-def test_the_board_tells_which_slot_a_thread_runs(open_shop: OpenShop) -> None:
+def test_the_scoreboard_shows_which_slot_a_thread_runs(open_shop: OpenShop) -> None:
     shop = open_shop(2)
     shop.add("wait", wait_long)
     shop.put(a_job(3, "wait"), a_job(0, "wait"))
     shop.until(lambda: sum(thread.job is not None for thread in shop.pool.threads) == 2)
-    assert sorted(shop.pool.board) == [1, 4]
+    assert sorted(shop.pool.words) == [1, 4]
     shop.pool.kill_jobs("an operator")
     shop.until(lambda: len(shop.in_flight.ended) == 2)
 

@@ -9,8 +9,8 @@ from gresque.logs import UNCUT, fields
 from gresque.store.commands import Blocking, Command, Running
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.native.stacks import Standing, all_standings, as_dict
-from gresque.worker.threads.kills import Kills
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.kill_commands import KillCommands
+from gresque.worker.threads.pool import ThreadPool
 
 log = logging.getLogger("gresque.worker")
 
@@ -19,7 +19,7 @@ class CommandRunner:
     """Takes orders, and tells what runs, and where. The heartbeat's native thread calls it: the
     loop may be blocked by the very job that is meant."""
 
-    def __init__(self, pool: ThreadPool, watcher: LoopMonitor, kills: Kills) -> None:
+    def __init__(self, pool: ThreadPool, watcher: LoopMonitor, kills: KillCommands) -> None:
         self._thread_pool = pool
         self._loop_monitor = watcher
         self._kills = kills

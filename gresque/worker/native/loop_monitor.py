@@ -24,10 +24,11 @@ from gresque.processes.scoreboard import KillReason, Row
 from gresque.worker.forked_child import forks_now
 from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.native.stacks import Standing, blocking
-from gresque.worker.threads.kills import KILLED_BY_USR1
+from gresque.worker.threads.kills import KILLED_BY_USR1, Kill
 from gresque.worker.threads.origin import origin_of, root_of
 from gresque.worker.threads.outcome import describe
-from gresque.worker.threads.thread import A_TURN, Kill, ThreadPool, WorkerThread
+from gresque.worker.threads.pool import ThreadPool
+from gresque.worker.threads.thread import A_TURN, WorkerThread
 
 log = logging.getLogger("gresque.watcher")
 
@@ -193,7 +194,7 @@ class LoopMonitor:
             # Should the loop not turn, these land by a nudge, or take the process along.
             for thread in list(self._thread_pool.threads):
                 job = thread.job
-                if job is not None and not thread.is_meant(job):
+                if job is not None and not thread.must_die(job):
                     self._thread_pool.kill_from_outside(
                         thread, Kill(job, KILLED_BY_USR1, False, now)
                     )
@@ -313,7 +314,7 @@ class LoopMonitor:
         if isinstance(current, WorkerThread):
             if current.job is None:
                 return
-            current.die_if_told()
+            current.raise_kill()
         else:
             hog = self._hog
             if hog is not None and hog.doomed_at is not None and hog.greenlet is current:

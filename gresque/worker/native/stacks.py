@@ -17,7 +17,8 @@ from gresque.jobs import payload
 from gresque.raised import frame_line
 from gresque.worker.threads.origin import has_the_cpu, name_of, on_the_cpu, origin_of
 from gresque.worker.threads.outcome import describe
-from gresque.worker.threads.thread import ThreadPool, WorkerThread
+from gresque.worker.threads.pool import ThreadPool
+from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob
 
 MAX_FRAMES = 30

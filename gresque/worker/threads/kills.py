@@ -1,157 +1,123 @@
-"""The kills that a worker process is asked for, each until its job has been settled."""
+"""A kill, and how it reaches the thread whose job it means."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from gevent.monkey import get_original
+from gevent import Greenlet, get_hub
 
 from gresque.errors import JobKilled
-from gresque.jobs import payload
-from gresque.logs import fields
-from gresque.store.commands import Fate, KillAnswer
-from gresque.text import printable
-from gresque.worker.threads.outcome import Outcome, describe, directly
-from gresque.worker.threads.thread import Kill, ThreadPool, WorkerThread
-from gresque.worker.turns.in_flight import InFlight, ReservedJob
-from gresque.worker.turns.wakeup import Wakeup
+from gresque.processes.scoreboard import GUARDED
+from gresque.raised import context_of
+from gresque.worker.turns.in_flight import ReservedJob
 
-log = logging.getLogger("gresque.worker")
+if TYPE_CHECKING:
+    from gresque.worker.threads.pool import ThreadPool
 
-REASON = "an operator killed it by its id"
+KILLED_BY_ID = "an operator killed it by its id"
 KILLED_BY_USR1 = "an operator sent USR1"
 
-A_MOMENT_SECONDS = 0.02
-"""A job that a thread is just taking up is for a few microseconds neither ready nor running."""
+KILL_AGAIN_SECONDS = 0.5
 
 
-@dataclass
-class _Asked:
-    """A kill: the jobs with the id, of which a foreign program may have made several, and what is
-    known of their ends."""
+class Kill(NamedTuple):
+    """An order that `job` ends, for this reason, since then (monotonic)."""
 
-    jobs: list[ReservedJob]
-    answer: KillAnswer
-    seems_over: bool = False
-
-    def means(self, job: ReservedJob | None) -> bool:
-        return any(each is job for each in self.jobs)
+    job: ReservedJob
+    reason: str
+    requeue: bool
+    """It may go back into its queue: a shutdown, not an operator who meant this job."""
+    since: float
+    error: type[JobKilled] = JobKilled
 
 
-class Kills:
-    """A kill's way:
+class Killable(Greenlet):  # type: ignore[misc]
+    """A thread whose job can be killed. The way of a kill:
 
-    1. The heartbeat's thread hears the order: the job is found, the kill is thrown, by the loop or
-       by the watcher.
-    2. The job ends, one way or the other.
-    3. The turn settles it, and the main greenlet answers. So what the answer says stands in Redis,
-       and it is given also by a process that leaves right after.
-
-    Should the process die, whoever recovers it answers.
+    1. It is noted on the thread. The loop throws it into the job, and again every half second.
+    2. Where the loop does not turn, the loop monitor interrupts the thread, and the job raises it.
+    3. In an `uninterruptible` section it waits: the job raises it as it leaves the section.
+    4. It is done when another job runs, or none.
     """
 
-    def __init__(
-        self, pool: ThreadPool, in_flight: InFlight, wakeup: Wakeup, outcome: Outcome
-    ) -> None:
-        self._thread_pool = pool
-        self._in_flight = in_flight
-        self._wakeup = wakeup
-        self._outcome = outcome
-        self._asked: dict[str, _Asked] = {}
-        pool.on_killed = self._note
+    _thread_pool: ThreadPool
+    _number: int
 
-    def __bool__(self) -> bool:
-        """Whether some kill has not been answered for good."""
-        return bool(self._asked)
+    def __init__(self, *run: Any) -> None:
+        super().__init__(*run)
+        self.job: ReservedJob | None = None
+        """The job that runs now; it is told apart by identity."""
+        self.to_kill: Kill | None = None
+        self._guarded: ReservedJob | None = None
+        self._guards = 0
 
-    def order(self, token: str, job_id: str, by: str = "") -> KillAnswer:
-        """Called in the heartbeat's thread; again with the same token when whoever asked has heard
-        nothing for a while."""
-        asked = self._asked.get(token)
-        if asked is None:
-            jobs = self._find(job_id) or self._find_after_a_moment(job_id)
-            if not jobs:
-                return KillAnswer(Fate.ENDED)
-            asked = self._asked[token] = _Asked(jobs, KillAnswer(Fate.ENDED))
-            log.info(
-                "asked%s to kill %s",
-                f" by {printable(by)}" if by else "",
-                describe(jobs[0]),
-                extra=fields("kill_received", job_id=job_id, queue=jobs[0][1], by=by or None),
-            )
-        elif self._is_over(asked):
-            if asked.seems_over:  # twice, for a job that is just ending is nowhere for a moment
-                self._asked.pop(token, None)
-                return asked.answer
-            asked.seems_over = True
-        threads = [thread for thread in list(self._thread_pool.threads) if asked.means(thread.job)]
-        for thread in threads:
-            self._kill(thread, asked)
-        self._thread_pool.loop.run_callback_threadsafe(self._kill_in_loop, asked)
-        guarded = any(thread.guarded for thread in threads)
-        return KillAnswer(Fate.GUARDED if guarded else Fate.DELIVERED)
+    def kill_job(self, kill: Kill) -> None:
+        """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
 
-    def pop_answers(self, refused: Collection[bytes] = ()) -> list[tuple[str, KillAnswer]]:
-        """Token and answer of each kill that has come to its end. Called after a turn, with the
-        slots of those that it could not settle."""
-        over = [
-            token
-            for token, asked in list(self._asked.items())
-            if self._is_over(asked) and not any(job[0] in refused for job in asked.jobs)
-        ]
-        popped = ((token, self._asked.pop(token, None)) for token in over)
-        return [(token, asked.answer) for token, asked in popped if asked is not None]
+        It is thrown again and again, as a job may swallow one JobKilled. Where the loop does not
+        turn, the loop monitor throws it.
+        """
+        self.to_kill = kill
+        get_hub().loop.run_callback(self.throw_kill, kill)
 
-    def _find(self, job_id: str) -> list[ReservedJob]:
-        # First those that are ready: a thread may take one up meanwhile.
-        ready = list(self._in_flight.ready)
-        running = [
-            job for thread in list(self._thread_pool.threads) if (job := thread.job) is not None
-        ]
-        return [job for job in {id(j): j for j in ready + running}.values() if _has_id(job, job_id)]
+    def must_die(self, job: ReservedJob) -> bool:
+        """Whether an operator or a timeout wants this very job to end already."""
+        kill = self.to_kill
+        return kill is not None and kill.job is job and not kill.requeue
 
-    def _find_after_a_moment(self, job_id: str) -> list[ReservedJob]:
-        sleep: Any = get_original("time", "sleep")
-        sleep(A_MOMENT_SECONDS)
-        return self._find(job_id)
+    def throw_kill(self, kill: Kill) -> None:
+        """In the loop: raise it where the job stands, if that still runs."""
+        if self.job is not kill.job:
+            if self.to_kill is kill:
+                self.to_kill = None
+            return
+        if self.to_kill is not kill:
+            return  # it has landed, or another one came after it
+        timer: Any = get_hub().loop.timer(KILL_AGAIN_SECONDS)
+        timer.start(self._throw_again, timer, kill)
+        if not self.guarded:
+            self.throw(kill.error(kill.reason))
 
-    def _kill(self, thread: WorkerThread, asked: _Asked) -> None:
-        job = thread.job
-        if job is not None and asked.means(job) and not thread.is_meant(job):
-            self._thread_pool.kill_from_outside(thread, Kill(job, REASON, False, time.monotonic()))
+    def _throw_again(self, timer: Any, kill: Kill) -> None:
+        timer.close()
+        self.throw_kill(kill)
 
-    def _kill_in_loop(self, asked: _Asked) -> None:
-        """A job that has not started yet never does; or it has started meanwhile."""
-        for job in list(self._in_flight.ready):
-            if asked.means(job):
-                self._in_flight.ready.remove(job)
-                self._outcome.cut_short(
-                    job, None, JobKilled(REASON), time.monotonic(), directly, requeue=False
-                )
-                self._note(job, True)
-                self._wakeup.set()
-        for thread in list(self._thread_pool.threads):
-            self._kill(thread, asked)
+    @property
+    def guarded(self) -> bool:
+        """Whether the job is in an `uninterruptible` section; that of an earlier job, which it
+        never left, does not count."""
+        return self._guards > 0 and self._guarded is self.job
 
-    def _note(self, job: ReservedJob, in_failed: bool) -> None:
-        """A kill has ended this job."""
-        for asked in list(self._asked.values()):
-            if asked.means(job):
-                back = any(each is job for each in self._in_flight.to_requeue)
-                asked.answer = KillAnswer(Fate.REQUEUED if back else Fate.DEAD, in_failed)
+    def guard(self) -> None:
+        """No kill may land until `unguard`; sections nest. Called by the job."""
+        if not self.guarded:
+            self._guarded, self._guards = self.job, 0
+        self._guards += 1
+        self._thread_pool.words[self._number] |= GUARDED
 
-    def _is_over(self, asked: _Asked) -> bool:
-        """Whether all of its jobs are settled."""
-        if any(asked.means(thread.job) for thread in list(self._thread_pool.threads)):
-            return False
-        if any(asked.means(job) for job in list(self._in_flight.ready)):
-            return False
-        return not {job[0] for job in asked.jobs} & set(self._in_flight.ended)
+    def unguard(self) -> None:
+        """Leave a section; from the outermost one a kill that came meanwhile is raised."""
+        self._guards -= 1
+        if self._guards > 0:
+            return
+        self._thread_pool.words[self._number] &= ~GUARDED
+        self.raise_kill()
+
+    def raise_kill(self) -> None:
+        """Raise the kill that is meant for the job that runs now, unless it is guarded. Called in
+        this very greenlet."""
+        kill = self.to_kill
+        if kill is not None and kill.job is self.job and not self.guarded:
+            raise kill.error(kill.reason)
 
 
-def _has_id(job: ReservedJob, job_id: str) -> bool:
-    return str(payload.loads(job[2]).get("id")) == job_id
+def kill_within(error: BaseException | None) -> JobKilled | None:
+    """The kill itself, or the one on whose way out something else was raised, in a `finally`."""
+    for _ in range(10):
+        if error is None:
+            return None
+        # Neither asks the exception: its class may have attributes that raise.
+        if issubclass(type(error), JobKilled):
+            return cast(JobKilled, error)
+        error = context_of(error)
+    return None

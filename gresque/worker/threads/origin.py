@@ -9,7 +9,8 @@ from gevent.hub import Hub
 from greenlet import greenlet
 
 if TYPE_CHECKING:
-    from gresque.worker.threads.thread import Kill, WorkerThread
+    from gresque.worker.threads.kills import Kill
+    from gresque.worker.threads.thread import WorkerThread
     from gresque.worker.turns.in_flight import ReservedJob
 
 KEY = "gresque"

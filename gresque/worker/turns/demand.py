@@ -5,7 +5,7 @@ from __future__ import annotations
 from gresque.processes.scoreboard import Row
 from gresque.processes.state import ProcessState
 from gresque.worker.policies import Policy
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.refused import Refused

@@ -14,8 +14,8 @@ from gresque.processes.state import ProcessState
 from gresque.store.keys import Keys
 from gresque.worker.native.answers import give_answer
 from gresque.worker.policies import Policy
-from gresque.worker.threads.kills import Kills
-from gresque.worker.threads.thread import ThreadPool
+from gresque.worker.threads.kill_commands import KillCommands
+from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
@@ -62,7 +62,7 @@ class TurnLoop:
         pool: ThreadPool,
         batch_size: BatchSize,
         weight: Weight,
-        kills: Kills,
+        kills: KillCommands,
         wakeup: Wakeup,
     ) -> None:
         self._row = spec.row
@@ -195,7 +195,7 @@ class TurnLoop:
         """Wait until another turn is worth a trip to Redis (see `due`)."""
         in_flight, pool, want = self._in_flight, self._thread_pool, self._demand.jobs
         capacity = self._batch_size.capacity(self._threads)
-        pool.ring_at = enough_ended(
+        pool.wake_at = enough_ended(
             in_flight.held, self._threads, capacity, heavy=self._weight.heavy
         )
         lingered = False
@@ -211,7 +211,7 @@ class TurnLoop:
                         self._give_back_if_stuck()
                 case Wait.MORE_ENDS:
                     pool.lingering = True
-                    pool.ring_at = enough_while_lingering(in_flight.held, self._threads)
+                    pool.wake_at = enough_while_lingering(in_flight.held, self._threads)
                     self._wakeup.wait(LINGER_SECONDS)
                     pool.lingering = False
                     lingered = True
@@ -225,7 +225,7 @@ class TurnLoop:
             len(in_flight.ended),
             len(in_flight.ready),
             self._threads,
-            self._thread_pool.ring_at,
+            self._thread_pool.wake_at,
             min(self._batch_size.limit, max(1, demand.quota)),
             self._row.state.gives_back,
             demand.is_over,

@@ -9,7 +9,7 @@ import gevent
 import pytest
 
 from gresque.store.commands import Fate, KillAnswer
-from gresque.worker.threads.kills import Kills
+from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob
 from tests.unit.test_worker_parts import PATIENCE_SECONDS, Shop
@@ -38,8 +38,8 @@ def shop() -> Iterator[Shop]:
 
 
 @pytest.fixture
-def kills(shop: Shop) -> Kills:
-    return Kills(shop.pool, shop.in_flight, shop.wakeup, shop.outcome)
+def kills(shop: Shop) -> KillCommands:
+    return KillCommands(shop.pool, shop.in_flight, shop.wakeup, shop.outcome)
 
 
 def settle(shop: Shop) -> None:
@@ -61,7 +61,7 @@ def runs(shop: Shop, count: int = 1) -> bool:
     ],
 )
 def test_it_is_answered_when_the_job_is_settled(
-    shop: Shop, kills: Kills, name: str, answer: KillAnswer
+    shop: Shop, kills: KillCommands, name: str, answer: KillAnswer
 ) -> None:
     shop.put(a_job(0, "a", name))
     shop.until(lambda: runs(shop))
@@ -77,7 +77,7 @@ def test_it_is_answered_when_the_job_is_settled(
     assert not kills
 
 
-def test_one_that_has_not_started_never_does(shop: Shop, kills: Kills) -> None:
+def test_one_that_has_not_started_never_does(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"), a_job(1, "b"))
     shop.until(lambda: runs(shop, 2))
     shop.put(a_job(2, "c"))
@@ -89,7 +89,7 @@ def test_one_that_has_not_started_never_does(shop: Shop, kills: Kills) -> None:
     assert runs(shop, 2)
 
 
-def test_one_that_a_thread_takes_up_meanwhile_dies_too(shop: Shop, kills: Kills) -> None:
+def test_one_that_a_thread_takes_up_meanwhile_dies_too(shop: Shop, kills: KillCommands) -> None:
     shop.in_flight.ready.append(a_job(0, "a"))
     shop.in_flight.held += 1
     kills.order("token", "a")
@@ -100,12 +100,12 @@ def test_one_that_a_thread_takes_up_meanwhile_dies_too(shop: Shop, kills: Kills)
     assert answer.fate is Fate.DEAD
 
 
-def test_what_is_not_there_has_ended(shop: Shop, kills: Kills) -> None:
+def test_what_is_not_there_has_ended(shop: Shop, kills: KillCommands) -> None:
     assert kills.order("token", "a") == KillAnswer(Fate.ENDED)
     assert not kills
 
 
-def test_two_with_one_id_die_together(shop: Shop, kills: Kills) -> None:
+def test_two_with_one_id_die_together(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"), a_job(1, "a"))
     shop.until(lambda: runs(shop, 2))
     kills.order("token", "a")
@@ -114,7 +114,7 @@ def test_two_with_one_id_die_together(shop: Shop, kills: Kills) -> None:
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
-def test_asked_again_it_is_not_thrown_anew(shop: Shop, kills: Kills) -> None:
+def test_asked_again_it_is_not_thrown_anew(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
     (thread,) = shop.pool.threads
@@ -124,7 +124,7 @@ def test_asked_again_it_is_not_thrown_anew(shop: Shop, kills: Kills) -> None:
     assert thread.to_kill is kill  # by its time a guarded job is given up in the end
 
 
-def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: Kills) -> None:
+def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"), a_job(1, "b"))
     shop.until(lambda: runs(shop, 2))
     kills.order("token", "a")
@@ -135,7 +135,7 @@ def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: Kills) 
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
-def test_one_that_a_shutdown_put_back_first_is_said_to_be(shop: Shop, kills: Kills) -> None:
+def test_one_that_a_shutdown_put_back_first_is_said_to_be(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
     shop.pool.kill_jobs("shutdown", requeue=True)
@@ -149,7 +149,7 @@ def test_one_that_a_shutdown_put_back_first_is_said_to_be(shop: Shop, kills: Kil
     assert answer.fate is Fate.REQUEUED
 
 
-def test_what_the_turn_did_not_notice_is_told_when_asked_again(shop: Shop, kills: Kills) -> None:
+def test_what_the_turn_missed_is_answered_when_asked_again(shop: Shop, kills: KillCommands) -> None:
     shop.put(a_job(0, "a"))
     shop.until(lambda: runs(shop))
     kills.order("token", "a")
