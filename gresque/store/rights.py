@@ -71,11 +71,9 @@ READING_MODULES = (
 )  # fmt: skip
 READING_METHODS = (
     "commands.answers", "failed.count", "failed.counts", "failed.names", "failed.page",
-    "processes.beats", "processes.find_held", "processes.has_ledger", "processes.held_by_queue",
-    "processes.held_counts", "processes.holds", "processes.ids", "processes.is_fenced",
-    "processes.ledger", "processes.running", "queues.is_in_head", "queues.names", "queues.peek",
-    "queues.size", "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
-    "workers.heartbeats", "workers.ids", "workers.started",
+    "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
+    "processes.is_fenced", "queues.is_in_head", "queues.names", "queues.peek", "queues.size",
+    "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values", "workers.ids",
 )  # fmt: skip
 OPERATING_METHODS = (
     "commands.ask_kills", "commands.give", "failed.begin_sweep", "failed.end_sweep",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gresque.store.server import Server
 from gresque.text import decoded
 
 
 class Workers:
-    """The SET of their ids, their heartbeats, when they started."""
+    """The SET of their ids, and what belongs to each."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -17,20 +15,6 @@ class Workers:
 
     def ids(self) -> list[str]:
         return sorted(decoded(n) for n in self._server.read((), "SMEMBERS", self._keys.workers))
-
-    def heartbeats(self) -> dict[str, str]:
-        """Worker id -> its last heartbeat, ISO 8601."""
-        beats = self._server.read({}, "HGETALL", self._keys.heartbeats)
-        return {decoded(worker): decoded(beat) for worker, beat in beats.items()}
-
-    def started(self, worker_ids: Sequence[str]) -> dict[str, str]:
-        """Worker id -> when its master started."""
-        if not worker_ids:
-            return {}
-        values = self._server.call("MGET", *map(self._keys.worker_started, worker_ids))
-        return {
-            worker: decoded(value or b"") for worker, value in zip(worker_ids, values, strict=True)
-        }
 
     def unregister(self, worker_id: str) -> None:
         """Forget a worker, unless a process of it has a ledger still."""

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from gresque.inspector.processes import ProcessStatus
 from tests.process.support import Bench, wait_for
 
 SPOILT = ["x", "", "1", "9 9", "fenced", "-1 0 0 0 0", "nan 0 0 0 0"]
@@ -18,8 +19,8 @@ def test_a_live_process_goes_on_whatever_stands_in_its_ledger(bench: Bench) -> N
     store = bench.client.store
 
     def idle() -> list[str]:
-        processes = store.processes.ids()
-        return [] if any(store.processes.held_counts(processes)) else processes
+        processes = ProcessStatus.all(store)
+        return [] if any(each.held for each in processes) else [each.process for each in processes]
 
     for number, state in enumerate([*SPOILT, None]):
         (process,) = wait_for(idle)
@@ -65,9 +66,7 @@ def test_a_killed_process_is_recovered_beside_an_odd_one(bench: Bench, kind: str
     master = bench.start("-q", "q", "-t", "4", "-j", "1000")
     bench.client.enqueue_to("q", "Until", "long")
     store = bench.client.store
-    wait_for(
-        lambda: sum(store.processes.held_counts(store.processes.ids())) == 1 + (kind != "type")
-    )
+    wait_for(lambda: sum(each.held for each in ProcessStatus.all(store)) == 1 + (kind != "type"))
     (child,) = master.children()
     child.kill()
     bench.redis.rpush("long", "end")

@@ -9,13 +9,14 @@ import signal
 import pytest
 
 from gresque.failure.backend import RedisBackend
-from gresque.inspector.processes import LedgerStatus
+from gresque.inspector.processes import ProcessStatus
 from gresque.store.commands import Command
 from tests.process.support import Bench, Master, wait_for
+from tests.support.ledgers import read_ledger
 
 
-def ledgers(bench: Bench) -> list[LedgerStatus]:
-    return LedgerStatus.all(bench.client.store)
+def ledgers(bench: Bench) -> list[ProcessStatus]:
+    return ProcessStatus.all(bench.client.store)
 
 
 def enqueue_innocents(bench: Bench, count: int, seconds: float = 0.02) -> None:
@@ -146,7 +147,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     bench.client.store.commands.give({process: Command("kill", "token", str(job_id))})
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (process,) = wait_for(bench.client.store.processes.ids)
-    (entry,) = wait_for(lambda: bench.client.store.processes.ledger(process).entries.values())
+    (entry,) = wait_for(lambda: read_ledger(bench.client.store, process).entries.values())
     assert entry.raw.startswith(b'{"class":"CountSlowly"')
     assert not bench.redis.exists("resque:suspects")
     assert bench.failed()[0].exception == "DirtyExit"

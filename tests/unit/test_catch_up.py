@@ -16,6 +16,7 @@ from gresque.worker.turns import history
 from gresque.worker.turns.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
 from gresque.worker.turns.history import History
 from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+from tests.support.ledgers import read_ledger
 from tests.support.snapshot import Snapshot
 from tests.unit.test_forgetful_server import LastingProcess
 
@@ -63,7 +64,7 @@ class Place:
 
     @property
     def held(self) -> list[str]:
-        found = self.store.processes.ledger(self.process.name).entries.values()
+        found = read_ledger(self.store, self.process.name).entries.values()
         return sorted(entry.raw.decode() for entry in found)
 
     @property
@@ -80,7 +81,7 @@ class Place:
         return int(processed or 0), int(failed or 0)
 
     def check_totals(self) -> None:
-        reserved, done, failed, requeued = self.store.processes.ledger(self.process.name).totals
+        reserved, done, failed, requeued = read_ledger(self.store, self.process.name).totals
         assert reserved == done + failed + requeued + len(self.held)
         assert (done, failed, requeued) == self.in_flight.totals[1:]
         assert self.redis.hget(self.ledger, "state").startswith(b"%d " % self.cycle.number)

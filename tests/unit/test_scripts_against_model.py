@@ -35,6 +35,7 @@ from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
+from tests.support.ledgers import read_ledger
 
 WORKER = "vm:1:a,b:1:1:1"
 QUEUES = ("a", "b")
@@ -303,7 +304,7 @@ class Jobs(RuleBasedStateMachine):
     # The model
 
     def _holding(self) -> list[Process]:
-        return [p for p in self.dead + self.alive if self.store.processes.ledger(p.name).entries]
+        return [p for p in self.dead + self.alive if read_ledger(self.store, p.name).entries]
 
     def _settle(self, process: Process) -> None:
         self.settled.update(process.done)

@@ -1,0 +1,54 @@
+"""Worker processes as they stand in Redis."""
+
+from __future__ import annotations
+
+import redis
+
+from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.processes import Held
+from gresque.store.store import Store
+from tests.support.ledgers import read_ledger
+
+Redis = redis.Redis
+KEY = b"resque:queue:a"
+
+
+def entry(raw: bytes) -> bytes:
+    return b"%d:%s%s" % (len(KEY), KEY, raw)
+
+
+def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
+    fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
+    client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]
+    client.zadd("resque:ledgers", {process: 1000})
+
+
+def test_ledgers(store: Store, redis_client: Redis) -> None:
+    assert store.processes.ids() == []
+    assert read_ledger(store, "p") == ({}, Totals(), False, {}, None)
+    hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
+    hold(redis_client, "q")
+    assert store.processes.ids() == ["p", "q"]
+    held = read_ledger(store, "p")
+    assert held.entries == {b"0": LedgerEntry(KEY, b"x"), b"7": LedgerEntry(KEY, b"\xff:")}
+    assert held.totals == Totals(2, 1, 0, 0)
+
+
+def test_a_process_that_was_declared_dead(store: Store, redis_client: Redis) -> None:
+    hold(redis_client)
+    assert not store.processes.is_fenced("p")
+    store.recovery.fence("p")
+    assert store.processes.is_fenced("p")
+
+
+def test_whether_it_holds_a_job_still(store: Store, redis_client: Redis) -> None:
+    hold(redis_client, _0=b"x", _1=b"y")
+    (x,) = store.processes.find_held(["p"], "x")
+    (y,) = store.processes.find_held(["p"], "y")
+    assert x == Held("p", b"0", LedgerEntry(KEY, b"x"))
+    assert y == Held("p", b"1", LedgerEntry(KEY, b"y"))
+    assert store.processes.holds(x)
+    redis_client.hset("resque:ledger:p", "0", entry(b"another"))
+    redis_client.zrem("resque:ledgers", "p")
+    assert not store.processes.holds(x)
+    assert not store.processes.holds(y)

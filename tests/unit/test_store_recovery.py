@@ -1,0 +1,48 @@
+"""Fencing and recovering."""
+
+from __future__ import annotations
+
+import redis
+
+from gresque.store.ledger import LedgerEntry, Totals
+from gresque.store.recovery import Move
+from gresque.store.store import Store
+
+Redis = redis.Redis
+KEY = b"resque:queue:a"
+
+
+def entry(raw: bytes) -> bytes:
+    return b"%d:%s%s" % (len(KEY), KEY, raw)
+
+
+def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
+    fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
+    client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]
+    client.zadd("resque:ledgers", {process: 1000})
+
+
+def test_fence(store: Store, redis_client: Redis) -> None:
+    hold(redis_client, _0=b"x")
+    held = store.recovery.fence("p")
+    assert held == store.recovery.fence("p")
+    assert held == ({b"0": LedgerEntry(KEY, b"x")}, Totals(2, 0, 0, 0), True, {}, None)
+    assert redis_client.hget("resque:ledger:p", "state") == b"fenced 3 2 0 0 0"
+    assert store.recovery.fence("none") == ({}, Totals(), False, {}, None)
+    assert not redis_client.exists("resque:ledger:none")
+
+
+def test_recover(store: Store, redis_client: Redis) -> None:
+    hold(redis_client, _0=b"x", _1=b"y", _2=b"z")
+    store.recovery.fence("p")
+    moves = [
+        Move(b"0", "requeue", KEY, b"x", "q"),
+        Move(b"1", "fail", b"resque:failed", b"\xffentry", ""),
+    ]
+    assert store.recovery.recover("p", moves)[:3] == (1, 1, 1)
+    assert store.recovery.recover("p", moves)[:3] == (0, 0, 1)
+    assert store.recovery.recover("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"], [])
+    assert redis_client.lrange(KEY, 0, -1) == [b"x"]
+    assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
+    assert store.stats.values([store.keys.processed, store.keys.failures]) == [2, 2]
+    assert not redis_client.exists("resque:ledger:p", "resque:ledgers")
