@@ -21,7 +21,7 @@ import gresque.stdio as stdio
 from gresque.errors import JobKilled, JobTimeout
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import KillReason, Row
-from gresque.worker.forked_child import forks_now
+from gresque.worker.fork_watch import forks_now
 from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.native.stacks import Standing, blocking
 from gresque.worker.threads.kills import KILLED_BY_USR1, Kill
