@@ -79,6 +79,7 @@ def test_one_job_at_a_time_still(bench: Bench) -> None:
         bench.client.enqueue_to("q", "CountSlowly", str(n), 0.03)
     master = bench.start(*Q)
     assert watch(bench, 20) == 1
+    wait_for(lambda: bench.stat("processed") == 20)  # the last one has run, and settles
     master.signal(signal.SIGTERM)
     assert master.wait(5) == 0
     assert "reserved 20 = 20 done" in master.log
