@@ -13,6 +13,7 @@ from typing import Any
 
 import gresque.stdio as stdio
 from gresque.clock import log_time
+from gresque.outlet import Outlet
 from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, one_line
 from gresque.text import encodable, printable
 from gresque.unpatched import original
@@ -114,7 +115,7 @@ class RecordHandler(logging.StreamHandler[Any]):
     def _write(self, text: str) -> None:
         encoding = getattr(self.stream, "encoding", None)
         outlet = getattr(self.stream, "buffer", None)
-        if isinstance(outlet, stdio.Outlet):
+        if isinstance(outlet, Outlet):
             outlet.write(text.encode(encoding or "utf-8", "backslashreplace"))
         else:
             self.stream.write(encodable(text, encoding))

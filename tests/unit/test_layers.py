@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # From the bottom. Those of one rank do not import each other, unless one is named in BESIDE.
 RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0,
-    "stdio": 0, "backoff": 0, "clock": 0,
+    "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
     "processes": 6, "inspector": 7, "control": 7, "worker": 8, "maintenance": 9,
     "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
@@ -25,7 +25,9 @@ BESIDE = {
     ("queues", "errors"),
     ("queues", "text"),
     ("forked", "stdio"),
+    ("stdio", "outlet"),
     ("stdio", "unpatched"),
+    ("outlet", "unpatched"),
 }
 EXTRA = {
     "__init__": {"client", "failure", "jobs", "errors", "version"},
@@ -42,8 +44,8 @@ PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 """They give the environment to a program that they start, and read nothing from it."""
 
 UNPATCHED = [
-    "cli", "master", "settings.py", "client", "processes", "stdio.py", "worker/boot.py",
-    "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
+    "cli", "master", "settings.py", "client", "processes", "stdio.py", "outlet.py",
+    "worker/boot.py", "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
     "connection/own_path.py", "store/ledger.py", "store/keys.py", "failure/reporters.py",
     "failure/progress.py",
 ]  # fmt: skip

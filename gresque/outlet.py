@@ -1,0 +1,305 @@
+"""A file object for a standard descriptor: a write to it never waits and never raises."""
+
+from __future__ import annotations
+
+import errno
+import io
+import mmap
+import os
+import select
+import socket
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gresque.unpatched import original
+
+BACKLOG_BYTES = 1 << 20
+"""What a process keeps for a slow reader; what comes on top of it is dropped."""
+
+PARTING_SECONDS = 1.0
+STILL_SECONDS = 0.05
+"""A process that ends waits PARTING_SECONDS for a reader that goes on reading, and this long for
+one that does not."""
+
+_TERMINAL_BYTES = 256
+_PARTS = 1000
+
+
+class Outlet(io.RawIOBase):
+    """Writes to a standard descriptor, never waits and never raises.
+
+    What cannot be written now is kept, up to BACKLOG_BYTES, and written with what comes later or by
+    `drain`. What does not fit, or cannot be written at all, is dropped by whole writes. Its lines
+    are counted, and the next write that gets through is preceded by a line with their number.
+
+    The descriptor itself does not become non-blocking: that would hold for the shell and for all
+    other programs that share it. A pipe or terminal is opened a second time instead, and a socket
+    takes a flag for each call.
+
+    Native threads, signal handlers and any greenlet may write. One of them at a time has the
+    descriptor, the others leave their data to that one.
+    """
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__()
+        self.name = f"<{name}>"
+        self.mode = "wb"
+        self.notice: Callable[[str], bytes] = lambda text: f"gresque: {text}\n".encode()
+        """Makes a line of what is to be said about missing lines."""
+        self._fd = fd
+        self._target: os.stat_result | None = None
+        self._own: Any = None
+        self._send: Callable[[bytes], int] = self._write_plainly
+        self._queue: deque[tuple[int, bytes]] = deque()
+        """What is to be written, and how many lines were dropped before it."""
+        self._size = 0
+        self._full = False
+        self._refused: deque[int] = deque()
+        """Lines that were dropped because of `_full`, counted in parts: threads add to it, and each
+        step of theirs is a single one."""
+        self._failed = 0
+        self.cause = "its reader does not keep up"
+        """Why lines were dropped last."""
+        self._stuck = mmap.mmap(-1, 1)
+        """1 when nobody read at the end of a process, until somebody does: there is no use in
+        waiting again. Shared with all forked children."""
+        self._lock = original("_thread", "allocate_lock")()
+
+    def start_afresh(self) -> None:
+        """In a forked child: what is kept and counted is left to the parent."""
+        self._queue.clear()
+        self._refused.clear()
+        self._size = self._failed = 0
+        self._full = False
+        self._lock = original("_thread", "allocate_lock")()
+
+    # As a file
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def raw(self) -> Outlet:
+        """As of the buffer that `sys.stdout` usually has."""
+        return self
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return is_terminal(self._fd)
+
+    def close(self) -> None:
+        """A standard descriptor stays open."""
+
+    def write(self, data: Any) -> int:
+        chunk = bytes(data)
+        if self._write_at_once(chunk):
+            return len(chunk)
+        if self._full:
+            self.drain()
+            if not self._queue:  # another thread has written all of it since this one looked
+                self._full = False
+        if self._full:
+            self._refused.append(_lines(chunk))
+            if len(self._refused) > _PARTS:
+                self._refused.append(self._take_refused())
+            self.cause = "its reader does not keep up"
+        elif chunk:
+            refused = self._take_refused()
+            self._size += len(chunk)
+            self._queue.append((refused, chunk))
+            self.drain()
+            self._full = self.backlog > BACKLOG_BYTES
+        return len(chunk)
+
+    def _write_at_once(self, chunk: bytes) -> bool:
+        """The short way, when nothing waits and nothing is missing: True when it could be gone."""
+        if self._queue or self._full or self._failed or self._refused:
+            return False
+        if not self._lock.acquire(False):
+            return False
+        try:
+            self._follow()
+            sent = self._send(chunk)
+            self._stuck[0] = 0
+            if sent < len(chunk):
+                self._size = len(chunk) - sent
+                self._queue.appendleft((0, chunk[sent:]))
+        except OSError:
+            return False
+        finally:
+            self._lock.release()
+        if self._queue:
+            self.drain()  # what others have left to this thread meanwhile
+        return True
+
+    def _take_refused(self) -> int:
+        lines = 0
+        with suppress(IndexError):
+            while True:
+                lines += self._refused.popleft()
+        return lines
+
+    # Writing
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes wait for the reader."""
+        return self._size if self._queue else 0
+
+    @property
+    def dropped(self) -> int:
+        """How many lines were dropped that no line has told of yet."""
+        refused = sum(list(self._refused))
+        return self._failed + refused + sum(lost for lost, _ in list(self._queue))
+
+    def drain(self) -> None:
+        """Write what can be written now."""
+        # Who finds the lock taken has appended before; its owner looks again after the release.
+        while self._queue and self._lock.acquire(False):
+            try:
+                done = self._write_queue()
+            finally:
+                self._lock.release()
+            if not done:
+                return
+
+    def _write_queue(self) -> bool:
+        """False when what is left must wait."""
+        self._follow()
+        queue = self._queue
+        while queue:
+            lost, chunk = queue.popleft()
+            missing = lost + self._failed
+            data = self._tell(missing) + chunk if missing else chunk
+            try:
+                sent = self._send(data)
+            except BlockingIOError:
+                queue.appendleft((lost, chunk))
+                return False
+            except OSError as error:
+                self._size -= len(chunk)
+                self._failed = missing + _lines(chunk)
+                self.cause = error.strerror or str(error)
+                continue
+            self._failed = 0
+            self._stuck[0] = 0
+            self._size += len(data) - len(chunk) - sent
+            if sent < len(data):
+                queue.appendleft((0, data[sent:]))
+            if self._full and self._size <= BACKLOG_BYTES // 2:
+                self._full = False
+        self._size = 0
+        self._full = False
+        return True
+
+    def _tell(self, missing: int) -> bytes:
+        return self.notice(f"{count_lines(missing)} missing here: {self.cause}")
+
+    def finish(self) -> int:
+        """At the end of the process: write what can be written without waiting for long. Returns
+        how many lines are lost and not told of."""
+        deadline = time.monotonic() + PARTING_SECONDS
+        poll = original("select", "poll")()
+        poll.register(self._fd, select.POLLOUT)
+        self.drain()
+        while self._queue and not self._stuck[0] and time.monotonic() < deadline:
+            if not poll.poll(STILL_SECONDS * 1000):
+                self._stuck[0] = 1
+                break
+            self.drain()
+        return self.dropped + sum(_lines(chunk) for _, chunk in self._queue)
+
+    # How to write
+
+    def follow(self) -> None:
+        """Keep nothing of what the descriptor was, once it has become another file."""
+        if self._lock.acquire(False):
+            try:
+                self._follow()
+            finally:
+                self._lock.release()
+
+    def _follow(self) -> None:
+        """Find out how to write, again when the descriptor has become another file."""
+        try:
+            target = os.fstat(self._fd)
+        except OSError:  # closed: a write will say so
+            target = None
+        if target and self._target and os.path.samestat(target, self._target):
+            return
+        if isinstance(self._own, int):
+            os.close(self._own)
+        self._target, self._own = target, None
+        self._send = self._write_plainly
+        if target is None:
+            return
+        if stat.S_ISSOCK(target.st_mode):
+            self._own = _socket(self._fd)
+            self._send = self._write_to_socket
+        elif stat.S_ISFIFO(target.st_mode) or is_terminal(self._fd):
+            self._own = _opened_again(self._fd, target)
+            self._send = self._write_carefully if self._own is None else self._write_to_own
+
+    def _write_plainly(self, data: bytes) -> int:
+        return os.write(self._fd, data)
+
+    def _write_to_own(self, data: bytes) -> int:
+        return os.write(self._own, data)
+
+    def _write_to_socket(self, data: bytes) -> int:
+        return int(self._own.send(data, socket.MSG_DONTWAIT))
+
+    def _write_carefully(self, data: bytes) -> int:
+        """To a pipe or terminal of another user, which cannot be opened again: `gresque work` as
+        root's child with a user of its own."""
+        try:
+            return os.pwritev(self._fd, [data], -1, os.RWF_NOWAIT)
+        except BlockingIOError:
+            raise
+        except (AttributeError, OSError):  # not for terminals, nor with an old kernel
+            pass
+        poll = original("select", "poll")()
+        poll.register(self._fd, select.POLLOUT)
+        if not poll.poll(0):
+            raise BlockingIOError(errno.EAGAIN, "full")
+        most = _TERMINAL_BYTES if is_terminal(self._fd) else select.PIPE_BUF
+        return os.write(self._fd, data[:most])
+
+
+def _opened_again(fd: int, target: os.stat_result) -> int | None:
+    """A descriptor of our own for the same pipe or terminal, which does not wait."""
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return None
+    if os.path.samestat(os.fstat(own), target):
+        return own
+    os.close(own)
+    return None
+
+
+def _socket(fd: int) -> Any:
+    # Not gevent's, whose `send` waits; and a copy, since a socket closes what it was made of.
+    return original("socket", "socket")(fileno=os.dup(fd))
+
+
+def count_lines(lines: int) -> str:
+    """`1 line is`, `2,000 lines are`."""
+    return "1 line is" if lines == 1 else f"{lines:,} lines are"
+
+
+def _lines(chunk: bytes) -> int:
+    return max(chunk.count(b"\n"), 1)
+
+
+def is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:  # closed
+        return False
