@@ -190,10 +190,10 @@ def _check_redis(settings: Settings, report: Report) -> None:
     from redis.exceptions import RedisError
 
     from gresque.connection.errors import explain
-    from gresque.connection.topology import place
+    from gresque.connection.topology import topology_of
     from gresque.connection.tracked import TrackedConnection
 
-    report.redis |= {"place": place(settings.redis_url), "answers": False}
+    report.redis |= {"place": topology_of(settings.redis_url).place(), "answers": False}
     try:
         with closing(TrackedConnection(settings.redis_url)) as connection:
             connection.connect()

@@ -1,4 +1,4 @@
-"""What Redis's errors mean: an answer or none, one that passes, one from the wrong server."""
+"""Errors of Redis and of connections: how they are made, what they mean, how they are explained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import redis
+from redis._parsers import BaseParser
 from redis.exceptions import (
     AskError,
     AuthenticationError,
@@ -18,28 +19,49 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from gresque.connection.topology import place
+from gresque.connection.topology import topology_of
 from gresque.errors import RedisUnavailable
 
 _NOT_HERE = re.compile(
     r"\b(READONLY|MOVED|ASK|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|LOADING|NOREPLICAS|UNBLOCKED)\b"
 )
-"""Codes of a server that is not, or not now, the one to ask: a replica, a node that a slot has
-left, a primary without its replicas. The address may lead to another server the next time."""
+"""Codes of a server that cannot serve the call, or not now: a replica, a node that a slot has left,
+a primary without its replicas. The address may lead to another server the next time."""
 
 _HELD_UP = re.compile(r"\b(OOM|BUSY|MISCONF)\b")
-"""Codes of errors of the right server that end by themselves: it is full, is held up by a script,
-or cannot save."""
+"""Codes of errors of the right server that end by themselves: it is full, a script keeps it busy,
+or it cannot save."""
+
+
+def of_reply(text: str) -> RedisError:
+    """The error that a reply stands for."""
+    try:
+        error: RedisError = BaseParser.parse_error(text)
+    except ValueError:  # a MOVED with more parts than redis-py expects
+        error = ResponseError(text)
+    return without_arguments(error)
+
+
+def of_socket(error: OSError, doing: str) -> RedisError:
+    """The error of redis-py for a socket that failed while "reading from" or "writing to" it."""
+    if isinstance(error, TimeoutError):
+        return redis.TimeoutError(f"timed out {doing} the socket")
+    return redis.ConnectionError(f"error while {doing} the socket: {error}")
+
+
+def password_refused(error: AuthenticationError) -> RedisUnavailable:
+    """The error of a connection whose password is wrong."""
+    return RedisUnavailable(f"Redis refused the password: {error}")
 
 
 def is_reply(error: Exception) -> bool:
-    """Whether the server answered; what it answers with an error it has not done."""
+    """Whether the server answered. A command that it answers with an error has had no effect."""
     refused = ResponseError | AuthenticationError | AuthorizationError
     return isinstance(error, refused) or bool(getattr(error, "status_code", None))
 
 
 def means_not_here(error: Exception) -> bool:
-    """Whether the connection stands at a server that is not to be asked any more."""
+    """Whether the connection leads to a server that must not be asked any more."""
     return _has_code(error, _NOT_HERE)
 
 
@@ -53,15 +75,16 @@ def may_pass(error: Exception) -> bool:
 
 
 def without_arguments(error: RedisError) -> RedisError:
-    """An unknown command is quoted with its arguments; that of a login has the password in it."""
-    told, quoted, _ = str(error).partition(", with args beginning with")
+    """The error without the arguments of the command that it quotes: those of a login are a user
+    and a password."""
+    message, quoted, _ = str(error).partition(", with args beginning with")
     if quoted:
-        error.args = (told,)
+        error.args = (message,)
     return error
 
 
 def _has_code(error: Exception, codes: re.Pattern[str]) -> bool:
-    # An error within a script may come wrapped, its code in the middle.
+    # The code of an error within a script may stand in the middle of the message.
     return bool(codes.search(f"{getattr(error, 'status_code', None) or ''} {error}"))
 
 
@@ -70,7 +93,7 @@ _WITHIN_SCRIPT = re.compile(r",? script: .*on @\S+$")
 
 @contextmanager
 def plain_errors(url: str) -> Iterator[None]:
-    """Redis-py's errors become RedisUnavailable, with where the server is."""
+    """Turn redis-py's errors into RedisUnavailable, which says where the server is."""
     try:
         yield
     except RedisError as error:
@@ -79,20 +102,22 @@ def plain_errors(url: str) -> Iterator[None]:
 
 def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
+    where = topology_of(url).place()
     if isinstance(error, RedisUnavailable):
         return str(error)
     if is_reply(error):
         code = getattr(error, "status_code", None)
         text = str(error)
-        told = text if not code or code == "ERR" or text.startswith(code) else f"{code} {text}"
-        told = _WITHIN_SCRIPT.sub("", told)
+        if code and code != "ERR" and not text.startswith(code):
+            text = f"{code} {text}"
+        text = _WITHIN_SCRIPT.sub("", text)
         remedy = _remedy(error)
-        return f"Redis at {place(url)} refuses: {told.rstrip('.') if remedy else told}{remedy}"
-    return f"no answer from Redis at {place(url)} ({error or type(error).__name__})"
+        return f"Redis at {where} refuses: {text.rstrip('.') if remedy else text}{remedy}"
+    return f"no answer from Redis at {where} ({error or type(error).__name__})"
 
 
 def _remedy(error: Exception) -> str:
-    """What to do when the URL names a server that is not the one to ask."""
+    """What to do when the URL names the wrong server."""
     if isinstance(error, AskError):  # MOVED is one, too
         return (
             f"; this is a node of a Cluster, and slot {error.slot_id} is at {error.host}:"

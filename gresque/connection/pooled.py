@@ -1,4 +1,4 @@
-"""A pooled client for everything but the worker's turns; greenlets and threads may share it."""
+"""A pooled client of redis-py, for all but the turns of a worker and the pushes of a producer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from gresque.connection.errors import means_not_here, without_arguments
-from gresque.connection.opening import REPLY_SECONDS, prepare
+from gresque.connection.opening import REPLY_SECONDS, Opener
 from gresque.forked import own_those_of
 
 
 def open_client(url: str) -> redis.Redis:
-    """A pooled client for everything but the worker's cycle; greenlets and threads may share it."""
-    connection_class: Any
-    connection_class, options, _ = prepare(url)
+    """A client with a pool of connections. Greenlets and threads may share it. Raises SettingsError
+    for a URL with a fault; opens no connection yet."""
+    opener = Opener(url)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = _Pool(
-        connection_class=_pooled(connection_class),
+        connection_class=_pooled(opener.connection_class),
         max_connections=2**31,
         protocol=2,
-        **{"socket_timeout": REPLY_SECONDS, **options},
+        **{"socket_timeout": REPLY_SECONDS, **opener.options},
     )
     own_those_of(pool, _descriptors)
     return redis.Redis.from_pool(pool)
@@ -37,7 +37,7 @@ def _descriptors(pool: Any) -> Iterator[int]:
 
 
 class _Pooled(AbstractConnection):
-    """A connection that knows when the server has said that it is not the one to ask."""
+    """A connection that notes when the server has said that it is the wrong one."""
 
     not_here = False
 
@@ -60,7 +60,8 @@ class _Pooled(AbstractConnection):
 class _Pool(redis.ConnectionPool):
     """Closes such a connection: the next call opens a new one, which follows a name that moved.
 
-    Only when it comes back: the other replies of a pipeline are still to be read before.
+    It is closed when it comes back to the pool. Before that the other replies of a pipeline are
+    still to be read.
     """
 
     def release(self, connection: Any) -> None:

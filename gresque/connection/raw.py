@@ -1,18 +1,18 @@
-"""A line to Redis: what is said on a connection once redis-py has opened it."""
+"""One connection: what is sent and read on it once redis-py has opened it."""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import hiredis
 import redis
-from redis._parsers import BaseParser
 from redis.connection import AbstractConnection
-from redis.exceptions import InvalidResponse, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError
 
-from gresque.connection.errors import means_not_here, without_arguments
+from gresque.connection.errors import means_not_here, of_reply, of_socket
 from gresque.forked import own_those_of
 from gresque.unpatched import original
 
@@ -20,48 +20,47 @@ READ_BYTES = 65_536
 _MORE_TO_COME = object()
 
 
-def _ignore(push: list[Any]) -> None:
-    """Nothing was asked for that the server would announce."""
+def ignore(push: list[Any]) -> None:
+    """For a connection that asked for no announcements."""
 
 
 class RawConnection:
-    """One connection; its user sends and reads, one command after the other or several at once.
+    """One connection. Its user sends and reads, one command after the other or several at once.
 
-    redis-py sees to the address, TLS, the password and the protocol. From then on the socket and
-    hiredis are used directly: a process that has just been woken runs every line of code for the
-    first time, as far as the processor's caches know, and the layers in between took as long as
-    the trip to the server and back.
+    redis-py takes care of the address, TLS, the password and the protocol. After that the socket
+    and hiredis are used directly: in a process that has just been woken nothing is in the
+    processor's caches, and the layers in between took as long as the trip to the server and back.
 
-    What breaks a line closes it: a reply that nobody waits for any more must not be taken for the
-    next one. So does a reply that means "not here": the server is no primary any more, and never
-    says so again to a connection that only waits.
+    Each failure closes the connection, so that a late reply is not taken for that of the next
+    command. A reply that means "not here" closes it as well: the server is no longer the primary,
+    and does not say so again to a connection that only waits.
     """
 
     def __init__(
-        self, connection: AbstractConnection, on_push: Callable[[list[Any]], None] = _ignore
+        self, connection: AbstractConnection, on_push: Callable[[list[Any]], None] = ignore
     ) -> None:
-        """`connection` is connected, and has nothing to be read. `on_push(parts)` is called with
-        what the server says unasked (RESP3), when that is read."""
+        """`connection` is connected and has nothing to be read. `on_push(parts)` is called with
+        each announcement of the server (RESP3) when that is read."""
         open_socket: Any = connection._get_socket()
         self.closed = False
         self.reply_bytes = 0
-        """How large the last reply was, what was read along with it included."""
+        """Size of the last reply, with all that was read along with it."""
         self._connection = connection
         self._on_push = on_push
         self._socket = open_socket
         self._reader = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=_parse_error,
+            replyError=of_reply,
             notEnoughData=_MORE_TO_COME,
         )
-        # Not gevent's, which needs a watcher of the loop each time.
+        # Unpatched: that of gevent needs a watcher of the loop each time.
         self._poller = original("select", "poll")()
         self._poller.register(open_socket.fileno(), select.POLLIN)
-        own_those_of(self, lambda line: [line.fileno()])
+        own_those_of(self, lambda raw: [raw.fileno()])
 
     def send(self, *command: Any) -> None:
-        """Raises redis-py's errors; after them the command did not go out whole, and the server
-        never carries it out. A large one may take any time, as long as the server takes in some of
+        """Send a command. Raises redis-py's errors: then the server did not get all of it and never
+        carries it out. A large command may take any time, as long as the server accepts a part of
         it within the time that a reply may take."""
         try:
             data = hiredis.pack_command(command)
@@ -70,14 +69,14 @@ class RawConnection:
         try:
             sent = self._socket.send(data)
             if sent < len(data):
-                # Not by `sendall`, whose limit is for all of it: 100 MB over a slow network would
-                # never get through.
+                # `sendall` has one limit for all of it: 100 MB over a slow network would never
+                # get through.
                 rest = memoryview(data)
                 while sent < len(data):
                     sent += self._socket.send(rest[sent:])
         except OSError as error:
             self.close()
-            raise _told(error, "writing to") from error
+            raise of_socket(error, "writing to") from error
         except BaseException:  # a job that enqueues was killed
             self.close()
             raise
@@ -99,6 +98,18 @@ class RawConnection:
             else:
                 return reply
 
+    def ping(self) -> None:
+        """Ask for a sign of life. Reads also the last error of a server that has hung up. Raises
+        redis-py's errors."""
+        with suppress(OSError):
+            self._socket.sendall(b"PING\r\n")
+        self.read()
+
+    def wait(self, seconds: float) -> None:
+        """Block the native thread until there is something to read, at most this long."""
+        if not self.something_arrived():
+            self._poller.poll(1000 * seconds)
+
     def hear(self) -> None:
         """Take in the pushes that have arrived, without waiting. Raises redis-py's errors."""
         while self.something_arrived():
@@ -109,10 +120,10 @@ class RawConnection:
                 self._on_push(reply)
             else:
                 self.close()
-                raise InvalidResponse(f"a reply that nobody asked for: {reply!r:.100}")
+                raise InvalidResponse(f"a reply without a command: {reply!r:.100}")
 
     def something_arrived(self) -> bool:
-        """Whether there is something to read, and be it that the server has hung up."""
+        """Whether there is something to read, the end of the connection included."""
         if self._reader.has_data():
             return True
         pending = getattr(self._socket, "pending", None)
@@ -125,7 +136,7 @@ class RawConnection:
             data = self._socket.recv(READ_BYTES)
         except OSError as error:
             self.close()
-            raise _told(error, "reading from") from error
+            raise of_socket(error, "reading from") from error
         except BaseException:
             self.close()
             raise
@@ -135,8 +146,8 @@ class RawConnection:
         self.reply_bytes += len(data)
         self._reader.feed(data)
 
-    def wait_for(self, reply_seconds: float) -> None:
-        """How long each following reply may take."""
+    def set_reply_seconds(self, reply_seconds: float) -> None:
+        """Set how long each following reply may take."""
         self._socket.settimeout(reply_seconds)
 
     def fileno(self) -> int:
@@ -146,17 +157,3 @@ class RawConnection:
     def close(self) -> None:
         self.closed = True
         self._connection.disconnect()
-
-
-def _parse_error(text: str) -> RedisError:
-    try:
-        error: RedisError = BaseParser.parse_error(text)
-    except ValueError:  # a MOVED that has more in it than redis-py expects
-        error = ResponseError(text)
-    return without_arguments(error)
-
-
-def _told(error: OSError, doing: str) -> RedisError:
-    if isinstance(error, TimeoutError):
-        return redis.TimeoutError(f"timed out {doing} the socket")
-    return redis.ConnectionError(f"error while {doing} the socket: {error}")

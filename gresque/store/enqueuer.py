@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import random
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import redis
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
+from gresque.backoff import Backoff
 from gresque.connection.errors import explain, is_reply, may_pass
-from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Connector
+from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued
@@ -24,43 +24,43 @@ FIRST_BACKOFF_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 1.0
 
 EXPIRY_SECONDS = 120
-"""Beyond `retry_seconds`: a slot outlives all that may still be on its way, the longest wait for a
-reply, for a new connection, and for one more reply."""
+"""Added to `retry_seconds`: a slot outlives all that may still be on its way, which is the longest
+wait for a reply, for a new connection, and for one more reply."""
 
 STALE_SECONDS = 0.5
-"""A connection that was not used for so long is looked at before it is trusted: when the server
-went away meanwhile, nothing has been sent yet, and that is known."""
+"""A connection that was not used for this time is checked before it is used: when the server has
+closed it, nothing has been sent yet, and that is known."""
 
 
 class Enqueuer:
     """Pushes jobs into queues. Greenlets and threads may share one, and a fork may copy it.
 
-    Each push has a lane to itself: a connection, and a slot of a HASH in Redis, in which one script
-    notes the number of the push while it does it. So a push whose reply was lost can be sent again:
-    the script sees by the number that it was done. There are few lanes; more pushes at the same
-    time wait for one (see `lanes`).
+    Each push has a slot for itself: a connection, and a field of a HASH in Redis, in which one
+    script notes the number of the push while it does it. So a push whose reply was lost can be sent
+    again: the script sees by the number that it was done. There are few slots; more pushes at the
+    same time wait for one (see `producer_slots`).
     """
 
     def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
         self._url = url
         self._keys = keys
         self._retry_seconds = retry_seconds
-        self._connect = Connector(url)
+        self._opener = Opener(url)
         self._script = script("enqueue")
         self._expiry = EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
-        self._lanes = ProducerSlots(keys)
+        self._slots = ProducerSlots(keys)
 
     def push(self, queue: str, raws: Sequence[bytes]) -> None:
         """Make the queue known and push the jobs, all of them or none, in one round trip.
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """
-        lanes = self._lanes
-        if lanes.pid != os.getpid():  # a fork: the parent goes on with its own
-            lanes = self._lanes = ProducerSlots(self._keys)
-        pool = lanes.pool()
+        slots = self._slots
+        if slots.pid != os.getpid():  # a fork: the parent goes on with its own
+            slots = self._slots = ProducerSlots(self._keys)
+        pool = slots.pool()
         try:
             producer_slot = pool.take()
         except (RedisError, OSError) as error:
@@ -82,20 +82,20 @@ class Enqueuer:
         raws: Sequence[bytes],
         error: Exception,
     ) -> None:
-        """Try again: at once on a fresh connection, as the server may have restarted since, then
-        with back-off, until it is done or it need not or must not be tried any more.
+        """Try again: at once on a new connection, as the server may have restarted, then with
+        back-off, until it succeeds or must not be tried any more.
 
         A server that is silent is given REPLY_SECONDS in all, in longer and longer tries, each on
-        a new connection: it may be slow, or be replaced by another one.
+        a new connection: it may be slow, or another one may have replaced it.
         """
         scripted, perhaps = self._scripted, False
         until = time.monotonic() + self._retry_seconds
         silent_seconds = max(REPLY_SECONDS, self._retry_seconds)
         silent_until = max(until, time.monotonic() + silent_seconds - FIRST_REPLY_SECONDS)
         reply_seconds = FIRST_REPLY_SECONDS
-        wait, backoff = 0.0, FIRST_BACKOFF_SECONDS
+        wait, backoff = 0.0, Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while True:
-            silent = isinstance(error, redis.TimeoutError) and self._connect.is_patient
+            silent = isinstance(error, redis.TimeoutError) and self._opener.limit_seconds is None
             if silent:
                 reply_seconds = min(2 * reply_seconds, REPLY_SECONDS)
             pool.give_up(error, silent_seconds if silent else self._retry_seconds)
@@ -109,8 +109,7 @@ class Enqueuer:
                 if left <= 0:
                     break
                 time.sleep(min(wait, left))
-            wait = backoff * random.uniform(0.5, 1.0)
-            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+            wait = backoff.next_seconds()
             try:
                 self._send(producer_slot, queue, raws, reply_seconds, scripted=scripted)
             except (RedisError, OSError) as another:
@@ -136,30 +135,34 @@ class Enqueuer:
         *,
         scripted: bool,
     ) -> None:
-        """One try. The lane gets its connection back only when that is in step: whatever stops
-        this halfway, be it a kill of the job that enqueues, costs the connection."""
-        line, producer_slot.line = producer_slot.line, None
+        """One try. The slot gets its connection back only when that is in step: an interruption
+        halfway, such as a kill of the job that enqueues, costs the connection."""
+        connection, producer_slot.connection = producer_slot.connection, None
         producer_slot.sent = False
         try:
-            if line is None:
-                line = self._connect(reply_seconds)
-            elif time.monotonic() - producer_slot.used > STALE_SECONDS and line.something_arrived():
-                raise redis.ConnectionError("the server hung up, or said something unasked")
+            if connection is None:
+                connection = self._opener.open_ready(reply_seconds)
+            elif _is_stale(producer_slot.used) and connection.something_arrived():
+                raise redis.ConnectionError("the server hung up, or sent something unasked")
             if scripted:
-                self._push_once(line, producer_slot, queue, raws)
+                self._push_once(connection, producer_slot, queue, raws)
             else:
-                self._push_plainly(line, producer_slot, queue, raws)
+                self._push_plainly(connection, producer_slot, queue, raws)
         except BaseException:
-            if line is not None:
-                line.close()
+            if connection is not None:
+                connection.close()
             raise
         if reply_seconds != FIRST_REPLY_SECONDS:
-            self._connect.set_limit(line, FIRST_REPLY_SECONDS)
+            self._opener.set_limit(connection, FIRST_REPLY_SECONDS)
         producer_slot.used = time.monotonic()
-        producer_slot.line = line
+        producer_slot.connection = connection
 
     def _push_once(
-        self, line: RawConnection, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+        self,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
     ) -> None:
         keys = self._keys
         arguments = (
@@ -167,36 +170,44 @@ class Enqueuer:
             producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            _push(line, producer_slot, "EVALSHA", self._script.sha, *arguments)
+            _push(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            _push(line, producer_slot, "EVAL", self._script.text, *arguments)
+            _push(connection, producer_slot, "EVAL", self._script.text, *arguments)
 
     def _push_plainly(
-        self, line: RawConnection, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+        self,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
     ) -> None:
-        """Without scripts a push must not be repeated once it may have arrived; to make the queue
-        known may be, so that comes first and by itself."""
-        line.send(b"SADD", self._keys.queues, queue)
-        line.read()
-        _push(line, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
+        """Without scripts a push must not be repeated once it may have arrived. Making the queue
+        known may be repeated, so that goes first and alone."""
+        connection.send(b"SADD", self._keys.queues, queue)
+        connection.read()
+        _push(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
-        lanes, self._lanes = self._lanes, ProducerSlots(self._keys)
-        if lanes.pid == os.getpid():
-            lanes.close()
+        slots, self._slots = self._slots, ProducerSlots(self._keys)
+        if slots.pid == os.getpid():
+            slots.close()
 
 
-def _push(line: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
+def _is_stale(used: float) -> bool:
+    return time.monotonic() - used > STALE_SECONDS
+
+
+def _push(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
     producer_slot.sent = False
-    line.send(*command)
+    connection.send(*command)
     producer_slot.sent = True
-    line.read()
+    connection.read()
 
 
 def _refuses_scripts(error: Exception) -> bool:
-    """Whether plain commands may still be allowed: an ACL without EVALSHA or without our key, or a
-    proxy that knows no scripts."""
+    """Whether plain commands may still be allowed: with an ACL without EVALSHA or our key, and
+    behind a proxy without scripts."""
     if isinstance(error, NoPermissionError):
         return True
     message = str(error).lower()

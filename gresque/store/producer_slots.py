@@ -1,4 +1,4 @@
-"""Lanes: the few connections over which a process pushes, and those who wait for one."""
+"""Slots of a producer: the few connections over which a process pushes, and the queue for them."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from gresque.connection.raw import RawConnection
 from gresque.store.keys import Keys
 from gresque.unpatched import original
 
-MOST_LANES = 16
-"""Of a process, or of a native thread of it under gevent. A server does one push after the other:
-more connections than keep it busy make nothing faster, and it has 10,000 for all processes."""
+MOST_SLOTS = 16
+"""Slots of a process, or of a native thread of it under gevent. A server runs one push after the
+other: more connections than keep it busy make nothing faster, and it has 10,000 for all."""
 
 IDLE_SECONDS = 60.0
-"""A connection that was not used for so long is closed, at the next push over another one."""
+"""A connection that was not used for this time is closed, at the next push over another one."""
 
 _allocate_lock: Callable[[], Any] = original("_thread", "allocate_lock")
 
 
 class ProducerSlot:
-    """What one push at a time uses: a slot in Redis, the number of the last push in it, and a
+    """Used by one push at a time: a slot in Redis, the number of the last push in it, and a
     connection, None while that is not known to be in step."""
 
-    __slots__ = ("_pool", "key", "line", "number", "sent", "slot", "used")
+    __slots__ = ("_pool", "connection", "key", "number", "sent", "slot", "used")
 
     def __init__(self, pool: Pool, key: str, slot: int) -> None:
         self._pool = ref(pool)
         self.key = key
         self.slot = slot
         self.number = 0
-        self.line: RawConnection | None = None
+        self.connection: RawConnection | None = None
         self.used = 0.0
         self.sent = False
         """All of a command that pushes went out."""
 
     def __del__(self) -> None:
-        """A kill can strike between any two instructions, so a lane may be lost on its way."""
+        """A kill can strike between any two instructions, so a slot can get lost on its way."""
         pool = self._pool()
         if pool is not None:
             pool.replace_lost()
 
 
 class ProducerSlots:
-    """The lanes of one process, under a name of their own, by the hub they belong to."""
+    """The slots of one process, under one key, by the hub to which they belong."""
 
     def __init__(self, keys: Keys) -> None:
         self.pid = os.getpid()
-        self._thread, self._get_hub, self._turn = _place_and_turn()
+        self._thread, self._get_hub, self._waiter = _hubs()
         self._pools: dict[int, Pool] = {}
         self._key = keys.producer(os.urandom(16).hex())
-        self._slots = count()
+        self._numbers = count()
 
     def pool(self) -> Pool:
         thread, hub = self._thread(), self._get_hub()
         pool = self._pools.get(thread)
         if pool is None:
-            pool = self._pools.setdefault(thread, Pool(self._key, self._slots, self._turn, hub))
+            pool = self._pools.setdefault(thread, Pool(self._key, self._numbers, self._waiter, hub))
         elif pool.hub() is not hub:  # the thread has ended, and another one got its number
             pool.move_to(hub)
         return pool
@@ -73,8 +73,8 @@ class ProducerSlots:
             pool.close_idle(0.0)
 
 
-class Turn:
-    """One that waits for a lane: what it waits for is put here before it is woken."""
+class Waiter:
+    """A push that waits for a slot. The slot, or the error, is put here before it is woken."""
 
     __slots__ = ("_lock", "error", "producer_slot", "since")
 
@@ -92,24 +92,35 @@ class Turn:
         self._lock.release()
 
 
-class HubTurn(Turn):
+class HubWaiter(Waiter):
     """That of a greenlet: a lock costs more than the rest of the wait."""
 
     __slots__ = ("_waiter",)
 
     def __init__(self) -> None:
-        from gevent.hub import Waiter
-
         self.since = time.monotonic()
         self.producer_slot = None
         self.error = None
-        self._waiter: Any = Waiter()
+        self._waiter: Any = sys.modules["gevent.hub"].Waiter()
 
     def wait(self) -> None:
         self._waiter.get()
 
     def wake(self) -> None:
         self._waiter.hub.loop.run_callback(self._waiter.switch, None)
+
+
+def _hubs() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
+    """How to name the native thread, find its hub, and wait.
+
+    Under gevent's patches a socket belongs to the hub of the native thread that opened it, and no
+    other may wait on it. Without them threads may pass their connections on. A program that uses
+    gevent has loaded it: this module never does.
+    """
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("socket"):
+        return original("_thread", "get_ident"), sys.modules["gevent.hub"].get_hub, HubWaiter
+    return lambda: 0, _no_hub, Waiter
 
 
 def _no_hub() -> None:
@@ -122,49 +133,45 @@ def _weakly(hub: Any) -> Callable[[], Any]:
 
 
 class Pool:
-    """The lanes of one hub: at most MOST_LANES pushes are under way, others wait, in order.
+    """The slots of one hub: at most MOST_SLOTS pushes are under way, others wait, in order.
 
-    Without locks of its own: each step is a single operation of a deque, and who hands over looks
-    again afterwards. So neither threads nor a kill in the middle can leave it in disorder.
+    It has no lock: each step is a single operation of a deque, and after it has handed over a slot
+    it looks again. So neither threads nor a kill in the middle can leave it in disorder.
     """
 
     def __init__(
-        self,
-        key: str,
-        slots: count[int],
-        turn: Callable[[], Turn],
-        hub: Any,
+        self, key: str, numbers: count[int], waiter: Callable[[], Waiter], hub: Any
     ) -> None:
         self.hub = _weakly(hub)
         self._key = key
-        self._slots = slots
-        self._turn = turn
-        self._free = deque(self._another() for _ in range(MOST_LANES))
-        self._waiting: deque[Turn] = deque()
+        self._numbers = numbers
+        self._waiter = waiter
+        self._free = deque(self._another() for _ in range(MOST_SLOTS))
+        self._waiting: deque[Waiter] = deque()
         self._look_for_idle_at = 0.0
         self.done_at = 0.0
-        """When a push last ended well."""
+        """When a push last succeeded."""
 
     def take(self) -> ProducerSlot:
-        """A free lane, the one that was used last. When there is none it waits for one. Raises
-        redis-py's error when those that have one get nowhere (see `give_up`)."""
+        """The free slot that was used last; without one it waits. Raises redis-py's error when the
+        pushes that have one do not succeed (see `give_up`)."""
         if not self._waiting:
             try:
                 return self._free.pop()
             except IndexError:
                 pass
-        turn = self._turn()
-        self._waiting.append(turn)
+        waiter = self._waiter()
+        self._waiting.append(waiter)
         self._hand_over()
         try:
-            turn.wait()
+            waiter.wait()
         except BaseException:
-            self._withdraw(turn)
+            self._withdraw(waiter)
             raise
-        if turn.producer_slot is None:
-            assert turn.error is not None
-            raise turn.error.with_traceback(None)  # others raise the same one
-        return turn.producer_slot
+        if waiter.producer_slot is None:
+            assert waiter.error is not None
+            raise waiter.error.with_traceback(None)  # others raise the same one
+        return waiter.producer_slot
 
     def give_back(self, producer_slot: ProducerSlot) -> None:
         self._free.append(producer_slot)
@@ -174,15 +181,15 @@ class Pool:
             self._look_for_idle_at = producer_slot.used + IDLE_SECONDS
             self.close_idle(producer_slot.used - IDLE_SECONDS)
 
-    def give_up(self, error: Exception, patience_seconds: float) -> None:
-        """Called with an error that is waited out: those who have waited for so long, while nobody
-        got on, wait no longer."""
-        waited_since = time.monotonic() - patience_seconds
-        with suppress(IndexError):  # nobody waits, or another thread was faster
+    def give_up(self, error: Exception, seconds: float) -> None:
+        """End the waits that have taken this long while no push succeeded, with an error that
+        lasts."""
+        waited_since = time.monotonic() - seconds
+        with suppress(IndexError):  # none waits, or another thread was faster
             while max(self._waiting[0].since, self.done_at) < waited_since:
-                turn = self._waiting.popleft()
-                turn.error = error
-                turn.wake()
+                waiter = self._waiting.popleft()
+                waiter.error = error
+                waiter.wake()
 
     def replace_lost(self) -> None:
         self._free.appendleft(self._another())
@@ -195,57 +202,46 @@ class Pool:
                 producer_slot = self._free.popleft()
             except IndexError:  # another thread takes them
                 break
-            if producer_slot.line is not None and (not since or producer_slot.used < since):
-                line, producer_slot.line = producer_slot.line, None
-                line.close()
+            if producer_slot.connection is not None and (not since or producer_slot.used < since):
+                connection, producer_slot.connection = producer_slot.connection, None
+                connection.close()
             self._free.append(producer_slot)
         self._hand_over()
 
     def move_to(self, hub: Any) -> None:
-        """The hub turns no more: its connections are closed, who waited is gone with it. The lanes
-        stay: each new one would take a slot in Redis."""
+        """The old hub has ended: its connections are closed, and the pushes that waited have ended
+        with it. The slots stay, as each new one takes another place in Redis."""
         self.hub = _weakly(hub)
         self._waiting.clear()
         for producer_slot in list(self._free):
-            line, producer_slot.line = producer_slot.line, None
-            if line is not None:
+            connection, producer_slot.connection = producer_slot.connection, None
+            if connection is not None:
                 with suppress(Exception):  # of gevent, where the loop is destroyed
-                    line.close()
-        while len(self._free) < MOST_LANES:
+                    connection.close()
+        while len(self._free) < MOST_SLOTS:
             self._free.append(self._another())
 
     def _another(self) -> ProducerSlot:
-        return ProducerSlot(self, self._key, next(self._slots))
+        return ProducerSlot(self, self._key, next(self._numbers))
 
     def _hand_over(self) -> None:
-        """Give free lanes to those who wait, the first one first."""
+        """Give free slots to the pushes that wait, in their order."""
         while self._waiting and self._free:
             try:
                 producer_slot = self._free.pop()
             except IndexError:
                 return
             try:
-                turn = self._waiting.popleft()
+                waiter = self._waiting.popleft()
             except IndexError:
                 self._free.append(producer_slot)
                 continue
-            turn.producer_slot = producer_slot
-            turn.wake()
+            waiter.producer_slot = producer_slot
+            waiter.wake()
 
-    def _withdraw(self, turn: Turn) -> None:
+    def _withdraw(self, waiter: Waiter) -> None:
         try:
-            self._waiting.remove(turn)
+            self._waiting.remove(waiter)
         except (ValueError, IndexError):
-            if turn.producer_slot is not None:
-                self.give_back(turn.producer_slot)
-
-
-def _place_and_turn() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Turn]]:
-    """Under gevent's patches a socket belongs to the hub of the native thread that opened it, and
-    no other may wait on it; else threads may pass their connections on. With it the way to wait."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("socket"):
-        from gevent import get_hub
-
-        return original("_thread", "get_ident"), get_hub, HubTurn
-    return lambda: 0, _no_hub, Turn
+            if waiter.producer_slot is not None:
+                self.give_back(waiter.producer_slot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 import time
@@ -86,6 +87,9 @@ def test_a_producer_leaves_a_demoted_server(
     client.close()
 
 
+COMMAND = re.compile(rb"^\*\d+\r$|^PING\r$", re.MULTILINE)
+
+
 class Sayer:
     """A server that answers every command with one line, and counts its connections."""
 
@@ -108,8 +112,8 @@ class Sayer:
             self.connections += 1
             with client, suppress(OSError):
                 client.settimeout(10)
-                while client.recv(65_536):
-                    client.sendall(self._line)
+                while commands := client.recv(65_536):
+                    client.sendall(self._line * len(COMMAND.findall(commands)))
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -229,7 +233,7 @@ def test_a_large_command_takes_its_time_on_a_slow_network() -> None:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
     line = RawConnection(OneSocket(ours))  # type: ignore[arg-type]
-    line.wait_for(1.0)
+    line.set_reply_seconds(1.0)
     got = bytearray()
 
     def read_slowly() -> None:
@@ -250,8 +254,8 @@ def test_a_large_command_takes_its_time_on_a_slow_network() -> None:
 
 
 def limit(connection: TrackedConnection) -> float | None:
-    assert connection._line is not None
-    seconds: float | None = connection._line._socket.gettimeout()
+    assert connection._raw is not None
+    seconds: float | None = connection._raw._socket.gettimeout()
     return seconds
 
 

@@ -22,9 +22,9 @@ from gresque.connection import opening
 from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued, SettingsError
 from gresque.store import enqueuer
-from gresque.store import producer_slots as lanes_module
+from gresque.store import producer_slots as slots_module
 from gresque.store.keys import Keys
-from gresque.store.producer_slots import MOST_LANES, ProducerSlot, ProducerSlots
+from gresque.store.producer_slots import MOST_SLOTS, ProducerSlot, ProducerSlots
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy
 from tests.support.programs import PATCHED, stem
@@ -462,7 +462,7 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
     assert set(found.values()) == {1}
     assert len(found) - len(returned) <= 200  # of each killed greenlet at most its last one
     (key,) = redis_client.keys("resque:producer:*")
-    assert redis_client.hlen(key) <= 6 * MOST_LANES  # of the hub, and of the pool's threads
+    assert redis_client.hlen(key) <= 6 * MOST_SLOTS  # of the hub, and of the pool's threads
 
 
 def test_a_closed_client_has_no_connection_left(redis_url: str, redis_client: Redis) -> None:
@@ -505,7 +505,7 @@ def run_gevent(program: str, *arguments: str) -> list[str]:
 def test_many_greenlets_share_few_connections(redis_url: str, redis_client: Redis) -> None:
     before = len(redis_client.client_list())
     connections, *returned = run_gevent(MANY, redis_url)
-    assert int(connections) <= before + MOST_LANES + 1
+    assert int(connections) <= before + MOST_SLOTS + 1
     assert sorted(returned) == sorted(ids(redis_client))
     assert len(set(returned)) == 2000
 
@@ -559,11 +559,11 @@ def test_many_threads_share_few_connections(
     for thread in threads:
         thread.join(20)
     assert len(set(ids(redis_client))) == 100
-    assert before < len(redis_client.client_list()) <= before + MOST_LANES
+    assert before < len(redis_client.client_list()) <= before + MOST_SLOTS
 
 
 def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
-    """200 pushes at a time over 16 lanes: nobody waits for those before it to give up."""
+    """200 pushes at a time over 16 slots: nobody waits for those before it to give up."""
     client = gresque.Client(own.url, retry_seconds=1)
     own.kill()
     ended: list[tuple[float, bool]] = []
@@ -586,9 +586,9 @@ def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
     client.close()
 
 
-def test_lanes_are_given_in_order() -> None:
+def test_slots_are_given_in_order() -> None:
     pool = ProducerSlots(Keys("resque")).pool()
-    lanes = [pool.take() for _ in range(MOST_LANES)]
+    taken = [pool.take() for _ in range(MOST_SLOTS)]
     order: list[int] = []
 
     def wait(n: int) -> None:
@@ -601,24 +601,24 @@ def test_lanes_are_given_in_order() -> None:
         threads.append(threading.Thread(target=wait, args=(n,)))
         threads[-1].start()
         wait_for(lambda n=n: len(pool._waiting) == n + 1)
-    pool.give_back(lanes.pop())
+    pool.give_back(taken.pop())
     for thread in threads:
         thread.join(20)
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_a_lane_that_is_lost_is_replaced() -> None:
+def test_a_slot_that_is_lost_is_replaced() -> None:
     pool = ProducerSlots(Keys("resque")).pool()
-    lanes = [pool.take() for _ in range(MOST_LANES)]
-    slots = {producer_slot.slot for producer_slot in lanes}
-    del lanes  # as by a kill between two instructions
-    lanes = [pool.take() for _ in range(MOST_LANES)]
-    assert not slots & {producer_slot.slot for producer_slot in lanes}
+    taken = [pool.take() for _ in range(MOST_SLOTS)]
+    slots = {producer_slot.slot for producer_slot in taken}
+    del taken  # as by a kill between two instructions
+    taken = [pool.take() for _ in range(MOST_SLOTS)]
+    assert not slots & {producer_slot.slot for producer_slot in taken}
     waiting: list[ProducerSlot] = []
     thread = threading.Thread(target=lambda: waiting.append(pool.take()))
     thread.start()
     wait_for(lambda: pool._waiting)
-    del lanes[0]
+    del taken[0]
     thread.join(20)
     assert len(waiting) == 1
 
@@ -627,7 +627,7 @@ KILL_WAITING = """
     import random, sys
     import gevent
     from gresque.store.keys import Keys
-    from gresque.store.producer_slots import MOST_LANES, ProducerSlots
+    from gresque.store.producer_slots import MOST_SLOTS, ProducerSlots
 
     chance = random.Random(7)
     pool = ProducerSlots(Keys("resque")).pool()
@@ -659,14 +659,14 @@ KILL_WAITING = """
 """
 
 
-def test_a_kill_of_one_that_waits_loses_no_lane() -> None:
+def test_a_kill_of_one_that_waits_loses_no_slot() -> None:
     assert run_gevent(KILL_WAITING) == ["16", "16", "0", "16"]
 
 
 def test_idle_connections_are_closed(
     client: gresque.Client, proxy: FaultyProxy, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes_module, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(slots_module, "IDLE_SECONDS", 0.3)
     before = len(redis_client.client_list())
     proxy.reply_delay_seconds = 0.05
     threads = [threading.Thread(target=enqueue, args=(client,)) for _ in range(10)]
@@ -690,7 +690,7 @@ def test_idle_connections_are_closed(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """All waits for replies at a tenth."""
-    for module in (opening, enqueuer, lanes_module):
+    for module in (opening, enqueuer, slots_module):
         for name, seconds in (("FIRST_REPLY_SECONDS", 0.5), ("REPLY_SECONDS", 3.0)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, seconds)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import gresque
 from gresque.cli.main import run
-from gresque.connection.topology import place, resolve_url
+from gresque.connection.topology import resolve_url, topology_of
 from gresque.connection.tracked import TrackedConnection
 from gresque.connection.urls import check, mask, mask_within
 from gresque.errors import GresqueError, RedisUnavailable, SettingsError
@@ -85,7 +85,7 @@ def said(url: str) -> Iterator[str]:
             yield "".join(traceback.format_exception(error))
     with suppress(SettingsError):
         check(url)
-        yield place(url)
+        yield topology_of(url).place()
         if url.startswith("embedded:") and url != "embedded://":
             with told() as text:
                 resolve_url(url)
@@ -197,8 +197,8 @@ def test_a_password_that_ends_a_port_does_not_lead_elsewhere() -> None:
 
 
 def test_a_place_with_colons() -> None:
-    assert place("redis://:x@[::1]/0") == "[::1]:6379"
-    assert place("unix://:x@/run/x.sock?password=y") == "/run/x.sock"
+    assert topology_of("redis://:x@[::1]/0").place() == "[::1]:6379"
+    assert topology_of("unix://:x@/run/x.sock?password=y").place() == "/run/x.sock"
 
 
 def test_info_names_the_server_without_the_password(redis_url: str) -> None:
