@@ -73,12 +73,12 @@ class Report:
 @setting_options()
 @json_option
 def command(flags: dict[str, Any], as_json: bool) -> int:
-    """Print every setting with its source, and look for what would bite `gresque work`.
+    """Print every setting with its source, and warn about likely problems of `gresque work`.
 
-    Takes the flags of `gresque work`. It talks to Redis, imports the modules of -r as a worker
-    would, lists the jobs that they declare, and warns of libraries that block a worker process.
-    Exit code: 0 when a worker can start, 1 when Redis is out of reach or a module does not import,
-    2 when a setting is wrong.
+    Takes the flags of `gresque work`. It connects to Redis, imports the modules of -r as a
+    worker would, lists the jobs that they declare, and warns about libraries that block a worker
+    process. Exit code: 0 when a worker can start, 1 when Redis cannot be reached or a module cannot
+    be imported, 2 when a setting is wrong.
 
     \b
     Examples:
@@ -210,7 +210,7 @@ def _inspect(connection: TrackedConnection, settings: Settings, report: Report) 
     found = _read_info(connection)
     version = found.get("valkey_version") or found.get("redis_version")
     name = found.get("server_name") or "redis"
-    report.redis["version"] = f"{name} {version}" if version else "not told"
+    report.redis["version"] = f"{name} {version}" if version else "unknown"
     report.redis["client_tracking"] = connection.tracking
     if not connection.tracking:
         report.warnings.append(
@@ -222,7 +222,7 @@ def _inspect(connection: TrackedConnection, settings: Settings, report: Report) 
     if found.get("role") == "slave":
         report.errors.append(f"{report.redis['place']} is a replica: give the URL of the primary")
     policy = _eviction_policy(connection) or found.get("maxmemory_policy")
-    report.redis["maxmemory_policy"] = policy or "not told: CONFIG GET is refused"
+    report.redis["maxmemory_policy"] = policy or "unknown: CONFIG GET is refused"
     if policy and policy.startswith("allkeys"):
         report.warnings.append(
             f"maxmemory-policy is {policy}: a full Redis throws queues and jobs away; "

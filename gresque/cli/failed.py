@@ -84,10 +84,9 @@ class ListByDefault(click.Group):
 def command() -> None:
     """Look at failed jobs, retry them, remove them; alone: list them.
 
-    Jobs are named by the index that `list` shows, or by job id, which means the job's newest
-    failure. An index holds until something is removed, or several are retried: indexes count from
-    0, the oldest failure. Many at once are named by --class, --exception, --queue and --search,
-    which must all hold.
+    Give jobs by the index that `list` shows, or by job id, which means the job's newest failure.
+    Indexes count from 0, the oldest failure; they change when entries are removed or several are
+    retried. --class, --exception, --queue and --search select many at once; all given must match.
 
     \b
     Examples:
@@ -114,8 +113,8 @@ def list_command(
 ) -> None:
     """List failed jobs, the newest first.
 
-    Times are UTC. On a terminal the error is cut to the line; `show` gives all of it. --offset
-    and --count are told in jobs that are asked for: those of a class, say.
+    Times are UTC. On a terminal the error is cut to the line; `show` prints all of it. --offset
+    and --count apply to the selected jobs, such as those of a class.
 
     \b
     Examples:
@@ -191,10 +190,11 @@ def retry_command(
 ) -> None:
     """Put failed jobs back into their queues.
 
-    Each entry stays, marked as retried, until `clear` removes it. A job that is named is retried
-    even if it was before; --all, --class and so on leave out those that were, so that calling it
-    twice, or both of two operators, doubles nothing. --all asks first, on a terminal; without one
-    it needs --yes. Ctrl-C stops it between two steps; what is retried by then is marked.
+    Each entry stays, marked as retried, until `clear` removes it. A job given by index or id is
+    retried even if it was before; --all, --class and so on leave out those that were, so that a
+    second call, or a second operator, doubles nothing. --all asks for confirmation on a terminal;
+    without a terminal it needs --yes. Ctrl-C stops it between two steps; what is retried by then
+    is marked.
 
     \b
     Examples:
@@ -245,10 +245,10 @@ def _retry_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
 def remove_command(
     flags: dict[str, Any], targets: tuple[str, ...], yes: bool, **options: Any
 ) -> None:
-    """Remove failed jobs, for good. All indexes mean the list as it was before.
+    """Remove failed jobs for good. All indexes refer to the list as it was before.
 
-    With --class and so on all such jobs go, retried or not; that asks first, on a terminal;
-    without one it needs --yes. Ctrl-C stops it between two steps.
+    With --class and so on all such jobs are removed, retried or not. That asks for confirmation on
+    a terminal; without a terminal it needs --yes. Ctrl-C stops it between two steps.
 
     \b
     Examples:
@@ -297,7 +297,7 @@ def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
 def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
     """Remove the failed jobs that were retried; with --all every one.
 
-    --all asks first, on a terminal; without one it needs --yes.
+    --all asks for confirmation on a terminal; without a terminal it needs --yes.
 
     \b
     Examples:

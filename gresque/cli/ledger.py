@@ -51,12 +51,12 @@ RECOVERY_COLUMNS = [
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) -> None:
-    """Show what each worker process of each host holds, and since when.
+    """Show the jobs that each worker process holds, and its totals.
 
     A job stands in the ledger of its process from the moment it leaves its queue until its end is
     recorded: reserved = done + failed + requeued + held, for each process and in sum. LONGEST is
-    how long the oldest of the held ones has been running. The totals of a process go on with its
-    successor when it dies. The last 1,000 recoveries are kept.
+    how long the oldest of the held ones has been running. The totals of a process that dies go
+    over to its successor. The last 1,000 recoveries are kept.
 
     \b
     Examples:

@@ -18,7 +18,7 @@ COLUMNS = [Column("QUEUE", lambda queue: queue.name), Column("SIZE", lambda queu
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], as_json: bool) -> None:
-    """List the queues with the number of jobs that wait in each, by name.
+    """List queues by name, with the number of jobs that wait in each.
 
     \b
     Examples:

@@ -27,26 +27,32 @@ COLUMNS = [
 
 
 @click.command(name="running")
+@click.option(
+    "-n", "--count", type=click.IntRange(1),
+    help="Show that many: jobs that block others, then those that run longest.",
+)  # fmt: skip
 @setting_options("redis_url", "namespace")
 @json_option
-def command(flags: dict[str, Any], as_json: bool) -> None:
+def command(flags: dict[str, Any], count: int | None, as_json: bool) -> None:
     """List the jobs that run now, the oldest first.
 
-    Since when is known of jobs that have been running for over a second; the others stand at the
-    end, some of them about to start. BLOCKS is for how long a job has kept the others of its
-    process from running: it, or something that it has started, hogs the CPU or waits in C; where
-    that stands is in the JSON.
+    The start is known of jobs that have been running for over a second. The others stand at the
+    end, some of them about to start; with --count they are left out, and the payloads of the jobs
+    shown are all that is read. BLOCKS is for how long a job has kept the others of its process from
+    running: the job, or something that it has started, uses the CPU or waits in C. Its stack is in
+    the JSON.
 
     \b
     Examples:
       gresque running
+      gresque running -n 20
       gresque running --json | jq '.[] | select(.seconds > 60)'
       gresque running --json | jq '.[] | select(.blocks_seconds) | .stack'
     """
     from gresque.inspector.running import RunningJob
 
     with open_store(flags) as store:
-        jobs = RunningJob.all(store)
+        jobs = RunningJob.longest(store, count) if count else RunningJob.all(store)
     Output(as_json).listing(jobs, _as_dict, COLUMNS, empty="no jobs are running")
 
 

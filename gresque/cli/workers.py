@@ -30,11 +30,11 @@ COLUMNS = [
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], as_json: bool) -> None:
-    """List the workers: what they work, since when, when they last gave a sign of life.
+    """List workers with their queues, start time and job counts.
 
-    A worker's id is host:master_pid:queues:processes:threads:jobs_per_fork. HOLDS is how many jobs
-    it has taken out of their queues and not ended yet. A worker that left without a word stays
-    listed, as "gone", for as long as it holds jobs.
+    A worker's id is host:master_pid:queues:processes:threads:jobs_per_fork. HOLDS is the number
+    of jobs that it has reserved and not ended. A worker that died without unregistering stays
+    listed as "gone" while it holds jobs.
 
     \b
     Examples:

@@ -355,6 +355,8 @@ class TestRunning:
         assert lines[3].split()[:3] == ["-", "-", PROCESS]
         found = json.loads(call("running", "--json").out)
         assert [row["args"] for row in found] == [[2], [1], [0]]
+        page = json.loads(call("running", "-n", "2", "--json").out)
+        assert [row["id"] for row in page] == ["id1", "id2"]  # the one that blocks is first
         assert found[0]["class"] == "Greet"
         assert (found[0]["blocks_seconds"], found[0]["stack"]) == (None, None)
         assert 3 <= found[1]["blocks_seconds"] < 30
@@ -633,7 +635,7 @@ class TestCheck:
         finally:
             redis_client.execute_command("ACL", "DELUSER", "small")
         assert (code, err) == (0, "")
-        assert "not told: CONFIG GET is refused" in out
+        assert "unknown: CONFIG GET is refused" in out
         assert "secret" not in out
 
     def test_redis_out_of_reach(self, call: Call) -> None:

@@ -251,3 +251,53 @@ def test_importing_loads_nothing_that_must_be_patched_first() -> None:
         cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+NO_HUB = ("store", "inspector", "control", "client", "failure", "jobs")
+"""What programs use that only enqueue, look or command: a Django program wants no hub."""
+
+PATCHED = ["store/producer_slots.py"]
+"""Asks for a hub only where gevent's patches are in place already."""
+
+
+@each_module
+def test_no_gevent_even_in_a_function(path: Path) -> None:
+    if layer_of(path) in NO_HUB and name_of(path) not in PATCHED:
+        roots = {module.split(".")[0] for module in imports(parse(path))}
+        assert not roots & {"gevent", "greenlet"}
+
+
+def test_looking_and_commanding_loads_no_hub(redis_url: str) -> None:
+    modules = [
+        f"gresque.{name_of(path).removesuffix('.py').replace('/', '.')}"
+        for path in MODULES
+        if layer_of(path) in ("inspector", "control") and path.stem != "__init__"
+    ]
+    program = "\n".join(
+        [
+            *(f"import {module}" for module in modules),
+            "import gresque, sys",
+            f"gresque.configure({redis_url!r})",
+            "assert gresque.size('q') == 0",
+            "assert gresque.info()['pending'] == 0",
+            "bad = {'gevent', 'greenlet'} & set(sys.modules)",
+            "assert not bad, bad",
+        ]
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@each_module
+def test_commands_ask_nothing_of_redis_by_themselves(path: Path) -> None:
+    """They are faces of inspector, control, client and failure."""
+    if layer_of(path) != "cli":
+        return
+    from_store = {module for module in imports(parse(path)) if module.startswith("gresque.store")}
+    assert from_store <= {"gresque.store.store", "gresque.store.commands"}
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Attribute) and node.attr != "close":
+            assert ast.unparse(node.value) != "store", f"line {node.lineno}"
