@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import textwrap
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from gresque.errors import (
 from gresque.jobs import payload
 from gresque.jobs.registry import registry
 from gresque.settings import Settings
+from tests.support.programs import PLAIN, stem
 
 WIRE = Path(__file__).parents[1] / "wire"
 Redis = redis.Redis
@@ -751,3 +753,22 @@ def test_a_url_with_an_option_that_redis_py_refuses(option: str) -> None:
     with pytest.raises(SettingsError, match="Redis URL of host:6379: ") as raised:
         client.enqueue_to("q", "Job")
     assert "secret" not in str(raised.value)
+
+
+# Programs without gevent
+
+WEB = """
+    import sys
+    import gresque
+
+    gresque.configure(sys.argv[1])
+    gresque.enqueue_to("q", "Job", 1)
+    gresque.enqueue_many("Job", [(2,), (3,)], queue="q")
+    print(gresque.size("q"), gresque.peek("q", 0, 1)[0]["args"])
+    print(sorted(name for name in sys.modules if name.split(".")[0] in ("gevent", "greenlet")))
+"""
+
+
+def test_a_program_that_enqueues_loads_no_gevent(redis_url: str) -> None:
+    ran = stem(PLAIN).run(textwrap.dedent(WEB), redis_url)
+    assert (ran.stdout, ran.stderr) == ("3 [1]\n[]\n", "")

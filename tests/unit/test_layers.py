@@ -43,8 +43,16 @@ RESERVED_FIELDS = {"message", "asctime", "time", "level", "logger", "pid", "work
 PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 """They give the environment to a program that they start, and read nothing from it."""
 
+PACKAGES = {"redis": {"redis", "hiredis"}, "gevent": {"gevent", "greenlet"}}
+NOWHERE = {
+    "redis": {"processes"},
+    "gevent": {"processes", "store", "client", "inspector", "control"},
+}
+"""Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
+at jobs, has no hub; `processes` is part of each child before it is patched."""
+
 UNPATCHED = [
-    "cli", "master", "settings.py", "client", "processes", "stdio.py", "outlet.py",
+    "cli", "master", "settings.py", "client", "stdio.py", "outlet.py",
     "worker/boot.py", "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
     "connection/own_path.py", "store/ledger.py", "store/keys.py", "failure/reporters.py",
     "failure/progress.py",
@@ -221,10 +229,18 @@ def stays_unpatched(path: Path) -> bool:
 
 
 @each_module
+def test_layers_without_gevent_or_redis(path: Path) -> None:
+    roots = {module.split(".")[0] for module in imports(parse(path))}
+    for package, layers in NOWHERE.items():
+        if layer_of(path) in layers:
+            assert not roots & PACKAGES[package], package
+
+
+@each_module
 def test_no_redis_and_no_gevent_at_the_top(path: Path) -> None:
     if stays_unpatched(path):
         roots = {module.split(".")[0] for module in imports(parse(path), top_only=True)}
-        assert not roots & {"redis", "hiredis", "gevent", "greenlet"}
+        assert not roots & (PACKAGES["redis"] | PACKAGES["gevent"])
 
 
 def test_the_list_of_unpatched_modules_is_true() -> None:
