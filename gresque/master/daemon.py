@@ -14,35 +14,34 @@ NEVER_WORKED = 1
 
 
 def run_in_background(run: Callable[[Callable[[], None]], int]) -> int:
-    """Go on in a process of a session of its own; the caller returns when that one works.
+    """Continue in a process with a session of its own; the caller returns when that one works.
 
-    `run(works)` is called in the background; it calls `works()` once it works, and returns the
-    exit code. The working directory stays, and so do standard input, output and error, unless they
-    are a terminal: what is said until it works still shows there, then they become /dev/null.
+    `run(works)` is called in the background. It calls `works()` when the first worker process
+    works, and returns the exit code. The working directory stays the same, and so do standard
+    input, output and error. A terminal among these becomes /dev/null when `works()` is called.
 
-    Returns the exit code, twice: in the caller 0 once it works, or the code of what ended before
-    it did; in the background the one of `run`.
+    Returns the exit code, in two processes: in the caller 0 when the background process works, or
+    the code of the process that ended before; in the background the one of `run`.
     """
     fork = original("os", "fork")
-    told, tell = os.pipe()
+    works_read, works_write = os.pipe()
     stdio.flush()
     between = fork()
     if between:
-        os.close(tell)
+        os.close(works_write)
         return _wait_for(between)
     os.setsid()
     master = fork()
-    if master:  # a leader of a session could get a terminal by opening one; so not the master
-        os.close(tell)
+    if master:  # the leader of a session could get a terminal by opening one; the master is none
+        os.close(works_write)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os._exit(0 if os.read(told, 1) else _wait_for(master) or NEVER_WORKED)
-    os.close(told)
+        os._exit(0 if os.read(works_read, 1) else _wait_for(master) or NEVER_WORKED)
+    os.close(works_read)
 
     def works() -> None:
         stdio.leave_terminal()
-        # Whoever waited may have gone.
-        with suppress(BrokenPipeError):
-            os.write(tell, b"w")
+        with suppress(BrokenPipeError):  # the caller may have been killed
+            os.write(works_write, b"w")
 
     return run(works)
 

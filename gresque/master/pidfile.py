@@ -1,4 +1,4 @@
-"""The pidfile: tells the master's pid, and keeps a second master from starting with it."""
+"""The pidfile: holds the master's pid, and keeps a second master from starting with it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _PID = re.compile(rb"\s*\d*\s*")
 
 
 class PidFile:
-    """A file with the pid of a live master, who holds a lock on it.
+    """A file with the pid of a live master, which holds a lock on it.
 
-    Nothing else is written to: no link is followed, and what is no file of this user's, or has
-    something else in it than a pid, is refused.
+    Nothing else is overwritten: no link is followed, and a file of another user, or one that holds
+    something other than a pid, is refused.
 
-    The kernel drops the lock when the master dies, however it dies, and no child inherits it; so
-    a stale file is told from one in use without a guess about what runs under some pid.
+    The kernel drops the lock when the master dies, however it dies, and no child inherits it. So a
+    stale file differs from one in use, whatever process has that pid now.
     """
 
     def __init__(self, path: str) -> None:
@@ -28,12 +28,12 @@ class PidFile:
         self._fd = -1
 
     def write(self) -> None:
-        """Take the file over, or make it. Raises SettingsError when a live master holds it."""
+        """Create the file, or take over a stale one. Raises SettingsError if another has it."""
         try:
             while not self._lock():
                 os.close(self._fd)  # another master removed it meanwhile
             if not _PID.fullmatch(os.read(self._fd, 32)):
-                raise Untrusted(f"{self._path} has something else in it than a pid")
+                raise Untrusted(f"{self._path} holds something other than a pid")
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except (OSError, Untrusted) as error:
@@ -46,13 +46,13 @@ class PidFile:
         except (BlockingIOError, PermissionError):
             pid = os.read(self._fd, 32).decode("ascii", "replace").strip()
             raise SettingsError(
-                f"the pidfile {self._path} is that of a gresque master that runs (pid {pid}); "
-                "stop it first, or give another --pidfile"
+                f"the pidfile {self._path} belongs to a running gresque master (pid {pid}); "
+                "stop that one first, or give another --pidfile"
             ) from None
         return self._is_ours()
 
     def remove(self) -> None:
-        """Remove it at the master's end, unless somebody put another one in its place."""
+        """Remove it at the master's end, unless another file stands in its place."""
         if self._fd >= 0 and self._is_ours():
             self._path.unlink(missing_ok=True)
 

@@ -97,8 +97,8 @@ def test_a_second_master_is_refused_and_a_stale_pidfile_is_not(bench: Bench, she
     second = shell.work("--pidfile", str(shell.pidfile), stderr=subprocess.PIPE)
     assert second.returncode == 2
     assert second.stderr.decode().splitlines() == [
-        f"gresque: the pidfile {shell.pidfile} is that of a gresque master that runs "
-        f"(pid {first.pid}); stop it first, or give another --pidfile"
+        f"gresque: the pidfile {shell.pidfile} belongs to a running gresque master "
+        f"(pid {first.pid}); stop that one first, or give another --pidfile"
     ]
     assert shell.master() == first, "the file of the live one stays"
     bench.client.enqueue_to("q", "CountSlowly", "done", 2)

@@ -233,7 +233,7 @@ def test_a_file_that_is_a_trap_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("make", "told"), [*traps, pytest.param(something_else, "something else in it than a pid")]
+    ("make", "told"), [*traps, pytest.param(something_else, "something other than a pid")]
 )
 def test_a_pidfile_that_is_a_trap_is_refused(
     make: Callable[[Path], None], told: str, tmp_path: Path
