@@ -54,7 +54,7 @@ class Queues:
         suspects = reads.names("SMEMBERS", self._keys.suspects)
         reads.run()
         with_suspects = {*suspects.value}
-        names = sorted(known.value)
+        names = sorted({*known.value, *suspects.value})
         sizes = {
             name: [
                 reads.number("LLEN", place)

@@ -272,13 +272,9 @@ def test_importing_loads_nothing_that_must_be_patched_first() -> None:
 NO_HUB = ("store", "inspector", "control", "client", "failure", "jobs")
 """What programs use that only enqueue, look or command: a Django program wants no hub."""
 
-PATCHED = ["store/producer_slots.py"]
-"""Asks for a hub only where gevent's patches are in place already."""
-
-
 @each_module
 def test_no_gevent_even_in_a_function(path: Path) -> None:
-    if layer_of(path) in NO_HUB and name_of(path) not in PATCHED:
+    if layer_of(path) in NO_HUB:
         roots = {module.split(".")[0] for module in imports(parse(path))}
         assert not roots & {"gevent", "greenlet"}
 
