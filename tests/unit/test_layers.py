@@ -272,6 +272,7 @@ def test_importing_loads_nothing_that_must_be_patched_first() -> None:
 NO_HUB = ("store", "inspector", "control", "client", "failure", "jobs")
 """What programs use that only enqueue, look or command: a Django program wants no hub."""
 
+
 @each_module
 def test_no_gevent_even_in_a_function(path: Path) -> None:
     if layer_of(path) in NO_HUB:
