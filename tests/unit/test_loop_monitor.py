@@ -1,4 +1,4 @@
-"""The watcher's look at timeouts."""
+"""How the loop monitor checks timeouts."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Thread(SimpleNamespace):
 
 def test_a_deadline_that_has_passed_does_not_take_that_of_the_next_job() -> None:
     thread, kills = Thread(), []
-    watcher: Any = object.__new__(LoopMonitor)
-    watcher._thread_pool = SimpleNamespace(
+    monitor: Any = object.__new__(LoopMonitor)
+    monitor._thread_pool = SimpleNamespace(
         threads=[thread], kill_from_outside=lambda _, kill: kills.append(kill)
     )
-    watcher._end_the_overdue(15.0)
+    monitor._kill_overdue_jobs(15.0)
     assert kills == []  # the first job has ended by itself
     for _ in range(2):
-        watcher._end_the_overdue(25.0)
+        monitor._kill_overdue_jobs(25.0)
     (kill,) = kills  # once
     assert isinstance(kill, Kill)
     assert kill.job is NEXT

@@ -1,4 +1,4 @@
-"""Where greenlets stand, and what they wait on: in a patched process of its own."""
+"""The stacks of greenlets, and what they wait on: in a patched process of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.programs import PATCHED, stem
 
 PROGRAM = """
 import gevent, socket, subprocess, threading, time, queue
-from gresque.worker.native.stacks import _other, _other_greenlets
+from gresque.worker.native.stacks import _other_greenlets, _other_stack
 listener = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(listener.getsockname())
 pair, other = socket.socketpair()
@@ -18,7 +18,7 @@ def job():
 waits = gevent.spawn(job)
 gevent.sleep(0.05)
 root = gevent.get_hub().parent
-(found,) = [_other(*each) for each in _other_greenlets(None, root) if each[0] is waits]
+(found,) = [_other_stack(*each) for each in _other_greenlets(None, root) if each[0] is waits]
 print(found.waits_on.replace(str(listener.getsockname()[1]), "PORT"))
 print(found.stack[-1])
 waits.kill()

@@ -8,7 +8,7 @@ from typing import Any
 from gresque.logs import UNCUT, fields
 from gresque.store.commands import Blocking, Command, Running
 from gresque.worker.native.loop_monitor import LoopMonitor
-from gresque.worker.native.stacks import Standing, all_standings, as_dict
+from gresque.worker.native.stacks import GreenletStack, all_stacks, as_dict
 from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.pool import ThreadPool
 
@@ -19,9 +19,9 @@ class CommandRunner:
     """Takes orders, and tells what runs, and where. The heartbeat's native thread calls it: the
     loop may be blocked by the very job that is meant."""
 
-    def __init__(self, pool: ThreadPool, watcher: LoopMonitor, kills: KillCommands) -> None:
+    def __init__(self, pool: ThreadPool, loop_monitor: LoopMonitor, kills: KillCommands) -> None:
         self._thread_pool = pool
-        self._loop_monitor = watcher
+        self._loop_monitor = loop_monitor
         self._kills = kills
 
     def run(self, order: Command) -> Any:
@@ -29,19 +29,19 @@ class CommandRunner:
         if order.name == "kill":
             return self._kills.order(order.token, order.argument, order.by)
         if order.name == "stacks":
-            stacks = [as_dict(each) for each in self.standings()]
+            stacks = [as_dict(each) for each in self.stacks()]
             return [each for each in stacks if not order.argument or each["id"] == order.argument]
         return None
 
-    def standings(self) -> list[Standing]:
-        """Where every greenlet stands."""
-        return all_standings(
+    def stacks(self) -> list[GreenletStack]:
+        """The stack of every greenlet."""
+        return all_stacks(
             self._thread_pool, self._loop_monitor.main_thread, self._loop_monitor.root
         )
 
     def log_stacks(self) -> None:
-        """Log where every greenlet stands."""
-        lines = [str(standing) for standing in self.standings()]
+        """Log the stack of every greenlet."""
+        lines = [str(stack) for stack in self.stacks()]
         text = "\n".join(lines or ["no jobs are running"])
         log.info("where the jobs stand:\n%s", text, extra=fields("stacks", **UNCUT))
 
