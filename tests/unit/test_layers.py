@@ -46,7 +46,7 @@ PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 PACKAGES = {"redis": {"redis", "hiredis"}, "gevent": {"gevent", "greenlet"}}
 NOWHERE = {
     "redis": {"processes"},
-    "gevent": {"processes", "store", "client", "inspector", "control"},
+    "gevent": {"processes", "store", "jobs", "client", "failure", "inspector", "control"},
 }
 """Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
 at jobs, has no hub; `processes` is part of each child before it is patched."""
@@ -267,17 +267,6 @@ def test_importing_loads_nothing_that_must_be_patched_first() -> None:
         cwd=PACKAGE.parent, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
-
-
-NO_HUB = ("store", "inspector", "control", "client", "failure", "jobs")
-"""What programs use that only enqueue, look or command: a Django program wants no hub."""
-
-
-@each_module
-def test_no_gevent_even_in_a_function(path: Path) -> None:
-    if layer_of(path) in NO_HUB:
-        roots = {module.split(".")[0] for module in imports(parse(path))}
-        assert not roots & {"gevent", "greenlet"}
 
 
 def test_looking_and_commanding_loads_no_hub(redis_url: str) -> None:
