@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 HELD = """
 local held = 0
-for _, process in ipairs(redis.call('ZRANGE', 'resque:ledgers', 0, -1)) do
-    for _, slot in ipairs(redis.call('HKEYS', 'resque:ledger:' .. process)) do
+for _, process in ipairs(redis.call('ZRANGE', KEYS[1] .. ':ledgers', 0, -1)) do
+    for _, slot in ipairs(redis.call('HKEYS', KEYS[1] .. ':ledger:' .. process)) do
         if slot ~= 'state' then held = held + 1 end
     end
 end
@@ -122,16 +122,24 @@ class Master:
 class Bench:
     """What a process test works with: a Redis, a client, masters that end with the test."""
 
-    def __init__(self, redis_url: str, redis_client: redis.Redis, directory: Path) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        redis_client: redis.Redis,
+        directory: Path,
+        namespace: str = "resque",
+    ) -> None:
         self.redis_url = redis_url
         self.redis = redis_client
-        self.client = gresque.Client(redis_url)
+        self.namespace = namespace
+        self.client = gresque.Client(redis_url, namespace)
         self._directory = directory
         self._masters: list[Master] = []
 
     def start(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> Master:
         log_path = str(self._directory / f"worker-{len(self._masters)}.log")
-        master = Master(self.redis_url, *arguments, wrap=wrap, LOG_PATH=log_path, **env)
+        env = {"RESQUE_NAMESPACE": self.namespace, "LOG_PATH": log_path, **env}
+        master = Master(self.redis_url, *arguments, wrap=wrap, **env)
         self._masters.append(master)
         return master
 
@@ -144,15 +152,15 @@ class Bench:
 
     def push_raw(self, queue: str, *items: bytes) -> None:
         """As any other program would: SADD and RPUSH."""
-        self.redis.sadd("resque:queues", queue)
+        self.redis.sadd(f"{self.namespace}:queues", queue)
         for start in range(0, len(items), 1000):
-            self.redis.rpush(f"resque:queue:{queue}", *items[start : start + 1000])
+            self.redis.rpush(f"{self.namespace}:queue:{queue}", *items[start : start + 1000])
 
     def stat(self, name: str) -> int:
-        return int(self.redis.get(f"resque:stat:{name}") or 0)
+        return int(self.redis.get(f"{self.namespace}:stat:{name}") or 0)
 
     def failed(self) -> list[FailedEntry]:
-        return [decode_entry(raw) for raw in self.redis.lrange("resque:failed", 0, -1)]
+        return [decode_entry(raw) for raw in self.redis.lrange(f"{self.namespace}:failed", 0, -1)]
 
     def runs(self) -> dict[str, int]:
         """What the support job counted: argument -> how often it ran."""
@@ -166,12 +174,13 @@ class Bench:
     def held(self) -> int:
         """Jobs in all ledgers, at one moment: one process may settle its job and the next one
         reserve another between two looks, and that would count as two."""
-        return int(self.redis.eval(HELD, 0))
+        return int(self.redis.eval(HELD, 1, self.namespace))
 
     def keys(self) -> set[str]:
         """All but what is there for a while, with an expiry, for those who may come back."""
-        keys = {key.decode() for key in self.redis.keys("resque:*")}
-        expiring = {key for key in keys if key.startswith(("resque:producer:", "resque:fenced"))}
+        keys = {key.decode() for key in self.redis.keys(f"{self.namespace}:*")}
+        passing = (f"{self.namespace}:producer:", f"{self.namespace}:fenced")
+        expiring = {key for key in keys if key.startswith(passing)}
         assert all(0 < self.redis.ttl(key) <= 30 * 86_400 for key in expiring)
         return keys - expiring
 
