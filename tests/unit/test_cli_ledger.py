@@ -7,7 +7,7 @@ import time
 
 import redis
 
-from tests.unit.test_cli import PROCESS, Call, call  # noqa: F401 (a fixture)
+from tests.support.cli import PROCESS, Call
 
 OTHER = "zeus:20:*:1:1:1:21:1795485960000"
 
@@ -29,13 +29,13 @@ def fill(client: redis.Redis) -> None:
     client.hset(f"resque:ledger:{OTHER}", mapping={"state": "fenced 3 10 10 0 0"})
 
 
-def test_empty(call: Call) -> None:  # noqa: F811
+def test_empty(call: Call) -> None:
     assert call("ledger") == (0, "no worker process has a ledger\n", "")
     assert call("ledger", "--json").out == "[]\n"
     assert call("ledger", "--recoveries") == (0, "no process was recovered\n", "")
 
 
-def test_what_each_process_holds(call: Call, redis_client: redis.Redis) -> None:  # noqa: F811
+def test_what_each_process_holds(call: Call, redis_client: redis.Redis) -> None:
     fill(redis_client)
     header, first, second, total = call("ledger").out.splitlines()
     assert header.split()[:3] == ["HOST", "MASTER", "PID"]
@@ -55,7 +55,7 @@ def test_what_each_process_holds(call: Call, redis_client: redis.Redis) -> None:
     assert (other["fenced"], other["held"], other["longest_seconds"]) == (True, 0, None)
 
 
-def test_what_was_recovered(call: Call, redis_client: redis.Redis) -> None:  # noqa: F811
+def test_what_was_recovered(call: Call, redis_client: redis.Redis) -> None:
     for number in range(3):
         told = {"at": f"2026-11-24T15:00:0{number}Z", "process": PROCESS, "cause": "it was killed",
                 "by": "vm:9", "requeued": number, "failed": 1, "poison": 1}  # fmt: skip
@@ -71,7 +71,7 @@ def test_what_was_recovered(call: Call, redis_client: redis.Redis) -> None:  # n
     assert found[0]["cause"] == "it was killed"
 
 
-def test_what_others_keep_under_these_names(call: Call, redis_client: redis.Redis) -> None:  # noqa: F811
+def test_what_others_keep_under_these_names(call: Call, redis_client: redis.Redis) -> None:
     redis_client.zadd("resque:ledgers", {"odd": 1, "a:b:c": 2, "x": 3})
     redis_client.set("resque:ledger:odd", "text")
     redis_client.hset("resque:ledger:x", mapping={"state": "rubbish", "1": "no entry"})

@@ -1,0 +1,162 @@
+"""`gresque check`, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.cli import (
+    Answer,
+    Call,
+    in_a_process,
+)
+from tests.support.programs import PATCHED
+
+
+class TestCheck:
+    def test_settings_and_sources(
+        self, call: Call, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("THREAD_COUNT", "7")
+        found = json.loads(call("check", "-q", "high,low", "--json").out)
+        settings = {row["name"]: (row["value"], row["source"]) for row in found["settings"]}
+        assert settings["queues"] == ("high,low", "--queues")
+        assert settings["thread_count"] == (7, "THREAD_COUNT")
+        assert settings["jobs_per_fork"] == (1, "default")
+        assert settings["redis_url"] == (redis_url, "REDIS_URL")
+        assert found["ok"] is True
+        assert found["redis"]["client_tracking"] is True
+        assert found["redis"]["version"].startswith("valkey ")
+        assert found["redis"]["maxmemory_policy"] == "noeviction"
+
+    def test_a_replica_is_no_place_for_jobs(self, call: Call, redis_client: redis.Redis) -> None:
+        redis_client.replicaof("127.0.0.1", "1")
+        try:
+            answer = call("check")
+        finally:
+            redis_client.replicaof("NO", "ONE")
+        assert answer.code == 1
+        assert "is a replica: give the URL of the primary" in answer.err
+
+    def test_text(self, call: Call) -> None:
+        code, out, err = call("check")
+        assert (code, err) == (0, "")
+        assert "  thread_count" in out
+        assert "warning: no queues are named" in out
+        assert "warning: no module is required" in out
+
+    def test_an_evicting_redis(self, call: Call, redis_client: redis.Redis) -> None:
+        redis_client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            assert "warning: maxmemory-policy is allkeys-lru" in call("check").out
+        finally:
+            redis_client.config_set("maxmemory-policy", "noeviction")
+
+    def test_config_get_may_be_refused(
+        self, call: Call, redis_client: redis.Redis, redis_url: str
+    ) -> None:
+        redis_client.execute_command(
+            "ACL", "SETUSER", "small", "on", ">secret", "~*", "+@all", "-config", "-info"
+        )
+        try:
+            path = redis_url.removeprefix("unix://")
+            code, out, err = call("check", "--redis", f"unix://small:secret@{path}")
+        finally:
+            redis_client.execute_command("ACL", "DELUSER", "small")
+        assert (code, err) == (0, "")
+        assert "unknown: CONFIG GET is refused" in out
+        assert "secret" not in out
+
+    def test_redis_out_of_reach(self, call: Call) -> None:
+        code, out, err = call("check", "--redis", "redis://joe:secret@localhost:1")
+        assert code == 1
+        assert "redis://joe:***@localhost:1" in out
+        assert "secret" not in out + err
+        assert err.startswith("error: no answer from Redis at localhost:1")
+        assert err.count("\n") == 1
+
+    def test_a_wrong_setting(self, call: Call) -> None:
+        code, out, err = call("check", "-t", "0")
+        assert (code, out) == (2, "")
+        assert err == "gresque: --threads: 0 is too small; give 1 or more\n"
+
+    def test_too_few_open_files(self, call: Call) -> None:
+        assert "1,000,000 threads with a socket each" in call("check", "-t", "1000000").out
+
+
+JOBS = """
+    import sys, types
+    import gresque
+    print("on stdout")
+    sys.modules["MySQLdb"] = types.ModuleType("MySQLdb")
+
+    @gresque.job(queue="mail", name="Greet")
+    def greet():
+        import fakedb.grpc
+        import pycurl
+"""
+
+
+class TestCheckOfModules:
+    """In processes of their own: it patches the standard library."""
+
+    @pytest.fixture
+    def check(self, redis_url: str, tmp_path: Path) -> Callable[..., Answer]:
+        def check(source: str, *arguments: str) -> Answer:
+            (tmp_path / "the_jobs.py").write_text(textwrap.dedent(source))
+            (tmp_path / "pycurl.py").touch()
+            arguments = ("check", "-r", "the_jobs", *arguments)
+            return in_a_process(redis_url, *arguments, setup=PATCHED, cwd=tmp_path)
+
+        return check
+
+    def test_jobs_and_blocking_libraries(self, check: Callable[..., Answer]) -> None:
+        code, out, err = check(JOBS, "-q", "other", "--json")
+        found = json.loads(out)
+        assert (code, err) == (0, "on stdout\n")
+        assert found["jobs"] == [{"name": "Greet", "queue": "mail"}]
+        unserved, *blocking = found["warnings"]
+        assert unserved == "job Greet goes to queue 'mail', which other does not serve"
+        assert [warning.split()[0] for warning in blocking] == ["MySQLdb", "pycurl"]
+
+    def test_hints_at_what_works_otherwise(self, check: Callable[..., Answer]) -> None:
+        source = JOBS + "        import asyncio, os as o, sqlite3, requests\n        o.fork()\n"
+        (fork, loop, sqlite, names) = json.loads(check(source, "-t", "20", "--json").out)["hints"]
+        assert fork.startswith("the_jobs uses os.fork: a process that a job forks runs the job's ")
+        assert "the_jobs uses asyncio: asyncio.run() works in one job" in loop
+        assert "connect with timeout=0" in sqlite
+        assert "GEVENT_RESOLVER=ares" in names
+        text = check(source, "-t", "10").out
+        assert f"\nhint: {sqlite}\n" in text
+        assert "GEVENT_RESOLVER" not in text
+        assert "hint:" not in check(JOBS).out
+
+    def test_threads(self, check: Callable[..., Answer]) -> None:
+        source = JOBS + "    import threading, time\n    from gevent.monkey import get_original\n"
+        source += "    get_original('_thread', 'start_new_thread')(lambda: "
+        source += "get_original('time', 'sleep')(60), ())\n"
+        assert "starts native threads" in check(source, "-q", "mail").out
+        assert "starts native threads" not in check(source, "--no-preload").out
+
+    @pytest.mark.parametrize(
+        ("source", "told"),
+        [
+            ("import nowhere", "cannot import the_jobs (-r): ModuleNotFoundError"),
+            ("1 +", "cannot import the_jobs (-r): SyntaxError"),
+            ("", "no jobs are declared"),
+            ("raise SystemExit(3)", "cannot import the_jobs (-r): SystemExit: 3"),
+        ],
+    )
+    def test_a_module_that_does_not_import(
+        self, check: Callable[..., Answer], source: str, told: str
+    ) -> None:
+        code, out, err = check(source)
+        assert code == 1
+        assert "settings" in out
+        assert told in err
+        assert "Traceback" not in err

@@ -1,0 +1,202 @@
+"""`gresque enqueue`, as a user calls it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.support.cli import (
+    ESCAPE,
+    Answer,
+    Call,
+    in_a_process,
+    items,
+)
+
+
+class TestEnqueue:
+    def test_a_job(self, call: Call, redis_client: redis.Redis) -> None:
+        given = ["42", '"text"', '{"a":1}', "null", "-1", "[1.5]"]
+        code, out, err = call("enqueue", "mail", "Greet", *given, "--kwargs", '{"b": true}')
+        (item,) = items(redis_client)
+        assert (code, out, err) == (0, f"{item['id']}\n", "")
+        assert len(item["id"]) == 32
+        assert item == {
+            "class": "Greet",
+            "args": [42, "text", {"a": 1}, None, -1, [1.5], {"b": True, "_kwargs": True}],
+            "id": item["id"], "generation": 1,
+        }  # fmt: skip
+        assert redis_client.smembers("resque:queues") == {b"mail"}
+
+    def test_namespace_and_redis_are_flags(
+        self, call: Call, redis_client: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("REDIS_URL", "redis://localhost:1")
+        assert call("enqueue", "q", "A", "--redis", redis_url, "--namespace", "mine").code == 0
+        assert redis_client.llen("mine:queue:q") == 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["q", "A", "text"], """argument text is not JSON; for a text write '"text"'"""),
+            (["q", "A", "two words"], """for a text write '"two words"'"""),
+            (["q", "A", 'say "x"'], r"""for a text write '"say \"x\""'"""),
+            (["q", "A", ""], """argument '' is not JSON; for a text write '""'"""),
+            (["q", "A", "NaN"], "argument NaN is not JSON"),
+            (
+                ["q", "A", ESCAPE],
+                r"""argument '\x1b[2J' is not JSON; for a text write '"\u001b[2J"'""",
+            ),
+            (["q", "A", "\udcff"], r"argument \xff is not UTF-8"),
+            (["q", "A", "1", "--kwarg", "2"], "no such option: --kwarg"),
+            (["q", "A", "-", "1"], "- reads the jobs from stdin and must be the only argument"),
+            (["q", "A", "--kwargs", "[1]"], "--kwargs [1] is not a JSON object"),
+            (["q", "A", "--kwargs", "x"], "--kwargs x is not a JSON object"),
+            (["", "A"], "QUEUE is empty"),
+            (["q", ""], "CLASS is empty"),
+            (["\udcff", "A"], r"QUEUE \xff is not UTF-8"),
+            (["q"], "Missing argument 'CLASS'"),
+            (["q", "A", "x" * 5_000], """xxx… is not JSON; a text is written '"text"'"""),
+            (["q", "A", f'"{"x" * 9_000_000}"'], "the limit is 8,388,608"),
+        ],
+    )
+    def test_wrong_input_is_one_line(
+        self, call: Call, redis_client: redis.Redis, arguments: list[str], told: str
+    ) -> None:
+        code, out, err = call("enqueue", *arguments)
+        assert (code, out) == (2, "")
+        assert told in err
+        assert err.startswith("gresque: ")
+        assert err.count("\n") == 1
+        assert redis_client.keys("*") == []
+
+
+class TestEnqueueStream:
+    def test_lines(self, call: Call, redis_client: redis.Redis) -> None:
+        stdin = b'[1, "x"]\n\n{"user_id": 2}\r\n  \n[]'
+        assert call("enqueue", "mail", "Greet", "-", stdin=stdin) == (0, "3 jobs enqueued\n", "")
+        found = items(redis_client)
+        assert [item["args"] for item in found] == [
+            [1, "x"],
+            [{"user_id": 2, "_kwargs": True}],
+            [],
+        ]
+        assert len({item["id"] for item in found}) == 3
+
+    def test_kwargs_go_with_every_line(self, call: Call, redis_client: redis.Redis) -> None:
+        stdin = b'[1]\n{"b": 3}\n'
+        call("enqueue", "mail", "Greet", "-", "--kwargs", '{"a": 1, "b": 2}', stdin=stdin)
+        assert [item["args"] for item in items(redis_client)] == [
+            [1, {"a": 1, "b": 2, "_kwargs": True}],
+            [{"a": 1, "b": 3, "_kwargs": True}],
+        ]
+
+    def test_many(self, call: Call, redis_client: redis.Redis) -> None:
+        lines = b"".join(b"[%d]\n" % n for n in range(2_500))
+        assert call("enqueue", "mail", "Greet", "-", stdin=lines).out == "2,500 jobs enqueued\n"
+        assert [item["args"][0] for item in items(redis_client)] == list(range(2_500))
+
+    def test_nothing(self, call: Call, redis_client: redis.Redis) -> None:
+        assert call("enqueue", "mail", "Greet", "-").out == "0 jobs enqueued\n"
+        assert redis_client.keys("*") == []
+
+    @pytest.mark.parametrize(
+        ("line", "told"),
+        [
+            (b"7", "not a JSON array of arguments or object of keyword arguments: 7"),
+            (b"[1", "keyword arguments: [1"),
+            (b'["\xff"]', r'keyword arguments: ["\xff"]'),
+            (b'["\x1b[2J', r"\x1b[2J"),
+            (b'["' + b"x" * 9_000_000 + b'"]', "it is longer than the 8,388,608 bytes"),
+            (b'["' + b"x" * 8_388_600 + b'"]\n', "the limit is 8,388,608"),
+        ],
+    )
+    def test_a_wrong_line_ends_it(
+        self, call: Call, redis_client: redis.Redis, line: bytes, told: str
+    ) -> None:
+        before = b"".join(b"[%d]\n\n" % n for n in range(1_200))
+        code, out, err = call("enqueue", "mail", "Greet", "-", stdin=before + line + b"\n[9]\n")
+        assert (code, out) == (2, "")
+        assert err.startswith("gresque: line 2,401: ")
+        assert err.endswith("; 1,200 jobs before it enqueued, to stay\n")
+        assert told in err
+        assert redis_client.llen("resque:queue:mail") == 1_200
+
+
+HOOKED = """
+    import gresque
+
+    class Greet(gresque.Job):
+        queue = "mail"
+        name = "Greet"
+        expires_seconds = 60
+
+        def perform(who, template="welcome"): ...
+
+        def before_enqueue_check(who, template="welcome"):
+            return who != "nobody"
+
+        def after_enqueue_log(who, template="welcome"):
+            gresque.enqueue_to("log", "Log", who, template)
+"""
+
+
+class TestEnqueueOfADeclaredJob:
+    @pytest.fixture
+    def enqueue(self, redis_url: str, tmp_path: Path) -> Callable[..., Answer]:
+        (tmp_path / "the_jobs.py").write_text(textwrap.dedent(HOOKED))
+
+        def enqueue(*arguments: str, stdin: bytes = b"") -> Answer:
+            arguments = ("enqueue", "-r", "the_jobs", "mail", *arguments)
+            return in_a_process(redis_url, *arguments, cwd=tmp_path, stdin=stdin)
+
+        return enqueue
+
+    def test_its_hooks_run_and_its_settings_hold(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, out, err = enqueue("Greet", '"joe"', "--kwargs", '{"template": "bye"}')
+        assert (code, err) == (0, "")
+        (item,) = items(redis_client)
+        assert out == f"{item['id']}\n"
+        assert item["args"] == ["joe", {"template": "bye", "_kwargs": True}]
+        assert item["expires_at"] > 0
+        assert [item["args"] for item in items(redis_client, "log")] == [["joe", "bye"]]
+
+    def test_a_hook_may_reject_it(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, out, err = enqueue("Greet", '"nobody"')
+        assert (code, out) == (1, "")
+        assert err == "gresque: a before_enqueue hook of Greet rejected the job\n"
+        assert redis_client.keys("*") == []
+
+    def test_a_stream(self, enqueue: Callable[..., Answer], redis_client: redis.Redis) -> None:
+        stdin = b'["joe"]\n["nobody"]\n{"who": "sue"}\n'
+        code, out, err = enqueue("Greet", "-", stdin=stdin)
+        assert (code, err) == (0, "")
+        assert out == "2 jobs enqueued, 1 rejected by a before_enqueue hook\n"
+        assert len(items(redis_client)) == len(items(redis_client, "log")) == 2
+
+    def test_another_name_is_one_of_another_program(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        assert enqueue("Archive", "7").code == 0
+        assert [item["class"] for item in items(redis_client)] == ["Archive"]
+
+    def test_a_module_that_does_not_import(self, redis_url: str, tmp_path: Path) -> None:
+        arguments = ("enqueue", "-r", "nowhere", "mail", "Greet")
+        code, _, err = in_a_process(redis_url, *arguments, cwd=tmp_path)
+        assert (code, "cannot import nowhere (-r)" in err) == (1, True)
+
+
+def test_an_argument_with_half_a_character(call: Call) -> None:
+    answer = call("enqueue", "mail", "Greet", r'"\ud800"')
+    assert answer.code == 2
+    assert r"has a lone surrogate, \ud800, which is half a character" in answer.err
+    answer = call("enqueue", "mail", "Greet", "-", stdin=rb'["\udc00"]')
+    assert r"line 1: it has a lone surrogate, \udc00" in answer.err
