@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gresque.client.client import Call, Client
+from gresque.logs import fields
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
 log = logging.getLogger("gresque.client")
@@ -64,11 +65,12 @@ def _tell_of_overridden(asked: Settings, worker: Settings, names: list[str]) -> 
         return
     caller = sys._getframe(2)
     log.warning(
-        "gresque.configure at %s:%d gives another %s than this worker has; the worker's own holds. "
-        "Use gresque.Client for another server",
+        "gresque.configure at %s:%d gives another %s than this worker has; that of the worker "
+        "holds. Use gresque.Client for another server",
         caller.f_code.co_filename,
         caller.f_lineno,
         " and ".join(other),
+        extra=fields("configure_ignored", settings=other),
     )
 
 

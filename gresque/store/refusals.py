@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterable
 
+from gresque.logs import fields
 from gresque.store.keys import Keys
 from gresque.text import printable
 
@@ -29,19 +30,20 @@ def is_missing_right(error: object) -> bool:
 
 
 def name_refused(keys: Keys, refused: Iterable[tuple[str, str]], consequence: str) -> None:
-    """Log each of these keys, with its error, once in the life of the process. `consequence` says
-    what becomes of what belongs there."""
+    """Log each of these keys, with its error, once in the life of the process. `consequence` is
+    the effect on gresque, for the message."""
     for key, error in refused:
         message = explain_refused(keys, key, error)
         if message not in _named:
             if len(_named) >= NAMED_AT_MOST:
                 _named.clear()
             _named.add(message)
-            log.error("%s; until then %s", message, consequence)
+            named = fields("key_refused", key=key, error=error)
+            log.error("%s; until then %s", message, consequence, extra=named)
 
 
 def explain_refused(keys: Keys, key: str, error: str) -> str:
-    """What is wrong with the key, and what to do."""
+    """One sentence: the fault of the key, and the remedy."""
     name = printable(key)
     if is_wrong_type(error):
         return f"{name} is not {keys.kind(key)}, as gresque needs it: rename or delete that key"
@@ -49,7 +51,7 @@ def explain_refused(keys: Keys, key: str, error: str) -> str:
         return f"{name} is refused ({error}): grant this user the right, see docs/acl.md"
     if keys.kind(key) == "a number":
         return f"{name} cannot be counted up ({error}): set it to a number, or delete it"
-    return f"{name} is refused ({error}): mend or delete that key"
+    return f"{name} is refused ({error}): repair or delete that key"
 
 
 def pairs(flat: list[bytes]) -> list[tuple[str, str]]:
