@@ -15,6 +15,7 @@ from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store.store import Store
 from gresque.text import printable
+from gresque.worker.boot import load_jobs
 from gresque.worker.recovery import recovery_for
 
 log = logging.getLogger("gresque.maintenance")
@@ -30,20 +31,31 @@ class DeadProcesses:
     holds up nobody else.
     """
 
-    def __init__(self, settings: Settings, must_leave: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        must_leave: Callable[[], bool] = lambda: False,
+        at_once_seconds: float = AT_ONCE_SECONDS,
+    ) -> None:
         self._settings = settings
         self._must_leave = must_leave
+        self._at_once_seconds = at_once_seconds
+        self._has_jobs = settings.preload
         self._logged: set[str] = set()
 
     def recover(
         self, store: Store, dead: Sequence[DeadProcess], idle_workers: Iterable[str] = ()
     ) -> bool:
         """True when all of them were dealt with; False when some are left for the next time.
-        Raises RedisError and OSError when Redis does not answer."""
+        Raises RedisError and OSError when Redis does not answer, and BootError when the job modules
+        cannot be imported: the declaration of a job says what becomes of it."""
         workers = set(idle_workers)
         if not (dead or workers):
             return True
-        until = time.monotonic() + AT_ONCE_SECONDS
+        if not self._has_jobs:
+            load_jobs(self._settings)
+            self._has_jobs = True
+        until = time.monotonic() + self._at_once_seconds
         done = 0
         recovery = recovery_for(self._settings)
         try:

@@ -18,17 +18,19 @@ from gevent.resolver.blocking import Resolver
 
 from gresque.backoff import Backoff
 from gresque.connection.errors import explain, is_reply, means_not_here
+from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.maintenance.dead import DeadProcesses
 from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.prune import Prune
 from gresque.maintenance.siblings import Siblings
-from gresque.maintenance.task import Task
+from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.vitals import VitalsReport
 from gresque.processes.spec import ProcessSpec
 from gresque.processes.title import Title
 from gresque.raised import one_line
+from gresque.settings import Settings
 from gresque.store.store import Store
 from gresque.unpatched import original
 
@@ -59,6 +61,30 @@ def run(spec: ProcessSpec, memory: SharedMemory) -> None:
     MaintenanceProcess(spec, memory).run()
 
 
+def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMemory) -> None:
+    """One pass of all tasks, for a burst, which has no maintenance process: called in a worker
+    process. Its processes write their vitals themselves.
+
+    An outage ends the pass, and is logged by the process that needs Redis for its jobs.
+    """
+    store, lease = Store(settings.redis_url, settings.namespace), _lease_of(worker_id, started)
+    dead, failures = DeadProcesses(settings, at_once_seconds=NEVER), _Failures()
+    tasks: tuple[Task, ...] = (lease, Siblings(dead), Prune(lease, Judge(memory), dead))
+    try:
+        for task in tasks:
+            if task.due(time.monotonic()) <= 0:
+                failures.run(task, store)
+        lease.release(store)
+    except Exception as error:
+        log.debug("no maintenance: %s", error, extra=fields("redis_away"))
+    finally:
+        store.close()
+
+
+def _lease_of(worker_id: str, started: str) -> Lease:
+    return Lease(f"{worker_id} {started}")
+
+
 class MaintenanceProcess:
     """Runs each task when it is due. Its life:
 
@@ -76,7 +102,8 @@ class MaintenanceProcess:
         self._settings = settings
         self._store = Store(settings.redis_url, settings.namespace)
         self._title = Title(settings, "maintenance")
-        self._lease = Lease(f"{spec.worker_id} {spec.started}")
+        self._title.show("booting")
+        self._lease = _lease_of(spec.worker_id, spec.started)
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
         dead = DeadProcesses(settings, lambda: self._leaving)
         self._tasks: Sequence[Task] = (
@@ -106,14 +133,10 @@ class MaintenanceProcess:
             if self._leaving or task.due(now) > 0 or self._failures.hold_up(task, now):
                 continue
             try:
-                task.run(self._store)
+                if self._failures.run(task, self._store):
+                    self._note_answer()
             except Exception as error:
-                if _is_outage(error):
-                    return self._note_outage(error)
-                self._failures.note(task, error)
-            else:
-                self._note_answer()
-                self._failures.forget(task)
+                return self._note_outage(error)
         self._title.show("holds the lease" if self._lease.held else "stands by")
         now = time.monotonic()
         return min(max(task.due(now), self._failures.left(task, now)) for task in self._tasks)
@@ -172,30 +195,39 @@ class MaintenanceProcess:
 
 
 class _Failures:
-    """Tasks that failed with an answer from Redis, or with none of its errors."""
+    """Tasks that failed though Redis answers."""
 
     def __init__(self) -> None:
         self._errors: dict[str, tuple[str, float]] = {}
         """Name of a task -> its error, and when it may be tried again."""
 
-    def note(self, task: Task, error: Exception) -> None:
+    def run(self, task: Task, store: Store) -> bool:
+        """Run a task; False when it failed. Raises what means that Redis does not answer."""
+        try:
+            task.run(store)
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            self._note(task, error)
+            return False
+        self._errors.pop(task.name, None)
+        return True
+
+    def _note(self, task: Task, error: Exception) -> None:
         """Log an error once; one that comes again and again is the same one."""
         told = one_line(error)
         known = self._errors.get(task.name, ("", 0.0))[0]
         self._errors[task.name] = (told, time.monotonic() + FAILED_SECONDS)
         if told != known:
             extra = fields("maintenance_failed", task=task.name)
-            is_redis = isinstance(error, redis.RedisError)
+            is_plain = isinstance(error, redis.RedisError | GresqueError)
             log.error(
                 "the maintenance task %s failed: %s; it is tried again",
                 task.name,
                 told,
-                exc_info=None if is_redis else error,
+                exc_info=None if is_plain else error,
                 extra=extra,
             )
-
-    def forget(self, task: Task) -> None:
-        self._errors.pop(task.name, None)
 
     def left(self, task: Task, now: float) -> float:
         """Seconds until the task may be tried again."""

@@ -75,7 +75,7 @@ class Sizes(NamedTuple):
             standbys=STANDBYS if one_thread and short_lives else 0,
             overlap=not one_thread,
             quarantine=not one_thread,
-            maintenance=False,
+            maintenance=not settings.burst,
         )
 
     @property

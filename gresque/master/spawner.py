@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -14,10 +15,10 @@ from gresque.clock import started
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
+from gresque.maintenance.judge import SharedMemory
 from gresque.master.child import Child
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
 from gresque.master.signals import SignalPipe, endable, signals_blocked
-from gresque.processes.judge import Judge, SharedMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
@@ -27,8 +28,8 @@ from gresque.worker import boot
 
 log = logging.getLogger("gresque.worker")
 
-LOOK_FOR_DEAD_SECONDS = 10.0
-"""How often some worker process looks for the dead of other hosts, however short processes live."""
+LOG_NAMES_SECONDS = 10.0
+"""How often some worker process logs odd names of queues, however short processes live."""
 
 RunWorker = Callable[[ProcessSpec], None]
 
@@ -45,10 +46,11 @@ def load(settings: Settings) -> RunWorker:
 
         return load_and_run
     run_worker = boot.load(settings)
+    # What a child imports costs it time, and memory that it does not share with the others.
+    importlib.import_module("gresque.maintenance.process")
     if settings.max_rss_mb:
-        importlib.import_module(
-            "gresque.worker.native.memory"
-        )  # 15 ms, which no child has to spend
+        importlib.import_module("gresque.worker.native.memory")
+    gc.freeze()
     return run_worker
 
 
@@ -79,12 +81,12 @@ class Spawner:
         self._signals = signals
         self._started = started(time.time())
         self._run_worker = run_worker
-        self._last_look = float("-inf")
-        """When a worker process was last asked to look for the dead of other hosts."""
-        self._replaces: str | None = None
-        """The id of the last maintenance process, when it is gone."""
+        self._names_logged_at = float("-inf")
+        """When a worker process was last asked to log odd names of queues."""
+        self._maintains = settings.burst
+        """Whether the next worker process does the maintenance of a burst."""
         self._rows = Scoreboard(most_children, settings.thread_count).rows
-        self._judge_memory = SharedMemory(most_children)
+        self._judge_memory = SharedMemory()
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
         own(self._life_write)  # else it would look as if the master lived on
@@ -103,7 +105,8 @@ class Spawner:
         the fork does."""
         row = self._free_row(siblings)
         row.kind, row.paused, row.born_ms = kind, paused, int(time.time() * 1000)
-        looks = kind.takes_jobs and time.monotonic() - self._last_look >= LOOK_FOR_DEAD_SECONDS
+        now = time.monotonic()
+        logs_odd_names = kind.takes_jobs and now - self._names_logged_at >= LOG_NAMES_SECONDS
         spec = ProcessSpec(
             kind=kind,
             settings=self._settings,
@@ -112,11 +115,10 @@ class Spawner:
             born_ms=row.born_ms,
             row=row,
             rows=self._rows,
-            judge=self._judge_of(row),
             counted=self.totals.get,
             to_recover=to_recover,
-            replaces=self._replaces if kind is Kind.MAINTENANCE else None,
-            beats_at_once=looks,
+            maintain=self._maintain if self._maintains else None,
+            logs_odd_names=logs_odd_names,
             retry_connect=retry_connect,
             tell_master=self._signals.wake,
             life_fd=self._life_read,
@@ -125,8 +127,9 @@ class Spawner:
             process_hooks.run("before_fork")
             self._signals.note_children()
         pid = self._fork_into(kind, lambda: self._run(spec))
-        if looks:
-            self._last_look = time.monotonic()
+        self._maintains = False
+        if logs_odd_names:
+            self._names_logged_at = now
         return Child(pid, self._id, spec.born_ms, row, to_recover)
 
     def _free_row(self, siblings: Collection[Child]) -> Row:
@@ -135,18 +138,28 @@ class Spawner:
         row.clear()
         return row
 
-    def _judge_of(self, row: Row) -> Judge:
-        return Judge(self._judge_memory, writer=self._rows.index(row))
-
     def _run(self, spec: ProcessSpec) -> None:
         spec.row.pid = os.getpid()
-        self._run_worker(spec)
+        if spec.kind is Kind.MAINTENANCE:
+            self._run_maintenance(spec)
+        else:
+            self._run_worker(spec)
+
+    def _run_maintenance(self, spec: ProcessSpec) -> None:
+        if not self._settings.preload:
+            boot.patch()
+        from gresque.maintenance.process import run
+
+        run(spec, self._judge_memory)
+
+    def _maintain(self) -> None:
+        from gresque.maintenance.process import run_once
+
+        run_once(self._settings, self._id, self._started, self._judge_memory)
 
     def note_end(self, child: Child) -> None:
         """This child is gone."""
         child.row.pid = 0
-        if child.kind is Kind.MAINTENANCE:
-            self._replaces = child.process_id
 
     def fork_frozen_proxy(self, child: Child, still_since: float) -> int:
         """A PROXY for a process in which no thread gets the GIL (see `FreezeMonitor`); returns its
@@ -157,7 +170,6 @@ class Spawner:
             process_id=child.process_id,
             pid=child.pid,
             row=child.row,
-            judge=self._judge_of(child.row),
             started=self._started,
             counted=self.totals.get,
             still_since=still_since,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gresque.processes.judge import Judge
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.settings import Settings
@@ -49,16 +48,16 @@ class ProcessSpec:
     """Its own."""
     rows: Sequence[Row]
     """Those of all children. A row whose pid is 0 belongs to no process."""
-    judge: Judge
-    """Shares its memory with the other processes of the master."""
     counted: Callable[[], Totals]
     """What became of all jobs of the worker so far, as of a moment ago."""
     to_recover: tuple[DeadProcess, ...]
     """Dead siblings, whose jobs this process recovers before its first turn."""
-    replaces: str | None
-    """The id of the dead process whose place it takes; only a MAINTENANCE process has one."""
-    beats_at_once: bool
-    """No process has looked for dead ones for a while: this one does, before its first turn."""
+    maintain: Callable[[], None] | None
+    """Only in the first process of a burst, which has no maintenance process: runs one pass of all
+    its tasks. Called at the start of the process and before its end."""
+    logs_odd_names: bool
+    """Whether it logs names of queues that are not UTF-8: not every one of short-lived processes
+    does."""
     tell_master: Callable[[], None]
     """Wakes the master to look at the scoreboard."""
     retry_connect: bool
@@ -76,7 +75,6 @@ class ProxySpec:
     process_id: str
     pid: int
     row: Row
-    judge: Judge
     started: str
     counted: Callable[[], Totals]
     still_since: float

@@ -23,6 +23,20 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
 
     Called in the master when preloading, else in each worker process. Raises BootError.
     """
+    patch()
+    from gresque.worker.main import run_worker
+
+    _import_what_children_would()
+    load_jobs(settings)
+    # What is loaded now lives as long as the process. Frozen, the collector never walks it, and in
+    # a forked child the memory stays shared.
+    gc.collect()
+    gc.freeze()
+    return run_worker
+
+
+def patch() -> None:
+    """Have the standard library wait in gevent's loop, and mind the forks of user code."""
     from gevent import monkey
 
     monkey.patch_all()
@@ -35,10 +49,12 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
     from gresque.worker.handlers import guard_handlers
 
     guard_handlers()
-    from gresque.jobs.registry import registry
-    from gresque.worker.main import run_worker
 
-    _import_what_children_would()
+
+def load_jobs(settings: Settings) -> None:
+    """Import what the settings name, patched. Raises BootError."""
+    from gresque.jobs.registry import registry
+
     adopt(settings)  # before a module can enqueue anything
     for module in settings.require:
         import_jobs(module)
@@ -48,11 +64,6 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
             "no jobs are declared: require the module that declares them with -r, "
             "such as -r myapp.jobs"
         )
-    # What is loaded now lives as long as the process. Frozen, the collector never walks it, and in
-    # a forked child the memory stays shared.
-    gc.collect()
-    gc.freeze()
-    return run_worker
 
 
 def _import_what_children_would() -> None:

@@ -67,7 +67,6 @@ class FrozenProxy:
             post.settings,
             post.process_id,
             WorkerRecord(post.worker_id, post.started, post.counted),
-            post.judge,
             running=lambda: self._running,
             run=self._run_command,
             each_second=lambda: None,

@@ -37,7 +37,11 @@ def run_worker(spec: ProcessSpec) -> None:
     worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
+    if spec.maintain is not None:
+        spec.maintain()
     worker.run()
+    if spec.maintain is not None:
+        spec.maintain()
 
 
 def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:

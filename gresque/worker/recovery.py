@@ -96,6 +96,7 @@ class Recovery:
             name_refused(self.store.keys, moved.refused, REFUSED)
         if not left:  # else whoever comes to the end of it does so
             self._answer_kills(dead, held.entries, moves)
+        self.store.maintenance.write_vitals({}, [dead.process_id])
         queues = queues_of(dead.process_id)
         if queues is not None:
             self.store.recovery.hand_over(queues, dead.process_id)

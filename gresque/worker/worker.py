@@ -18,6 +18,7 @@ from gresque.processes.identity import process_id
 from gresque.processes.scoreboard import Ending
 from gresque.processes.spec import ProcessSpec
 from gresque.processes.state import ProcessState
+from gresque.processes.vitals import vitals_of
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.boot_retry import BootRetry
@@ -88,7 +89,7 @@ class Worker:
             revive=lambda *last: self._registration.revive(*last),
             running=self._thread_pool.running_jobs,
         )
-        self._cycle.tells_of_names = spec.beats_at_once
+        self._cycle.tells_of_names = spec.logs_odd_names
         self._registration = Registration(
             keys, spec, process, self._in_flight, self._cycle.connection
         )
@@ -137,11 +138,11 @@ class Worker:
             settings,
             process,
             WorkerRecord(spec.worker_id, spec.started, spec.counted),
-            spec.judge,
             self.command_runner.running,
             self.command_runner.run,
             self._housekeeping.look,
             self._turns.on_loss,
+            vitals=(lambda: vitals_of(row, settings).encode()) if settings.burst else None,
         )
 
     def run(self) -> None:
@@ -194,8 +195,6 @@ class Worker:
         connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else REPLY_SECONDS)
         self._registration.register()
         self._row.enter(ProcessState.REGISTERED)
-        if self._spec.beats_at_once:
-            self._heartbeat.beat(connection)
 
     def _leave(self) -> None:
         self._orphan_watch.runs_hooks = True

@@ -317,9 +317,9 @@ def test_a_process_that_leaves_finds_out(place: Place) -> None:
 
     def unregister() -> Any:
         return place.process.line.run(
-            script("unregister"), 5,
+            script("unregister"), 6,
             keys.ledgers, place.ledger, keys.running(name), keys.commands(name), keys.processes,
-            name, place.cycle.number,
+            keys.vitals, name, place.cycle.number,
         )  # fmt: skip
 
     assert unregister() == 1

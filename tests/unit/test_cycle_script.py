@@ -22,6 +22,7 @@ OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
 FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
 SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
 MASTERS = "resque:masters"
+VITALS = "resque:vitals"
 
 
 def run(client: Redis, name: str, keys: list[Any], *args: Any) -> Any:
@@ -748,21 +749,16 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
 
 
 def beat(
-    client: Redis,
-    process: str = "p",
-    now: int = 2 * 10**12,
-    running: str = "",
-    looks: int = 1,
-    corrects: int = 0,
+    client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", corrects: int = 0
 ) -> Any:
-    """Whether it is registered, then what it sees."""
+    """Whether it is registered, and what was refused."""
     return run(
         client, "beat",
-        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}", PROCESSES,
+        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}",
          "resque:workers", "resque:worker:w:started", MASTERS,
          "resque:stat:processed:w", "resque:stat:failed:w", f"resque:ledger:{process}"],
-        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15, looks,
-        "machine" if looks else "", "2026-11-23 15:33:10 +0000", 7, 2, corrects,
+        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15,
+        "2026-11-23 15:33:10 +0000", 7, 2, corrects,
     )  # fmt: skip
 
 
@@ -770,7 +766,7 @@ def unregister(client: Redis, number: int = 0) -> Any:
     return run(
         client,
         "unregister",
-        ["resque:ledgers", LEDGER, "resque:running:p", "resque:commands:p", PROCESSES],
+        ["resque:ledgers", LEDGER, "resque:running:p", "resque:commands:p", PROCESSES, VITALS],
         "p",
         number,
     )
@@ -806,8 +802,9 @@ def test_register_restores_the_counters_of_a_worker_that_was_removed(db: Redis) 
 
 def test_unregister(db: Redis) -> None:
     db.set("resque:running:p", "{}")
+    db.hset(VITALS, "p", "{}")
     assert unregister(db) == 0
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES, VITALS)
     assert db.smembers("resque:workers") == {b"w"}, "its master is there still"
     assert unregister(db) == 0
 
@@ -835,22 +832,28 @@ def test_every_beat_raises_the_score_whatever_the_clock_does(
     db: Redis, clocks: list[int], scores: list[int]
 ) -> None:
     for clock, score in zip(clocks, scores, strict=True):
-        assert beat(db, now=clock, looks=0) == [1, [], [], [], []]
+        assert beat(db, now=clock) == [1, []]
         assert db.zscore("resque:ledgers", "p") == score
     assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
 
 
-def test_a_look_sees_all_processes_and_the_workers_of_gresque(db: Redis) -> None:
+def test_the_heartbeats_of_all_processes_and_the_workers_of_gresque(db: Redis) -> None:
     db.zadd("resque:ledgers", {"x": 5})
     db.sadd("resque:workers", "ruby:1:q")
     db.hset("resque:heartbeat", "ruby:1:q", "2026-01-01T00:00:00+00:00")
+    beats, workers, refused = run(db, "heartbeats", ["resque:ledgers", MASTERS])
+    assert [float(score) for score in beats[1::2]] == [5, 1764e9]
+    assert (beats[::2], workers, refused) == ([b"x", b"p"], [b"w"], [])
+
+
+def test_the_processes_of_a_machine(db: Redis) -> None:
     db.hset(PROCESSES, mapping={"x": "elsewhere 8", "y": "machine 9", "z": "machine2 7"})
-    registered, beats, workers, near, _ = beat(db)
-    assert registered == 1
-    assert [float(score) for score in beats[1::2]] == [5, 2e12]
-    assert beats[::2] == [b"x", b"p"]
-    assert workers == [b"w"]
-    assert near == [b"p", b"machine 7", b"y", b"machine 9"]
+    found, refused = run(db, "processes_of", [PROCESSES], "machine")
+    assert dict(zip(found[::2], found[1::2], strict=True)) == {
+        b"p": b"machine 7",
+        b"y": b"machine 9",
+    }
+    assert refused == []
 
 
 def test_a_beat_registers_its_worker_again_when_another_program_removed_it(db: Redis) -> None:
@@ -872,7 +875,7 @@ def test_a_beat_registers_its_worker_again_when_another_program_removed_it(db: R
 
 
 @pytest.mark.parametrize(
-    "key", ["resque:workers", "resque:heartbeat", MASTERS, PROCESSES, "resque:stat:processed:w"]
+    "key", ["resque:workers", "resque:heartbeat", MASTERS, "resque:stat:processed:w"]
 )
 def test_a_key_of_another_type_stops_no_beat(db: Redis, key: str) -> None:
     db.srem("resque:workers", "w")
@@ -893,7 +896,7 @@ def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
 def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
     db.srem("resque:workers", "w")
     db.zadd("resque:ledgers", {"p": 0})
-    assert beat(db, process="gone", running='{"0":1}')[:2] == [0, [b"p", b"0"]]
+    assert beat(db, process="gone", running='{"0":1}') == [0, []]
     assert db.zscore("resque:ledgers", "gone") is None
     assert not db.exists("resque:running:gone", "resque:workers")
 
@@ -934,7 +937,7 @@ def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
     assert waiting(db, "a") == {"a": ["1", "2", "5"]}
     assert db.lrange(FAILED, 0, -1) == [b"e3"]
     assert counters(db) == [2, 2, 0, 0]
-    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES)
+    assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES, VITALS)
     (entry,) = db.lrange(RECOVERIES, 0, -1)
     assert json.loads(entry) == {"process": "p", "requeued": 2, "failed": 2, "poison": 0}
     assert db.ttl(RECOVERIES) == 60

@@ -18,9 +18,9 @@ from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.failure.failed_list import FailedList
 from gresque.jobs.registry import Registry
-from gresque.processes import judge
+from gresque.maintenance.dead import DeadProcesses
+from gresque.maintenance.siblings import Siblings
 from gresque.processes.fingerprint import are_dead, machine
-from gresque.processes.judge import Judge, SharedMemory
 from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store import refusals
@@ -352,20 +352,22 @@ def register(connection: TrackedConnection, client: Redis, process: str = LIVE) 
 
 def unregister(connection: TrackedConnection) -> int:
     return connection.run(
-        script("unregister"), 5,
+        script("unregister"), 6,
         KEYS.ledgers, KEYS.ledger(LIVE), KEYS.running(LIVE), KEYS.commands(LIVE), KEYS.processes,
-        LIVE, 0,
+        KEYS.vitals, LIVE, 0,
     )  # fmt: skip
 
 
 @pytest.fixture
-def beats(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Heartbeat:
-    """It looks for the dead at every beat."""
-    monkeypatch.setattr(judge, "LOOK_SECONDS", 0.0)
+def beats(redis_url: str) -> Heartbeat:
     loaded = Settings.load({"redis_url": redis_url}, {})
     record = WorkerRecord("host:1:q:1:1:1", "then", Totals)
-    watching = Judge(SharedMemory(1), 0)
-    return Heartbeat(loaded, LIVE, record, watching, Running, _run_command, _nothing, _nothing)
+    return Heartbeat(loaded, LIVE, record, Running, _run_command, _nothing, _nothing)
+
+
+@pytest.fixture
+def siblings(redis_url: str) -> Siblings:
+    return Siblings(DeadProcesses(Settings.load({"redis_url": redis_url}, {})))
 
 
 def _run_command(order: object) -> None:
@@ -445,19 +447,18 @@ GONE = [
 
 @pytest.mark.parametrize("record", [*(each.encode() for each in GONE), b"\xff", b"%s \xff 1 2 3"])
 def test_a_record_of_a_process_that_is_none(
-    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat, record: bytes
+    store: Store, redis_client: Redis, siblings: Siblings, record: bytes
 ) -> None:
-    register(connection, redis_client)
     die(redis_client, state=STATE, _0=ENTRY)
     redis_client.hset(KEYS.processes, mapping={DEAD: record.replace(b"%s", machine().encode())})
     now = int(redis_client.time()[0]) * 1000
     redis_client.zadd(KEYS.ledgers, {DEAD: now})
-    beats.beat(connection)
+    siblings.run(store)
     assert redis_client.exists(LEDGER), "it tells nothing of its death"
 
 
-def test_a_beat_recovers_the_others_whatever_one_of_them_left(
-    connection: TrackedConnection, redis_client: Redis, beats: Heartbeat
+def test_the_others_are_recovered_whatever_one_of_them_left(
+    connection: TrackedConnection, store: Store, redis_client: Redis, siblings: Siblings
 ) -> None:
     register(connection, redis_client)
     odd: dict[str, Callable[[], object]] = {
@@ -472,7 +473,7 @@ def test_a_beat_recovers_the_others_whatever_one_of_them_left(
     gone = f"{machine()} {2**22 + 7} 5 {2**22 + 8} 5"
     redis_client.hset(KEYS.processes, mapping=dict.fromkeys([*odd, DEAD], gone))
     die(redis_client, state=STATE, _0=ENTRY)
-    beats.beat(connection)
+    siblings.run(store)
     assert len(queue(redis_client)) == 1
     assert redis_client.zrange(KEYS.ledgers, 0, -1) == [LIVE.encode()]
 

@@ -228,9 +228,10 @@ class Jobs(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(self.alive))
         keys = self.store.keys
         left = process.line.run(
-            script("unregister"), 5,
+            script("unregister"), 6,
             keys.ledgers, keys.ledger(process.name), keys.running(process.name),
-            keys.commands(process.name), keys.processes, process.name, process.cycle.number,
+            keys.commands(process.name), keys.processes, keys.vitals, process.name,
+            process.cycle.number,
         )  # fmt: skip
         self._bury(process)
         if not left:
@@ -241,13 +242,13 @@ class Jobs(RuleBasedStateMachine):
     def a_process_beats(self, data: Any) -> None:
         process = data.draw(st.sampled_from(self.alive))
         keys = self.store.keys
-        registered, *_, refused = process.line.run(
-            script("beat"), 10,
-            keys.ledgers, keys.heartbeats, keys.running(process.name), keys.processes,
-            keys.workers, keys.worker_started(WORKER), keys.masters,
+        registered, refused = process.line.run(
+            script("beat"), 9,
+            keys.ledgers, keys.heartbeats, keys.running(process.name), keys.workers,
+            keys.worker_started(WORKER), keys.masters,
             keys.worker_stat("processed", WORKER), keys.worker_stat("failed", WORKER),
             keys.ledger(process.name),
-            process.name, WORKER, 10**6, "now", '{"1":5}', 15, 0, "", "now", 0, 0, 0,
+            process.name, WORKER, 10**6, "now", '{"1":5}', 15, "now", 0, 0, 0,
         )  # fmt: skip
         assert bool(registered) == (process.name in self.store.processes.ids())
         assert not refused

@@ -81,9 +81,9 @@ class Registration:
         """
         keys = self._keys
         left: int = self._connection.run(
-            script("unregister"), 5,
+            script("unregister"), 6,
             keys.ledgers, keys.ledger(self._process_id), keys.running(self._process_id),
-            keys.commands(self._process_id), keys.processes, self._process_id, number,
+            keys.commands(self._process_id), keys.processes, keys.vitals, self._process_id, number,
         )  # fmt: skip
         if os.getppid() != master_pid_of(self._spec.worker_id):
             self._unregister_worker()  # the master is dead and cannot do it
