@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from gresque.cli.main import COMMANDS
 from gresque.settings import OPTIONS
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-KEYS = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+KEYS = (ROOT / "docs" / "keys.md").read_text()
+INTERNALS = (ROOT / "docs" / "internals.md").read_text()
 
 
 def row_of(env: str) -> str:
@@ -25,15 +29,15 @@ def test_the_settings_table_has_every_name_and_default(name: str) -> None:
     _, envs, flags, default, _, _ = re.split(r" ?\| ?", row_of(option.envs[0]))
     assert re.findall(r"`([^`]+)`", envs) == list(option.envs)
     assert re.findall(r"`([^`]+)`", flags) == list(option.flags)
-    told = default.strip("` ")
+    shown = default.strip("` ")
     if option.default in (None, (), ""):
-        assert told.startswith("none")
+        assert shown.startswith("none")
     elif isinstance(option.default, bool):
-        assert told == ("on" if option.default else "off")
+        assert shown == ("on" if option.default else "off")
     elif isinstance(option.default, float):
-        assert float(told) == option.default
+        assert float(shown) == option.default
     else:
-        assert told == str(option.default)
+        assert shown == str(option.default)
 
 
 def test_the_commands_of_the_readme_exist() -> None:
@@ -46,7 +50,7 @@ def test_every_key_is_documented() -> None:
     from gresque.store.keys import Keys
 
     keys = Keys("resque")
-    told = {re.sub(r"<[a-z]+>", "X", key) for key in re.findall(r"`(resque:[^`]+)`", KEYS)}
+    shown = {re.sub(r"<[a-z]+>", "X", key) for key in re.findall(r"`(resque:[^`]+)`", KEYS)}
     made = {
         keys.queues, keys.queue("X"), keys.failed, keys.workers, keys.heartbeats, keys.processed,
         keys.failures, keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
@@ -57,4 +61,33 @@ def test_every_key_is_documented() -> None:
         keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
         keys.maintenance, keys.vitals,
     }  # fmt: skip
-    assert made == told
+    assert made == shown
+
+
+def section(title: str) -> str:
+    return re.split(r"^## ", INTERNALS.partition(f"\n## {title}\n")[2], maxsplit=1, flags=re.M)[0]
+
+
+def test_the_walk_of_a_job_is_that_of_the_code() -> None:
+    steps = re.findall(r"^\| `([a-z_/]+)\.py` \| `([\w.]+)` \|", section("A job's walk"), re.M)
+    assert steps[0] == ("client/enqueue", "enqueue")
+    assert steps[-1][0] == "worker/threads/thread"
+    assert len(steps) == len({path for path, _ in steps}) == 6, "six files, none twice"
+    for path, name in steps:
+        module = importlib.import_module(f"gresque.{path.replace('/', '.')}")
+        function = reduce(getattr, name.split("."), module)
+        assert function.__module__ == module.__name__, "named where it stands, not where it is used"
+
+
+def test_the_tree_names_every_part() -> None:
+    named = set(re.findall(r"`([a-z_/]+)`", section("The tree")))
+    package = ROOT / "gresque"
+    parts = {path.stem for path in package.glob("[a-z]*.py")}
+    parts |= {f"{path.parent.relative_to(package)}/" for path in package.glob("*/**/__init__.py")}
+    assert parts <= named
+
+
+def test_every_file_that_internals_names_is_there() -> None:
+    for path in re.findall(r"`([a-z_/]+\.(?:py|lua))`", INTERNALS):
+        places = (ROOT / "gresque" / path, ROOT / path, ROOT / "gresque" / "store" / "lua" / path)
+        assert any(place.exists() for place in places), path
