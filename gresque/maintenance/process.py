@@ -42,9 +42,11 @@ LONGEST_BACKOFF_SECONDS = 5.0
 FAILED_SECONDS = 5.0
 """How long a task that failed waits for its next try, at least."""
 
-ENDING = (signal.SIGTERM, signal.SIGQUIT)
 IGNORED = (
-    signal.SIGINT,  # of a terminal: the master needs this process to the end of the others
+    # A terminal or a service manager sends these to all processes. The master needs this one until
+    # the others have ended.
+    signal.SIGTERM,
+    signal.SIGINT,
     signal.SIGHUP,
     signal.SIGUSR1,
     signal.SIGUSR2,
@@ -100,6 +102,7 @@ class MaintenanceProcess:
     def __init__(self, spec: ProcessSpec, memory: SharedMemory) -> None:
         settings = spec.settings
         self._settings = settings
+        self._row = spec.row
         self._store = Store(settings.redis_url, settings.namespace)
         self._title = Title(settings, "maintenance")
         self._title.show("booting")
@@ -168,12 +171,12 @@ class MaintenanceProcess:
         set_handler = original("signal", "signal")
         for number in IGNORED:
             set_handler(number, signal.SIG_IGN)
-        for number in ENDING:
-            set_handler(number, self._on_end)
+        set_handler(signal.SIGQUIT, self._on_quit)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
-    def _on_end(self, number: int, frame: Any) -> None:
-        self._leaving = True
+    def _on_quit(self, number: int, frame: Any) -> None:
+        """By the master, which notes it on the scoreboard first; or by a terminal."""
+        self._leaving = self._row.must_end
 
     def _wait(self, seconds: float) -> None:
         """Until a task is due, a signal comes, or the master is gone."""

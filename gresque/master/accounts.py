@@ -57,7 +57,10 @@ class Accounts:
         row, state = child.row, child.row.state
         self._suspects_gone += row.suspects_seen
         if not child.kind.takes_jobs:
-            return Exit.LEFT if child.quitting else Exit.CRASHED
+            if child.quitting:
+                return Exit.LEFT
+            end = exit_before_boot(status)  # once it is up, it ignores these signals
+            return end if end is Exit.ENDED_AT_START else Exit.CRASHED
         if not state.has_registered:
             self.to_recover += child.to_recover
             self._gone += row.totals  # of those that it had recovered already

@@ -112,13 +112,22 @@ def test_suspects_are_answered_once_and_remembered_after_the_process() -> None:
     assert not accounts.has_new_suspects([])
 
 
-@pytest.mark.parametrize(("quit_at", "end"), [(None, Exit.CRASHED), (1.0, Exit.LEFT)])
-def test_a_maintenance_process_counts_for_no_jobs(quit_at: float | None, end: Exit) -> None:
+@pytest.mark.parametrize(
+    ("quit_at", "status", "end"),
+    [
+        (None, signal.SIGKILL, Exit.CRASHED),
+        (1.0, signal.SIGKILL, Exit.LEFT),
+        (None, signal.SIGTERM, Exit.ENDED_AT_START),
+    ],
+)
+def test_a_maintenance_process_counts_for_no_jobs(
+    quit_at: float | None, status: int, end: Exit
+) -> None:
     (row,) = Scoreboard(1, 5).rows
     row.kind, row.suspects_seen = Kind.MAINTENANCE, 1
     accounts = Accounts()
     accounts.dry = True
     child = Child(11, "host:1:q", 1, row, quit_at=quit_at)
-    assert accounts.note_end(child, signal.SIGKILL) is end
+    assert accounts.note_end(child, status) is end
     assert (accounts.dry, accounts.to_recover) == (True, [])
     assert accounts.has_new_suspects([])

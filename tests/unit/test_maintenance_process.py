@@ -17,7 +17,7 @@ from gresque.maintenance import process as module
 from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import Scoreboard
+from gresque.processes.scoreboard import Ending, Scoreboard
 from gresque.processes.state import ProcessState
 from gresque.settings import Settings
 from gresque.store.store import Store
@@ -31,13 +31,14 @@ class Master:
 
     def __init__(self, redis_url: str) -> None:
         self.life, self.alive = os.pipe()
-        row = Scoreboard(1, 1).rows[0]
+        row, own_row = Scoreboard(2, 1).rows
         row.pid, row.born_ms, row.kind = os.getpid(), 5, Kind.WORKER
         bring_to(row, ProcessState.READY)
         self.spec: Any = SimpleNamespace(
             settings=Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
             worker_id=WORKER,
             started="then",
+            row=own_row,
             rows=[row],
             life_fd=self.life,
         )
@@ -79,25 +80,24 @@ def master(redis_url: str) -> Iterator[Master]:
     master.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
-def test_it_leaves_nothing_behind(
-    master: Master, redis_client: redis.Redis, number: signal.Signals
-) -> None:
+def test_it_leaves_nothing_behind(master: Master, redis_client: redis.Redis) -> None:
     pid = master.fork()
     wait_for(lambda: redis_client.get(KEYS.maintenance) == f"{WORKER} then".encode())
     wait_for(lambda: redis_client.hlen(KEYS.vitals) == 1)
     bring_to(master.spec.rows[0], ProcessState.LEFT)
-    os.kill(pid, number)
+    master.spec.row.end(Ending.QUIT)
+    os.kill(pid, signal.SIGQUIT)
     wait_for(lambda: master.ended(pid) == 0)
     assert not redis_client.exists(KEYS.maintenance, KEYS.vitals)
 
 
 def test_signals_of_others_do_not_end_it(master: Master, redis_client: redis.Redis) -> None:
-    """A Ctrl-C in a terminal goes to every process of the group."""
+    """A Ctrl-C in a terminal goes to every process of the group, a TERM of systemd to all of the
+    service. The master ends it when the worker processes have ended."""
     pid = master.fork()
     wait_for(lambda: redis_client.exists(KEYS.maintenance))
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN):
-        os.kill(pid, number)
+    for name in ("INT", "TERM", "QUIT", "HUP", "USR1", "USR2", "TTIN"):
+        os.kill(pid, getattr(signal, f"SIG{name}"))
     redis_client.delete(KEYS.maintenance)
     wait_for(lambda: redis_client.exists(KEYS.maintenance))
     assert master.ended(pid) is None
