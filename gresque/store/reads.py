@@ -113,10 +113,10 @@ class Reads:
 
     def run(self) -> None:
         """Send them, in one round trip; none when there are no reads."""
-        raws = self._pipeline.execute(raise_on_error=False) if self._takers else []
-        for take, raw in zip(self._takers, raws, strict=True):
+        takers, self._takers = self._takers, []
+        raws = self._pipeline.execute(raise_on_error=False) if takers else []
+        for take, raw in zip(takers, raws, strict=True):
             take(raw)
-        self._takers.clear()
 
     def _many(
         self, command: str, keys: Sequence[str], parse: Callable[[list[bytes | None]], list[T]]
