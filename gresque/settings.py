@@ -1,4 +1,7 @@
-"""Every setting of gresque in one table: read once, flag over ENV over default, then frozen."""
+"""Every setting of gresque in one table: read once and then frozen.
+
+A flag overrides the environment, which overrides the default.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_RETRY_SECONDS = 2.0
-"""For how long enqueueing is tried again when Redis fails; an argument of `Client`."""
+"""How long an enqueue is tried again when Redis fails; an argument of `Client`."""
 
 DEFAULT_NAMESPACE = "resque"
 DEFAULT_FAILURE_BACKEND = "redis"
 REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")
-"""Those that keep entries, which are read back and retried; any other is told of failures."""
+"""Backends that keep entries, to be read and retried. Any other gets a report of each failure."""
 
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
@@ -95,7 +98,7 @@ def _namespace(text: str) -> str:
 
 
 def _failure_backend(text: str) -> str:
-    """One that keeps the entries, and beside it any number of one's own: it comes first."""
+    """One backend that keeps the entries, first, and any number of the user's own classes."""
     names = list(dict.fromkeys(_modules(text)))
     kept = [name for name in names if name in REDIS_FAILURE_BACKENDS]
     own = [name for name in names if name not in REDIS_FAILURE_BACKENDS]
@@ -132,8 +135,8 @@ def _modules(text: str) -> tuple[str, ...]:
 
 
 def _required(text: str) -> tuple[str, ...]:
-    """Modules by their names; a file has none of its own: that depends on where it is imported
-    from, and so would the names of its jobs."""
+    """Modules by their names. A file has none by itself: its name, and with it the names of its
+    jobs, depends on the directory from which it is imported."""
     names = _modules(text)
     for name in names:
         if "/" in name or ":" in name or name.startswith(".") or name.endswith("."):
@@ -171,15 +174,15 @@ def _option(
 
 @dataclass(frozen=True)
 class Systemd:
-    """What systemd (or whoever starts us in its way) tells a service, in the environment."""
+    """What systemd, or a supervisor that works like it, gives a service in the environment."""
 
     ENVS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-    """Meant for the master alone: what it starts would report in its name."""
+    """Meant for the master alone: a process that it starts would report in its name."""
 
     notify_socket: str = ""
-    """Where to tell how the service stands: a path, or @ and an abstract name; empty: nowhere."""
+    """Where to report the state: a path, or @ and an abstract name; empty: nowhere."""
     watchdog_seconds: float = 0.0
-    """Who is silent for so long is killed by systemd; 0: there is no watchdog."""
+    """systemd kills a service that is silent for this long; 0: there is no watchdog."""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Systemd:
@@ -193,15 +196,15 @@ class Systemd:
         if microseconds and not microseconds.isdecimal():
             raise SettingsError(f"WATCHDOG_USEC: {microseconds!r} is not a number of microseconds")
         if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-            microseconds = ""  # somebody else is watched
+            microseconds = ""  # the watchdog watches another process
         return cls(address, int(microseconds or 0) / 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings of `gresque work`. Build them with `Settings.load`; they travel by constructor.
+    """The settings of `gresque work`. `Settings.load` builds them; constructors pass them on.
 
-    Times are seconds. `sources` tells where each value came from: its flag, its ENV, or "default".
+    Times are seconds. `sources` has the source of each value: its flag, its ENV, or "default".
     """
 
     queues: QueueList | None = _option(

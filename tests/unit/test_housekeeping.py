@@ -39,7 +39,7 @@ def test_a_limit_below_the_start_is_told_of_and_not_heeded(
     limit.look()
     assert retired == []
     (record,) = caplog.records
-    assert record.getMessage().startswith("MAX_RSS_MB=1 is not heeded: this process had ")
+    assert record.getMessage().startswith("MAX_RSS_MB=1 is ignored: this process had ")
 
 
 def test_a_title_is_printable_and_set_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:

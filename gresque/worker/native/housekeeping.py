@@ -1,4 +1,4 @@
-"""What a worker process does for itself once a second, beside its jobs: its title, its memory."""
+"""Work of a worker process for itself, once a second beside its jobs: its title, its memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gresque.stdio as stdio
+from gresque.logs import fields
 from gresque.processes.scoreboard import Row
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
@@ -21,7 +22,7 @@ log = logging.getLogger("gresque.worker")
 class Housekeeping:
     """Shows the process's state and counts in its title, and retires it above MAX_RSS_MB.
 
-    The native thread of the heartbeat calls `look`: no job pays for it, none can hide anything.
+    The native thread of the heartbeat calls `look`: no job pays for it, and none can hide anything.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Housekeeping:
                 self._memory.look()
         except Exception:
             # It must not keep the heartbeat from beating.
-            log.exception("cannot look after the process")
+            log.exception("the housekeeping failed", extra=fields("housekeeping_failed"))
 
     def _show(self) -> None:
         counts = describe_counts(self._in_flight.totals)
