@@ -27,7 +27,7 @@ def test_a_process_is_retired_once(caplog: pytest.LogCaptureFixture) -> None:
     assert retired == [True]
     assert len(kept) == 100 * MB
     (record,) = caplog.records
-    assert "this process takes no more jobs and is replaced; so soon" in record.getMessage()
+    assert "this process takes no more jobs and is replaced; the limit" in record.getMessage()
 
 
 def test_a_limit_below_the_start_is_told_of_and_not_heeded(
