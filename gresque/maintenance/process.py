@@ -16,7 +16,9 @@ import redis
 from gevent._hub_local import get_hub_if_exists
 from gevent.resolver.blocking import Resolver
 
+import gresque.stdio as stdio
 from gresque.backoff import Backoff
+from gresque.client.default import adopt
 from gresque.connection.errors import explain, is_reply, means_not_here
 from gresque.errors import GresqueError
 from gresque.logs import fields
@@ -60,6 +62,7 @@ def run(spec: ProcessSpec, memory: SharedMemory) -> None:
         gevent.reinit()
     # The lookup of a host's name may block this process; gevent's own starts a pool of threads.
     gevent.get_hub().resolver = Resolver()
+    adopt(spec.settings)  # a failure backend may enqueue
     MaintenanceProcess(spec, memory).run()
 
 
@@ -125,24 +128,36 @@ class MaintenanceProcess:
 
     def run(self) -> None:
         self._receive_signals()
+        if self._settings.background:
+            stdio.leave_terminal()
         while not self._leaving:
             self._wait(self._run_due())
+            stdio.drain()
+            stdio.forget_gone_readers()
         self._leave()
 
     def _run_due(self) -> float:
-        """Run what is due; returns for how many seconds nothing is."""
+        """Run what is due; returns for how many seconds nothing is.
+
+        In an outage the first task, the lease, is due always: a write, which no replica answers.
+        """
         for task in self._tasks:
             now = time.monotonic()
-            if self._leaving or task.due(now) > 0 or self._failures.hold_up(task, now):
+            probes = self._away_since is not None
+            if self._leaving or not (probes or self._is_due(task, now)):
                 continue
             try:
-                if self._failures.run(task, self._store):
-                    self._note_answer()
+                self._failures.run(task, self._store)
             except Exception as error:
                 return self._note_outage(error)
+            if probes:
+                self._note_answer()
         self._title.show("holds the lease" if self._lease.held else "stands by")
         now = time.monotonic()
         return min(max(task.due(now), self._failures.left(task, now)) for task in self._tasks)
+
+    def _is_due(self, task: Task, now: float) -> bool:
+        return task.due(now) <= 0 and self._failures.left(task, now) <= 0
 
     def _note_outage(self, error: Exception) -> float:
         if self._away_since is None:
@@ -152,11 +167,11 @@ class MaintenanceProcess:
         return self._backoff.next_seconds()
 
     def _note_answer(self) -> None:
-        if self._away_since is not None:
-            seconds, self._away_since = time.monotonic() - self._away_since, None
-            self._backoff.reset()
-            extra = fields("redis_back", seconds=round(seconds, 1))
-            log.warning("Redis is back after %.1f s", seconds, extra=extra)
+        assert self._away_since is not None
+        seconds, self._away_since = time.monotonic() - self._away_since, None
+        self._backoff.reset()
+        extra = fields("redis_back", seconds=round(seconds, 1))
+        log.warning("Redis is back after %.1f s", seconds, extra=extra)
 
     # Waiting
 
@@ -189,11 +204,13 @@ class MaintenanceProcess:
                     os.read(self._awake, 4096)
 
     def _leave(self) -> None:
-        for farewell in (self._vitals.remove_gone, self._lease.release):
-            try:
-                farewell(self._store)
-            except Exception as error:
-                log.debug("left without a farewell: %s", error)
+        try:
+            if self._away_since is None:
+                self._vitals.remove_gone(self._store)
+                self._lease.release(self._store)
+        except Exception as error:
+            extra = fields("maintenance_failed", task="leave")
+            log.debug("left without releasing the lease: %s", error, extra=extra)
         self._store.close()
 
 
@@ -235,9 +252,6 @@ class _Failures:
     def left(self, task: Task, now: float) -> float:
         """Seconds until the task may be tried again."""
         return self._errors[task.name][1] - now if task.name in self._errors else 0.0
-
-    def hold_up(self, task: Task, now: float) -> bool:
-        return self.left(task, now) > 0
 
 
 def _is_outage(error: Exception) -> bool:

@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 import redis
 
+from gresque.maintenance import dead, judge, lease, prune, siblings, vitals
 from gresque.maintenance import process as module
 from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
+from gresque.processes import vitals as processes_vitals
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Scoreboard
 from gresque.processes.state import ProcessState
 from gresque.settings import Settings
 from gresque.store.store import Store
 from tests.process.support import wait_for
-from tests.support.registered import KEYS, WORKER
+from tests.support.registered import KEYS, WORKER, Clock
 from tests.support.states import bring_to
 
 
@@ -119,9 +121,10 @@ class Sometimes:
     def __init__(self, *errors: Exception | None) -> None:
         self.errors = list(errors)
         self.ran = 0
+        self.seconds = 0.0
 
     def due(self, now: float) -> float:
-        return 0.0
+        return self.seconds
 
     def run(self, store: Store) -> None:
         self.ran += 1
@@ -174,6 +177,43 @@ def test_an_outage_is_logged_once_and_waited_out(
     first, back = (record.message for record in caplog.records)
     assert "maintenance waits for it" in first
     assert back.startswith("Redis is back after")
+
+
+def test_an_outage_is_not_over_because_a_task_asks_redis_for_nothing(
+    process: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, idle = Sometimes(*[redis.ConnectionError("away")] * 3), Sometimes()
+    away.seconds = 0.0
+    process._tasks = (away, idle)
+    for _ in range(3):
+        process._run_due()
+        away.seconds = 5.0  # it failed; it is not due, and tried all the same
+    assert len(caplog.records) == 1
+
+
+def test_when_nothing_happens_it_sends_a_command_a_second(
+    process: Any, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    for each in (module, dead, judge, lease, prune, siblings, vitals):
+        monkeypatch.setattr(each, "time", clock)
+    monkeypatch.setattr(processes_vitals, "_usage", lambda pid: (1, 2.0))
+    process._run_due()  # opens a connection, and loads the scripts
+    before = commands(redis_client)
+    end = clock.now + 100
+    while clock.now < end:
+        clock.now += process._run_due()
+    after = commands(redis_client)
+    sent = {name: after[name] - before.get(name, 0) for name in after}
+    # Those within the two scripts do not travel.
+    sent["hdel"] = sent["zrange"] = sent["hkeys"] = sent["hgetall"] = sent["info"] = 0
+    assert sent["getex"] >= 60
+    assert sum(sent.values()) <= 100, sent
+
+
+def commands(client: redis.Redis) -> dict[str, int]:
+    counted: Any = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stats["calls"] for name, stats in counted.items()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="without /proc")
