@@ -42,7 +42,7 @@ class ProcessStatus:
 
     @classmethod
     def all(cls, store: Store) -> list[ProcessStatus]:
-        """Every process, by host and age, in three round trips. No payload is read."""
+        """Every process, by host and age, in four round trips. No payload is read."""
         keys, reads = store.keys, store.reads()
         clock, beats = reads.now(), reads.scores("ZRANGE", keys.ledgers)
         reads.run()

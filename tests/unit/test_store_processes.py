@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
+from benchmarks.held import Traffic
+from gresque.store import processes
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.store.processes import Held
 from gresque.store.store import Store
@@ -52,3 +55,25 @@ def test_whether_it_holds_a_job_still(store: Store, redis_client: Redis) -> None
     redis_client.zrem("resque:ledgers", "p")
     assert not store.processes.holds(x)
     assert not store.processes.holds(y)
+
+
+@pytest.mark.parametrize(("at_once", "calls"), [(1, 4), (3, 4), (4, 3), (6, 2), (100, 1)])
+def test_redis_looks_through_so_many_jobs_at_once(
+    store: Store,
+    redis_client: Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+    calls: int,
+) -> None:
+    """Ledgers of 3, 3, 1 and 3 fields."""
+    for process in "prst":
+        hold(redis_client, process, _0=b"x", **({} if process == "s" else {"_1": b"y"}))
+    redis_client.hdel("resque:ledger:s", "0")
+    monkeypatch.setattr(processes, "SCANNED_AT_ONCE", at_once)
+    with Traffic(redis_client) as traffic:
+        found = store.processes.find_held(store.processes.ids(), "y")
+    assert [held.process for held in found] == ["p", "r", "t"]
+    assert sum(n for name, n in traffic.calls.items() if name.startswith("eval")) == calls
+    assert store.processes.held_by_queue(store.processes.ids()) == [
+        {"a": 2}, {"a": 2}, {}, {"a": 2},
+    ]  # fmt: skip
