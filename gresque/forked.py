@@ -1,4 +1,4 @@
-"""What a process keeps to itself when user code forks, and how the child of such a fork ends.
+"""Forks of user code: what stays with the parent, and how the child ends.
 
 Imports neither gevent nor redis-py: the master uses it, too.
 """
@@ -68,7 +68,7 @@ def drop_descriptors() -> None:
     must not close a file of the child's."""
     numbers = set(_descriptors)
     for owner, descriptors in list(_owners.items()):
-        with suppress(Exception):  # of redis-py, in the middle of whatever it did
+        with suppress(Exception):  # of redis-py, which the fork may have interrupted anywhere
             numbers.update(descriptors(owner))
     _descriptors.clear()
     _owners.clear()

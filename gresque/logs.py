@@ -1,6 +1,6 @@
 """Logging to stderr: a record a line, as text or as a JSON object.
 
-A record may hold whatever a job, another program or an exception says. No part of it can pass for
+A record may hold any text of a job, another program or an exception. No part of it can pass for
 another record, do something to a terminal, or keep the rest from being written.
 """
 
@@ -51,7 +51,7 @@ def set_context(**named: object) -> None:
 class TextFormatter(logging.Formatter):
     """`2026-11-24T01:02:03.456Z INFO  gresque.master[123] sentence`.
 
-    Further lines of a record are indented; what cannot be printed is escaped.
+    Further lines of a record are indented; characters that cannot be printed are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -132,7 +132,7 @@ def _message(record: logging.LogRecord) -> str:
 
 def _exception(record: logging.LogRecord) -> str:
     """The exception as a failure entry has it, the innermost frame first. The `traceback` module
-    reads source files, which holds up every job, and asks exceptions for what they may refuse."""
+    reads source files, which holds up every job, and calls methods of exceptions that may raise."""
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         return ""
@@ -156,7 +156,7 @@ def _cut(text: str) -> str:
 
 def use_native_locks() -> None:
     """After patching: native threads log beside greenlets. A lock of gevent's that both wait for
-    can leave a greenlet waiting for ever, and the watcher for as long as a job blocks the loop.
+    can leave a greenlet waiting for ever, and the loop monitor while a job blocks the loop.
     Nothing switches while one of these is held."""
     logging._lock = original("_thread", "RLock")()  # type: ignore[attr-defined]
     for handler in logging.getLogger("gresque").handlers:
@@ -164,7 +164,7 @@ def use_native_locks() -> None:
 
 
 def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> None:
-    """Set up the `gresque` loggers. Jobs that end well and the lives of worker processes are told
+    """Set up the `gresque` loggers. Jobs that end well and the lives of worker processes are logged
     from `-v` on, turns from `-vv` on."""
     handler = RecordHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())

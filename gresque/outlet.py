@@ -18,7 +18,7 @@ from typing import Any
 from gresque.unpatched import original
 
 BACKLOG_BYTES = 1 << 20
-"""What a process keeps for a slow reader; what comes on top of it is dropped."""
+"""Kept by a process for a slow reader; more is dropped."""
 
 PARTING_SECONDS = 1.0
 STILL_SECONDS = 0.05
@@ -32,9 +32,9 @@ _PARTS = 1000
 class Outlet(io.RawIOBase):
     """Writes to a standard descriptor, never waits and never raises.
 
-    What cannot be written now is kept, up to BACKLOG_BYTES, and written with what comes later or by
-    `drain`. What does not fit, or cannot be written at all, is dropped by whole writes. Its lines
-    are counted, and the next write that gets through is preceded by a line with their number.
+    Output that cannot be written now is kept, up to BACKLOG_BYTES, and written with later output or
+    by `drain`. Output that does not fit, or cannot be written at all, is dropped by whole writes.
+    Its lines are counted; a line with their number precedes the next write that gets through.
 
     The descriptor itself does not become non-blocking: that would hold for the shell and for all
     other programs that share it. A pipe or terminal is opened a second time instead, and a socket
@@ -49,13 +49,13 @@ class Outlet(io.RawIOBase):
         self.name = f"<{name}>"
         self.mode = "wb"
         self.notice: Callable[[str], bytes] = lambda text: f"gresque: {text}\n".encode()
-        """Makes a line of what is to be said about missing lines."""
+        """Makes the line that reports missing lines."""
         self._fd = fd
         self._target: os.stat_result | None = None
         self._own: Any = None
         self._send: Callable[[bytes], int] = self._write_plainly
         self._queue: deque[tuple[int, bytes]] = deque()
-        """What is to be written, and how many lines were dropped before it."""
+        """Output to be written, and how many lines were dropped before it."""
         self._size = 0
         self._full = False
         self._refused: deque[int] = deque()
@@ -65,12 +65,12 @@ class Outlet(io.RawIOBase):
         self.cause = "its reader does not keep up"
         """Why lines were dropped last."""
         self._stuck = mmap.mmap(-1, 1)
-        """1 when nobody read at the end of a process, until somebody does: there is no use in
+        """1 when the end of a process found no reader, until there is one: there is no use in
         waiting again. Shared with all forked children."""
         self._lock = original("_thread", "allocate_lock")()
 
     def start_afresh(self) -> None:
-        """In a forked child: what is kept and counted is left to the parent."""
+        """In a forked child: kept and counted output is left to the parent."""
         self._queue.clear()
         self._refused.clear()
         self._size = self._failed = 0
@@ -135,7 +135,7 @@ class Outlet(io.RawIOBase):
         finally:
             self._lock.release()
         if self._queue:
-            self.drain()  # what others have left to this thread meanwhile
+            self.drain()  # other threads have left lines to this one meanwhile
         return True
 
     def _take_refused(self) -> int:
@@ -154,13 +154,13 @@ class Outlet(io.RawIOBase):
 
     @property
     def dropped(self) -> int:
-        """How many lines were dropped that no line has told of yet."""
+        """How many dropped lines have not been reported yet."""
         refused = sum(list(self._refused))
         return self._failed + refused + sum(lost for lost, _ in list(self._queue))
 
     def drain(self) -> None:
         """Write what can be written now."""
-        # Who finds the lock taken has appended before; its owner looks again after the release.
+        # A thread that finds it taken has appended before; its owner looks again after the release.
         while self._queue and self._lock.acquire(False):
             try:
                 done = self._write_queue()
@@ -170,7 +170,7 @@ class Outlet(io.RawIOBase):
                 return
 
     def _write_queue(self) -> bool:
-        """False when what is left must wait."""
+        """False when the rest must wait."""
         self._follow()
         queue = self._queue
         while queue:
@@ -203,7 +203,7 @@ class Outlet(io.RawIOBase):
 
     def finish(self) -> int:
         """At the end of the process: write what can be written without waiting for long. Returns
-        how many lines are lost and not told of."""
+        how many lines are lost and not reported."""
         deadline = time.monotonic() + PARTING_SECONDS
         poll = original("select", "poll")()
         poll.register(self._fd, select.POLLOUT)
@@ -218,7 +218,7 @@ class Outlet(io.RawIOBase):
     # How to write
 
     def follow(self) -> None:
-        """Keep nothing of what the descriptor was, once it has become another file."""
+        """Keep no state of the old file once the descriptor has become another one."""
         if self._lock.acquire(False):
             try:
                 self._follow()

@@ -1,4 +1,4 @@
-"""What an exception says, whatever its class does. Pure.
+"""The text of an exception, for classes that raise or misbehave too. Pure.
 
 An exception may come with attributes that raise, return something else or never return. So nothing
 here asks the exception itself but for its message: the rest is read from where the interpreter
@@ -128,7 +128,7 @@ Place = tuple[int, ...]
 
 
 def _related(error: BaseException, place: Place) -> list[tuple[str, Place, BaseException]]:
-    """What belongs to an exception, the last one first: its members, then its cause."""
+    """The exceptions that belong to this one, the last one first: members, then the cause."""
     found: list[tuple[str, Place, BaseException]] = []
     cause = _cause_of(error)
     if cause is None and not _suppresses(error):
@@ -177,7 +177,7 @@ def _frame_line(frame: FrameType, line_number: int) -> str:
 
 
 _OURS = ("gresque.worker.", "gresque.jobs.")
-"""Frames of these modules carry the job; they tell its author nothing."""
+"""Frames of these modules carry the job; they are of no use to its author."""
 
 
 def _cut(text: str, most: int, mark: str = "…") -> str:

@@ -1,6 +1,6 @@
 """Standard input, output and error of `gresque work`: no process ever waits for a reader.
 
-A pipe that nobody reads, a terminal stopped by Ctrl-S or a full disk would otherwise stop a whole
+A pipe without a reader, a terminal stopped by Ctrl-S or a full disk would otherwise stop a whole
 worker process in the middle of a `print`, and the master in the middle of a log line.
 """
 
@@ -72,7 +72,7 @@ def outlets() -> list[Outlet]:
 
 
 def drain() -> None:
-    """Write what was kept for slow readers; to be called now and then."""
+    """Write output that was kept for slow readers; to be called now and then."""
     for each in _outlets.values():
         each.drain()
 
@@ -91,7 +91,7 @@ def say(text: str) -> None:
 
 
 def finish() -> None:
-    """At the end of a process. What is lost on stdout is reported on stderr."""
+    """At the end of a process. Lines lost on stdout are reported on stderr."""
     flush()
     for fd, each in _outlets.items():  # stdout comes first
         lost = each.finish()
@@ -101,7 +101,7 @@ def finish() -> None:
 
 
 def leave_terminal() -> None:
-    """What is a terminal becomes /dev/null; files and pipes stay as they are."""
+    """Terminals become /dev/null; files and pipes stay as they are."""
     become_null([fd for fd in range(len(NAMES)) if is_terminal(fd)])
 
 
@@ -113,7 +113,7 @@ def forget_gone_readers() -> list[str]:
     """
     poll = original("select", "poll")()
     for fd in (STDOUT, STDERR):
-        poll.register(fd, 0)  # errors are reported unasked
+        poll.register(fd, 0)  # errors are reported in any case
     gone = [fd for fd, events in poll.poll(0) if events & _GONE and not _has_a_name(fd)]
     become_null(gone)
     return [NAMES[fd] for fd in gone]
@@ -136,7 +136,7 @@ def _is_open(fd: int) -> bool:
 
 
 def _is_stream_of(stream: Any, fd: int) -> bool:
-    """False for what a test or a notebook has put there."""
+    """False for a file object that a test or a notebook has put there."""
     try:
         return bool(stream.fileno() == fd)
     except (AttributeError, OSError, ValueError):

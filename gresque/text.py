@@ -1,4 +1,4 @@
-"""What a text may be, to travel through Redis and JSON, and to be shown. Pure."""
+"""Texts: which ones may travel through Redis and JSON, and how they are shown. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def to_os(path: str) -> str:
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """`text` with escapes for what a stream of this encoding cannot carry."""
+    """`text` with escapes for characters outside this encoding."""
     if text.isascii():
         return text
     return text.encode(encoding or "utf-8", "backslashreplace").decode(encoding or "utf-8")

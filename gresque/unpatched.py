@@ -1,7 +1,7 @@
 """Functions of the standard library as they were before gevent patched them.
 
-For the master of `gresque work` and what it calls: a patched function that waits starts a hub, and
-a hub that is alive in the master goes on running in every process that it forks.
+For the master of `gresque work` and the modules that it calls: a patched function that waits starts
+a hub, and a hub that is alive in the master goes on running in every process that it forks.
 """
 
 from __future__ import annotations

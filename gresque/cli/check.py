@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 OLDEST_REDIS = (6, 2)
 SPARE_DESCRIPTORS = 100
-"""What a worker process opens besides one socket for each thread, generously."""
+"""Descriptors of a worker process beside one socket for each thread, rounded up."""
 
 
 @dataclass
 class Report:
-    """What was found. An error makes the exit code 1, a warning does not."""
+    """The findings. An error makes the exit code 1, a warning does not."""
 
     settings: list[dict[str, Any]]
     redis: dict[str, Any] = field(default_factory=dict)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
-    """What works otherwise in a worker than elsewhere; nothing may be wrong."""
+    """Things that work differently in a worker; nothing need be wrong."""
     errors: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _check_modules(settings: Settings, report: Report) -> None:
 
     threads_before = _count_threads()
     try:
-        with redirect_stdout(sys.stderr):  # what a module prints is not part of the report
+        with redirect_stdout(sys.stderr):  # a module may print; that is not part of the report
             load(settings)
     except GresqueError as error:
         report.errors.append(str(error))

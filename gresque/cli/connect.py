@@ -36,7 +36,7 @@ def open_store(flags: dict[str, Any]) -> Iterator[Store]:
 
 
 def operator() -> str:
-    """Who calls this command, for the log: user@host."""
+    """The caller of this command, for the log: user@host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a uid without a name

@@ -11,7 +11,7 @@ from gresque.errors import SettingsError
 
 
 @click.command(name="demo")
-@click.option("--files", type=click.IntRange(min=1), help="Only so many files.  [default: all]")
+@click.option("--files", type=click.IntRange(min=1), help="The number of files.  [default: all]")
 @click.option("-w", "--workers", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("-t", "--threads", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option(

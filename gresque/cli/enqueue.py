@@ -87,7 +87,7 @@ def command(
 def _open_client(flags: dict[str, Any]) -> Iterator[Client]:
     settings = load_settings(flags)
     if settings.require:
-        adopt(settings)  # for what the modules and the hooks enqueue
+        adopt(settings)  # the modules and the hooks enqueue with them
     for module in settings.require:
         import_jobs(module)
     client = Client(settings.redis_url, settings.namespace)
@@ -179,10 +179,10 @@ def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any
 
 def _how_far(tally: Tally, error: Exception | None) -> str:
     """Where a stream was cut off. Whether its last round trip arrived may not be known."""
-    told = f"{counted(tally.enqueued, 'job')} enqueued, those of the lines after them"
+    done = f"{counted(tally.enqueued, 'job')} enqueued, those of the lines after them"
     if isinstance(error, NotEnqueued):
-        return f"{told} not"
-    return f"{told} up to line {tally.line:,} perhaps"
+        return f"{done} not"
+    return f"{done} up to line {tally.line:,} perhaps"
 
 
 def _progress(

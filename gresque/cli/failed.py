@@ -67,7 +67,7 @@ def _wanted(options: dict[str, Any]) -> Wanted:
     for name, value in options.items():
         if value == "":
             flag = {"job_class": "class", "text": "search"}.get(name, name)
-            raise click.UsageError(f"--{flag} is empty; give what to look for, or leave it out")
+            raise click.UsageError(f"--{flag} is empty; give a value, or leave it out")
     return Wanted(**options)
 
 
@@ -268,7 +268,7 @@ def remove_command(
         removed = remove_failed(backend, jobs, by=operator())
     if removed < len(jobs):
         raise click.ClickException(
-            f"{counted(removed, 'failed job')} removed; somebody else moved the others "
+            f"{counted(removed, 'failed job')} removed; another command moved the others "
             "meanwhile: list again"
         )
     write([f"{counted(removed, 'failed job')} removed"])
@@ -317,7 +317,7 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
         count = sum(counts.values())
         if count:
             _confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
-        # Not more than was asked about: what failed meanwhile, nobody has seen.
+        # Not more than the prompt showed: the user has not seen jobs that failed since.
         removed = remove_oldest_failed(backend, counts, by=operator())
         write([f"{counted(removed, 'failed job')} removed"])
 
@@ -387,7 +387,7 @@ def _complain_of_moved(jobs: Iterator[FailedJob]) -> None:
     moved = [job.place for job in jobs]
     if moved:
         raise click.ClickException(
-            f"not retried: {', '.join(moved)}; somebody else moved or changed "
+            f"not retried: {', '.join(moved)}; another command moved or changed "
             "the entry meanwhile: list again"
         )
 

@@ -1,4 +1,4 @@
-"""What the modules that declare jobs use and what works otherwise in a worker, with the remedy."""
+"""Hints about job modules: things they use that work differently in a worker, with the remedy."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KINDS = (
         ),
     ),
     Kind(
-        "what a job leaves in a thread-local the next job finds; use contextvars, or clean up in "
+        "the next job finds what a job leaves in a thread-local; use contextvars, or clean up in "
         "a finally",
         (
             "threading.local", "gevent.local.local", "werkzeug.local.Local", "asgiref.local.Local",
@@ -67,7 +67,7 @@ KINDS = (
         ("sqlalchemy", "sqlmodel", "flask_sqlalchemy"),
     ),
     Kind(
-        "a call in C blocks every job of its process; run what waits there in "
+        "a call in C blocks every job of its process; run such waits in "
         "gevent.get_hub().threadpool",
         ("ctypes", "cffi"),
     ),
@@ -102,14 +102,14 @@ def hints(job_modules: Iterable[str], thread_count: int, resolver: str | None) -
 
 
 def names_used(module: str) -> set[str]:
-    """What a module imports, and what it takes from there, by full names: `os.fork`."""
+    """The full names that a module imports or uses from its imports: `os.fork`."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError, SyntaxError):
         return set()  # it has no source to read
     names: set[str] = set()
     full: dict[str, str] = {}
-    """A name in the module -> what it stands for."""
+    """A name in the module -> the full name that it stands for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

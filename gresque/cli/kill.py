@@ -55,7 +55,7 @@ def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> i
             "process": each.process,
             "id": job_id,
             "outcome": each.answer.fate,
-            "told": _outcome(each.answer, job_id),
+            "message": _outcome(each.answer, job_id),
         }
         for each in killed
     ]
@@ -65,14 +65,14 @@ def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> i
 
 def _lines(rows: list[dict[str, Any]]) -> list[str]:
     if len(rows) == 1:
-        return [rows[0]["told"]]
-    return [f"{printable(row['process'])}: {row['told']}" for row in rows]
+        return [rows[0]["message"]]
+    return [f"{printable(row['process'])}: {row['message']}" for row in rows]
 
 
 def _outcome(answer: KillAnswer, job_id: str) -> str:
     where = f"; see gresque failed --search {printable(job_id)}" if answer.in_failed else ""
     return {
-        Fate.REQUESTED: "requested; nobody heard it yet",
+        Fate.REQUESTED: "requested; its process has not answered yet",
         Fate.DELIVERED: "delivered; it has not died yet",
         Fate.GUARDED: (
             "delivered; it is in an uninterruptible section, and dies at its end, "
@@ -85,5 +85,5 @@ def _outcome(answer: KillAnswer, job_id: str) -> str:
         Fate.DIED_FAILED: f"its process died before it answered, and the job failed{where}",
         Fate.DIED_REQUEUED: "its process died before it answered; the job is back in its queue",
         Fate.DIED_WITHOUT: "its process died before it answered; the job had ended by then",
-        Fate.LOST: "its process died, and nobody answered; see gresque running and gresque failed",
+        Fate.LOST: "its process died without an answer; see gresque running and gresque failed",
     }[answer.fate]

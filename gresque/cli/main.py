@@ -25,7 +25,7 @@ COMMANDS = {
     "queues": "List the queues with their sizes.",
     "workers": "List the workers with their queues, start time and job counts.",
     "running": "List the jobs that run now.",
-    "ledger": "Show what each worker process holds, and what was recovered.",
+    "ledger": "Show the jobs that each worker process holds, and the last recoveries.",
     "kill": "Kill a running job.",
     "stacks": "Show where the running jobs stand, and what they wait on.",
     "failed": "List, show, retry, remove and clear failed jobs.",
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Else the interpreter fails at its exit, when it flushes what could not be written.
+        # Otherwise the interpreter fails at its exit, when it flushes its buffer.
         stdio.become_null([stdio.STDOUT])
         if not isinstance(error, BrokenPipeError):
             code = _complain(_cannot_write(error), 1)

@@ -1,4 +1,4 @@
-"""Click options made from the table of settings: one place tells flags, ENV and defaults."""
+"""Click options made from the table of settings: flags, ENV and defaults have one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands print: aligned plain text for people, JSON for programs."""
+"""The output of commands: aligned plain text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GAP = "  "
 
 
 class Column(NamedTuple):
-    """A title, and what a row shows under it: numbers are aligned to the right."""
+    """A title, and the value of a row under it: numbers are aligned to the right."""
 
     title: str
     cell: Callable[[Any], Any]
@@ -39,7 +39,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 class Output:
     """Prints a listing as a table or as a JSON array, something single as lines or an object.
 
-    JSON is ASCII: whatever bytes Redis holds, it can be printed and read back.
+    JSON is ASCII: any bytes from Redis can be printed and read back.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -67,13 +67,13 @@ class Output:
 
 
 def write(lines: Iterable[str]) -> None:
-    """Print lines to stdout; what its encoding cannot carry is escaped."""
+    """Print lines to stdout; characters outside its encoding are escaped."""
     text = "".join(f"{line}\n" for line in lines)
     _send(encodable(text, sys.stdout.encoding))
 
 
 def complain(line: str) -> None:
-    """Print a line to stderr, whatever it holds."""
+    """Print a line to stderr, of any characters."""
     text = encodable(f"{printable(line)}\n", sys.stderr.encoding)
     with suppress(OSError):
         sys.stderr.write(text)
@@ -87,7 +87,7 @@ def _send(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Else the interpreter complains at its exit, when it flushes what could not be written.
+        # Otherwise the interpreter complains at its exit, when it flushes its buffer.
         stdio.become_null([sys.stdout.fileno()])
         raise click.exceptions.Exit(0) from None
 

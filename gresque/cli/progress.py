@@ -13,8 +13,8 @@ import click
 from gresque.failure.progress import Progress
 
 REFRESH_SECONDS = 0.1
-PATIENCE_SECONDS = 1.0
-"""What is done by then is not worth a line."""
+QUIET_SECONDS = 1.0
+"""A command that ends within this time shows no progress."""
 
 
 class ProgressLine(Progress):
@@ -28,7 +28,7 @@ class ProgressLine(Progress):
         self._verb = name
         self._start = self._shown = time.monotonic()
         self._drawn = False
-        self._told_to_wait = False
+        self._said_it_waits = False
         self._stopped = False
         self._before: Any = None
 
@@ -54,15 +54,15 @@ class ProgressLine(Progress):
 
     def went(self, done: int, total: int) -> bool:
         now = time.monotonic()
-        if now - self._start >= PATIENCE_SECONDS and now - self._shown >= REFRESH_SECONDS:
+        if now - self._start >= QUIET_SECONDS and now - self._shown >= REFRESH_SECONDS:
             self._shown = now
             rate = done / (now - self._start)
             self._draw(f"{self._verb} {done:,} of {total:,}, {rate:,.0f}/s")
         return not self._stopped
 
     def waits(self) -> bool:
-        if not self._told_to_wait:
-            self._told_to_wait = True
+        if not self._said_it_waits:
+            self._said_it_waits = True
             click.echo("another command retries or removes failed jobs; waiting for it", err=True)
         self._start = time.monotonic()
         return not self._stopped
@@ -74,7 +74,7 @@ class ProgressLine(Progress):
             self._drawn = True
 
     def complain_if_stopped(self) -> None:
-        """Exit code 130 after Ctrl-C, when it has been said what was done by then."""
+        """Exit code 130 after Ctrl-C, once the command has printed its result so far."""
         if self._stopped:
             click.echo("stopped; the others are as they were", err=True)
             raise click.exceptions.Exit(130)

@@ -24,7 +24,7 @@ from gresque.text import printable
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], target: str | None, wait: float, as_json: bool) -> int:
-    """Show where every greenlet of the worker processes stands, and what it waits on.
+    """Show where every greenlet of the worker processes stands, and on what it waits.
 
     Of all processes, or of one; of all those of a worker or of a host; or of the job with an id
     alone. A process answers also while a job blocks its loop; while a job holds the GIL in C, its

@@ -19,13 +19,13 @@ from gresque.text import from_os
 @click.command(name="supervisor-config")
 @click.option("--burst", is_flag=True, help="Exit when the queues are empty: --interval 0.")
 @click.option("--name", default="gresque", help="Of the program.  [default gresque]")
-@click.option("--user", default="", help="Whom to run as.  [default: as supervisord]")
+@click.option("--user", default="", help="The user that runs it.  [default: that of supervisord]")
 @click.option("--directory", default="", help="Where the job modules are.  [default: here]")
 @click.option("--logfile", default="", help="[default /var/log/supervisor/NAME.log]")
 @click.option("--logfile-maxbytes", default="50MB", help="Rotate above this.  [default 50MB]")
 @click.option("--logfile-backups", default=5, help="Rotated logs to keep.  [default 5]")
 @click.option("--stopwaitsecs", default=300, help="Above your longest job.  [default 300]")
-@click.option("--startsecs", default=5, help="Above what the start takes.  [default 5]")
+@click.option("--startsecs", default=5, help="Seconds; longer than a start takes.  [default 5]")
 @click.option("--executable", default="", help="The gresque to run.  [default: this one]")
 @setting_options()
 def command(flags: dict[str, Any], burst: bool, **program: Any) -> int:
@@ -56,7 +56,7 @@ def command(flags: dict[str, Any], burst: bool, **program: Any) -> int:
             **program,
         )
     )
-    # supervisord reads UTF-8, whatever the locale is here.
+    # supervisord reads UTF-8 in every locale.
     click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
     return 0
 
@@ -98,7 +98,7 @@ def _arguments(flags: dict[str, Any]) -> list[str]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What came from ENV, under the name that it came from, and the Redis URL."""
+    """The settings that came from ENV, under the names that they came from, and the Redis URL."""
     environment = {
         source: from_os(os.environ[source])
         for name, source in settings.sources.items()

@@ -18,7 +18,7 @@ _COMMENT = re.compile(r"\s[;#]")
 """Where a line ends for supervisord, quoted or not."""
 
 _TEMPLATE = """\
-; A program section for supervisord. It holds what REDIS_URL holds: a password, perhaps.
+; A program section for supervisord. It holds REDIS_URL, which may have a password.
 ;
 ;   supervisorctl start {name}      works
 ;   supervisorctl stop {name}       QUIT: no new jobs, and the running ones finish
@@ -48,14 +48,14 @@ stdout_logfile_backups={logfile_backups}
 """
 
 _RESTARTS = {
-    False: "Whatever ends it, it starts again; but not after exit 2, a wrong setting.",
+    False: "It starts again after any end but exit 2, a wrong setting.",
     True: "It ends when the queues are empty (exit 0), and for a wrong setting (2).",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What supervisord is to run, and how."""
+    """The program that supervisord is to run, and how."""
 
     name: str
     command: Sequence[str]
@@ -71,7 +71,7 @@ class Program:
 
 
 def section(program: Program) -> str:
-    """The section's text. Raises SettingsError for what supervisord's format cannot carry."""
+    """The section's text. Raises SettingsError for a value that its format cannot hold."""
     if not re.fullmatch(r"[\w.+-]+", program.name):
         raise SettingsError(f"--name: {program.name!r} has more than letters, digits and . _ + -")
     if not re.fullmatch(r"\d+(KB|MB|GB)?", program.logfile_maxbytes, re.IGNORECASE):
@@ -105,13 +105,13 @@ def section(program: Program) -> str:
 def _word(text: str) -> str:
     """One word of the command."""
     quoted = shlex.quote(_printable("the command", text)).replace("%", "%%")
-    # What is in quotes may be taken apart between any two characters: '' changes nothing.
+    # A quoted text may be split between any two characters: '' changes nothing.
     quoted = re.sub(r"(\s)([;#])", r"\1''\2", quoted)
     return quoted.replace("%%(", "%%''(")
 
 
 def _in_quotes(name: str, text: str) -> str:
-    """A value of environment=; supervisord strips quotes from its ends, whatever they are."""
+    """A value of environment=; supervisord strips quotes of any kind from its ends."""
     if text.strip("'\"") == text and not _COMMENT.search(text):
         for quote in ('"', "'"):
             if quote not in text:

@@ -1,4 +1,4 @@
-"""What is counted in a file: the same function for the jobs and for the check."""
+"""Counting a file: the same function for the jobs and for the check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and TERM, heard only where nothing can be left half done."""
+"""Ctrl-C and TERM, handled only where nothing can be left half done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Turns these signals into one KeyboardInterrupt, raised inside a `heeded` block only.
+    """Turns these signals into one KeyboardInterrupt, raised inside a `allowed` block only.
 
     Everywhere else they wait for the next such block: a KeyboardInterrupt between the start of a
     child and the note that it has to be ended would leave that child behind, and one in the midst
@@ -41,7 +41,7 @@ class Interrupts:
             raise KeyboardInterrupt from error
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def allowed(self) -> Iterator[None]:
         """Raise KeyboardInterrupt in this block, at once when the signal has come before."""
         try:
             self._heeding = True

@@ -47,5 +47,5 @@ def results_key(keys: Keys) -> str:
 
 
 def parse_results(stored: dict[bytes, bytes]) -> dict[str, Counts]:
-    """What the jobs have stored, by the names of the files."""
+    """The counts that the jobs have stored, by the names of the files."""
     return {name.decode(): Counts(*json.loads(counts)) for name, counts in stored.items()}

@@ -27,7 +27,7 @@ _HOME = Path(gresque.__file__).parents[1]
 
 
 class Log:
-    """What the processes write. Without a path it has no name, and nothing is left of it."""
+    """The log of the processes. Without a path it has no name, and nothing is left of it."""
 
     def __init__(self, path: Path | None) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the demo shows: progress while it runs, and the table at its end."""
+"""The output of the demo: progress while it runs, and the table at its end."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Report:
     failed: int
     seconds: float
     stored: dict[str, Counts]
-    """What the jobs found, by file."""
+    """The counts of the jobs, by file."""
     direct: dict[str, Counts]
-    """What the demo itself found on disk."""
+    """The counts of the demo itself, from the files on disk."""
     sample_size: int
     one_at_a_time_seconds: float | None
     """Estimated from the sample; None when it could not be taken."""
@@ -46,7 +46,7 @@ class Report:
 
 
 class Meter:
-    """A progress bar; on what is no terminal a plain line now and then."""
+    """A progress bar; without a terminal a plain line now and then."""
 
     def __init__(self, console: Console, what: str, total: int) -> None:
         self._console = console

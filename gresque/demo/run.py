@@ -30,7 +30,7 @@ SAMPLE_SIZE = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What the command line asks for. `files` is None for all, `log` None for none to be kept."""
+    """The options of the command line. `files` is None for all, `log` None for none to be kept."""
 
     files: int | None
     worker_count: int
@@ -62,15 +62,15 @@ class Demo:
     def run(self) -> int:
         """Returns 0 when every job was done and the counts are equal, else 1."""
         self._introduce()
-        latency_ms, heeded = self._plan.latency_ms, self._interrupts.heeded
+        latency_ms, allowed = self._plan.latency_ms, self._interrupts.allowed
         with (
             _private_client(self._plan.redis_url) as client,
             processes.file_server(latency_ms, self._log) as server_url,
         ):
-            with heeded():
+            with allowed():
                 client.enqueue_many(count_file, [(server_url, name) for name in self._files])
             seconds = self._work(client)
-            with heeded():
+            with allowed():
                 report = self._look_back(client, server_url, seconds)
             fault = "" if report.is_right else report.fault + _first_failure(client)
         self._console.print(table(report))
@@ -93,7 +93,7 @@ class Demo:
             processes.workers(
                 client.redis_url, client.namespace, plan.worker_count, plan.thread_count, self._log
             ) as master,
-            self._interrupts.heeded(),
+            self._interrupts.allowed(),
             meter.shown(),
         ):
             done, over = 0, False
@@ -165,7 +165,7 @@ def _private_client(redis_url: str) -> Iterator[gresque.Client]:
     try:
         yield client
     finally:
-        with suppress(RedisError):  # it has gone, or never came: the run itself has told that
+        with suppress(RedisError):  # it has gone, or never came: the run itself has reported that
             _delete_keys(client)
         client.close()
 

@@ -1,6 +1,6 @@
 """The HTTP server of the demo, a process of its own: `python -m gresque.demo.server LATENCY_MS`.
 
-It tells its port on stdout, answers each request after the latency, and ends when its stdin does:
+It prints its port on stdout, answers each request after the latency, and ends when its stdin does:
 with the demo, however that ends.
 """
 
@@ -35,7 +35,7 @@ def main(latency_ms: int) -> None:
 
 class PromptHandler(WSGIHandler):  # type: ignore[misc]
     """gevent sends headers and body one after the other: without TCP_NODELAY the body waits for
-    the client's delayed ACK, 40 ms that nobody asked for."""
+    the client's delayed ACK, 40 ms for nothing."""
 
     def handle(self) -> None:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

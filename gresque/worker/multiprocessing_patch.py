@@ -24,7 +24,7 @@ from greenlet import getcurrent
 from gresque.unpatched import original
 
 LONGEST_PAUSE_SECONDS = 0.02
-"""Between two looks at a lock that another process holds: nothing tells of its release."""
+"""Between two looks at a lock that another process holds: its release wakes nobody."""
 
 
 def patch_processes() -> None:
