@@ -178,8 +178,7 @@ class Worker:
         retry.call(self._register)
         self._orphan_watch = OrphanWatch(spec.life_fd, self._in_flight, self.orders)
         process_hooks.run("after_fork")
-        self._loop_monitor.start()
-        self._heartbeat.start()
+        self._loop_monitor.start(self._heartbeat)
         # Run the loop once so that signals received during boot are handled before the first job;
         # an early USR1 would kill it.
         sleep(A_TURN)

@@ -86,12 +86,11 @@ class Heartbeat:
         """The worker was missing: until then its counters are corrected."""
 
     def start(self) -> None:
-        """It ends with the process."""
+        """Called in a native thread when the process has lived for a second: one that lives for a
+        single job is spared this thread, its hub and its connection. It ends with the process."""
         get_original("_thread", "start_new_thread")(self._run, ())
 
     def _run(self) -> None:
-        # A process that lives for one job is spared the hub and the connection of this thread.
-        _sleep(TICK_SECONDS)
         connection = TrackedConnection(self._settings.redis_url)
         while True:
             try:

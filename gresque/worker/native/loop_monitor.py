@@ -22,6 +22,7 @@ from gresque.processes import stack_dump
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.worker.fork_watch import forks_now
 from gresque.worker.native.blockers import GIVE_UP_SECONDS, Blocked, Blockers
+from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat
 from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.threads.kills import KILLED_BY_USR1, Kill
 from gresque.worker.threads.origin import root_of
@@ -83,14 +84,15 @@ class LoopMonitor:
     def blocked(self) -> Blocked | None:
         return self._blockers.blocked
 
-    def start(self) -> None:
-        """Called in the main thread, as the constructor is."""
+    def start(self, heartbeat: Heartbeat) -> None:
+        """Called in the main thread, as the constructor is. Starts the heartbeat as well, a second
+        later."""
         self._take_interrupts()
         faulthandler.register(stack_dump.SIGNAL, self._row.dump, all_threads=True)
         self._row.beat()
         self._question.start(self._answer)
         self._leave.acquire()
-        get_original("_thread", "start_new_thread")(self._run, ())
+        get_original("_thread", "start_new_thread")(self._run, (heartbeat,))
 
     def stop(self) -> None:
         self._leave.release()
@@ -103,9 +105,13 @@ class LoopMonitor:
 
     # In the native thread
 
-    def _run(self) -> None:
+    def _run(self, heartbeat: Heartbeat | None) -> None:
+        heartbeat_at = time.monotonic() + TICK_SECONDS
         while not self._leave.acquire(timeout=CHECK_SECONDS):
             try:
+                if heartbeat is not None and time.monotonic() >= heartbeat_at:
+                    heartbeat.start()
+                    heartbeat = None
                 self._check()
                 stdio.drain()
             except Exception:
