@@ -100,7 +100,7 @@ class Loop:
         """µs of CPU for each job, with this `_work`."""
         original, WorkerThread._work = WorkerThread._work, work  # type: ignore[method-assign]
         try:
-            in_flight, wakeup = InFlight(Totals(0, 0, 0, 0)), Wakeup()
+            in_flight, wakeup = InFlight(Totals(0, 0, 0, 0), Keys("resque")), Wakeup()
             outcome = Outcome(in_flight, FailureReporter("redis", Keys("resque")), "w", "requeue")
             pool = ThreadPool(
                 1, in_flight, wakeup, registry, outcome, memoryview(bytearray(8)).cast("Q")
@@ -156,7 +156,7 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
     """µs for each job: CPU of the client, and what the server spent in the script."""
     server.empty()
     keys = Keys("resque")
-    in_flight = InFlight(Totals(0, 0, 0, 0))
+    in_flight = InFlight(Totals(0, 0, 0, 0), Keys("resque"))
     cycle = Cycle(
         server.url,
         keys,
@@ -169,7 +169,7 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
         revive=lambda *_: False,
         running=list,
     )
-    cycle._script = lua
+    cycle._session._script = lua
     cycle.connect()
     server.redis.hset(keys.ledger("p"), "state", "0 0 0 0 0")
     harness.enqueue(server, noop, range(batches * BATCH))

@@ -41,8 +41,7 @@ SCRIPT_PARTS: dict[str, list[Change]] = {
         ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0'"),
         ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
     ],
-    "be able to finish when memory is full": [("pcall('HDEL', ledger, 'none')", "0")],
-    "look for suspects": [("want > 0 and pcall('HGETALL', suspects) or {}", "{}")],
+    "be able to finish when memory is full": [("redis.pcall('HDEL', guarded, 'none')", "0")],
     "count for the whole system": [
         ("note('count', pcall('INCRBY', processed_stat, processed)", "note('', 0")
     ],

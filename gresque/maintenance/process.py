@@ -27,6 +27,7 @@ from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.prune import Prune
 from gresque.maintenance.siblings import Siblings
+from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.vitals import VitalsReport
 from gresque.processes.spec import ProcessSpec
@@ -115,6 +116,7 @@ class MaintenanceProcess:
         self._tasks: Sequence[Task] = (
             self._lease,
             Siblings(dead),
+            SuspectsWatch(spec),
             Prune(self._lease, Judge(memory), dead),
             self._vitals,
         )

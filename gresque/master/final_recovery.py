@@ -12,7 +12,8 @@ log = logging.getLogger("gresque.master")
 
 
 def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
-    """Recover what dead processes held, and unregister the worker.
+    """Recover what dead processes held, put suspects back to the queues that no other process
+    serves, and unregister the worker.
 
     When Redis is away the worker stays registered: the next worker that looks finds it dead.
     """
@@ -30,6 +31,7 @@ def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
 def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
     # Not before: the master holds no connection while it may still fork.
     from gresque.connection.errors import plain_errors
+    from gresque.maintenance.suspects import return_suspects
     from gresque.worker.recovery import recovery_for
 
     recovery = recovery_for(settings)
@@ -37,5 +39,6 @@ def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
         while accounts.to_recover:
             accounts.add(recovery.recover(accounts.to_recover[0]))
             del accounts.to_recover[0]
+        return_suspects(recovery.store, settings.queues)
         recovery.store.workers.unregister(worker_id)
     recovery.close()

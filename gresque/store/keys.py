@@ -37,7 +37,7 @@ class Keys:
         """What stands under one of these keys: "a list", "a number" and so on."""
         kinds = {
             self.queues: "a set", self.workers: "a set", self.failed_queues: "a set",
-            self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a hash",
+            self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a set",
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
             self.failed_sweep: "a string", self.maintenance: "a string", self.vitals: "a hash",
@@ -72,6 +72,17 @@ class Keys:
             if key.startswith(prefix):
                 return key[len(prefix) :]
         return None
+
+    def deaths_of(self, key: str) -> int:
+        """The deaths that jobs in this list saw: 0 in a queue, else 1, or 2 for more than one."""
+        one, several = self.suspect_prefixes
+        return 1 if key.startswith(one) else 2 if key.startswith(several) else 0
+
+    @property
+    def list_prefixes(self) -> tuple[bytes, ...]:
+        """Each list of waiting jobs has a key that begins with one of these."""
+        prefixes = (self.queue_prefix, *self.suspect_prefixes)
+        return tuple(prefix.encode("utf-8", "surrogateescape") for prefix in prefixes)
 
     def failed_list(self, name: str) -> str:
         """LIST of failed jobs with this name in `failed_queues`."""

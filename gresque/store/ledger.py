@@ -13,15 +13,16 @@ STATE = b"state"
 
 
 class LedgerEntry(NamedTuple):
-    """A job in a slot: the key of the queue it came from and its raw payload."""
+    """A job in a slot: the key of the list that it came from (its queue, or one of the suspects of
+    its queue, see `Keys.queue_of`) and its raw payload."""
 
     queue_key: bytes
     raw: bytes
 
 
-def parse_entry(value: bytes, prefix: bytes = b"") -> LedgerEntry:
+def parse_entry(value: bytes, prefixes: tuple[bytes, ...] = (b"",)) -> LedgerEntry:
     """Read what stands in a slot. Raises ValueError, which says what is wrong with it, also when
-    its queue key does not begin with `prefix`."""
+    its queue key begins with none of `prefixes`."""
     length, colon, rest = value.partition(b":")
     if not colon or not _LENGTH.fullmatch(length):
         raise ValueError("it does not begin with the length of a queue key")
@@ -29,7 +30,7 @@ def parse_entry(value: bytes, prefix: bytes = b"") -> LedgerEntry:
     if split > len(rest):
         raise ValueError("its queue key goes beyond its end")
     queue_key = rest[:split]
-    if not split or not queue_key.startswith(prefix) or queue_key == prefix:
+    if not split or not queue_key.startswith(prefixes) or queue_key in prefixes:
         raise ValueError(f"its queue key is not one of a queue: {queue_key[:100]!r}")
     return LedgerEntry(queue_key, rest[split:])
 
@@ -59,6 +60,9 @@ class Totals(NamedTuple):
 
     def __add__(self, other: Totals) -> Totals:  # type: ignore[override]
         return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    def __sub__(self, other: Totals) -> Totals:
+        return Totals(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
 
     def __str__(self) -> str:
         return (
@@ -101,15 +105,16 @@ class HeldLedger(NamedTuple):
         return len(self.entries) + len(self.unreadable)
 
 
-def parse_ledger(fields: dict[bytes, bytes], prefix: bytes) -> HeldLedger:
-    """Read a whole ledger, each field by itself; `prefix` begins the keys of queues."""
+def parse_ledger(fields: dict[bytes, bytes], prefixes: tuple[bytes, ...]) -> HeldLedger:
+    """Read a whole ledger, each field by itself; `prefixes` begin the keys of queues, and of the
+    lists of their suspects."""
     entries: dict[bytes, LedgerEntry] = {}
     unreadable: dict[bytes, Unreadable] = {}
     for slot, value in fields.items():
         if slot == STATE:
             continue
         try:
-            entries[slot] = parse_entry(value, prefix)
+            entries[slot] = parse_entry(value, prefixes)
         except ValueError as error:
             unreadable[slot] = Unreadable(value, str(error))
     state = fields.get(STATE, b"")

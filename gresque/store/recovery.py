@@ -9,7 +9,6 @@ from gresque.store.ledger import HeldLedger, parse_ledger
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.server import Server
 from gresque.store.waiting import HAND_OVER_CALLS
-from gresque.text import encoded
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
@@ -19,15 +18,19 @@ longer than a step of the server's clock. A process that comes back later takes 
 its ledger."""
 
 
+FIRST_LIST = 11
+"""The index of the first list among the KEYS of recover.lua."""
+
+
 class StillAlive(Exception):
     """A process that was judged dead has beaten since."""
 
 
 class Move(NamedTuple):
-    """A job on its way out of a dead process's ledger: `action` is "requeue", "fail" or "poison" (a
-    failure that the log counts by itself), `list_key` where `item` is pushed; an empty one for a
-    failure without an entry. For a failure `queue` is the list's name among the failed queues,
-    empty for a list that does not stand there."""
+    """A job on its way out of a dead process's ledger: `action` is "requeue", "suspect", "fail" or
+    "poison" (a failure that the log counts by itself), `list_key` where `item` is pushed; an empty
+    one for a failure without an entry. For a failure `queue` is the list's name among the failed
+    queues, empty for a list that does not stand there."""
 
     slot: bytes
     action: str
@@ -65,7 +68,7 @@ class Recoveries:
         flat, refused = reply
         name_refused(self._keys, pairs(refused), "there is nothing to recover from it")
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        held = parse_ledger(fields, encoded(self._keys.queue_prefix))
+        held = parse_ledger(fields, self._keys.list_prefixes)
         return held._replace(is_fenced=bool(fields))
 
     def hand_over(self, queues: str, process_id: str) -> None:
@@ -83,16 +86,22 @@ class Recoveries:
         last brace, goes into the log of recoveries, which adds the numbers. A job that another
         recovery moved first is left alone."""
         keys = self._keys
+        lists = list(dict.fromkeys(move.list_key for move in moves if move.list_key))
+        index = {key: number for number, key in enumerate(lists, FIRST_LIST)} | {b"": 0}
         moved = self._server.run_script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
                 keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
-                keys.recoveries,
+                keys.recoveries, *lists,
             ],
             [
                 process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
-                *(part for move in moves for part in move),
+                *(
+                    part
+                    for slot, action, key, item, queue in moves
+                    for part in (slot, action, index[key], item, queue)
+                ),
             ],
         )  # fmt: skip
         requeued, failed, left, failed_slots, refused = moved

@@ -43,7 +43,7 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 PARTS = {
     "commands": "Commands", "failed": "FailedLists", "maintenance": "Maintenance",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries", "server": "Server",
-    "stats": "Stats", "workers": "Workers",
+    "stats": "Stats", "suspects": "Suspects", "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
 
@@ -59,6 +59,7 @@ class Role(NamedTuple):
 
 
 WORKER_METHODS = (
+    "suspects.forget", "suspects.queues", "suspects.return_to_queue", "suspects.return_unserved",
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals", "queues.push",
@@ -91,7 +92,8 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
             "worker",
             (
                 "connection/tracked.py", "connection/opening.py", "worker/turns/notifier.py",
-                "worker/turns/cycle.py", "worker/frozen_proxy.py",
+                "worker/turns/cycle.py", "worker/turns/session.py", "worker/turns/served_lists.py",
+                "worker/frozen_proxy.py",
                 "worker/native/heartbeat.py", "worker/turns/registration.py",
             ),
             WORKER_METHODS,

@@ -16,6 +16,7 @@ from gresque.store.reads import Reads
 from gresque.store.recovery import Recoveries
 from gresque.store.server import Server
 from gresque.store.stats import Stats
+from gresque.store.suspects import Suspects
 from gresque.store.workers import Workers
 
 
@@ -44,6 +45,7 @@ class Store:
         self.stats = Stats(server)
         self.commands = Commands(server)
         self.maintenance = Maintenance(server)
+        self.suspects = Suspects(server)
 
     @property
     def keys(self) -> Keys:

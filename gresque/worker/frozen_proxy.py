@@ -94,7 +94,7 @@ class FrozenProxy:
     def _look_around(self, connection: TrackedConnection) -> None:
         keys, process_id = self._keys, self._post.process_id
         fields: dict[bytes, bytes] = connection.call(b"HGETALL", keys.ledger(process_id))
-        self._ledger = parse_ledger(fields, keys.queue_prefix.encode()).entries
+        self._ledger = parse_ledger(fields, keys.list_prefixes).entries
         published = connection.call(b"GET", keys.running(process_id))
         seconds, microseconds = map(int, connection.call(b"TIME"))
         if published is not None:
@@ -177,4 +177,4 @@ class FrozenProxy:
 
     def _queue(self, slot: bytes) -> str:
         key = self._ledger[slot].queue_key.decode("utf-8", "surrogateescape")
-        return key.removeprefix(self._keys.queue_prefix)
+        return self._keys.queue_of(key) or key

@@ -72,6 +72,9 @@ def _inherit(spec: ProcessSpec) -> Totals:
             totals += patience.call(partial(recovery.recover, dead))
             spec.row.totals = totals
         recovery.close()
+        if recovery.has_found_suspects:
+            spec.row.suspects_seen += 1
+            spec.tell_master()
     return totals
 
 

@@ -9,6 +9,7 @@ from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.served_lists import Takes
 
 
 class Policy(Protocol):
@@ -29,19 +30,24 @@ class Policy(Protocol):
     def room(self, in_flight: InFlight, pool: ThreadPool, batch_size: BatchSize) -> int:
         """How many jobs it may reserve beside those that are held; may be negative."""
 
-    def prepare(self, cycle: Cycle, want: int) -> None:
-        """Say how the next turn, which wants this many jobs, treats suspects."""
+    def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
+        """Choose the lists of the next turn, which wants this many jobs; returns how many it shall
+        want."""
 
-    def on_notice(self, notice: bytes) -> None:
-        """Note what the last turn said of suspects (see `Cycle.notice`)."""
+    def on_turn(self, cycle: Cycle, in_flight: InFlight, want: int, reserved: int) -> None:
+        """A turn that wanted `want` jobs has reserved this many."""
+
+    def on_dry(self, cycle: Cycle) -> None:
+        """The process leaves, as its lists are empty."""
 
     def is_over(self, in_flight: InFlight, pool: ThreadPool, *, dry: bool) -> bool:
         """Whether it takes no more jobs for good. `dry`: its queues were empty."""
 
 
 class Ordinary:
-    """Takes any job. A suspect runs here only where there is one thread; with more threads the
-    process leaves it in its queue and reports it, so that the master forks a quarantine."""
+    """Takes any job. With one thread it takes suspects, too, each of them alone. With more threads
+    it leaves them to a quarantine: where it meets one, or finds some before a burst ends, it
+    reports that, so that the master forks one."""
 
     listens = True
     check_seconds = None
@@ -53,29 +59,37 @@ class Ordinary:
         self.leaves_when_dry = spec.settings.burst
         self._takes_suspects = self._threads == 1
         self._alone = False
-        """Nothing may run beside what is held now."""
-        self._saw_suspects = False
+        """The next job is taken alone, as suspects wait: nothing runs beside it, and nothing is
+        held in reserve, as that would see its death."""
+        self._handed_over = 0
 
     def room(self, in_flight: InFlight, pool: ThreadPool, batch_size: BatchSize) -> int:
         held = in_flight.held - len(in_flight.ended)
-        if self._alone and held:
-            return 0
+        if self._alone:
+            return 0 if held else 1
         return min(batch_size.capacity(self._threads) - held, batch_size.limit)
 
-    def prepare(self, cycle: Cycle, want: int) -> None:
-        if self._takes_suspects:
-            # Each job is alone at the moment, but for what is held in reserve.
-            cycle.suspects = b"alone"
+    def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
+        cycle.takes = Takes.PLACES if self._takes_suspects else Takes.QUEUES
+        return want
 
-    def on_notice(self, notice: bytes) -> None:
-        if self._takes_suspects:
-            self._alone = bool(notice)  # if suspects wait, the next one is taken alone
-            return
-        if notice:
-            self._row.suspects_seen += 1
-            if not self._saw_suspects:
-                self._tell_master()
-        self._saw_suspects = bool(notice)
+    def on_turn(self, cycle: Cycle, in_flight: InFlight, want: int, reserved: int) -> None:
+        if in_flight.handed_over > self._handed_over:
+            self._handed_over = in_flight.handed_over
+            self._report_suspects()
+        if want and self._takes_suspects:
+            first = cycle.first_suspect
+            self._alone = first is not None
+            if first is not None and in_flight.held > 1:
+                in_flight.give_back_ready(keep=len(in_flight.ready) - reserved + first)
+
+    def on_dry(self, cycle: Cycle) -> None:
+        if not self._takes_suspects and cycle.has_jobs(Takes.SUSPECTS):
+            self._report_suspects()
+
+    def _report_suspects(self) -> None:
+        self._row.suspects_seen += 1
+        self._tell_master()
 
     def is_over(self, in_flight: InFlight, pool: ThreadPool, *, dry: bool) -> bool:
         return False

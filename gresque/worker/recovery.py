@@ -69,6 +69,8 @@ class Recovery:
         self._max_recoveries = max_recoveries
         self._failures = FailureReporter(failure_backend, store.keys)
         self._untold: dict[bytes, Failure] = {}
+        self.has_found_suspects = False
+        """A job that it moved is a suspect: a process may be needed that takes those."""
 
     def recover(self, dead: DeadProcess) -> Totals:
         """Empty the ledger of a dead process; returns its totals with those jobs in them.
@@ -87,6 +89,7 @@ class Recovery:
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
         moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
+        self.has_found_suspects |= any(move.action == "suspect" for move in moves)
         recovered, left = Totals(), 0
         for batch in in_bulks(moves, lambda move: len(move.item), BATCH) if moves else [[]]:
             moved = self.store.recovery.recover(dead.process_id, batch, _log_entry(dead, now))
@@ -174,7 +177,11 @@ class Recovery:
                 entry = LedgerEntry(entry.queue_key, raw)
                 history = deaths(raw)[::-1]
                 return self._failure(dead, slot, entry, definition, poison, history)
-        return Move(slot, "requeue", entry.queue_key, raw, self._queue(entry))
+        queue, count = self._queue(entry), recoveries(raw)
+        if count:
+            suspects = self.store.keys.suspects_of(queue, count)
+            return Move(slot, "suspect", encoded(suspects), raw, queue)
+        return Move(slot, "requeue", encoded(self.store.keys.queue(queue)), raw, queue)
 
     def _failure(
         self,
@@ -213,7 +220,7 @@ class Recovery:
         return None if name is None else self._registry.find(name)
 
     def _queue(self, entry: LedgerEntry) -> str:
-        return decoded(entry.queue_key).removeprefix(self.store.keys.queue_prefix)
+        return self.store.keys.queue_of(decoded(entry.queue_key)) or UNREADABLE
 
     def close(self) -> None:
         self._failures.part()
@@ -240,7 +247,7 @@ def _fate(
         entry = entries.get(move.slot)
         if entry is None or str(payload.loads(entry.raw).get("id")) != job_id:
             continue
-        if move.action == "requeue":
+        if move.action in ("requeue", "suspect"):
             return KillAnswer(Fate.DIED_REQUEUED)
         in_failed = bool(move.list_key)
         if dead.blamed is not None and move.slot == str(dead.blamed.slot).encode():

@@ -68,9 +68,9 @@ class Worker:
         self.signals: list[Any] = []
         self._spec = spec
         self._row = row
-        self._in_flight = InFlight(totals)
-        self._shutdown = Shutdown()
         keys, wakeup, batch_size = Keys(settings.namespace), Wakeup(), BatchSize()
+        self._in_flight = InFlight(totals, keys)
+        self._shutdown = Shutdown()
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)
         self._failures = FailureReporter(settings.failure_backend, keys)
         outcome = Outcome(self._in_flight, self._failures, spec.worker_id, settings.on_dirty_exit)
@@ -89,7 +89,7 @@ class Worker:
             revive=lambda *last: self._registration.revive(*last),
             running=self._thread_pool.running_jobs,
         )
-        self._cycle.tells_of_names = spec.logs_odd_names
+        self._cycle.lists.tells_of_names = spec.logs_odd_names
         self._registration = Registration(
             keys, spec, process, self._in_flight, self._cycle.connection
         )

@@ -9,16 +9,17 @@ import pytest
 import redis
 
 from gresque.connection.scripts import script
+from gresque.store.effects import failed, requeued
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.store import Store
 from gresque.worker.turns import history
-from gresque.worker.turns.catch_up import MOST_MOVES, MOST_SLOTS, CatchUp
+from gresque.worker.turns.catch_up import MOST_SLOTS, CatchUp
 from gresque.worker.turns.history import History
-from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob, Settled
 from tests.support.ledgers import read_ledger
 from tests.support.snapshot import Snapshot
-from tests.unit.test_forgetful_server import LastingProcess
+from tests.support.turn_processes import LastingProcess
 
 FAILED, QUEUE = "resque:failed", "resque:queue:a"
 
@@ -51,7 +52,7 @@ class Place:
 
     def fail(self, *raws: str) -> None:
         for raw in raws:
-            self.in_flight.fail(self.take(raw), FAILED, b"entry of " + raw.encode())
+            self.in_flight.fail(self.take(raw), failed(FAILED, b"entry of " + raw.encode()))
 
     def done(self, *raws: str) -> None:
         for raw in raws:
@@ -267,9 +268,7 @@ def test_turns_that_are_not_kept_any_more_run_again(
     place.turn(0)
     place.fail("3")
     place.turn(0)
-    place.cycle._history.keep(
-        place.cycle.number, [FailedJob((b"9", "a", b"x" * 30), "", b"", "")], []
-    )
+    place.cycle._session.keep([Settled((b"9", "a", b"x" * 30), (failed(FAILED, b""),))])
     before.restore(place.redis)
     place.turn(0)
     assert sorted(place.waiting) == ["1", "2", "3"]
@@ -332,19 +331,22 @@ def test_a_process_that_leaves_finds_out(place: Place) -> None:
 # Large
 
 
-def test_a_turn_moves_700_jobs_at_most(place: Place) -> None:
-    count = 2 * MOST_MOVES + 10
-    place.cycle._free = [b"%d" % slot for slot in range(count)]
+def test_a_turn_settles_as_many_jobs_as_fit_into_its_arguments(place: Place) -> None:
+    count = 1400
+    place.cycle._slots.free = [b"%d" % slot for slot in range(count)]
     place.push(*(str(number) for number in range(count)))
     place.turn(count)
     raws = [job[2].decode() for job in place.process.running]
     place.give_back(*raws[:10])
     place.fail(*raws[10:])
     turns = 0
+    before = Snapshot(place.redis)
     while place.in_flight.held:
         place.turn(0)
         turns += 1
     assert turns == 3
+    before.restore(place.redis)
+    place.turn(0)
     assert sorted(map(int, place.failed + place.waiting)) == list(range(count))
     assert place.counted == (count - 10, count - 10)
     place.check_totals()
@@ -370,9 +372,9 @@ def test_history_is_kept_for_30_seconds(monkeypatch: pytest.MonkeyPatch) -> None
     now = 1000.0
     monkeypatch.setattr(history.time, "monotonic", lambda: now)
     kept, job = History(), (b"0", "a", b"x")
-    kept.keep(1, [FailedJob(job, FAILED, b"e", "")], [])
+    kept.keep(1, [Settled(job, (failed(FAILED, b"e"),))])
     now += history.KEPT_SECONDS + 1
     assert [turn.number for turn in kept.after(0)] == [1], "not while nothing happens: an outage"
-    kept.keep(5, [], [job])
+    kept.keep(5, [Settled(job, (requeued(Keys("resque"), "a"),))])
     assert [turn.number for turn in kept.after(0)] == [5]
     assert kept.complete_after == 1

@@ -9,6 +9,7 @@ import pytest
 
 from gresque.processes.scoreboard import Ending, Scoreboard
 from gresque.processes.state import ProcessState
+from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.demand import Demand
@@ -22,7 +23,7 @@ class Process:
     def __init__(self, state: ProcessState = ProcessState.READY) -> None:
         (self.row,) = Scoreboard(1, 1).rows
         bring_to(self.row, state)
-        self.in_flight = InFlight(Totals())
+        self.in_flight = InFlight(Totals(), Keys("resque"))
         self.policy: Any = SimpleNamespace(room=lambda *parts: ROOM, leaves_when_dry=True)
         self.refused: Any = Refusals()
         self.weight: Any = SimpleNamespace(heavy=False, most=lambda: 1)
@@ -66,7 +67,7 @@ def test_it_wants_none_where_something_forbids_it() -> None:
         lambda p: p.row.end(Ending.QUIT),
         lambda p: p.demand.note_dry(),
         lambda p: setattr(p.refused, "full", True),
-        lambda p: p.in_flight.to_requeue.append((b"1", "q", b"{}")),
+        lambda p: setattr(p.in_flight, "returning", 1),
         lambda p: setattr(p.policy, "room", lambda *parts: -3),
         lambda p: p.demand.end(for_good=False),
     ):

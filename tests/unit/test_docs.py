@@ -58,6 +58,7 @@ def test_every_key_is_documented() -> None:
         keys.commands("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
         keys.failed_list("X_failed"),
         keys.failed_sweep, keys.processes, keys.masters, keys.suspects, keys.recoveries,
+        keys.suspects_of("X", 1), keys.suspects_of("X", 2),
         keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
         keys.maintenance, keys.vitals,
     }  # fmt: skip

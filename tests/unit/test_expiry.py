@@ -77,7 +77,10 @@ def test_what_is_no_end() -> None:
 class TestOutcome:
     def drop(self, on_expire: str, expires_at: Any) -> bool:
         outcome = Outcome(
-            InFlight(Totals()), FailureReporter("redis", Keys("resque")), "vm:1:q:1:1:1", "requeue"
+            InFlight(Totals(), Keys("resque")),
+            FailureReporter("redis", Keys("resque")),
+            "vm:1:q:1:1:1",
+            "requeue",
         )
         raw = payload.encode("A", [1], None, "1")
         definition = JobDefinition("A", "q", print, on_expire=on_expire)

@@ -11,33 +11,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from gresque.connection.scripts import script
 from gresque.failure.entry import decode_entry
-from gresque.store.ledger import Totals
 from gresque.worker.turns.in_flight import ReservedJob
+from gresque.worker.turns.served_lists import Takes
 from tests.support.snapshot import Snapshot
-from tests.unit.test_scripts_against_model import SLOTS, WORKER, Jobs, Process, id_of
+from tests.support.turn_processes import SLOTS, LastingProcess, Process, id_of
+from tests.unit.test_scripts_against_model import Jobs
 
 
 class Moment(NamedTuple):
     snapshot: Snapshot
     made: int
-
-
-class LastingProcess(Process):
-    """Registers anew when the server has forgotten it."""
-
-    def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
-        keys = self.cycle._keys
-        jobs = [part for slot, queue, raw in held for part in (slot, keys.queue(queue), raw)]
-        done = self.line.run(
-            script("revive"), 7,
-            keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),
-            keys.heartbeats, keys.fenced, keys.processes,
-            WORKER, "now", self.name, "now", 1000, "0 0 0 0", "machine 1",
-            number, " ".join(map(str, totals)), *jobs,
-        )  # fmt: skip
-        return bool(done)
 
 
 class ForgottenJobs(Jobs):
@@ -61,7 +45,7 @@ class ForgottenJobs(Jobs):
         for how in hows:
             while process.running:
                 self._end(process, process.running.pop(), how)
-            self._turn(process, SLOTS, "", b"leave")
+            self._turn(process, SLOTS, "", Takes.QUEUES)
             if process not in self.alive:
                 break
         self._forget(before, skip)
@@ -74,14 +58,11 @@ class ForgottenJobs(Jobs):
         self.late_moves.clear()
         self.skip = skip
 
-    def _turn(self, process: Process, want: int, loss: str, mode: bytes) -> None:
+    def _turn(self, process: Process, want: int, loss: str, takes: Takes) -> None:
         process.line.skip = self.skip
         self.skip = 0
-        super()._turn(process, want, loss, mode)
+        super()._turn(process, want, loss, takes)
         process.line.loss, process.line.skip = "", 0
-
-    def _check_who_is_alone(self, process: Process) -> None:
-        """The other one may have been forgotten."""
 
     def _end(self, process: Process, job: ReservedJob, how: str) -> None:
         if how == "fail":
@@ -97,9 +78,7 @@ class ForgottenJobs(Jobs):
     def each_job_stands_in_one_place(self) -> None:
         found = self._everywhere() + self.settled
         for process in self.alive:
-            found.update(
-                id_of(job[2]) for job in process.cycle._held(process.in_flight.to_requeue, [])
-            )
+            found.update(id_of(job[2]) for job in process.cycle.held())
         wanted = {f"job {number}" for number in range(1, self.made + 1)} - self.forgotten
         assert not wanted - set(found)
 
@@ -111,7 +90,7 @@ class ForgottenJobs(Jobs):
         if not hasattr(self, "store"):
             return
         for process in list(self.alive):
-            self._turn(process, 0, "", b"leave")
+            self._turn(process, 0, "", Takes.QUEUES)
             self._turn_until_settled(process)
         entries = self.store.redis.lrange("resque:failed", 0, -1)
         listed = {id_of(decode_entry(entry).item()) for entry in entries}
@@ -121,7 +100,7 @@ class ForgottenJobs(Jobs):
 
     def _turn_until_settled(self, process: Process) -> None:
         if process in self.alive:
-            self._turn(process, 0, "", b"leave")
+            self._turn(process, 0, "", Takes.QUEUES)
 
 
 @pytest.fixture

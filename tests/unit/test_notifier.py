@@ -31,7 +31,7 @@ def process(redis_url: str) -> Iterator[Idle]:
 
     def make(queues: str = QUEUES, interval: float = 5.0) -> Notifier:
         name = f"host:1:{queues}:1:1:1:{len(cycles)}:0"
-        in_flight, listed = InFlight(Totals(0, 0, 0, 0)), QueueList.parse(queues)
+        in_flight, listed = InFlight(Totals(0, 0, 0, 0), Keys("resque")), QueueList.parse(queues)
         cycle = Cycle(
             redis_url, KEYS, in_flight, "w", name, listed, 1,
             pause=lambda _: False, revive=lambda *_: False, running=list,
@@ -237,7 +237,7 @@ def test_a_turn_that_does_not_look_keeps_what_was_announced(
     cycle = bell._cycle
     redis_client.hset(cycle._fixed_keys[0], "state", "0 0 0 0 0")
     push(redis_client)
-    assert cycle.turn(0, arm=True) == 0
+    assert cycle.turn(0, listen=True) == 0
     assert cycle.heard()
-    assert cycle.turn(1, arm=True) == 1
+    assert cycle.turn(1, listen=True) == 1
     assert not cycle.heard()

@@ -62,7 +62,8 @@ def die(client: Redis, process: str = DEAD, **fields: bytes) -> None:
 
 
 def queue(client: Redis, name: str = "q") -> list[bytes]:
-    return client.lrange(KEYS.queue(name), 0, -1)
+    """The jobs that wait in it, suspects included."""
+    return [raw for place in KEYS.places(name) for raw in client.lrange(place, 0, -1)]
 
 
 def failed(client: Redis) -> list[dict[str, Any]]:
@@ -274,8 +275,7 @@ def test_a_job_that_its_list_refuses_stays_until_the_key_is_mended(
 
 OTHERS = [
     KEYS.queues, KEYS.ledgers, KEYS.processes, KEYS.recoveries, KEYS.fenced, KEYS.running(DEAD),
-    KEYS.processed, KEYS.failures, KEYS.suspects, KEYS.workers, KEYS.heartbeats,
-    KEYS.listening("q"),
+    KEYS.processed, KEYS.failures, KEYS.workers, KEYS.heartbeats, KEYS.listening("q"),
     KEYS.masters, KEYS.kills(DEAD), KEYS.waiting("q"), KEYS.wake(DEAD), KEYS.commands(DEAD),
     KEYS.failed_queues,
 ]  # fmt: skip
@@ -294,6 +294,23 @@ def test_nothing_else_keeps_a_job_from_being_recovered(
     assert redis_client.llen("resque:q_failed") == 1
     assert not redis_client.exists(LEDGER)
     recovery.store.workers.unregister(WORKER)
+
+
+def test_a_suspect_stays_while_the_set_of_suspects_is_something_else(
+    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In its list nobody would notice it."""
+    die(redis_client, state=STATE, _0=ENTRY)
+    spoil(redis_client, KEYS.suspects)
+    recovery = Recovery(store, Registry(), "requeue", 3)
+    recovery.recover(SILENT._replace(blameless=False))
+    assert queue(redis_client) == []
+    assert redis_client.hexists(LEDGER, "0")
+    assert "resque:suspects is not a set" in caplog.text
+    redis_client.delete(KEYS.suspects)
+    recovery.recover(SILENT._replace(blameless=False))
+    assert len(queue(redis_client)) == 1
+    assert not redis_client.exists(LEDGER)
 
 
 @pytest.mark.parametrize("value", ["garbage", str(2**63 - 1), "1.5", ""])

@@ -18,6 +18,7 @@ from gresque.jobs.registry import Registry
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import BlamedJob, DeadProcess
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
+from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.recovery import Move
 from gresque.store.store import Store
@@ -54,7 +55,9 @@ def hold(client: Redis, *raws: bytes, queue: str = "q", state: str = "9 0 0 0 0"
 
 
 def queue(client: Redis, name: str = "q") -> list[bytes]:
-    return client.lrange(f"resque:queue:{name}", 0, -1)
+    """The jobs that wait in it, suspects included."""
+    places = Keys("resque").places(name)
+    return [raw for place in places for raw in client.lrange(place, 0, -1)]
 
 
 def failed(client: Redis) -> list[dict[str, Any]]:
@@ -275,7 +278,8 @@ def test_a_crash_counts_on_every_job(store: Store, redis_client: Redis) -> None:
     process, _, at = deaths(back[0])[0].partition(" at ")
     assert process == PROCESS
     assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
-    assert redis_client.hgetall("resque:suspects") == {b"resque:queue:q": b"3"}
+    assert redis_client.smembers("resque:suspects") == {b"q"}
+    assert redis_client.llen("resque:suspects:1:q") == 3
 
 
 @pytest.mark.parametrize(
@@ -310,7 +314,7 @@ def test_after_the_last_death_it_fails_with_its_history(
             recovery(store).recover(CRASHED)
         if number < 3:
             (raw,) = queue(redis_client)
-            redis_client.delete("resque:queue:q")
+            redis_client.delete(*Keys("resque").places("q"))
     assert not queue(redis_client)
     (entry,) = failed(redis_client)
     assert entry["exception"] == "PoisonJob"

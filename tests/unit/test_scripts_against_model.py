@@ -10,7 +10,6 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-import redis
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -22,88 +21,23 @@ from hypothesis.stateful import (
 )
 
 from gresque.connection.scripts import script
-from gresque.connection.tracked import TrackedConnection
 from gresque.errors import Fenced
 from gresque.failure.entry import decode_entry, encode_entry
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
-from gresque.queues import QueueList
-from gresque.store.ledger import Totals, parse_entry
+from gresque.store.effects import failed
+from gresque.store.ledger import parse_entry
 from gresque.store.recovery import Move
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
-from gresque.worker.turns.cycle import Cycle
-from gresque.worker.turns.in_flight import InFlight, ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob
+from gresque.worker.turns.served_lists import Takes
 from tests.support.ledgers import read_ledger
+from tests.support.turn_processes import QUEUES, SLOTS, WORKER, Died, Process, id_of
 
-WORKER = "vm:1:a,b:1:1:1"
-QUEUES = ("a", "b")
-SLOTS = 6
 LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
-MODES = [b"leave", b"leave", b"alone", b"0", b"1", b"3"]
-
-
-class Died(BaseException):
-    """The process is killed while it waits for an answer."""
-
-
-class RawConnection(TrackedConnection):
-    """A connection on which the next turn goes wrong as told."""
-
-    loss = ""
-    skip = 0
-    """So many calls of the turn go well first."""
-    sent: tuple[Any, ...] | None = None
-    answered: Any = None
-
-    def run(self, found: Any, keys: int, *arguments: Any) -> Any:
-        if self.skip and self.loss:
-            self.skip -= 1
-            loss = ""
-        else:
-            loss, self.loss = self.loss, ""
-        if loss == "death before":
-            raise Died
-        if loss == "request":
-            raise redis.ConnectionError("cut before it arrived")
-        if found is script("cycle"):
-            self.sent = (keys, *arguments)
-        self.answered = super().run(found, keys, *arguments)
-        if loss == "reply":
-            raise redis.ConnectionError("cut before the answer came")
-        if loss == "death after":
-            raise Died
-        return self.answered
-
-
-class Process:
-    """A worker process without threads: what its jobs do is for the machine to say."""
-
-    def __init__(self, url: str, store: Store, number: int) -> None:
-        self.name = f"{WORKER}:{number}:1764000000000"
-        self.in_flight = InFlight(Totals())
-        self.queues = QueueList.parse(",".join(QUEUES))
-        self.cycle = Cycle(
-            url,
-            store.keys,
-            self.in_flight,
-            WORKER,
-            self.name,
-            self.queues,
-            SLOTS,
-            pause=lambda _: True,
-            revive=self.revive,
-            running=lambda: self.running,
-        )
-        self.line = self.cycle.connection = RawConnection(url)
-        self.line.connect()
-        self.running: list[ReservedJob] = []
-        self.done: list[str] = []
-        """Ended well, and not settled yet."""
-
-    def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
-        return False
+TAKES = [Takes.QUEUES, Takes.QUEUES, Takes.PLACES, Takes.SUSPECTS, Takes.ONE_DEATH]
 
 
 class Jobs(RuleBasedStateMachine):
@@ -144,6 +78,12 @@ class Jobs(RuleBasedStateMachine):
         if raw is not None:
             self.settled[id_of(raw)] += 1
 
+    @rule(queue=st.sampled_from(QUEUES))
+    def the_last_master_of_a_queue_leaves(self, queue: str) -> None:
+        self.store.suspects.return_to_queue(queue)
+        assert not self.store.redis.exists(*self.store.keys.places(queue)[:2])
+        assert queue not in self.store.suspects.queues()
+
     # Processes
 
     @precondition(lambda self: len(self.alive) < 3)
@@ -163,14 +103,14 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: self.alive)
     @rule(
         data=st.data(), want=st.sampled_from([0, 1, 3, SLOTS, SLOTS + 1]),
-        loss=st.sampled_from(LOSSES), mode=st.sampled_from(MODES),
+        loss=st.sampled_from(LOSSES), takes=st.sampled_from(TAKES),
     )  # fmt: skip
-    def turn(self, data: Any, want: int, loss: str, mode: bytes) -> None:
-        self._turn(data.draw(st.sampled_from(self.alive)), want, loss, mode)
+    def turn(self, data: Any, want: int, loss: str, takes: Takes) -> None:
+        self._turn(data.draw(st.sampled_from(self.alive)), want, loss, takes)
 
-    def _turn(self, process: Process, want: int, loss: str, mode: bytes) -> None:
+    def _turn(self, process: Process, want: int, loss: str, takes: Takes) -> None:
         cycle, line = process.cycle, process.line
-        cycle.suspects, line.loss, line.answered = mode, loss, None
+        cycle.takes, line.loss, line.answered = takes, loss, None
         try:
             cycle.turn(want)
         except Fenced:
@@ -181,20 +121,27 @@ class Jobs(RuleBasedStateMachine):
                 self._settle(process)
         else:
             self._settle(process)
+            self._check_suspects(process, takes)
             process.running += process.in_flight.ready
             process.in_flight.ready.clear()
-            self._check_who_is_alone(process)
         if line.sent is not None:
             self.old_requests.append(line.sent)
 
-    def _check_who_is_alone(self, process: Process) -> None:
-        replayed = process.line.answered[:1] == [b"replay"]
-        if process.cycle.notice == b"alone" and not replayed:
-            (job,) = process.running
-            assert recoveries(job[2]) > 0
+    def _check_suspects(self, process: Process, takes: Takes) -> None:
+        """What comes from a list of suspects is one, and the turn says so."""
+        first, ready = process.cycle.first_suspect, list(process.in_flight.ready)
+        if takes in (Takes.SUSPECTS, Takes.ONE_DEATH) and ready:
+            assert first == 0
+            assert all(recoveries(job[2]) for job in ready)
+        if first is not None:
+            assert recoveries(ready[first][2]) > 0
+            assert process.cycle.deaths == min(2, max(recoveries(job[2]) for job in ready[first:]))
 
     @precondition(lambda self: any(process.running for process in self.alive))
-    @rule(data=st.data(), how=st.sampled_from(["done", "done", "fail", "quietly", "put back"]))
+    @rule(
+        data=st.data(),
+        how=st.sampled_from(["done", "done", "fail", "quietly", "put back", "hand over"]),
+    )
     def jobs_end(self, data: Any, how: str) -> None:
         process = data.draw(st.sampled_from([p for p in self.alive if p.running]))
         for _ in range(data.draw(st.integers(1, len(process.running)))):
@@ -207,12 +154,13 @@ class Jobs(RuleBasedStateMachine):
             in_flight.ended.append(job[0])
             process.done.append(id_of(job[2]))
         elif how == "fail":
-            in_flight.fail(
-                job, self.store.keys.failed, encode_entry(job[2], "E", "e", [], "w", job[1])
-            )
+            entry = encode_entry(job[2], "E", "e", [], "w", job[1])
+            in_flight.fail(job, failed(self.store.keys.failed, entry))
         elif how == "quietly":  # as with skip_failed_queue
             in_flight.fail(job)
             process.done.append(id_of(job[2]))
+        elif how == "hand over" and recoveries(job[2]):
+            in_flight.hand_over(job, recoveries(job[2]))
         else:
             in_flight.put_back(job)
 
@@ -291,7 +239,7 @@ class Jobs(RuleBasedStateMachine):
         process = data.draw(st.sampled_from(self.alive))
         while process.running:
             self._end(process, process.running.pop(), "done")
-        self._turn(process, count, "", b"leave")
+        self._turn(process, count, "", Takes.QUEUES)
 
     @precondition(lambda self: self.old_requests)
     @rule(data=st.data())
@@ -321,7 +269,8 @@ class Jobs(RuleBasedStateMachine):
         client = self.store.redis
         found: Counter[str] = Counter()
         for queue in QUEUES:
-            found.update(map(id_of, client.lrange(self.store.keys.queue(queue), 0, -1)))
+            for place in self.store.keys.places(queue):
+                found.update(map(id_of, client.lrange(place, 0, -1)))
         for key in client.keys("resque:ledger:*"):
             fields = client.hgetall(key)
             fields.pop(b"state", None)
@@ -337,6 +286,13 @@ class Jobs(RuleBasedStateMachine):
             {f"job {number}": 1 for number in range(1, self.made + 1)}
         )
 
+    @invariant()
+    def no_suspect_goes_unnoticed(self) -> None:
+        client, keys = self.store.redis, self.store.keys
+        for queue in QUEUES:
+            if client.exists(*keys.places(queue)[:2]):
+                assert client.sismember(keys.suspects, queue)
+
     def teardown(self) -> None:
         """Whatever has happened, the living end it, and nothing is left."""
         if not hasattr(self, "store"):
@@ -347,8 +303,8 @@ class Jobs(RuleBasedStateMachine):
             process.line.close()
         self.alive.clear()
         last = self._last()
-        for mode in (b"leave", b"3"):
-            last.cycle.suspects = mode
+        for takes in (Takes.SUSPECTS, Takes.QUEUES):
+            last.cycle.takes = takes
             while last.cycle.turn(SLOTS) or last.in_flight.held:
                 for job in last.in_flight.ready:
                     last.in_flight.done += 1
@@ -359,7 +315,9 @@ class Jobs(RuleBasedStateMachine):
                 self._settle(last)
         self.each_job_stands_in_one_place()
         client = self.store.redis
-        assert not any(client.llen(self.store.keys.queue(queue)) for queue in QUEUES)
+        assert not any(client.exists(*self.store.keys.places(queue)) for queue in QUEUES)
+        for queue in QUEUES:  # as at the end of a master
+            self.store.suspects.return_to_queue(queue)
         assert not client.exists("resque:suspects")
         self.a_last_one_leaves(last)
         self.store.close()
@@ -383,10 +341,6 @@ class Jobs(RuleBasedStateMachine):
                 b"resque:stat:failed", b"resque:recoveries"}  # fmt: skip
         expiring = {key for key in keys_left if self.store.redis.ttl(key) >= 0}
         assert keys_left - expiring <= kept
-
-
-def id_of(raw: bytes) -> str:
-    return str(json.loads(raw)["id"]) if raw.startswith(b"{") else raw.decode()
 
 
 @pytest.fixture

@@ -1,28 +1,31 @@
-"""Suspects in the scripts of a turn and of a recovery: Redis before, call, Redis after."""
+"""Suspects in the scripts of a turn, of a recovery and of a master's end: before, call, after."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 import redis
 
-from gresque.connection.tracked import TrackedConnection
 from gresque.jobs.crash_history import add_death
+from gresque.queues import QueueList
+from gresque.store.store import Store
 from tests.unit.test_cycle_script import (
-    FAILED,
+    KEYS,
+    QUEUES,
     SUSPECTS,
     cycle,
     fence,
     held,
+    parts,
     q,
     recover,
     register,
+    run,
     slots,
     snapshot,
 )
 
 Redis = redis.Redis
+ONE, TWO = KEYS.suspects_of("a", 1), KEYS.suspects_of("a", 2)
 
 
 @pytest.fixture
@@ -38,202 +41,106 @@ def job(letter: str, deaths: int = 0) -> bytes:
     return raw
 
 
-def jobs(told: str) -> list[bytes]:
-    """`a` is a job that saw no death, `b1` one that saw one, and so on."""
-    return [job(word[0], int(word[1:] or 0)) for word in told.split()]
+def lists(client: Redis, queue: str = "a") -> list[list[bytes]]:
+    """Jobs that saw several deaths, one death, none."""
+    return [client.lrange(place, 0, -1) for place in KEYS.places(queue)]
 
 
-def fill(client: Redis, told: str, name: str = "a", known: int | None = None) -> None:
-    raws = jobs(told)
-    if raws:
-        client.rpush(q(name), *raws)
-    if known is None:
-        known = sum(len(word) > 1 for word in told.split())
-    client.hset(SUSPECTS, q(name), str(known))
+def forget(client: Redis, queue: str = "a") -> int:
+    found: int = run(client, "forget_suspects", [SUSPECTS, *KEYS.places(queue)[:2]], queue)
+    return found
 
 
-def names(raws: list[bytes]) -> str:
-    every = {job(letter, deaths): f"{letter}{deaths or ''}" for letter in "abcdefghij"
-             for deaths in range(4)}  # fmt: skip
-    return " ".join(every[raw] for raw in raws)
+def test_recovery_puts_each_job_into_the_list_of_its_deaths(db: Redis) -> None:
+    raws = [job("a"), job("b", 1), job("c", 2)]
+    db.rpush(q("a"), *raws)
+    cycle(db, 1, 3, ["a"], free=slots(3))
+    fence(db)
+    moves = [["2", "suspect", TWO, "c"], ["1", "suspect", ONE, "b"], ["0", "requeue", q("a"), "a"]]
+    assert recover(db, *moves) == [3, 0, 0]
+    assert lists(db) == [[b"c"], [b"b"], [b"a"]]
+    assert db.smembers(SUSPECTS) == db.smembers(QUEUES) == {b"a"}
 
 
-def taken(reply: list[Any]) -> tuple[str, str]:
-    """The jobs of a reply, and what it says of suspects."""
-    notice = reply[-1].decode() if len(reply) % 2 else ""
-    return names([raw for raws in reply[1::2] for raw in raws]), notice
+def test_to_a_turn_they_are_lists_like_any_other(db: Redis) -> None:
+    db.rpush(ONE, job("b", 1))
+    db.rpush(q("a"), job("a"))
+    register(db)
+    keys = ["resque:ledger:p", *["resque:x"] * 4, QUEUES, "resque:failed_queues", SUSPECTS]
+    reply = run(
+        db, "cycle", [*keys, TWO, ONE, q("a")], 1, 5, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, *slots(5)
+    )
+    assert reply == [1, [job("b", 1)], 2, [job("a")]]
+    assert db.hget("resque:ledger:p", "0") == b"%d:%s" % (len(ONE), ONE.encode()) + job("b", 1)
 
 
-# mode, jobs held already, queue before, want, taken, notice, queue after, suspects counted after
-TAKE = [
-    ("leave", 0, "a1 b c", 1, "b", "left", "a1 c", 1),
-    ("leave", 0, "a1 b2 c d3 e f", 2, "c e", "left", "a1 b2 d3 f", 3),
-    ("leave", 0, "a b1 c", 3, "a c", "left", "b1", 1),
-    ("leave", 0, "a b c", 2, "a b", "", "c", None),
-    ("leave", 0, "a1", 5, "", "left", "a1", 1),
-    ("leave", 3, "a1 b", 5, "b", "left", "a1", 1),
-    ("alone", 0, "a1 b c", 2, "a1", "alone", "b c", None),
-    ("alone", 0, "a2 b1 c", 2, "a2", "alone", "b1 c", 1),
-    ("alone", 0, "a b1 c", 2, "a c", "left", "b1", 1),
-    ("alone", 1, "a1 b c", 2, "b c", "left", "a1", 1),
-    ("32", 0, "a1 b1 c d1", 9, "a1 b1 d1", "", "c", None),
-    ("32", 5, "a1 b c1", 9, "a1 c1", "", "b", None),
-    ("1", 5, "a1 b1 c", 9, "a1", "left", "b1 c", 1),
-    ("1", 5, "a1 b1 c", 1, "a1", "left", "b1 c", 1),
-    ("32", 0, "a2 b1 c", 9, "a2", "alone", "b1 c", 1),
-    ("32", 1, "a2 b1 c", 9, "", "left", "a2 b1 c", 2),
-    ("32", 0, "a1 b2 c1 d", 9, "a1", "left", "b2 c1 d", 2),
-    ("0", 0, "a1 b1", 1, "a1", "alone", "b1", 1),
-    ("0", 1, "a1 b1", 1, "", "left", "a1 b1", 2),
-    ("32", 0, "a b c", 9, "", "", "a b c", None),
-    ("32", 0, "", 9, "", "", "", None),
+@pytest.mark.parametrize("taken_from", [ONE, q("a")])
+def test_one_that_is_given_back_goes_to_its_list(db: Redis, taken_from: str) -> None:
+    raw = job("b", 1)
+    db.rpush(ONE, job("x", 1))
+    db.hset("resque:ledger:p", "0", b"%d:%s%s" % (len(taken_from), taken_from.encode(), raw))
+    effect = ("0", "suspect", ONE, "a", "", "")
+    for _ in range(2):  # the reply is lost
+        cycle(db, 1, 0, [], ended=["0"], effects=[effect], totals=(1, 0, 0, 1))
+        assert lists(db) == [[], [raw, job("x", 1)], []]
+        assert held(db) == {}
+        assert db.smembers(SUSPECTS) == {b"a"}
+
+
+def test_it_stays_in_its_slot_while_nobody_would_notice_it(db: Redis) -> None:
+    db.rpush(q("a"), job("b", 1))
+    cycle(db, 1, 1, ["a"], free=["0"])
+    db.set(SUSPECTS, "x")
+    effect = ("0", "suspect", ONE, "a", "", "")
+    reply = cycle(db, 2, 0, [], ended=["0"], effects=[effect], totals=(1, 0, 0, 1))
+    refused, notes, _ = parts(reply)
+    assert (refused, [*notes]) == (["0"], [("move", SUSPECTS)])
+    assert not db.exists(ONE)
+    assert held(db).keys() == {"0"}
+
+
+@pytest.mark.parametrize("left", [[], [ONE], [TWO], [ONE, TWO]])
+def test_a_queue_without_suspects_leaves_the_set(db: Redis, left: list[str]) -> None:
+    db.sadd(SUSPECTS, "a", "b")
+    for key in left:
+        db.rpush(key, "x")
+    assert forget(db) == len(left)
+    assert db.smembers(SUSPECTS) == ({b"a", b"b"} if left else {b"b"})
+
+
+def test_they_come_back_to_the_head_in_their_order(db: Redis, store: Store) -> None:
+    db.rpush(TWO, "1", "2")
+    db.rpush(ONE, *range(3, 2500))
+    db.rpush(q("a"), "2500")
+    db.sadd(SUSPECTS, "a")
+    assert store.suspects.return_to_queue("a") == 2499
+    assert [int(raw) for raw in db.lrange(q("a"), 0, -1)] == list(range(1, 2501))
+    assert not db.exists(SUSPECTS, ONE, TWO)
+    before = snapshot(db)
+    assert store.suspects.return_to_queue("a") == 0
+    assert snapshot(db) == before
+
+
+# suspects of, served by the master that leaves, by others, put back
+UNSERVED = [
+    ("a", "a", [], 1),
+    ("a", "b", [], 0),
+    ("a", "*", [], 1),
+    ("a", "a", ["b", "a"], 0),
+    ("a", "a,b", ["b*"], 1),
+    ("a", "a", ["*,!a"], 1),
+    ("a", "*,!a", [], 0),
 ]
 
 
-@pytest.mark.parametrize(
-    ("mode", "holds", "before", "want", "got", "notice", "after", "count"), TAKE
-)
-def test_what_a_turn_takes(
-    db: Redis, mode: str, holds: int, before: str, want: int, got: str, notice: str, after: str,
-    count: int | None,
-) -> None:  # fmt: skip
-    if holds:
-        db.rpush(q("held"), *range(holds))
-    cycle(db, 1, holds, ["held"], free=slots(holds, 100))
-    fill(db, before)
-    reply = cycle(db, 2, want, ["a"], free=slots(want), suspects=mode)
-    assert taken(reply) == (got, notice)
-    assert names(db.lrange(q("a"), 0, -1)) == after
-    assert db.hget(SUSPECTS, q("a")) == (None if count is None else str(count).encode())
-    assert len(held(db)) == holds + len(got.split())
-
-
-def test_ended_jobs_do_not_count_as_held(db: Redis) -> None:
-    db.rpush(q("held"), "1", "2")
-    cycle(db, 1, 2, ["held"], free=slots(2))
-    fill(db, "a2")
-    reply = cycle(db, 2, 2, ["a"], ended=slots(2), suspects="32", counted=(2, 0))
-    assert taken(reply) == ("a2", "alone")
-
-
-def test_other_queues_are_served_as_always(db: Redis) -> None:
-    fill(db, "a1 b", "x")
-    db.rpush(q("y"), *jobs("c d"))
-    reply = cycle(db, 1, 9, ["x", "y"], free=slots(9))
-    assert reply[0::2] == [0, 1, b"left"]
-    assert taken(reply) == ("b c d", "left")
-    assert taken(cycle(db, 2, 9, ["y", "x"], free=slots(9, 20), suspects="5")) == ("a1", "")
-
-
-def test_a_turn_that_takes_nothing_rings_nobody(db: Redis, redis_url: str) -> None:
-    """A write would ring idle processes, whose turns would ring this one, for ever."""
-    fill(db, "a1 b2")
-    idle = TrackedConnection(redis_url)
-    idle.connect()
-    idle.call(b"EXISTS", q("a"))
-    cycle(db, 1, 5, ["a"], free=slots(5))
-    idle.call(b"PING")
-    assert not idle.invalidated
-    cycle(db, 2, 5, ["a"], free=slots(5), suspects="5")
-    idle.call(b"PING")
-    assert idle.invalidated == [q("a").encode()]
-    idle.close()
-
-
-# known, queue, count after a turn that takes nothing but looks
-HEAL = [(5, "a1 b", 1), (5, "a b", None), (1, "a1 b1 c1", 3), (9, "", None)]
-
-
-@pytest.mark.parametrize(("known", "before", "after"), HEAL)
-def test_the_count_heals_itself(db: Redis, known: int, before: str, after: int | None) -> None:
-    """Other programs take jobs and remove queues."""
-    fill(db, before, known=known)
-    cycle(db, 1, 2, ["a"], free=slots(2), ended=(), suspects="leave")
-    assert db.hget(SUSPECTS, q("a")) == (None if after is None else str(after).encode())
-
-
-def test_a_queue_of_another_type_loses_its_count(db: Redis) -> None:
-    db.set(q("a"), "x")
-    db.hset(SUSPECTS, q("a"), "3")
-    assert cycle(db, 1, 2, ["a"], free=slots(2)) == []
-    assert not db.exists(SUSPECTS)
-
-
-def test_suspects_behind_what_a_shutdown_gave_back_are_not_forgotten(db: Redis) -> None:
-    fill(db, "a1")
-    db.lpush(q("a"), *[job("b")] * 3000)
-    reply = cycle(db, 1, 10, ["a"], free=slots(10))
-    assert taken(reply) == (" ".join("b" * 10), "")
-    assert db.hget(SUSPECTS, q("a")) == b"1"
-
-
-def test_ten_thousand_suspects_block_nobody(db: Redis) -> None:
-    suspects = [add_death(b'{"class":"A","id":%d}' % n, "p") for n in range(10_000)]
-    plain = [b'{"class":"B","id":%d}' % n for n in range(5000)]
-    db.rpush(q("a"), *suspects, *plain)
-    db.hset(SUSPECTS, q("a"), "10000")
-    reply = cycle(db, 1, 4500, ["a"], free=slots(4500))
-    assert reply[1] == plain[:4500]
-    assert db.lrange(q("a"), 0, -1) == suspects + plain[4500:]
-    assert db.hget(SUSPECTS, q("a")) == b"10000"
-
-
-def test_a_repeated_turn_changes_nothing(db: Redis) -> None:
-    fill(db, "a1 b c1 d")
-    reply = cycle(db, 1, 2, ["a"], free=slots(2))
-    assert taken(reply) == ("b d", "left")
-    after = snapshot(db)
-    again = cycle(db, 1, 2, ["a"], free=slots(2))
-    assert again[0] == b"replay"
-    assert [value[-len(job("b")):] for value in again[2:]] == jobs("b d")  # fmt: skip
-    assert snapshot(db) == after
-
-
-def test_a_suspect_that_is_given_back_is_counted_again(db: Redis) -> None:
-    fill(db, "a1 b1")
-    cycle(db, 1, 2, ["a"], free=slots(2), suspects="9")
-    assert not db.exists(SUSPECTS)
-    cycle(db, 2, 0, ["a"], to_requeue=["1", "0"], ended=["0", "1"])
-    assert names(db.lrange(q("a"), 0, -1)) == "a1 b1"
-    assert db.hget(SUSPECTS, q("a")) == b"2"
-    assert db.ttl(SUSPECTS) > 0
-
-
-def test_recovery_counts_the_suspects_that_it_puts_back(db: Redis) -> None:
-    db.rpush(q("a"), *jobs("a b c"))
-    cycle(db, 1, 3, ["a"], free=slots(3))
-    fence(db)
-    moves = [
-        ["2", "requeue", q("a"), job("c")],
-        ["1", "poison", FAILED, "entry"],
-        ["0", "requeue", q("a"), job("a", 1)],
-    ]
-    assert recover(db, *moves) == [2, 1, 0]
-    assert names(db.lrange(q("a"), 0, -1)) == "a1 c"
-    assert db.hgetall(SUSPECTS) == {q("a").encode(): b"1"}
-    assert db.ttl(SUSPECTS) > 0
-
-
-def test_what_lies_amid_many_suspects_is_found(db: Redis) -> None:
-    """Of many suspects not each one is read in each turn."""
-    suspects = [add_death(b'{"class":"A","id":%d}' % n, "p") for n in range(200)]
-    plain = [b'{"class":"B","id":%d}' % n for n in range(60)]
-    db.rpush(q("a"), *suspects[:100], *plain[:30], *suspects[100:], *plain[30:])
-    db.hset(SUSPECTS, q("a"), "200")
-    got: list[bytes] = []
-    for turn in range(1, 100):
-        ended = slots(2) if turn > 1 else []
-        reply = cycle(db, turn, 2, ["a"], ended=ended, free=slots(2) if turn == 1 else ())
-        got += reply[1] if len(reply) > 1 else []
-    assert sorted(got) == sorted(plain)
-    assert db.lrange(q("a"), 0, -1) == suspects
-    assert db.hget(SUSPECTS, q("a")) == b"200"
-
-
-def test_a_trial_finds_suspects_wherever_they_lie(db: Redis) -> None:
-    suspect = add_death(b'{"class":"A"}', "p")
-    db.rpush(q("a"), *[b"{}"] * 500, suspect, *[b"{}"] * 500)
-    db.hset(SUSPECTS, q("a"), "490")
-    assert cycle(db, 1, 32, ["a"], free=slots(32), suspects="32") == [0, [suspect]]
-    assert db.llen(q("a")) == 1000
-    assert not db.exists(SUSPECTS)
+@pytest.mark.parametrize(("queue", "own", "others", "count"), UNSERVED)
+def test_those_of_queues_that_others_serve_stay(
+    db: Redis, store: Store, queue: str, own: str, others: list[str], count: int
+) -> None:
+    db.sadd(QUEUES, queue)
+    db.rpush(KEYS.suspects_of(queue, 1), "x")
+    db.sadd(SUSPECTS, queue)
+    served = [QueueList.parse(each) for each in others]
+    assert store.suspects.return_unserved(QueueList.parse(own), served) == count
+    assert db.llen(q(queue)) == count
+    assert store.suspects.queues() == (set() if count else {queue})

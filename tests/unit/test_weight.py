@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from gresque.store.effects import failed
+from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.turns import weight
 from gresque.worker.turns.batch_size import BatchSize
-from gresque.worker.turns.in_flight import FailedJob, InFlight
+from gresque.worker.turns.in_flight import InFlight, Settled
 from gresque.worker.turns.refused import Refused
 from gresque.worker.turns.weight import Weight
 
@@ -28,7 +30,7 @@ class Held:
     """A process with a thousand threads, of which some run jobs of these sizes."""
 
     def __init__(self, *running: int) -> None:
-        self.in_flight = InFlight(Totals())
+        self.in_flight = InFlight(Totals(), Keys("resque"))
         self.pace, self.refused = BatchSize(), Refused()
         self.pace.limit = 512
         threads = [SimpleNamespace(job=(b"0", "q", b"x" * size)) for size in running]
@@ -68,7 +70,7 @@ def test_of_a_large_reply_the_first_jobs_are_kept(
             held.in_flight.ready.clear()
             held.reserve(*sizes)
     assert [len(job[2]) for job in held.in_flight.ready] == sizes[:kept]
-    given = [len(job[2]) for job in held.in_flight.to_requeue][: len(sizes) - kept]
+    given = [len(each.job[2]) for each in held.in_flight.settled][: len(sizes) - kept]
     assert given == sizes[kept:][::-1], "the last one goes first, so that their order stays"
     assert held.weight.heavy
     assert held.pace.limit == 1
@@ -85,9 +87,9 @@ def test_one_job_at_a_time_until_little_is_held() -> None:
     held.weight.note(50)
     assert held.weight.heavy and held.pace.limit == 1
     held.pool.threads.clear()
-    failed = FailedJob((b"0", "q", b""), "resque:failed", b"x" * (HEAVY + 1), "")
-    for waiting in (held.in_flight.entries, held.refused.failed):
-        waiting.append(failed)
+    entry = failed("resque:failed", b"x" * (HEAVY + 1))
+    for waiting in (held.in_flight.settled, held.refused.settled):
+        waiting.append(Settled((b"0", "q", b""), (entry,)))
         assert held.weight.most() == 0, "entries that wait to be sent count as well"
         waiting.clear()
     held.pace.limit = 2  # the pace has grown with this turn

@@ -25,6 +25,7 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import JobHooks
 from gresque.jobs.registry import Registry
 from gresque.processes.scoreboard import GUARDED
+from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome
@@ -139,19 +140,20 @@ def a_job(slot: int | str, name: str = "ok", *args: Any, **kwargs: Any) -> tuple
 
 
 def test_book_starts_from_the_totals_of_its_heritage() -> None:
-    in_flight = InFlight(Totals(10, 6, 3, 1))
+    in_flight = InFlight(Totals(10, 6, 3, 1), Keys("resque"))
     assert in_flight.totals == Totals(10, 6, 3, 1)
     assert (in_flight.held, in_flight.running, list(in_flight.ready)) == (0, 0, [])
-    assert (in_flight.ended, in_flight.to_requeue, in_flight.entries) == ([], deque(), [])
+    assert (in_flight.ended, in_flight.settled) == ([], deque())
 
 
 def test_book_gives_back_what_is_ready_the_last_one_first() -> None:
-    in_flight = InFlight(Totals())
+    in_flight = InFlight(Totals(), Keys("resque"))
     in_flight.ready.extend(a_job(number) for number in range(3))
     in_flight.held = 5
     assert in_flight.running == 2
     in_flight.give_back_ready()
-    assert [job[:2] for job in in_flight.to_requeue] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert [job[:2] for job, _ in in_flight.settled] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert in_flight.settled[0].effects == (Effect("requeue", "resque:queue:q", "q"),)
     assert in_flight.ended == [b"2", b"1", b"0"]
     assert (in_flight.requeued, in_flight.running, len(in_flight.ready)) == (3, 2, 0)
     assert in_flight.totals == Totals(0, 0, 0, 3)
@@ -260,7 +262,7 @@ class Shop:
     """A thread pool and what it has in flight, without a cycle."""
 
     def __init__(self, size: int, on_dirty_exit: str = "requeue") -> None:
-        self.in_flight = InFlight(Totals())
+        self.in_flight = InFlight(Totals(), Keys("resque"))
         self.wakeup = Wakeup()
         self.registry = Registry()
         self.outcome = Outcome(
@@ -299,8 +301,10 @@ class Shop:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        assert {failed.list_key for failed in self.in_flight.entries} <= {"resque:failed"}
-        return [json.loads(failed.entry) for failed in self.in_flight.entries]
+        effects = [effect for each in self.in_flight.settled for effect in each.effects]
+        failed = [effect for effect in effects if effect.kind == "fail"]
+        assert {effect.key for effect in failed} <= {"resque:failed"}
+        return [json.loads(effect.a) for effect in failed]
 
 
 @pytest.fixture
@@ -587,7 +591,8 @@ def test_a_shutdown_sends_jobs_where_they_want_to_go(
     shop.pool.kill_jobs("shutdown", requeue=True)
     shop.until(lambda: shop.in_flight.ended == [b"0"])
     assert shop.counts == counts
-    assert [job[:2] for job in shop.in_flight.to_requeue] == ([(b"0", "q")] if counts[2] else [])
+    kinds = [each.effects[0].kind for each in shop.in_flight.settled]
+    assert kinds.count("requeue") == counts[2]
     assert len(shop.entries) == counts[1]
 
 
@@ -866,7 +871,7 @@ def test_of_several_cut_short_the_first_is_the_first_again(open_shop: OpenShop) 
     shop.pool.kill_jobs("shutdown", requeue=True)
     shop.until(lambda: len(shop.in_flight.ended) == 3)
     # The script pushes them to the head one by one: the last one comes first.
-    assert [slot for slot, _, _ in shop.in_flight.to_requeue] == [b"2", b"1", b"0"]
+    assert [each.job[0] for each in shop.in_flight.settled] == [b"2", b"1", b"0"]
 
 
 # Memory
@@ -906,7 +911,7 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_shop: OpenShop, endi
         shop.until(lambda: len(seen) == 3)
         shop.pool.kill_jobs("for the test")
     shop.until(lambda: len(shop.in_flight.ended) == 3)
-    shop.in_flight.entries.clear()  # as the turn does that settles them
+    shop.in_flight.settled.clear()  # as the turn does that settles them
     gc.collect()
     # A kill is thrown again after half a second, unless it has landed.
     shop.until(lambda: all(references(job) == 1 for job in jobs))

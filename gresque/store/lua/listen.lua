@@ -12,7 +12,7 @@
 -- ARGV  1 limit; 0: no limit, and no entries   2 seconds for which the entry of this process counts
 -- Returns  -1: spare; else armed, and how many of the queues exist: above 0, look once more
 local listening, waiting, wake, call = KEYS[1], KEYS[2], KEYS[3], redis.call
-local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
+local FIRST_LIST = 4
 local LONGEST = 30 -- the longest stay that a process asks for is 21 s
 local limit = tonumber(ARGV[1])
 
@@ -46,8 +46,4 @@ if entries and not refused then -- with a key of another type every process is a
     return -1
   end
 end
-local found = 0
-for first = 4, #KEYS, CHUNK do
-  found = found + call('EXISTS', unpack(KEYS, first, math.min(first + CHUNK - 1, #KEYS)))
-end
-return found
+return #KEYS >= FIRST_LIST and call('EXISTS', unpack(KEYS, FIRST_LIST)) or 0

@@ -141,7 +141,8 @@ class KillCommands:
         """A kill has ended this job."""
         for asked in list(self._asked.values()):
             if asked.means(job):
-                back = any(each is job for each in self._in_flight.to_requeue)
+                settled = self._in_flight.settled
+                back = any(each.job is job and each.totals.requeued for each in settled)
                 asked.answer = KillAnswer(Fate.REQUEUED if back else Fate.DEAD, in_failed)
 
     def _is_over(self, asked: _Asked) -> bool:

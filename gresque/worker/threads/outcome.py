@@ -15,6 +15,7 @@ from gresque.failure.reporters import Failure
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, dirty_exit
 from gresque.raised import error_text, read_raised, stand_in
+from gresque.store.effects import failed
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 log = logging.getLogger("gresque.job")
@@ -97,7 +98,7 @@ class Outcome:
         else:
             entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
             list_key, list_name = self._failures.place(job[1])
-            self._in_flight.fail(job, list_key, entry, list_name)
+            self._in_flight.fail(job, failed(list_key, entry, list_name))
             if self._failures.told:
                 self._failures.tell(
                     Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())

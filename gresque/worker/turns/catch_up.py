@@ -8,25 +8,32 @@ from typing import Any, NamedTuple
 
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.text import decoded
 from gresque.worker.turns.history import History
-from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob, Settled
 
-MOST_MOVES = 700
-"""Jobs that one call moves: five arguments each stay under the 3,900 that every server takes."""
+MOST_EFFECTS = 450
+"""Effects that one call applies: seven arguments each, and a key, stay under the 3,900 that every
+server takes."""
 MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
+MOST_SLOTS_PUT_BACK = 700
+"""When what the server holds in excess goes back to its lists: three more for each, at most."""
+FIRST_KEY = 9
+"""The index of the first effect's key among the KEYS of catch_up.lua."""
 MOST_BYTES = 16 << 20
 
 _WORD = re.compile(rb"(\d+)(?:~(\d+))?(?:!([\d,]+))?$")
 
 
 class Call(NamedTuple):
-    """One call of the script: the word that it writes, its arguments after that one, and the jobs
-    that it moves, by their positions."""
+    """One call of the script: the word that it writes, the KEYS after the fixed ones, its arguments
+    after that word, and for each of its effects the job, as it left the ledger."""
 
     to: bytes
+    keys: tuple[str | bytes, ...]
     arguments: tuple[Any, ...]
-    moves: list[FailedJob | ReservedJob]
+    moves: list[Settled]
 
 
 class CatchUp:
@@ -60,6 +67,8 @@ class CatchUp:
         self._held = {job[0]: self._entry(job) for job in held}
         self._slots = slots
         self._unknown = unknown
+        self._lists: list[bytes] = []
+        """To which the next call gives back what the server holds in excess."""
 
     def hold(self, job: ReservedJob) -> None:
         """One more is held, in a slot of its own after all others."""
@@ -77,7 +86,11 @@ class CatchUp:
         number, slot = stands_at(word, self._goal)
         return self._moves(word, number) or self._slots_from(slot, number)
 
-    def refused(self, call: Call, word: bytes) -> list[FailedJob | ReservedJob]:
+    def declare(self, lists: list[bytes]) -> None:
+        """The last call did nothing, as it has to name these lists, to which jobs go back."""
+        self._lists += lists
+
+    def refused(self, call: Call, word: bytes) -> list[Settled]:
         """The jobs that this call was to move and the server refused, by its answer."""
         found = _WORD.match(word)
         if found is None or not found[3] or word.partition(b"!")[0] != call.to:
@@ -85,32 +98,36 @@ class CatchUp:
         return [call.moves[int(position) - 1] for position in found[3].split(b",")]
 
     def _moves(self, word: bytes, number: int) -> Call | None:
-        failed: list[FailedJob] = []
-        to_requeue: list[ReservedJob] = []
-        last, size = number, 0
+        settled: list[Settled] = []
+        last, size, effects = number, 0, 0
         for turn in self._history.after(number):
             size += turn.size
-            count = len(failed) + len(to_requeue) + len(turn.failed) + len(turn.to_requeue)
-            if last > number and (size > MOST_BYTES or count > MOST_MOVES):
+            effects += sum(len(each.effects) for each in turn.settled)
+            if last > number and (size > MOST_BYTES or effects > MOST_EFFECTS):
                 break
-            failed += turn.failed
-            to_requeue += turn.to_requeue
+            settled += turn.settled
             last = turn.number
         if last == number:
             return None
+        index: dict[str | bytes, int] = {}
+        moves: list[Settled] = []
+        parts: list[Any] = []
+        for each in settled:
+            slot = each.job[0]
+            for kind, key, a, b, c in each.effects:
+                place = index.setdefault(key, FIRST_KEY + len(index))
+                parts += (slot, self._entry(each.job), kind, place, a, b, c)
+                moves.append(each)
+                slot = b""  # the same job
         lost = word.startswith(b"0~")  # as revive.lua leaves it
-        arguments: list[Any] = ["", int(lost), len(failed), len(to_requeue), 0]
-        for job, list_key, entry, list_name in failed:
-            arguments += (job[0], self._entry(job), list_key, entry, list_name)
-        for job in to_requeue:
-            arguments += (job[0], self._entry(job), self._keys.queue(job[1]), job[1])
-        return Call(b"%d~0" % last, tuple(arguments), [*failed, *to_requeue])
+        return Call(b"%d~0" % last, tuple(index), ("", int(lost), len(moves), 0, 0, *parts), moves)
 
     def _slots_from(self, first: int, number: int) -> Call:
         clear: list[bytes] = []
         write: list[bytes] = []
         slot, size = first, 0
-        while slot < min(self._slots, first + MOST_SLOTS) and size < MOST_BYTES:
+        most = MOST_SLOTS_PUT_BACK if self._unknown else MOST_SLOTS
+        while slot < min(self._slots, first + most) and size < MOST_BYTES:
             name = b"%d" % slot
             entry = self._held.get(name)
             if entry is None:
@@ -122,8 +139,17 @@ class CatchUp:
         is_last = slot >= self._slots
         to = b"%d" % self._goal if is_last else b"%d~%d" % (number, slot)
         totals = " ".join(map(str, self.totals)) if is_last else ""
+        lists, self._lists = tuple(self._lists), []
+        given = [part for key in lists for part in self._way_back(key)]
         how = 2 if self._unknown else 0
-        return Call(to, (totals, how, 0, 0, len(clear), *clear, *write), [])
+        arguments = (totals, how, 0, len(lists), len(clear), *given, *clear, *write)
+        return Call(to, lists, arguments, [])
+
+    def _way_back(self, key: bytes) -> tuple[str, str]:
+        """Kind and first argument of the effect that gives a job back to this list."""
+        name = decoded(key)
+        queue = self._keys.queue_of(name) or name
+        return "suspect" if self._keys.deaths_of(name) else "requeue", queue
 
 
 def stands_at(word: bytes, goal: int) -> tuple[int, int]:

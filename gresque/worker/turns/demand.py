@@ -49,7 +49,7 @@ class Demand:
             or self._row.must_end
             or self.is_dry
             or self._refused.full
-            or self._in_flight.to_requeue  # the turn that gives them back must not take them again
+            or self._in_flight.returning  # the turn that gives them back must not take them again
         ):
             return 0
         room = self._policy.room(self._in_flight, self._thread_pool, self._batch_size)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+from gresque.worker.turns.in_flight import Settled
 
 log = logging.getLogger("gresque.worker")
 
@@ -17,18 +17,17 @@ KEPT_BYTES = 16 << 20
 
 
 class KeptTurn(NamedTuple):
-    """The jobs that a turn moved out of the ledger: those that failed, those given back."""
+    """The jobs that a turn moved out of the ledger, with their effects."""
 
     number: int
-    failed: Sequence[FailedJob]
-    to_requeue: Sequence[ReservedJob]
+    settled: Sequence[Settled]
     size: int
     at: float
 
 
 class History:
-    """The turns in which jobs failed or were given back, for 30 s or 16 MB. Nothing is kept of
-    jobs that are done."""
+    """The turns in which jobs ended with effects (they failed or were given back), for 30 s or
+    16 MB. Nothing is kept of jobs that are simply done."""
 
     def __init__(self) -> None:
         self._turns: deque[KeptTurn] = deque()
@@ -37,15 +36,12 @@ class History:
         self.complete_after = 0
         """All turns with a higher number are known."""
 
-    def keep(
-        self, number: int, failed: Sequence[FailedJob], to_requeue: Sequence[ReservedJob]
-    ) -> None:
+    def keep(self, number: int, settled: Sequence[Settled]) -> None:
         """A turn was done. Called while the server answers, so that what happened before an outage
         is kept through it."""
         now = time.monotonic()
-        size = sum(len(each.entry) + len(each.job[2]) for each in failed)
-        size += sum(len(job[2]) for job in to_requeue)
-        self._turns.append(KeptTurn(number, failed, to_requeue, size, now))
+        size = sum(each.size for each in settled)
+        self._turns.append(KeptTurn(number, settled, size, now))
         self._size += size
         while self._turns[0].at < now - KEPT_SECONDS:
             self._forget_oldest()

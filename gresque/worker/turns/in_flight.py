@@ -1,43 +1,86 @@
-"""The book of one worker process: what it holds, what is to be done, what has ended."""
+"""What one worker process holds: jobs that are ready, that run, and that have ended."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import NamedTuple
 
+from gresque.jobs.crash_history import recoveries
+from gresque.store.effects import Effect, requeued, suspected
+from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 
 ReservedJob = tuple[bytes, str, bytes]
 """A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
-whole batch are made in C, and because it is told by identity: two may be equal."""
+whole batch are made in C, and compared by identity: two may be equal."""
 
 
-class FailedJob(NamedTuple):
-    """A job that failed, and the entry that is to be pushed for it; `list_name` as in `fail`."""
+class Settled(NamedTuple):
+    """A job that has ended, and the effects of its end; carriers come first (see `KINDS`)."""
 
     job: ReservedJob
-    list_key: str
-    entry: bytes
-    list_name: str
+    effects: tuple[Effect, ...]
+
+    @property
+    def totals(self) -> Totals:
+        """As what it counts: failed where an entry for the failed list is its first effect,
+        requeued where it goes back to a list."""
+        failed = self.effects[0].kind == "fail"
+        return Totals(failed=int(failed), requeued=int(not failed))
+
+    @property
+    def arguments(self) -> int:
+        """How many it adds to a turn at most: six for each effect, its key, and the slot."""
+        return 7 * len(self.effects) + 1
+
+    @property
+    def size(self) -> int:
+        """Of its payload and its failure entry."""
+        return len(self.job[2]) + sum(
+            len(effect.a) for effect in self.effects if isinstance(effect.a, bytes)
+        )
+
+
+class Slots:
+    """The slots of the ledger: their names are numbers, from 0."""
+
+    def __init__(self, count: int) -> None:
+        self.free = [b"%d" % slot for slot in range(count - 1, -1, -1)]
+        self.made = self._count = count
+
+    def make(self) -> bytes:
+        """One more, which is taken."""
+        self.made += 1
+        return b"%d" % (self.made - 1)
+
+    def replace(self, refused: int) -> None:
+        """Refused jobs keep that number of slots: other jobs get slots in their place."""
+        made = self.made
+        self.made = max(made, self._count + refused)
+        self.free[:0] = (b"%d" % slot for slot in range(made, self.made))
 
 
 class InFlight:
     """Kept by the cycle (which reserves and settles) and the WorkerThreads (which perform).
 
-    A job's way: `ready` → a thread → `ended` (and its failure entry, or its slot among `gives`)
-    → settled by the next turn. Slots: free → held → ended → free or held again.
+    A job's way: `ready` → a thread → `ended` (and `settled`, if its end has effects) → acknowledged
+    by the next turn. Slots: free → held → ended → free or held again.
     """
 
-    def __init__(self, totals: Totals) -> None:
+    def __init__(self, totals: Totals, keys: Keys) -> None:
+        self._keys = keys
         self.ready: deque[ReservedJob] = deque()
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet. Refused ones, which
         are in the ledger too, are not counted here (see `refused.Refused`)."""
         self.ended: list[bytes] = []
-        self.to_requeue: deque[ReservedJob] = deque()
-        """Jobs, ended ones too, that go back to the head of their queues; the last of them will be
-        the very first in its queue."""
-        self.entries: list[FailedJob] = []
+        self.settled: deque[Settled] = deque()
+        """Of the ended ones those with effects. Jobs that go back to the head of a list do so in
+        this order: the last of them will be the very first in its list."""
+        self.returning = 0
+        """How many of `settled` go back to where this process reserves from."""
+        self.handed_over = 0
+        """Suspects that were met in an ordinary queue and went to their own list, so far."""
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
@@ -51,28 +94,55 @@ class InFlight:
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued)
 
-    def fail(
-        self, job: ReservedJob, list_key: str = "", entry: bytes = b"", list_name: str = ""
-    ) -> None:
-        """The job has ended as a failure, with this entry or without one. `list_name` is what
-        stands for the list among the failed queues, if it stands there."""
+    def fail(self, job: ReservedJob, *effects: Effect) -> None:
+        """The job has ended as a failure, with a failure entry among its effects or without one."""
         self.failed += 1
-        if entry:
-            self.entries.append(FailedJob(job, list_key, entry, list_name))
+        if effects:
+            self.settled.append(Settled(job, effects))
         self.ended.append(job[0])
 
     def put_back(self, job: ReservedJob) -> None:
-        """Let the next turn put a job that ran back to the head of its queue. Of several, the
+        """Let the next turn put a job that ran back to the head of its list. Of several, the
         first one will be the first again."""
-        self.to_requeue.appendleft(job)
+        self.settled.appendleft(Settled(job, (self._way_back(job),)))
         self.ended.append(job[0])
         self.requeued += 1
+        self.returning += 1
+
+    def hand_over(self, job: ReservedJob, deaths: int) -> None:
+        """A suspect, met in an ordinary queue, goes to the suspects of its queue."""
+        self.settled.append(Settled(job, (suspected(self._keys, job[1], deaths),)))
+        self.ended.append(job[0])
+        self.requeued += 1
+        self.handed_over += 1
 
     def give_back_ready(self, keep: int = 0) -> None:
         """Give back what no thread has taken, but for the first `keep` of them; the last one first,
         so that their order stays."""
         while len(self.ready) > keep:
             job = self.ready.pop()
-            self.to_requeue.append(job)
+            self.settled.append(Settled(job, (self._way_back(job),)))
             self.ended.append(job[0])
             self.requeued += 1
+            self.returning += 1
+
+    def take_settled(self) -> tuple[list[bytes], deque[Settled]]:
+        """All that ended: the slots, and the jobs with effects among them. They are no longer kept
+        here."""
+        taken = self.ended, self.settled
+        self.ended, self.settled, self.returning = [], deque(), 0
+        return taken
+
+    def put_off(self, ended: list[bytes], settled: deque[Settled]) -> None:
+        """A turn takes only so much: the rest waits for the next one, before all that ends until
+        then. Of those with effects `ended` has the slots, too."""
+        self.ended[:0] = ended
+        self.settled.extendleft(reversed(settled))
+        self.returning = sum(each.totals.requeued for each in self.settled)
+
+    def _way_back(self, job: ReservedJob) -> Effect:
+        """A suspect goes to a list of its own, wherever it came from."""
+        deaths = recoveries(job[2]) if b'"deaths"' in job[2] else 0
+        if deaths:
+            return suspected(self._keys, job[1], deaths)
+        return requeued(self._keys, job[1])

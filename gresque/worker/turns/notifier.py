@@ -113,11 +113,15 @@ class Notifier:
             self._hand_over(more=False)
 
     def _wait_in_line(self) -> int:
-        keys = (*self._keys, *self._cycle.queue_keys)
-        reply: int = self._cycle.connection.run(
+        connection = self._cycle.connection
+        first, *others = self._cycle.lists.windows(self._cycle.takes)
+        keys = (*self._keys, *first.keys)
+        found: int = connection.run(
             script("listen"), len(keys), *keys, self._limit, self._stay_seconds
         )
-        return reply
+        if found >= 0:  # this connection hears of pushes
+            found += sum(connection.call(b"EXISTS", *window.keys) for window in others)
+        return found
 
     def _hand_over(self, *, more: bool) -> None:
         self.role = Role.BUSY

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gresque.store.refusals import is_missing_right, is_wrong_type
 from gresque.text import decoded
-from gresque.worker.turns.in_flight import FailedJob, ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob, Settled
 
 log = logging.getLogger("gresque.worker")
 
@@ -26,12 +26,11 @@ class Refused:
     """
 
     def __init__(self) -> None:
-        self.failed: list[FailedJob] = []
-        self.to_requeue: list[ReservedJob] = []
+        self.settled: list[Settled] = []
         self._logged: set[tuple[bytes, bytes]] = set()
 
     def __len__(self) -> int:
-        return len(self.failed) + len(self.to_requeue)
+        return len(self.settled)
 
     @property
     def full(self) -> bool:
@@ -39,18 +38,23 @@ class Refused:
 
     @property
     def slots(self) -> list[bytes]:
-        return [job[0] for job in self.jobs]
+        return [each.job[0] for each in self.settled]
 
     @property
     def jobs(self) -> list[ReservedJob]:
-        return [failed.job for failed in self.failed] + self.to_requeue
+        return [each.job for each in self.settled]
 
-    def take(self, count: int) -> tuple[list[FailedJob], list[ReservedJob]]:
-        """Up to `count` of them, which are no longer kept here: they are sent again."""
-        failed, self.failed = self.failed[:count], self.failed[count:]
-        count -= len(failed)
-        to_requeue, self.to_requeue = self.to_requeue[:count], self.to_requeue[count:]
-        return failed, to_requeue
+    def take(self, arguments: int) -> list[Settled]:
+        """As many of them as fit into this many arguments of a turn. They are no longer kept here:
+        they are sent again."""
+        count = 0
+        for each in self.settled:
+            arguments -= each.arguments
+            if arguments < 0:
+                break
+            count += 1
+        taken, self.settled = self.settled[:count], self.settled[count:]
+        return taken
 
     def log(self, notes: Sequence[bytes]) -> None:
         """`notes` as in cycle.lua: what, command, key, error, …"""

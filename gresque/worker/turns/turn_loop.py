@@ -115,6 +115,8 @@ class TurnLoop:
                         demand.note_dry()
                     continue
             self._wait_until_due()
+        if demand.leaves_dry:
+            self._policy.on_dry(self._cycle)
         self._row.enter(ProcessState.RETIRING if not demand.quota else ProcessState.DRY)
         self._settle_refused()
 
@@ -124,9 +126,9 @@ class TurnLoop:
         started = in_flight.reserved - len(in_flight.ready)
         self._is_lost = False
         retry = self._retry.take()
-        self._policy.prepare(self._cycle, want)
+        want = self._policy.prepare(self._cycle, in_flight, want)
         sent_cpu, sent = time.thread_time(), time.monotonic()
-        reserved = self._cycle.turn(want, arm=self._notifier.listening, retry=retry)
+        reserved = self._cycle.turn(want, listen=self._notifier.listening, retry=retry)
         if self._refused:
             self._go_on_with_refused()
         self._demand.note_reserved(reserved)
@@ -140,8 +142,7 @@ class TurnLoop:
         self._weight.note(self._cycle.connection.reply_bytes)
         if not self._demand.quota and reserved and not self._refused:
             self._retire()
-        if want:
-            self._policy.on_notice(self._cycle.notice)
+        self._policy.on_turn(self._cycle, in_flight, want, reserved)
         return reserved
 
     def _go_on_with_refused(self) -> None:
@@ -189,7 +190,8 @@ class TurnLoop:
 
     @property
     def _is_urgent(self) -> bool:
-        return self._is_lost or self._retry.is_due
+        # What goes back is to be elsewhere before a job here may kill the process.
+        return self._is_lost or self._retry.is_due or self._in_flight.returning > 0
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `due`)."""

@@ -69,9 +69,5 @@ class Weight:
     def _held_bytes(self) -> int:
         in_flight, refused = self._in_flight, self._refused
         running = (job for thread in self._thread_pool.threads if (job := thread.job) is not None)
-        jobs = sum(
-            len(job[2])
-            for job in (*running, *in_flight.ready, *in_flight.to_requeue, *refused.to_requeue)
-        )
-        failed = (*in_flight.entries, *refused.failed)
-        return jobs + sum(len(each.job[2]) + len(each.entry) for each in failed)
+        held = sum(len(job[2]) for job in (*running, *in_flight.ready))
+        return held + sum(each.size for each in (*in_flight.settled, *refused.settled))

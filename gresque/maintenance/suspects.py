@@ -1,0 +1,56 @@
+"""Suspects that wait in Redis: so a master learns of those that another master has left."""
+
+from __future__ import annotations
+
+import time
+
+from gresque.maintenance.judge import PRUNE_SECONDS
+from gresque.maintenance.task import Interval
+from gresque.processes.identity import queues_of
+from gresque.processes.spec import ProcessSpec
+from gresque.queues import QueueList
+from gresque.store.store import Store
+from gresque.text import decoded
+
+LOOK_SECONDS = 5.0
+
+
+class SuspectsWatch:
+    """Done by every master, without the lease. Where several threads share a process, the master
+    forks a quarantine for suspects of its queues; with one thread its processes take them."""
+
+    name = "suspects"
+
+    def __init__(self, spec: ProcessSpec) -> None:
+        settings = spec.settings
+        assert settings.queues is not None
+        self._spec = spec
+        self._queues: QueueList = settings.queues
+        self._threads = settings.thread_count
+        self._interval = Interval(LOOK_SECONDS)
+
+    def due(self, now: float) -> float:
+        return self._interval.left(now)
+
+    def run(self, store: Store) -> None:
+        self._interval.begin(time.monotonic())
+        names = store.suspects.queues()
+        own = set(self._queues.resolve(sorted(names))) & names
+        waiting = [queue for queue in sorted(own) if not store.suspects.forget(queue)]
+        if waiting and self._threads > 1:
+            self._spec.row.suspects_seen += 1
+            self._spec.tell_master()
+
+
+def return_suspects(store: Store, queues: QueueList | None) -> None:
+    """Called when the last process of a master has left. Where no living process serves a queue of
+    `queues`, its suspects go back to its head, where other programs find them."""
+    if queues is None or not store.suspects.queues():
+        return
+    now, (beats, _) = store.now(), store.maintenance.heartbeats()
+    served = [
+        QueueList.parse(listed)
+        for process, beat in beats.items()
+        if now - beat / 1000 < PRUNE_SECONDS and (listed := queues_of(decoded(process))) is not None
+    ]
+    store.suspects.return_unserved(queues, served)

@@ -1,0 +1,12 @@
+-- Take a queue out of the set of those that have suspects, when it has none. Whoever adds a suspect
+-- adds its queue in the same script, so that no suspect goes unnoticed.
+--
+-- KEYS  1 suspects (SET)   2, 3 the lists of the queue's suspects
+-- ARGV  1 queue name
+-- Returns  how many of the lists exist
+local suspects, several_deaths, one_death = KEYS[1], KEYS[2], KEYS[3]
+local guarded = suspects
+-- include guard
+local found = redis.call('EXISTS', several_deaths, one_death)
+if found == 0 then redis.pcall('SREM', suspects, ARGV[1]) end
+return found

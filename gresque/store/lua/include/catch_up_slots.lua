@@ -1,0 +1,29 @@
+-- The slots as they are now, and the counters with the last of them.
+if clear > 0 then call('HDEL', ledger, unpack(A, first_slot, first_slot + clear - 1)) end
+local first_held = first_slot + clear
+if first_held < #A then call('HSET', ledger, unpack(A, first_held, #A)) end
+
+word = A[2]
+if #refused > 0 then word = word .. '!' .. table.concat(refused, ',') end
+if A[3] == '' then
+  call('HSET', ledger, 'state', word .. ' ' .. totals)
+  return word
+end
+call('HSET', ledger, 'state', word .. ' ' .. A[3])
+
+local TOTALS = '^%d+ (%d+) (%d+) %d+$'
+local done_before, failed_before = string.match(totals, TOTALS)
+if done_before then
+  local done_now, failed_now = string.match(A[3], TOTALS)
+  local failures = failed_now - failed_before
+  local processed = done_now - done_before + failures
+  if processed > 0 then
+    pcall('INCRBY', processed_stat, processed)
+    pcall('INCRBY', own_processed, processed)
+  end
+  if failures > 0 then
+    pcall('INCRBY', failed_stat, failures)
+    pcall('INCRBY', own_failed, failures)
+  end
+end
+return word

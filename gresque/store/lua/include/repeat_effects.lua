@@ -1,0 +1,21 @@
+-- The effects of the forgotten turns.
+local slot, is_there, is_refused
+for i = FIRST_EFFECT, first_list - 1, 7 do
+  local entry, kind, key = A[i + 1], A[i + 2], K[tonumber(A[i + 3])]
+  if A[i] ~= '' then
+    slot, is_refused = A[i], false
+    local there = call('HGET', ledger, slot)
+    is_there = there and job_in(there) == job_in(entry)
+  end
+  local wanted = is_there or test[kind] and (not takes_job[kind] or A[4] == '1')
+  if wanted and not is_refused then
+    local refusal = test[kind] and test[kind](key, A[i + 4], A[i + 5])
+      or apply[kind](key, job_in(entry), A[i + 4], A[i + 5], A[i + 6])
+    if refusal and test[kind] then
+      is_refused = true
+      refused[#refused + 1] = (i - FIRST_EFFECT) / 7 + 1
+    elseif is_there then
+      call('HDEL', ledger, slot)
+    end
+  end
+end

@@ -1,0 +1,149 @@
+"""What a turn sends: its KEYS and ARGV (see `lua/cycle.lua`), and how much fits into it. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from gresque.store.ledger import Totals
+from gresque.worker.turns.in_flight import InFlight, Settled
+
+MOST_ARGUMENTS = 3900
+"""KEYS and ARGV of any call: some servers take no more than 3,999."""
+NUMBERS = 12
+"""ARGV before the effects and slots."""
+
+
+class Request:
+    """One turn: the slots of jobs that ended, the effects of some of them, and what is wanted."""
+
+    __slots__ = (
+        "_counts",
+        "_fixed_keys",
+        "_listen",
+        "_lists",
+        "ended",
+        "free",
+        "retried",
+        "settled",
+        "totals",
+        "want",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        fixed_keys: Sequence[str],
+        lists: Sequence[bytes],
+        ended: list[bytes],
+        settled: deque[Settled],
+        totals: Totals,
+        *,
+        listen: bool,
+    ) -> None:
+        """`totals` count all of `ended`. Of those with effects `ended` has the slots, too."""
+        self._fixed_keys = fixed_keys
+        self._lists = lists
+        self._listen = listen
+        self.ended = ended
+        self.settled = settled
+        self.totals = totals
+        self.want = 0
+        self.free: list[bytes] = []
+        self.retried: list[Settled] = []
+        """Of `settled` those that were refused before: they are not counted as held."""
+        self._counts = (0, 0)
+
+    @property
+    def room(self) -> int:
+        """How many arguments fit beside those that are there already."""
+        room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
+        room -= len(self.ended) - len(self.settled)
+        return room - sum(each.arguments for each in self.settled)
+
+    def retry(self, refused: list[Settled], in_flight: InFlight) -> None:
+        """Send these, too, before all others."""
+        self.retried = refused
+        self.ended[:0] = (each.job[0] for each in refused)
+        self.settled.extendleft(reversed(refused))
+        for each in refused:
+            totals = each.totals
+            in_flight.failed += totals.failed
+            in_flight.requeued += totals.requeued
+            self.totals += totals
+
+    def allowed(self, want: int, free: int) -> int:
+        """How many jobs it can reserve: into slots of ended jobs, which are named anyway, and into
+        free ones as far as there is room."""
+        if want <= len(self.ended):
+            return want
+        return min(want, len(self.ended) + min(free, max(self.room, 0)))
+
+    def count(self, acknowledged: Totals) -> None:
+        """Count what ended since `acknowledged`."""
+        failed = self.totals.failed - acknowledged.failed
+        self._counts = self.totals.done - acknowledged.done + failed, failed
+
+    def request(self, number: int) -> tuple[Any, ...]:
+        """How many KEYS, the KEYS, the ARGV."""
+        lists = len(self._lists)
+        keys: tuple[Any, ...] = (*self._fixed_keys, *self._lists)
+        effects: list[Any] = []
+        if self.settled:
+            more, effects = _effects(self.settled, len(keys) + 1)
+            keys += more
+        return (
+            len(keys), *keys, number, self.want, int(self._listen), *self.totals, *self._counts,
+            lists, len(effects) // 6, len(self.ended), *effects, *self.ended, *self.free,
+        )  # fmt: skip
+
+
+def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list[Any]]:
+    """The keys of the effects, the first of which has this index, and their arguments."""
+    index: dict[str, int] = {}
+    arguments: list[Any] = []
+    for job, effects in settled:
+        for kind, key, a, b, c in effects:
+            place = index.setdefault(key, first + len(index))
+            arguments += (job[0], kind, place, a, b, c)
+    return tuple(index), arguments
+
+
+def fit(
+    request: Request, want: int, acknowledged: Totals
+) -> tuple[list[bytes], deque[Settled]] | None:
+    """Take out of the request what does not fit: slots that ended, and the jobs with effects among
+    them; None for nothing. What is put off counts as not ended yet.
+
+    Jobs with effects get what the others leave, and half of the room in any case.
+    """
+    ended, settled = request.ended, request.settled
+    room = request.room + sum(each.arguments for each in settled)
+    plain = len(ended) - len(settled)
+    room += plain
+    left = max(room - plain - max(want - len(ended), 0), room // 2)
+    fitting = 0
+    for each in settled:
+        if each.arguments > left:
+            break
+        left -= each.arguments
+        room -= each.arguments
+        fitting += 1
+    if fitting == len(settled) and plain <= room:
+        return None
+    late = deque(islice(settled, fitting, None))
+    with_effects = {each.job[0] for each in settled}
+    late_slots = {each.job[0] for each in late}
+    others = [slot for slot in ended if slot not in with_effects]
+    late_slots.update(others[room:])
+    put_off = [slot for slot in ended if slot in late_slots]
+    request.ended = [slot for slot in ended if slot not in late_slots]
+    request.settled = deque(islice(settled, fitting))
+    for each in late:
+        request.totals -= each.totals
+    # Of a bare slot it is not known whether its job is done or failed without an entry.
+    bare = len(others[room:])
+    done = min(bare, request.totals.done - acknowledged.done)
+    request.totals -= Totals(done=done, failed=bare - done)
+    return put_off, late

@@ -1,0 +1,130 @@
+"""The lists from which a worker process reserves: its queues, their suspects, or both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from gresque.connection.tracked import TrackedConnection
+from gresque.logs import fields
+from gresque.queues import QueueList
+from gresque.store.keys import Keys
+from gresque.store.refusals import is_wrong_type, name_refused
+
+log = logging.getLogger("gresque.worker")
+
+MOST_LISTS = 1000
+"""Lists that one turn names. Where there are more, the next ones follow in another turn when these
+were empty."""
+
+
+class Takes(Enum):
+    """From which lists of its queues a process reserves."""
+
+    QUEUES = (0,)
+    PLACES = (2, 1, 0)
+    """Where each job is alone: the suspects of a queue, then the queue."""
+    SUSPECTS = (2, 1)
+    ONE_DEATH = (1,)
+    SEVERAL_DEATHS = (2,)
+
+
+class Window(NamedTuple):
+    """Lists to name in one turn: their keys, the queue of each, the deaths that its jobs saw."""
+
+    keys: tuple[bytes, ...]
+    queues: tuple[str, ...]
+    deaths: tuple[int, ...]
+
+
+class ServedLists:
+    """Knows the queues that the process serves now. With globs in its queue list these change: they
+    are looked up after a push of an unknown queue, and after each fallback poll."""
+
+    def __init__(self, keys: Keys, queues: QueueList) -> None:
+        self._keys = keys
+        self._list = queues
+        self.dynamic = queues.dynamic
+        self.is_stale = queues.dynamic
+        self.tells_of_names = False
+        """Whether it is for this process to log which queues cannot be served."""
+        self._windows: dict[Takes, list[Window]] = {}
+        self._names: list[str] = []
+        self.set_names(queues.resolve(()))
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def set_names(self, names: list[str]) -> None:
+        self._names = names
+        self._windows.clear()
+
+    def windows(self, takes: Takes) -> list[Window]:
+        """All lists, in the order in which they are taken; at least one window."""
+        windows = self._windows.get(takes)
+        if windows is None:
+            windows = self._windows[takes] = list(self._cut(takes)) or [Window((), (), ())]
+        return windows
+
+    def _cut(self, takes: Takes) -> Iterator[Window]:
+        # A process that takes nothing but suspects goes by their deaths first.
+        if takes is Takes.SUSPECTS:
+            order = [(name, deaths) for deaths in takes.value for name in self._names]
+        else:
+            order = [(name, deaths) for name in self._names for deaths in takes.value]
+        for first in range(0, len(order), MOST_LISTS):
+            part = order[first : first + MOST_LISTS]
+            keys = tuple(self._key(name, deaths).encode() for name, deaths in part)
+            yield Window(keys, tuple(name for name, _ in part), tuple(d for _, d in part))
+
+    def _key(self, name: str, deaths: int) -> str:
+        return self._keys.suspects_of(name, deaths) if deaths else self._keys.queue(name)
+
+    def forget(self) -> None:
+        """Look up what globs stand for before the next turn."""
+        self.is_stale = self.dynamic
+
+    def look(self, connection: TrackedConnection, ask: Callable[[Callable[[], Any]], Any]) -> None:
+        """Ask which queues exist now, when the queue list has globs. `ask(send)` sends until there
+        is an answer."""
+        self.is_stale = False
+        if not self.dynamic:
+            return
+        names = ask(lambda: self._ask_for_names(connection))
+        if names is None:
+            return  # those that were found before stay
+        readable = list(_readable(names))
+        if self.tells_of_names and len(readable) < len(names):
+            self.tells_of_names = False
+            count = len(names) - len(readable)
+            log.warning(
+                "%d queues are not served, as their names are not UTF-8; see gresque queues",
+                count,
+                extra=fields("queues_not_served", count=count),
+            )
+        self.set_names(self._list.resolve(readable))
+
+    def _ask_for_names(self, connection: TrackedConnection) -> list[bytes] | None:
+        """None when another program keeps something else in the place of the set."""
+        queues = self._keys.queues
+        try:
+            names: list[bytes] = connection.call(b"SMEMBERS", queues)
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            name_refused(self._keys, [(queues, str(error))], "globs find no new queues")
+            return None
+        return names
+
+
+def _readable(names: list[bytes]) -> Iterator[str]:
+    """Queue names that are UTF-8; others cannot be named in QUEUES either."""
+    for name in names:
+        try:
+            yield name.decode()
+        except UnicodeDecodeError:
+            continue
