@@ -139,7 +139,7 @@ class Client:
     @property
     def push(self) -> Push | None:
         """What puts payloads into queues; None when jobs run inline."""
-        return None if self.inline else self.store.queues.push_batch
+        return None if self.inline else self.store.queues.push
 
     # Taking back
 

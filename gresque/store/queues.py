@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
-from gresque.store.bulk import in_bulks
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.ledger import LedgerEntry
 from gresque.store.reads import Reads
@@ -20,22 +19,10 @@ class Queues:
         self._keys = server.keys
         self._enqueuer = enqueuer
 
-    def push(self, queue: str, raw: bytes) -> None:
-        """Make the queue known and push one job. Raises NotEnqueued, PerhapsEnqueued."""
-        self._enqueuer.push(queue, (raw,))
-
-    def push_many(self, queue: str, raws: Iterable[bytes]) -> Iterator[int]:
-        """Push jobs, a round trip per 1,000 or 16 MB; yields how many each of them pushed."""
-        for batch in in_bulks(raws, len):
-            yield self.push_batch(queue, batch)
-
-    def push_batch(self, queue: str, batch: list[bytes]) -> int:
-        """Push jobs in one round trip, all of them or none; returns how many.
-
-        Raises NotEnqueued, PerhapsEnqueued.
-        """
-        self._enqueuer.push(queue, batch)
-        return len(batch)
+    def push(self, queue: str, raws: Sequence[bytes]) -> None:
+        """Make the queue known and push jobs, all of them or none, in one round trip. Raises
+        NotEnqueued, PerhapsEnqueued."""
+        self._enqueuer.push(queue, raws)
 
     def names(self) -> list[str]:
         return sorted(decoded(n) for n in self._server.read((), "SMEMBERS", self._keys.queues))

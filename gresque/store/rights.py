@@ -63,8 +63,7 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals", "queues.push",
-    "queues.push_batch", "recovery.fence", "recovery.hand_over", "recovery.recover", "server.now",
-    "workers.unregister",
+    "recovery.fence", "recovery.hand_over", "recovery.recover", "server.now", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -74,12 +73,12 @@ READING_METHODS = (
     "commands.answers", "failed.count", "failed.counts", "failed.names", "failed.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.is_fenced", "queues.is_in_head", "queues.names", "queues.peek", "queues.size",
-    "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values", "workers.ids",
+    "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip
 OPERATING_METHODS = (
     "commands.ask_kills", "commands.give", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "queues.push",
-    "queues.push_batch", "queues.remove", "queues.remove_items",
+    "queues.remove", "queues.remove_items",
 )  # fmt: skip
 
 
@@ -102,7 +101,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("queues.push", "queues.push_batch"),
+            ("queues.push",),
             (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
         ),
         Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
@@ -146,7 +145,7 @@ def _of_module(module: str) -> set[str]:
 
 @cache
 def _of_method(name: str) -> set[str]:
-    if name.startswith("queues.push"):
+    if name == "queues.push":
         return _of_module("store/enqueuer.py")
     return set(_of_tree(_methods()[name], name.partition(".")[0]))
 

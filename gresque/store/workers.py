@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gresque.store.server import Server
-from gresque.text import decoded
 
 
 class Workers:
@@ -12,9 +11,6 @@ class Workers:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.keys
-
-    def ids(self) -> list[str]:
-        return sorted(decoded(n) for n in self._server.read((), "SMEMBERS", self._keys.workers))
 
     def unregister(self, worker_id: str) -> None:
         """Forget a worker, unless a process of it has a ledger still."""

@@ -276,7 +276,7 @@ def test_when_the_master_dies_its_processes_finish_and_leave(bench: Bench) -> No
     wait_for(lambda: not any(child.is_running() for child in children))
     assert bench.runs() == {"x": 1}
     assert bench.redis.zcard("resque:ledgers") == 0
-    assert bench.client.store.workers.ids() == []
+    assert not bench.redis.exists("resque:workers")
 
 
 def test_the_worker_of_a_dead_host_is_recovered_and_forgotten_by_short_lived_processes(

@@ -36,7 +36,7 @@ def first_process_of(container: Master) -> psutil.Process:
 
 
 def workers(bench: Bench) -> set[str]:
-    return set(bench.client.store.workers.ids())
+    return {worker.decode() for worker in bench.redis.smembers("resque:workers")}
 
 
 @containers

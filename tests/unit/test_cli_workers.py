@@ -41,7 +41,7 @@ class TestWorkers:
     ) -> None:
         register(redis_client, held=1)
         store.workers.unregister(WORKER)
-        assert store.workers.ids() == [WORKER], "a process has a ledger still"
+        assert redis_client.sismember("resque:workers", WORKER), "a process has a ledger still"
         redis_client.srem("resque:workers", WORKER)
         redis_client.hdel("resque:workers:heartbeat", WORKER)
         (worker,) = WorkerStatus.all(store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import redis
 
-from gresque.store.bulk import BULK_JOBS as BULK
 from gresque.store.ledger import LedgerEntry
 from gresque.store.store import Store
 
@@ -14,37 +13,23 @@ KEY = b"resque:queue:a"
 
 
 def test_push(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", b"1")
-    store.queues.push("a", b"\xff\0")
+    store.queues.push("a", [b"1"])
+    store.queues.push("a", [b"\xff\0"])
     assert redis_client.lrange(KEY, 0, -1) == [b"1", b"\xff\0"]
     assert redis_client.smembers("resque:queues") == {b"a"}
 
 
-@pytest.mark.parametrize(
-    ("count", "trips"),
-    [(0, []), (1, [1]), (BULK, [BULK]), (BULK + 1, [BULK, 1]), (2 * BULK, [BULK, BULK])],
-)
-def test_push_many(store: Store, redis_client: Redis, count: int, trips: list[int]) -> None:
-    raws = [str(number).encode() for number in range(count)]
-    assert list(store.queues.push_many("a", iter(raws))) == trips
+def test_push_several(store: Store, redis_client: Redis) -> None:
+    raws = [str(number).encode() for number in range(1_000)]
+    store.queues.push("a", raws)
     assert redis_client.lrange(KEY, 0, -1) == raws
-    assert redis_client.exists("resque:queues") == bool(count)
-
-
-def test_push_many_goes_as_far_as_it_is_read(store: Store, redis_client: Redis) -> None:
-    pushed = store.queues.push_many("a", (b"x" for _ in range(5000)))
-    next(pushed)
-    next(pushed)
-    assert redis_client.llen(KEY) == 2000
-    pushed.close()
-    assert redis_client.llen(KEY) == 2000
 
 
 def test_names_and_sizes(store: Store, redis_client: Redis) -> None:
     assert (store.queues.names(), store.queues.sizes()) == ([], {})
     for name, count in (("b", 2), ("a", 1), ("日本", 3), ("a:b c", 1)):
         for _ in range(count):
-            store.queues.push(name, b"x")
+            store.queues.push(name, [b"x"])
     redis_client.sadd("resque:queues", "empty")
     assert store.queues.names() == ["a", "a:b c", "b", "empty", "日本"]
     assert store.queues.sizes() == {"a": 1, "a:b c": 1, "b": 2, "empty": 0, "日本": 3}
@@ -53,7 +38,7 @@ def test_names_and_sizes(store: Store, redis_client: Redis) -> None:
 
 
 def test_a_key_of_another_type_does_not_break_the_sizes(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", b"x")
+    store.queues.push("a", [b"x"])
     redis_client.sadd("resque:queues", "odd")
     redis_client.set("resque:queue:odd", "x")
     assert store.queues.sizes() == {"a": 1, "odd": 0}
@@ -67,7 +52,7 @@ def test_a_key_of_another_type_does_not_break_the_sizes(store: Store, redis_clie
 )
 def test_peek(store: Store, start: int, count: int, found: str) -> None:
     for raw in "abcd":
-        store.queues.push("a", raw.encode())
+        store.queues.push("a", [raw.encode()])
     assert b"".join(store.queues.peek("a", start, count)).decode() == found
 
 
@@ -82,14 +67,14 @@ def test_remove_items(
     store: Store, redis_client: Redis, before: str, items: str, removed: int, after: str
 ) -> None:
     for raw in before:
-        store.queues.push("a", raw.encode())
+        store.queues.push("a", [raw.encode()])
     assert store.queues.remove_items("a", [raw.encode() for raw in items]) == removed
     assert b"".join(redis_client.lrange(KEY, 0, -1)).decode() == after
 
 
 def test_remove_queue(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", b"1")
-    store.queues.push("b", b"2")
+    store.queues.push("a", [b"1"])
+    store.queues.push("b", [b"2"])
     assert store.queues.remove("a") == 1
     assert store.queues.remove("a") == 0
     assert set(redis_client.keys("resque:queue*")) == {b"resque:queues", b"resque:queue:b"}
