@@ -17,9 +17,9 @@ from gevent._hub_local import get_hub_if_exists
 from gevent.resolver.blocking import Resolver
 
 import gresque.stdio as stdio
-from gresque.backoff import Backoff
 from gresque.client.default import adopt
-from gresque.connection.errors import explain, is_reply, means_not_here
+from gresque.connection.errors import is_reply, means_not_here
+from gresque.connection.outage import Outage
 from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.maintenance.dead import DeadProcesses
@@ -121,8 +121,13 @@ class MaintenanceProcess:
             self._vitals,
         )
         self._failures = _Failures()
-        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-        self._away_since: float | None = None
+        self._outage = Outage(
+            settings.redis_url,
+            log,
+            FIRST_BACKOFF_SECONDS,
+            LONGEST_BACKOFF_SECONDS,
+            "maintenance waits for it",
+        )
         self._leaving = False
         self._poller: Any = original("select", "poll")()
         self._life_fd = spec.life_fd
@@ -145,35 +150,21 @@ class MaintenanceProcess:
         """
         for task in self._tasks:
             now = time.monotonic()
-            probes = self._away_since is not None
+            probes = self._outage.lasts
             if self._leaving or not (probes or self._is_due(task, now)):
                 continue
             try:
                 self._failures.run(task, self._store)
             except Exception as error:
-                return self._note_outage(error)
+                return self._outage.note_error(error)
             if probes:
-                self._note_answer()
+                self._outage.note_answer()
         self._title.show("holds the lease" if self._lease.held else "stands by")
         now = time.monotonic()
         return min(max(task.due(now), self._failures.left(task, now)) for task in self._tasks)
 
     def _is_due(self, task: Task, now: float) -> bool:
         return task.due(now) <= 0 and self._failures.left(task, now) <= 0
-
-    def _note_outage(self, error: Exception) -> float:
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            told = explain(self._settings.redis_url, error)
-            log.warning("%s; maintenance waits for it", told, extra=fields("redis_away"))
-        return self._backoff.next_seconds()
-
-    def _note_answer(self) -> None:
-        assert self._away_since is not None
-        seconds, self._away_since = time.monotonic() - self._away_since, None
-        self._backoff.reset()
-        extra = fields("redis_back", seconds=round(seconds, 1))
-        log.warning("Redis is back after %.1f s", seconds, extra=extra)
 
     # Waiting
 
@@ -207,7 +198,7 @@ class MaintenanceProcess:
 
     def _leave(self) -> None:
         try:
-            if self._away_since is None:
+            if not self._outage.lasts:
                 self._vitals.remove_gone(self._store)
                 self._lease.release(self._store)
         except Exception as error:

@@ -11,19 +11,15 @@ from typing import TypeVar
 from gevent import sleep
 from redis.exceptions import RedisError
 
-from gresque.backoff import Backoff
 from gresque.connection.errors import explain
+from gresque.connection.outage import Outage
 from gresque.errors import BootError, RedisUnavailable
-from gresque.logs import fields
 from gresque.processes.spec import ProcessSpec
 from gresque.unpatched import original
 
 log = logging.getLogger("gresque.worker")
 
 T = TypeVar("T")
-
-FIRST_BACKOFF_SECONDS = 0.05
-LONGEST_BACKOFF_SECONDS = 5.0
 
 
 class BootRetry:
@@ -36,32 +32,24 @@ class BootRetry:
         """`must_leave()` returns True when waiting is of no use any more."""
         self._spec = spec
         self._must_leave = must_leave
-        self._away_since: float | None = None
+        self._outage = Outage(spec.settings.redis_url, log)
 
     def call(self, ask: Callable[[], T]) -> T:
         """Call until there is an answer. Raises BootError."""
-        backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while True:
             try:
                 answer = ask()
             except (RedisError, RedisUnavailable, OSError) as error:
-                self._wait(backoff.next_seconds(), error)
+                self._wait(error)
             else:
-                if self._away_since is not None:
-                    away = time.monotonic() - self._away_since
-                    back = fields("redis_back", seconds=away)
-                    log.warning("Redis is back after %.1f s", away, extra=back)
-                    self._away_since = None
+                self._outage.note_answer()
                 return answer
 
-    def _wait(self, seconds: float, error: Exception) -> None:
+    def _wait(self, error: Exception) -> None:
         explained = explain(self._spec.settings.redis_url, error)
         if not self._spec.retry_connect:
             raise BootError(explained) from error
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-            log.warning("%s; waiting for it", explained, extra=fields("redis_away"))
-        until = time.monotonic() + seconds
+        until = time.monotonic() + self._outage.note_error(error)
         while (left := until - time.monotonic()) > 0:
             if self._must_leave() or self._master_is_gone():
                 raise BootError(f"asked to leave while {explained}") from error
