@@ -90,7 +90,7 @@ def new_ones_wait(master: Master, old: list[psutil.Process]) -> bool:
 
 
 def said(master: Master, text: str) -> int:
-    """How often the worker processes said this. The maintenance process has an outage of its own."""
+    """How often worker processes said this. The maintenance process has outages of its own."""
     lines = master.log.splitlines()
     return sum(text in line for line in lines if " gresque.maintenance[" not in line)
 
