@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending
 from gresque.processes.spec import ProcessSpec
 from gresque.processes.state import ProcessState
@@ -38,6 +39,7 @@ class Orders:
         """How this process leaves; while it boots, its state does not say so yet."""
         self.kills_done = spec.row.kills
         self.pause_seen = spec.row.paused
+        self._awaits_call = spec.kind is Kind.STANDBY
 
     def come_to_work(self) -> None:
         """The process has booted: do what was ordered meanwhile, or take jobs."""
@@ -85,8 +87,12 @@ class Orders:
         row = self._row
         self.pause_seen = row.paused
         self._demand.is_dry = False
+        called = self._awaits_call and not row.stands_by
+        self._awaits_call = self._awaits_call and row.stands_by
         if row.state is ProcessState.PAUSED:
-            row.enter(ProcessState.READY)
+            # The CONT of the call may come after the USR2 of a pause: both waited during the boot.
+            if not (called and row.paused):
+                row.enter(ProcessState.READY)
         elif row.state is ProcessState.STANDING_BY and not row.stands_by:
             row.enter(ProcessState.PAUSED if row.paused else ProcessState.READY)
         self._wakeup.set()
