@@ -26,13 +26,13 @@ log = logging.getLogger("gresque.worker")
 REMEDY = "for a limit of time, declare the job with timeout_seconds"
 
 _watchers: dict[signal.Signals, Any] = {}
-"""gevent's handlers by which this worker process hears signals. C sets them: Python knows nothing
-of them, and tells whoever asks that the signals have their default effect."""
+"""gevent's handlers by which this worker process receives signals. C sets them: Python does not
+know of them, and reports that the signals have their default effect."""
 
 _pid = 0
 
 _is_ours: Callable[[Any], bool] | None = None
-"""Whether a greenlet runs gresque's own code now; None outside of worker processes."""
+"""Whether a greenlet runs the code of gresque itself now; None outside of worker processes."""
 
 
 class _Guarded:
@@ -41,7 +41,7 @@ class _Guarded:
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
         self.handler = handler
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if _is_ours is None or not _is_ours(getcurrent()):
@@ -50,13 +50,13 @@ class _Guarded:
         try:
             call_user_code(self.handler, number, frame)
         except BaseException as error:
-            self._tell(number, error)
+            self._log(number, error)
 
-    def _tell(self, number: int, error: BaseException) -> None:
+    def _log(self, number: int, error: BaseException) -> None:
         """At most once a second: a timer may fire a thousand times."""
         now = time.monotonic()
-        if now - self._told_at >= 1.0:
-            self._told_at = now
+        if now - self._logged_at >= 1.0:
+            self._logged_at = now
             name = signal.Signals(number).name
             log.error(
                 "a job's handler of %s raised %s while no job had the CPU; it is dropped; %s",
@@ -80,7 +80,7 @@ def guard_handlers() -> None:
         guarded = _Guarded(handler) if callable(handler) else handler
         former = bare(set_handler(signalnum, guarded))
         if handler == signal.SIG_DFL:
-            _hear_again(signalnum)
+            _receive_again(signalnum)
         return former
 
     @functools.wraps(get_handler)
@@ -91,8 +91,8 @@ def guard_handlers() -> None:
     signal.signal, signal.getsignal = guarded_signal, guarded_getsignal
 
 
-def _hear_again(signalnum: Any) -> None:
-    """Who has set a handler for a while puts the default back, which would end the process."""
+def _receive_again(signalnum: Any) -> None:
+    """Code that set a handler for a while puts the default back, which would end the process."""
     watcher = _watchers.get(signalnum)
     if watcher is not None and os.getpid() == _pid:
         watcher.watcher.stop()
@@ -119,8 +119,8 @@ def protect(
     _watchers.update(watchers)
     _is_ours = lambda found: found is hub or found is main or runs_no_job(found)  # noqa: E731
     hub.SYSTEM_ERROR = ()
-    hub.NOT_ERROR = (*hub.NOT_ERROR, JobKilled)  # it is told of where it is thrown
-    tell: Any = hub.handle_error
+    hub.NOT_ERROR = (*hub.NOT_ERROR, JobKilled)  # it is logged where it is thrown
+    handle_as_before: Any = hub.handle_error
 
     def handle_error(context: Any, kind: Any, value: Any, trace: TracebackType | None) -> None:
         if context is None and not issubclass(kind, HubDestroyed):
@@ -132,7 +132,7 @@ def protect(
                 extra=fields("handler_raised", exception=name),
             )
             return
-        tell(context, kind, value, trace)
+        handle_as_before(context, kind, value, trace)
 
     hub.handle_error = handle_error
     hub.print_exception = _log_uncaught

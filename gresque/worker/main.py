@@ -25,8 +25,8 @@ from gresque.worker.worker import Worker
 def run_worker(spec: ProcessSpec) -> None:
     """Run a worker process from its fork to its end. Raises BootError, CutOff.
 
-    Signals are blocked by the master around the fork; here they get this process's handlers and
-    are let in, so that none of them is lost or taken for one to the master.
+    The master blocks signals around the fork. Here they get the handlers of this process and are
+    let in, so that none is lost, or handled as one to the master.
     """
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
@@ -64,10 +64,10 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
 
 def _inherit(spec: ProcessSpec) -> Totals:
     """Recover what dead siblings held; their totals become part of this process's. What is done so
-    far shows on the scoreboard, should this process die on the way."""
+    far shows on the scoreboard, in case this process dies on the way."""
     totals = Totals()
     if spec.to_recover:
-        recovery, patience = recovery_for(spec.settings), BootRetry(spec, _told_to_leave)
+        recovery, patience = recovery_for(spec.settings), BootRetry(spec, _must_leave)
         for dead in spec.to_recover:
             totals += patience.call(partial(recovery.recover, dead))
             spec.row.totals = totals
@@ -78,6 +78,6 @@ def _inherit(spec: ProcessSpec) -> Totals:
     return totals
 
 
-def _told_to_leave() -> bool:
-    """Signals are blocked still: whether one of those that end the process waits."""
+def _must_leave() -> bool:
+    """Whether a signal that ends the process waits: signals are blocked still."""
     return bool(signal.sigpending() & {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})

@@ -140,7 +140,7 @@ class Worker:
             WorkerRecord(spec.worker_id, spec.started, spec.counted),
             self.command_runner.running,
             self.command_runner.run,
-            self._housekeeping.look,
+            self._housekeeping.tick,
             self._turns.on_loss,
             vitals=(lambda: vitals_of(row, settings).encode()) if settings.burst else None,
         )

@@ -19,11 +19,11 @@ def resident_mb() -> int:
 def test_a_process_is_retired_once(caplog: pytest.LogCaptureFixture) -> None:
     retired: list[bool] = []
     limit = MemoryLimit(resident_mb() + 50, lambda: retired.append(True))
-    limit.look()
+    limit.check()
     assert retired == []
     kept = b"x" * (100 * MB)
-    limit.look()
-    limit.look()
+    limit.check()
+    limit.check()
     assert retired == [True]
     assert len(kept) == 100 * MB
     (record,) = caplog.records
@@ -35,8 +35,8 @@ def test_a_limit_below_the_start_is_told_of_and_not_heeded(
 ) -> None:
     retired: list[bool] = []
     limit = MemoryLimit(1, lambda: retired.append(True))
-    limit.look()
-    limit.look()
+    limit.check()
+    limit.check()
     assert retired == []
     (record,) = caplog.records
     assert record.getMessage().startswith("MAX_RSS_MB=1 is ignored: this process had ")

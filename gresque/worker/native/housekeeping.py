@@ -22,7 +22,7 @@ log = logging.getLogger("gresque.worker")
 class Housekeeping:
     """Shows the process's state and counts in its title, and retires it above MAX_RSS_MB.
 
-    The native thread of the heartbeat calls `look`: no job pays for it, and none can hide anything.
+    The native thread of the heartbeat calls `tick`: no job pays for it, and none can hide anything.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Housekeeping:
         if self._leaves_terminal:
             stdio.leave_terminal()
 
-    def look(self) -> None:
+    def tick(self) -> None:
         try:
             stdio.forget_gone_readers()
             self._show()
             if self._memory is not None:
-                self._memory.look()
+                self._memory.check()
         except Exception:
             # It must not keep the heartbeat from beating.
             log.exception("the housekeeping failed", extra=fields("housekeeping_failed"))

@@ -33,7 +33,7 @@ class MemoryLimit:
         self._mb_at_start = self._resident_mb()
         self._reported = False
 
-    def look(self) -> None:
+    def check(self) -> None:
         resident_mb = self._resident_mb()
         if self._reported or resident_mb <= self._max_rss_mb:
             return

@@ -41,7 +41,7 @@ class Origin:
 
 
 def origin_of(found: greenlet | None) -> Origin | None:
-    """None for one that no job has started; or where it cannot be told, with
+    """None for one that no job has started, and where that is not known, with
     GEVENT_TRACK_GREENLET_TREE off."""
     for _ in range(_LONGEST_CHAIN):
         if found is None or isinstance(found, Hub):
