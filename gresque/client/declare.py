@@ -64,7 +64,7 @@ def job(
 
     `name` is the "class" in its payloads, by default `module.qualname`. `on_dirty_exit` says what
     becomes of it when a shutdown or a crash cuts it short: "requeue" or "fail". After
-    `timeout_seconds` it is ended by JobTimeout, wherever it waits or spins, and fails. When no
+    `timeout_seconds` it is ended by JobTimeout, while it waits or computes, and fails. When no
     worker takes it up within `expires_seconds` of being enqueued it does not run any more:
     `on_expire` says whether it fails as JobExpired ("fail") or counts as done ("drop").
     """

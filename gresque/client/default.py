@@ -27,9 +27,9 @@ def configure(
     inline: bool = False,
     retry_seconds: float = DEFAULT_RETRY_SECONDS,
 ) -> Client:
-    """Set up the default client; what is not given comes from REDIS_URL, RESQUE_NAMESPACE and
-    FAILURE_BACKEND. In a worker these three are the worker's own, whatever is given: what its jobs
-    enqueue goes where it works. For another server there is `Client`.
+    """Set up the default client; settings that are not given come from REDIS_URL, RESQUE_NAMESPACE
+    and FAILURE_BACKEND. In a worker these three are always the worker's own: its jobs enqueue where
+    it works. For another server there is `Client`.
 
     `retry_seconds`: for how long enqueueing is tried again when Redis fails.
     """

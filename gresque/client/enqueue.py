@@ -138,7 +138,7 @@ def allowed(
     return all(call_hook(hook, args, kwargs) is not False for hook in hooks)
 
 
-# What the caller names
+# The job and the queue that the caller names
 
 
 def definition_of(job: Any, queue: str | None = None) -> JobDefinition:

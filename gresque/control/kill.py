@@ -38,7 +38,7 @@ OVER = {Fate.DEAD, Fate.REPLACED, Fate.ENDED, Fate.DIED_FAILED, Fate.DIED_WITHOU
 
 
 class Killed(NamedTuple):
-    """What a process answered last."""
+    """The last answer of a process."""
 
     process: str
     job_id: str
@@ -159,7 +159,7 @@ class _Kills:
     def _of_gone(self, asked: _Asked) -> KillAnswer | None:
         """The answer of a process that has no ledger any more."""
         if not self._store.processes.is_fenced(asked.held.process):
-            return KillAnswer(Fate.ENDED)  # it left before it heard of the kill
+            return KillAnswer(Fate.ENDED)  # it left before the kill reached it
         if asked.gone_since is None:
             asked.gone_since = time.monotonic()
         if time.monotonic() - asked.gone_since > GONE_SECONDS:

@@ -1,4 +1,4 @@
-"""What the ids of workers and processes say, also those that other programs wrote. Pure."""
+"""The parts of the ids of workers and processes, of other programs too. Pure."""
 
 from __future__ import annotations
 

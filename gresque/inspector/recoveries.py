@@ -12,7 +12,7 @@ from gresque.store.store import Store
 @dataclass(frozen=True)
 class LoggedRecovery:
     """A recovery as the log has it: when, of which process, why it was dead, by whom (`host:pid`),
-    and what became of the jobs that it held. The poison ones have failed, too."""
+    and how its jobs ended. The poison ones count among the failed, too."""
 
     at: str
     process: str

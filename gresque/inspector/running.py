@@ -107,7 +107,7 @@ def _published(store: Store) -> tuple[float, dict[str, Running]]:
 
 
 def parse_running(raw: bytes | None) -> Running:
-    """What a process publishes; nothing where another program wrote it."""
+    """The jobs that a process publishes; none where another program wrote the key."""
     try:
         return Running() if raw is None else Running.parse(raw)
     except (ValueError, msgspec.MsgspecError, RecursionError):
@@ -170,7 +170,7 @@ def _jobs(
 
 
 def _entry(value: bytes) -> LedgerEntry:
-    """What cannot be read is shown as it is."""
+    """An item that cannot be read is shown as it is."""
     try:
         return parse_entry(value)
     except ValueError:

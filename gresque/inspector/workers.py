@@ -24,7 +24,7 @@ class WorkerProcess:
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """One worker as it stands in Redis, of whichever Resque.
+    """One worker as it stands in Redis, of any Resque.
 
     `name` is None for an id of another format, such as stock Resque's. A worker that is not
     `registered` has left, or died, before its processes gave back what they hold.

@@ -1,4 +1,4 @@
-"""What the master knows of all its children: totals, jobs to recover, suspects, a dry burst."""
+"""The account of all children of a master: totals, jobs to recover, suspects, a dry burst."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from gresque.store.ledger import Totals
 
 
 class Accounts:
-    """Keeps account of the children over their lives, in whatever order their ends are noted."""
+    """Keeps account of the children over their lives; their ends may be noted in any order."""
 
     def __init__(self) -> None:
         self.to_recover: list[DeadProcess] = []
-        """Dead processes whose jobs nobody recovers yet. The next child that takes jobs does."""
+        """Dead processes whose jobs are still to be recovered, by the next child that takes
+        jobs."""
         self.boots = 0
         """Processes that came to work, ever."""
         self.dry = False
@@ -28,7 +29,7 @@ class Accounts:
         self._suspects_answered = 0
 
     def totals(self, children: Collection[Child]) -> Totals:
-        """What became of all jobs so far. Those of a dead process are missing until the process
+        """The totals of all jobs so far. Those of a dead process are missing until the process
         that recovers them counts them."""
         rows = [child.row for child in children if child.row.state.has_registered]
         return sum((row.totals for row in rows), self._gone)

@@ -93,7 +93,7 @@ class Child:
         """Since it began, at most."""
         return time.monotonic() - (self.called_at or self.forked_at)
 
-    # What the master does with it
+    # Actions of the master
 
     def call(self) -> None:
         """Let a STANDBY work from now on."""
@@ -126,7 +126,7 @@ class Child:
         with suppress(ProcessLookupError):  # gevent's loop has reaped it, in a hook that waited
             os.kill(self.pid, number)
 
-    # What it leaves behind
+    # After its end
 
     @property
     def held(self) -> int:
@@ -135,7 +135,7 @@ class Child:
         return reserved - done - failed - requeued
 
     def dead_process(self, cause: str) -> DeadProcess:
-        """What a Recovery needs to know of it when it has died."""
+        """Its data for a Recovery when it has died."""
         slot, blamed = self.row.blamed, None
         if slot is not None:
             blamed = BlamedJob(slot, self.row.kill_reason, stack_dump.read(self.row.dump).stack)

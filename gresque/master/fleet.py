@@ -1,4 +1,4 @@
-"""Which child is forked, called to work, or told to leave. Pure: it does nothing itself.
+"""Which child is forked, called to work, or asked to leave. Pure: it does nothing itself.
 
 The master asks at each turn of its loop and carries the actions out.
 """
@@ -45,7 +45,7 @@ class Quit(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """This child was told to leave and did not."""
+    """This child was asked to leave and did not."""
 
     child: Child
 
@@ -85,7 +85,7 @@ class Sizes(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What the decision depends on beside the children."""
+    """All that the decision depends on beside the children."""
 
     now: float
     """On the monotonic clock."""
@@ -95,7 +95,7 @@ class Situation(NamedTuple):
     has_booted: bool = False
     """Some process has come up since the master's start."""
     to_recover: bool = False
-    """A dead process has left jobs that nobody recovers yet."""
+    """A dead process has left jobs that are still to be recovered."""
     suspects: bool = False
     """Suspects were seen since a quarantine process was last forked."""
     held_back: Collection[Kind] = ()
@@ -103,7 +103,7 @@ class Situation(NamedTuple):
 
 
 def decide(children: Collection[Child], sizes: Sizes, situation: Situation) -> list[Action]:
-    """What to do now, in this order."""
+    """The actions to take now, in this order."""
     if situation.stopping:
         return _end_maintenance(children, situation)
     plan = _Plan(children, sizes, situation)

@@ -162,7 +162,7 @@ class WorkerManager:
         deadlines += self._backoffs.deadlines()
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
-    # What the fleet decides
+    # The actions that the fleet decides on
 
     def _act(self) -> None:
         for action in fleet.decide(self._children, self._sizes, self._situation()):

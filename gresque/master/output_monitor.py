@@ -1,4 +1,4 @@
-"""The master's standard output and error: written to the end, and dropped when nobody reads."""
+"""The master's standard output and error: written to the end, and dropped without a reader."""
 
 from __future__ import annotations
 

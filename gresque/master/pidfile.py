@@ -19,8 +19,8 @@ class PidFile:
     Nothing else is overwritten: no link is followed, and a file of another user, or one that holds
     something other than a pid, is refused.
 
-    The kernel drops the lock when the master dies, however it dies, and no child inherits it. So a
-    stale file differs from one in use, whatever process has that pid now.
+    The kernel drops the lock when the master dies in any way, and no child inherits it. So a stale
+    file differs from one in use, even when another process has that pid now.
     """
 
     def __init__(self, path: str) -> None:

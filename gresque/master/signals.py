@@ -52,7 +52,7 @@ class SignalPipe:
                 _set_handler(number, _exit_now if number in AT_ONCE else _note)
 
     def get_ready(self) -> None:
-        """From now on note every signal, whatever handlers the job modules have set."""
+        """From now on note every signal, in place of any handlers of the job modules."""
         for number in HANDLED:
             _set_handler(number, _note)
         self._select = original("select", "select")

@@ -46,7 +46,7 @@ def load(settings: Settings) -> RunWorker:
 
         return load_and_run
     run_worker = boot.load(settings)
-    # What a child imports costs it time, and memory that it does not share with the others.
+    # A module that a child imports costs time, and memory that the children do not share.
     importlib.import_module("gresque.maintenance.process")
     if settings.max_rss_mb:
         importlib.import_module("gresque.worker.native.memory")
@@ -101,8 +101,8 @@ class Spawner:
         paused: bool,
         retry_connect: bool,
     ) -> Child:
-        """A child of any kind but PROXY; see `ProcessSpec`. Raises whatever a `before_fork` hook or
-        the fork does."""
+        """A child of any kind but PROXY; see `ProcessSpec`. Raises the exceptions of a
+        `before_fork` hook and of the fork."""
         row = self._free_row(siblings)
         row.kind, row.paused, row.born_ms = kind, paused, int(time.time() * 1000)
         now = time.monotonic()

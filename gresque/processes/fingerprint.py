@@ -1,13 +1,13 @@
-"""Where a process can be found by others of its machine, and whether it is there no more.
+"""The fingerprint of a process: other processes of its machine see by it whether it is dead.
 
-A pid tells little: it may be given out again, and each container has pids of its own. Together
-with the machine's boot, the pid namespace and the kernel's time of the process's start it tells one
-process for ever. Where the kernel does not tell all of these, as outside Linux, nothing is claimed,
-and the dead are told by their heartbeats.
+A pid alone is not enough: it may be given out again, and each container has pids of its own.
+Together with the machine's boot, the pid namespace and the kernel's time of the process's start it
+names one process for ever. Where the kernel does not show all of these, as outside Linux, nothing
+is claimed, and heartbeats show which processes are dead.
 
 The kernel gives the number of a pid namespace out again when that has ended, and all its processes
 with it. So a restarted container that got the number of the last one knows those as dead. One that
-got another number cannot see from within whether the last one has ended: the heartbeats tell.
+got another number cannot see from within whether the last one has ended: the heartbeats show it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def machine() -> str:
 
 
 def container() -> str:
-    """Four hex digits that tell this pid namespace of this boot from others; '' in the namespace
-    that the machine starts with, and where the kernel does not tell."""
+    """Four hex digits of this pid namespace and boot; '' in the namespace that the machine starts
+    with, and where the kernel does not show it."""
     try:
         namespace = _namespace("pid")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -86,7 +86,7 @@ def _is_gone(pid: int, started: str) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # somebody else's: it exists
+        pass  # another user's: it exists
     fields = stat_fields(pid)
     if not fields:
         return False
@@ -100,16 +100,16 @@ def _started(pid: int) -> str | None:
 
 
 _STATE, _THREADS, _STARTED = 0, 17, 19
-"""Of what comes after the name. A zombie is a dead process that its parent has not heard of yet.
+"""Of the fields after the name. A zombie is a dead process that its parent has not reaped yet.
 Its first thread may be one while others live, and they count as well."""
 
 
 def stat_fields(pid: int) -> list[str]:
-    """What the kernel says of a process, after its name; empty where that cannot be read: /proc may
+    """The fields of /proc/<pid>/stat after the name; empty where that cannot be read: /proc may
     hide the processes of others."""
     try:
         # The name, in parentheses, may hold anything.
-        told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        found = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return []
-    return [field.decode() for field in told] if len(told) > _STARTED else []
+    return [field.decode() for field in found] if len(found) > _STARTED else []

@@ -1,4 +1,4 @@
-"""Who a worker and its processes are, in Redis."""
+"""The names of a worker and its processes in Redis."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Kind(IntEnum):
-    """What a child of the master is for."""
+    """The purpose of a child of the master."""
 
     WORKER = 0
     """Takes jobs, as one of WORKER_COUNT."""

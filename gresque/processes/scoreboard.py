@@ -65,12 +65,13 @@ class _Flag:
 
 
 class Row:
-    """What one worker process shows: its state, its totals, that it lives, which job each of its
+    """The row of one worker process: its state, its totals, that it lives, which job each of its
     threads runs; and the master's orders, beside the signals.
 
     Every word is written in one aligned store: by the process itself, or, where it cannot act any
-    more, by who acts for it; a few by the master. `dump` is a file into which the process writes
-    where it stands, even while some C code holds the GIL (see `processes.stack_dump`).
+    more, by the process that acts for it; a few by the master. `dump` is a file into which the
+    process writes where it stands, even while some C code holds the GIL (see
+    `processes.stack_dump`).
     """
 
     def __init__(self, words: memoryview, dump_fd: int) -> None:
@@ -166,8 +167,8 @@ class Row:
         return KillReason(self._words[_KILL_REASON])
 
     def blocker(self, found: stack_dump.Dump) -> int:
-        """The word of the thread whose job has the CPU by this dump, or has started what has it; 0
-        where that cannot be told."""
+        """The word of the thread whose job has the CPU by this dump, or has started the greenlet or
+        thread that has it; 0 where that is unknown."""
         if found.thread is not None:
             return self.threads[found.thread]
         spawners = [word for word in self.threads if word & SPAWNED] if found.spawned else []
@@ -226,7 +227,7 @@ class Row:
 
 
 class SharedTotals:
-    """What became of all jobs of the worker, as the master counted them last."""
+    """The totals of all jobs of the worker, as the master counted them last."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, len(Totals._fields) * 8)
@@ -251,7 +252,7 @@ class Scoreboard:
 
 
 def _open_dump() -> int:
-    """A file without a name, gone with its last user; whoever writes, writes at its end."""
+    """A file without a name, gone with its last user; every write goes to its end."""
     descriptor, path = tempfile.mkstemp(prefix="gresque-dump-")
     own(descriptor)
     os.unlink(path)  # noqa: PTH108

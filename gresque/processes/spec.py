@@ -1,4 +1,4 @@
-"""What the master gives to a process that it forks."""
+"""The data that the master gives to a process that it forks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ProcessSpec:
     """The settings, the names and the shared memory of one child."""
 
     kind: Kind
-    """What it was forked for. A STANDBY becomes a WORKER later; see `Row.kind`."""
+    """The kind that was forked. A STANDBY becomes a WORKER later; see `Row.kind`."""
     settings: Settings
     worker_id: str
     started: str
@@ -49,7 +49,7 @@ class ProcessSpec:
     rows: Sequence[Row]
     """Those of all children. A row whose pid is 0 belongs to no process."""
     counted: Callable[[], Totals]
-    """What became of all jobs of the worker so far, as of a moment ago."""
+    """The totals of all jobs of the worker so far, as of a moment ago."""
     to_recover: tuple[DeadProcess, ...]
     """Dead siblings, whose jobs this process recovers before its first turn."""
     maintain: Callable[[], None] | None
@@ -68,7 +68,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True)
 class ProxySpec:
-    """What a PROXY needs: a worker process in which no thread gets the GIL, and who that is."""
+    """The data of a PROXY: a worker process in which no thread gets the GIL, and its names."""
 
     settings: Settings
     worker_id: str

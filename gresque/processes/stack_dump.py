@@ -1,4 +1,4 @@
-"""Where a worker process stands, told by the interpreter itself while some C code holds the GIL.
+"""The stacks of a worker process, written by the interpreter itself while C code holds the GIL.
 
 `faulthandler` writes the stacks from a signal handler in C. It knows functions and lines, no
 values; so the outermost function of each WorkerThread bears the thread's number in its name.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 SIGNAL = signal.SIGWINCH
 """Ignored by default, so that one which comes too early or too late does no harm; a terminal that
-is resized costs a dump that nobody reads."""
+is resized costs a dump that is not read."""
 
 MAX_BYTES = 1_000_000
 FRAME_PREFIX = "worker-thread-"
@@ -25,8 +25,8 @@ _LOOP = "/gevent/hub.py"
 
 
 class Dump(NamedTuple):
-    """The number of the WorkerThread that has the main thread, None when none has or it cannot be
-    told, and its stack in the form of a failure's backtrace, the innermost frame first."""
+    """The number of the WorkerThread that has the main thread, None when none has or it is
+    unknown, and its stack in the form of a failure's backtrace, the innermost frame first."""
 
     thread: int | None = None
     stack: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ def empty(dump_fd: int) -> None:
 
 
 def read(dump_fd: int) -> Dump:
-    """What the process has written so far; an empty Dump when that is nothing yet."""
+    """The dump that the process has written so far; an empty one when there is none yet."""
     return parse(os.pread(dump_fd, MAX_BYTES, 0).decode(errors="replace"))
 
 

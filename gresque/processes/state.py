@@ -9,8 +9,8 @@ from enum import IntEnum
 class ProcessState(IntEnum):
     """Where a worker process is in its life; it writes its state to its row of the scoreboard.
 
-    What the master wants of it (`Row.ending`, `paused`, `stands_by`) are orders, and stand beside
-    the state; how a process died that never wrote its end, the master sees by its exit status.
+    The orders of the master (`Row.ending`, `paused`) stand beside the state. When a process died
+    before it wrote its end, the master sees by its exit status how.
     """
 
     BOOTING = 0
@@ -43,7 +43,7 @@ class ProcessState(IntEnum):
 
     @property
     def has_registered(self) -> bool:
-        """Whether it took over what its dead siblings left, so that nobody else has to."""
+        """Whether it took over what its dead siblings left, so that no other process has to."""
         return self is not ProcessState.BOOTING
 
     @property

@@ -31,7 +31,7 @@ class Vitals(msgspec.Struct, omit_defaults=True):
     queues: str
     version: str
     rss: int | None = None
-    """Resident memory in bytes, to the megabyte. None where the kernel does not tell, as outside
+    """Resident memory in bytes, to the megabyte. None where the kernel does not show it, as outside
     Linux; so is `cpu`."""
     cpu: float | None = None
     """Seconds of CPU that it has used."""

@@ -1,4 +1,4 @@
-"""What worker processes publish in Redis, what they are asked to do, and what they answer."""
+"""Commands to worker processes, their answers, and the state that they publish in Redis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gresque.store.server import Server
 
 COMMAND_EXPIRY_SECONDS = 60
-"""A command that no process takes expires, and so does an answer that nobody reads."""
+"""A command that no process takes expires, and so does an answer that is not read."""
 
 NOBODY = "-"
 
@@ -49,7 +49,7 @@ class Kill(NamedTuple):
 
 
 class Fate(StrEnum):
-    """What became of a kill."""
+    """The fate of a kill."""
 
     REQUESTED = "requested"
     DELIVERED = "delivered"  # the process has thrown it
@@ -61,14 +61,14 @@ class Fate(StrEnum):
     DIED_FAILED = "died_failed"  # its process died before it answered; the job failed
     DIED_REQUEUED = "died_requeued"  # the same, but it is back in its queue
     DIED_WITHOUT = "died_without"  # the same, but the process did not hold it any more
-    LOST = "lost"  # nobody answered
+    LOST = "lost"  # there was no answer
 
 
 _UNDER_WAY = (Fate.REQUESTED, Fate.DELIVERED, Fate.GUARDED)
 
 
 class KillAnswer(msgspec.Struct, frozen=True):
-    """What a process says of a kill, or whoever recovers it when it is dead. `in_failed` says that
+    """The answer to a kill, by the process or by the one that recovers it. `in_failed` says that
     the job stands in the failed list."""
 
     fate: Fate
@@ -88,8 +88,8 @@ class Blocking(msgspec.Struct):
 
 
 class Running(msgspec.Struct):
-    """What a process runs: slot -> since when, of jobs that run for over a second. In Redis the
-    times are epoch seconds by the server's clock."""
+    """The running jobs of a process: slot -> since when, of jobs that run for over a second. In
+    Redis the times are epoch seconds by the server's clock."""
 
     since: dict[str, float] = msgspec.field(default_factory=dict)
     blocking: Blocking | None = None
@@ -172,6 +172,6 @@ class Commands:
 
 
 def read_kill_answer(given: Sequence[bytes]) -> KillAnswer | None:
-    """What is known of a kill from its answers: the first one that is final, or else the last."""
+    """The state of a kill by its answers: the first one that is final, or else the last."""
     answers = [msgspec.json.decode(raw, type=KillAnswer) for raw in given]
     return next((each for each in answers if each.is_final), answers[-1] if answers else None)

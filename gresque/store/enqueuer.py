@@ -143,7 +143,7 @@ class Enqueuer:
             if connection is None:
                 connection = self._opener.open_ready(reply_seconds)
             elif _is_stale(producer_slot.used) and connection.something_arrived():
-                raise redis.ConnectionError("the server hung up, or sent something unasked")
+                raise redis.ConnectionError("the server hung up, or sent a reply to no command")
             if scripted:
                 self._push_once(connection, producer_slot, queue, raws)
             else:

@@ -22,7 +22,7 @@ class FailedMove(NamedTuple):
 
 
 class FailedChange(NamedTuple):
-    """What becomes of an entry: `kept` stands in its place, or nothing when that is empty; a job is
+    """A change of an entry: `kept` stands in its place, or nothing when that is empty; a job is
     pushed when there is a `queue`."""
 
     entry: bytes

@@ -34,7 +34,7 @@ class Keys:
         self.vitals = self.prefix + "vitals"
 
     def kind(self, key: str) -> str:
-        """What stands under one of these keys: "a list", "a number" and so on."""
+        """The type of one of these keys: "a list", "a number" and so on."""
         kinds = {
             self.queues: "a set", self.workers: "a set", self.failed_queues: "a set",
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a set",
@@ -114,7 +114,7 @@ class Keys:
 
     def kills(self, process_id: str) -> str:
         """HASH with an expiry: the kills that the process is asked for, token -> job id. Should it
-        die, whoever recovers it answers them."""
+        die, the process that recovers it answers them."""
         return f"{self.prefix}kills:{process_id}"
 
     def producer(self, name: str) -> str:

@@ -1,7 +1,7 @@
 """The entries of the in-flight ledger: `<length>:<queue key><payload>`.
 
-The length tells where a queue key ends, whatever characters its queue has in its name. The field
-`state` holds the turn's sequence number and the process's totals (see `lua/cycle.lua`).
+The length marks the end of the queue key, so that a queue may have any characters in its name. The
+field `state` holds the turn's sequence number and the process's totals (see `lua/cycle.lua`).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LENGTH = re.compile(rb"[0-9]{1,9}")
 
 
 class Unreadable(NamedTuple):
-    """What stands in a slot and is no entry, and why."""
+    """A slot whose content is no entry, and why."""
 
     raw: bytes
     reason: str
 
 
 class Totals(NamedTuple):
-    """What became of the jobs of a process: reserved = done + failed + requeued + in the ledger."""
+    """The totals of the jobs of a process: reserved = done + failed + requeued + in the ledger."""
 
     reserved: int = 0
     done: int = 0
@@ -87,7 +87,7 @@ def parse_state(value: bytes) -> Totals:
 
 
 class HeldLedger(NamedTuple):
-    """What a worker process holds: slot -> entry, and its totals; empty when it has no ledger.
+    """The jobs of a worker process: slot -> entry, and its totals; empty when it has no ledger.
 
     `unreadable` is what stands in slots and is no entry; `broken_state` what stands in the place
     of the totals, which are 0 then: b"" when nothing does.

@@ -1,4 +1,4 @@
-"""What the maintenance processes of all masters share in Redis: the lease, and the vitals."""
+"""Shared by the maintenance processes of all masters: the lease, and the vitals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Maintenance:
     # The lease
 
     def take_lease(self, holder: str, expiry_ms: int) -> bool | None:
-        """Take the lease if nobody has it; None when another program uses its key, which is then
+        """Take the lease if it is free; None when another program uses its key, which is then
         left alone."""
         key = self._keys.maintenance
         if self._server.call("SET", key, holder, "NX", "PX", expiry_ms):

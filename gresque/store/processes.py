@@ -13,7 +13,7 @@ from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
 SCANNED_AT_ONCE = 2000
-"""Jobs that one call of a script looks through, about: Redis serves nobody else for 3 ms."""
+"""Jobs that one call of a script looks through, about: Redis serves no other client for 3 ms."""
 
 
 class Held(NamedTuple):
@@ -81,7 +81,8 @@ class Processes:
         return dict(queues.most_common())
 
     def _batches(self, process_ids: Sequence[str]) -> list[list[str]]:
-        """The processes in portions that hold so many jobs together; one may hold more."""
+        """The processes in portions that hold this many jobs together; one process may hold
+        more."""
         reads = Reads(self._server)
         sizes = [reads.number("HLEN", self._keys.ledger(each)) for each in process_ids]
         reads.run()

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Reply(Generic[T]):
-    """What a read returned, once `Reads.run` is done."""
+    """The result of a read, once `Reads.run` is done."""
 
     value: T
 
@@ -28,8 +28,8 @@ class Reads:
         reads.run()
         print(size.value, names.value)
 
-    What another program keeps under a key counts as empty, and the log names the key: no page
-    fails because of it.
+    A key of another program, of another type, counts as empty, and the log names it: no page fails
+    because of it.
     """
 
     def __init__(self, server: Server) -> None:
@@ -45,7 +45,7 @@ class Reads:
         *arguments: Any,
         parse: Callable[[Any], T] = lambda reply: reply,
     ) -> Reply[T]:
-        """What stands under a key, as `parse` reads it; `empty` when nothing does."""
+        """The value of a key, as `parse` reads it; `empty` when there is none."""
         reply: Reply[T] = Reply()
 
         def take(raw: Any) -> None:

@@ -40,8 +40,8 @@ class Move(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What a recovery moved, how many jobs it left, the slots of those that it failed, and the keys
-    that Redis refused, each with its error: jobs that belong there stay in the ledger."""
+    """How many jobs a recovery moved, how many it left, the slots of those that it failed, and the
+    keys that Redis refused, each with its error: jobs that belong there stay in the ledger."""
 
     requeued: int
     failed: int
@@ -72,7 +72,7 @@ class Recoveries:
         return held._replace(is_fenced=bool(fields))
 
     def hand_over(self, queues: str, process_id: str) -> None:
-        """A dead process hears no push: let a waiting process listen in its place."""
+        """A dead process notices no push: let a waiting process listen in its place."""
         keys = self._keys
         own = [keys.listening(queues), keys.waiting(queues), keys.wake(process_id)]
         count, named = 1, list[bytes]()

@@ -22,7 +22,7 @@ from gresque.store.keys import Keys
 PACKAGE = Path(__file__).parents[1]
 
 _IN_LUA = re.compile(r"\(\s*'([A-Z]+)'\s*[,)]")
-"""A command is the first argument of whatever calls it, and no other function is called so."""
+"""A command is the first argument of these functions, and no other function has their names."""
 _COMMAND = re.compile(r"[A-Z]{3,}")
 _SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
 _PYTHON_NAMES = {"delete": "DEL"}
@@ -34,7 +34,7 @@ _SENDING = {
 _NO_COMMANDS = {"execute", "execute_command", "close", "pipeline"}
 
 CONNECTING = {"AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNAME"}
-"""What redis-py sends by itself, by the options of the URL."""
+"""The commands that redis-py sends by itself, by the options of the URL."""
 TRANSACTION = {"MULTI", "EXEC"}
 SCRIPTING = {"EVALSHA", "EVAL"}
 READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}

@@ -29,13 +29,13 @@ class Server:
         )
 
     def read(self, empty: Any, command: str, key: str, *arguments: Any) -> Any:
-        """What stands under a key, `empty` when that is of another type."""
+        """The value of a key, `empty` when that is of another type."""
         return self.ask(empty, key, lambda: self.call(command, key, *arguments))
 
     def ask(
         self, empty: Any, key: str, ask: Callable[[], Any], consequence: str = "it counts as empty"
     ) -> Any:
-        """What `ask` returns; `empty` when another program keeps something of another type under
+        """The result of `ask`; `empty` when another program keeps something of another type under
         the key. The log names that key; no listing fails because of it."""
         try:
             return ask()
@@ -53,8 +53,8 @@ class Server:
         return empty
 
     def numbers(self, keys: Sequence[str], replies: Sequence[Any]) -> list[int]:
-        """Counts or counters. What another program keeps under such a key counts as 0, and the log
-        names the key; any other error is raised."""
+        """Counts or counters. A key of another type counts as 0, and the log names it; any other
+        error is raised."""
         return [self.number(key, reply) for key, reply in zip(keys, replies, strict=True)]
 
     def number(self, key: str, reply: Any) -> int:
