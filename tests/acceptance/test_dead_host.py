@@ -12,15 +12,12 @@ DEAD = "gone:1:q:1:1:1"
 def test_the_dead_of_another_host_are_recovered_within_70_s(bench: Bench) -> None:
     """No process of the host that is left lives long enough to beat."""
     bench.start("-q", "q")
-    began, done = time.monotonic(), 0
 
     def keep_busy(seconds: float) -> None:
-        nonlocal done
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if bench.redis.llen("resque:queue:q") < 20:
                 bench.client.enqueue_to("q", "Behave", "ok")
-                done += 1
             time.sleep(0.002)
 
     keep_busy(60)  # the maintenance process judges nobody in its first minute
@@ -35,5 +32,4 @@ def test_the_dead_of_another_host_are_recovered_within_70_s(bench: Bench) -> Non
         keep_busy(0.5)
     assert time.monotonic() - died >= 60
     wait_for(lambda: bench.runs() == {"found": 1})
-    assert done >= 1500
-    assert time.monotonic() - began < 140
+    assert bench.stat("processed") > 500
