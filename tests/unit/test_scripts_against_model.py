@@ -329,9 +329,9 @@ class Jobs(RuleBasedStateMachine):
     def a_last_one_leaves(self, last: Process) -> None:
         keys = self.store.keys
         left = last.line.run(
-            script("unregister"), 5,
+            script("unregister"), 6,
             keys.ledgers, keys.ledger(last.name), keys.running(last.name),
-            keys.commands(last.name), keys.processes, last.name, last.cycle.number,
+            keys.commands(last.name), keys.processes, keys.vitals, last.name, last.cycle.number,
         )  # fmt: skip
         last.line.close()
         assert left == 0
