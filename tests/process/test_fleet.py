@@ -84,6 +84,38 @@ def test_other_signals_to_the_master_do_not_concern_it(bench: Bench) -> None:
     assert master.maintenance() == [maintenance]
 
 
+def leave_suspect(bench: Bench) -> None:
+    """As a recovery by another master leaves it, which has ended since."""
+    bench.client.enqueue_to("q", "Count", "suspect")
+    bench.redis.lmove("resque:queue:q", "resque:suspects:1:q")
+    bench.redis.sadd("resque:suspects", "q")
+
+
+def test_the_master_learns_from_it_of_suspects_that_another_one_left(bench: Bench) -> None:
+    master = bench.start(*ARGUMENTS)
+    one_of(master)
+    leave_suspect(bench)
+    wait_for(lambda: bench.runs() == {"suspect": 1})
+    wait_for(lambda: not bench.redis.exists("resque:suspects"))
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "reserved 1 = 1 done" in master.log
+
+
+@pytest.mark.parametrize("threads", ["1", "5"])
+def test_no_suspect_is_stuck_when_the_last_worker_leaves(bench: Bench, threads: str) -> None:
+    master = bench.start("-q", "q", "-t", threads)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == 1)
+    master.signal(signal.SIGUSR2)
+    wait_for(lambda: "SIGUSR2" in master.log)
+    leave_suspect(bench)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert bench.runs() == {}
+    assert bench.redis.llen("resque:queue:q") == 1
+    assert not bench.redis.keys("resque:suspects*")
+
+
 def test_a_frozen_one_delays_neither_jobs_nor_the_end(bench: Bench) -> None:
     master = bench.start(*ARGUMENTS)
     maintenance = one_of(master)
