@@ -12,6 +12,7 @@ import pytest
 from gresque.cli.main import run
 from tests.support.cli import Answer, Call, Terminal
 from tests.support.declared_keys import keys_are_checked
+from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -12,7 +12,7 @@ from gresque.store.commands import Fate, KillAnswer
 from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob
-from tests.unit.test_worker_parts import PATIENCE_SECONDS, Shop
+from tests.support.pool_bench import PATIENCE_SECONDS, PoolBench
 
 
 def a_job(slot: int, job_id: str, name: str = "wait") -> ReservedJob:
@@ -27,29 +27,29 @@ def catch() -> None:
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
-    shop = Shop(2)
-    shop.add("wait", lambda: gevent.sleep(PATIENCE_SECONDS))
-    shop.add("catch", catch)
-    shop.add("unseen", lambda: gevent.sleep(PATIENCE_SECONDS), skip_failed_queue=True)
-    yield shop
-    gevent.killall(shop.pool.threads, block=False)
+def bench() -> Iterator[PoolBench]:
+    bench = PoolBench(2)
+    bench.add("wait", lambda: gevent.sleep(PATIENCE_SECONDS))
+    bench.add("catch", catch)
+    bench.add("unseen", lambda: gevent.sleep(PATIENCE_SECONDS), skip_failed_queue=True)
+    yield bench
+    gevent.killall(bench.pool.threads, block=False)
     gevent.sleep(0)
 
 
 @pytest.fixture
-def kills(shop: Shop) -> KillCommands:
-    return KillCommands(shop.pool, shop.in_flight, shop.wakeup, shop.outcome)
+def kills(bench: PoolBench) -> KillCommands:
+    return KillCommands(bench.pool, bench.in_flight, bench.wakeup, bench.outcome)
 
 
-def settle(shop: Shop) -> None:
+def settle(bench: PoolBench) -> None:
     """As a turn does."""
-    shop.in_flight.held -= len(shop.in_flight.ended)
-    shop.in_flight.ended.clear()
+    bench.in_flight.held -= len(bench.in_flight.ended)
+    bench.in_flight.ended.clear()
 
 
-def runs(shop: Shop, count: int = 1) -> bool:
-    return sum(thread.job is not None for thread in shop.pool.threads) == count
+def runs(bench: PoolBench, count: int = 1) -> bool:
+    return sum(thread.job is not None for thread in bench.pool.threads) == count
 
 
 @pytest.mark.parametrize(
@@ -61,100 +61,100 @@ def runs(shop: Shop, count: int = 1) -> bool:
     ],
 )
 def test_it_is_answered_when_the_job_is_settled(
-    shop: Shop, kills: KillCommands, name: str, answer: KillAnswer
+    bench: PoolBench, kills: KillCommands, name: str, answer: KillAnswer
 ) -> None:
-    shop.put(a_job(0, "a", name))
-    shop.until(lambda: runs(shop))
+    bench.put(a_job(0, "a", name))
+    bench.until(lambda: runs(bench))
     assert not kills
     assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
     assert kills
     assert kills.pop_answers() == []
-    shop.until(lambda: len(shop.in_flight.ended) == 1)
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
     assert kills.pop_answers() == []  # Redis does not say so yet
-    settle(shop)
+    settle(bench)
     assert kills.pop_answers(refused=[b"0"]) == []
     assert kills.pop_answers() == [("token", answer)]
     assert not kills
 
 
-def test_one_that_has_not_started_never_does(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"), a_job(1, "b"))
-    shop.until(lambda: runs(shop, 2))
-    shop.put(a_job(2, "c"))
+def test_one_that_has_not_started_never_does(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"), a_job(1, "b"))
+    bench.until(lambda: runs(bench, 2))
+    bench.put(a_job(2, "c"))
     assert kills.order("token", "c") == KillAnswer(Fate.DELIVERED)
-    shop.until(lambda: shop.in_flight.ended == [b"2"])
-    settle(shop)
+    bench.until(lambda: bench.in_flight.ended == [b"2"])
+    settle(bench)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
-    assert shop.counts == (0, 1, 0)
-    assert runs(shop, 2)
+    assert bench.counts == (0, 1, 0)
+    assert runs(bench, 2)
 
 
-def test_one_that_a_thread_takes_up_meanwhile_dies_too(shop: Shop, kills: KillCommands) -> None:
-    shop.in_flight.ready.append(a_job(0, "a"))
-    shop.in_flight.held += 1
+def test_one_that_a_thread_takes_meanwhile_dies_too(bench: PoolBench, kills: KillCommands) -> None:
+    bench.in_flight.ready.append(a_job(0, "a"))
+    bench.in_flight.held += 1
     kills.order("token", "a")
-    shop.pool.wake_one()  # before the loop gets to the kill
-    shop.until(lambda: shop.in_flight.ended == [b"0"])
-    settle(shop)
+    bench.pool.wake_one()  # before the loop gets to the kill
+    bench.until(lambda: bench.in_flight.ended == [b"0"])
+    settle(bench)
     ((_, answer),) = kills.pop_answers()
     assert answer.fate is Fate.DEAD
 
 
-def test_what_is_not_there_has_ended(shop: Shop, kills: KillCommands) -> None:
+def test_what_is_not_there_has_ended(bench: PoolBench, kills: KillCommands) -> None:
     assert kills.order("token", "a") == KillAnswer(Fate.ENDED)
     assert not kills
 
 
-def test_two_with_one_id_die_together(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"), a_job(1, "a"))
-    shop.until(lambda: runs(shop, 2))
+def test_two_with_one_id_die_together(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"), a_job(1, "a"))
+    bench.until(lambda: runs(bench, 2))
     kills.order("token", "a")
-    shop.until(lambda: len(shop.in_flight.ended) == 2)
-    settle(shop)
+    bench.until(lambda: len(bench.in_flight.ended) == 2)
+    settle(bench)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
-def test_asked_again_it_is_not_thrown_anew(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"))
-    shop.until(lambda: runs(shop))
-    (thread,) = shop.pool.threads
+def test_asked_again_it_is_not_thrown_anew(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"))
+    bench.until(lambda: runs(bench))
+    (thread,) = bench.pool.threads
     kills.order("token", "a")
     kill = thread.to_kill
     assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
     assert thread.to_kill is kill  # by its time a guarded job is given up in the end
 
 
-def test_a_shutdown_does_not_put_back_what_was_killed(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"), a_job(1, "b"))
-    shop.until(lambda: runs(shop, 2))
+def test_a_shutdown_puts_back_no_killed_job(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"), a_job(1, "b"))
+    bench.until(lambda: runs(bench, 2))
     kills.order("token", "a")
-    shop.pool.kill_jobs("shutdown", requeue=True)
-    shop.until(lambda: len(shop.in_flight.ended) == 2)
-    assert shop.counts == (0, 1, 1)
-    settle(shop)
+    bench.pool.kill_jobs("shutdown", requeue=True)
+    bench.until(lambda: len(bench.in_flight.ended) == 2)
+    assert bench.counts == (0, 1, 1)
+    settle(bench)
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
-def test_one_that_a_shutdown_put_back_first_is_said_to_be(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"))
-    shop.until(lambda: runs(shop))
-    shop.pool.kill_jobs("shutdown", requeue=True)
-    thread: WorkerThread = shop.pool.threads[0]
+def test_one_that_a_shutdown_put_back_first(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"))
+    bench.until(lambda: runs(bench))
+    bench.pool.kill_jobs("shutdown", requeue=True)
+    thread: WorkerThread = bench.pool.threads[0]
     shutdown = thread.to_kill
     kills.order("token", "a")
     thread.to_kill = shutdown  # it lands before the operator's
-    shop.until(lambda: len(shop.in_flight.ended) == 1)
-    settle(shop)
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    settle(bench)
     ((_, answer),) = kills.pop_answers()
     assert answer.fate is Fate.REQUEUED
 
 
-def test_what_the_turn_missed_is_answered_when_asked_again(shop: Shop, kills: KillCommands) -> None:
-    shop.put(a_job(0, "a"))
-    shop.until(lambda: runs(shop))
+def test_what_the_turn_missed_is_answered_later(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(a_job(0, "a"))
+    bench.until(lambda: runs(bench))
     kills.order("token", "a")
-    shop.until(lambda: len(shop.in_flight.ended) == 1)
-    settle(shop)
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    settle(bench)
     assert not kills.order("token", "a").is_final
     assert kills.order("token", "a").fate is Fate.DEAD
     assert not kills

@@ -1,0 +1,35 @@
+"""What a worker process holds."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gresque.store.effects import Effect
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.worker.turns.in_flight import InFlight
+from tests.support.pool_bench import (
+    a_job,
+)
+
+
+def test_it_starts_from_the_totals_of_dead_siblings() -> None:
+    in_flight = InFlight(Totals(10, 6, 3, 1), Keys("resque"))
+    assert in_flight.totals == Totals(10, 6, 3, 1)
+    assert (in_flight.held, in_flight.running, list(in_flight.ready)) == (0, 0, [])
+    assert (in_flight.ended, in_flight.settled) == ([], deque())
+
+
+def test_it_gives_back_what_is_ready_the_last_one_first() -> None:
+    in_flight = InFlight(Totals(), Keys("resque"))
+    in_flight.ready.extend(a_job(number) for number in range(3))
+    in_flight.held = 5
+    assert in_flight.running == 2
+    in_flight.give_back_ready()
+    assert [job[:2] for job, _ in in_flight.settled] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert in_flight.settled[0].effects == (Effect("requeue", "resque:queue:q", "q"),)
+    assert in_flight.ended == [b"2", b"1", b"0"]
+    assert (in_flight.requeued, in_flight.running, len(in_flight.ready)) == (3, 2, 0)
+    assert in_flight.totals == Totals(0, 0, 0, 3)
+    in_flight.give_back_ready()
+    assert in_flight.requeued == 3

@@ -1,0 +1,118 @@
+"""A thread that performs one job after the other, on gevent without its patches."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from contextvars import ContextVar
+from typing import Any
+
+import gevent
+import pytest
+from gevent import get_hub
+
+from gresque.jobs.critical_section import uninterruptible
+from gresque.worker.threads.thread import WorkerThread
+from tests.support.pool_bench import (
+    OpenBench,
+    a_job,
+)
+
+
+def test_jobs_start_in_the_order_of_the_queue(open_bench: OpenBench) -> None:
+    bench, started = open_bench(3), []
+    bench.add("start", lambda number: (started.append(number), gevent.sleep(0.001)))
+    bench.run(*(a_job(number, "start", number) for number in range(20)))
+    assert started == list(range(20))
+
+
+def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_bench: OpenBench) -> None:
+    bench, turns = open_bench(1), 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        timer.start(count)
+
+    timer = get_hub().loop.timer(0.001)
+    timer.start(count)
+    bench.add("hog", lambda: time.sleep(0.006))
+    bench.run(*(a_job(number, "hog") for number in range(10)))
+    timer.close()
+    assert turns >= 8
+
+
+def test_contextvars_do_not_pass_from_job_to_job(open_bench: OpenBench) -> None:
+    bench, seen = open_bench(1), []
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+
+    def job(name: str) -> None:
+        seen.append(user.get())
+        user.set(name)
+        seen.append(user.get())
+
+    bench.add("job", job)
+    bench.run(a_job(0, "job", "ada"), a_job(1, "job", "bob"))
+    assert seen == ["nobody", "ada", "nobody", "bob"]
+
+
+def test_a_timeout_that_a_job_left_behind_hurts_no_thread(open_bench: OpenBench) -> None:
+    bench = open_bench(2)
+    left: list[Any] = []
+    bench.add("leaves", lambda *args: left.append(gevent.Timeout.start_new(0.01)))
+    bench.run(a_job(0, "leaves"))
+    gevent.sleep(0.05)  # it goes off while the thread is parked
+    bench.run(a_job(1), a_job(2))
+    assert bench.counts == (3, 0, 0)
+
+
+def references(thing: object) -> int:
+    """Of others than the caller's variable and the call itself."""
+    return sys.getrefcount(thing) - 3
+
+
+@pytest.mark.parametrize("ending", ["done", "failed", "hooks", "killed", "spawned", "timeout"])
+def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, ending: str) -> None:
+    class Owner:
+        def on_failure_keep(error: BaseException, text: str) -> None:
+            seen.append(text)
+
+    def perform(text: str) -> None:
+        seen.append(text)
+        marked.set(text)
+        if ending == "spawned":
+            gevent.spawn(int).join()
+        if ending in ("failed", "hooks"):
+            raise ValueError(text)
+        if ending == "killed":
+            with uninterruptible():
+                gevent.sleep(0.01)
+            gevent.sleep(60)
+
+    seen: list[str] = []
+    marked: ContextVar[str] = ContextVar("marked")
+    bench = open_bench(3)
+    timeout = {"timeout_seconds": 60} if ending == "timeout" else {}
+    bench.add("large", perform, Owner if ending == "hooks" else None, **timeout)
+    jobs = [a_job(number, "large", f"{number}" * 5000) for number in range(3)]
+    bench.put(*jobs)
+    if ending == "killed":
+        bench.until(lambda: len(seen) == 3)
+        bench.pool.kill_jobs("for the test")
+    bench.until(lambda: len(bench.in_flight.ended) == 3)
+    bench.in_flight.settled.clear()  # as the turn does that settles them
+    gc.collect()
+    # A kill is thrown again after half a second, unless it has landed.
+    bench.until(lambda: all(references(job) == 1 for job in jobs))
+    assert len(bench.pool.parked) == len(bench.pool.threads)
+    for job in jobs:
+        assert references(job) == 1, "the list of the test"
+        assert references(job[2]) == 1, "the job"
+    for text in {id(text): text for text in seen}.values():
+        assert references(text) == sum(text is each for each in seen) + 1, "those of the test"
+
+
+def test_a_job_may_print_the_greenlet_that_it_runs_in() -> None:
+    pool: Any = None
+    assert repr(WorkerThread(pool, 3)) == "<WorkerThread 3>"
