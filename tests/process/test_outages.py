@@ -515,7 +515,7 @@ def test_a_dead_process_is_recovered_once_through_cuts(outage: Outage, proxy: Fa
         master.kill_children()
         assert cut.done.wait(20)
         outage.wait_for_ends(total)
-    wait_for(lambda: outage.held() == 0)
+        wait_for(lambda: outage.held() == 0)  # else the next kill may come before they are settled
     assert set(outage.lines("end").values()) == {1}
     assert set(outage.lines("start").values()) == {2}
     master.signal(signal.SIGTERM)

@@ -23,10 +23,10 @@ class Settled(NamedTuple):
 
     @property
     def totals(self) -> Totals:
-        """As what it counts: failed where an entry for the failed list is its first effect,
-        requeued where it goes back to a list."""
-        failed = self.effects[0].kind == "fail"
-        return Totals(failed=int(failed), requeued=int(not failed))
+        """As what it counts, by its first effect (see `lua/include/settle.lua`)."""
+        kind = self.effects[0].kind
+        failed, requeued = kind == "fail", kind in ("requeue", "suspect")
+        return Totals(0, int(not (failed or requeued)), int(failed), int(requeued))
 
     @property
     def arguments(self) -> int:

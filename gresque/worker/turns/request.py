@@ -69,6 +69,7 @@ class Request:
         self.settled.extendleft(reversed(refused))
         for each in refused:
             totals = each.totals
+            in_flight.done += totals.done
             in_flight.failed += totals.failed
             in_flight.requeued += totals.requeued
             self.totals += totals

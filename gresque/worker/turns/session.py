@@ -221,6 +221,7 @@ class Session:
     def discount(self, refused: Settled) -> None:
         """A job that was counted as ended stays in the ledger."""
         totals = refused.totals
+        self._in_flight.done -= totals.done
         self._in_flight.failed -= totals.failed
         self._in_flight.requeued -= totals.requeued
         self.settled -= totals

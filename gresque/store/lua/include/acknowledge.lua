@@ -1,7 +1,7 @@
 if reserved < ended then call('HDEL', ledger, unpack(S, base + reserved + 1, base + ended)) end
 local held_back = refused and '!' .. table.concat(refused, ',') or ''
 call('HSET', ledger, 'state',
-  A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. A[5] .. ' ' .. failed .. ' ' ..
+  A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. done .. ' ' .. failed .. ' ' ..
   requeued)
 
 -- Nothing after this is repeated when it is refused: the turn is done.

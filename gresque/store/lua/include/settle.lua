@@ -7,11 +7,12 @@ local function refuse(slot, kind)
   refused = refused or {}
   refused[#refused + 1] = slot
   kept[slot] = true
-  if kind == 'fail' then
-    failed, processed, failures = failed - 1, processed - 1, failures - 1
-  else
+  if takes_job[kind] then
     requeued = requeued - 1
+    return
   end
+  processed = processed - 1
+  if kind == 'fail' then failed, failures = failed - 1, failures - 1 else done = done - 1 end
 end
 for i = FIRST_EFFECT, slots, 6 do -- all carriers are tested before the first job moves
   local slot, kind, key = A[i], A[i + 1], K[tonumber(A[i + 2])]
