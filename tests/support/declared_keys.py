@@ -11,9 +11,6 @@ from contextlib import contextmanager
 
 from gresque.connection import scripts
 
-NOT_YET: frozenset[str] = frozenset()
-"""Scripts that touch undeclared keys. To be empty."""
-
 MOST_ARGUMENTS = 3_900
 """KEYS and ARGV of one call. ElastiCache Serverless refuses more than 3,999."""
 
@@ -80,13 +77,13 @@ def checked(text: str) -> str:
 
 
 @contextmanager
-def keys_are_checked(but: frozenset[str] = NOT_YET) -> Iterator[None]:
-    """Within it, every script of this process but these is one that checks its keys."""
+def keys_are_checked() -> Iterator[None]:
+    """Within it, every script of this process checks its keys."""
     join: Callable[[str], str] = scripts.join
 
     def joined(name: str) -> str:
         text = join(name)
-        return text if name in but or name.startswith("include/") else checked(text)
+        return text if name.startswith("include/") else checked(text)
 
     scripts.join = joined
     scripts.script.cache_clear()

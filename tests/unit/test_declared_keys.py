@@ -7,7 +7,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from gresque.connection.scripts import script
-from tests.support.declared_keys import MOST_ARGUMENTS, NOT_YET, checked
+from tests.support.declared_keys import MOST_ARGUMENTS, checked
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,3 @@ def test_what_is_declared_works_as_ever(redis_client: Redis) -> None:
 def test_unit_tests_run_under_it() -> None:
     assert script("enqueue").text.startswith(b"local redis = ")
     assert script("enqueue") is script("enqueue")
-
-
-def test_the_list_of_exceptions_is_true() -> None:
-    for name in NOT_YET:
-        assert script(name)

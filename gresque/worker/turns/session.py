@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from gresque.backoff import Backoff
 from gresque.connection.errors import explain
+from gresque.connection.outage import Outage
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.errors import CutOff, Fenced, RedisUnavailable
@@ -25,9 +24,6 @@ from gresque.worker.turns.refused import Refused
 from gresque.worker.turns.request import Request
 
 log = logging.getLogger("gresque.worker")
-
-FIRST_BACKOFF_SECONDS = 0.05
-LONGEST_BACKOFF_SECONDS = 5.0
 
 
 class Session:
@@ -62,6 +58,7 @@ class Session:
         """Those that the last turn wrote to the ledger."""
         self.on_reconnect: Callable[[], None] = lambda: None
         self._url = url
+        self._outage = Outage(url, log)
         self._keys = keys
         self._fixed_keys = fixed_keys
         self._in_flight = in_flight
@@ -118,29 +115,18 @@ class Session:
     def ask(self, send: Callable[[], Any]) -> Any:
         """Send until there is an answer; for what may be repeated. An outage is logged once, and
         so is its end. Raises CutOff."""
-        away_since: float | None = None
+        outage = self._outage
         while True:
             try:
-                if away_since is not None:
+                if outage.lasts:
                     self.connection.connect()
                 reply = send()
             except (RedisError, OSError, RedisUnavailable) as error:
                 self.connection.close()  # redis-py would connect by itself, without tracking
-                if away_since is None:
-                    away_since = time.monotonic()
-                    backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
-                    log.warning(
-                        "%s; waiting for it", explain(self._url, error), extra=fields("redis_away")
-                    )
-                if not self._pause(backoff.next_seconds()):
+                if not self._pause(outage.note_error(error)):
                     raise CutOff(explain(self._url, error)) from error
             else:
-                if away_since is not None:
-                    seconds = time.monotonic() - away_since
-                    log.warning(
-                        "Redis is back after %.1f s", seconds,
-                        extra=fields("redis_back", seconds=round(seconds, 1)),
-                    )  # fmt: skip
+                if outage.note_answer():
                     self.on_reconnect()
                 return reply
 
