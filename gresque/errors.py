@@ -99,8 +99,8 @@ class JobTimeout(JobKilled):
 
 
 class Fenced(GresqueError):
-    """A worker process was declared dead, and its jobs were recovered by somebody else."""
+    """A worker process was declared dead, and its jobs were recovered by another process."""
 
 
 class CutOff(GresqueError):
-    """Redis stayed away until a worker process had to leave; its ledger tells what it held."""
+    """Redis stayed away until a worker process had to leave; its ledger shows what it held."""

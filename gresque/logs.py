@@ -94,7 +94,7 @@ class RecordHandler(logging.StreamHandler[Any]):
     """Writes records to a stream of any encoding.
 
     A record is formatted before the lock is taken: that may call code of a job's, which may switch
-    to another greenlet, and the watcher's thread must never wait for it.
+    to another greenlet, and the loop monitor's thread must never wait for it.
     """
 
     def handle(self, record: logging.LogRecord) -> Any:

@@ -85,7 +85,7 @@ class Client:
 
     @contextmanager
     def _asking(self) -> Iterator[Store]:
-        """The store, while a method asks something of it: what Redis raises is told plainly."""
+        """The store, while a method uses it: errors of Redis are explained plainly."""
         from gresque.connection.errors import plain_errors
 
         with plain_errors(self.redis_url):
@@ -138,7 +138,7 @@ class Client:
 
     @property
     def push(self) -> Push | None:
-        """What puts payloads into queues; None when jobs run inline."""
+        """The function that puts payloads into queues; None when jobs run inline."""
         return None if self.inline else self.store.queues.push
 
     # Taking back

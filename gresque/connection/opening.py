@@ -56,7 +56,8 @@ class Opener:
         on_push: Callable[[list[Any]], None] = ignore,
     ) -> RawConnection:
         """Connect. Each reply of the server may take `reply_seconds`, unless the user has set a
-        limit; `on_push` is called with what the server sends unasked. Raises redis-py's errors."""
+        limit; `on_push` is called with messages that the server sends by itself. Raises redis-py's
+        errors."""
         first, self._first = self._first, None
         connection = first if first is not None and protocol == 3 else self._make(protocol)
         connection.pid = os.getpid()  # a master may have made it for the process it forked

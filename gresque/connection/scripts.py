@@ -1,6 +1,6 @@
 """The Lua scripts, by name. Each file states its KEYS, ARGV and return value at its top.
 
-What several scripts share, and the parts of a long one, stand in `lua/include/`: the line
+Parts that several scripts share, and those of a long one, stand in `lua/include/`: the line
 `-- include guard` is replaced by the text of `lua/include/guard.lua`. So every script is one text,
 which the server knows by one SHA-1.
 """

@@ -53,7 +53,7 @@ def _names_looked_up_here() -> Iterator[None]:
 
 
 class TrackedConnection:
-    """One connection without a pool. Its user sends, reads, and is told of changed keys.
+    """One connection without a pool. Its user sends, reads, and is notified of changed keys.
 
     Its `tracking` is True where the server announces changes of keys that were read (RESP3
     CLIENT TRACKING); old servers and some proxies refuse that.

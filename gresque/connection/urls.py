@@ -158,5 +158,5 @@ def mask_within(text: str) -> str:
     def masked(found: re.Match[str]) -> str:
         return found[0] if HIDDEN in found[0] else f"{HIDDEN}@"
 
-    # What follows the last @ here is the remedy of _ENCODE, not a host.
+    # The text after the last @ here is the remedy of _ENCODE, not a host.
     return re.sub(r"\b(?:rediss?|unix|embedded)\b\S*:.*@(?!, %2F for)", masked, text)

@@ -27,7 +27,7 @@ EXPIRIES = ("fail", "drop")
 
 @dataclass(frozen=True, eq=False)
 class JobDefinition:
-    """What `@gresque.job` or a subclass of `gresque.Job` declares.
+    """A job as `@gresque.job` or a subclass of `gresque.Job` declares it.
 
     `name` is the "class" of its payloads. `on_dirty_exit` is `requeue`, `fail`, or None for the
     worker's setting. With `skip_failed_queue` a failure is counted and leaves no entry behind.
@@ -141,7 +141,7 @@ class JobDefinition:
 
 
 def dirty_exit(definition: JobDefinition | None, default: str) -> str:
-    """What becomes of a job that is cut short: its own word goes before the worker's."""
+    """Whether a job that is cut short is put back or fails: its own setting, else the worker's."""
     return (definition and definition.on_dirty_exit) or default
 
 

@@ -14,7 +14,7 @@ from gresque.raised import one_line
 def import_jobs(module: str) -> None:
     """Import a module as `python -m` would find it: from the working directory first.
 
-    Raises BootError, whatever the module raises.
+    Raises BootError for any exception of the module.
     """
     here = str(Path.cwd())
     if here not in sys.path:

@@ -12,7 +12,7 @@ from typing import Any
 from gresque.errors import InvalidJobResult, JobDeclarationError
 
 PLAIN = frozenset({bool, int, float, str, bytes, list, dict, tuple, set})
-"""What most functions return that return anything; they are not looked at further."""
+"""The types of most results; they are not looked at further."""
 
 _LAZY = (Awaitable, AsyncGenerator, Generator, map, filter, _GeneratorContextManagerBase)
 """The last one is what a function with `contextlib.contextmanager` returns."""
@@ -41,7 +41,7 @@ def _unwrapped(function: Any) -> Any:
 
 
 def check_result(what: str, result: object) -> None:
-    """Raise InvalidJobResult when `what` returned work that nobody does."""
+    """Raise InvalidJobResult when `what` returned work that is never done."""
     kind = type(result)
     if kind in PLAIN or not issubclass(kind, _LAZY):
         return
@@ -50,10 +50,10 @@ def check_result(what: str, result: object) -> None:
     name = kind.__name__.replace("_", " ")
     if issubclass(kind, Awaitable | AsyncGenerator):
         raise InvalidJobResult(
-            f"{what} returned a {name}, which nobody awaits: its work is not done. Make it a plain "
-            "function; in a greenlet it waits on the network without blocking"
+            f"{what} returned a {name}, which is never awaited: its work is not done. Make it a "
+            "plain function; in a greenlet it waits on the network without blocking"
         )
     raise InvalidJobResult(
-        f"{what} returned a {name.strip()}, which nobody goes through: its work is not done. "
+        f"{what} returned a {name.strip()}, which is never iterated: its work is not done. "
         "Let it do its work and return"
     )

@@ -13,7 +13,7 @@ from gresque.errors import JobDeclarationError
 
 MAIN = "__main__"
 MAINS = (MAIN, "__mp_main__")
-"""What the module of a script is called; the second one in a child of multiprocessing."""
+"""The names of the module of a script; the second one in a child of multiprocessing."""
 
 
 class Source(NamedTuple):

@@ -1,4 +1,4 @@
-"""What is done about dead worker processes, whichever task has found them."""
+"""Dead worker processes and how they are recovered, for every task that finds some."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ AT_ONCE_SECONDS = 1.5
 class DeadProcesses:
     """Recovers what dead processes held, and unregisters workers that have no process left.
 
-    What one process left behind may be unreadable, or be refused by Redis: that is logged once, and
-    holds up nobody else.
+    Data that one process left behind may be unreadable, or be refused by Redis: that is logged
+    once, and holds up no other process.
     """
 
     def __init__(

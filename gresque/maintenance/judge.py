@@ -41,7 +41,7 @@ class Sighting(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What was seen in the last look, and when that was."""
+    """The sightings of the last look, and when that was."""
 
     looked: float
     seen: dict[bytes, Sighting]
@@ -94,8 +94,8 @@ def _fit(seen: dict[bytes, Sighting]) -> dict[bytes, Sighting]:
 
 
 class Judge:
-    """Watches heartbeats, and says which of them have stopped. It judges nobody in its first
-    minute."""
+    """Watches heartbeats, and says which of them have stopped. It declares none dead in its
+    first minute."""
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory

@@ -25,7 +25,7 @@ class Lease:
     at once, so that it is taken over within 9 s after the death of a host.
 
     It saves work; nothing relies on it for safety. Two that hold it at once, as after a process was
-    stopped for a while, do no harm: whatever is done under the lease compares before it writes.
+    stopped for a while, do no harm: every task under the lease compares before it writes.
 
     `holder` names the master, not the process: the successor of a maintenance process that died
     has the lease as soon as it runs.

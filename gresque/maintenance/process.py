@@ -228,16 +228,16 @@ class _Failures:
 
     def _note(self, task: Task, error: Exception) -> None:
         """Log an error once; one that comes again and again is the same one."""
-        told = one_line(error)
+        text = one_line(error)
         known = self._errors.get(task.name, ("", 0.0))[0]
-        self._errors[task.name] = (told, time.monotonic() + FAILED_SECONDS)
-        if told != known:
+        self._errors[task.name] = (text, time.monotonic() + FAILED_SECONDS)
+        if text != known:
             extra = fields("maintenance_failed", task=task.name)
             is_plain = isinstance(error, redis.RedisError | GresqueError)
             log.error(
                 "the maintenance task %s failed: %s; it is tried again",
                 task.name,
-                told,
+                text,
                 exc_info=None if is_plain else error,
                 extra=extra,
             )
@@ -249,7 +249,7 @@ class _Failures:
 
 def _is_outage(error: Exception) -> bool:
     """Whether Redis does not answer, or another server is to be asked: nothing else works either.
-    What it refuses to one task it may do for another."""
+    A command that it refuses to one task says nothing about another task."""
     if isinstance(error, redis.RedisError) and is_reply(error):
         return means_not_here(error)
     return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError)

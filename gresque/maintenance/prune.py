@@ -1,4 +1,4 @@
-"""Dead hosts: worker processes that have stopped beating, and nobody near them who can tell."""
+"""Dead hosts: worker processes that have stopped beating, with no live master on their machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gresque.text import decoded
 
 SILENT = f"no heartbeat for {PRUNE_SECONDS} s"
 IDLE = b"worker "
-"""Before the id of a worker without processes, to tell it from a process."""
+"""Before the id of a worker without processes, to distinguish it from a process."""
 
 
 class Prune:

@@ -1,4 +1,4 @@
-"""Dead processes of other masters on this machine, which the kernel tells of at once."""
+"""Dead processes of other masters on this machine: the kernel shows at once that they are dead."""
 
 from __future__ import annotations
 

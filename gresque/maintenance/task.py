@@ -1,4 +1,4 @@
-"""What a maintenance process does at intervals."""
+"""A task of the maintenance process, done at intervals."""
 
 from __future__ import annotations
 

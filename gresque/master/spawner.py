@@ -15,6 +15,7 @@ from gresque.clock import started
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
+from gresque.logs import fields
 from gresque.maintenance.judge import SharedMemory
 from gresque.master.child import Child
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
@@ -202,11 +203,11 @@ class Spawner:
             live()
             code = EXIT_OK
         except BootError as error:
-            log.error("cannot start: %s", error)
+            log.error("cannot start: %s", error, extra=fields("boot_failed"))
         except CutOff:
             code = EXIT_CUT_OFF
         except BaseException:
-            log.exception("the %s crashed", kind)
+            log.exception("the %s crashed", kind, extra=fields("process_crashed", kind=str(kind)))
         finally:
             try:
                 stdio.finish()

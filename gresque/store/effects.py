@@ -1,4 +1,4 @@
-"""What the end of a job changes in Redis beside its slot: effects. Pure.
+"""Effects: the changes in Redis that the end of a job brings beside its slot. Pure.
 
 The script that acknowledges a job applies its effects, too: they happen exactly as often as the
 acknowledgement, once, however often the turn is sent. `lua/include/effects.lua` has a branch for
@@ -18,9 +18,9 @@ class Kind(NamedTuple):
     server refuses is skipped and logged."""
 
     key: str
-    """What its key is."""
+    """The key that it changes."""
     does: str
-    """What it does with its arguments a, b and c, and with the job that is in the slot."""
+    """The change, by its arguments a, b and c and the job that is in the slot."""
     carrier: bool
     built: bool
 

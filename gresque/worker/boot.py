@@ -28,8 +28,8 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
 
     _import_what_children_would()
     load_jobs(settings)
-    # What is loaded now lives as long as the process. Frozen, the collector never walks it, and in
-    # a forked child the memory stays shared.
+    # Objects that are loaded now live as long as the process. Frozen, the collector never walks it,
+    # and in a forked child the memory stays shared.
     gc.collect()
     gc.freeze()
     return run_worker
@@ -67,8 +67,8 @@ def load_jobs(settings: Settings) -> None:
 
 
 def _import_what_children_would() -> None:
-    """What a worker process would import at its first connection: 5 ms, with one job per fork for
-    every job."""
+    """Import what a worker process would import at its first connection: 5 ms, for every job when
+    there is one job per fork."""
     from gresque.connection.scripts import script
 
     for module in (

@@ -233,7 +233,7 @@ def _end_with(frame: FrameType) -> None:
     sys.settrace(lambda frame, event, arg: None)
 
 
-# What the job made before it forked
+# Objects that the job made before it forked
 
 
 def _take_along() -> None:

@@ -1,7 +1,7 @@
 """Forks in job code, and waiting for their children, from any thread.
 
-gevent reaps every child in its loop. So the loop must know of a child before it may end, and nobody
-may wait for a child that the loop has reaped already.
+gevent reaps every child in its loop. So the loop must know of a child before it may end, and no
+code may wait for a child that the loop has reaped already.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What becomes of a process that a job forks: it runs the job's code only, and is no worker.
+"""A process that a job forks: it runs the job's code only, and is no worker.
 
 gevent resumes every greenlet of the parent in a forked child as soon as the child waits for
 something: other jobs would run twice, and the child would speak on the connections of the worker.

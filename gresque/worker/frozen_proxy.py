@@ -1,4 +1,4 @@
-"""The deputy: speaks in Redis for a worker process in which nothing gets the GIL any more."""
+"""The proxy of a frozen worker process, in which no thread gets the GIL: it speaks to Redis."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gresque.connection.tracked import TrackedConnection
 from gresque.errors import RedisUnavailable
 from gresque.jobs import payload
 from gresque.jobs.registry import registry
+from gresque.logs import fields
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import GUARDED, KillReason, slot_in
 from gresque.processes.spec import ProxySpec
@@ -26,11 +27,11 @@ from gresque.store.ledger import LedgerEntry, parse_ledger
 from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat, WorkerRecord
 from gresque.worker.threads.outcome import describe
 
-log = logging.getLogger("gresque.deputy")
+log = logging.getLogger("gresque.proxy")
 
 
 def stand_in(post: ProxySpec) -> None:
-    """Stand in for the process until it lives again, or is no more. The master may end the deputy
+    """Stand in for the process until it lives again, or is dead. The master may end the proxy
     at any time: it holds nothing."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     if get_hub_if_exists() is not None:
@@ -39,12 +40,12 @@ def stand_in(post: ProxySpec) -> None:
 
 
 class FrozenProxy:
-    """Does for a frozen process what that cannot do. Every second:
+    """Acts for a frozen process. Every second:
 
-    1. it beats, so that nobody takes the process for dead: its master lives and looks after it;
+    1. it beats, so that the process does not count as dead: its master lives and looks after it;
     2. it publishes which job blocks the process, and where that one stands;
-    3. it takes the process's orders. A job that is to be killed, or one over its timeout, cannot be
-       reached: the process is condemned for its sake, which the master carries out.
+    3. it takes the process's commands. A job that is to be killed, or one over its timeout, cannot
+    be reached: it is blamed, and the master kills the process.
     """
 
     def __init__(self, post: ProxySpec) -> None:
@@ -54,8 +55,8 @@ class FrozenProxy:
         self._process = psutil.Process(post.pid)
         self._ledger: dict[bytes, LedgerEntry] = {}
         self._running = Running()
-        """What the process published last, on the monotonic clock."""
-        Title(post.settings, "deputy").show(f"for process {post.pid}")
+        """The jobs that the process published last, on the monotonic clock."""
+        Title(post.settings, "proxy").show(f"for process {post.pid}")
         found = stack_dump.read(post.row.dump)
         self._stack = found.stack
         self._through = "what was started by " if found.thread is None else ""
@@ -75,17 +76,17 @@ class FrozenProxy:
 
     def serve(self) -> None:
         connection = TrackedConnection(self._post.settings.redis_url)
-        told = False
+        reported = False
         while self._is_needed():
             try:
                 connection.connect()
                 self._look_around(connection)
-                if not told:
-                    self._tell()
-                    told = True
+                if not reported:
+                    self._report()
+                    reported = True
                 self._serve(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
-                log.debug("no heartbeat: %s", error)
+                log.debug("no heartbeat: %s", error, extra=fields("redis_away"))
                 time.sleep(TICK_SECONDS)
 
     def _is_needed(self) -> bool:
@@ -93,8 +94,8 @@ class FrozenProxy:
 
     def _look_around(self, connection: TrackedConnection) -> None:
         keys, process_id = self._keys, self._post.process_id
-        fields: dict[bytes, bytes] = connection.call(b"HGETALL", keys.ledger(process_id))
-        self._ledger = parse_ledger(fields, keys.list_prefixes).entries
+        ledger: dict[bytes, bytes] = connection.call(b"HGETALL", keys.ledger(process_id))
+        self._ledger = parse_ledger(ledger, keys.list_prefixes).entries
         published = connection.call(b"GET", keys.running(process_id))
         seconds, microseconds = map(int, connection.call(b"TIME"))
         if published is not None:
@@ -105,18 +106,20 @@ class FrozenProxy:
             self._running.since.setdefault(slot, self._post.still_since)
             self._running.blocking = Blocking(slot, self._post.still_since, list(self._stack))
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._post.settings.hub_blocked_seconds == 0:
             return
         entry = self._ledger.get(self._slot)
         by = "it is stopped, or hangs"
         if entry is not None:
             by = f"it hangs in {self._through}{self._describe(self._slot)}"
+        seconds = time.monotonic() - self._post.still_since
         log.warning(
-            "worker process %d has given no sign of life for %.1f s: %s",
+            "worker process %d is frozen for %.1f s: %s",
             self._post.pid,
-            time.monotonic() - self._post.still_since,
+            seconds,
             "\n    ".join([by, *self._stack]),
+            extra=fields("process_frozen", child_pid=self._post.pid, seconds=seconds),
         )
 
     def _serve(self, connection: TrackedConnection) -> None:
@@ -135,7 +138,7 @@ class FrozenProxy:
         limit = definition.timeout_seconds if definition is not None else None
         ran = time.monotonic() - self._running.since[self._slot.decode()]
         if limit is not None and ran > limit + (self._boot_retry if self._guarded else 0):
-            self._condemn(self._slot, KillReason.TIMED_OUT)
+            self._blame(self._slot, KillReason.TIMED_OUT)
 
     @property
     def _boot_retry(self) -> float:
@@ -145,16 +148,22 @@ class FrozenProxy:
         if order.name == "kill":
             for slot, entry in self._ledger.items():
                 if str(payload.loads(entry.raw).get("id")) == order.argument:
-                    log.info("asked to kill %s", self._describe(slot))
-                    self._condemn(slot, KillReason.KILLED)
-                    return KillAnswer(Fate.DELIVERED)  # the rest is told by who recovers it
+                    log.info(
+                        "asked to kill %s",
+                        self._describe(slot),
+                        extra=fields("kill_requested", job_id=order.argument, by=order.by),
+                    )
+                    self._blame(slot, KillReason.KILLED)
+                    return KillAnswer(
+                        Fate.DELIVERED
+                    )  # the process that recovers it answers the rest
             return KillAnswer(Fate.ENDED)
         if order.name == "stacks":
             stacks = [self._standing(slot) for slot in sorted(self._ledger)]
             return [each for each in stacks if not order.argument or each["id"] == order.argument]
         return None
 
-    def _condemn(self, slot: bytes, kill_reason: KillReason) -> None:
+    def _blame(self, slot: bytes, kill_reason: KillReason) -> None:
         self._post.row.blame(int(slot), kill_reason)
         self._post.tell_master()
 
@@ -168,7 +177,7 @@ class FrozenProxy:
             "slot": slot.decode(),
             "seconds": None if since is None else round(time.monotonic() - since, 3),
             "on_cpu": blamed,
-            "waits_on": None if blamed else "the process, which gives no sign of life",
+            "waits_on": None if blamed else "the process, which is frozen",
             "stack": self._stack if blamed else (),
         }
 

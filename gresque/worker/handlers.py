@@ -36,7 +36,7 @@ _is_ours: Callable[[Any], bool] | None = None
 
 
 class _Guarded:
-    """A handler. Python runs it in whatever greenlet the main thread is in: often in the loop, or
+    """A handler. Python runs it in the greenlet that the main thread is in: often in the loop, or
     between two jobs, where an exception would end the process or lose the end of a job."""
 
     def __init__(self, handler: Callable[[int, FrameType | None], Any]) -> None:
@@ -68,7 +68,7 @@ class _Guarded:
 
 
 def guard_handlers() -> None:
-    """Guard whatever handler is set from now on. Called once, after gevent's patches; it changes
+    """Guard every handler that is set from now on. Called once, after gevent's patches; it changes
     nothing until `protect`."""
     if hasattr(signal.signal, "unguarded"):
         return
@@ -147,7 +147,9 @@ def _log_uncaught(
     lines, among records that may be JSON."""
     raised: Any = (kind, error, trace)
     uncaught = fields("exception_uncaught", source=context)
-    log.error("%s failed; nobody caught that", context, exc_info=raised, extra=uncaught)
+    log.error(
+        "%s failed with an exception that nothing caught", context, exc_info=raised, extra=uncaught
+    )
 
 
 def _log_uncaught_of_thread(found: threading.ExceptHookArgs) -> None:

@@ -63,13 +63,13 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
 
 
 def _inherit(spec: ProcessSpec) -> Totals:
-    """Recover what dead siblings held; their totals become part of this process's. What is done so
-    far shows on the scoreboard, in case this process dies on the way."""
+    """Recover what dead siblings held; their totals become part of this process's. The part that is
+    done shows on the scoreboard, in case this process dies on the way."""
     totals = Totals()
     if spec.to_recover:
-        recovery, patience = recovery_for(spec.settings), BootRetry(spec, _must_leave)
+        recovery, retry = recovery_for(spec.settings), BootRetry(spec, _must_leave)
         for dead in spec.to_recover:
-            totals += patience.call(partial(recovery.recover, dead))
+            totals += retry.call(partial(recovery.recover, dead))
             spec.row.totals = totals
         recovery.close()
         if recovery.has_found_suspects:

@@ -1,4 +1,4 @@
-"""What signals and the master order a worker process to do."""
+"""The orders that a worker process gets by signals and from its master."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker process does when its master dies."""
+"""A worker process whose master dies: it finishes its jobs and leaves."""
 
 from __future__ import annotations
 

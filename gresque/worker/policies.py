@@ -1,4 +1,4 @@
-"""What a worker process takes: any job of its queues, or suspects only (see `quarantine`)."""
+"""Which jobs a worker process takes: any of its queues, or suspects only (see `quarantine`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gresque.worker.turns.served_lists import Takes
 
 
 class Policy(Protocol):
-    """What a Worker asks, about once a turn. A policy changes nothing of the worker itself."""
+    """Asked by a Worker about once a turn. A policy changes nothing of the worker itself."""
 
     @property
     def listens(self) -> bool:
@@ -25,13 +25,13 @@ class Policy(Protocol):
 
     @property
     def check_seconds(self) -> float | None:
-        """How often it looks for jobs unasked and checks `is_over`; None for one that listens."""
+        """How often it looks for jobs by itself and checks `is_over`; None for one that listens."""
 
     def room(self, in_flight: InFlight, pool: ThreadPool, batch_size: BatchSize) -> int:
         """How many jobs it may reserve beside those that are held; may be negative."""
 
     def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
-        """Choose the lists of the next turn, which wants this many jobs; returns how many it shall
+        """Choose the lists of the next turn, which wants this many jobs; returns how many it may
         want."""
 
     def on_turn(self, cycle: Cycle, in_flight: InFlight, want: int, reserved: int) -> None:

@@ -44,7 +44,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def role_of(child: psutil.Process) -> str:
-    """By its title: `worker`, `deputy`, `maintenance`; `master` for one that has not set its own
+    """By its title: `worker`, `proxy`, `maintenance`; `master` for one that has not set its own
     some time after its fork, which is a worker process that imports modules."""
     deadline = time.monotonic() + 0.2
     while True:

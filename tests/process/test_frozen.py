@@ -74,7 +74,7 @@ def test_a_hog_over_its_time_fails_as_a_timeout(bench: Bench) -> None:
     quit_and_check(bench, master)
 
 
-def test_the_deputy_knows_timeouts_without_preloading(bench: Bench) -> None:
+def test_the_proxy_knows_timeouts_without_preloading(bench: Bench) -> None:
     bench.client.enqueue_to("q", "TimedInC")
     bench.start("-q", "q", "-t", "5", "-j", "1000", "--no-preload")
     assert [entry.exception for entry in wait_for(lambda: bench.failed())] == ["JobTimeout"]
@@ -104,18 +104,18 @@ def test_who_blocks_is_shown_and_the_process_lives_on(
     wait_for(lambda: bench.stat("processed") == 6)
     assert bench.failed() == []
     assert bench.runs() == {str(n): 1 for n in range(5)}
-    wait_for(lambda: len(master.children()) == 1)  # the deputy has gone
+    wait_for(lambda: len(master.children()) == 1)  # the proxy has gone
     quit_and_check(bench, master)
     assert "reserved 6 = 6 done" in master.log
 
 
 def test_a_stopped_process_is_not_dead_while_its_master_lives(bench: Bench) -> None:
-    """However long: its deputy beats for it."""
+    """However long: its proxy beats for it."""
     master, _ = start_with_a_hog(bench, "sleep", 0.5)
     (process,) = bench.client.store.processes.ids()
     (child,) = master.children()
     child.suspend()
-    wait_for(lambda: "has given no sign of life" in master.log)
+    wait_for(lambda: "is frozen for" in master.log)
     beat = bench.redis.zscore("resque:ledgers", process)
     wait_for(lambda: bench.redis.zscore("resque:ledgers", process) > beat)
     child.resume()
@@ -135,7 +135,7 @@ def test_a_stopped_process_is_killed_by_term(bench: Bench) -> None:
     assert bench.client.size("q") == 6
 
 
-def test_when_the_master_dies_the_deputy_stays_with_the_frozen_process(bench: Bench) -> None:
+def test_when_the_master_dies_the_proxy_stays_with_the_frozen_process(bench: Bench) -> None:
     master, _ = start_with_a_hog(bench, "gil", 6)
     (process,) = bench.client.store.processes.ids()
     wait_for(lambda: len(master.children()) == 2)

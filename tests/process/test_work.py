@@ -355,7 +355,7 @@ def test_a_log_of_json_is_json_whatever_jobs_raise(bench: Bench) -> None:
     master = bench.run("-q", "q", "--burst", "-j", "10", "--log-format", "json", "-v")
     records = [json.loads(line) for line in master.log.splitlines()]
     assert master.log.isascii()
-    uncaught = [r for r in records if "nobody caught that" in r["message"]]
+    uncaught = [r for r in records if "that nothing caught" in r["message"]]
     assert len(uncaught) == 2
     for record in uncaught:
         assert record["exception"].startswith("ValueError: two\n\x1b[31mlines\n")

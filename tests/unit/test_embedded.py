@@ -23,7 +23,7 @@ from redis.connection import parse_url
 from gresque.connection import embedded
 from gresque.connection.embedded_keeper import alias
 from gresque.errors import SettingsError
-from tests.support.programs import PLAIN, stem
+from tests.support.programs import PATCHED, PLAIN, stem
 
 DEADLINE_SECONDS = 10.0
 RESOLVE = """
@@ -53,10 +53,10 @@ class User:
     """A process that uses an embedded server until its stdin ends."""
 
     def __init__(
-        self, url: str, tmp: Path, then: str = STAY, before: str = "", **options: Any
+        self, url: str, tmp: Path, then: str = STAY, setup: str = PLAIN, **options: Any
     ) -> None:
-        self.process = stem(PLAIN).start(
-            before + RESOLVE + then,
+        self.process = stem(setup).start(
+            RESOLVE + then,
             url,
             stdin=subprocess.PIPE,
             env={**os.environ, "TMPDIR": str(tmp)},
@@ -290,9 +290,8 @@ def test_no_descriptor_reaches_the_server(place: Place) -> None:
 
 
 def test_no_hub_in_a_patched_process(place: Place) -> None:
-    patch = "import gevent.monkey; gevent.monkey.patch_all()\n"
     hub = "import gevent; print(gevent._hub_local.get_hub_if_exists(), flush=True)\n"
-    user = place.private_user(before=patch, then=hub)
+    user = place.private_user(setup=PATCHED, then=hub)
     assert user.line() == "None"
 
 

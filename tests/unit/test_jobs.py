@@ -241,7 +241,7 @@ def test_what_returns_a_coroutine_fails(kind: str) -> None:
     body[kind] = lambda *args: wait()
     declared: Any = type("Lazy", (gresque.Job,), body)
     client = gresque.Client("redis://127.0.0.1:1/0", inline=True)
-    with pytest.raises(InvalidJobResult, match="returned a coroutine, which nobody awaits"):
+    with pytest.raises(InvalidJobResult, match="returned a coroutine, which is never awaited"):
         if kind.endswith("dequeue"):
             call_hooks(getattr(declared.definition.hooks, kind), (), {})
         elif kind == "on_failure":

@@ -99,7 +99,7 @@ def test_a_job_that_returns_work_to_do_fails(open_bench: OpenBench, hooks: Any) 
     assert bench.counts == (1, 1, 0)
     (entry,) = bench.entries
     assert entry["exception"] == "InvalidJobResult"
-    assert entry["error"].startswith("job lazy returned a coroutine, which nobody awaits")
+    assert entry["error"].startswith("job lazy returned a coroutine, which is never awaited")
 
 
 def test_an_unknown_job_fails(open_bench: OpenBench) -> None:

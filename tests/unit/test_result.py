@@ -77,13 +77,13 @@ class Sends:
 
 
 RESULTS: list[tuple[Any, str]] = [
-    (coroutine, "returned a coroutine, which nobody awaits"),
-    (async_generator, "returned a async generator, which nobody awaits"),
-    (generator, "returned a generator, which nobody goes through"),
-    (Awaits, "returned a Awaits, which nobody awaits"),
-    (Sends, "returned a Sends, which nobody goes through"),
-    (contextmanager(generator), "returned a GeneratorContextManager, which nobody goes through"),
-    (lambda: map(plain, [1]), "returned a map, which nobody goes through"),
+    (coroutine, "returned a coroutine, which is never awaited"),
+    (async_generator, "returned a async generator, which is never awaited"),
+    (generator, "returned a generator, which is never iterated"),
+    (Awaits, "returned a Awaits, which is never awaited"),
+    (Sends, "returned a Sends, which is never iterated"),
+    (contextmanager(generator), "returned a GeneratorContextManager, which is never iterated"),
+    (lambda: map(plain, [1]), "returned a map, which is never iterated"),
 ]
 
 
@@ -98,7 +98,7 @@ def test_results_that_are_work_to_do(make: Any, told: str) -> None:
 
 def test_a_future_of_asyncio() -> None:
     loop = asyncio.new_event_loop()
-    with pytest.raises(InvalidJobResult, match="a Future, which nobody awaits"):
+    with pytest.raises(InvalidJobResult, match="a Future, which is never awaited"):
         check_result("job x", loop.create_future())
     loop.close()
 

@@ -1,4 +1,4 @@
-"""What a process answers to those who ask something of it."""
+"""The answers of a process to commands."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Blocker:
         return self._untraceable if self.origin is None else not self.origin.runs
 
     def raise_kill(self, frame: FrameType | None) -> None:
-        """Called in the greenlet itself. One that swallows every kill never gets the CPU again."""
+        """Called in the greenlet itself. One that ignores every kill never gets the CPU again."""
         if self.is_stopped and not self.job_runs and not _logs(frame):
             get_hub().switch()
         kill = None if self.origin is None else self.origin.wanted_dead

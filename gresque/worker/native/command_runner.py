@@ -1,4 +1,4 @@
-"""What others ask of a worker process through Redis, and what it tells them."""
+"""Runs the commands that a worker process gets through Redis, and answers them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger("gresque.worker")
 
 
 class CommandRunner:
-    """Takes orders, and tells what runs, and where. The heartbeat's native thread calls it: the
+    """Runs commands, and lists what runs, and where. The heartbeat's native thread calls it: the
     loop may be blocked by the very job that is meant."""
 
     def __init__(self, pool: ThreadPool, loop_monitor: LoopMonitor, kills: KillCommands) -> None:
@@ -25,7 +25,7 @@ class CommandRunner:
         self._kills = kills
 
     def run(self, order: Command) -> Any:
-        """Do it; what is returned, if anything, is the answer."""
+        """Run a command; returns its answer, or None."""
         if order.name == "kill":
             return self._kills.order(order.token, order.argument, order.by)
         if order.name == "stacks":
@@ -46,7 +46,8 @@ class CommandRunner:
         log.info("where the jobs stand:\n%s", text, extra=fields("stacks", **UNCUT))
 
     def running(self) -> Running:
-        """What runs since when, on the monotonic clock, and what blocks the loop."""
+        """The running jobs with their starts, on the monotonic clock, and the one that blocks the
+        loop."""
         since = {
             job[0].decode(): thread.since
             for thread in list(self._thread_pool.threads)

@@ -43,7 +43,7 @@ class WorkerRecord(NamedTuple):
     started: str
     """When the master started, as Resque writes it."""
     counted: Callable[[], Totals]
-    """What became of all jobs of the worker so far."""
+    """The totals of all jobs of the worker so far."""
 
 
 class Heartbeat:
@@ -158,7 +158,7 @@ class Heartbeat:
             connection.call(b"HSET", keys.vitals, self._process_id, self._vitals())
 
     def _note(self, registered: int) -> None:
-        """What the script said of this process and its worker."""
+        """Act on the reply of the script about this process and its worker."""
         now = self._last_beat
         if not registered:
             self._lost()

@@ -204,7 +204,7 @@ class LoopMonitor:
     # In the main thread
 
     def _on_interrupt(self, number: int, frame: Any) -> None:
-        """Called in whatever greenlet has the CPU."""
+        """Called in the greenlet that has the CPU."""
         current = getcurrent()
         if current is self.root:
             return

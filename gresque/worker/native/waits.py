@@ -1,4 +1,4 @@
-"""What a greenlet waits on, where a frame of gevent's shows it."""
+"""The object that a greenlet waits on, where a frame of gevent's shows it."""
 
 from __future__ import annotations
 
