@@ -12,7 +12,7 @@ from gresque.queues import QueueList
 from gresque.store.store import Store
 from gresque.text import decoded
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 10.0
 
 
 class SuspectsWatch:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.maintenance import dead, judge, lease, prune, siblings, vitals
+from gresque.maintenance import dead, judge, lease, prune, siblings, suspects, vitals
 from gresque.maintenance import process as module
 from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
@@ -195,7 +195,7 @@ def test_when_nothing_happens_it_sends_a_command_a_second(
     process: Any, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    for each in (module, dead, judge, lease, prune, siblings, vitals):
+    for each in (module, dead, judge, lease, prune, siblings, suspects, vitals):
         monkeypatch.setattr(each, "time", clock)
     monkeypatch.setattr(processes_vitals, "_usage", lambda pid: (1, 2.0))
     process._run_due()  # opens a connection, and loads the scripts
