@@ -1,4 +1,4 @@
-"""The bell: of many idle processes, a push wakes four, and these see to the rest."""
+"""The notifier: of many idle processes, a push wakes four, and these see to the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Idle = Callable[..., Notifier]
 
 @pytest.fixture
 def process(redis_url: str) -> Iterator[Idle]:
-    """Makes the bell of one more worker process, which is connected."""
+    """Makes the notifier of one more worker process, which is connected."""
     cycles: list[Cycle] = []
 
     def make(queues: str = QUEUES, interval: float = 5.0) -> Notifier:
@@ -46,15 +46,15 @@ def process(redis_url: str) -> Iterator[Idle]:
 
 
 def idle(process: Idle, count: int, **options: float) -> list[Notifier]:
-    bells = [process(**options) for _ in range(count)]
-    for bell in bells:
-        assert not bell.found_nothing()
-    return bells
+    notifiers = [process(**options) for _ in range(count)]
+    for notifier in notifiers:
+        assert not notifier.on_dry()
+    return notifiers
 
 
-def rung(bell: Notifier) -> bool:
+def rung(notifier: Notifier) -> bool:
     """Whether its connection was told of something since the last call."""
-    connection = bell._cycle.connection
+    connection = notifier._cycle.connection
     connection.call(b"PING")  # what was to be announced came before this reply
     heard = connection.hear()
     connection.invalidated.clear()
@@ -66,54 +66,56 @@ def push(client: redis.Redis, queue: str = "a") -> None:
 
 
 def test_four_are_armed_and_the_others_are_spare(process: Idle, redis_client: redis.Redis) -> None:
-    bells = idle(process, LISTENING + 3)
-    assert [bell.role for bell in bells] == [Role.LISTENING] * LISTENING + [Role.WAITING] * 3
+    notifiers = idle(process, LISTENING + 3)
+    assert [notifier.role for notifier in notifiers] == [Role.LISTENING] * LISTENING + [
+        Role.WAITING
+    ] * 3
     push(redis_client, "b")
-    assert [rung(bell) for bell in bells] == [True] * LISTENING + [False] * 3
+    assert [rung(notifier) for notifier in notifiers] == [True] * LISTENING + [False] * 3
 
 
 def test_each_queue_list_has_its_own(process: Idle) -> None:
     idle(process, LISTENING)
     other = process(queues="b,a")
-    other.found_nothing()
+    other.on_dry()
     assert other.role is Role.LISTENING
 
 
 def test_who_found_work_hands_over_to_a_spare(process: Idle, redis_client: redis.Redis) -> None:
-    bells = idle(process, LISTENING + 2)
-    bells[0].found(more=False)
-    assert bells[0].role is Role.BUSY
-    waiting = bells[LISTENING:]
-    woken = [bell for bell in waiting if rung(bell)]
+    notifiers = idle(process, LISTENING + 2)
+    notifiers[0].on_jobs(more=False)
+    assert notifiers[0].role is Role.BUSY
+    waiting = notifiers[LISTENING:]
+    woken = [notifier for notifier in waiting if rung(notifier)]
     assert len(woken) == 1
-    assert not woken[0].found_nothing()
+    assert not woken[0].on_dry()
     assert woken[0].role is Role.LISTENING
     push(redis_client)
-    assert sum(rung(bell) for bell in bells[1:]) == LISTENING
+    assert sum(rung(notifier) for notifier in notifiers[1:]) == LISTENING
 
 
 def test_more_than_it_can_take_wakes_two_and_each_of_them_two(process: Idle) -> None:
-    bells = idle(process, LISTENING + 6)
-    bells[0].found(more=True)
-    first = [bell for bell in bells[LISTENING:] if rung(bell)]
+    notifiers = idle(process, LISTENING + 6)
+    notifiers[0].on_jobs(more=True)
+    first = [notifier for notifier in notifiers[LISTENING:] if rung(notifier)]
     assert len(first) == 2
-    for bell in first:
-        bell.found(more=True)
-    assert sum(rung(bell) for bell in bells[LISTENING:]) == 4
+    for notifier in first:
+        notifier.on_jobs(more=True)
+    assert sum(rung(notifier) for notifier in notifiers[LISTENING:]) == 4
 
 
 def test_a_busy_process_calls_spares_at_most_so_often(
     process: Idle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bells = idle(process, LISTENING + 6)
+    notifiers = idle(process, LISTENING + 6)
     busy = process()
-    busy.found(more=True)
-    assert not any(map(rung, bells))
+    busy.on_jobs(more=True)
+    assert not any(map(rung, notifiers))
     monkeypatch.setattr("gresque.worker.turns.notifier.CALL_EVERY_SECONDS", 0.0)
-    busy.found(more=False)
-    assert not any(map(rung, bells))
-    busy.found(more=True)
-    assert sum(map(rung, bells)) == 2
+    busy.on_jobs(more=False)
+    assert not any(map(rung, notifiers))
+    busy.on_jobs(more=True)
+    assert sum(map(rung, notifiers)) == 2
 
 
 def test_where_a_call_takes_long_it_is_made_seldom(
@@ -133,37 +135,37 @@ def test_where_a_call_takes_long_it_is_made_seldom(
     monkeypatch.setattr("gresque.worker.turns.notifier.time", clock)
     monkeypatch.setattr(busy, "_called", 0.0)
     while now[0] < 110:
-        busy.found(more=True)
+        busy.on_jobs(more=True)
         now[0] += 0.05
     assert len(calls) == 5  # every 2 seconds, a tenth of the time
 
 
 def test_nobody_is_called_when_four_others_are_armed(process: Idle) -> None:
-    bells = idle(process, LISTENING + 2)
-    bells[-1].found(more=False)
-    assert not rung(bells[-2])
+    notifiers = idle(process, LISTENING + 2)
+    notifiers[-1].on_jobs(more=False)
+    assert not rung(notifiers[-2])
 
 
 def test_work_that_came_meanwhile_is_looked_for_once(
     process: Idle, redis_client: redis.Redis
 ) -> None:
     push(redis_client)
-    bell = process()
-    assert bell.found_nothing()
+    notifier = process()
+    assert notifier.on_dry()
     # What stands there is nothing that can be taken, such as a key that is no list.
-    assert not bell.found_nothing()
+    assert not notifier.on_dry()
     push(redis_client)
-    assert rung(bell)
+    assert rung(notifier)
 
 
 def test_who_stands_down_is_replaced(process: Idle, redis_client: redis.Redis) -> None:
-    bells = idle(process, LISTENING + 1)
-    bells[0].stand_down()
-    assert rung(bells[-1])
-    bells[-1].found_nothing()
-    assert bells[-1].role is Role.LISTENING
-    for bell in bells:
-        bell.stand_down()
+    notifiers = idle(process, LISTENING + 1)
+    notifiers[0].stand_down()
+    assert rung(notifiers[-1])
+    notifiers[-1].on_dry()
+    assert notifiers[-1].role is Role.LISTENING
+    for notifier in notifiers:
+        notifier.stand_down()
     assert redis_client.keys("*") == []
 
 
@@ -175,9 +177,9 @@ def test_the_dead_do_not_count_for_long(
     for name, expires in redis_client.zrange(KEYS.listening(QUEUES), 0, -1, withscores=True):
         assert seconds < expires <= seconds + 12  # two intervals of 5 s, and one second
         redis_client.zadd(KEYS.listening(QUEUES), {name: seconds})
-    assert [bell.role for bell in idle(process, LISTENING + 1)] == [Role.LISTENING] * LISTENING + [
-        Role.WAITING
-    ]
+    assert [notifier.role for notifier in idle(process, LISTENING + 1)] == [
+        Role.LISTENING
+    ] * LISTENING + [Role.WAITING]
 
 
 def test_entries_from_before_the_clock_was_set_back_do_not_count(
@@ -186,55 +188,55 @@ def test_entries_from_before_the_clock_was_set_back_do_not_count(
     now = redis_client.time()[0]
     dead = {f"resque:wake:dead:{number}": now + 3600 for number in range(LISTENING)}
     redis_client.zadd(KEYS.listening(QUEUES), dead)
-    assert {bell.role for bell in idle(process, LISTENING)} == {Role.LISTENING}
+    assert {notifier.role for notifier in idle(process, LISTENING)} == {Role.LISTENING}
     assert not dead.keys() & {
         name.decode() for name in redis_client.zrange(KEYS.listening(QUEUES), 0, -1)
     }
 
 
 def test_with_rare_polls_there_are_no_spares(process: Idle) -> None:
-    bells = idle(process, LISTENING + 2, interval=60.0)
-    assert {bell.role for bell in bells} == {Role.LISTENING}
+    notifiers = idle(process, LISTENING + 2, interval=60.0)
+    assert {notifier.role for notifier in notifiers} == {Role.LISTENING}
 
 
 def test_the_dead_make_room_when_they_are_recovered(
     process: Idle, redis_url: str, redis_client: redis.Redis
 ) -> None:
-    bells = idle(process, LISTENING + 1)
+    notifiers = idle(process, LISTENING + 1)
     store = Store(redis_url, "resque")
     recovery = Recovery(store, registry, "requeue", 3)
     recovery.recover(DeadProcess("host:1:a,b:1:1:1:0:0", "killed", None, False))
     recovery.close()
-    assert rung(bells[-1])
-    assert not bells[-1].found_nothing()
-    assert bells[-1].role is Role.LISTENING
-    for bell in bells[1:]:
-        bell.stand_down()
+    assert rung(notifiers[-1])
+    assert not notifiers[-1].on_dry()
+    assert notifiers[-1].role is Role.LISTENING
+    for notifier in notifiers[1:]:
+        notifier.stand_down()
     assert not redis_client.keys("resque:listening*")
 
 
 def test_who_came_too_late_is_second_until_it_finds_work(process: Idle) -> None:
-    bell = process()
-    bell.found_nothing()
-    assert not bell.second, "nobody told it of a push"
-    bell.told()
-    bell.found_nothing()
-    assert bell.second
-    bell.found_nothing()
-    assert bell.second, "a look of its own changes nothing"
-    bell.told()
-    bell.found(more=False)
-    assert not bell.second
-    bell.found_nothing()
-    assert not bell.second, "the look after its job was not for a push"
+    notifier = process()
+    notifier.on_dry()
+    assert not notifier.is_second, "nobody told it of a push"
+    notifier.on_push()
+    notifier.on_dry()
+    assert notifier.is_second
+    notifier.on_dry()
+    assert notifier.is_second, "a look of its own changes nothing"
+    notifier.on_push()
+    notifier.on_jobs(more=False)
+    assert not notifier.is_second
+    notifier.on_dry()
+    assert not notifier.is_second, "the look after its job was not for a push"
 
 
 def test_a_turn_that_does_not_look_keeps_what_was_announced(
     process: Idle, redis_client: redis.Redis
 ) -> None:
     """It settles a job's end only; the push came while it was on its way."""
-    (bell,) = idle(process, 1)
-    cycle = bell._cycle
+    (notifier,) = idle(process, 1)
+    cycle = notifier._cycle
     redis_client.hset(cycle._fixed_keys[0], "state", "0 0 0 0 0")
     push(redis_client)
     assert cycle.turn(0, listen=True) == 0

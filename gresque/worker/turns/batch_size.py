@@ -17,7 +17,7 @@ BATCH_CPU_SECONDS = 0.010
 LARGEST_BATCH_CPU_SECONDS = 1.0
 """However long Redis takes to answer."""
 TRIPS = 4
-"""The quickest of so many counts as what a trip takes: others waited for the CPU, or through an
+"""The quickest of this many counts as what a trip takes: others waited for the CPU, or through an
 outage."""
 
 PREFETCH_BELOW = 64  # threads
@@ -79,5 +79,5 @@ class BatchSize:
 
 
 def most_held(threads: int) -> int:
-    """No process with so many threads ever holds more jobs."""
+    """A process with this many threads never holds more jobs."""
     return threads + max(threads, PREFETCH_BELOW)

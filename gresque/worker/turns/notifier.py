@@ -1,4 +1,4 @@
-"""The bell: how a process that found its queues empty learns of the next push."""
+"""How a process that found its queues empty learns of the next push."""
 
 from __future__ import annotations
 
@@ -14,48 +14,47 @@ from gresque.store.waiting import HAND_OVER_CALLS
 from gresque.worker.turns.cycle import Cycle
 
 LISTENING = 4
-"""Of all idle processes with the same queues, so many are told of a push. One would do; it may be
-held up by a job, or die."""
+"""How many of all idle processes with the same queues are notified of a push. One would do, but it
+may be held up by a job, or die."""
 
 CALL_EVERY_SECONDS = 0.05
-"""A busy process that leaves work behind calls for spares at most so often, and spends at most a
-tenth of its time on it: where Redis is far away a call takes as long as a turn."""
+"""A busy process that leaves work behind calls waiting ones at most this often, and spends at most
+a tenth of its time on it: where Redis is far away a call takes as long as a turn."""
 
 CALL_AGAIN_SECONDS = 30.0
-"""Then it may call again, however long the last call took: that may have met an outage."""
+"""After this time it may call again, however long the last call took: it may have met an outage."""
 
 LONGEST_INTERVAL_SECONDS = 10.0
-"""With rarer fallback polls there are no spares: should all armed ones be killed at once, a spare
+"""With rarer polls none waits and all listen: if all that listen are killed at once, a waiting one
 finds out at its next poll."""
 
-
 SECOND_SECONDS = 0.001
-"""So long a process waits that was late the last time, before it looks for what was announced."""
+"""A process that woke up too late waits this much longer next time."""
 
 
 class Role(Enum):
     BUSY = "busy"
-    LISTENING = "armed"
-    WAITING = "spare"
+    LISTENING = "listening"
+    WAITING = "waiting"
 
 
 class Notifier:
     """Where this process stands among the idle ones with the same queues.
 
-    1. It finds its queues empty, and is armed, or a spare when four others are armed already:
-       of 200 idle processes, one job must not have all look for it.
-    2. An armed one that finds work hands over: one spare comes and is armed in its place. One
-       that finds more than it can take calls two, each of which may call two more.
+    1. It finds its queues empty, and listens for pushes; or it waits, when four others listen
+       already: of 200 idle processes, not all shall look for one job.
+    2. A listening one that finds work hands over: one that waits listens in its place. One that
+       finds more than it can take calls two, each of which may call two more.
     3. It stands down before it pauses or leaves.
-    4. One that was told of a push and came too late for it is second from then on, and waits for a
-       millisecond next time: the first one, the server and whoever enqueues need the cores just
-       then. It is first again when it finds work all the same.
+    4. One that was notified of a push and woke up too late for it is second: it waits for 1 ms next
+       time, as the first one, the server and the producer need the cores then. It is first again
+       when it finds work all the same.
 
-    Whatever goes wrong here, every process looks for work at every fallback poll.
+    Whatever goes wrong here, every process looks for work at every poll.
     """
 
     def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
-        queues = queues_of(process_id) or ""  # as who recovers this process will read it
+        queues = queues_of(process_id) or ""  # as the process that recovers this one reads it
         self.role = Role.BUSY
         self._cycle = cycle
         self._keys = (keys.listening(queues), keys.waiting(queues), keys.wake(process_id))
@@ -65,21 +64,21 @@ class Notifier:
         self._renewed = 0.0
         self._called = time.monotonic()
         self._call_seconds = 0.0
-        self._told = False
-        self.second = False
+        self._was_notified = False
+        self.is_second = False
 
     @property
     def listening(self) -> bool:
-        """The next turn has to arm the connection anew, should it find nothing."""
+        """The next turn has to arm the connection again, if it finds nothing."""
         return self.role is Role.LISTENING
 
-    def told(self) -> None:
-        """A push was announced; a turn will look."""
-        self._told = True
+    def on_push(self) -> None:
+        """A push was announced; a turn follows."""
+        self._was_notified = True
 
-    def found(self, *, more: bool) -> None:
-        """A turn found work, and more than it could take or not."""
-        self._told = self.second = False
+    def on_jobs(self, *, more: bool) -> None:
+        """A turn reserved jobs; `more`: perhaps it left some."""
+        self._was_notified = self.is_second = False
         if not self._limit:
             return
         if self.role is not Role.BUSY or (more and self._may_call_again()):
@@ -92,10 +91,10 @@ class Notifier:
         rest = min(10 * self._call_seconds, CALL_AGAIN_SECONDS)
         return time.monotonic() - self._called >= max(CALL_EVERY_SECONDS, rest)
 
-    def found_nothing(self) -> bool:
-        """A turn found nothing; True when another one should look at once."""
-        self.second = self.second or self._told
-        self._told = False
+    def on_dry(self) -> bool:
+        """A turn found nothing; True when another one is to follow at once."""
+        self.is_second = self.is_second or self._was_notified
+        self._was_notified = False
         now = time.monotonic()
         if self.role is Role.LISTENING and now - self._renewed < self._renew_seconds:
             return False  # the turn itself has armed the connection again
@@ -105,7 +104,7 @@ class Notifier:
         return bool(reply > 0)
 
     def stand_down(self) -> None:
-        """This process takes no more jobs for now: another one hears the bell in its place.
+        """This process takes no more jobs for now: another one listens in its place.
 
         Tries once. Raises redis-py's errors.
         """

@@ -109,9 +109,9 @@ class TurnLoop:
                     if not pool.waking:
                         pool.wake_one()
                     if self._policy.listens:
-                        self._notifier.found(more=reserved == want)
+                        self._notifier.on_jobs(more=reserved == want)
                 elif want:
-                    if not (self._policy.listens and self._notifier.found_nothing()):
+                    if not (self._policy.listens and self._notifier.on_dry()):
                         demand.note_dry()
                     continue
             self._wait_until_due()
@@ -263,13 +263,13 @@ class TurnLoop:
                 return True
             if not self._cycle.heard():
                 return False
-            self._notifier.told()
-            if self._notifier.second:
+            self._notifier.on_push()
+            if self._notifier.is_second:
                 self._wakeup.wait(SECOND_SECONDS)
             return True
         except (RedisError, OSError):
             connection.close()
-            return True  # the turn that follows connects anew
+            return True  # the next turn connects again
 
     def _check_policy(self) -> None:
         """There may be jobs again that the policy takes, or none that it takes any more."""

@@ -1,4 +1,4 @@
-"""Where a worker process's main greenlet waits, for whatever comes first."""
+"""Where the main greenlet of a worker process waits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from gevent import get_hub, getcurrent
 
 
 class Wakeup:
-    """One greenlet waits, anything in the process rings: a job's end, a signal, the socket.
+    """One greenlet waits; a job's end, a signal, or the socket wakes it, whichever comes first.
 
-    A ring while nobody waits is kept for the next wait, so that none is lost. `gevent.event.Event`
-    does the same for ten times the cost; this one is passed once per turn.
+    What is set while none waits is kept for the next wait, so that none is lost.
+    `gevent.event.Event` does the same for ten times the cost; this one is passed once per turn.
     """
 
     def __init__(self) -> None:
@@ -19,19 +19,19 @@ class Wakeup:
         self._hub: Any = get_hub()
         self._greenlet = getcurrent()
         self._timer: Any = self._loop.timer(0.0)
-        self._rung = False
+        self._is_set = False
         self._waiting = False
 
     def set(self) -> None:
         """Let the waiting greenlet go on at the loop's next turn."""
-        self._rung = True
+        self._is_set = True
         if self._waiting:
             self._waiting = False
             self._loop.run_callback(self._greenlet.switch)
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait for a ring, or so many seconds; True when it was a ring."""
-        if not self._rung:
+        """Wait until it is set, or for `seconds`; True when it was set."""
+        if not self._is_set:
             self._waiting = True
             if seconds is not None:
                 self._timer = self._loop.timer(max(seconds, 0.0))
@@ -40,8 +40,8 @@ class Wakeup:
                 self._hub.switch()
             finally:
                 self._timer.stop()
-        rung, self._rung = self._rung, False
-        return rung
+        was_set, self._is_set = self._is_set, False
+        return was_set
 
     def _time_out(self) -> None:
         if self._waiting:
