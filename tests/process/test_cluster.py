@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,12 @@ NAMESPACE = "{resque}"
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
-    """It takes two seconds to serve, so that all tests here share it."""
-    node = OwnServer(tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes").start()
+    """It takes two seconds to serve, so that all tests here share it. Its bus needs a port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--cluster-enabled", "yes", "--cluster-port", port, "--bind", "127.0.0.1"]
+    node = OwnServer(tmp_path_factory.mktemp("cluster"), *options).start()
     node.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     wait_for(lambda: b"cluster_state:ok" in node.redis.execute_command("CLUSTER", "INFO"))
     yield node
