@@ -139,7 +139,7 @@ class Client:
     @property
     def push(self) -> Push | None:
         """The function that puts payloads into queues; None when jobs run inline."""
-        return None if self.inline else self.store.queues.push
+        return None if self.inline else self.store.enqueuer.push
 
     # Taking back
 

@@ -1,10 +1,9 @@
-"""Queues: pushing jobs, looking at those that wait, removing them."""
+"""Queues: looking at the jobs that wait, and removing them. `Enqueuer` pushes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from gresque.store.enqueuer import Enqueuer
 from gresque.store.ledger import LedgerEntry
 from gresque.store.reads import Reads
 from gresque.store.server import Server
@@ -14,15 +13,9 @@ from gresque.text import decoded, encoded
 class Queues:
     """The LIST of each queue, and the SET of their names."""
 
-    def __init__(self, server: Server, enqueuer: Enqueuer) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.keys
-        self._enqueuer = enqueuer
-
-    def push(self, queue: str, raws: Sequence[bytes]) -> None:
-        """Make the queue known and push jobs, all of them or none, in one round trip. Raises
-        NotEnqueued, PerhapsEnqueued."""
-        self._enqueuer.push(queue, raws)
 
     def names(self) -> list[str]:
         return sorted(decoded(n) for n in self._server.read((), "SMEMBERS", self._keys.queues))

@@ -41,7 +41,8 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "failed": "FailedLists", "maintenance": "Maintenance",
+    "commands": "Commands", "enqueuer": "Enqueuer", "failed": "FailedLists",
+    "maintenance": "Maintenance",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries", "server": "Server",
     "stats": "Stats", "suspects": "Suspects", "workers": "Workers",
 }  # fmt: skip
@@ -62,8 +63,9 @@ WORKER_METHODS = (
     "suspects.forget", "suspects.queues", "suspects.return_to_queue", "suspects.return_unserved",
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
-    "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals", "queues.push",
-    "recovery.fence", "recovery.hand_over", "recovery.recover", "server.now", "workers.unregister",
+    "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
+    "enqueuer.push", "recovery.fence", "recovery.hand_over", "recovery.recover", "server.now",
+    "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -77,7 +79,7 @@ READING_METHODS = (
 )  # fmt: skip
 OPERATING_METHODS = (
     "commands.ask_kills", "commands.give", "failed.begin_sweep", "failed.end_sweep",
-    "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "queues.push",
+    "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
     "queues.remove", "queues.remove_items",
 )  # fmt: skip
 
@@ -101,7 +103,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("queues.push",),
+            ("enqueuer.push",),
             (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
         ),
         Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
@@ -145,7 +147,7 @@ def _of_module(module: str) -> set[str]:
 
 @cache
 def _of_method(name: str) -> set[str]:
-    if name == "queues.push":
+    if name == "enqueuer.push":
         return _of_module("store/enqueuer.py")
     return set(_of_tree(_methods()[name], name.partition(".")[0]))
 

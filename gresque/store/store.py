@@ -36,8 +36,8 @@ class Store:
     ) -> None:
         """`retry_seconds`: for how long a push is tried again when Redis fails."""
         self.server = server = Server(redis_url, namespace)
-        self._enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
-        self.queues = Queues(server, self._enqueuer)
+        self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
+        self.queues = Queues(server)
         self.failed = FailedLists(server)
         self.workers = Workers(server)
         self.processes = Processes(server)
@@ -66,5 +66,5 @@ class Store:
 
     def close(self) -> None:
         """Close the connections. The store may be used again."""
-        self._enqueuer.close()
+        self.enqueuer.close()
         self.server.close()

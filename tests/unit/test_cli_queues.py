@@ -19,8 +19,8 @@ class TestQueues:
         assert json.loads(call("queues", "--json").out) == []
 
     def test_sizes(self, call: Call, store: Store) -> None:
-        store.queues.push("small", [b"{}"])
-        store.queues.push("Big", [b"{}"] * 1_234)
+        store.enqueuer.push("small", [b"{}"])
+        store.enqueuer.push("Big", [b"{}"] * 1_234)
         assert call("queues").out == ("QUEUE   SIZE\nBig    1,234\nsmall      1\ntotal  1,235\n")
         assert json.loads(call("queues", "--json").out) == [
             {"name": "Big", "size": 1_234},

@@ -17,7 +17,7 @@ from tests.support.cli import (
 def test_stats(call: Call, store: Store, redis_client: redis.Redis) -> None:
     register(redis_client, held=2)
     fail(redis_client, 1, 2, 3)
-    store.queues.push("mail", [b"{}"])
+    store.enqueuer.push("mail", [b"{}"])
     redis_client.mset({"resque:stat:processed": 1_234, "resque:stat:failed": 5})
     assert json.loads(call("stats", "--json").out) == {
         "processed": 1_234, "failed": 5, "pending": 1, "in_flight": 2, "queues": 1, "workers": 1,

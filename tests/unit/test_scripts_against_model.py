@@ -70,7 +70,7 @@ class Jobs(RuleBasedStateMachine):
             self.made += 1
             name = f"job {self.made}"
             raw = name if plain else json.dumps({"class": "A", "args": [], "id": name})
-            self.store.queues.push(queue, [raw.encode()])
+            self.store.enqueuer.push(queue, [raw.encode()])
 
     @rule(queue=st.sampled_from(QUEUES))
     def a_ruby_worker_takes_one(self, queue: str) -> None:

@@ -26,7 +26,7 @@ def test_threads_share_one(store: Store, redis_client: Redis) -> None:
     def work(number: int) -> None:
         try:
             for _ in range(10):
-                store.queues.push("a", [str(number).encode()])
+                store.enqueuer.push("a", [str(number).encode()])
                 store.queues.sizes()
         except BaseException as error:
             errors.append(error)

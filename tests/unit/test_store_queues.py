@@ -13,15 +13,15 @@ KEY = b"resque:queue:a"
 
 
 def test_push(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", [b"1"])
-    store.queues.push("a", [b"\xff\0"])
+    store.enqueuer.push("a", [b"1"])
+    store.enqueuer.push("a", [b"\xff\0"])
     assert redis_client.lrange(KEY, 0, -1) == [b"1", b"\xff\0"]
     assert redis_client.smembers("resque:queues") == {b"a"}
 
 
 def test_push_several(store: Store, redis_client: Redis) -> None:
     raws = [str(number).encode() for number in range(1_000)]
-    store.queues.push("a", raws)
+    store.enqueuer.push("a", raws)
     assert redis_client.lrange(KEY, 0, -1) == raws
 
 
@@ -29,7 +29,7 @@ def test_names_and_sizes(store: Store, redis_client: Redis) -> None:
     assert (store.queues.names(), store.queues.sizes()) == ([], {})
     for name, count in (("b", 2), ("a", 1), ("日本", 3), ("a:b c", 1)):
         for _ in range(count):
-            store.queues.push(name, [b"x"])
+            store.enqueuer.push(name, [b"x"])
     redis_client.sadd("resque:queues", "empty")
     assert store.queues.names() == ["a", "a:b c", "b", "empty", "日本"]
     assert store.queues.sizes() == {"a": 1, "a:b c": 1, "b": 2, "empty": 0, "日本": 3}
@@ -38,7 +38,7 @@ def test_names_and_sizes(store: Store, redis_client: Redis) -> None:
 
 
 def test_a_key_of_another_type_does_not_break_the_sizes(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", [b"x"])
+    store.enqueuer.push("a", [b"x"])
     redis_client.sadd("resque:queues", "odd")
     redis_client.set("resque:queue:odd", "x")
     assert store.queues.sizes() == {"a": 1, "odd": 0}
@@ -52,7 +52,7 @@ def test_a_key_of_another_type_does_not_break_the_sizes(store: Store, redis_clie
 )
 def test_peek(store: Store, start: int, count: int, found: str) -> None:
     for raw in "abcd":
-        store.queues.push("a", [raw.encode()])
+        store.enqueuer.push("a", [raw.encode()])
     assert b"".join(store.queues.peek("a", start, count)).decode() == found
 
 
@@ -67,14 +67,14 @@ def test_remove_items(
     store: Store, redis_client: Redis, before: str, items: str, removed: int, after: str
 ) -> None:
     for raw in before:
-        store.queues.push("a", [raw.encode()])
+        store.enqueuer.push("a", [raw.encode()])
     assert store.queues.remove_items("a", [raw.encode() for raw in items]) == removed
     assert b"".join(redis_client.lrange(KEY, 0, -1)).decode() == after
 
 
 def test_remove_queue(store: Store, redis_client: Redis) -> None:
-    store.queues.push("a", [b"1"])
-    store.queues.push("b", [b"2"])
+    store.enqueuer.push("a", [b"1"])
+    store.enqueuer.push("b", [b"2"])
     assert store.queues.remove("a") == 1
     assert store.queues.remove("a") == 0
     assert set(redis_client.keys("resque:queue*")) == {b"resque:queues", b"resque:queue:b"}
