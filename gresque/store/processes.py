@@ -84,14 +84,15 @@ class Processes:
         """The processes in portions that hold this many jobs together; one process may hold
         more."""
         reads = Reads(self._server)
-        sizes = [reads.number("HLEN", self._keys.ledger(each)) for each in process_ids]
+        counts = [reads.number("HLEN", self._keys.ledger(each)) for each in process_ids]
         reads.run()
+        sizes = [max(count.value, 1) for count in counts]  # each is a key of the call
         batches: list[list[str]] = []
         total = 0
         for process, size in zip(process_ids, sizes, strict=True):
-            if not batches or total + size.value > SCANNED_AT_ONCE:
+            if not batches or total + size > SCANNED_AT_ONCE:
                 batches.append([])
                 total = 0
             batches[-1].append(process)
-            total += size.value
+            total += size
         return batches

@@ -1,18 +1,19 @@
 -- Go through the oldest entries of a failed list: drop, keep or change each, and push its job.
 --
--- What is kept goes to the end. Once round, the list is in its old order, and every step was cheap:
--- to change an entry amid a million, Redis has to walk to it. One goes round at a time: of two, each
--- would carry entries past the other.
+-- What is kept is moved to the end. When every entry has been moved once, the list is in its old
+-- order, and every step was cheap: Redis walks through the list to change an entry in its middle.
+-- The lock `failed_sweep` admits one command at a time: of two, each would move entries past the
+-- other.
 --
 -- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_sweep (STRING)
 --       4.. for each change the queue of its job (LIST); the failed list where no job is pushed
--- ARGV  1 token of who goes round   2 milliseconds after which another may, should this be the last
+-- ARGV  1 token of the command that holds the lock   2 milliseconds until the lock expires
 --       3 how many of the oldest entries to go through, 1,000 at most
 --       4 the last of them as it was read; '' not to look
 --       5.. for each entry to change six: its place among them from 1, the entry as it was read,
 --       what is kept of it ('' to drop it), 'push' or '', queue name, the job
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
---          entries are the oldest by now, -2 when another goes round: nothing was done
+--          entries are the oldest now, -2 when another command holds the lock: nothing was done
 local failed, queues, failed_sweep, call = KEYS[1], KEYS[2], KEYS[3], redis.call
 local FIRST_QUEUE = 4
 call('LTRIM', failed, 0, -1) -- it changes nothing: a replica refuses here
