@@ -41,9 +41,7 @@ ALLOWED_UP = {("cli", "demo")}
 
 LOGS = {f"log.{level}" for level in ("debug", "info", "warning", "error", "exception", "critical")}
 WITHOUT_EVENTS = {
-    "failure/failure_reporter.py", "worker/recovery.py",
-    "worker/threads/outcome.py", "worker/turns/cycle.py", "worker/turns/history.py",
-    "worker/turns/refused.py", "worker/turns/weight.py",
+    "failure/failure_reporter.py", "worker/recovery.py", "worker/threads/outcome.py",
 }  # fmt: skip
 """Modules with records that have no fields yet. To be empty."""
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from gresque.logs import fields
 from gresque.worker.turns.in_flight import Settled
 
 log = logging.getLogger("gresque.worker")
@@ -53,6 +54,7 @@ class History:
                     "replica that lags, it may miss some of them",
                     KEPT_BYTES >> 20,
                     now - self._turns[0].at,
+                    extra=fields("history_cut", bytes=self._size),
                 )
             self._forget_oldest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from gresque.logs import fields
 from gresque.store.refusals import is_missing_right, is_wrong_type
 from gresque.text import decoded
 from gresque.worker.turns.in_flight import ReservedJob, Settled
@@ -61,13 +62,16 @@ class Refused:
         for what, command, key, error in zip(*[iter(notes)] * 4, strict=True):
             if (key, error) not in self._logged:
                 self._logged.add((key, error))
-                log.error(
-                    "%s", explain(decoded(what), decoded(command), decoded(key), decoded(error))
-                )
+                found = decoded(what), decoded(command), decoded(key), decoded(error)
+                refused = fields("key_refused", key=found[2], error=found[3])
+                log.error("%s", explain(*found), extra=refused)
 
     def log_accepted(self, count: int) -> None:
         """Jobs that had been refused are moved."""
-        log.warning("Redis accepts again what it had refused: %d jobs are settled", count)
+        accepted = fields("key_accepted", jobs=count)
+        log.warning(
+            "Redis accepts again what it had refused: %d jobs are settled", count, extra=accepted
+        )
         self._logged.clear()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 
+from gresque.logs import fields
 from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.turns.batch_size import BatchSize
 from gresque.worker.turns.in_flight import InFlight
@@ -30,7 +31,7 @@ class Weight:
         self._refused = refused
         self._thread_pool = pool
         self._batch_size = pace
-        self._told = False
+        self._logged = False
         self.heavy = False
         """A reply was large, and what is held is not small yet: each end is settled by itself."""
 
@@ -39,12 +40,13 @@ class Weight:
         was_heavy = self.heavy
         if reply_bytes > HEAVY_BYTES:
             self.heavy = True
-            if not self._told:
-                self._told = True
+            if not self._logged:
+                self._logged = True
                 log.warning(
                     "one reply brought jobs of %d MB; this process asks for one job at a time "
                     "until it holds less",
                     reply_bytes // 1_000_000,
+                    extra=fields("reply_large", bytes=reply_bytes),
                 )
             self._give_back()
         elif self.heavy and self._held_bytes() <= LIGHT_BYTES:
