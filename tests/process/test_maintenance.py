@@ -90,6 +90,19 @@ def test_the_vitals_of_every_process_are_in_redis(bench: Bench) -> None:
     assert not bench.redis.exists("resque:vitals")
 
 
+def test_so_are_those_of_processes_that_live_for_one_job(bench: Bench) -> None:
+    bench.start("-q", "q")
+    bench.client.enqueue_to("q", "Until", "long")
+
+    def found() -> dict[str, int]:
+        entries = map(json.loads, bench.redis.hvals("resque:vitals"))
+        return {entry["state"]: entry["threads"] for entry in entries}
+
+    wait_for(lambda: found() == {"retiring": 1, "standing_by": 0})
+    bench.redis.rpush("long", "end")
+    wait_for(lambda: found() == {"ready": 0, "standing_by": 0})
+
+
 @pytest.mark.skipif(not machine(), reason="the kernel does not tell")
 def test_a_burst_recovers_the_dead_of_this_machine_first(bench: Bench) -> None:
     """It has no maintenance process: its first worker process looks for them."""
