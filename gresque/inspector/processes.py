@@ -49,7 +49,7 @@ class ProcessStatus:
         processes = [*beats.value]
         held = [reads.number("HLEN", keys.ledger(each)) for each in processes]
         states = [reads.ask(b"", "HGET", keys.ledger(each), STATE) for each in processes]
-        running = reads.texts("MGET", [keys.running(each) for each in processes])
+        running = reads.texts([keys.running(each) for each in processes])
         vitals = reads.hash_values(keys.vitals, processes)
         reads.run()
         queues = store.processes.held_by_queue(processes)

@@ -101,7 +101,7 @@ def _published(store: Store) -> tuple[float, dict[str, Running]]:
     reads = store.reads()
     clock, processes = reads.now(), reads.names("ZRANGE", store.keys.ledgers, 0, -1)
     reads.run()
-    raws = reads.texts("MGET", [store.keys.running(each) for each in processes.value])
+    raws = reads.texts([store.keys.running(each) for each in processes.value])
     reads.run()
     return clock.value, dict(zip(processes.value, map(parse_running, raws.value), strict=True))
 

@@ -57,9 +57,9 @@ class WorkerStatus:
         now, processes = clock.value, [*beats.value]
         ids = sorted({*registered.value, *(worker_and_pid(each)[0] for each in processes)})
         held = [reads.number("HLEN", keys.ledger(each)) for each in processes]
-        started = reads.texts("MGET", [keys.worker_started(each) for each in ids])
-        processed = reads.numbers("MGET", [keys.worker_stat("processed", each) for each in ids])
-        failed = reads.numbers("MGET", [keys.worker_stat("failed", each) for each in ids])
+        started = reads.texts([keys.worker_started(each) for each in ids])
+        processed = reads.numbers([keys.worker_stat("processed", each) for each in ids])
+        failed = reads.numbers([keys.worker_stat("failed", each) for each in ids])
         reads.run()
         by_worker: defaultdict[str, list[WorkerProcess]] = defaultdict(list)
         for process, count in zip(processes, held, strict=True):

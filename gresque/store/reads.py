@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gresque.text import decoded, encoded
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from gresque.store.server import Server
 
 T = TypeVar("T")
+
+AT_ONCE = 1000
+"""Keys or fields of one command; some servers refuse commands of more than 4,000 arguments."""
 
 
 class Reply(Generic[T]):
@@ -65,20 +68,25 @@ class Reads:
         self._add(take, command, encoded(key), *arguments)
         return reply
 
-    def numbers(self, command: str, keys: Sequence[str]) -> Reply[list[int]]:
-        """Counters, read by MGET."""
-        return self._many(command, keys, lambda raws: self._server.numbers(keys, raws))
+    def numbers(self, keys: Sequence[str]) -> Reply[list[int]]:
+        """Counters, one for each key."""
+        return self._mget(keys, self._server.numbers)
 
-    def texts(self, command: str, keys: Sequence[str]) -> Reply[list[bytes | None]]:
-        """Strings, read by MGET."""
-        return self._many(command, keys, list)
+    def texts(self, keys: Sequence[str]) -> Reply[list[bytes | None]]:
+        """Strings, one for each key."""
+        return self._mget(keys, lambda _, raws: raws)
 
     def hash_values(self, key: str, fields: Sequence[str]) -> Reply[list[bytes | None]]:
         """Values of a hash, one for each field."""
-        if not fields:
-            return self._many("MGET", [], list)
-        none: list[bytes | None] = [None] * len(fields)
-        return self.ask(none, "HMGET", key, *map(encoded, fields))
+        reply: Reply[list[bytes | None]] = Reply()
+        reply.value = []
+        for some in _portions(fields):
+
+            def take(raw: Any, count: int = len(some)) -> None:
+                reply.value += self._server.reply([None] * count, key, raw)
+
+            self._add(take, "HMGET", encoded(key), *map(encoded, some))
+        return reply
 
     def texts_of(self, command: str, key: str) -> Reply[dict[str, str]]:
         """A hash of texts, read by HGETALL."""
@@ -118,18 +126,17 @@ class Reads:
         for take, raw in zip(takers, raws, strict=True):
             take(raw)
 
-    def _many(
-        self, command: str, keys: Sequence[str], parse: Callable[[list[bytes | None]], list[T]]
+    def _mget(
+        self, keys: Sequence[str], parse: Callable[[Sequence[str], list[bytes | None]], list[T]]
     ) -> Reply[list[T]]:
         reply: Reply[list[T]] = Reply()
-        if not keys:
-            reply.value = []
-            return reply
+        reply.value = []
+        for some in _portions(keys):
 
-        def take(raw: Any) -> None:
-            reply.value = parse(_checked(raw))
+            def take(raw: Any, some: Sequence[str] = some) -> None:
+                reply.value += parse(some, _checked(raw))
 
-        self._add(take, command, *map(encoded, keys))
+            self._add(take, "MGET", *map(encoded, some))
         return reply
 
     def _add(self, take: Callable[[Any], None], command: str, *arguments: Any) -> None:
@@ -141,3 +148,7 @@ def _checked(raw: Any) -> Any:
     if isinstance(raw, Exception):
         raise raw
     return raw
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))

@@ -28,7 +28,7 @@ _SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
 _PYTHON_NAMES = {"delete": "DEL"}
 _SENDING = {
     "call", "send", "execute_command", "read", "_push",
-    "ask", "number", "numbers", "texts", "texts_of", "scores", "names", "_add", "_many",
+    "ask", "number", "texts_of", "scores", "names", "_add",
 }  # fmt: skip
 """Functions that are given a command by its name, those of `Reads` included."""
 _NO_COMMANDS = {"execute", "execute_command", "close", "pipeline"}

@@ -43,7 +43,7 @@ class Stats:
         queues = reads.names("SMEMBERS", keys.queues)
         suspects = reads.names("SMEMBERS", keys.suspects)
         processes = reads.names("ZRANGE", keys.ledgers, 0, -1)
-        counters = reads.numbers("MGET", [keys.processed, keys.failures])
+        counters = reads.numbers([keys.processed, keys.failures])
         workers = reads.number("SCARD", keys.workers)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
         reads.run()

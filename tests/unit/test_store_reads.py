@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from benchmarks.held import Traffic
+from gresque.store import reads as reads_module
 from gresque.store.store import Store
 
 
@@ -18,14 +19,14 @@ def test_what_each_read_returns(store: Store, redis_client: redis.Redis) -> None
     reads = store.reads()
     size, none = reads.number("LLEN", "list"), reads.number("LLEN", "none")
     names = reads.names("SMEMBERS", "set")
-    texts = reads.texts("MGET", ["text", "none"])
-    numbers = reads.numbers("MGET", ["n", "none", "text"])
+    texts = reads.texts(["text", "none"])
+    numbers = reads.numbers(["n", "none", "text"])
     values, fields = reads.hash_values("hash", ["f", "none"]), reads.texts_of("HGETALL", "hash")
     scores = reads.scores("ZRANGE", "sorted")
     default = reads.ask(b"default", "GET", "none")
     parsed = reads.ask(0, "GET", "n", parse=int)
     clock = reads.now()
-    nothing = (reads.texts("MGET", []), reads.numbers("MGET", []), reads.hash_values("hash", []))
+    nothing = (reads.texts([]), reads.numbers([]), reads.hash_values("hash", []))
     with Traffic(redis_client) as traffic:
         reads.run()
     assert sum(traffic.calls.values()) == 11
@@ -72,3 +73,26 @@ def test_it_may_be_used_again(store: Store, redis_client: redis.Redis) -> None:
         size = reads.number("LLEN", "list")
         reads.run()
         assert size.value == count
+
+
+@pytest.mark.parametrize(("count", "commands"), [(0, 0), (2, 1), (3, 2), (5, 3)])
+def test_many_keys_go_in_portions(
+    store: Store,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    commands: int,
+) -> None:
+    monkeypatch.setattr(reads_module, "AT_ONCE", 2)
+    names = [f"n{number}" for number in range(5)]
+    redis_client.mset({name: number for number, name in enumerate(names)})
+    redis_client.hset("hash", mapping={name: number for number, name in enumerate(names)})
+    reads = store.reads()
+    numbers, texts = reads.numbers(names[:count]), reads.texts(names[:count])
+    values = reads.hash_values("hash", names[:count])
+    with Traffic(redis_client) as traffic:
+        reads.run()
+    assert numbers.value == [*range(count)]
+    assert texts.value == values.value == [str(number).encode() for number in range(count)]
+    assert traffic.calls.get("mget", 0) == 2 * commands
+    assert traffic.calls.get("hmget", 0) == commands
