@@ -52,7 +52,9 @@ class ServedLists:
         self.is_stale = queues.dynamic
         self.tells_of_names = False
         """Whether it is for this process to log which queues cannot be served."""
-        self._windows: dict[Takes, list[Window]] = {}
+        self._last_takes: Takes | None = None
+        self._last_windows: list[Window] = []
+        """Of the last question: nearly every turn asks the same one."""
         self._names: list[str] = []
         self.set_names(queues.resolve(()))
 
@@ -61,14 +63,14 @@ class ServedLists:
 
     def set_names(self, names: list[str]) -> None:
         self._names = names
-        self._windows.clear()
+        self._last_takes = None
 
     def windows(self, takes: Takes) -> list[Window]:
         """All lists, in the order in which they are taken; at least one window."""
-        windows = self._windows.get(takes)
-        if windows is None:
-            windows = self._windows[takes] = list(self._cut(takes)) or [Window((), (), ())]
-        return windows
+        if takes is not self._last_takes:
+            self._last_takes = takes
+            self._last_windows = list(self._cut(takes)) or [Window((), (), ())]
+        return self._last_windows
 
     def _cut(self, takes: Takes) -> Iterator[Window]:
         # A process that takes nothing but suspects goes by their deaths first.
