@@ -1,7 +1,7 @@
 -- A worker process says that it lives and what it runs.
 --
--- The score in `ledgers` rises with every beat, whatever the server's clock does: others know a
--- dead process by a score that does not change. Whether this process is registered shows without a
+-- The score in `ledgers` rises with every beat, also when the server's clock is set back: a dead
+-- process is one whose score does not change. Whether this process is registered shows without a
 -- read: on a tracking connection a read would be announced at the next beat of any other process.
 --
 -- A key of another type, or one that this user may not use, is named and stops nothing else.

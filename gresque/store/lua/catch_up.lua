@@ -2,7 +2,7 @@
 -- promoted, or the server has started again with older data.
 --
 -- It takes several calls: the jobs that left the ledger in the forgotten turns, oldest turn first;
--- then the slots as they are now, and the counters. The first word of `state` tells how far it is:
+-- then the slots as they are now, and the counters. The first word of `state` says how far it is:
 -- `<number>` of the last turn that the server knows, `<number>~<slot>` while it is being brought up
 -- to date: the turns up to this number are done, and so are the slots below that one.
 --

@@ -25,7 +25,7 @@
 --          {'gap', first word of `state`} when the server has forgotten turns of this process, or
 --          catching up with them (catch_up.lua) is not finished: nothing was done;
 --          'fenced' when the ledger is no longer this process's: it was declared dead;
---          'stale' to a request that arrives after a later one was done: nobody reads that.
+--          'stale' to a request that arrives after a later one was done: the process has gone on.
 local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
 local own_processed, own_failed = KEYS[4], KEYS[5]
 local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]

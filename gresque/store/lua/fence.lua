@@ -20,7 +20,7 @@ end
 local DIGITS = 13
 local function readable(state)
   local numbers = string.match(state, '^fenced%S* (.*)$') or state
-  -- What may follow the first number, cycle.lua tells.
+  -- cycle.lua says what may follow the first number.
   if not string.find(numbers, '^%d+[!~]?[%d,!]* %d+ %d+ %d+ %d+$') then return false end
   local tally = string.match(state, '^fenced(%S*)') or ''
   if tally ~= '' and not string.find(tally, '^:%d+:%d+:%d+$') then return false end
@@ -43,7 +43,7 @@ if not state or not readable(state) then
 elseif string.sub(state, 1, 6) ~= 'fenced' then
   redis.call('HSET', ledger, 'state', 'fenced ' .. state)
 end
--- The ledger will be gone: this tells the process, should it come back, that its jobs were moved.
+-- The ledger will be gone: should the process come back, this shows it that its jobs were moved.
 -- How many are kept does not depend on the clock, nor does their order: scores only rise.
 local KEPT = 10000
 local newest = redis.pcall('ZREVRANGE', fenced, 0, 0, 'WITHSCORES')

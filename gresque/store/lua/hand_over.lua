@@ -13,7 +13,7 @@ local FIRST_WAITING = 4
 local MORE = 2 -- another process may wake some of them before the next call
 local count = tonumber(ARGV[1])
 call('DEL', wake)
-redis.pcall('ZREM', listening, wake) -- of another type: nobody stands there
+redis.pcall('ZREM', listening, wake) -- of another type: no process stands there
 -- A process that still waited was not woken, and so leaves no place empty.
 local waited = redis.pcall('ZREM', waiting, wake)
 if type(waited) == 'table' then return {0} end

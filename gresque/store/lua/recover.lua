@@ -1,4 +1,4 @@
--- Move jobs out of a fenced ledger: each once, whoever else is recovering it at the same time.
+-- Move jobs out of a fenced ledger: each once, also when two processes recover it at the same time.
 --
 -- A job whose list refuses it (a key of another type, a missing right) stays in the ledger and is
 -- named; the others go on. Statistics and notes that are refused are left out and named.

@@ -14,8 +14,8 @@ local workers, started, ledgers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local heartbeats, processes, masters = KEYS[5], KEYS[6], KEYS[7]
 -- include try
 
--- Without its ledger a process cannot work. It has the process's own name, so that what stands
--- there instead is nobody's.
+-- Without its ledger a process cannot work. It has the process's own name, so a key of another type
+-- there is of no use to any process.
 local guarded = ledger
 -- include guard
 local held = redis.pcall('HLEN', ledger)

@@ -1,4 +1,4 @@
--- A worker process finds its ledger gone. Unless somebody recovered it, Redis has lost its data:
+-- A worker process finds its ledger gone. Unless another one recovered it, Redis has lost its data:
 -- the process is registered anew, with the jobs that it still holds. Then it is brought up to date by
 -- catch_up.lua, for which the word before the totals says what was lost: `0~0` all data, the queues
 -- and counters too; `<number>~0` nothing but this ledger.
@@ -10,7 +10,7 @@
 --       7 where the process can be found, '' when that is not known for sure
 --       8 number of its last turn   9 the totals after it
 --       10.. for each job it holds three: slot, queue key, payload
--- Returns  1; 0 when the process was declared dead: its jobs are somebody else's
+-- Returns  1; 0 when the process was declared dead: its jobs run elsewhere
 local workers, started, ledgers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local heartbeats, fenced, processes = KEYS[5], KEYS[6], KEYS[7]
 local call, pcall = redis.call, redis.pcall

@@ -46,13 +46,13 @@ class Killable(Greenlet):  # type: ignore[misc]
     def __init__(self, *run: Any) -> None:
         super().__init__(*run)
         self.job: ReservedJob | None = None
-        """The job that runs now; it is told apart by identity."""
+        """The job that runs now; jobs are compared by identity."""
         self.to_kill: Kill | None = None
         self._guarded: ReservedJob | None = None
         self._guards = 0
 
     def kill_job(self, kill: Kill) -> None:
-        """End `kill.job` if this thread still runs it when the loop gets there; nobody else's.
+        """End `kill.job` if this thread still runs it when the loop gets there, and no other job.
 
         It is thrown again and again, as a job may swallow one JobKilled. Where the loop does not
         turn, the loop monitor throws it.

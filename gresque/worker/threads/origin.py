@@ -27,7 +27,7 @@ class Origin:
         self.job = job
         self._thread = thread
         self.kill: Kill | None = None
-        """What ended the job, if a kill did."""
+        """The kill that ended the job, if one did."""
 
     @property
     def runs(self) -> bool:

@@ -40,7 +40,7 @@ class WorkerThread(Killable):
     """Performs jobs, one at a time.
 
     1. Takes the next ready job, or parks until there is one.
-    2. Performs it; what it raises becomes a failure entry, whatever it is.
+    2. Performs it; any exception becomes a failure entry.
     3. Puts it among the ended ones, which the cycle settles; this happens outside the job's own
        frame, so that a kill cannot interrupt it.
 
@@ -65,7 +65,7 @@ class WorkerThread(Killable):
         return f"<WorkerThread {self._number}>"
 
     def perform_jobs(self) -> None:
-        """What the greenlet does for as long as it lives."""
+        """The life of the greenlet: one job after the other."""
         while True:
             try:
                 self._work()
@@ -125,7 +125,7 @@ class WorkerThread(Killable):
                 continue
             job = ready.popleft()
             if not ready:
-                # If this job waits now, nobody else notices that work has run out.
+                # If this job waits now, no other thread notices that work has run out.
                 wakeup.set()
             elif not pool.waking:
                 pool.wake_one()
@@ -226,7 +226,7 @@ def _outermost(thread: WorkerThread) -> None:
 
 
 def _named_frame(number: int) -> Callable[[WorkerThread], None]:
-    """`_outermost` under a name of its own: by it `processes.stack_dump` tells threads apart."""
+    """`_outermost` under a name of its own: by it `processes.stack_dump` knows the thread."""
     code = _outermost.__code__
     name = f"{FRAME_PREFIX}{number}"
     return FunctionType(code.replace(co_name=name, co_qualname=name), globals())

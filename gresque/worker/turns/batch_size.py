@@ -45,7 +45,7 @@ class BatchSize:
         self._trips.append(seconds)
 
     def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
-        """What happened since the last call. A job counts half where it starts and half where it
+        """Note the time since the last call. A job counts half where it starts and half where it
         ends: of jobs that run for minutes, many start long before the first one ends."""
         self._unassigned_cpu += cpu_seconds
         self._window_jobs += ended

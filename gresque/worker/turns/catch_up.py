@@ -37,7 +37,7 @@ class Call(NamedTuple):
 
 
 class CatchUp:
-    """What is to be sent to a server, by what it says of how far it is.
+    """The calls that bring a server up to date, by its own word on how far it is.
 
     1. The jobs that left the ledger in the turns that it forgot, oldest turn first.
     2. All slots, as they are now.
@@ -80,7 +80,7 @@ class CatchUp:
         return b"%d:%s%s" % (len(key), key, job[2])
 
     def next_call(self, word: bytes) -> Call | None:
-        """What to send to a server that stands at `word`; None when it is up to date."""
+        """The next call for a server that stands at `word`; None when it is up to date."""
         if word == b"%d" % self._goal:
             return None
         number, slot = stands_at(word, self._goal)
@@ -154,6 +154,6 @@ class CatchUp:
 
 def stands_at(word: bytes, goal: int) -> tuple[int, int]:
     """The number of the last turn that the server knows, and the first slot that is not written
-    yet. What another program wrote there tells nothing: then all turns count as known."""
+    yet. If another program wrote there, all turns count as known."""
     found = _WORD.match(word)
     return (int(found[1]), int(found[2] or 0)) if found else (goal, 0)

@@ -104,7 +104,7 @@ class Cycle:
         for window in windows[1:]:
             if reserved or not want:
                 break
-            # What was announced of the lists of an earlier turn stands until these are looked at.
+            # Pushes to the lists of an earlier turn stay noted until these lists are looked at.
             reserved = self._turn(want, window, listen=listen, retry=False, on_reply=_nothing)
         if self._taken_from:
             self._forget_suspects()
@@ -261,7 +261,7 @@ class Cycle:
             self.connection.invalidated.clear()  # announced before this turn looked
 
     def _on_reconnect(self) -> None:
-        # What the server was to announce on the old connection, it does not on the new one.
+        # The server does not announce on the new connection what was tracked on the old one.
         self.forget_queues()
         self.connection.invalidated.append(None)
 

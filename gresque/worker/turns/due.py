@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Situation(NamedTuple):
-    """What a process holds, and how it goes on."""
+    """The jobs that a process holds, and how it goes on."""
 
     held: int
     ended: int
@@ -27,7 +27,7 @@ class Situation(NamedTuple):
     is_over: bool
     """The process leaves as soon as it holds nothing."""
     is_urgent: bool
-    """A turn has to be made whatever there is to settle or to reserve."""
+    """A turn has to be made, even with nothing to settle or to reserve."""
     is_dry: bool
     """The queues were empty."""
 
@@ -37,7 +37,7 @@ class Situation(NamedTuple):
 
 
 class Wait(Enum):
-    """What to wait for before the next look; a signal ends every wait."""
+    """The events that end the wait before the next check; a signal ends every wait."""
 
     PUSH = "a push to one of the queues"
     THREADS = "a thread that takes a job, or ends one"
@@ -76,7 +76,7 @@ def worthwhile(threads: int) -> int:
 
 
 def next_wait(now: Situation, want: Callable[[], int], *, lingered: bool) -> Wait:
-    """What to wait for while no turn is due."""
+    """The events to wait for while no turn is due."""
     if now.is_dry and not now.ended:
         return Wait.PUSH
     if now.ready:

@@ -1,4 +1,4 @@
-"""What left the ledger in the last turns, for a server that forgets them."""
+"""The history of the last turns: all that left the ledger, for a server that forgets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one worker process holds: jobs that are ready, that run, and that have ended."""
+"""The jobs that one worker process holds: they are ready, run, or have ended."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class InFlight:
         self.returning = sum(each.totals.requeued for each in self.settled)
 
     def _way_back(self, job: ReservedJob) -> Effect:
-        """A suspect goes to a list of its own, wherever it came from."""
+        """A suspect goes to a list of its own, from any list."""
         deaths = recoveries(job[2]) if b'"deaths"' in job[2] else 0
         if deaths:
             return suspected(self._keys, job[1], deaths)

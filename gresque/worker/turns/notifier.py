@@ -42,7 +42,7 @@ class Notifier:
     """Where this process stands among the idle ones with the same queues.
 
     1. It finds its queues empty, and listens for pushes; or it waits, when four others listen
-       already: of 200 idle processes, not all shall look for one job.
+       already: of 200 idle processes, a few are to look for one job.
     2. A listening one that finds work hands over: one that waits listens in its place. One that
        finds more than it can take calls two, each of which may call two more.
     3. It stands down before it pauses or leaves.
@@ -50,7 +50,7 @@ class Notifier:
        time, as the first one, the server and the producer need the cores then. It is first again
        when it finds work all the same.
 
-    Whatever goes wrong here, every process looks for work at every poll.
+    If anything goes wrong here, every process still looks for work at every poll.
     """
 
     def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
@@ -69,7 +69,7 @@ class Notifier:
 
     @property
     def listening(self) -> bool:
-        """The next turn has to arm the connection again, if it finds nothing."""
+        """The next turn has to have the next push announced, if it finds nothing."""
         return self.role is Role.LISTENING
 
     def on_push(self) -> None:
@@ -97,7 +97,7 @@ class Notifier:
         self._was_notified = False
         now = time.monotonic()
         if self.role is Role.LISTENING and now - self._renewed < self._renew_seconds:
-            return False  # the turn itself has armed the connection again
+            return False  # the turn itself has read the queues: the next push is announced
         reply = self._cycle.ask(self._wait_in_line)
         self.role = Role.WAITING if reply < 0 else Role.LISTENING
         self._renewed = now
@@ -118,7 +118,7 @@ class Notifier:
         found: int = connection.run(
             script("listen"), len(keys), *keys, self._limit, self._stay_seconds
         )
-        if found >= 0:  # this connection hears of pushes
+        if found >= 0:  # pushes are announced on this connection
             found += sum(connection.call(b"EXISTS", *window.keys) for window in others)
         return found
 

@@ -1,4 +1,4 @@
-"""What Redis refuses of a turn: jobs that cannot be moved, counters that cannot be counted."""
+"""Parts of a turn that Redis refuses: jobs that cannot be moved, counts that cannot be made."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ _EFFECTS = {
 
 
 def explain(what: str, command: str, key: str, error: str) -> str:
-    """One line: the key, what Redis says, what becomes of the jobs, and what to do."""
+    """One line: the key, what Redis says, the effect on the jobs, and the remedy."""
     return (
         f"Redis refuses {command} {key} ({error}): {_EFFECTS[what]}. {_remedy(command, key, error)}"
     )

@@ -74,7 +74,7 @@ class Registration:
         return bool(done)
 
     def unregister(self, number: int) -> int:
-        """Take the ledger away, if nothing is left in it, and all that tells of the process.
+        """Take the ledger away, if nothing is left in it, and all other keys of the process.
 
         Returns how many jobs are left in it, one more when the server does not know the last turn,
         which has this number: then nothing was removed.

@@ -1,4 +1,5 @@
-"""What a turn sends: its KEYS and ARGV (see `lua/cycle.lua`), and how much fits into it. Pure."""
+"""The request of a turn: its KEYS and ARGV (see `lua/cycle.lua`), and how much fits into it.
+Pure."""
 
 from __future__ import annotations
 
@@ -115,7 +116,7 @@ def fit(
     request: Request, want: int, acknowledged: Totals
 ) -> tuple[list[bytes], deque[Settled]] | None:
     """Take out of the request what does not fit: slots that ended, and the jobs with effects among
-    them; None for nothing. What is put off counts as not ended yet.
+    them; None for nothing. Jobs that are put off count as not ended yet.
 
     Jobs with effects get what the others leave, and half of the room in any case.
     """

@@ -190,7 +190,7 @@ class TurnLoop:
 
     @property
     def _is_urgent(self) -> bool:
-        # What goes back is to be elsewhere before a job here may kill the process.
+        # Jobs that go back leave before a job here may kill the process.
         return self._is_lost or self._retry.is_due or self._in_flight.returning > 0
 
     def _wait_until_due(self) -> None:

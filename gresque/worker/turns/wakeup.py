@@ -8,9 +8,9 @@ from gevent import get_hub, getcurrent
 
 
 class Wakeup:
-    """One greenlet waits; a job's end, a signal, or the socket wakes it, whichever comes first.
+    """One greenlet waits; a job's end, a signal, or the socket wakes it: the first of them.
 
-    What is set while none waits is kept for the next wait, so that none is lost.
+    A wakeup while none waits is kept for the next wait, so that none is lost.
     `gevent.event.Event` does the same for ten times the cost; this one is passed once per turn.
     """
 

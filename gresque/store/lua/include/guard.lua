@@ -1,4 +1,4 @@
--- A write that changes nothing, whatever the key `guarded` holds: a read-only server refuses the
+-- A write that changes nothing, for any value of the key `guarded`: a read-only server refuses the
 -- script here, before it has answered anything. And it needs no memory: such a script may finish
 -- when Redis is full.
 local first = redis.pcall('HDEL', guarded, 'none')
