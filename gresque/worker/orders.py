@@ -77,7 +77,8 @@ class Orders:
     def pause(self) -> None:
         """Take no new jobs until `resume`; jobs that run go on."""
         self.pause_seen = self._row.paused
-        if not self._row.stands_by:
+        # One that retires takes none anyway, and may be about to write that it has left.
+        if not self._row.stands_by and self._row.state is not ProcessState.RETIRING:
             self._row.enter(ProcessState.PAUSED)
         self._in_flight.give_back_ready()
         self._wakeup.set()

@@ -1,4 +1,4 @@
-"""Orders that reach a worker process while it boots, in any order."""
+"""Orders that reach a worker process at its start, in any order, and at its end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard
 from gresque.processes.state import ProcessState
+from gresque.worker.departure import note_end
 from gresque.worker.orders import Orders
 from tests.support.states import bring_to
 
@@ -67,3 +68,18 @@ def test_signals_that_waited_during_the_boot(
         getattr(process.orders, name)()
     process.orders.come_to_work()
     assert process.row.state is state
+
+
+@pytest.mark.parametrize("names", [["pause"], ["pause", "resume"], ["resume"]])
+@pytest.mark.parametrize("state", [ProcessState.RETIRING, ProcessState.DRY, ProcessState.DRAINING])
+def test_a_pause_at_the_end_does_not_keep_a_process_from_saying_that_it_left(
+    state: ProcessState, names: list[str]
+) -> None:
+    """Else its master would take that for a death, and lose what it has counted."""
+    process = Process(Kind.WORKER)
+    bring_to(process.row, state)
+    for name in names:
+        process.row.paused = name == "pause"
+        getattr(process.orders, name)()
+    note_end(process.row, 0)
+    assert process.row.state.has_left
