@@ -220,8 +220,11 @@ def _existing_queue(queue: str) -> str:
     raise GresqueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
 
 
+_POSITIONAL = tuple, list
+
+
 def _split(call: Call) -> Arguments:
-    if isinstance(call, tuple | list):
+    if isinstance(call, _POSITIONAL):
         return call, {}
     if isinstance(call, dict):
         return (), call

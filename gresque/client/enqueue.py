@@ -16,10 +16,10 @@ from functools import lru_cache
 from typing import Any
 
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
-from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
 from gresque.jobs.ids import new_id, new_ids
+from gresque.jobs.payload import decode, encode, split
 from gresque.jobs.registry import registry
 from gresque.store.bulk import in_bulks
 from gresque.text import is_utf8
@@ -75,7 +75,8 @@ def _make(
     definition: JobDefinition, job_id: str, args: Sequence[Any], kwargs: dict[str, Any]
 ) -> NewJob | None:
     """A job that its hooks do not reject."""
-    raw = payload.encode(definition.name, args, kwargs, job_id, expires_at=expiry(definition))
+    expires_at = None if definition.expires_seconds is None else expiry(definition)
+    raw = encode(definition.name, args, kwargs, job_id, 1, definition.envelope, expires_at)
     before = definition.hooks.before_enqueue
     if before and not allowed(before, args, kwargs):
         return None
@@ -87,10 +88,10 @@ def _make_all(
     calls: Iterable[Arguments],
     on_wrong: Callable[[GresqueError], None] | None,
 ) -> Iterator[NewJob]:
-    ids = new_ids()
-    for position, (args, kwargs) in enumerate(calls):
+    # In this order: the id of a job has the time at which its call came.
+    for position, ((args, kwargs), job_id) in enumerate(zip(calls, new_ids(), strict=False)):
         try:
-            job = _make(definition, next(ids), args, kwargs)
+            job = _make(definition, job_id, args, kwargs)
         except GresqueError as error:
             if on_wrong is None:
                 raise type(error)(f"job {position} of the bulk: {error}") from None
@@ -114,7 +115,7 @@ def _put(push: Push | None, queue: str, definition: JobDefinition, jobs: list[Ne
 
 def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
     """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
-    args, kwargs = payload.split(payload.decode(raw).args)
+    args, kwargs = split(decode(raw).args)
     try:
         definition.perform(*args, **kwargs)
     except Exception as error:

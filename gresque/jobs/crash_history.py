@@ -1,58 +1,49 @@
-"""How often a job's process has died under it, told by the job's own payload. Pure.
+"""How often a job's process has died under it, as the envelope of its payload says. Pure.
 
-A crash recovery writes `{"recoveries":2,"deaths":["…","…"],` before the rest of the payload, which
-stays as it was to the letter. Whoever reads payloads passes over fields that he does not know.
+A crash recovery writes `"recoveries":2,"deaths":["…","…"]` there; the rest stays as it is.
 """
 
 from __future__ import annotations
 
-import re
-
-import msgspec
+from gresque.jobs.envelope import Members, member, members_of, with_members
 
 HISTORY = 10
 """Deaths that are kept, the last ones; the count goes on."""
 DEATH_CHARS = 500
-
-_TEXT = rb'"(?:[^"\\]++|\\.)*+"'
-_MARK = re.compile(
-    rb'\s*\{\s*"recoveries"\s*:\s*(\d{1,9})\s*,\s*"deaths"\s*:\s*'
-    rb"(\[\s*(?:%b(?:\s*,\s*%b)*)?\s*\])(?:\s*,|(?=\s*\}))" % (_TEXT, _TEXT)
-)
-_read_deaths = msgspec.json.Decoder(list[str]).decode
-_encode = msgspec.json.Encoder().encode
+MOST_BYTES = 64 * 1024
+"""What a history may add to a payload: a character takes 6 bytes at most."""
 
 
 def recoveries(raw: bytes) -> int:
     """How many deaths the job was recovered from."""
-    mark = _MARK.match(raw)
-    return int(mark[1]) if mark else 0
+    return _count(members_of(raw))
 
 
 def deaths(raw: bytes) -> list[str]:
     """Its last deaths, the newest at the end, each as `<process> at <time>`."""
-    mark = _MARK.match(raw)
-    if mark is None:
-        return []
-    try:
-        return _read_deaths(mark[2])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return []
+    return _deaths(members_of(raw))
 
 
 def add_death(raw: bytes, death: str) -> bytes:
     """The payload, which is a JSON object, with one death more."""
     if len(death) > DEATH_CHARS:
-        death = "…" + death[1 - DEATH_CHARS :]  # a process id ends with what tells it from others
-    history = [*deaths(raw), death.encode("utf-8", "backslashreplace").decode()][-HISTORY:]
-    rest = without_deaths(raw).lstrip()[1:]
-    comma = b"" if rest.lstrip().startswith(b"}") else b","
-    return b'{"recoveries":%d,"deaths":%b%b%b' % (
-        recoveries(raw) + 1, _encode(history), comma, rest,
-    )  # fmt: skip
+        death = "…" + death[1 - DEATH_CHARS :]  # the end of a process id differs from any other's
+    members = members_of(raw)
+    history = [*_deaths(members), death.encode("utf-8", "backslashreplace").decode()]
+    count = {"recoveries": _count(members) + 1, "deaths": history[-HISTORY:]}
+    return with_members(raw, members | count)
 
 
 def without_deaths(raw: bytes) -> bytes:
-    """The payload as it was before its first recovery."""
-    mark = _MARK.match(raw)
-    return b"{" + raw[mark.end() :] if mark else raw
+    """The payload as if no process had died under it."""
+    members = members_of(raw)
+    left = {name: members[name] for name in members if name not in ("recoveries", "deaths")}
+    return raw if left == members else with_members(raw, left)
+
+
+def _count(members: Members) -> int:
+    return max(member(members, "recoveries", int) or 0, 0)
+
+
+def _deaths(members: Members) -> list[str]:
+    return member(members, "deaths", list[str]) or []

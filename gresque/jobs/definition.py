@@ -16,6 +16,7 @@ import msgspec
 
 from gresque.errors import DontPerform, JobDeclarationError
 from gresque.forked import call_user_code
+from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.result import PLAIN, check_function, check_result
 from gresque.jobs.source import MAIN, Source, source_of
@@ -47,6 +48,8 @@ class JobDefinition:
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
+    envelope: dict[str, Any] | None = field(init=False, default=None)
+    """What its payloads say of it to a process that lacks its code."""
 
     def __post_init__(self) -> None:
         if self.source is None:
@@ -62,6 +65,8 @@ class JobDefinition:
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
                 "give 'requeue' or 'fail'"
             )
+        if self.on_dirty_exit:
+            object.__setattr__(self, "envelope", {DIRTY_EXIT: self.on_dirty_exit})
         if self.timeout_seconds is not None and not _is_limit(self.timeout_seconds):
             raise JobDeclarationError(
                 f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "

@@ -7,14 +7,14 @@ import binascii
 import codecs
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
-from gresque.jobs.crash_history import without_deaths
+from gresque.jobs.crash_history import MOST_BYTES, without_deaths
 from gresque.text import printable
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -40,7 +40,8 @@ class Payload(msgspec.Struct, omit_defaults=True):
     """One queue item, in the order in which the Ruby clients write its fields.
 
     `id` and `generation` are absent in items of stock Resque and may have any type elsewhere;
-    `expires_at` (epoch seconds) is written only for jobs that expire. Keyword arguments stand in
+    what gresque adds stands in `gresque` (see `jobs.envelope`), `expires_at` (epoch seconds) is
+    written only for jobs that expire. Keyword arguments stand in
     `args` (see `split`). Fields of other clients are ignored, but for `kwargs`: to ignore that one
     would run a job without its arguments.
     """
@@ -49,6 +50,7 @@ class Payload(msgspec.Struct, omit_defaults=True):
     args: list[Any] | None = None
     id: Any = None
     generation: Any = None
+    gresque: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     expires_at: Any = None
     kwargs: None = None
 
@@ -59,7 +61,9 @@ _encode = msgspec.json.Encoder().encode
 
 def decode(raw: bytes) -> Payload:
     """Read a queue item. Raises PayloadTooLarge, or InvalidPayload that says what is wrong."""
-    if len(raw) > MAX_PAYLOAD_BYTES and len(without_deaths(raw)) > MAX_PAYLOAD_BYTES:
+    if len(raw) > MAX_PAYLOAD_BYTES and (
+        len(raw) > MAX_PAYLOAD_BYTES + MOST_BYTES or len(without_deaths(raw)) > MAX_PAYLOAD_BYTES
+    ):
         raise PayloadTooLarge(
             f"the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}"
         )
@@ -126,21 +130,21 @@ def encode(
     kwargs: dict[str, Any] | None,
     job_id: str,
     generation: int = 1,
-    *,
+    envelope: Mapping[str, Any] | None = None,
     expires_at: float | None = None,
 ) -> bytes:
-    """Write a queue item.
+    """Write a queue item. `envelope` is what stands in its field `gresque`, if anything does.
 
     Raises UnserializableArgument naming the argument that JSON cannot carry, PayloadTooLarge.
     """
     for position, arg in enumerate(args, start=1):
         if type(arg) not in _PLAIN:
             _check(arg, f"argument {position}", 0)
-    if args and type(args[-1]) is dict and KWARGS in args[-1]:
-        raise UnserializableArgument(
-            f"argument {len(args)} has the key {KWARGS!r}, which marks keyword arguments in a "
-            "payload; rename the key"
-        )
+            if type(arg) is dict and KWARGS in arg and position == len(args):
+                raise UnserializableArgument(
+                    f"argument {position} has the key {KWARGS!r}, which marks keyword arguments "
+                    "in a payload; rename the key"
+                )
     item: dict[str, Any] = {"class": name, "args": args, "id": job_id, "generation": generation}
     if kwargs:
         for key, value in kwargs.items():
@@ -153,6 +157,8 @@ def encode(
                 "rename the argument"
             )
         item["args"] = [*args, {**kwargs, KWARGS: True}]
+    if envelope:
+        item["gresque"] = envelope
     if expires_at is not None:
         item["expires_at"] = expires_at
     try:

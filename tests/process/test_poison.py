@@ -39,9 +39,9 @@ def assert_poison(bench: Bench, count: int = 1, deaths: int = 3) -> None:
     assert [entry.exception for entry in entries] == ["PoisonJob"] * count
     for entry in entries:
         assert entry.payload["class"] == "Poison"
-        assert entry.payload["recoveries"] == deaths
-        assert len(set(entry.payload["deaths"])) == deaths, "of different processes"
-        assert entry.backtrace == entry.payload["deaths"][::-1]
+        assert entry.payload["gresque"]["recoveries"] == deaths
+        assert len(set(entry.payload["gresque"]["deaths"])) == deaths, "of different processes"
+        assert entry.backtrace == entry.payload["gresque"]["deaths"][::-1]
         assert f"{deaths} processes died while they held it" in entry.error
     assert bench.stat("failed") == count
 

@@ -18,6 +18,10 @@ JOBS = [
     b'{ "class" : "A" }',
     b"{}",
     b"{ }",
+    b'{"class":"A","gresque":{"dirty_exit":"fail","x":[1.0e+20,"\\u00e9"]},"expires_at":1.50}',
+    b'{"gresque":{"a":1},"class":"A","gresque":{"b":1}}',
+    b'{"class":"A","gresque" : {"b":1},"args":[{"gresque":{"b":1}}]}',
+    b'{"class":"A","args":[{"gresque":{"b":1}}],"gresque" : {"b":1}\n}',
     b'{"recoveries":"mine","class":"A"}',
     b'{"recoveries":2,"class":"A"}',
     b'{"class":"A","recoveries":2,"deaths":[]}',
@@ -29,17 +33,22 @@ JOBS = [
 def test_counting_and_taking_the_count_away(raw: bytes) -> None:
     once = add_death(raw, "vm:1 at noon")
     twice = add_death(once, 'vm:2 "at" \\ é night')
-    assert once.startswith(b'{"recoveries":1,"deaths":["vm:1 at noon"]')
+    assert b'"recoveries":1,"deaths":["vm:1 at noon"]}' in once
     assert [recoveries(each) for each in (raw, once, twice)] == [0, 1, 2]
     assert deaths(twice) == ["vm:1 at noon", 'vm:2 "at" \\ é night']
     assert without_deaths(twice) == without_deaths(once) == raw
-    assert all(json.loads(once)[name] == value for name, value in json.loads(raw).items())
+    before, after = json.loads(raw), json.loads(once)
+    assert before.pop("gresque", {}).items() <= after.pop("gresque").items()
+    assert before == after
 
 
 def test_a_job_still_runs_and_is_still_matched() -> None:
     raw = payload.encode("A", [1, "x"], {"k": 2}, "id7")
     marked = add_death(add_death(raw, "one"), "two")
-    assert payload.decode(marked) == payload.decode(raw)
+    expected = payload.decode(raw)
+    assert payload.decode(marked).args == expected.args
+    expected.gresque = payload.decode(marked).gresque
+    assert payload.decode(marked) == expected
 
 
 def test_only_the_last_deaths_are_kept() -> None:
@@ -52,9 +61,11 @@ def test_only_the_last_deaths_are_kept() -> None:
 
 
 def test_what_another_program_wrote_with_spaces_counts_on() -> None:
-    spaced = b' { "recoveries": 2, "deaths": [ "a" , "b" ], "class": "A" }'
+    spaced = b' { "gresque": { "recoveries": 2, "deaths": [ "a" , "b" ] }, "class": "A" }'
     assert (recoveries(spaced), deaths(spaced)) == (2, ["a", "b"])
-    assert add_death(spaced, "c") == b'{"recoveries":3,"deaths":["a","b","c"], "class": "A" }'
+    assert add_death(spaced, "c") == (
+        b' { "gresque": {"recoveries":3,"deaths":["a","b","c"]}, "class": "A" }'
+    )
 
 
 def test_the_count_does_not_make_a_job_too_large() -> None:
@@ -84,7 +95,45 @@ def test_any_object_comes_back_to_the_letter(
         marked = add_death(marked, death)
     assert without_deaths(marked) == raw
     assert recoveries(marked) == len(deaths(marked)) == len(told)
-    assert json.loads(marked).keys() == {"recoveries", "deaths", *item}
+    assert json.loads(marked).keys() == {"gresque", *item}
+
+
+ODD: list[tuple[bytes, bytes]] = [
+    (b'{"class":"A","gresque":5}', b'{"class":"A"}'),
+    (b'{"gresque":null,"class":"A"}', b'{"class":"A"}'),
+    (b'{"gresque":[{"recoveries":7}],"class":"A"}', b'{"class":"A"}'),
+    (b'{"class":"A","gresque":{}}', b'{"class":"A"}'),
+    (b'{"class":"A","gresque":{"recoveries":-3,"deaths":5}}', b'{"class":"A"}'),
+    (b'{"class":"A","gresque":{"recoveries":"9","deaths":[1]}}', b'{"class":"A"}'),
+    (b'{"class":"A","gresque":{"recoveries":true,"x":1}}', b'{"class":"A","gresque":{"x":1}}'),
+    (b'{"\\u0067resque":{"x":1}, "class":"A"}', b'{"class":"A","gresque":{"x":1}}'),
+    (b'{"gresque":{"recoveries":7},"class":"A","gresque":{}}', b'{"class":"A"}'),
+]
+
+
+@pytest.mark.parametrize(("raw", "left"), ODD, ids=range(len(ODD)))
+def test_what_is_no_history_counts_as_none(raw: bytes, left: bytes) -> None:
+    assert (recoveries(raw), deaths(raw)) == (0, [])
+    once = add_death(raw, "a death")
+    assert (recoveries(once), deaths(once)) == (1, ["a death"])
+    assert json.loads(once)["class"] == "A"
+    assert json.loads(without_deaths(once)) == json.loads(left)
+
+
+def test_a_payload_full_of_envelopes_is_counted_all_the_same() -> None:
+    inner = b'{"gresque":{"x":1}}'
+    many = b",".join([inner] * 200_000)
+    raw = b'{"class":"A","gresque":{"x":1},"args":[%b]}' % many
+    once = add_death(raw, "a death")
+    assert (recoveries(once), deaths(once)) == (1, ["a death"])
+    assert json.loads(once)["args"] == json.loads(raw)["args"]
+    assert json.loads(without_deaths(once)) == json.loads(raw)
+
+
+def test_a_history_in_an_argument_is_none() -> None:
+    raw = b'{"class":"A","args":[{"gresque":{"recoveries":3,"deaths":["x"]}}]}'
+    assert recoveries(raw) == 0
+    assert without_deaths(raw) == raw
 
 
 @given(st.binary())

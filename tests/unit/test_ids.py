@@ -61,7 +61,7 @@ def test_times_of_the_last_year_count(seconds: float) -> None:
 
 
 FOREIGN: list[Any] = [
-    at(63),  # ahead of any clock
+    at(3600),  # ahead of any clock
     at(-2 - YEAR),
     at(0)[:12] + "4" + at(0)[13:],
     at(0)[:16] + "7" + at(0)[17:],

@@ -290,7 +290,7 @@ def test_nothing_else_keeps_a_job_from_being_recovered(
     recovery = Recovery(store, Registry(), "requeue", 3, "redis_multi_queue")
     recovery.recover(SILENT._replace(blameless=False))
     (job,) = queue(redis_client)
-    assert json.loads(job)["recoveries"] == 1
+    assert json.loads(job)["gresque"]["recoveries"] == 1
     assert redis_client.llen("resque:q_failed") == 1
     assert not redis_client.exists(LEDGER)
     recovery.store.workers.unregister(WORKER)

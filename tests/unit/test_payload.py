@@ -13,6 +13,7 @@ from collections import OrderedDict, namedtuple
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -477,3 +478,13 @@ def test_loads_reads_what_nests_too_deep_as_text() -> None:
     raw = b'{"class":' + as_json(100_000) + b"}"
     assert payload.loads(raw) == {"raw": raw.decode()}
     assert not payload.is_job(raw)
+
+
+def test_the_envelope_stands_behind_the_generation_when_there_is_one() -> None:
+    raw = encode("Noop", (1,), None, ID, envelope={"dirty_exit": "fail"}, expires_at=1.5)
+    assert raw == (
+        b'{"class":"Noop","args":[1],"id":"' + ID.encode() + b'","generation":1,'
+        b'"gresque":{"dirty_exit":"fail"},"expires_at":1.5}'
+    )
+    assert bytes(decode(raw).gresque) == b'{"dirty_exit":"fail"}'  # type: ignore[arg-type]
+    assert decode(encode("Noop", (1,), None, ID, envelope={})).gresque is msgspec.UNSET

@@ -1,0 +1,113 @@
+"""The envelope of a payload: its one field `"gresque":{…}`, for all that gresque adds. Pure.
+
+Other programs pass over it. It is absent when it is empty. To change it leaves every other byte of
+the payload as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+Members = dict[str, msgspec.Raw]
+"""The members of an envelope by name. Values stay bytes, so that those of later versions are
+handed on as they are."""
+
+DIRTY_EXIT = "dirty_exit"
+"""What the job's declaration says of a process that dies under it, or of a shutdown."""
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+_PLACES_TRIED = 4
+
+
+class _Enveloped(msgspec.Struct):
+    gresque: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_enveloped = msgspec.json.Decoder(_Enveloped).decode
+_members = msgspec.json.Decoder(Members).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def members_of(raw: bytes) -> Members:
+    """The envelope of a payload; empty for what has none, or one that cannot be read."""
+    found = _found(raw)
+    if found is None:
+        return {}
+    try:
+        return _members(found)
+    except UNREADABLE:
+        return {}
+
+
+def member(members: Members, name: str, kind: type) -> Any:
+    """One member; None when it is missing or of another type."""
+    try:
+        return msgspec.json.decode(members[name], type=kind)
+    except (KeyError, *UNREADABLE):
+        return None
+
+
+def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
+    """The payload, a JSON object, with this envelope in place of its own."""
+    old, new = _found(raw), _encode(members) if members else None
+    if old == new:
+        return raw
+    if old is None:
+        return _appended(raw, new or b"")
+    changes = _removals(raw, old) if new is None else _replacements(raw, old, new)
+    for changed in changes:
+        # The same bytes may stand deeper in the payload: only the parser knows which is the field.
+        if _has(changed, new):
+            return changed
+    fields = msgspec.json.decode(raw, type=Members)  # named with escapes, or more than once
+    fields.pop("gresque")
+    return _encode(fields | ({} if new is None else {"gresque": msgspec.Raw(new)}))
+
+
+def _found(raw: bytes) -> bytes | None:
+    try:
+        return _field(raw)
+    except UNREADABLE:
+        return None
+
+
+def _field(raw: bytes) -> bytes | None:
+    found = _enveloped(raw).gresque
+    return None if found is msgspec.UNSET else bytes(found)
+
+
+def _has(raw: bytes, envelope: bytes | None) -> bool:
+    try:
+        return _field(raw) == envelope
+    except UNREADABLE:
+        return False
+
+
+def _appended(raw: bytes, new: bytes) -> bytes:
+    end = raw.rindex(b"}")
+    comma = b"" if raw[:end].rstrip().endswith(b"{") else b","
+    return b'%b%b"gresque":%b%b' % (raw[:end], comma, new, raw[end:])
+
+
+def _replacements(raw: bytes, old: bytes, new: bytes) -> Iterator[bytes]:
+    for place in _places(raw, rb'"gresque"\s*:\s*(%b)' % re.escape(old)):
+        yield raw[: place.start] + new + raw[place.stop :]
+
+
+def _removals(raw: bytes, old: bytes) -> Iterator[bytes]:
+    field = rb'"gresque"\s*:\s*%b' % re.escape(old)
+    for pattern in (rb"(,%b)" % field, rb"(%b,?)" % field):
+        for place in _places(raw, pattern):
+            yield raw[: place.start] + raw[place.stop :]
+
+
+def _places(raw: bytes, pattern: bytes) -> Iterator[slice]:
+    """The last one first: of a name that stands twice the last value counts."""
+    last = deque(re.finditer(pattern, raw), maxlen=_PLACES_TRIED)
+    return (slice(*match.span(1)) for match in reversed(last))
