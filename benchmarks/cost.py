@@ -28,6 +28,7 @@ from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
 from gresque.connection.scripts import Script, script
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs import payload
+from gresque.jobs.ends import EndRules
 from gresque.jobs.ids import new_id
 from gresque.jobs.registry import registry
 from gresque.queues import QueueList
@@ -101,7 +102,7 @@ class Loop:
         original, WorkerThread._work = WorkerThread._work, work  # type: ignore[method-assign]
         try:
             in_flight, wakeup = InFlight(Totals(0, 0, 0, 0), Keys("resque")), Wakeup()
-            outcome = Outcome(in_flight, FailureReporter("redis", Keys("resque")), "w", "requeue")
+            outcome = Outcome(in_flight, FailureReporter("redis"), "w", EndRules(Keys("resque")))
             pool = ThreadPool(
                 1, in_flight, wakeup, registry, outcome, memoryview(bytearray(8)).cast("Q")
             )

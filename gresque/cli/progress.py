@@ -52,7 +52,7 @@ class ProgressLine(Progress):
             raise KeyboardInterrupt
         self._stopped = True
 
-    def went(self, done: int, total: int) -> bool:
+    def advanced(self, done: int, total: int) -> bool:
         now = time.monotonic()
         if now - self._start >= QUIET_SECONDS and now - self._shown >= REFRESH_SECONDS:
             self._shown = now
@@ -60,7 +60,7 @@ class ProgressLine(Progress):
             self._draw(f"{self._verb} {done:,} of {total:,}, {rate:,.0f}/s")
         return not self._stopped
 
-    def waits(self) -> bool:
+    def waiting(self) -> bool:
         if not self._said_it_waits:
             self._said_it_waits = True
             click.echo("another command retries or removes failed jobs; waiting for it", err=True)

@@ -13,27 +13,27 @@ from typing import NamedTuple
 from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
-from gresque.failure.failed_list_name import failed_name
 from gresque.failure.progress import SILENT, Progress
 from gresque.failure.retry import prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
-from gresque.failure.sweep_lock import sweep_lock
+from gresque.failure.sweep_lock import SweepLock
 from gresque.settings import one_list_each
 from gresque.store.failed import FailedChange
+from gresque.store.failed_list_name import failed_name
 from gresque.store.store import Store
 
 OTHERS = "not wanted"
 RETRIED = "retried before"
-NO_JOB = "tells no job"
+NO_JOB = "names no job"
 """Why an entry stays as it is."""
 
 STEP = 1000
-"""Entries between two words on how far a search has come."""
+"""Entries between two reports of a search's progress."""
 
 
 class Retries(NamedTuple):
-    """What `retry_all` did. `refused` could not be retried: they tell no job, or their queue is no
-    queue."""
+    """What `retry_all` did. `refused` could not be retried: they name no job, or the key of their
+    queue is of another type."""
 
     retried: int = 0
     retried_before: int = 0
@@ -45,7 +45,7 @@ class Retries(NamedTuple):
 
 @dataclass
 class GroupCount:
-    """How many failures a group has, how many of them were retried, and when the last one was."""
+    """The failures of a group, those of them that were retried, and the time of the last one."""
 
     count: int = 0
     retried: int = 0
@@ -56,8 +56,8 @@ class RedisBackend:
     """All failed jobs in one list, `resque:failed`: Resque's own backend.
 
     Nothing here ever holds the whole list: it is read in pages of half a megabyte, 1,000 entries
-    at most, so that Redis serves others in between. `retry_all`, `remove_all` and `clear` go round
-    the list, one of them at a time: who comes second waits. Each step is atomic: wherever they end,
+    at most, so that Redis serves others in between. `retry_all`, `remove_all` and `clear` sweep
+    the list, one of them at a time: the second one waits. Each step is atomic: wherever they end,
     every job was either retried and marked, or neither.
     """
 
@@ -150,9 +150,9 @@ class RedisBackend:
             for _, raw in each.backwards(size):
                 yield raw
                 done += 1
-                if done % STEP == 0 and not progress.went(done, total):
+                if done % STEP == 0 and not progress.advanced(done, total):
                     return
-        progress.went(done, total)
+        progress.advanced(done, total)
 
     # Retrying and removing what is named
 
@@ -160,7 +160,7 @@ class RedisBackend:
         """Put jobs back into their queues and mark their entries, each in one atomic step.
 
         False for an entry that is not in its place any more. Retrying a retried one runs the job
-        once more. Raises InvalidPayload, before anything is done, when one tells no job.
+        once more. Raises InvalidPayload, before anything is done, when one names no job.
         """
         for job in jobs:
             _check(job)
@@ -179,17 +179,17 @@ class RedisBackend:
             if own:
                 yield each, own
 
-    # Going round
+    # Sweeping
 
     def retry_all(self, wanted: Wanted = EVERYTHING, progress: Progress = SILENT) -> Retries:
         """Retry, oldest first, every wanted entry that stands here now and was not retried before.
 
-        Those that fail anew meanwhile wait for the next call: they would go round for ever. Raises
+        Jobs that fail again meanwhile wait for the next call, or the sweep would not end. Raises
         SweepLockLost.
         """
         now = retried_at(time.time())
         total = Retries()
-        for plans, refused in self._go_round(
+        for plans, refused in self._sweep(
             lambda raw: _plan_retry(raw, wanted, now), wanted, progress
         ):
             pushes = sum(isinstance(plan, FailedChange) for plan in plans)
@@ -205,37 +205,38 @@ class RedisBackend:
         return self._drop(lambda raw: bool(glance(raw).retried_at), EVERYTHING, progress)
 
     def remove_oldest(self, counts: dict[str, int]) -> int:
-        """Remove so many entries of each list, retried or not; returns how many there were."""
+        """Remove as many of the oldest entries of each list, retried or not; returns how many there
+        were."""
         removed = 0
-        with sweep_lock(self._store, SILENT):
+        with SweepLock(self._store, SILENT):
             for each in self.lists():
                 removed += each.remove_oldest(counts.get(each.name, 0))
         return removed
 
-    def _drop(self, doomed: Callable[[bytes], bool], wanted: Wanted, progress: Progress) -> int:
+    def _drop(self, is_wanted: Callable[[bytes], bool], wanted: Wanted, progress: Progress) -> int:
         def plan(raw: bytes) -> Plan:
-            return FailedChange(raw, b"") if doomed(raw) else OTHERS
+            return FailedChange(raw, b"") if is_wanted(raw) else OTHERS
 
         return sum(
             isinstance(plan, FailedChange)
-            for plans, _ in self._go_round(plan, wanted, progress)
+            for plans, _ in self._sweep(plan, wanted, progress)
             for plan in plans
         )
 
-    def _go_round(
+    def _sweep(
         self, plan: Callable[[bytes], Plan], wanted: Wanted, progress: Progress
     ) -> Iterator[tuple[list[Plan], int]]:
-        with sweep_lock(self._store, progress) as token:
-            if token is None:
+        with SweepLock(self._store, progress) as lock:
+            if not lock.held:
                 return
             sizes = [(each, each.count()) for each in self.lists(wanted)]
             total, done = sum(size for _, size in sizes), 0
             for each, size in sizes:
-                with closing(each.go_round(plan, size, token)) as pages:
+                with closing(each.sweep(plan, size, lock)) as pages:
                     for plans, refused in pages:
                         done += len(plans)
                         yield plans, refused
-                        if not progress.went(done, total):
+                        if not progress.advanced(done, total):
                             return
 
 
@@ -264,8 +265,8 @@ Aged = tuple[str, FailedList, int, bytes]
 
 
 def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]:
-    """When it failed, and where it stands. An entry that does not tell the time counts as failed
-    with the one after it."""
+    """When it failed, and where it stands. An entry without a time counts as failed with the one
+    after it."""
     failed_at = "9999"
     for index, raw in each.backwards(each.count(), page_bytes=page_bytes):
         seen = glance(raw)

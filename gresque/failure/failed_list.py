@@ -1,4 +1,4 @@
-"""One list of failed jobs: reading it in pages, going round it, retrying and removing by index."""
+"""One list of failed jobs: reading it in pages, sweeping it, retrying and removing by index."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.failure.retry import prepare_retry
-from gresque.failure.sweep_lock import EXPIRY_MS, sweep_lock_lost
+from gresque.failure.sweep_lock import EXPIRY_MS, SweepLock
 from gresque.jobs import payload
 from gresque.store.failed import FailedChange, FailedMove
 from gresque.store.store import Store
@@ -24,19 +24,19 @@ CHANGES = 500
 """Entries per round trip at most that may be changed: a change takes seven arguments, and some
 servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
-"""What a round trip should carry: some 3 ms of Redis's time when every entry is changed. How large
-entries are is seen as they come."""
+"""What a round trip should carry: some 3 ms of Redis's time when every entry is changed. Entries
+are measured as they come."""
 FIRST_PAGE = 50
 REMOVALS = 50
-"""Entries per round trip that are removed from amid the list. To reach one amid a million takes
-Redis milliseconds, in which it serves nobody else."""
+"""Entries per round trip that are removed from the middle of the list. To reach one among a million
+takes Redis milliseconds, in which it serves nobody else."""
 
 
 @dataclass(frozen=True)
 class FailedJob:
-    """An entry as it was read: its place, its bytes, and what they say.
+    """An entry as it was read: its place, its bytes, and the entry that these are.
 
-    `entry` is None when they are no whole entry of any Resque; such a thing is shown as it is.
+    `entry` is None when they are no whole entry of any Resque; they are shown as they are.
     `list_name` names its list where each queue has one.
     """
 
@@ -47,7 +47,7 @@ class FailedJob:
 
     @property
     def place(self) -> str:
-        """What names it: its index, behind the name of its list where there are several."""
+        """Its index, behind the name of its list where there are several."""
         return f"{self.list_name}:{self.index}" if self.list_name else str(self.index)
 
     @property
@@ -66,7 +66,7 @@ class FailedJob:
         return bool(self._field("retried_at"))
 
     def _field(self, name: str) -> Any:
-        """Also of what is an entry but for a missing field, and so can be retried."""
+        """Works also for an entry that lacks a field, which can still be retried."""
         return getattr(self.entry, name) if self.entry else payload.loads(self.raw).get(name)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,15 +95,15 @@ Plan = FailedChange | str
 
 
 class PageSize:
-    """How many entries to ask for, so that neither Redis nor this process is held up by large
-    ones: few at first, then as many as make a page of so many bytes."""
+    """The number of entries to ask for, so that large ones hold up neither Redis nor this process:
+    few at first, then as many as fill a page of the given bytes."""
 
     def __init__(self, first: int = FIRST_PAGE, page_bytes: int = PAGE_BYTES) -> None:
         self.entries = max(1, min(first, PAGE))
         self._bytes = page_bytes
 
     def saw(self, page: Sequence[bytes], more_bytes: int = 0) -> None:
-        """A page went to and fro, and so many bytes beside it."""
+        """A page was transferred, and `more_bytes` beside it."""
         average = (sum(map(len, page)) + more_bytes) / len(page) if page else 0
         fitting = int(self._bytes / average) if average else PAGE
         self.entries = max(1, min(fitting, 4 * self.entries, PAGE))
@@ -112,8 +112,8 @@ class PageSize:
 class FailedList:
     """A LIST of entries, numbered from 0, the oldest.
 
-    New ones come at the end, so that an index holds until something is removed or somebody goes
-    round; whatever changes an entry checks that it still is the one that was read.
+    New ones come at the end, so an index holds until an entry is removed or a command sweeps the
+    list. A change of an entry checks that it still is the one that was read.
     """
 
     def __init__(self, store: Store, key: str, name: str = "") -> None:
@@ -151,7 +151,7 @@ class FailedList:
         """Put jobs back into their queues and mark their entries, each in one atomic step.
 
         False for an entry that is not in its place any more. Retrying a retried one runs the job
-        once more. Raises InvalidPayload, before anything is done, when one tells no job.
+        once more. Raises InvalidPayload, before anything is done, when one names no job.
         """
         now = retried_at(time.time())
         return self._store.failed.retry(self.key, [_move(job, now) for job in jobs])
@@ -177,15 +177,15 @@ class FailedList:
                 break
         return removed
 
-    def go_round(
-        self, plan: Callable[[bytes], Plan], count: int, token: str
+    def sweep(
+        self, plan: Callable[[bytes], Plan], count: int, lock: SweepLock
     ) -> Generator[tuple[list[Plan], int]]:
         """Change the `count` oldest entries as `plan` says, page by page; yields the plans of each
         page when they are done, and how many jobs could not be pushed.
 
-        Each page goes from the head of the list to its end; in between, indexes do not hold. When
-        somebody else took entries from the head, it is read again. Closed half way, it carries
-        the rest round as it is, so that the list is in its order. Raises SweepLockLost.
+        Each page moves from the head of the list to its end; in between, indexes do not hold. When
+        another client took entries from the head, the page is read again. Closed half way, it
+        moves the rest as it is, so that the list is in its order again. Raises SweepLockLost.
         """
         left, size = count, PageSize()
         try:
@@ -200,29 +200,29 @@ class FailedList:
                     for place, change in enumerate(plans, 1)
                     if isinstance(change, FailedChange)
                 ]
-                refused = self._rewrite(token, len(page), page[-1], changes)
+                refused = self._rewrite(lock, len(page), page[-1], changes)
                 if refused is None:
                     continue
                 size.saw(page, sum(_bytes_sent(change) for _, change in changes))
                 left = left - wanted if len(page) == wanted else 0
                 yield plans, refused
         except GeneratorExit:
-            self._carry_round(left, size.entries, token)
+            self._move_rest(left, size.entries, lock)
             raise
 
-    def _carry_round(self, left: int, page: int, token: str) -> None:
+    def _move_rest(self, left: int, page: int, lock: SweepLock) -> None:
         while left > 0:
             count = min(page, left)
-            if self._rewrite(token, count, b"", []) is None:
-                return  # somebody removed entries: fewer are left than there were
+            if self._rewrite(lock, count, b"", []) is None:
+                return  # another client removed entries: fewer are left than there were
             left -= count
 
     def _rewrite(
-        self, token: str, count: int, last: bytes, changes: list[tuple[int, FailedChange]]
+        self, lock: SweepLock, count: int, last: bytes, changes: list[tuple[int, FailedChange]]
     ) -> int | None:
-        refused = self._store.failed.rewrite(self.key, token, EXPIRY_MS, count, last, changes)
+        refused = self._store.failed.rewrite(self.key, lock.token, EXPIRY_MS, count, last, changes)
         if refused == -2:
-            raise sweep_lock_lost()
+            raise lock.lost()
         return None if refused < 0 else refused
 
 

@@ -1,4 +1,4 @@
-"""Where a worker's failures go: into which list of Redis, and to whom they are told."""
+"""Passing the failures of a process to the failure backends of the application."""
 
 from __future__ import annotations
 
@@ -8,94 +8,93 @@ import threading
 from collections import deque
 
 from gresque.errors import BootError
-from gresque.failure.failed_list_name import FailedListName, failed_list_name
-from gresque.failure.reporters import Failure, FailureBackend, make_own, own_names
+from gresque.failure.reporters import Failure, FailureBackend, make_reporters, reporter_names
 from gresque.forked import call_user_code
 from gresque.jobs.hooks import call_hook
-from gresque.store.keys import Keys
+from gresque.logs import fields
 
 log = logging.getLogger("gresque.failure")
 
-TELLERS = 10
-"""Failures that are being told at once."""
+CALLERS = 10
+"""Failures that are passed on at the same time."""
 WAITING = 1000
-"""Failures that wait to be told; a backend that falls behind further is not told of all."""
-PARTING_SECONDS = 5.0
-"""How long a process that leaves waits for failures that are still being told."""
+"""Failures that wait; a backend that falls behind further does not get all of them."""
+FINISH_SECONDS = 5.0
+"""The time for which a process that leaves waits for failures that are being passed on."""
 
 
 class FailureReporter:
-    """Knows the list of a failed job, and tells the failure backends of one's own.
+    """Passes failures to the failure backends that the setting names beside that of Redis.
 
-    They are told in greenlets of their own (native threads where nothing is patched), so that one
-    that hangs or raises holds up no job, no settling and no shutdown. What they are not told of
-    stands in Redis all the same.
+    They are called in greenlets of their own (native threads where nothing is patched), so a
+    backend that hangs or raises holds up no job, no settling and no shutdown. Every failure stands
+    in Redis in any case.
     """
 
-    def __init__(self, setting: str, keys: Keys) -> None:
-        self._setting = setting
-        self._keys = keys
-        self._names = own_names(setting)
+    def __init__(self, setting: str) -> None:
+        self._names = reporter_names(setting)
         self._backends: list[FailureBackend] | None = None
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._waiting: deque[Failure] = deque()
-        self._tellers = 0
+        self._callers = 0
         self._idle = threading.Event()
         self._idle.set()
         self._left_out = 0
 
-    def place(self, queue: str) -> FailedListName:
-        """The list to which a failed job of `queue` goes."""
-        return failed_list_name(self._setting, self._keys, queue)
-
     @property
-    def told(self) -> bool:
-        """Whether anybody wants to be told."""
+    def has_backends(self) -> bool:
+        """Whether the setting names any."""
         return bool(self._names)
 
     def open(self) -> None:
-        """Make the backends of one's own. Raises BootError."""
-        self._backends = call_user_code(make_own, self._names)
+        """Make the backends. Raises BootError."""
+        self._backends = call_user_code(make_reporters, self._names)
 
-    def tell(self, failure: Failure) -> None:
-        """Have the backends told. Does not wait, and never raises."""
+    def report(self, failure: Failure) -> None:
+        """Pass a failure to the backends. Does not wait, and never raises."""
         with self._lock:
             if len(self._waiting) >= WAITING:
                 self._leave_out()
                 return
             self._waiting.append(failure)
-            if self._tellers >= TELLERS:
+            if self._callers >= CALLERS:
                 return
-            self._tellers += 1
+            self._callers += 1
             self._idle.clear()
         try:
-            _thread.start_new_thread(self._tell_all, ())
+            _thread.start_new_thread(self._pass_on, ())
         except RuntimeError as error:  # the machine has no thread left
-            log.error("a failure backend was not told: %s", error)
-            self._end_teller()
+            log.error(
+                "a failure backend did not get a failure: %s",
+                error,
+                extra=fields("failure_not_reported", error=str(error)),
+            )
+            self._end_caller()
 
     def _leave_out(self) -> None:
         self._left_out += 1
         if self._left_out % WAITING == 1:
+            names = ", ".join(self._names)
             log.error(
-                "%s falls behind: %d failures were not told, which stand in Redis",
-                ", ".join(self._names),
+                "%s falls behind: it did not get %d failures, which stand in Redis",
+                names,
                 self._left_out,
+                extra=fields("failures_left_out", backends=names, count=self._left_out),
             )
 
-    def _tell_all(self) -> None:
+    def _pass_on(self) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
                     break
                 failure = self._waiting.popleft()
             self._save(failure)
-        self._end_teller()
+        self._end_caller()
 
-    def _end_teller(self) -> None:
+    def _end_caller(self) -> None:
         with self._lock:
-            self._tellers -= 1
-            if not self._tellers:
+            self._callers -= 1
+            if not self._callers:
                 self._idle.set()
 
     def _save(self, failure: Failure) -> None:
@@ -103,26 +102,34 @@ class FailureReporter:
             try:
                 call_hook(backend.save, (failure,), {})
             except BaseException:
+                name = type(backend).__qualname__
                 log.exception(
                     "the failure backend %s raised; the failure stands in Redis",
-                    type(backend).__qualname__,
+                    name,
+                    extra=fields("failure_backend_raised", backend=name, queue=failure.queue),
                 )
 
     def _opened(self) -> list[FailureBackend]:
-        """For a recovery they are made when it has something to tell."""
+        """A recovery makes them when it has a failure to pass on."""
         with self._opening:
             if self._backends is None:
                 try:
                     self.open()
                 except BootError as error:
-                    log.error("%s; the failures stand in Redis", error)
+                    log.error(
+                        "%s; the failures stand in Redis",
+                        error,
+                        extra=fields("failure_backend_not_made", error=str(error)),
+                    )
                     self._backends = []
             return self._backends or []
 
-    def part(self, seconds: float = PARTING_SECONDS) -> None:
-        """Wait for what is being told, so long at most."""
+    def finish(self, seconds: float = FINISH_SECONDS) -> None:
+        """Wait for what is being passed on, for `seconds` at most."""
         if not self._idle.wait(max(seconds, 0)):
+            names = ", ".join(self._names)
             log.error(
-                "left without having told all failures to %s; they stand in Redis",
-                ", ".join(self._names),
+                "left before %s had all failures; they stand in Redis",
+                names,
+                extra=fields("failures_unfinished", backends=names),
             )

@@ -1,17 +1,17 @@
-"""Who is told how far something long has come."""
+"""How a long command reports its progress, and is stopped."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Is told how far something long has come, and may stop it; this one lets it run."""
+    """Receives the progress of a long command and may stop it. This one lets it run."""
 
-    def went(self, done: int, total: int) -> bool:
-        """So many of `total` entries have been gone through; False stops it there."""
+    def advanced(self, done: int, total: int) -> bool:
+        """`done` of `total` entries are worked through; False stops the command there."""
         return True
 
-    def waits(self) -> bool:
-        """Somebody else goes round at the moment, asked again and again; False gives up."""
+    def waiting(self) -> bool:
+        """Another command holds the lock; called again and again. False gives up."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""A failure backend of one's own: what it is told of a failure, and how it is found by its name."""
+"""Failure backends of the application: the failure that they get, and finding them by name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gresque.raised import one_line
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that failed, as a backend of one's own is told of it.
+    """A job that failed, as a failure backend of the application gets it.
 
-    `raw` is its queue item to the letter. `error` is the text of `exception`, `backtrace` its
+    `raw` is its queue item, byte for byte. `error` is the text of `exception`, `backtrace` its
     frames as they stand in the entry, the innermost first. For a job that was killed, or whose
     process died, `exception` is a DirtyExit.
     """
@@ -40,7 +40,7 @@ class Failure:
 
 
 class FailureBackend(ABC):
-    """Base of a failure backend of one's own, which is told of every failure.
+    """Base of a failure backend of the application, which gets every failure.
 
         class Sentry(gresque.FailureBackend):
             def save(self, failure):
@@ -48,27 +48,29 @@ class FailureBackend(ABC):
 
     Named by `--failure-backend redis,myapp.failures.Sentry`. Each worker process makes one, without
     arguments, after its fork, and calls `save` from up to ten greenlets at once. The entry in Redis
-    is written without it: what `save` raises is logged, and one that hangs is left behind.
+    is written in any case: what `save` raises is logged, and a call that hangs is left behind.
     """
 
     @abstractmethod
     def save(self, failure: Failure) -> None:
-        """Take note of a failed job."""
+        """Record a failed job."""
 
 
-def own_names(setting: str) -> tuple[str, ...]:
+def reporter_names(setting: str) -> tuple[str, ...]:
     """The classes that the setting names; the backend that keeps the entries comes before them."""
     return tuple(setting.split(",")[1:])
 
 
-def load_own(names: Sequence[str]) -> list[type[FailureBackend]]:
+def load_reporters(names: Sequence[str]) -> list[type[FailureBackend]]:
     """Import the classes with these names. Raises BootError."""
     return [_load(name) for name in names]
 
 
-def make_own(names: Sequence[str]) -> list[FailureBackend]:
+def make_reporters(names: Sequence[str]) -> list[FailureBackend]:
     """Import these classes and make one of each. Raises BootError."""
-    return [_make(name, backend) for name, backend in zip(names, load_own(names), strict=True)]
+    return [
+        _make(name, backend) for name, backend in zip(names, load_reporters(names), strict=True)
+    ]
 
 
 def _load(name: str) -> type[FailureBackend]:

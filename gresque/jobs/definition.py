@@ -145,11 +145,6 @@ class JobDefinition:
         call_hooks(self.hooks.on_failure, (error, *args), kwargs)
 
 
-def dirty_exit(definition: JobDefinition | None, default: str) -> str:
-    """Whether a job that is cut short is put back or fails: its own setting, else the worker's."""
-    return (definition and definition.on_dirty_exit) or default
-
-
 def expiry(definition: JobDefinition) -> float | None:
     """When a job that is enqueued now is too late to run: epoch seconds, None for never."""
     if definition.expires_seconds is None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gresque.client.default import adopt
 from gresque.errors import BootError
-from gresque.failure.reporters import load_own, own_names
+from gresque.failure.reporters import load_reporters, reporter_names
 from gresque.forked import call_user_code
 from gresque.jobs.modules import import_jobs
 from gresque.logs import use_native_locks
@@ -58,7 +58,7 @@ def load_jobs(settings: Settings) -> None:
     adopt(settings)  # before a module can enqueue anything
     for module in settings.require:
         import_jobs(module)
-    call_user_code(load_own, own_names(settings.failure_backend))
+    call_user_code(load_reporters, reporter_names(settings.failure_backend))
     if not len(registry):
         raise BootError(
             "no jobs are declared: require the module that declares them with -r, "

@@ -7,7 +7,7 @@ from functools import partial
 
 from gevent import Timeout
 
-from gresque.failure.failure_reporter import PARTING_SECONDS, FailureReporter
+from gresque.failure.failure_reporter import FINISH_SECONDS, FailureReporter
 from gresque.forked import end_processes
 from gresque.jobs.hooks import process_hooks
 from gresque.logs import fields
@@ -27,10 +27,10 @@ UNREGISTER_TRIES = 3
 def end_user_code(failures: FailureReporter, shutdown: Shutdown) -> None:
     """Wait for failure reports that are under way, run the `worker_exit` hooks, and end the
     processes that jobs have left in pools and the like."""
-    failures.part(shutdown.seconds_left(PARTING_SECONDS))
+    failures.finish(shutdown.seconds_left(FINISH_SECONDS))
     process_hooks.run("worker_exit")
     try:
-        end_processes(lambda: Timeout(max(shutdown.seconds_left(PARTING_SECONDS), 0), False))
+        end_processes(lambda: Timeout(max(shutdown.seconds_left(FINISH_SECONDS), 0), False))
     except Exception:
         log.exception(
             "cannot end the processes that jobs have left", extra=fields("end_processes_failed")

@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -17,9 +18,11 @@ from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.reporters import Failure
 from gresque.jobs import payload
-from gresque.jobs.crash_history import add_death, deaths, recoveries
-from gresque.jobs.definition import JobDefinition, dirty_exit
+from gresque.jobs.crash_history import deaths, recoveries
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.ends import End, EndedJob, Ending, EndRules, Way, effects_of
 from gresque.jobs.registry import Registry, registry
+from gresque.logs import fields
 from gresque.processes.identity import queues_of, worker_of
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import DeadProcess
@@ -43,8 +46,15 @@ REFUSED = (
 
 
 UNREADABLE = "unreadable"
-"""The queue of a failed ledger entry that does not tell its queue, where that of its process does
-not tell either. A retry needs one."""
+"""The queue of a failed ledger entry that names none, where its process names none either. A retry
+needs one."""
+
+
+class Failed(NamedTuple):
+    """What the failure entry of a job says."""
+
+    error: BaseException
+    backtrace: list[str]
 
 
 class Recovery:
@@ -65,10 +75,9 @@ class Recovery:
     ) -> None:
         self.store = store
         self._registry = registry
-        self._on_dirty_exit = on_dirty_exit
-        self._max_recoveries = max_recoveries
-        self._failures = FailureReporter(failure_backend, store.keys)
-        self._untold: dict[bytes, Failure] = {}
+        self._rules = EndRules(store.keys, on_dirty_exit, max_recoveries, failure_backend)
+        self._failures = FailureReporter(failure_backend)
+        self._unreported: dict[bytes, Failure] = {}
         self.has_found_suspects = False
         """A job that it moved is a suspect: a process may be needed that takes those."""
 
@@ -95,7 +104,7 @@ class Recovery:
             moved = self.store.recovery.recover(dead.process_id, batch, _log_entry(dead, now))
             recovered += Totals(requeued=moved.requeued, failed=moved.failed)
             left = moved.left
-            self._tell(moved.failed_slots)
+            self._report(moved.failed_slots)
             name_refused(self.store.keys, moved.refused, REFUSED)
         if not left:  # else whoever comes to the end of it does so
             self._answer_kills(dead, held.entries, moves)
@@ -140,9 +149,8 @@ class Recovery:
             f"the entry in slot {slot[:100]!r} of the ledger of {dead.process_id} cannot be read: "
             f"{unreadable.reason}"
         )
-        queue = self.store.keys.queue(_likely_queue(dead.process_id))
-        entry = LedgerEntry(encoded(queue), unreadable.raw)
-        return self._failure(dead, slot, entry, None, error, [], is_item=False)
+        job = EndedJob(_likely_queue(dead.process_id), unreadable.raw)
+        return self._end(dead, slot, job, End.UNREADABLE, None, error)
 
     def _answer_kills(
         self, dead: DeadProcess, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
@@ -156,64 +164,72 @@ class Recovery:
             log.warning("nobody is told what became of kills: %s", error)
 
     def _move(self, dead: DeadProcess, now: str, slot: bytes, entry: LedgerEntry) -> Move:
-        """Where a job goes. What the process had to die for fails; then the others are innocent.
-        Else each of them may be what killed it, and the death counts on it."""
+        """The way of one job out of the ledger. The job that the process had to be killed for
+        fails, and the others are innocent then. Else each may be what ended the process."""
         definition = self._find(entry.raw)
+        job = EndedJob(self._queue(entry), entry.raw, f"{dead.process_id} at {now}")
         blamed = dead.blamed
         if blamed is not None and slot == str(blamed.slot).encode():
             error = _sentence(dead.process_id, blamed.kill_reason)
-            return self._failure(dead, slot, entry, definition, error, list(blamed.stack))
-        if dirty_exit(definition, self._on_dirty_exit) != "requeue":
-            died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
-            return self._failure(dead, slot, entry, definition, died, [])
-        raw = entry.raw
-        if blamed is None and not dead.blameless and payload.is_job(raw):
-            raw = add_death(raw, f"{dead.process_id} at {now}")
-            if 0 < self._max_recoveries <= recoveries(raw):
-                poison = PoisonJob(
-                    f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}"
-                )
-                log.error("given up as poison, %s: %s", poison, payload.class_of(raw))
-                entry = LedgerEntry(entry.queue_key, raw)
-                history = deaths(raw)[::-1]
-                return self._failure(dead, slot, entry, definition, poison, history)
-        queue, count = self._queue(entry), recoveries(raw)
-        if count:
-            suspects = self.store.keys.suspects_of(queue, count)
-            return Move(slot, "suspect", encoded(suspects), raw, queue)
-        return Move(slot, "requeue", encoded(self.store.keys.queue(queue)), raw, queue)
+            return self._end(dead, slot, job, End.BLAMED, definition, error, blamed.stack)
+        innocent = blamed is not None or dead.blameless
+        died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
+        end = End.DIED_BESIDE if innocent else End.DIED
+        return self._end(dead, slot, job, end, definition, died)
 
-    def _failure(
+    def _end(
         self,
         dead: DeadProcess,
         slot: bytes,
-        entry: LedgerEntry,
+        job: EndedJob,
+        end: End,
         definition: JobDefinition | None,
         error: BaseException,
-        backtrace: list[str],
-        *,
-        is_item: bool = True,
+        backtrace: Sequence[str] = (),
     ) -> Move:
-        action = "poison" if isinstance(error, PoisonJob) else "fail"
-        if definition is not None and definition.skip_failed_queue:
-            return Move(slot, action, b"", b"", "")
-        queue, worker_id = self._queue(entry), worker_of(dead.process_id)
-        name = exception_name(error)
-        failed = encode_entry(
-            entry.raw, name, str(error), backtrace, worker_id, queue, is_item=is_item
-        )
-        if self._failures.told:
-            self._untold[slot] = Failure(
-                queue, worker_id, entry.raw, error, name, str(error), backtrace, time.time()
-            )
-        list_key, list_name = self._failures.place(queue)
-        return Move(slot, action, encoded(list_key), failed, list_name)
+        """`error` and `backtrace` are for the entry of a failure."""
 
-    def _tell(self, failed_slots: list[bytes]) -> None:
-        """Tell of what this recovery failed; what another one moved, that one tells of."""
+        def make_entry(way: Way, raw: bytes) -> bytes:
+            if way is Way.POISON:
+                found = Failed(_poison(dead, raw), deaths(raw)[::-1])
+            else:
+                found = Failed(error, list(backtrace))
+            return self._entry(dead, slot, job.queue, raw, found, end)
+
+        ending = effects_of(job, end, definition, self._rules, make_entry)
+        if ending.way is Way.POISON:
+            name = payload.class_of(ending.raw)
+            log.error(
+                "given up as poison, %s: %s",
+                _poison(dead, ending.raw),
+                name,
+                extra=fields("job_poisoned", job=name, queue=job.queue, process_id=dead.process_id),
+            )
+        return _as_move(slot, ending)
+
+    def _entry(
+        self,
+        dead: DeadProcess,
+        slot: bytes,
+        queue: str,
+        raw: bytes,
+        failed: Failed,
+        end: End,
+    ) -> bytes:
+        worker_id, text = worker_of(dead.process_id), str(failed.error)
+        name = exception_name(failed.error)
+        if self._failures.has_backends:
+            self._unreported[slot] = Failure(
+                queue, worker_id, raw, failed.error, name, text, failed.backtrace, time.time()
+            )
+        is_item = end is not End.UNREADABLE
+        return encode_entry(raw, name, text, failed.backtrace, worker_id, queue, is_item=is_item)
+
+    def _report(self, failed_slots: list[bytes]) -> None:
+        """Report what this recovery failed; what another one moved is reported by that one."""
         for slot in failed_slots:
-            if slot in self._untold:
-                self._failures.tell(self._untold.pop(slot))
+            if slot in self._unreported:
+                self._failures.report(self._unreported.pop(slot))
 
     def _find(self, raw: bytes) -> JobDefinition | None:
         name = payload.class_of(raw)
@@ -223,8 +239,23 @@ class Recovery:
         return self.store.keys.queue_of(decoded(entry.queue_key)) or UNREADABLE
 
     def close(self) -> None:
-        self._failures.part()
+        self._failures.finish()
         self.store.close()
+
+
+def _as_move(slot: bytes, ending: Ending) -> Move:
+    if not ending.effects:
+        return Move(slot, "poison" if ending.way is Way.POISON else "fail", b"", b"", "")
+    kind, key, a, b, _ = ending.effects[0]
+    if kind != "fail":
+        return Move(slot, kind, encoded(key), ending.raw, str(a))
+    assert isinstance(a, bytes)
+    action = "poison" if ending.way is Way.POISON else "fail"
+    return Move(slot, action, encoded(key), a, str(b))
+
+
+def _poison(dead: DeadProcess, raw: bytes) -> PoisonJob:
+    return PoisonJob(f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}")
 
 
 def _sentence(process_id: str, kill_reason: KillReason) -> BaseException:

@@ -11,6 +11,7 @@ from gevent import sleep
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS
 from gresque.errors import CutOff, Fenced
 from gresque.failure.failure_reporter import FailureReporter
+from gresque.jobs.ends import EndRules
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
 from gresque.logs import fields
@@ -72,8 +73,9 @@ class Worker:
         self._in_flight = InFlight(totals, keys)
         self._shutdown = Shutdown()
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)
-        self._failures = FailureReporter(settings.failure_backend, keys)
-        outcome = Outcome(self._in_flight, self._failures, spec.worker_id, settings.on_dirty_exit)
+        self._failures = FailureReporter(settings.failure_backend)
+        rules = EndRules.of(keys, settings)
+        outcome = Outcome(self._in_flight, self._failures, spec.worker_id, rules)
         self._thread_pool = ThreadPool(
             settings.thread_count, self._in_flight, wakeup, registry, outcome, row.threads
         )

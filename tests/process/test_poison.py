@@ -181,7 +181,12 @@ def test_a_job_that_exits_with_0_is_found_out_at_once(bench: Bench) -> None:
 def test_an_unlimited_count_goes_on(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Poison")
     master = bench.start("-q", "q", "-t", "20", "-j", "1000", "--max-recoveries", "0")
-    wait_for(lambda: any(item.get("recoveries", 0) >= 5 for item in bench.client.peek("q", 0, 9)))
+    wait_for(
+        lambda: any(
+            item.get("gresque", {}).get("recoveries", 0) >= 5
+            for item in bench.client.peek("q", 0, 9)
+        )
+    )
     master.signal(signal.SIGQUIT)
     master.wait()
     assert not bench.failed()
@@ -207,7 +212,7 @@ def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert waiting(bench) == 40
-    assert {item["recoveries"] for item in bench.client.peek("q", 0, 50)} == {2}
+    assert {item["gresque"]["recoveries"] for item in bench.client.peek("q", 0, 50)} == {2}
 
 
 def test_trials_are_paused_and_replaced_as_others_are(bench: Bench) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs.definition import JobDefinition
+from gresque.jobs.ends import EndRules
 from gresque.jobs.hooks import JobHooks
 from gresque.jobs.registry import Registry
 from gresque.store.keys import Keys
@@ -38,7 +39,10 @@ class PoolBench:
         self.wakeup = Wakeup()
         self.registry = Registry()
         self.outcome = Outcome(
-            self.in_flight, FailureReporter("redis", Keys("resque")), "vm:1:q:1:1:1", on_dirty_exit
+            self.in_flight,
+            FailureReporter("redis"),
+            "vm:1:q:1:1:1",
+            EndRules(Keys("resque"), on_dirty_exit),
         )
         self.pool = ThreadPool(
             size, self.in_flight, self.wakeup, self.registry, self.outcome, [0] * size

@@ -15,6 +15,7 @@ from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.retry import prepare_retry
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition, expiry
+from gresque.jobs.ends import EndRules
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome
@@ -78,9 +79,9 @@ class TestOutcome:
     def drop(self, on_expire: str, expires_at: Any) -> bool:
         outcome = Outcome(
             InFlight(Totals(), Keys("resque")),
-            FailureReporter("redis", Keys("resque")),
+            FailureReporter("redis"),
             "vm:1:q:1:1:1",
-            "requeue",
+            EndRules(Keys("resque")),
         )
         raw = payload.encode("A", [1], None, "1")
         definition = JobDefinition("A", "q", print, on_expire=on_expire)

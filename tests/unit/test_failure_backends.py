@@ -16,12 +16,10 @@ import redis
 
 import gresque
 from gresque.errors import BootError, InvalidPayload, SettingsError, SweepLockLost
-from gresque.failure import failed_list, failure_reporter, reporters
-from gresque.failure import sweep_lock as going_round
+from gresque.failure import failed_list, failure_reporter, reporters, sweep_lock
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend, Retries, open_backend
 from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, PageSize
-from gresque.failure.failed_list_name import failed_list_name
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.progress import Progress
 from gresque.failure.retry import prepare_retry
@@ -29,6 +27,7 @@ from gresque.failure.search import EVERYTHING, Group, Wanted, glance
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.settings import Settings
+from gresque.store.failed_list_name import failed_list_name
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
@@ -88,11 +87,11 @@ class Stopper(Progress):
         self.pages = pages
         self.seen: list[tuple[int, int]] = []
 
-    def went(self, done: int, total: int) -> bool:
+    def advanced(self, done: int, total: int) -> bool:
         self.seen.append((done, total))
         return len(self.seen) < self.pages
 
-    def waits(self) -> bool:
+    def waiting(self) -> bool:
         return False
 
 
@@ -390,16 +389,16 @@ class TestRound:
         redis_client.rpush(FAILED, entry(1))
         store.failed.begin_sweep("other", 60_000)
 
-        class Waits(Progress):
+        class Waiting(Progress):
             times = 0
 
-            def waits(self) -> bool:
+            def waiting(self) -> bool:
                 self.times += 1
                 if self.times == 2:
                     store.failed.end_sweep("other")
                 return True
 
-        progress = Waits()
+        progress = Waiting()
         assert backend.retry_all(progress=progress) == Retries(1, 0, 0)
         assert progress.times == 2
 
@@ -424,7 +423,7 @@ class TestRound:
         redis_client.rpush(FAILED, *(entry(number) for number in range(PAGE)))
 
         class TakenOver(Progress):
-            def went(self, done: int, total: int) -> bool:
+            def advanced(self, done: int, total: int) -> bool:
                 redis_client.set("resque:failed_sweep", "another's")
                 return True
 
@@ -444,12 +443,12 @@ class TestRound:
         monkeypatch.setattr(failed_list, "EXPIRY_MS", 70_000)
 
         class Looks(Progress):
-            def went(self, done: int, total: int) -> bool:
+            def advanced(self, done: int, total: int) -> bool:
                 left.append(redis_client.pttl("resque:failed_sweep"))
                 return True
 
         backend.clear(Looks())
-        assert all(ms > going_round.EXPIRY_MS for ms in left)
+        assert all(ms > sweep_lock.EXPIRY_MS for ms in left)
 
     def test_an_error_gives_the_right_back(
         self, backend: RedisBackend, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
@@ -457,7 +456,7 @@ class TestRound:
         redis_client.rpush(FAILED, entry(1))
 
         class Broken(Progress):
-            def went(self, done: int, total: int) -> bool:
+            def advanced(self, done: int, total: int) -> bool:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -589,27 +588,27 @@ class TestOwnBackends:
 
     def failures(self, *names: str) -> FailureReporter:
         setting = ",".join(["redis", *(f"{__name__}.{name}" for name in names)])
-        return FailureReporter(setting, Keys("resque"))
+        return FailureReporter(setting)
 
     def test_what_they_are_told(self) -> None:
         wanted = failure(3)
-        of_mine = self.failures("Noted")
-        assert of_mine.told
-        of_mine.tell(wanted)
-        of_mine.part()
+        reporter = self.failures("Noted")
+        assert reporter.has_backends
+        reporter.report(wanted)
+        reporter.finish()
         assert Noted.told == [wanted]
         assert Noted.told[0].payload == {"class": "A", "args": [3]}
 
     def test_nobody_is_told_without_one(self) -> None:
-        assert not self.failures().told
+        assert not self.failures().has_backends
 
     def test_one_that_raises_is_logged_and_the_next_is_told(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        of_mine = self.failures("Raises", "Noted")
+        reporter = self.failures("Raises", "Noted")
         for number in range(3):
-            of_mine.tell(failure(number))
-        of_mine.part()
+            reporter.report(failure(number))
+        reporter.finish()
         assert len(Noted.told) == 3
         told = [record.getMessage() for record in caplog.records]
         assert told == ["the failure backend Raises raised; the failure stands in Redis"] * 3
@@ -617,25 +616,25 @@ class TestOwnBackends:
     def test_one_that_hangs_is_bounded_and_left_behind(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        of_mine = self.failures("Hangs")
-        for number in range(failure_reporter.TELLERS + failure_reporter.WAITING + 5):
-            of_mine.tell(failure(number))
+        reporter = self.failures("Hangs")
+        for number in range(failure_reporter.CALLERS + failure_reporter.WAITING + 5):
+            reporter.report(failure(number))
         started = time.monotonic()
-        of_mine.part(0.05)
+        reporter.finish(0.05)
         assert time.monotonic() - started < 5
-        assert "falls behind: 1 failures were not told" in caplog.text
-        assert "left without having told all failures" in caplog.text
+        assert "falls behind: it did not get 1 failures" in caplog.text
+        assert "left before " in caplog.text
         Hangs.go_on.set()
-        of_mine.part(30)
-        assert "falls behind: 1 failures" in caplog.text
+        reporter.finish(30)
+        assert "falls behind: it did not get 1 failures" in caplog.text
 
     def test_one_that_is_not_there_in_a_recovery_is_said_once(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        of_mine = self.failures("Nowhere")
+        reporter = self.failures("Nowhere")
         for number in range(3):
-            of_mine.tell(failure(number))
-        of_mine.part()
+            reporter.report(failure(number))
+        reporter.finish()
         (record,) = caplog.records
         assert "cannot import the failure backend" in record.getMessage()
 
@@ -677,7 +676,7 @@ class TestOwnBackends:
     )
     def test_what_cannot_be_had_is_one_line(self, name: str, complaint: str) -> None:
         with pytest.raises(BootError, match=complaint) as caught:
-            reporters.make_own([name])
+            reporters.make_reporters([name])
         assert "\n" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import redis
 
+from gresque.jobs import payload
 from gresque.jobs.crash_history import deaths, recoveries, without_deaths
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
@@ -321,8 +322,8 @@ def test_after_the_last_death_it_fails_with_its_history(
     assert entry["error"] == (
         "3 processes died while they held it, the last: it was killed by SIGKILL"
     )
-    assert entry["payload"]["recoveries"] == 3
-    assert entry["backtrace"] == entry["payload"]["deaths"][::-1]
+    assert entry["payload"]["gresque"]["recoveries"] == 3
+    assert entry["backtrace"] == entry["payload"]["gresque"]["deaths"][::-1]
     assert len(entry["backtrace"]) == 3
     assert [record.message for record in caplog.records] == [
         "given up as poison, 3 processes died while they held it, the last: "
@@ -384,3 +385,19 @@ def test_a_key_of_another_type_holds_up_no_recovery(store: Store, redis_client: 
     redis_client.set(f"resque:kills:{PROCESS}", "something")
     recovery(store).recover(DEAD)
     assert gone(redis_client)
+
+
+def test_a_process_without_the_code_goes_by_the_payload(store: Store, redis_client: Redis) -> None:
+    """The worker that recovers may be one of another application."""
+    raws = [
+        payload.encode("test_recovery.elsewhere", [n], None, str(n), envelope=envelope)
+        for n, envelope in enumerate([{"dirty_exit": "fail"}, {"dirty_exit": "requeue"}, None])
+    ]
+    hold(redis_client, *raws)
+    recovery(store, "requeue").recover(DEAD)
+    assert [json.loads(raw)["args"] for raw in queue(redis_client)] == [[1], [2]]
+    assert [entry["payload"]["args"] for entry in failed(redis_client)] == [[0]]
+    hold(redis_client, *raws)
+    redis_client.delete("resque:queue:q", "resque:failed")
+    recovery(store, "fail").recover(DEAD)
+    assert [json.loads(raw)["args"] for raw in queue(redis_client)] == [[1]]

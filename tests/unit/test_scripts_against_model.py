@@ -160,7 +160,7 @@ class Jobs(RuleBasedStateMachine):
             in_flight.fail(job)
             process.done.append(id_of(job[2]))
         elif how == "hand over" and recoveries(job[2]):
-            in_flight.hand_over(job, recoveries(job[2]))
+            in_flight.hand_over(job)
         else:
             in_flight.put_back(job)
 

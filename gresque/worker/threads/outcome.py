@@ -8,32 +8,43 @@ from contextlib import suppress
 from time import monotonic, time
 from typing import Any
 
-from gresque.errors import DirtyExit, JobExpired, JobKilled, JobTimeout
+from gresque.errors import (
+    DirtyExit,
+    InvalidPayload,
+    JobExpired,
+    JobKilled,
+    JobTimeout,
+    PayloadTooLarge,
+)
 from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.reporters import Failure
 from gresque.jobs import payload
-from gresque.jobs.definition import JobDefinition, dirty_exit
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.ends import End, EndedJob, EndRules, Way, effects_of
+from gresque.logs import fields
 from gresque.raised import error_text, read_raised, stand_in
-from gresque.store.effects import failed
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 log = logging.getLogger("gresque.job")
+
+DESCRIBED_BYTES = 10_000
+"""A longer payload is not decoded for the log."""
 
 AsJob = Callable[[ReservedJob, Callable[[], Any]], Any]
 """Calls code of the job's own after its end: its hooks, the `__str__` of its exception."""
 
 
 class Outcome:
-    """Writes the ends of jobs into the book. Nothing here may raise: it runs between jobs."""
+    """Notes the ends of jobs in `InFlight`. Nothing here may raise: it runs between jobs."""
 
     def __init__(
-        self, in_flight: InFlight, failures: FailureReporter, worker_id: str, on_dirty_exit: str
+        self, in_flight: InFlight, failures: FailureReporter, worker_id: str, rules: EndRules
     ) -> None:
         self._in_flight = in_flight
         self._failures = failures
         self._worker_id = worker_id
-        self._on_dirty_exit = on_dirty_exit
+        self._rules = rules
         self.verbose = log.isEnabledFor(logging.DEBUG)
 
     def fail(
@@ -44,8 +55,8 @@ class Outcome:
         start: float,
         as_job: AsJob,
     ) -> None:
-        """The job raised: keep it as a failure, and tell its `on_failure` hooks."""
-        self._keep(job, definition, error, error, start, as_job)
+        """The job raised: keep it as a failure, and call its `on_failure` hooks."""
+        self._keep(job, definition, _end_of(error, definition), error, error, start, as_job)
 
     def cut_short(
         self,
@@ -57,11 +68,14 @@ class Outcome:
         *,
         requeue: bool,
     ) -> None:
-        """The job was killed. By an operator it fails; by a shutdown (`requeue`) it goes where it
-        wants to."""
-        if requeue and dirty_exit(definition, self._on_dirty_exit) == "requeue":
-            self._in_flight.put_back(job)
-            log.info("cut short by a shutdown, back in its queue: %s", describe(job))
+        """The job was killed: by an operator, or by a shutdown (`requeue`), after which it may go
+        back."""
+        end = End.CUT_SHORT if requeue else End.KILLED
+        ending = effects_of(EndedJob(job[1], job[2]), end, definition, self._rules)
+        if ending.way is Way.BACK:
+            self._in_flight.put_back(job, *ending.effects)
+            sentence = "cut short by a shutdown, back in its queue"
+            _log(logging.INFO, "job_cut_short", job, start, sentence)
             return
         error: BaseException = killed
         if not issubclass(type(killed), JobTimeout):
@@ -70,12 +84,13 @@ class Outcome:
             except BaseException as broken:  # another kill
                 reason = stand_in(killed, broken).text
             error = DirtyExit(f"Job was killed: {reason}")
-        self._keep(job, definition, error, killed, start, as_job)
+        self._keep(job, definition, end, error, killed, start, as_job)
 
     def _keep(
         self,
         job: ReservedJob,
         definition: JobDefinition | None,
+        end: End,
         error: BaseException,
         raised: BaseException,
         start: float,
@@ -83,7 +98,7 @@ class Outcome:
     ) -> None:
         """Count the failure and write its entry, whatever the exception or a hook may do.
 
-        Its parts come into the book together: a turn in between must not settle half of it.
+        Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
         if definition is not None and definition.hooks.on_failure:
             # A kill that came too late for the hook, or a log handler of the application's.
@@ -93,35 +108,83 @@ class Outcome:
             name, text, trace = as_job(job, lambda: read_raised(error, raised))
         except BaseException as broken:  # such a kill
             name, text, trace = stand_in(error, broken)
-        if definition is not None and definition.skip_failed_queue:
-            self._in_flight.fail(job)
-        else:
-            entry = encode_entry(job[2], name, text, trace, self._worker_id, job[1])
-            list_key, list_name = self._failures.place(job[1])
-            self._in_flight.fail(job, failed(list_key, entry, list_name))
-            if self._failures.told:
-                self._failures.tell(
-                    Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
-                )
-        log.info("failed after %.3f s: %s: %s: %s", monotonic() - start, describe(job), name, text)
+        ending = effects_of(
+            EndedJob(job[1], job[2]),
+            end,
+            definition,
+            self._rules,
+            lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
+        )
+        self._in_flight.fail(job, *ending.effects)
+        if ending.effects and self._failures.has_backends:
+            self._failures.report(
+                Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
+            )
+        after = f"failed after {monotonic() - start:.3f} s"
+        _log(logging.INFO, "job_failed", job, start, after, f"{name}: {text}", exception=name)
 
     def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
         """What becomes of a job with an expiry: True when it is to count as done without having
         run. Raises JobExpired when it is to fail; one whose time has not come yet runs."""
         if not isinstance(expires_at, int | float) or (late := time() - expires_at) < 0:
             return False
-        if definition.on_expire == "fail":
+        ending = effects_of(EndedJob(job[1], job[2]), End.EXPIRED, definition, self._rules)
+        if ending.way is not Way.DONE:
             raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
-        log.debug("dropped, %.1f s too late: %s", late, describe(job))
+        _log(logging.DEBUG, "job_expired", job, monotonic(), f"dropped, {late:.1f} s too late")
         return True
 
     def log_done(self, job: ReservedJob, start: float) -> None:
-        log.debug("done in %.3f s: %s", monotonic() - start, describe(job))
+        _log(logging.DEBUG, "job_done", job, start, f"done in {monotonic() - start:.3f} s")
+
+
+def _log(
+    level: int,
+    event: str,
+    job: ReservedJob,
+    start: float,
+    sentence: str,
+    reason: str = "",
+    **named: object,
+) -> None:
+    if not log.isEnabledFor(level):
+        return
+    item = _item_of(job)
+    log.log(
+        level,
+        "%s: %s%s",
+        sentence,
+        _describe(item, job),
+        f": {reason}" if reason else "",
+        extra=fields(
+            event,
+            job_id=item.get("id"),
+            job=item.get("class"),
+            queue=job[1],
+            seconds=round(monotonic() - start, 3),
+            **named,
+        ),
+    )
+
+
+def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
+    kind = type(error)
+    if kind is JobExpired and definition is not None and definition.on_expire == "fail":
+        return End.EXPIRED
+    unreadable = definition is None and issubclass(kind, InvalidPayload | PayloadTooLarge)
+    return End.UNREADABLE if unreadable else End.FAILED
 
 
 def describe(job: ReservedJob) -> str:
     """`mail.send_email(42) 5f0c… from mail`, cut to a line. Never raises."""
-    item: dict[str, Any] = payload.loads(job[2][:10_000])
+    return _describe(_item_of(job), job)
+
+
+def _item_of(job: ReservedJob) -> dict[str, Any]:
+    return payload.loads(job[2][:DESCRIBED_BYTES])
+
+
+def _describe(item: dict[str, Any], job: ReservedJob) -> str:
     if "class" not in item:
         return f"an item of {len(job[2]):,} bytes from {job[1]}"
     args, kwargs = item.get("args"), item.get("kwargs")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from gresque.jobs.crash_history import recoveries
-from gresque.store.effects import Effect, requeued, suspected
+from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
+from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 
@@ -68,7 +68,7 @@ class InFlight:
     """
 
     def __init__(self, totals: Totals, keys: Keys) -> None:
-        self._keys = keys
+        self._rules = EndRules(keys)
         self.ready: deque[ReservedJob] = deque()
         self.held = 0
         """Jobs in the ledger: ready, running, or ended and not settled yet. Refused ones, which
@@ -101,17 +101,17 @@ class InFlight:
             self.settled.append(Settled(job, effects))
         self.ended.append(job[0])
 
-    def put_back(self, job: ReservedJob) -> None:
+    def put_back(self, job: ReservedJob, *effects: Effect) -> None:
         """Let the next turn put a job that ran back to the head of its list. Of several, the
         first one will be the first again."""
-        self.settled.appendleft(Settled(job, (self._way_back(job),)))
+        self.settled.appendleft(Settled(job, effects or self._way_back(job)))
         self.ended.append(job[0])
         self.requeued += 1
         self.returning += 1
 
-    def hand_over(self, job: ReservedJob, deaths: int) -> None:
+    def hand_over(self, job: ReservedJob) -> None:
         """A suspect, met in an ordinary queue, goes to the suspects of its queue."""
-        self.settled.append(Settled(job, (suspected(self._keys, job[1], deaths),)))
+        self.settled.append(Settled(job, self._way_back(job)))
         self.ended.append(job[0])
         self.requeued += 1
         self.handed_over += 1
@@ -121,7 +121,7 @@ class InFlight:
         so that their order stays."""
         while len(self.ready) > keep:
             job = self.ready.pop()
-            self.settled.append(Settled(job, (self._way_back(job),)))
+            self.settled.append(Settled(job, self._way_back(job)))
             self.ended.append(job[0])
             self.requeued += 1
             self.returning += 1
@@ -140,9 +140,5 @@ class InFlight:
         self.settled.extendleft(reversed(settled))
         self.returning = sum(each.totals.requeued for each in self.settled)
 
-    def _way_back(self, job: ReservedJob) -> Effect:
-        """A suspect goes to a list of its own, from any list."""
-        deaths = recoveries(job[2]) if b'"deaths"' in job[2] else 0
-        if deaths:
-            return suspected(self._keys, job[1], deaths)
-        return requeued(self._keys, job[1])
+    def _way_back(self, job: ReservedJob) -> tuple[Effect, ...]:
+        return effects_of(EndedJob(job[1], job[2]), End.GIVEN_BACK, None, self._rules).effects

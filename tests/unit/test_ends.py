@@ -1,0 +1,189 @@
+"""What each end of a job means: where the job goes, what it counts as, and who says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gresque.jobs import payload
+from gresque.jobs.crash_history import add_death, deaths, recoveries
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.ends import DIRTY, End, EndedJob, EndRules, Way, effects_of
+from gresque.store.effects import KINDS, Effect
+from gresque.store.keys import Keys
+
+KEYS = Keys("resque")
+RAW = payload.encode("test_ends", (1,), {"a": 2}, "id1")
+ONCE, TWICE = add_death(RAW, "vm:1 at noon"), add_death(add_death(RAW, "vm:1"), "vm:2")
+PROMISED = payload.encode("test_ends", (1,), None, "id1", envelope={"dirty_exit": "fail"})
+KINDLY = payload.encode("test_ends", (1,), None, "id1", envelope={"dirty_exit": "requeue"})
+
+FAILED = (Effect("fail", "resque:failed", b"entry"),)
+QUEUED = (Effect("requeue", "resque:queue:mail", "mail"),)
+SUSPECT_1 = (Effect("suspect", "resque:suspects:1:mail", "mail"),)
+SUSPECT_2 = (Effect("suspect", "resque:suspects:2:mail", "mail"),)
+
+
+def rules(**changes: Any) -> EndRules:
+    settings = {"on_dirty_exit": "requeue", "max_recoveries": 3, "failure_backend": "redis"}
+    return EndRules(KEYS, **{**settings, **changes})
+
+
+def declared(**options: Any) -> JobDefinition:
+    return JobDefinition(name="test_ends", queue="mail", function=print, **options)
+
+
+def end_of(
+    end: End,
+    raw: bytes = RAW,
+    definition: JobDefinition | None = None,
+    by: EndRules | None = None,
+) -> tuple[Way, tuple[Effect, ...]]:
+    job = EndedJob("mail", raw, "vm:9 at night")
+    ending = effects_of(job, end, definition, by or rules(), lambda way, raw: b"entry")
+    return ending.way, ending.effects
+
+
+# Every end of a plain job, and of one that is to fail when it is cut short.
+EVERY_END: dict[End, tuple[tuple[Way, tuple[Effect, ...]], tuple[Way, tuple[Effect, ...]]]] = {
+    End.DONE: ((Way.DONE, ()), (Way.DONE, ())),
+    End.FAILED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.EXPIRED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.KILLED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.CUT_SHORT: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),
+    End.UNREADABLE: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.GIVEN_BACK: ((Way.BACK, QUEUED), (Way.BACK, QUEUED)),
+    End.DIED: ((Way.BACK, SUSPECT_1), (Way.FAILED, FAILED)),
+    End.DIED_BESIDE: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),
+    End.BLAMED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.DEQUEUED: ((Way.GONE, ()), (Way.GONE, ())),
+    End.QUEUE_REMOVED: ((Way.GONE, ()), (Way.GONE, ())),
+    End.RETRIED: ((Way.GONE, ()), (Way.GONE, ())),
+    End.ENTRY_REMOVED: ((Way.GONE, ()), (Way.GONE, ())),
+}
+
+
+def test_every_end_is_in_the_table() -> None:
+    assert set(EVERY_END) == set(End)
+
+
+@pytest.mark.parametrize("end", End)
+def test_every_end(end: End) -> None:
+    plain, failing = EVERY_END[end]
+    assert end_of(end) == plain
+    assert end_of(end, definition=declared()) == plain
+    assert end_of(end, by=rules(on_dirty_exit="fail")) == failing
+    assert end_of(end, definition=declared(on_dirty_exit="fail")) == failing
+    assert end_of(end, raw=PROMISED) == failing
+
+
+@pytest.mark.parametrize("end", End)
+def test_a_job_that_a_worker_held_ends_once(end: End) -> None:
+    """It has one carrier that takes it away, or its slot is emptied and nothing more happens."""
+    for definition in (
+        None,
+        declared(),
+        declared(on_expire="drop"),
+        declared(on_dirty_exit="fail"),
+    ):
+        way, effects = end_of(end, definition=definition)
+        carriers = [effect for effect in effects if KINDS[effect.kind].carrier]
+        assert len(carriers) == (0 if way in (Way.DONE, Way.GONE) else 1)
+        assert all(KINDS[effect.kind].built for effect in effects)
+
+
+# By weight: what the definition says, what the envelope says, the settings
+WEIGHTS: list[tuple[str | None, bytes, str, Way]] = [
+    (None, RAW, "requeue", Way.BACK),
+    (None, RAW, "fail", Way.FAILED),
+    (None, PROMISED, "requeue", Way.FAILED),
+    (None, KINDLY, "fail", Way.BACK),
+    ("requeue", PROMISED, "fail", Way.BACK),
+    ("fail", KINDLY, "requeue", Way.FAILED),
+    (None, b'{"class":"A","gresque":{"dirty_exit":"explode"}}', "requeue", Way.BACK),
+    (None, b'{"class":"A","gresque":{"dirty_exit":["fail"]}}', "requeue", Way.BACK),
+    (None, b'{"class":"A","gresque":"fail"}', "requeue", Way.BACK),
+]
+
+
+@pytest.mark.parametrize("end", sorted(DIRTY, key=lambda end: end.name))
+@pytest.mark.parametrize(("wish", "raw", "setting", "way"), WEIGHTS, ids=range(len(WEIGHTS)))
+def test_the_declaration_goes_before_the_envelope_and_that_before_the_settings(
+    end: End, wish: str | None, raw: bytes, setting: str, way: Way
+) -> None:
+    by = rules(on_dirty_exit=setting)
+    assert end_of(end, raw, declared(on_dirty_exit=wish), by)[0] is way
+    if wish is None:
+        assert end_of(end, raw, None, by)[0] is way
+
+
+def test_a_declaration_travels_in_the_envelope() -> None:
+    assert declared(on_dirty_exit="fail").envelope == {"dirty_exit": "fail"}
+    assert declared().envelope is None
+
+
+@pytest.mark.parametrize("raw", [RAW, PROMISED, b'{"class":"A"}', b" { } "])
+def test_a_death_counts_on_what_can_count_it(raw: bytes) -> None:
+    job = EndedJob("mail", raw, "vm:9 at night")
+    ending = effects_of(job, End.DIED, declared(on_dirty_exit="requeue"), rules())
+    counted = payload.is_job(raw)
+    assert deaths(ending.raw) == (["vm:9 at night"] if counted else [])
+    assert ending.effects == (SUSPECT_1 if counted else QUEUED)
+
+
+@pytest.mark.parametrize("raw", [b"", b"not json", b"[1]", b"\xff", b"5"])
+def test_an_item_that_is_no_job_goes_back_as_it_is(raw: bytes) -> None:
+    ending = effects_of(EndedJob("mail", raw, "vm:9"), End.DIED, None, rules())
+    assert (ending.way, ending.effects, ending.raw) == (Way.BACK, QUEUED, raw)
+
+
+@pytest.mark.parametrize(
+    ("most", "raw", "way", "effects"),
+    [
+        (3, RAW, Way.BACK, SUSPECT_1), (3, ONCE, Way.BACK, SUSPECT_2),
+        (3, TWICE, Way.POISON, FAILED), (1, RAW, Way.POISON, FAILED),
+        (2, ONCE, Way.POISON, FAILED), (0, TWICE, Way.BACK, SUSPECT_2),
+    ],
+)  # fmt: skip
+def test_poison(most: int, raw: bytes, way: Way, effects: tuple[Effect, ...]) -> None:
+    assert end_of(End.DIED, raw, by=rules(max_recoveries=most)) == (way, effects)
+
+
+@pytest.mark.parametrize("end", [End.GIVEN_BACK, End.CUT_SHORT, End.DIED_BESIDE])
+def test_a_suspect_that_goes_back_stays_one(end: End) -> None:
+    assert end_of(end, ONCE) == (Way.BACK, SUSPECT_1)
+    assert end_of(end, TWICE) == (Way.BACK, SUSPECT_2)
+    odd = b'{"class":"A","args":["\\"recoveries\\"",{"recoveries":3}]}'
+    assert end_of(end, odd) == (Way.BACK, QUEUED)
+
+
+def test_the_entry_of_poison_has_the_history() -> None:
+    seen: list[tuple[Way, int]] = []
+
+    def entry(way: Way, raw: bytes) -> bytes:
+        seen.append((way, recoveries(raw)))
+        return b"entry"
+
+    effects_of(EndedJob("mail", TWICE, "vm:3"), End.DIED, None, rules(), entry)
+    effects_of(EndedJob("mail", TWICE), End.FAILED, None, rules(), entry)
+    assert seen == [(Way.POISON, 3), (Way.FAILED, 2)]
+
+
+@pytest.mark.parametrize("end", [End.FAILED, End.KILLED, End.BLAMED, End.UNREADABLE])
+def test_a_job_may_leave_no_entry(end: End) -> None:
+    silent = declared(skip_failed_queue=True)
+    assert end_of(end, definition=silent) == (Way.FAILED, ())
+    assert end_of(End.DIED, TWICE, definition=silent) == (Way.POISON, ())
+    assert effects_of(EndedJob("mail", RAW), end, None, rules()).effects == ()
+
+
+def test_a_job_that_nobody_took_up_in_time() -> None:
+    assert end_of(End.EXPIRED, definition=declared(on_expire="drop")) == (Way.DONE, ())
+    assert end_of(End.EXPIRED, definition=declared(on_expire="fail")) == (Way.FAILED, FAILED)
+
+
+def test_with_a_list_for_each_queue_that_list_is_named() -> None:
+    by = rules(failure_backend="redis_multi_queue,myapp.Sentry")
+    (effect,) = end_of(End.FAILED, by=by)[1]
+    assert effect == Effect("fail", "resque:mail_failed", b"entry", "mail_failed")
