@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from gresque.logs import fields
 from gresque.master.accounts import Accounts
+from gresque.processes.identity import worker_of
 from gresque.settings import Settings
+
+if TYPE_CHECKING:
+    from gresque.store.store import Store
 
 log = logging.getLogger("gresque.master")
 
@@ -40,5 +45,15 @@ def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
             accounts.add(recovery.recover(accounts.to_recover[0]))
             del accounts.to_recover[0]
         return_suspects(recovery.store, settings.queues)
+        _remove_vitals(recovery.store, worker_id)
         recovery.store.workers.unregister(worker_id)
     recovery.close()
+
+
+def _remove_vitals(store: Store, worker_id: str) -> None:
+    """Those of processes that died before they had a ledger, when the maintenance process could not
+    remove them: it was killed as well."""
+    left = [p for p in store.maintenance.processes_with_vitals() if worker_of(p) == worker_id]
+    if left:
+        live = set(store.processes.ids())  # another master may have the same id
+        store.maintenance.write_vitals({}, [process for process in left if process not in live])

@@ -1,0 +1,38 @@
+"""What a master does in Redis when its last child is gone."""
+
+from __future__ import annotations
+
+import redis
+
+from gresque.master.accounts import Accounts
+from gresque.master.final_recovery import finish
+from gresque.processes.spec import DeadProcess
+from gresque.settings import Settings
+from gresque.store.ledger import Totals
+from tests.support.registered import KEYS, ME, OTHER, SILENT, WORKER, register
+
+NEVER_BOOTED = f"{WORKER}:11:1001"
+
+
+def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Redis) -> None:
+    register(redis_client, ME, SILENT)
+    redis_client.hset(KEYS.vitals, mapping={ME: "{}", NEVER_BOOTED: "{}", SILENT: "{}"})
+    redis_client.rpush(KEYS.suspects_of("q", 1), "suspect")
+    redis_client.sadd(KEYS.suspects, "q")
+    accounts = Accounts()
+    accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
+    settings = Settings.load({"redis_url": redis_url, "queues": "q,other"}, {})
+    finish(settings, WORKER, accounts)
+    assert accounts.to_recover == []
+    assert accounts.totals(()) == Totals(reserved=1, requeued=1)
+    assert redis_client.hkeys(KEYS.vitals) == [SILENT.encode()]
+    assert redis_client.smembers(KEYS.workers) == {OTHER.encode()}
+    assert redis_client.exists(KEYS.suspects), "the other worker serves their queue"
+
+
+def test_when_redis_is_away_it_is_left_to_others() -> None:
+    accounts = Accounts()
+    accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
+    settings = Settings.load({"redis_url": "redis://127.0.0.1:1/0", "queues": "q"}, {})
+    finish(settings, WORKER, accounts)
+    assert len(accounts.to_recover) == 1
