@@ -180,4 +180,5 @@ def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> 
 def _line(handler: logging.Handler, text: str) -> bytes:
     """A line of the log, made without the logger."""
     record = logging.LogRecord("gresque.log", logging.WARNING, "", 0, text, None, None)
+    vars(record).update(fields("output_dropped"))
     return f"{handler.format(record)}\n".encode(errors="backslashreplace")

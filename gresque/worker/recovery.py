@@ -121,6 +121,14 @@ class Recovery:
                 recovered.requeued,
                 recovered.failed,
                 f", {left} left in its ledger, as Redis refused them" if left else "",
+                extra=fields(
+                    "process_recovered",
+                    process_id=dead.process_id,
+                    cause=dead.cause,
+                    requeued=recovered.requeued,
+                    failed=recovered.failed,
+                    left=left,
+                ),
             )
         return held.totals + recovered
 
@@ -131,6 +139,7 @@ class Recovery:
                 "the field state of %s cannot be read: %r; its totals count as 0",
                 ledger,
                 held.broken_state[:100],
+                extra=fields("ledger_unreadable", process_id=process_id),
             )
         if held.unreadable:
             slot, first = next(iter(held.unreadable.items()))
@@ -142,6 +151,9 @@ class Recovery:
                 slot[:100],
                 first.reason,
                 payload.INVALID,
+                extra=fields(
+                    "entries_unreadable", process_id=process_id, entries=len(held.unreadable)
+                ),
             )
 
     def _fail_unreadable(self, dead: DeadProcess, slot: bytes, unreadable: Unreadable) -> Move:
@@ -155,13 +167,14 @@ class Recovery:
     def _answer_kills(
         self, dead: DeadProcess, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
     ) -> None:
-        """Tell those who wanted the process to kill a job what has become of that."""
+        """Answer the commands that asked the process to kill a job."""
         try:
             for token, job_id in self.store.commands.kills(dead.process_id).items():
                 answer = _fate(dead, job_id, entries, moves)
                 self.store.commands.give_answer(token, answer)
         except RedisError as error:  # a key of another type; nobody waits for long
-            log.warning("nobody is told what became of kills: %s", error)
+            unanswered = fields("kills_unanswered", process_id=dead.process_id)
+            log.warning("kill commands cannot be answered: %s", error, extra=unanswered)
 
     def _move(self, dead: DeadProcess, now: str, slot: bytes, entry: LedgerEntry) -> Move:
         """The way of one job out of the ledger. The job that the process had to be killed for

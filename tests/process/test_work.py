@@ -360,3 +360,10 @@ def test_a_log_of_json_is_json_whatever_jobs_raise(bench: Bench) -> None:
     for record in uncaught:
         assert record["exception"].startswith("ValueError: two\n\x1b[31mlines\n")
     assert bench.stat("failed") == 1
+    (worker,) = {r["worker"] for r in records}
+    assert f":{master.process.pid}:q" in worker
+    assert {r["pid"] for r in records} > {master.process.pid}
+    assert all(r["event"] for r in records)
+    (failed,) = [r for r in records if r["event"] == "job_failed"]
+    assert (failed["job"], failed["queue"]) == ("Behave", "q")
+    assert failed["seconds"] >= 0

@@ -39,12 +39,10 @@ EXTRA = {
 }
 ALLOWED_UP = {("cli", "demo")}
 
-LOGS = {f"log.{level}" for level in ("debug", "info", "warning", "error", "exception", "critical")}
-WITHOUT_EVENTS = {
-    "failure/failure_reporter.py", "worker/recovery.py", "worker/threads/outcome.py",
-}  # fmt: skip
-"""Modules with records that have no fields yet. To be empty."""
-
+LOGS = {
+    f"log.{level}"
+    for level in ("debug", "info", "warning", "error", "exception", "critical", "log")
+}
 RESERVED_FIELDS = {"message", "asctime", "time", "level", "logger", "pid", "worker", "stack"}
 
 PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
@@ -226,7 +224,7 @@ def test_every_record_has_an_event(path: Path) -> None:
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             extra = given.get("extra", "")
             said = extra.isidentifier() or extra.startswith("fields(")
-            assert said or name_of(path) in WITHOUT_EVENTS, f"line {node.lineno}: no fields"
+            assert said, f"line {node.lineno}: no fields"
 
 
 @each_module

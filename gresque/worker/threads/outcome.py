@@ -211,5 +211,6 @@ def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob
         definition.fail(error, *args, **kwargs)
     except BaseException as broken:  # a kill or a timeout of gevent's, too
         # As a tuple: for an exception alone, logging asks it for its `__traceback__`.
-        told = (type(broken), broken, None)
-        log.error("an on_failure hook of %s raised", definition.name, exc_info=told)
+        raised = (type(broken), broken, None)
+        event = fields("hook_raised", job=definition.name, queue=job[1])
+        log.error("an on_failure hook of %s raised", definition.name, exc_info=raised, extra=event)
