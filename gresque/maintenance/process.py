@@ -57,14 +57,14 @@ IGNORED = (
 )
 
 
-def run(spec: ProcessSpec, memory: SharedMemory) -> None:
+def run(spec: ProcessSpec, memory: SharedMemory, title: Title) -> None:
     """Run a maintenance process from its fork to its end."""
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
     # The lookup of a host's name may block this process; gevent's own starts a pool of threads.
     gevent.get_hub().resolver = Resolver()
     adopt(spec.settings)  # a failure backend may enqueue
-    MaintenanceProcess(spec, memory).run()
+    MaintenanceProcess(spec, memory, title).run()
 
 
 def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMemory) -> None:
@@ -103,13 +103,12 @@ class MaintenanceProcess:
     It holds no jobs, so it may be killed at any time. Its successor has the lease at once.
     """
 
-    def __init__(self, spec: ProcessSpec, memory: SharedMemory) -> None:
+    def __init__(self, spec: ProcessSpec, memory: SharedMemory, title: Title) -> None:
         settings = spec.settings
         self._settings = settings
         self._row = spec.row
         self._store = Store(settings.redis_url, settings.namespace)
-        self._title = Title(settings, "maintenance")
-        self._title.show("booting")
+        self._title = title
         self._lease = _lease_of(spec.worker_id, spec.started)
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
         dead = DeadProcesses(settings, lambda: self._leaving)

@@ -23,6 +23,7 @@ from gresque.master.signals import SignalPipe, endable, signals_blocked
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
+from gresque.processes.title import Title
 from gresque.settings import Settings
 from gresque.unpatched import original
 from gresque.worker import boot
@@ -147,11 +148,13 @@ class Spawner:
             self._run_worker(spec)
 
     def _run_maintenance(self, spec: ProcessSpec) -> None:
+        title = Title(self._settings, "maintenance")
+        title.show("booting")  # the imports take a moment
         if not self._settings.preload:
             boot.patch()
         from gresque.maintenance.process import run
 
-        run(spec, self._judge_memory)
+        run(spec, self._judge_memory, title)
 
     def _maintain(self) -> None:
         from gresque.maintenance.process import run_once

@@ -21,6 +21,7 @@ from gresque.processes import vitals as processes_vitals
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Scoreboard
 from gresque.processes.state import ProcessState
+from gresque.processes.title import Title
 from gresque.settings import Settings
 from gresque.store.store import Store
 from tests.process.support import wait_for
@@ -45,6 +46,7 @@ class Master:
             life_fd=self.life,
         )
         self.memory = SharedMemory()
+        self.title = Title(self.spec.settings, "maintenance")
         self.pids: list[int] = []
 
     def fork(self) -> int:
@@ -53,7 +55,7 @@ class Master:
             code = 1
             try:
                 os.close(self.alive)
-                module.run(self.spec, self.memory)
+                module.run(self.spec, self.memory, self.title)
                 code = 0
             finally:
                 os._exit(code)
@@ -135,7 +137,7 @@ class Sometimes:
 
 @pytest.fixture
 def process(master: Master) -> Any:
-    return MaintenanceProcess(master.spec, master.memory)
+    return MaintenanceProcess(master.spec, master.memory, master.title)
 
 
 def test_a_task_that_fails_is_logged_and_ends_no_other(
