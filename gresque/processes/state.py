@@ -38,45 +38,22 @@ class ProcessState(IntEnum):
     STRANDED = 11
     """It was declared dead, and its jobs recovered, while it lived: its successor starts afresh."""
 
+    has_registered: bool
+    """Whether it took over what its dead siblings left, so that nobody else has to."""
+    has_booted: bool
+    takes_jobs: bool
+    is_at_work: bool
+    """Whether it counts as one of WORKER_COUNT now; a paused one does."""
+    may_be_replaced: bool
+    """Whether it takes no more jobs, so that its successor may start."""
+    gives_back: bool
+    """Whether jobs that no thread has taken go back to their queues."""
+    has_left: bool
+    """Whether it settled everything; a job may exit with status 0 just as well."""
+    has_ended: bool
+
     def may_become(self, state: ProcessState) -> bool:
         return state in TRANSITIONS[self]
-
-    @property
-    def has_registered(self) -> bool:
-        """Whether it took over what its dead siblings left, so that no other process has to."""
-        return self is not ProcessState.BOOTING
-
-    @property
-    def has_booted(self) -> bool:
-        return self not in _BOOTING
-
-    @property
-    def takes_jobs(self) -> bool:
-        return self is ProcessState.READY
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether it counts as one of WORKER_COUNT now; a paused one does."""
-        return self in _AT_WORK
-
-    @property
-    def may_be_replaced(self) -> bool:
-        """Whether it takes no more jobs, so that its successor may start."""
-        return self in _REPLACEABLE
-
-    @property
-    def gives_back(self) -> bool:
-        """Whether jobs that no thread has taken go back to their queues."""
-        return self is ProcessState.DRAINING or self is ProcessState.PAUSED
-
-    @property
-    def has_left(self) -> bool:
-        """Whether it settled everything; a job may exit with status 0 just as well."""
-        return self is ProcessState.LEFT or self is ProcessState.LEFT_DRY
-
-    @property
-    def has_ended(self) -> bool:
-        return not TRANSITIONS[self]
 
     @property
     def word(self) -> str:
@@ -119,9 +96,18 @@ TRANSITIONS: dict[ProcessState, frozenset[ProcessState]] = {
 }  # fmt: skip
 """State -> those that may follow it. A step that does not stand here is not taken."""
 
-_BOOTING = _states(ProcessState.BOOTING, ProcessState.REGISTERED)
-_AT_WORK = _states(ProcessState.READY, ProcessState.PAUSED)
 _REPLACEABLE = _ANY_END | {ProcessState.RETIRING, ProcessState.DRAINING, ProcessState.DRY}
+
+# The master and each turn of a worker process ask for these: they are looked up, not worked out.
+for _state in ProcessState:
+    _state.has_registered = _state is not ProcessState.BOOTING
+    _state.has_booted = _state not in (ProcessState.BOOTING, ProcessState.REGISTERED)
+    _state.takes_jobs = _state is ProcessState.READY
+    _state.is_at_work = _state in (ProcessState.READY, ProcessState.PAUSED)
+    _state.may_be_replaced = _state in _REPLACEABLE
+    _state.gives_back = _state in (ProcessState.DRAINING, ProcessState.PAUSED)
+    _state.has_left = _state in (ProcessState.LEFT, ProcessState.LEFT_DRY)
+    _state.has_ended = not TRANSITIONS[_state]
 
 _WORDS = {
     ProcessState.REGISTERED: "booting",
