@@ -80,7 +80,8 @@ class JobExpired(GresqueError):
 
 
 class SweepLockLost(GresqueError):
-    """Somebody else retries or removes failed jobs by now; this one stood still for too long."""
+    """Another command retries or removes failed jobs by now: this one made no progress for too
+    long."""
 
 
 class DontPerform(Exception):

@@ -1,6 +1,6 @@
 """`dramatiq-gevent`, with the threads as greenlets; its middleware as it comes, and no results. It
 prefetches twice as many messages as it has threads by itself. A connection for every thread: the
-pool of redis-py 8 ends at 100 unless told otherwise."""
+pool of redis-py 8 ends at 100 by default."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Greenlet workers, as the guide says for tasks that wait; one consumer is one process, so there is
 one for each. Blocking pops, no results, no periodic tasks, quiet. A connection for every greenlet:
-the pool of redis-py 8 ends at 100 unless told otherwise. One consumer serves one queue. A task that
+the pool of redis-py 8 ends at 100 by default. One consumer serves one queue. A task that
 runs when its process dies is lost."""
 
 from gevent import monkey

@@ -1,6 +1,6 @@
 """Coroutines on uvloop, which taskiq takes where it is installed. The list broker, the faster one
 of taskiq-redis; it takes a message from its list before the task runs, so that a task whose process
-dies is lost. Parameters are not parsed anew (`--no-parse`), no results, as many tasks at once as
+dies is lost. Parameters are not parsed again (`--no-parse`), no results, as many tasks at once as
 the others have greenlets. No socket timeout: that of redis-py 8 cuts its blocking pop off after
 5 s, and the worker dies."""
 

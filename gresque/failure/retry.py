@@ -29,9 +29,9 @@ class Retry(NamedTuple):
 
 
 def prepare_retry(raw: bytes, retried_at: str) -> Retry:
-    """The retry of the failed job with this entry, of whichever Resque wrote it.
+    """The retry of the failed job with this entry, written by any Resque.
 
-    `retried_at` is Resque's `timestamp`. Raises InvalidPayload when the entry does not tell a job
+    `retried_at` is Resque's `timestamp`. Raises InvalidPayload when the entry does not name a job
     and its queue.
     """
     try:

@@ -15,8 +15,8 @@ class _Item(msgspec.Struct):
 
 
 class Glance(msgspec.Struct):
-    """What an entry is told by. Of a million entries nearly all are only glanced at: to read one
-    whole takes several times as long."""
+    """The fields by which entries are searched. Of a million entries nearly all are only glanced
+    at: to read one whole takes several times as long."""
 
     payload: _Item | None = None
     exception: str | None = None
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(Glance).decode
 
 
 def glance(raw: bytes) -> Glance:
-    """Look at an entry, or at whatever stands in its place. Never raises."""
+    """Read these fields of an item, an entry or not. Never raises."""
     try:
         return _decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -54,7 +54,7 @@ def _text(value: Any) -> str | None:
 
 
 class Group(NamedTuple):
-    """Failures of one class, with one exception, from one queue; None where entries do not tell."""
+    """Failures of one class, with one exception, from one queue; None where entries have none."""
 
     job_class: str | None
     exception: str | None
@@ -63,7 +63,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which failed jobs are meant. What is None is not asked about; `text` is looked for in the
+    """Which failed jobs are meant. None means any; `text` is looked for in the
     error, in upper or lower case."""
 
     job_class: str | None = None

@@ -10,20 +10,9 @@ from gresque.store import processes
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.store.processes import Held
 from gresque.store.store import Store
-from tests.support.ledgers import read_ledger
+from tests.support.ledgers import KEY, entry, hold, read_ledger
 
 Redis = redis.Redis
-KEY = b"resque:queue:a"
-
-
-def entry(raw: bytes) -> bytes:
-    return b"%d:%s%s" % (len(KEY), KEY, raw)
-
-
-def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
-    fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
-    client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]
-    client.zadd("resque:ledgers", {process: 1000})
 
 
 def test_ledgers(store: Store, redis_client: Redis) -> None:

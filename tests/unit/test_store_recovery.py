@@ -7,19 +7,9 @@ import redis
 from gresque.store.ledger import LedgerEntry, Totals
 from gresque.store.recovery import Move
 from gresque.store.store import Store
+from tests.support.ledgers import KEY, hold
 
 Redis = redis.Redis
-KEY = b"resque:queue:a"
-
-
-def entry(raw: bytes) -> bytes:
-    return b"%d:%s%s" % (len(KEY), KEY, raw)
-
-
-def hold(client: Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
-    fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
-    client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]
-    client.zadd("resque:ledgers", {process: 1000})
 
 
 def test_fence(store: Store, redis_client: Redis) -> None:

@@ -41,7 +41,7 @@ local refused, notes, noted = nil, nil, nil -- tables once there is something in
 local out, o, reserved = {}, 0, 0
 local guarded = ledger
 -- include guard
-if type(first) == 'table' then call('DEL', ledger) end -- another program's: ours is written anew
+if type(first) == 'table' then call('DEL', ledger) end -- another program's: ours is written again
 -- include number
 -- include note
 if effects > 0 then

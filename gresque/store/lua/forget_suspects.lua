@@ -1,5 +1,5 @@
--- Take a queue out of the set of those that have suspects, when it has none. Whoever adds a suspect
--- adds its queue in the same script, so that no suspect goes unnoticed.
+-- Take a queue out of the set of those that have suspects, when it has none. Every script that adds a
+-- suspect adds its queue too, so that no suspect goes unnoticed.
 --
 -- KEYS  1 suspects (SET)   2, 3 the lists of the queue's suspects
 -- ARGV  1 queue name

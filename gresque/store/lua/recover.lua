@@ -45,7 +45,7 @@ end
 -- A server that was promoted since may hold other jobs in these slots, of an older moment.
 if count > 0 and string.sub(redis.call('HGET', ledger, 'state') or '', 1, 6) ~= 'fenced' then
   return redis.error_reply('FORGOTTEN Redis has forgotten that this process is dead; its ledger is'
-    .. ' read anew')
+    .. ' read again')
 end
 -- include effects
 -- include recover_jobs

@@ -1,5 +1,5 @@
 -- A worker process finds its ledger gone. Unless another one recovered it, Redis has lost its data:
--- the process is registered anew, with the jobs that it still holds. Then it is brought up to date by
+-- the process is registered again, with the jobs that it still holds. Then it is brought up to date by
 -- catch_up.lua, for which the word before the totals says what was lost: `0~0` all data, the queues
 -- and counters too; `<number>~0` nothing but this ledger.
 --

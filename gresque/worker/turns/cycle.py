@@ -44,7 +44,7 @@ class Cycle:
     ) -> None:
         """`pause(seconds)` waits between two tries and returns False when trying must end.
 
-        `revive(jobs, number, totals)` registers the process anew, when its ledger was lost, with
+        `revive(jobs, number, totals)` registers the process again, when its ledger was lost, with
         the jobs that it holds, the number of its last turn and the totals after that; it returns
         False when the process was declared dead. Raises redis-py's errors. `running()` are the jobs
         that threads perform now.

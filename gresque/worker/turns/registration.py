@@ -1,4 +1,4 @@
-"""How a worker process makes itself known in Redis, and takes its leave."""
+"""How a worker process registers in Redis, and unregisters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gresque.store.refusals import name_refused, pairs
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 MOST_REVIVED = 1200
-"""Jobs that are sent when a process registers anew."""
+"""Jobs that are sent when a process registers again."""
 
 
 class Registration:
@@ -57,7 +57,7 @@ class Registration:
         name_refused(keys, pairs(refused), "this worker does not stand there")
 
     def revive(self, held: Iterable[ReservedJob], number: int, totals: Totals) -> bool:
-        """Register anew after Redis has lost its data, with the jobs that are held still; `number`
+        """Register again after Redis has lost its data, with the jobs that are held still; `number`
         and `totals` are those of the last turn. Then the server is to be brought up to date.
 
         False when this process was declared dead.

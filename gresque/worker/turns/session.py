@@ -32,7 +32,7 @@ class Session:
     1. A turn gets the next number. When its reply is lost the very same request is sent again, and
        the script knows by the number that it was done: nothing is settled or reserved twice.
     2. A server without the ledger has lost its data, or the process was declared dead. It is
-       registered anew, or Fenced is raised.
+       registered again, or Fenced is raised.
     3. A server that knows an earlier turn as the last one has forgotten turns: it is brought up to
        date (see `CatchUp`), and the turn sent once more.
     """
@@ -78,7 +78,7 @@ class Session:
         while True:
             reply = self.ask(partial(self._send, turn.request(self.number), on_reply))
             if reply == b"fenced":
-                self._register_anew(turn)
+                self._register_again(turn)
             elif reply and reply[0] == b"gap":
                 self._catch_up(reply[1], turn)
             else:
@@ -132,7 +132,7 @@ class Session:
 
     # A server that has forgotten turns
 
-    def _register_anew(self, turn: Request) -> None:
+    def _register_again(self, turn: Request) -> None:
         """The ledger is gone. Raises Fenced when this process was declared dead."""
         held = self.held(turn.settled)
         totals = self.settled._replace(reserved=self._in_flight.reserved)
