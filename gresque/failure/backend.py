@@ -32,8 +32,8 @@ STEP = 1000
 
 
 class Retries(NamedTuple):
-    """What `retry_all` did. `refused` could not be retried: they name no job, or the key of their
-    queue is of another type."""
+    """The result of `retry_all`. `refused` could not be retried: they name no job, or the key of
+    their queue is of another type."""
 
     retried: int = 0
     retried_before: int = 0
@@ -57,7 +57,7 @@ class RedisBackend:
 
     Nothing here ever holds the whole list: it is read in pages of half a megabyte, 1,000 entries
     at most, so that Redis serves others in between. `retry_all`, `remove_all` and `clear` sweep
-    the list, one of them at a time: the second one waits. Each step is atomic: wherever they end,
+    the list, one of them at a time: the second one waits. Each step is atomic: at any end,
     every job was either retried and marked, or neither.
     """
 
@@ -117,7 +117,8 @@ class RedisBackend:
             missing = dict(wanted)
             for index, raw in each.backwards(each.count()):
                 for job_id, text in list(missing.items()):
-                    # Decoding is the slow part, and nearly every entry can be told by its bytes.
+                    # Decoding is the slow part, and nearly every other entry is ruled out by its
+                    # bytes.
                     if text in raw and (job := self._read(each, index, raw)).job_id == job_id:
                         known = found.get(job_id)
                         if known is None or _age(known) < _age(job):

@@ -47,7 +47,7 @@ def encode_entry(
     is_item: bool = True,
 ) -> bytes:
     """Write the entry of a job that failed now. `is_item` is False for bytes that are no queue
-    item, whatever they look like."""
+    item, of any form."""
     entry = FailedEntry(
         failed_at=failed_at(time.time()),
         payload=msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),

@@ -24,12 +24,12 @@ CHANGES = 500
 """Entries per round trip at most that may be changed: a change takes seven arguments, and some
 servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
-"""What a round trip should carry: some 3 ms of Redis's time when every entry is changed. Entries
+"""The size of a round trip: some 3 ms of Redis's time when every entry is changed. Entries
 are measured as they come."""
 FIRST_PAGE = 50
 REMOVALS = 50
 """Entries per round trip that are removed from the middle of the list. To reach one among a million
-takes Redis milliseconds, in which it serves nobody else."""
+takes Redis milliseconds, in which it serves no other client."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FailedJob:
 
     @property
     def job_id(self) -> str:
-        """As text, whatever its type; empty for jobs of stock Resque."""
+        """As text, from any type; empty for jobs of stock Resque."""
         return str(self.item.get("id") or "")
 
     @property
@@ -82,7 +82,7 @@ class FailedJob:
 
 
 def read_entry(index: int, raw: bytes, list_name: str = "") -> FailedJob:
-    """Whatever stands in the list, an entry or not."""
+    """An item of the list, an entry or not."""
     try:
         entry = decode_entry(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -91,7 +91,7 @@ def read_entry(index: int, raw: bytes, list_name: str = "") -> FailedJob:
 
 
 Plan = FailedChange | str
-"""What becomes of an entry; text for why it stays as it is."""
+"""The change of an entry; a text says why it stays as it is."""
 
 
 class PageSize:

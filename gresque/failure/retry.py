@@ -1,4 +1,4 @@
-"""What a retry writes: the job's queue item, and its entry marked as retried. Pure."""
+"""The writes of a retry: the job's queue item, and its entry marked as retried. Pure."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ HISTORY = 10
 """Deaths that are kept, the last ones; the count goes on."""
 DEATH_CHARS = 500
 MOST_BYTES = 64 * 1024
-"""What a history may add to a payload: a character takes 6 bytes at most."""
+"""The most that a history may add to a payload: a character takes 6 bytes at most."""
 
 
 def recoveries(raw: bytes) -> int:

@@ -49,7 +49,7 @@ class JobDefinition:
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
     envelope: dict[str, Any] | None = field(init=False, default=None)
-    """What its payloads say of it to a process that lacks its code."""
+    """Its part of each payload, for a process that lacks its code."""
 
     def __post_init__(self) -> None:
         if self.source is None:

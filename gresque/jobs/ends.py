@@ -1,4 +1,4 @@
-"""What the end of a job means. Pure.
+"""The meaning of each end of a job. Pure.
 
 Every way out asks `effects_of`: the threads of a worker, recovery, and what is done by hand. It
 goes by the job's declaration where that is known, then by the envelope, which says what the
@@ -74,7 +74,7 @@ class Way(Enum):
 
 @dataclass(frozen=True)
 class EndRules:
-    """What the settings of a worker say about ends, and the keys that effects name."""
+    """The settings of a worker about ends, and the keys that effects name."""
 
     keys: Keys
     on_dirty_exit: str = "requeue"
@@ -95,7 +95,7 @@ class EndedJob(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """What an end comes to."""
+    """The outcome of an end."""
 
     way: Way
     effects: tuple[Effect, ...] = ()
@@ -131,7 +131,7 @@ def effects_of(
 
 
 def dirty_exit(raw: bytes, definition: JobDefinition | None, rules: EndRules) -> str:
-    """What becomes of a job that is cut short: `requeue` or `fail`."""
+    """Whether a job that is cut short is put back or fails: `requeue` or `fail`."""
     if definition is not None and definition.on_dirty_exit:
         return definition.on_dirty_exit
     declared = member(members_of(raw), DIRTY_EXIT, str)
@@ -149,7 +149,7 @@ def _after_death(
 
 
 def _back(queue: str, raw: bytes, rules: EndRules) -> Ending:
-    """A suspect goes to the list of suspects, wherever it came from."""
+    """A suspect goes to the list of suspects, from any list."""
     deaths = recoveries(raw) if b'"recoveries"' in raw else 0
     keys = rules.keys
     effect = suspected(keys, queue, deaths) if deaths else requeued(keys, queue)

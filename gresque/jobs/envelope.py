@@ -18,7 +18,7 @@ Members = dict[str, msgspec.Raw]
 handed on as they are."""
 
 DIRTY_EXIT = "dirty_exit"
-"""What the job's declaration says of a process that dies under it, or of a shutdown."""
+"""The job's declared wish for the death of its process, or a shutdown."""
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

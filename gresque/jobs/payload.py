@@ -120,7 +120,8 @@ def lone_surrogate(raw: bytes) -> str:
         return ""
     return (
         f"a lone surrogate, \\u{high.decode()}, which is half a character and which UTF-8 cannot "
-        "carry; whoever enqueues it must not cut a text there (JavaScript: text.toWellFormed())"
+        "carry; the program that enqueues it must not cut a text there (JavaScript: "
+        "text.toWellFormed())"
     )
 
 
