@@ -14,6 +14,6 @@ def wait(seconds: float = 1.0) -> None:
 
 
 @gresque.job(queue="web")
-def fail(message: str = "as told") -> None:
+def fail(message: str = "as asked") -> None:
     """Raise, to see it in `gresque failed`."""
     raise RuntimeError(message)

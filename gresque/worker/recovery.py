@@ -51,7 +51,7 @@ needs one."""
 
 
 class Failed(NamedTuple):
-    """What the failure entry of a job says."""
+    """The data of the failure entry of a job."""
 
     error: BaseException
     backtrace: list[str]
@@ -60,8 +60,8 @@ class Failed(NamedTuple):
 class Recovery:
     """Recovers the ledgers of dead processes. Two that recover the same one do no harm.
 
-    Whatever stands in a ledger, its readable jobs are recovered; what cannot be read ends among
-    the failed jobs. A job that Redis refuses to take, because its queue or the failed list is of
+    The readable jobs of every ledger are recovered; entries that cannot be read end among the
+    failed jobs. A job that Redis refuses to take, because its queue or the failed list is of
     another type, stays in the ledger: the next one that finds the process dead tries again.
     """
 
@@ -106,7 +106,7 @@ class Recovery:
             left = moved.left
             self._report(moved.failed_slots)
             name_refused(self.store.keys, moved.refused, REFUSED)
-        if not left:  # else whoever comes to the end of it does so
+        if not left:  # else the recovery that empties it does so
             self._answer_kills(dead, held.entries, moves)
         self.store.maintenance.write_vitals({}, [dead.process_id])
         queues = queues_of(dead.process_id)
@@ -172,7 +172,7 @@ class Recovery:
             for token, job_id in self.store.commands.kills(dead.process_id).items():
                 answer = _fate(dead, job_id, entries, moves)
                 self.store.commands.give_answer(token, answer)
-        except RedisError as error:  # a key of another type; nobody waits for long
+        except RedisError as error:  # a key of another type; callers do not wait for long
             unanswered = fields("kills_unanswered", process_id=dead.process_id)
             log.warning("kill commands cannot be answered: %s", error, extra=unanswered)
 
@@ -286,7 +286,7 @@ def _likely_queue(process_id: str) -> str:
 def _fate(
     dead: DeadProcess, job_id: str, entries: Mapping[bytes, LedgerEntry], moves: list[Move]
 ) -> KillAnswer:
-    """What this recovery did with the job of this id."""
+    """The fate of the job with this id in this recovery."""
     for move in moves:
         entry = entries.get(move.slot)
         if entry is None or str(payload.loads(entry.raw).get("id")) != job_id:
@@ -303,8 +303,8 @@ def _fate(
 def _log_entry(dead: DeadProcess, now: str) -> bytes:
     """As `Store.recover` wants it."""
     by = f"{socket.gethostname()}:{os.getpid()}"
-    told = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}
-    return json.dumps(told).encode()[:-1]
+    logged = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}
+    return json.dumps(logged).encode()[:-1]
 
 
 def recovery_for(settings: Settings) -> Recovery:

@@ -1,4 +1,4 @@
-"""What becomes of a job that did not simply succeed: its failure entry, or its way back."""
+"""The outcome of a job that did not simply succeed: its failure entry, or its way back."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Outcome:
         start: float,
         as_job: AsJob,
     ) -> None:
-        """Count the failure and write its entry, whatever the exception or a hook may do.
+        """Count the failure and write its entry, whether or not the exception or a hook raises.
 
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
@@ -124,7 +124,7 @@ class Outcome:
         _log(logging.INFO, "job_failed", job, start, after, f"{name}: {text}", exception=name)
 
     def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
-        """What becomes of a job with an expiry: True when it is to count as done without having
+        """Check a job with an expiry: True when it is to count as done without having
         run. Raises JobExpired when it is to fail; one whose time has not come yet runs."""
         if not isinstance(expires_at, int | float) or (late := time() - expires_at) < 0:
             return False
@@ -205,7 +205,7 @@ def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
 
 
 def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
-    """Call the job's `on_failure` hooks; what they raise is logged."""
+    """Call the job's `on_failure` hooks; their exceptions are logged."""
     try:
         args, kwargs = payload.split(payload.decode(job[2]).args)
         definition.fail(error, *args, **kwargs)
