@@ -10,6 +10,8 @@ import pytest
 
 from gresque.failure.backend import RedisBackend
 from gresque.inspector.processes import ProcessStatus
+from gresque.jobs import payload
+from gresque.jobs.crash_history import add_death
 from gresque.store.commands import Command
 from tests.process.support import Bench, Master, wait_for
 from tests.support.ledgers import read_ledger
@@ -211,7 +213,8 @@ def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
     wait_for(lambda: bench.runs() == {"quick": 1})
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
-    assert waiting(bench) == 40
+    assert bench.redis.llen("resque:queue:q") == 40, "nobody else serves the queue"
+    assert not bench.redis.keys("resque:suspects*")
     assert {item["gresque"]["recoveries"] for item in bench.client.peek("q", 0, 50)} == {2}
 
 
@@ -235,3 +238,48 @@ def test_trials_are_paused_and_replaced_as_others_are(bench: Bench) -> None:
     assert master.wait() == 0
     assert set(bench.runs().values()) == {1}
     assert_clean(bench, master)
+
+
+def leave_suspects(bench: Bench) -> None:
+    """As a master does that was killed: some that saw one death, some that saw two."""
+    keys = bench.client.store.keys
+    for number in range(6):
+        raw = payload.encode("CountSlowly", [str(number), 0.01], None, f"{number:032x}")
+        deaths = 1 + number % 2
+        for _ in range(deaths):
+            raw = add_death(raw, "p at noon")
+        bench.redis.rpush(keys.suspects_of("q", deaths), raw)
+        bench.redis.sadd(keys.suspects, "q")
+
+
+@pytest.mark.parametrize("threads", ["1", "20"])
+@pytest.mark.parametrize("jobs", ["1", "1000"])
+def test_a_burst_takes_suspects_that_were_left(bench: Bench, threads: str, jobs: str) -> None:
+    leave_suspects(bench)
+    bench.run("-q", "q", "-t", threads, "-j", jobs, "--burst")
+    assert bench.runs() == {str(number): 1 for number in range(6)}
+    assert not bench.redis.keys("resque:suspects*")
+
+
+@pytest.mark.parametrize("threads", ["1", "20"])
+def test_a_master_learns_of_suspects_that_were_left(bench: Bench, threads: str) -> None:
+    master = bench.start("-q", "q*", "-t", threads, "-j", "1000")
+    wait_for(lambda: bench.client.store.processes.ids())
+    bench.redis.sadd("resque:queues", "q")
+    leave_suspects(bench)
+    wait_for(lambda: len(bench.runs()) == 6, 40)
+    wait_for(lambda: not bench.redis.keys("resque:suspects*"))
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert set(bench.runs().values()) == {1}
+
+
+def test_what_one_thread_holds_in_reserve_dies_with_one_poison_job_once(bench: Bench) -> None:
+    """A process that runs through its jobs holds some in reserve; of suspects it holds one."""
+    for number in range(4):
+        bench.client.enqueue_many("Count", [(f"{number} {n}",) for n in range(300)], queue="q")
+        bench.client.enqueue_to("q", "Poison")
+    bench.run("-q", "q", "-t", "1", "-j", "100000", "--burst")
+    assert len(bench.runs()) == 1200
+    assert_poison(bench, count=4)
+    assert not bench.redis.keys("resque:suspects*")
