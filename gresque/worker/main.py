@@ -72,7 +72,7 @@ def _inherit(spec: ProcessSpec) -> Totals:
             totals += retry.call(partial(recovery.recover, dead))
             spec.row.totals = totals
         recovery.close()
-        if recovery.has_found_suspects:
+        if recovery.has_found_suspects and spec.settings.thread_count > 1:
             spec.row.suspects_seen += 1
             spec.tell_master()
     return totals

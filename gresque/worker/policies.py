@@ -16,6 +16,11 @@ class Policy(Protocol):
     """Asked by a Worker about once a turn. A policy changes nothing of the worker itself."""
 
     @property
+    def takes_suspects(self) -> bool:
+        """Whether it may run a job under which a process has died. If not, its threads hand such a
+        job, met in an ordinary queue, to the suspects of that queue."""
+
+    @property
     def listens(self) -> bool:
         """Whether pushes wake it, as one of the idle processes that share their queues."""
 
@@ -57,7 +62,7 @@ class Ordinary:
         self._row = spec.row
         self._tell_master = spec.tell_master
         self.leaves_when_dry = spec.settings.burst
-        self._takes_suspects = self._threads == 1
+        self.takes_suspects = self._threads == 1
         self._alone = False
         """The next job is taken alone, as suspects wait: nothing runs beside it, and nothing is
         held in reserve, as that would see its death."""
@@ -70,21 +75,21 @@ class Ordinary:
         return min(batch_size.capacity(self._threads) - held, batch_size.limit)
 
     def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
-        cycle.takes = Takes.PLACES if self._takes_suspects else Takes.QUEUES
+        cycle.takes = Takes.PLACES if self.takes_suspects else Takes.QUEUES
         return want
 
     def on_turn(self, cycle: Cycle, in_flight: InFlight, want: int, reserved: int) -> None:
         if in_flight.handed_over > self._handed_over:
             self._handed_over = in_flight.handed_over
             self._report_suspects()
-        if want and self._takes_suspects:
+        if want and self.takes_suspects:
             first = cycle.first_suspect
             self._alone = first is not None
             if first is not None and in_flight.held > 1:
                 in_flight.give_back_ready(keep=len(in_flight.ready) - reserved + first)
 
     def on_dry(self, cycle: Cycle) -> None:
-        if not self._takes_suspects and cycle.has_jobs(Takes.SUSPECTS):
+        if not self.takes_suspects and cycle.has_jobs(Takes.SUSPECTS):
             self._report_suspects()
 
     def _report_suspects(self) -> None:

@@ -36,6 +36,7 @@ class Quarantine:
 
     listens = False  # a job that is pushed is no suspect
     leaves_when_dry = True
+    takes_suspects = True
 
     def __init__(self, spec: ProcessSpec) -> None:
         self.check_seconds = CHECK_SECONDS

@@ -79,6 +79,7 @@ class Worker:
         self._thread_pool = ThreadPool(
             settings.thread_count, self._in_flight, wakeup, registry, outcome, row.threads
         )
+        self._thread_pool.hands_over = not policy.takes_suspects
         self._cycle = Cycle(
             settings.redis_url,
             keys,

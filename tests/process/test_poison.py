@@ -283,3 +283,16 @@ def test_what_one_thread_holds_in_reserve_dies_with_one_poison_job_once(bench: B
     assert len(bench.runs()) == 1200
     assert_poison(bench, count=4)
     assert not bench.redis.keys("resque:suspects*")
+
+
+def test_a_suspect_in_an_ordinary_queue_runs_in_quarantine(bench: Bench) -> None:
+    """It was put back there by hand; it takes no neighbour along."""
+    raw = payload.encode("Poison", [], None, "0" * 32)
+    bench.redis.rpush("resque:queue:q", add_death(raw, "p at noon"))
+    bench.redis.sadd("resque:queues", "q")
+    enqueue_innocents(bench, 10, 0.5)
+    bench.run("-q", "q", "-t", "20", "-j", "1000", "--burst")
+    assert_poison(bench)
+    assert set(bench.runs().values()) == {1}
+    begun = bench.redis.hgetall("begun")
+    assert len(begun) == 10 and set(begun.values()) == {b"1"}

@@ -43,6 +43,8 @@ class ThreadPool:
         self.word_of = _Words()
         self.wake_at = 1
         """Wake the main greenlet when this many jobs have ended."""
+        self.hands_over = False
+        """Suspects in ordinary queues are not for this process: see `Policy.takes_suspects`."""
         self.lingering = False
         """The cycle knows that threads run out of work, and waits a moment for more ends."""
         self.threads: list[WorkerThread] = []

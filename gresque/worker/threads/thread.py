@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from msgspec import UNSET
 
 from gresque.errors import UnknownJob
+from gresque.jobs.crash_history import recoveries
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode, split
 from gresque.logs import fields
@@ -102,7 +104,7 @@ class WorkerThread(Killable):
         pool = self._thread_pool
         in_flight, wakeup, outcome = pool.in_flight, pool.wakeup, pool.outcome
         find, ready, hub = pool.registry.find, pool.in_flight.ready, get_hub()
-        words, number, word_of = pool.words, self._number, pool.word_of
+        words, number, word_of, unset = pool.words, self._number, pool.word_of, UNSET
         turned = monotonic()
         pool.waking = False
         while True:
@@ -136,6 +138,11 @@ class WorkerThread(Killable):
             try:
                 self.job = job
                 payload = decode(job[2])
+                if payload.gresque is not unset and pool.hands_over and _is_suspect(job):
+                    self.job = None
+                    in_flight.hand_over(job)
+                    wakeup.set()
+                    continue
                 definition = find(payload.name)
                 if definition is None:
                     raise UnknownJob(pool.registry.explain_unknown(payload.name))
@@ -214,6 +221,11 @@ class WorkerThread(Killable):
         """Keep no job that has ended. Called by the loop monitor: it costs no job anything."""
         if self.spawned is not None and self.spawned[0].job is not self.job:
             self.spawned = None
+
+
+def _is_suspect(job: ReservedJob) -> bool:
+    """Whether a process has died under this job, which has an envelope."""
+    return b'"recoveries"' in job[2] and recoveries(job[2]) > 0
 
 
 def runs_no_job(found: object) -> bool:
