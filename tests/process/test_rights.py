@@ -21,7 +21,7 @@ def urls(bench: Bench) -> Iterator[dict[str, str]]:
     for role in roles():
         bench.redis.execute_command(*rules(role).split())
     # What the jobs of the tests do beside.
-    beside = ("~runs", "~started", "~ended")
+    beside = ("~runs", "~started", "~ended", "+hincrby", "+rpush")
     bench.redis.execute_command("ACL", "SETUSER", "gresque-worker", *beside)
     bench.redis.execute_command("ACL", "LOG", "RESET")
     place = bench.redis_url.removeprefix("unix://")
