@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
@@ -89,7 +90,7 @@ def _make_all(
     on_wrong: Callable[[GresqueError], None] | None,
 ) -> Iterator[NewJob]:
     # In this order: the id of a job has the time at which its call came.
-    for position, ((args, kwargs), job_id) in enumerate(zip(calls, new_ids(), strict=False)):
+    for position, (args, kwargs), job_id in zip(count(), calls, new_ids(), strict=False):
         try:
             job = _make(definition, job_id, args, kwargs)
         except GresqueError as error:

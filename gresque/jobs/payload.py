@@ -138,30 +138,18 @@ def encode(
 
     Raises UnserializableArgument naming the argument that JSON cannot carry, PayloadTooLarge.
     """
-    for position, arg in enumerate(args, start=1):
+    for arg in args:
         if type(arg) not in _PLAIN:
-            _check(arg, f"argument {position}", 0)
-            if type(arg) is dict and KWARGS in arg and position == len(args):
-                raise UnserializableArgument(
-                    f"argument {position} has the key {KWARGS!r}, which marks keyword arguments "
-                    "in a payload; rename the key"
-                )
-    item: dict[str, Any] = {"class": name, "args": args, "id": job_id, "generation": generation}
+            _check_positional(args)
+            break
     if kwargs:
-        for key, value in kwargs.items():
-            if type(key) is not str:
-                raise UnserializableArgument(f"{key!r} is no name of an argument; names are str")
-            _check(value, f"argument {key!r}", 0)
-        if KWARGS in kwargs:
-            raise UnserializableArgument(
-                f"{KWARGS!r} marks keyword arguments in a payload and cannot be the name of one; "
-                "rename the argument"
-            )
-        item["args"] = [*args, {**kwargs, KWARGS: True}]
+        _check_keywords(kwargs)
+    sent: Any = [*args, {**kwargs, KWARGS: True}] if kwargs else args
+    item = Payload(name, sent, job_id, generation)  # encodes in less time than a dict
     if envelope:
-        item["gresque"] = envelope
+        item.gresque = msgspec.Raw(_encode(envelope))
     if expires_at is not None:
-        item["expires_at"] = expires_at
+        item.expires_at = expires_at
     try:
         raw = _encode(item)
     except UnicodeEncodeError:
@@ -178,6 +166,28 @@ def encode(
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
+
+
+def _check_positional(args: Sequence[Any]) -> None:
+    for position, arg in enumerate(args, start=1):
+        _check(arg, f"argument {position}", 0)
+    if type(args[-1]) is dict and KWARGS in args[-1]:
+        raise UnserializableArgument(
+            f"argument {len(args)} has the key {KWARGS!r}, which marks keyword arguments in a "
+            "payload; rename the key"
+        )
+
+
+def _check_keywords(kwargs: dict[str, Any]) -> None:
+    for name, value in kwargs.items():
+        if type(name) is not str:
+            raise UnserializableArgument(f"{name!r} is no name of an argument; names are str")
+        _check(value, f"argument {name!r}", 0)
+    if KWARGS in kwargs:
+        raise UnserializableArgument(
+            f"{KWARGS!r} marks keyword arguments in a payload and cannot be the name of one; "
+            "rename the argument"
+        )
 
 
 def _check(value: Any, where: str, depth: int) -> None:
