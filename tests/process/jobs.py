@@ -144,6 +144,11 @@ def noop(*args: Any) -> None:
     store().hincrby("runs", str(payload.id or raw.decode()), 1)
 
 
+@gresque.job(queue="q", name="Quiet")
+def quiet(n: int) -> None:
+    """Sends nothing to Redis, for a user without the rights of other jobs."""
+
+
 @gresque.job(queue="q", name="Boom")
 def boom(message: str) -> None:
     raise ValueError(message)

@@ -44,7 +44,7 @@ def command(url: str, *arguments: str) -> str:
 
 def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
     producer = gresque.Client(urls["producer"])
-    producer.enqueue_many("Noop", [(n,) for n in range(50)], queue="q")
+    producer.enqueue_many("Quiet", [(n,) for n in range(50)], queue="q")
     for how in ("fail", "die", "enqueue"):
         producer.enqueue_to("q", "Behave", how)
     producer.close()
