@@ -65,8 +65,7 @@ def test_every_script_that_writes_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("ledger", range(len(STATES)))
-def test_a_replica_refuses_every_script(replica: redis.Redis, name: str, ledger: int) -> None:
+def test_a_replica_refuses_every_script(replica: redis.Redis, name: str) -> None:
     count, arguments = CALLS[name]
     keys = [f"key{number}" for number in range(count)]
     places = {
@@ -78,7 +77,8 @@ def test_a_replica_refuses_every_script(replica: redis.Redis, name: str, ledger:
         "revive": 3,
         "unregister": 1,
     }
-    if name in places:
-        keys[places[name]] = f"ledger{ledger}"
-    with pytest.raises(redis.ResponseError, match=r"READONLY|read only replica"):
-        replica.eval(script(name).text, count, *keys, *arguments)
+    for ledger in range(len(STATES)):
+        if name in places:
+            keys[places[name]] = f"ledger{ledger}"
+        with pytest.raises(redis.ResponseError, match=r"READONLY|read only replica"):
+            replica.eval(script(name).text, count, *keys, *arguments)
