@@ -63,8 +63,9 @@ class Accounts:
             end = exit_before_boot(status)  # once it is up, it ignores these signals
             return end if end is Exit.ENDED_AT_START else Exit.CRASHED
         if not state.has_registered:
-            self.to_recover += child.to_recover
-            self._gone += row.totals  # of those that it had recovered already
+            # What it had recovered already stands in its totals.
+            self.to_recover += (dead._replace(totals=Totals()) for dead in child.to_recover)
+            self._gone += row.totals
         if state.has_left:
             self._gone += row.totals
             self._note_dryness(child)

@@ -14,6 +14,7 @@ from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Row
 from gresque.processes.spec import BlamedJob, DeadProcess
 from gresque.processes.state import ProcessState
+from gresque.store.ledger import Totals
 
 
 @dataclass
@@ -140,4 +141,5 @@ class Child:
         if slot is not None:
             blamed = BlamedJob(slot, self.row.kill_reason, stack_dump.read(self.row.dump).stack)
         blameless = self.killed or self.row.state is ProcessState.LEFT_HOLDING
-        return DeadProcess(self.process_id, cause, blamed, blameless=blameless)
+        totals = Totals() if self.held else self.row.totals
+        return DeadProcess(self.process_id, cause, blamed, blameless=blameless, totals=totals)

@@ -31,6 +31,9 @@ class DeadProcess(NamedTuple):
     """None of its jobs is to blame for its death: the master killed it."""
     beat: float | None = None
     """The heartbeat by which it was judged dead; None where it is known to be dead."""
+    totals: Totals = Totals()
+    """What it showed on the scoreboard, if it held nothing: its ledger may be gone, when it was
+    killed while it left."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class Recovery:
                     left=left,
                 ),
             )
-        return held.totals + recovered
+        return (held.totals if held.is_fenced else dead.totals) + recovered
 
     def _name_unreadable(self, process_id: str, held: HeldLedger) -> None:
         ledger = printable(self.store.keys.ledger(process_id))

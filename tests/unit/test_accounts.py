@@ -99,6 +99,24 @@ def test_totals_are_counted_once(recovered: bool) -> None:
     assert heirs == ([child.process_id] if recovered else [DEAD.process_id])
 
 
+@pytest.mark.parametrize("held", [0, 1])
+def test_what_a_process_counted_is_kept_for_the_case_that_its_ledger_is_gone(held: int) -> None:
+    """It is killed while it leaves. A process that held jobs has its ledger still."""
+    (row,) = Scoreboard(1, 5).rows
+    child = ended(row, 11, Kind.WORKER, ProcessState.RETIRING)
+    row.totals = Totals(reserved=2 + held, done=2)
+    accounts = Accounts()
+    accounts.note_end(child, signal.SIGKILL)
+    (dead,) = accounts.to_recover
+    assert dead.totals == (Totals() if held else row.totals)
+    (other,) = Scoreboard(1, 5).rows
+    heir = Child(12, "host:1:q:1:5:9", 1, other, to_recover=(dead,))
+    other.totals = dead.totals
+    accounts.to_recover.clear()
+    accounts.note_end(heir, signal.SIGKILL)
+    assert accounts.totals(()) + accounts.to_recover[0].totals == dead.totals, "counted once"
+
+
 def test_suspects_are_answered_once_and_remembered_after_the_process() -> None:
     (row,) = Scoreboard(1, 5).rows
     child = ended(row, 11, Kind.WORKER, ProcessState.LEFT)

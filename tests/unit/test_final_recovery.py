@@ -30,6 +30,29 @@ def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Red
     assert redis_client.exists(KEYS.suspects), "the other worker serves their queue"
 
 
+def test_a_process_that_was_killed_while_it_left_is_counted(redis_url: str) -> None:
+    counted = Totals(reserved=2, done=2)
+    accounts = Accounts()
+    dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
+    accounts.to_recover.append(dead)
+    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, accounts)
+    assert accounts.totals(()) == counted
+
+
+def test_one_that_has_its_ledger_still_is_counted_once(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    register(redis_client, ME)
+    redis_client.hdel(KEYS.ledger(ME), "0")
+    counted = Totals(reserved=1, done=1)
+    redis_client.hset(KEYS.ledger(ME), "state", "1 1 1 0 0")
+    accounts = Accounts()
+    dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
+    accounts.to_recover.append(dead)
+    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, accounts)
+    assert accounts.totals(()) == counted
+
+
 def test_when_redis_is_away_it_is_left_to_others() -> None:
     accounts = Accounts()
     accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
