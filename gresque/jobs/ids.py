@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from os import urandom
 from time import time, time_ns
 
 YEAR_SECONDS = 365 * 86_400
 AHEAD_SECONDS = 60.0
 """By how much the clock of the program that enqueued may be ahead of this one."""
 
-_BULK = 1000
+_BULK, _SINGLE = 1000, 100
 _RANDOM_BYTES = 10
-"""Of an id: 20 hex digits, of which 19 follow its time and version; the fourth is the variant."""
 _VARIANT = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 _V7 = re.compile("([0-9a-f]{12})7[0-9a-f]{3}[89ab][0-9a-f]{15}")
 
 
+_endings: list[str] = []
+"""For the ids of single jobs: to ask the system for each costs as much as to encode its payload."""
+# Else a child would give its jobs the ids that its parent gives to others.
+os.register_at_fork(after_in_child=_endings.clear)
+
+
 def new_id() -> str:
     """The id of a job that is enqueued now."""
-    digits = urandom(9).hex()
-    return f"{time_ns() // 1_000_000:012x}7{digits[:3]}8{digits[3:]}"
+    try:
+        ending = _endings.pop()  # in one step: threads share the list
+    except IndexError:
+        ending, *others = _random_endings(_SINGLE)
+        _endings.extend(others)
+    return f"{time_ns() // 1_000_000:012x}7{ending}"
 
 
 def new_ids() -> Iterator[str]:
     """Ids for a bulk, without end: each has the time at which it is taken, as what yields the jobs
-    of a bulk may be slow. Random digits are made for 1,000 at a time."""
+    of a bulk may be slow."""
     start, since, until = "", 0, 0
     while True:
-        random = bytearray(urandom(_BULK * _RANDOM_BYTES))
-        random[2::_RANDOM_BYTES] = random[2::_RANDOM_BYTES].translate(_VARIANT)
-        digits = random.hex()
-        for i in range(1, len(digits), 2 * _RANDOM_BYTES):
+        for ending in _random_endings(_BULK):
             now = time_ns()
             if not since <= now < until:
                 milliseconds = now // 1_000_000
                 start = f"{milliseconds:012x}7"
                 since, until = milliseconds * 1_000_000, (milliseconds + 1) * 1_000_000
-            yield start + digits[i : i + 19]
+            yield start + ending
+
+
+def _random_endings(count: int) -> list[str]:
+    """What follows the time and the version: 19 random hex digits, the fourth with the variant."""
+    random = bytearray(os.urandom(count * _RANDOM_BYTES))
+    random[2::_RANDOM_BYTES] = random[2::_RANDOM_BYTES].translate(_VARIANT)
+    digits = random.hex()
+    return [digits[i : i + 19] for i in range(1, len(digits), 2 * _RANDOM_BYTES)]
 
 
 def enqueued_at(job_id: object) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import time
 import uuid
 from itertools import islice
@@ -86,3 +88,33 @@ def test_other_ids_carry_no_time(job_id: Any) -> None:
 
 def test_random_ids_of_the_fork_carry_no_time() -> None:
     assert [ids.enqueued_at(uuid.uuid4().hex) for _ in range(1000)] == [None] * 1000
+
+
+def test_a_forked_child_gives_no_id_of_its_parent() -> None:
+    ids.new_id()
+    ahead = list(ids._endings)
+    assert ahead
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(write, "".join(ids.new_id()[13:] for _ in range(100)).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    found = os.read(read, 10_000).decode()
+    os.close(read)
+    os.close(write)
+    assert len(found) == 1900
+    assert not {found[i : i + 19] for i in range(0, 1900, 19)} & set(ahead)
+
+
+def test_threads_share_no_id() -> None:
+    found: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda: found.append([ids.new_id() for _ in range(2000)]))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({job_id for each in found for job_id in each}) == 16_000
