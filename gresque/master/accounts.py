@@ -44,6 +44,14 @@ class Accounts:
         """Whether a process saw suspects since a quarantine process was last forked."""
         return self._suspects_seen(children) > self._suspects_answered
 
+    def is_burst_over(self, *, quarantine: bool) -> bool:
+        """When the last child is gone: whether nothing is left to do in a burst.
+
+        Suspects are waited for where `quarantine` processes are forked. With one thread none is:
+        the process that found its lists dry would have taken suspects as well.
+        """
+        return self.dry and not (quarantine and self.has_new_suspects(()))
+
     def answer_suspects(self, children: Collection[Child]) -> None:
         """A quarantine process is forked for those that were seen so far."""
         self._suspects_answered = self._suspects_seen(children)

@@ -124,10 +124,8 @@ class WorkerManager:
         return self._by_pid.values()
 
     def _must_go_on(self) -> bool:
-        if self._by_pid:
-            return True
-        done = self._accounts.dry and not self._accounts.has_new_suspects(self._children)
-        return not (self._stopping or done)
+        over = self._accounts.is_burst_over(quarantine=self._sizes.quarantine)
+        return bool(self._by_pid) or not (self._stopping or over)
 
     def _note_boots(self) -> None:
         for child in self._children:

@@ -117,6 +117,19 @@ def test_what_a_process_counted_is_kept_for_the_case_that_its_ledger_is_gone(hel
     assert accounts.totals(()) + accounts.to_recover[0].totals == dead.totals, "counted once"
 
 
+def test_a_burst_waits_for_suspects_where_a_quarantine_process_takes_them() -> None:
+    """With one thread nobody else would: the master waited for ever."""
+    row = Scoreboard(1, 5).rows[0]
+    accounts = Accounts()
+    child = ended(row, 11, Kind.WORKER, ProcessState.LEFT_DRY)
+    row.suspects_seen = 1
+    accounts.note_end(child, 0)
+    assert not accounts.is_burst_over(quarantine=True)
+    assert accounts.is_burst_over(quarantine=False)
+    accounts.answer_suspects([])
+    assert accounts.is_burst_over(quarantine=True)
+
+
 def test_suspects_are_answered_once_and_remembered_after_the_process() -> None:
     (row,) = Scoreboard(1, 5).rows
     child = ended(row, 11, Kind.WORKER, ProcessState.LEFT)
