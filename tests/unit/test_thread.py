@@ -12,7 +12,10 @@ import gevent
 import pytest
 from gevent import get_hub
 
+from gresque.jobs.crash_history import add_death
 from gresque.jobs.critical_section import uninterruptible
+from gresque.store.effects import suspected
+from gresque.store.keys import Keys
 from gresque.worker.threads.thread import WorkerThread
 from tests.support.pool_bench import (
     OpenBench,
@@ -116,3 +119,23 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, en
 def test_a_job_may_print_the_greenlet_that_it_runs_in() -> None:
     pool: Any = None
     assert repr(WorkerThread(pool, 3)) == "<WorkerThread 3>"
+
+
+@pytest.mark.parametrize(("hands_over", "deaths"), [(True, 1), (True, 2), (False, 1), (True, 0)])
+def test_a_suspect_goes_to_its_list_before_it_starts(
+    open_bench: OpenBench, hands_over: bool, deaths: int
+) -> None:
+    bench = open_bench(2)
+    bench.pool.hands_over = hands_over
+    ran: list[str] = []
+    bench.add("note", ran.append)
+    slot, queue, raw = a_job(0, "note", "suspect")
+    for _ in range(deaths):
+        raw = add_death(raw, "p at noon")
+    bench.run((slot, queue, raw), a_job(1, "note", "other"))
+    if hands_over and deaths:
+        ((job, (effect,)),) = bench.in_flight.settled
+        assert (job, effect) == ((slot, queue, raw), suspected(Keys("resque"), "q", deaths))
+        assert (ran, bench.counts, bench.in_flight.handed_over) == (["other"], (1, 0, 1), 1)
+    else:
+        assert (sorted(ran), bench.counts) == (["other", "suspect"], (2, 0, 0))
