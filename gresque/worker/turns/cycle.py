@@ -146,7 +146,7 @@ class Cycle:
         request = Request(
             self._fixed_keys, window.keys, ended, settled, in_flight.totals, listen=listen
         )
-        if settled or retry or len(ended) + want > request.room:
+        if retry or max(want - len(ended), 0) > request.room:
             put_off = fit(request, want, acknowledged)
             if put_off is not None:
                 in_flight.put_off(*put_off)

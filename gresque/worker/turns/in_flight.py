@@ -36,9 +36,11 @@ class Settled(NamedTuple):
     @property
     def size(self) -> int:
         """Of its payload and its failure entry."""
-        return len(self.job[2]) + sum(
-            len(effect.a) for effect in self.effects if isinstance(effect.a, bytes)
-        )
+        size = len(self.job[2])
+        for effect in self.effects:
+            if isinstance(effect.a, bytes):
+                size += len(effect.a)
+        return size
 
 
 class Slots:

@@ -17,6 +17,10 @@ NUMBERS = 12
 """ARGV before the effects and slots."""
 
 
+ARGUMENTS_OF_EFFECT = 7
+"""Six in ARGV, and its key, which may be that of others, too."""
+
+
 class Request:
     """One turn: the slots of jobs that ended, the effects of some of them, and what is wanted."""
 
@@ -60,8 +64,8 @@ class Request:
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
-        room -= len(self.ended) - len(self.settled)
-        return room - sum(each.arguments for each in self.settled)
+        effects = sum([len(each.effects) for each in self.settled])
+        return room - len(self.ended) - ARGUMENTS_OF_EFFECT * effects
 
     def retry(self, refused: list[Settled], in_flight: InFlight) -> None:
         """Send these, too, before all others."""
