@@ -94,9 +94,9 @@ def call_user_code(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -
 
 
 def end_processes(limit: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
-    """What Python does at the end of a program for `multiprocessing` and executors, and `os._exit`
-    leaves out: executors end what they were given, pools and managers end, daemon processes are
-    terminated, queues are written out. Other processes go on.
+    """The work of Python at the end of a program for `multiprocessing` and executors, which
+    `os._exit` leaves out: executors finish their work, pools and managers end, daemon processes
+    are terminated, queues are written out. Other processes go on.
 
     `limit()` bounds each of two waits, and raises nothing at its end. The processes of an executor
     that are left then are terminated: they would wait for work for ever.

@@ -174,7 +174,7 @@ def _option(
 
 @dataclass(frozen=True)
 class Systemd:
-    """What systemd, or a supervisor that works like it, gives a service in the environment."""
+    """The variables that systemd, or a supervisor that works like it, sets for a service."""
 
     ENVS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
     """Meant for the master alone: a process that it starts would report in its name."""

@@ -25,7 +25,7 @@ from gresque.text import printable
 def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> int:
     """Kill a running job; the others in its process go on.
 
-    JobKilled is raised in it, wherever it waits or spins; it ends among the failed jobs as
+    JobKilled is raised in it, while it waits or computes; it ends among the failed jobs as
     DirtyExit. If the job ignores that, its process is killed after 2 s; the other jobs are run
     again. The process itself answers what became of the job; when several hold a job with this id,
     each of them does. Ids are shown by `gresque running`.

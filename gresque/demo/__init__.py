@@ -1,1 +1,1 @@
-"""What `gresque demo` runs: real files, over real HTTP, through real workers."""
+"""The program of `gresque demo`: real files, over real HTTP, through real workers."""

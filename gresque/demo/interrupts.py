@@ -14,10 +14,9 @@ class Interrupts:
     """Turns these signals into one KeyboardInterrupt, raised inside a `allowed` block only.
 
     Everywhere else they wait for the next such block: a KeyboardInterrupt between the start of a
-    child and the note that it has to be ended would leave that child behind, and one in the midst
-    of the clearing up whatever was not cleared yet. A second one raises nothing, and after the end
-    none is heard: what follows is the exit of the process, which an impatient Ctrl-C would only
-    disturb.
+    child and the note that it has to be ended would leave that child behind, and one in the middle
+    of the clearing up would leave the rest. A second one raises nothing. After the end none is
+    handled: the process exits then, which an impatient Ctrl-C would only disturb.
     """
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ def new_ids() -> Iterator[str]:
 
 
 def _random_endings(count: int) -> list[str]:
-    """What follows the time and the version: 19 random hex digits, the fourth with the variant."""
+    """The part after time and version: 19 random hex digits, the fourth with the variant."""
     random = bytearray(os.urandom(count * _RANDOM_BYTES))
     random[2::_RANDOM_BYTES] = random[2::_RANDOM_BYTES].translate(_VARIANT)
     digits = random.hex()

@@ -26,7 +26,7 @@ def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
         _finish(settings, worker_id, accounts)
     except Exception as error:
         log.error(
-            "left registered, with what %d dead worker processes held, for others to recover: %s",
+            "left registered, with jobs of %d dead worker processes for others to recover: %s",
             len(accounts.to_recover),
             error,
             extra=fields("worker_left_registered"),

@@ -28,7 +28,7 @@ class OutputMonitor:
         self._check_readers_at = now + CHECK_READERS_SECONDS
         for name in stdio.forget_gone_readers():
             log.warning(
-                "the reader of %s is gone: what is written there is dropped",
+                "the reader of %s is gone: its output is dropped",
                 name,
                 extra=fields("reader_gone", stream=name),
             )

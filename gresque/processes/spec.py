@@ -32,8 +32,8 @@ class DeadProcess(NamedTuple):
     beat: float | None = None
     """The heartbeat by which it was judged dead; None where it is known to be dead."""
     totals: Totals = Totals()
-    """What it showed on the scoreboard, if it held nothing: its ledger may be gone, when it was
-    killed while it left."""
+    """Its totals on the scoreboard, if it held nothing: its ledger may be gone, when it was killed
+    while it left."""
 
 
 @dataclass(frozen=True)

@@ -24,5 +24,5 @@ def failed_list_name(setting: str, keys: Keys, queue: str) -> FailedListName:
 
 
 def failed_name(queue: str) -> str:
-    """What the Ruby fork calls the failed list of a queue."""
+    """The name of the failed list of a queue in the Ruby fork."""
     return f"{queue}_failed"

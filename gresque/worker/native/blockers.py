@@ -21,7 +21,7 @@ from gresque.worker.threads.thread import WorkerThread
 log = logging.getLogger("gresque.loop_monitor")
 
 GIVE_UP_SECONDS = 1.7
-"""If a job swallows every kill for this long, its process is killed."""
+"""If a job ignores every kill for this long, its process is killed."""
 
 STRIKES = 2
 """How often a greenlet that no running job started may block for HUB_BLOCKED_SECONDS."""
@@ -55,7 +55,7 @@ class Blocker:
         """Whether it is in the log; of a WorkerThread, when the job began for which it is."""
         self.killed_at: float | None = None
         self.is_stopped = False
-        """It swallows every kill, and never gets the CPU again."""
+        """It ignores every kill, and never gets the CPU again."""
 
     @property
     def greenlet(self) -> greenlet | None:
@@ -141,7 +141,7 @@ class Blockers:
             blocker.is_stopped = True  # where its job runs, the process is replaced
             if not blocker.job_runs:
                 log.error(
-                    "swallows every kill, and is stopped for good: %s",
+                    "ignores every kill, and is stopped for good: %s",
                     by,
                     extra=fields("blocker_stopped"),
                 )

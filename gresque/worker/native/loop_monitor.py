@@ -173,7 +173,7 @@ class LoopMonitor:
         return any(thread.to_kill is not None for thread in list(self._thread_pool.threads))
 
     def _replace_process_if_kills_fail(self, now: float) -> None:
-        """Kill the process when a job swallows its kills; its master forks another one."""
+        """Kill the process when a job ignores its kills; its master forks another one."""
         blocker = self._blockers.current_greenlet
         # Of several that are to die, the one that keeps the others from dying is to blame.
         for thread in sorted(self._thread_pool.threads, key=lambda each: each is not blocker):

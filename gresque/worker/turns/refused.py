@@ -69,9 +69,7 @@ class Refused:
     def log_accepted(self, count: int) -> None:
         """Jobs that had been refused are moved."""
         accepted = fields("key_accepted", jobs=count)
-        log.warning(
-            "Redis accepts again what it had refused: %d jobs are settled", count, extra=accepted
-        )
+        log.warning("Redis accepts refused keys again: %d jobs are settled", count, extra=accepted)
         self._logged.clear()
 
 

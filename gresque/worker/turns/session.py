@@ -159,7 +159,7 @@ class Session:
         if number < self._history.complete_after:
             self._unknown_turns = True
             log.error(
-                "failures of over 30 s ago are among what Redis has forgotten: some may be missing "
+                "Redis has also forgotten failures of over 30 s ago: some may be missing "
                 "in the failed list, and some jobs run again",
                 extra=fields("failures_forgotten"),
             )
