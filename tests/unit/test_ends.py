@@ -9,7 +9,7 @@ import pytest
 from gresque.jobs import payload
 from gresque.jobs.crash_history import add_death, deaths, recoveries
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.ends import DIRTY, End, EndedJob, EndRules, Way, effects_of
+from gresque.jobs.ends import BY_HAND, DIRTY, End, EndedJob, EndRules, Way, effects_of
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 
@@ -187,3 +187,13 @@ def test_with_a_list_for_each_queue_that_list_is_named() -> None:
     by = rules(failure_backend="redis_multi_queue,myapp.Sentry")
     (effect,) = end_of(End.FAILED, by=by)[1]
     assert effect == Effect("fail", "resque:mail_failed", b"entry", "mail_failed")
+
+
+def test_what_is_taken_out_by_hand_has_no_effects_yet() -> None:
+    """So a queue of a million is removed in one step, and no item of it is read. Once a kind that
+    is no carrier is built, `remove_queue`, `dequeue`, and retrying and removing of failed jobs have
+    to ask `effects_of` for each job, and to apply what it returns."""
+    assert [name for name, kind in KINDS.items() if kind.built and not kind.carrier] == []
+    for end in BY_HAND:
+        for raw in (RAW, TWICE, PROMISED):
+            assert end_of(end, raw, declared(on_dirty_exit="fail")) == (Way.GONE, ())
