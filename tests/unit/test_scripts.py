@@ -50,3 +50,12 @@ def test_every_script_states_its_keys_and_its_reply(name: str) -> None:
 def test_the_includes_are_installed() -> None:
     setup = (Path(__file__).parents[2] / "setup.py").read_text("utf-8")
     assert '"store/lua/*.lua", "store/lua/include/*.lua"' in setup
+
+
+@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=lambda path: path.stem)
+def test_no_part_is_long(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 60
+
+
+def test_the_script_of_a_turn_is_short() -> None:
+    assert len(join("cycle").splitlines()) < 200

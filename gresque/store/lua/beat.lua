@@ -21,7 +21,6 @@ local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
 local own_processed, own_failed, ledger = KEYS[7], KEYS[8], KEYS[9]
 local call = redis.call
 -- include try
-
 local function at_least(key, count)
   local value = try('INCRBY', key, 0)
   if value and value < count then try('INCRBY', key, count - value) end
@@ -41,7 +40,6 @@ else
     if alive then call('ZADD', ledgers, ARGV[3], ARGV[1]) end
   end
 end
-
 local registered = alive and 1 or 0
 if alive then
   try('HSET', heartbeats, ARGV[2], ARGV[4])
