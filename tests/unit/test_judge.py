@@ -11,7 +11,6 @@ import pytest
 
 from gresque.maintenance import judge
 from gresque.maintenance.judge import (
-    CAPACITY,
     LOOK_SECONDS,
     NOTHING,
     Judge,
@@ -160,10 +159,11 @@ def test_a_writer_that_is_killed_half_way_leaves_nothing_wrong() -> None:
 def test_more_processes_than_fit(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dead are found later, and all of them are."""
     monkeypatch.setattr(judge, "random", random.Random(5))
+    monkeypatch.setattr(judge, "CAPACITY", 256)
     one, dead = Judge(SharedMemory()), {b"dead %d" % n for n in range(50)}
     found: set[bytes] = set()
     for look in range(60):
-        beats = [(b"alive %d" % n, float(look)) for n in range(2 * CAPACITY)]
+        beats = [(b"alive %d" % n, float(look)) for n in range(2 * judge.CAPACITY)]
         told = one.judge([*beats, *((name, 1.0) for name in dead - found)], clock.now)
         assert set(told) <= dead
         found |= set(told)
