@@ -49,7 +49,7 @@ def own(arguments: list[str]) -> None:
     parser.add_argument("--only", choices=OWN, action="append", help="repeatable")
     parser.add_argument("--runs", default="3")
     parser.add_argument("--quick", action="store_true", help="once and small, to see that it works")
-    parser.add_argument("--out", type=Path, default=BUILD / "own.jsonl", help="written anew")
+    parser.add_argument("--out", type=Path, default=BUILD / "own.jsonl", help="overwritten")
     options = parser.parse_args(arguments)
     BUILD.mkdir(parents=True, exist_ok=True)
     with options.out.open("w") as out:

@@ -9,7 +9,7 @@ of each job.
     python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
 Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
-starts and its ends in a file, beside Redis. After so many seconds (or so many jobs) the killing
+starts and its ends in a file, beside Redis. After that time (or number of jobs) the killing
 stops, what is left is worked off, and every job must have ended (else it is lost); and at most as
 many ran twice as the killed processes held. The longest recovery is how long a job waited from the
 kill that interrupted it until it was running again.
@@ -56,20 +56,20 @@ from gresque.inspector.processes import ProcessStatus
 ROOT = Path(__file__).parents[1]
 THREADS = 20
 BACKLOG = 1_000
-"""So many jobs may wait: enough for every thread to be busy."""
+"""How many jobs may wait: enough for every thread to be busy."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].replace("\n", " "))
     parser.add_argument("--for", type=float, default=60.0, help="seconds of killing", dest="chaos")
-    parser.add_argument("--jobs", type=int, default=10**9, help="at most so many")
+    parser.add_argument("--jobs", type=int, default=10**9, help="jobs at most")
     parser.add_argument("--seconds", type=float, default=0.05, help="of each job")
     parser.add_argument("--forks", type=float, default=0.0, help="share of the jobs that fork")
     parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
     parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
     parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
     parser.add_argument("--kill-server-every", type=float, default=10.0, help="s; 0: never")
-    parser.add_argument("--server-down", type=float, default=1.0, help="at most so many seconds")
+    parser.add_argument("--server-down", type=float, default=1.0, help="seconds at most")
     parser.add_argument("--appendfsync", choices=("always", "everysec"), default="always")
     parser.add_argument(
         "--step-clock-every", type=float, default=0.0,
@@ -91,12 +91,12 @@ def main() -> None:
         finally:
             chaos.close()
     print(json.dumps(result))
-    print(told(result), file=sys.stderr)
+    print(sentence(result), file=sys.stderr)
     held = result["run_twice_or_more"] > result["held_at_kills"] + result["reserved_in_lags"]
     sys.exit(1 if result["lost"] or result["left_in_ledgers"] or held else 0)
 
 
-def told(result: dict[str, Any]) -> str:
+def sentence(result: dict[str, Any]) -> str:
     return (
         "{jobs:,} jobs ({jobs_that_fork:,} fork) in {seconds:.0f} s, {processes} processes, "
         "{masters} masters and the server "
@@ -244,7 +244,7 @@ class Chaos:
         if children:
             victim = self._random.choice(children)
             with suppress(psutil.NoSuchProcess):
-                victim.suspend()  # it shall take no more jobs while they are counted
+                victim.suspend()  # it takes no more jobs while they are counted
                 held = _patiently(lambda: self._held_by(victim.pid))
                 self._held_at_kills += 2 * THREADS if held is None else held
                 victim.kill()

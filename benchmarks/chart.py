@@ -23,7 +23,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #37415
 
 
 class Bar(NamedTuple):
-    """From `low` (0 for a plain bar) to `high`, which is also told in words."""
+    """From `low` (0 for a plain bar) to `high`, which is also written in words."""
 
     name: str
     high: float

@@ -7,7 +7,7 @@
 
 Each peer lives in a virtual environment of its own below build/bench/, at the settings that its
 module in benchmarks/peers/ names and explains. Runs alternate: all peers once, then all again. A
-peer that fails or hangs is told so, with the last line of its log, and the rest goes on.
+peer that fails or hangs is reported, with the last line of its log, and the rest goes on.
 
 Throughput: the queue is filled first, then the worker starts; each job counts itself where the
 bench can read it (benchmarks/peers/body.py). The clock runs from the moment at which every process
@@ -59,8 +59,8 @@ BOOT_SECONDS = 30.0
 @dataclass(frozen=True)
 class Scenario:
     """What is run with `processes` × `threads`. `ideal` is the rate that cannot be passed, or one
-    that nobody reaches; it bounds the number of jobs. `watch` is what gresque is told as its queues
-    when that is not their list."""
+    that is out of reach; it bounds the number of jobs. `watch` is gresque's list of queues where
+    that differs from their names."""
 
     name: str
     measure: str
@@ -349,7 +349,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", action="append", default=[], metavar="PEER|WORD")
     parser.add_argument("--runs", type=int, default=3, help="runs of each, alternating")
     parser.add_argument("--quick", action="store_true", help="one short run of each")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON lines, written anew")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON lines, overwritten")
     options = parser.parse_args(arguments)
     peers = [peer for peer in (*PEERS, REFERENCE) if peer in options.only] or [*PEERS, REFERENCE]
     words = [word for word in options.only if word not in (*PEERS, REFERENCE)]
@@ -378,10 +378,10 @@ def main(arguments: list[str]) -> None:
                         continue
                     known = peer in bench.about
                     tell(_attempt(bench, peer, scenario, run))
-                    # At once: whoever stops the bench has a report of what was measured by then.
+                    # At once: a bench that is stopped leaves a report of its results so far.
                     if not known and (about := bench.about.get(peer)):
-                        told = {name: about[name] for name in ("versions", "settings")}
-                        tell({"about": peer, **told})
+                        shown = {name: about[name] for name in ("versions", "settings")}
+                        tell({"about": peer, **shown})
 
 
 def _attempt(bench: Bench, peer: str, scenario: Scenario, run: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 
 A profiler would slow what it measures, and most of these parts take less than a clock does to read.
 So the real code runs again and again with one part taken out of its text, in turns with the whole;
-the difference is what the part costs. A part whose text has changed since is told, not guessed.
+the difference is what the part costs. A part whose text has changed since is reported, not guessed.
 
 1. The loop of a WorkerThread (`worker/thread.py`), with jobs handed to it by the hundred.
 2. A turn of the cycle (`worker/cycle.py`): the client's side, against a real server.

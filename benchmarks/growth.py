@@ -3,7 +3,7 @@
     python -m benchmarks.growth                     # some minutes, and 2 GB for 5,000,000 jobs
     python -m benchmarks.growth --only queues
 
-All with 2 x 100 greenlets and no-op jobs. What is told in % is a share of the throughput with one
+All with 2 x 100 greenlets and no-op jobs. Values in % are a share of the throughput with one
 queue of 500,000 jobs, measured in the same round.
 """
 

@@ -226,7 +226,7 @@ class Rate:
 
 
 def drain(server: Server, work: Processes, jobs: int, limit_seconds: float = 120.0) -> Rate:
-    """Look on while `work`, started with --burst, does so many jobs; by Redis's own count."""
+    """Look on while `work`, started with --burst, does its jobs; by Redis's own count."""
     rate = Rate()
     deadline = time.monotonic() + limit_seconds
     while rate.last[1] < jobs and work.alive and time.monotonic() < deadline:

@@ -22,8 +22,8 @@ def job_id(process: int, slot: int) -> str:
 
 
 def hold(client: redis.Redis, processes: int, jobs: int) -> None:
-    """So many processes with so many jobs each, all of which have been running for a while: the
-    job in slot n of process m since (n + m / 1000) seconds."""
+    """A number of processes with a number of jobs each, all of which have been running for a while:
+    the job in slot n of process m since (n + m / 1000) seconds."""
     now = time.time()
     pipeline = client.pipeline(transaction=False)
     key = "resque:queue:mail"

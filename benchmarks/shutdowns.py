@@ -102,7 +102,7 @@ class Rounds:
 
     def _make_trouble(self, master: subprocess.Popen[str]) -> list[str]:
         chance, sent = self._chance, []
-        if chance.random() < 0.1:  # in the middle of its start, once it heeds signals
+        if chance.random() < 0.1:  # in the middle of its start, once it handles signals
             self._await_master(master)
         else:
             self._await_work()
@@ -117,7 +117,7 @@ class Rounds:
         return sent
 
     def _await_master(self, master: subprocess.Popen[str]) -> None:
-        """Python heeds signals from the moment on when the master has forked."""
+        """Python handles signals as soon as the master has forked."""
         while master.poll() is None and not psutil.Process(master.pid).children():
             time.sleep(0.001)
 

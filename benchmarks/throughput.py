@@ -7,7 +7,7 @@
 
 The queue is filled first; then the worker starts, with the in-flight ledger on as always. The clock
 runs from the first count of `stat:processed` above zero to the last one, so that the start of the
-processes is left out (it is told apart, as `boot_seconds`). Redis runs on the same machine. One
+processes is left out (it is reported as `boot_seconds`). Redis runs on the same machine. One
 JSON line a run on stdout, a table of medians on stderr.
 """
 

@@ -195,7 +195,9 @@ def test_an_unlimited_count_goes_on(bench: Bench) -> None:
 
 
 def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
-    master = bench.start("-r", "tests.process.quick_trials", "-q", "q", "-t", "100", "-j", "1000")
+    master = bench.start(
+        "-r", "tests.process.quick_quarantines", "-q", "q", "-t", "100", "-j", "1000"
+    )
     for number in range(40):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 60.0)
     wait_for(lambda: bench.held() == 40)

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 TEXTS = [
     *(ROOT / "gresque").rglob("*.py"), *(ROOT / "gresque").rglob("*.lua"),
     *(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "examples").iterdir(),
+    *(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "scripts").iterdir(),
 ]  # fmt: skip
 
 AVOIDED = re.compile(

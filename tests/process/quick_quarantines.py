@@ -1,4 +1,4 @@
-"""Required beside the jobs: suspects are on trial for half a second, not for a minute."""
+"""Required beside the jobs: suspects are in quarantine for half a second, not for a minute."""
 
 from gresque.worker import quarantine
 
