@@ -98,6 +98,8 @@ class Situation(NamedTuple):
     """A dead process has left jobs that are still to be recovered."""
     suspects: bool = False
     """Suspects were seen since a quarantine process was last forked."""
+    boots_fail: bool = False
+    """The last worker process did not come up."""
     held_back: Collection[Kind] = ()
     """Kinds that are not forked for now, because they failed lately."""
 
@@ -183,8 +185,10 @@ class _Plan:
         # As many again may retire; the one more of a HUP finds room all the same.
         room = sizes.workers + wanted + sizes.standbys - len(crew)
         actions: list[Action] = []
-        if self._to_recover and missing > 0 and room > 0:
-            # It recovers the jobs of the dead before it takes a job itself.
+        blocked = situation.boots_fail and any(child.booted for child in standbys)
+        if self._to_recover and missing > 0 and room > 0 and not blocked:
+            # It recovers the jobs of the dead before it takes a job itself. Where boots fail, a
+            # standby that came up may hold what others need for that, and is called first.
             actions.append(self._fork(Kind.WORKER))
             missing, room = missing - 1, room - 1
         standbys.sort(key=lambda child: not child.booted)

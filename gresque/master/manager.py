@@ -184,6 +184,7 @@ class WorkerManager:
             has_booted=self._accounts.boots > 0,
             to_recover=bool(self._accounts.to_recover),
             suspects=self._accounts.has_new_suspects(self._children),
+            boots_fail=self._backoffs.of(Kind.WORKER).boots_fail,
             held_back=self._backoffs.held_back(now),
         )
 
@@ -280,8 +281,6 @@ class WorkerManager:
         for child in self._children:
             if child.kind.takes_jobs:
                 kill_overdue(child)
-
-    # Ending
 
     def _close(self) -> None:
         """The last child is gone: from here on the master may use the network."""

@@ -33,12 +33,16 @@ class RestartBackoff:
         self._boots = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._deaths = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._quick_deaths = 0
+        self.boots_fail = False
+        """The last process did not come up."""
 
     def note_boot(self) -> None:
         """A process came to work."""
+        self.boots_fail = False
         self._boots.reset()
 
     def note_failed_boot(self) -> None:
+        self.boots_fail = True
         self._hold(self._boots.next_seconds())
 
     def note_good_end(self) -> None:

@@ -187,6 +187,12 @@ def test_the_jobs_of_the_dead_are_recovered_soon(sizes: Sizes, family: str, expe
     assert actions(family, sizes, to_recover=True) == expected
 
 
+@pytest.mark.parametrize(("family", "expected"), [("s.waits", "call 0"), ("s.boots", "fork w")])
+def test_a_standby_that_came_up_is_called_where_others_do_not(family: str, expected: str) -> None:
+    """It may hold the lock or port that they need."""
+    assert actions(family, ONE, to_recover=True, boots_fail=True) == expected
+
+
 @pytest.mark.parametrize(
     ("sizes", "family", "situation", "expected"),
     [
