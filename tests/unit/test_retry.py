@@ -1,0 +1,79 @@
+"""The writes of a retry: the item of the queue, and the mark of the entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gresque.errors import InvalidPayload
+from gresque.failure.entry import encode_entry
+from gresque.failure.retry import prepare_retry
+
+NOW = "2026/11/23 15:33:36"
+WIRE = Path(__file__).parents[1] / "wire"
+FORK = (WIRE / "fork_failed_entry.json").read_bytes().strip()
+FORK_RETRIED = (WIRE / "fork_failed_entry_retried.json").read_bytes().strip()
+FORK_ITEM_RETRIED = (WIRE / "fork_queue_item_retried.json").read_bytes().strip()
+STOCK = (WIRE / "stock_failed_entry.json").read_bytes().strip()
+GARBAGE = [b"garbage \xff", b"", b"[1]", b"{}", b'{"payload":{"class":"A"}}', b"[" * 100_000]
+
+
+class TestPrepareRetry:
+    """Pure: what is pushed, and what the entry becomes."""
+
+    def test_as_the_ruby_fork_does_it(self) -> None:
+        retry = prepare_retry(FORK, NOW)
+        assert retry.queue == "bench"
+        assert retry.marked == FORK_RETRIED
+        assert retry.item == FORK_ITEM_RETRIED
+
+    def test_a_payload_without_generation_is_pushed_unchanged(self) -> None:
+        assert prepare_retry(STOCK, NOW).item == b'{"class":"Boom","args":["x"]}'
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b'{"class":"A","args":[1.0e+20,12345678901234567890123, {"a" :1}]}',
+            b'{"class":"A","x":{"y" : "\\u00e9"}}',
+            b'{"class":"A","generation":"1"}',
+            b'{"class":"A","generation":true}',
+            b'{"class":"A","generation":null}',
+            b'"text"',
+            b"[1, 2]",
+            b"7",
+        ],
+    )
+    def test_it_stays_to_the_letter(self, payload: bytes) -> None:
+        raw = b'{"odd" : [1.50],"payload":' + payload + b',"queue":"q"}'
+        retry = prepare_retry(raw, NOW)
+        assert retry.item == payload
+        assert b'"odd":[1.50]' in retry.marked
+        assert payload in retry.marked
+
+    def test_only_the_generation_changes(self) -> None:
+        raw = b'{"payload":{"args":[1.0e+20],"generation":41,"x":"\\u00e9"},"queue":"q"}'
+        assert prepare_retry(raw, NOW).item == (b'{"args":[1.0e+20],"generation":42,"x":"\\u00e9"}')
+
+    @pytest.mark.parametrize("item", [b"not json", b"not utf-8 \xff", b"[]", b"", b'{"a":1'])
+    def test_an_item_that_was_no_job_goes_back_as_it_was(self, item: bytes) -> None:
+        raw = encode_entry(item, "InvalidPayload", "bad", [], "w", "q")
+        assert prepare_retry(raw, NOW).item == item
+
+    def test_a_second_retry_replaces_the_mark(self) -> None:
+        again = prepare_retry(FORK_RETRIED, "2027/01/01 00:00:00")
+        assert again.marked == FORK_RETRIED.replace(NOW.encode(), b"2027/01/01 00:00:00")
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            *GARBAGE,
+            b'{"payload":null,"queue":"q"}',
+            b'{"payload":{},"queue":""}',
+            b'{"payload":{},"queue":7}',
+            b'{"payload":{"class":"gresque.InvalidPayload","args":["?","base64"]},"queue":"q"}',
+        ],
+    )
+    def test_what_tells_no_job_is_refused(self, raw: bytes) -> None:
+        with pytest.raises(InvalidPayload):
+            prepare_retry(raw, NOW)
