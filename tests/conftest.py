@@ -30,7 +30,7 @@ if sys.dont_write_bytecode:
 # scripts/acceptance asks for many more examples.
 hypothesis.settings.register_profile(
     "gresque",
-    max_examples=int(os.environ.get("GRESQUE_TEST_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("GRESQUE_TEST_EXAMPLES", "15")),
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
