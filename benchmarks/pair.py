@@ -149,13 +149,16 @@ def enqueue(server: Server, tree: Tree) -> dict[str, float]:
 
 
 def memory(server: Server, tree: Tree) -> dict[str, float]:
-    """Of a worker at rest; a maintenance process, which only one of the trees may have, apart."""
+    """Of a worker at rest, but for the private memory of a maintenance process, which only one of
+    the trees may have."""
     server.empty()
     with tree.work(server, "-w", "2", "-t", "100") as work:
         wait_ready(server, 2)
         time.sleep(SETTLE_SECONDS)
-        others = [p for p in work.all() if "maintenance" not in " ".join(p.cmdline())]
-        return {"MB (PSS)": sum(map(pss_bytes, others)) / 1e6}
+        everyone = work.all()
+        apart = [p for p in everyone if "maintenance" in " ".join(p.cmdline())]
+        private = sum(process.memory_full_info().uss for process in apart)
+        return {"MB (PSS)": (sum(map(pss_bytes, everyone)) - private) / 1e6}
 
 
 def wait_ready(server: Server, processes: int) -> None:
