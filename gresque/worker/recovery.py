@@ -78,6 +78,9 @@ class Recovery:
         self._rules = EndRules(store.keys, on_dirty_exit, max_recoveries, failure_backend)
         self._failures = FailureReporter(failure_backend)
         self._unreported: dict[bytes, Failure] = {}
+        self._expected: dict[str, Totals] = {}
+        """Dead process -> its totals once all its jobs are moved. When Redis goes away after that,
+        the next try finds no ledger to count."""
         self.has_found_suspects = False
         """A job that it moved is a suspect: a process may be needed that takes those."""
 
@@ -99,6 +102,8 @@ class Recovery:
         moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         self.has_found_suspects |= any(move.action == "suspect" for move in moves)
+        if held.is_fenced:
+            self._expected[dead.process_id] = sum(map(_counted, moves), held.totals)
         recovered, left = Totals(), 0
         for batch in in_bulks(moves, lambda move: len(move.item), BATCH) if moves else [[]]:
             moved = self.store.recovery.recover(dead.process_id, batch, _log_entry(dead, now))
@@ -106,12 +111,6 @@ class Recovery:
             left = moved.left
             self._report(moved.failed_slots)
             name_refused(self.store.keys, moved.refused, REFUSED)
-        if not left:  # else the recovery that empties it does so
-            self._answer_kills(dead, held.entries, moves)
-        self.store.maintenance.write_vitals({}, [dead.process_id])
-        queues = queues_of(dead.process_id)
-        if queues is not None:
-            self.store.recovery.hand_over(queues, dead.process_id)
         if recovered.requeued or recovered.failed:
             log.warning(
                 "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed%s",
@@ -130,7 +129,14 @@ class Recovery:
                     left=left,
                 ),
             )
-        return (held.totals if held.is_fenced else dead.totals) + recovered
+        if not left:  # else the recovery that empties it does so
+            self._answer_kills(dead, held.entries, moves)
+        self.store.maintenance.write_vitals({}, [dead.process_id])
+        queues = queues_of(dead.process_id)
+        if queues is not None:
+            self.store.recovery.hand_over(queues, dead.process_id)
+        expected = self._expected.pop(dead.process_id, dead.totals)
+        return held.totals + recovered if held.is_fenced else expected
 
     def _name_unreadable(self, process_id: str, held: HeldLedger) -> None:
         ledger = printable(self.store.keys.ledger(process_id))
@@ -265,6 +271,11 @@ def _as_move(slot: bytes, ending: Ending) -> Move:
     assert isinstance(a, bytes)
     action = "poison" if ending.way is Way.POISON else "fail"
     return Move(slot, action, encoded(key), a, str(b))
+
+
+def _counted(move: Move) -> Totals:
+    fails = move.action in ("fail", "poison")
+    return Totals(failed=1) if fails else Totals(requeued=1)
 
 
 def _poison(dead: DeadProcess, raw: bytes) -> PoisonJob:

@@ -189,6 +189,28 @@ def test_again_after_it_broke_off(store: Store, redis_client: Redis) -> None:
     assert gone(redis_client)
 
 
+@pytest.mark.parametrize(
+    ("part", "call"), [("recovery", "recover"), ("maintenance", "write_vitals")]
+)
+def test_jobs_count_though_redis_goes_away_once_they_are_moved(
+    store: Store, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, part: str, call: str
+) -> None:
+    hold(redis_client, item("plain"), item("fails"), state="9 12 9 1 0")
+    one, do = recovery(store), getattr(getattr(store, part), call)
+
+    def lose_the_answer(*arguments: Any) -> None:
+        do(*arguments)
+        monkeypatch.undo()
+        raise redis.ConnectionError
+
+    monkeypatch.setattr(getattr(store, part), call, lose_the_answer)
+    with pytest.raises(redis.ConnectionError):
+        one.recover(DEAD)
+    assert gone(redis_client)
+    assert one.recover(DEAD) == Totals(reserved=12, done=9, failed=2, requeued=1)
+    assert one.recover(DEAD) == Totals()
+
+
 def test_a_server_that_has_forgotten_that_the_process_is_dead(
     store: Store, redis_client: Redis
 ) -> None:
