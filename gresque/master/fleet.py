@@ -159,13 +159,13 @@ class _Plan:
         self._sizes = sizes
         self._situation = situation
         self._to_recover = situation.to_recover
-        self._crew: list[Child] = []
+        self._workers: list[Child] = []
         """Those that take jobs, or stand by to take some."""
         self._quarantine: list[Child] = []
         self._maintenance: list[Child] = []
         lists = {Kind.QUARANTINE: self._quarantine, Kind.MAINTENANCE: self._maintenance}
         for child in children:
-            lists.get(child.kind, self._crew).append(child)
+            lists.get(child.kind, self._workers).append(child)
         self._outdated = [child for child in children if child.outdated]
         self._to_roll = [child for child in self._outdated if _is_to_roll(child)]
 
@@ -174,16 +174,16 @@ class _Plan:
 
     def keep_workers(self) -> Iterable[Action]:
         """Call or fork what is missing to WORKER_COUNT processes that take jobs."""
-        sizes, situation, crew = self._sizes, self._situation, self._crew
-        standbys = [c for c in crew if c.stands_by and not c.outdated]
+        sizes, situation, workers = self._sizes, self._situation, self._workers
+        standbys = [c for c in workers if c.stands_by and not c.outdated]
         if situation.dry:
             return [Quit(child) for child in standbys]
         if Kind.WORKER in situation.held_back:
             return []
         wanted = sizes.workers + bool(self._to_roll)
-        missing = wanted - sum(map(self._fills_a_place, crew))
+        missing = wanted - sum(map(self._fills_a_place, workers))
         # As many again may retire; the one more of a HUP finds room all the same.
-        room = sizes.workers + wanted + sizes.standbys - len(crew)
+        room = sizes.workers + wanted + sizes.standbys - len(workers)
         actions: list[Action] = []
         blocked = situation.boots_fail and any(child.booted for child in standbys)
         if self._to_recover and missing > 0 and room > 0 and not blocked:
@@ -225,7 +225,7 @@ class _Plan:
 
     def roll(self) -> Iterable[Action]:
         """Replace the next process of a HUP once one more than WORKER_COUNT is at work."""
-        if self._to_roll and sum(child.at_work for child in self._crew) > self._sizes.workers:
+        if self._to_roll and sum(child.at_work for child in self._workers) > self._sizes.workers:
             return [Quit(self._to_roll[0])]
         return []
 

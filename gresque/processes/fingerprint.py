@@ -62,11 +62,11 @@ def find(pid: int, master_pid: int) -> str:
     return f"{machine()} {pid} {started} {master_pid} {master_started}"
 
 
-def are_dead(whereabouts: str) -> bool:
+def are_dead(fingerprint: str) -> bool:
     """Whether a process of this machine and its master both exist no more. While its master lives,
     that one sees to what it left. Nothing is claimed of a record that cannot be read."""
     try:
-        _, pid, started, master_pid, master_started = whereabouts.split(" ")
+        _, pid, started, master_pid, master_started = fingerprint.split(" ")
         return _is_gone(_pid(pid), started) and _is_gone(_pid(master_pid), master_started)
     except (ValueError, OverflowError):
         return False

@@ -137,11 +137,11 @@ class FrozenProxy:
         definition = registry.find(str(payload.loads(entry.raw).get("class")))
         limit = definition.timeout_seconds if definition is not None else None
         ran = time.monotonic() - self._running.since[self._slot.decode()]
-        if limit is not None and ran > limit + (self._boot_retry if self._guarded else 0):
+        if limit is not None and ran > limit + (self._term_timeout if self._guarded else 0):
             self._blame(self._slot, KillReason.TIMED_OUT)
 
     @property
-    def _boot_retry(self) -> float:
+    def _term_timeout(self) -> float:
         return self._post.settings.term_timeout
 
     def _run_command(self, order: Command) -> Any:
