@@ -146,9 +146,11 @@ class Client:
     def dequeue(self, job: Any, /, *args: Any, **kwargs: Any) -> int:
         """Remove waiting jobs from the queue of `job`: those with these arguments, or without any
         all of them. Returns how many. Reads the whole queue. Whether an argument was passed by
-        its position or by its name makes no difference."""
+        its position or by its name makes no difference. Raises UnserializableArgument for what no
+        job can have as an argument: as JSON it may be the same as that of another job."""
         definition = definition_of(job)
         queue = queue_of(definition)
+        payload.encode(definition.name, args, kwargs, "")
         hooks = definition.hooks
         if not allowed(hooks.before_dequeue, args, kwargs):
             return 0

@@ -124,7 +124,8 @@ def effects_of(
     if end is End.GIVEN_BACK:
         return _back(job.queue, job.raw, rules)
     if end in DIRTY and dirty_exit(job.raw, definition, rules) == "requeue":
-        if end is End.DIED and payload.is_job(job.raw):
+        # Also when a field that is not read is broken: such a job runs, and may be to blame.
+        if end is End.DIED and payload.class_of(job.raw) is not None:
             return _after_death(job, definition, rules, make_entry)
         return _back(job.queue, job.raw, rules)
     return _failure(Way.FAILED, job.queue, job.raw, definition, rules, make_entry)

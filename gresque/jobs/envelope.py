@@ -54,7 +54,8 @@ def member(members: Members, name: str, kind: type) -> Any:
 
 
 def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
-    """The payload, a JSON object, with this envelope in place of its own."""
+    """The payload, a JSON object, with this envelope in place of its own. It stays as it is when
+    it has to be written anew, and is broken in a part that is not read elsewhere."""
     old, new = _found(raw), _encode(members) if members else None
     if old == new:
         return raw
@@ -65,7 +66,10 @@ def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
         # The same bytes may stand deeper in the payload: only the parser knows which is the field.
         if _has(changed, new):
             return changed
-    fields = msgspec.json.decode(raw, type=Members)  # named with escapes, or more than once
+    try:
+        fields = _members(raw)  # named with escapes, or more than once
+    except UNREADABLE:
+        return raw
     fields.pop("gresque")
     return _encode(fields | ({} if new is None else {"gresque": msgspec.Raw(new)}))
 

@@ -7,6 +7,7 @@ import binascii
 import codecs
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -157,6 +158,11 @@ def encode(
             f"{printable(name)}: {_unencodable(args, kwargs)} has a lone surrogate, which UTF-8 "
             "cannot carry; decode it with errors='replace' first"
         ) from None
+    except ValueError:
+        raise UnserializableArgument(
+            f"{printable(name)}: {_unencodable(args, kwargs)} has an int of more digits than "
+            f"Python writes ({sys.get_int_max_str_digits():,}); pass it as a str of hex digits"
+        ) from None
     if len(raw) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(
             f"{name}: the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}; "
@@ -233,7 +239,7 @@ def _unencodable(args: Sequence[Any], kwargs: dict[str, Any] | None) -> str:
 def _encodable(value: Any) -> bool:
     try:
         _encode(value)
-    except UnicodeEncodeError:
+    except ValueError:
         return False
     return True
 

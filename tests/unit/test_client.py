@@ -235,6 +235,17 @@ def test_what_json_cannot_carry_is_not_enqueued(
     assert redis_client.keys() == []
 
 
+@pytest.mark.parametrize("bad", [b"x", {1}, float("nan"), object(), "\ud800"], ids=ascii)
+def test_what_json_cannot_carry_is_no_argument_to_dequeue_by(
+    client: gresque.Client, bad: Any
+) -> None:
+    client.enqueue_many(noop, [("eA==",), ([1],), (None,)])  # as such values would be in JSON
+    for call in (lambda: client.dequeue(noop, bad), lambda: client.dequeue(noop, key=bad)):
+        with pytest.raises(UnserializableArgument):
+            call()
+    assert client.size("bench") == 3
+
+
 def test_an_argument_that_is_too_large(client: gresque.Client, redis_client: Redis) -> None:
     with pytest.raises(PayloadTooLarge, match="Noop"):
         client.enqueue(noop, "x" * payload.MAX_PAYLOAD_BYTES)

@@ -123,11 +123,15 @@ def test_a_declaration_travels_in_the_envelope() -> None:
     assert declared().envelope is None
 
 
-@pytest.mark.parametrize("raw", [RAW, PROMISED, b'{"class":"A"}', b" { } "])
+HUGE = b'{"class":"A","args":[],"gresque":{"recoveries":%b}}' % (b"9" * 5000)
+BROKEN = b'{"class":"A","args":[],"prefix":"\xff"}'
+
+
+@pytest.mark.parametrize("raw", [RAW, PROMISED, b'{"class":"A"}', HUGE, BROKEN, b" { } "])
 def test_a_death_counts_on_what_can_count_it(raw: bytes) -> None:
     job = EndedJob("mail", raw, "vm:9 at night")
     ending = effects_of(job, End.DIED, declared(on_dirty_exit="requeue"), rules())
-    counted = payload.is_job(raw)
+    counted = payload.class_of(raw) is not None
     assert deaths(ending.raw) == (["vm:9 at night"] if counted else [])
     assert ending.effects == (SUSPECT_1 if counted else QUEUED)
 

@@ -324,6 +324,12 @@ def test_lone_surrogates_are_refused(lone: str, place: Any, told: str) -> None:
         encode("Noop", args, kwargs, ID)
 
 
+def test_a_number_that_python_does_not_write_is_refused() -> None:
+    for args, kwargs, named in (((1, 10**5000), None, "2"), ((), {"n": [10**5000]}, "'n'")):
+        with pytest.raises(UnserializableArgument, match=f"^Noop: argument {named} has an int"):
+            encode("Noop", args, kwargs, ID)
+
+
 def test_a_list_in_itself_is_refused() -> None:
     loop: list[Any] = [1]
     loop.append(loop)
