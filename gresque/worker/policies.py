@@ -66,7 +66,9 @@ class Ordinary:
         self._alone = False
         """The next job is taken alone, as suspects wait: nothing runs beside it, and nothing is
         held in reserve, as that would see its death."""
-        self._handed_over = 0
+        self._handed_over = self._handing_over = 0
+        """Suspects met in an ordinary queue: those that were reported, and those that stood in
+        their own list after the last turn."""
 
     def room(self, in_flight: InFlight, pool: ThreadPool, batch_size: BatchSize) -> int:
         held = in_flight.held - len(in_flight.ended)
@@ -76,17 +78,21 @@ class Ordinary:
 
     def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
         cycle.takes = Takes.PLACES if self.takes_suspects else Takes.QUEUES
+        self._handing_over = in_flight.handed_over
         return want
 
     def on_turn(self, cycle: Cycle, in_flight: InFlight, want: int, reserved: int) -> None:
-        if in_flight.handed_over > self._handed_over:
-            self._handed_over = in_flight.handed_over
+        if self._handing_over > self._handed_over:
+            # One that is met while the turn waits for its reply leaves with the next turn: a
+            # quarantine that came before would not find it.
+            self._handed_over = self._handing_over
             self._report_suspects()
         if want and self.takes_suspects:
             first = cycle.first_suspect
             self._alone = first is not None
             if first is not None and in_flight.held > 1:
-                in_flight.give_back_ready(keep=len(in_flight.ready) - reserved + first)
+                # Some may be gone already: taken by the thread, or given back for their size.
+                in_flight.give_back_ready(keep=max(len(in_flight.ready) - reserved + first, 0))
 
     def on_dry(self, cycle: Cycle) -> None:
         if not self.takes_suspects and cycle.has_jobs(Takes.SUSPECTS):

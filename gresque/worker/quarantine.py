@@ -81,7 +81,7 @@ class Quarantine:
         """Whether it holds only jobs that take long, and may take no others beside them. There may
         be more for the next quarantine."""
         held = in_flight.held - len(in_flight.ended)
-        waits = dry or self._alone or self._lets_run_out
+        waits = dry or self._alone or self._lets_run_out or held >= self._threads
         if not self._is_over and held and not _young(held, pool) and waits:
             self._is_over = True
             self._row.suspects_seen += 1  # the worker tells the master as it retires

@@ -132,6 +132,34 @@ def test_several_at_once_in_an_empty_process_go_back_but_one(
     assert redis_client.smembers(KEYS.suspects) == {b"a"}
 
 
+def test_jobs_that_went_back_for_their_size_are_not_given_back_twice(
+    process: Process, redis_client: redis.Redis
+) -> None:
+    worker = Worker(process, Ordinary)
+    fill(redis_client, "c1 a")
+    want = worker.policy.prepare(worker.cycle, worker.in_flight, 2)
+    reserved = worker.cycle.turn(want)
+    worker.in_flight.give_back_ready(keep=1)
+    worker.policy.on_turn(worker.cycle, worker.in_flight, want, reserved)
+    assert (worker.held, worker.in_flight.requeued) == ("", 2)
+
+
+def test_a_suspect_is_reported_when_it_stands_in_its_list(
+    process: Process, redis_client: redis.Redis
+) -> None:
+    """A quarantine that is forked before finds none, and leaves."""
+    worker = Worker(process, Ordinary, thread_count=20)
+    fill(redis_client, "a")
+    worker.turn()
+    worker.policy.prepare(worker.cycle, worker.in_flight, 0)
+    worker.cycle.turn(0)
+    process.in_flight.hand_over((process.in_flight.ready.pop()[0], "a", raw_of("a1")))
+    worker.policy.on_turn(worker.cycle, worker.in_flight, 0, 0)
+    assert worker.reports == 0
+    worker.turn()
+    assert worker.reports == 1
+
+
 def test_several_threads_leave_suspects_alone(process: Process, redis_client: redis.Redis) -> None:
     worker = Worker(process, Ordinary, thread_count=20, burst=True)
     fill(redis_client, "c1 d2 f g1")
@@ -206,3 +234,17 @@ def test_a_quarantine_with_jobs_that_take_long_makes_room_for_another(
     for _ in range(2):
         assert policy.is_over(worker.in_flight, pool, dry=False)
         assert worker.row.suspects_seen == 1, "another one may be needed, once"
+
+
+def test_a_quarantine_whose_threads_are_all_taken_for_long_makes_room_for_another(
+    process: Process, redis_client: redis.Redis
+) -> None:
+    worker = Worker(process, Quarantine, thread_count=2)
+    fill(redis_client, "c1 c1 c1")
+    worker.turn()
+    assert worker.turn() == "c1 c1"
+    ready = worker.in_flight.ready
+    pool: Any = SimpleNamespace(
+        threads=[SimpleNamespace(job=job, since=float("-inf")) for job in ready]
+    )
+    assert worker.policy.is_over(worker.in_flight, pool, dry=False)
