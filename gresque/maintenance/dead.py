@@ -10,7 +10,8 @@ from contextlib import suppress
 from redis import exceptions
 
 from gresque.logs import fields
-from gresque.processes.identity import worker_of
+from gresque.maintenance.suspects import return_suspects
+from gresque.processes.identity import queues_in_id, queues_of, worker_of
 from gresque.processes.spec import DeadProcess
 from gresque.settings import Settings
 from gresque.store.store import Store
@@ -26,6 +27,7 @@ AT_ONCE_SECONDS = 1.5
 
 class DeadProcesses:
     """Recovers what dead processes held, and unregisters workers that have no process left.
+    Suspects of queues that no process serves any more go back to these, as at a master's end.
 
     Data that one process left behind may be unreadable, or be refused by Redis: that is logged
     once, and holds up no other process.
@@ -73,6 +75,8 @@ class DeadProcesses:
                     workers.add(worker_of(process.process_id))
             for worker_id in workers:
                 store.workers.unregister(worker_id)
+            left = {queues_of(process.process_id) or "" for process in dead[:done]}
+            return_suspects(store, left, [queues_in_id(self._settings)])
         finally:
             with suppress(OSError):
                 recovery.close()

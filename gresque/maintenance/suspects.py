@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from gresque.errors import SettingsError
 from gresque.maintenance.judge import PRUNE_SECONDS
 from gresque.maintenance.task import Interval
 from gresque.processes.identity import queues_of
@@ -42,15 +45,21 @@ class SuspectsWatch:
             self._spec.tell_master()
 
 
-def return_suspects(store: Store, queues: QueueList | None) -> None:
-    """Called when the last process of a master has left. Where no living process serves a queue of
-    `queues`, its suspects go back to its head, where other programs find them."""
-    if queues is None or not store.suspects.queues():
+def return_suspects(store: Store, left: Iterable[str], served: Iterable[str] = ()) -> None:
+    """Called when processes with the queue lists `left` are gone for good. Where no living process
+    serves one of those queues, nor one of the lists `served` has it, its suspects go back to its
+    head, where other programs find them. The lists are as in process ids."""
+    if not store.suspects.queues():
         return
     now, (beats, _) = store.now(), store.maintenance.heartbeats()
-    served = [
-        QueueList.parse(listed)
-        for process, beat in beats.items()
-        if now - beat / 1000 < PRUNE_SECONDS and (listed := queues_of(decoded(process))) is not None
+    living = [
+        queues_of(decoded(p)) for p, beat in beats.items() if now - beat / 1000 < PRUNE_SECONDS
     ]
-    store.suspects.return_unserved(queues, served)
+    store.suspects.return_unserved(_parsed(left), _parsed([*living, *served]))
+
+
+def _parsed(lists: Iterable[str | None]) -> Iterator[QueueList]:
+    for listed in lists:
+        with suppress(SettingsError):  # the id of another program
+            if listed is not None:
+                yield QueueList.parse(listed)

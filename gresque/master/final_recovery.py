@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gresque.logs import fields
 from gresque.master.accounts import Accounts
-from gresque.processes.identity import worker_of
+from gresque.processes.identity import queues_in_id, worker_of
 from gresque.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
         while accounts.to_recover:
             accounts.add(recovery.recover(accounts.to_recover[0]))
             del accounts.to_recover[0]
-        return_suspects(recovery.store, settings.queues)
+        return_suspects(recovery.store, [queues_in_id(settings)])
         _remove_vitals(recovery.store, worker_id)
         recovery.store.workers.unregister(worker_id)
     recovery.close()

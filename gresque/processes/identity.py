@@ -21,11 +21,15 @@ def worker_id(settings: Settings, master_pid: int) -> str:
 
     A colon in the queues or in the host's name becomes `~`, so that the id can be split.
     """
-    queues = str(settings.queues).replace(":", "~")
     return (
-        f"{host()}:{master_pid}:{queues}:"
+        f"{host()}:{master_pid}:{queues_in_id(settings)}:"
         f"{settings.worker_count}:{settings.thread_count}:{settings.jobs_per_fork}"
     )
+
+
+def queues_in_id(settings: Settings) -> str:
+    """The queue list of a worker, as its id has it."""
+    return str(settings.queues).replace(":", "~")
 
 
 def process_id(worker: str, pid: int, born_ms: int) -> str:

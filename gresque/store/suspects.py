@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from gresque.queues import QueueList
@@ -27,8 +28,8 @@ class Suspects:
     def forget(self, queue: str) -> bool:
         """Take a queue out of the set when it has no suspects; True when it has none."""
         keys = self._keys
-        lists = keys.places(queue)[:2]
-        return not self._server.run_script("forget_suspects", [keys.suspects, *lists], [queue])
+        found = [keys.suspects, *keys.places(queue)[:2], keys.queues]
+        return not self._server.run_script("forget_suspects", found, [queue])
 
     def return_to_queue(self, queue: str) -> int:
         """Put all suspects of a queue back to its head; returns how many. For a queue that no
@@ -46,12 +47,17 @@ class Suspects:
             if moved < MOVED_AT_ONCE:
                 return total
 
-    def return_unserved(self, queues: QueueList, served: Iterable[QueueList]) -> int:
-        """Called when the last process of a master has left: put the suspects of its queues back
-        to their heads, but for queues that processes with one of the lists `served` serve still.
-        Returns how many were put back."""
-        names = self.queues()
-        left = set(queues.resolve(sorted(names))) & names
-        for other in served:
-            left -= set(other.resolve(sorted(names)))
-        return sum(self.return_to_queue(queue) for queue in sorted(left))
+    def return_unserved(self, left: Iterable[QueueList], served: Iterable[QueueList]) -> int:
+        """Put the suspects of the queues in the lists `left` back to their heads, but for queues
+        that processes with one of the lists `served` serve still. Returns how many were put back.
+
+        The lists are those of process ids, in which a colon is `~`.
+        """
+        names = defaultdict[str, list[str]](list)
+        for name in sorted(self.queues()):
+            names[name.replace(":", "~")].append(name)
+        listed = sorted(names)
+        unserved = {name for queues in left for name in queues.resolve(listed)}
+        unserved -= {name for queues in served for name in queues.resolve(listed)}
+        found = [name for each in sorted(unserved & names.keys()) for name in names[each]]
+        return sum(map(self.return_to_queue, found))

@@ -63,7 +63,8 @@ def test_at_the_end_of_a_master_they_stay_where_another_process_lives(
 ) -> None:
     suspect(redis_client, "a")
     other = "vm:1:a,x:1:1:1:20:1000"
-    redis_client.zadd(KEYS.ledgers, {other: 1000 * (store.now() + beat)})
-    return_suspects(store, QueueList.parse("a"))
+    odd = "vm:1:a~b,!a~b:1:1:1:20:1000"  # no list: "a:b,!a~b" was one
+    redis_client.zadd(KEYS.ledgers, dict.fromkeys((other, odd), 1000 * (store.now() + beat)))
+    return_suspects(store, ["a"])
     assert bool(store.suspects.queues()) == left
     assert redis_client.llen(KEYS.queue("a")) == (0 if left else 1)

@@ -22,7 +22,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "release": (1, ["token"]),
     "enqueue": (3, [0, 1, "q", 60, "job"]),
     "fence": (3, ["p", 60]),
-    "forget_suspects": (3, ["q"]),
+    "forget_suspects": (4, ["q"]),
     "hand_over": (3, [1]),
     "heartbeats": (2, []),
     "processes_of": (1, ["machine"]),

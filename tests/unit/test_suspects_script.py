@@ -47,7 +47,7 @@ def lists(client: Redis, queue: str = "a") -> list[list[bytes]]:
 
 
 def forget(client: Redis, queue: str = "a") -> int:
-    found: int = run(client, "forget_suspects", [SUSPECTS, *KEYS.places(queue)[:2]], queue)
+    found: int = run(client, "forget_suspects", [SUSPECTS, *KEYS.places(queue)[:2], QUEUES], queue)
     return found
 
 
@@ -106,6 +106,7 @@ def test_a_queue_without_suspects_leaves_the_set(db: Redis, left: list[str]) -> 
         db.rpush(key, "x")
     assert forget(db) == len(left)
     assert db.smembers(SUSPECTS) == ({b"a", b"b"} if left else {b"b"})
+    assert db.smembers(QUEUES) == ({b"a"} if left else set()), "globs find it"
 
 
 def test_they_come_back_to_the_head_in_their_order(db: Redis, store: Store) -> None:
@@ -130,6 +131,8 @@ UNSERVED = [
     ("a", "a,b", ["b*"], 1),
     ("a", "a", ["*,!a"], 1),
     ("a", "*,!a", [], 0),
+    ("a:b", "a~b", [], 1),  # as the lists stand in process ids
+    ("a:b", "*", ["a~b"], 0),
 ]
 
 
@@ -141,6 +144,6 @@ def test_those_of_queues_that_others_serve_stay(
     db.rpush(KEYS.suspects_of(queue, 1), "x")
     db.sadd(SUSPECTS, queue)
     served = [QueueList.parse(each) for each in others]
-    assert store.suspects.return_unserved(QueueList.parse(own), served) == count
+    assert store.suspects.return_unserved([QueueList.parse(own)], served) == count
     assert db.llen(q(queue)) == count
     assert store.suspects.queues() == (set() if count else {queue})

@@ -239,7 +239,7 @@ class Cycle:
         keys, queues, self._taken_from = self._keys, self._taken_from, set()
         for queue in queues:
             lists = keys.places(queue)[:2]
-            arguments = script("forget_suspects"), 3, keys.suspects, *lists, queue
+            arguments = script("forget_suspects"), 4, keys.suspects, *lists, keys.queues, queue
             self.ask(partial(self.connection.run, *arguments))
 
     def held(self) -> list[ReservedJob]:
