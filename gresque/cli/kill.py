@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -70,7 +71,8 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _outcome(answer: KillAnswer, job_id: str) -> str:
-    where = f"; see gresque failed --search {printable(job_id)}" if answer.in_failed else ""
+    shown = shlex.quote(printable(job_id))
+    where = f"; see gresque failed show {shown}" if answer.in_failed else ""
     return {
         Fate.REQUESTED: "requested; its process has not answered yet",
         Fate.DELIVERED: "delivered; it has not died yet",

@@ -30,7 +30,8 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
     started = time.monotonic()
     assert kill(bench, ids[500]) == 0
     assert time.monotonic() - started < 0.5
-    assert capsys.readouterr().out == f"dead; see gresque failed --search {ids[500]}\n"
+    assert capsys.readouterr().out == f"dead; see gresque failed show {ids[500]}\n"
+    assert run(["failed", "show", ids[500], "--redis", bench.redis_url]) == 0
     (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", ids[500])
     wait_for(lambda: len(bench.runs()) == 999)
