@@ -31,7 +31,7 @@ class Accounts:
     def totals(self, children: Collection[Child]) -> Totals:
         """The totals of all jobs so far. Those of a dead process are missing until the process
         that recovers them counts them."""
-        rows = [child.row for child in children if child.row.state.has_registered]
+        rows = [child.row for child in children if child.row.state.may_have_registered]
         return sum((row.totals for row in rows), self._gone)
 
     def add(self, totals: Totals) -> None:
@@ -70,16 +70,15 @@ class Accounts:
                 return Exit.LEFT
             end = exit_before_boot(status)  # once it is up, it ignores these signals
             return end if end is Exit.ENDED_AT_START else Exit.CRASHED
-        if not state.has_registered:
-            # What it had recovered already stands in its totals.
-            self.to_recover += (dead._replace(totals=Totals()) for dead in child.to_recover)
+        if not state.may_have_registered:
+            self.to_recover += child.left_to_recover()
             self._gone += row.totals
         if state.has_left:
             self._gone += row.totals
             self._note_dryness(child)
             return Exit.LEFT
         self.dry = False
-        if state.has_registered:
+        if state.may_have_registered:
             self.to_recover.append(child.dead_process(f"it {describe_death(status)}"))
         if not state.has_booted:
             return exit_before_boot(status)

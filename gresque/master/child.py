@@ -132,8 +132,15 @@ class Child:
     @property
     def held(self) -> int:
         """How many jobs it held, as of its last turn."""
-        reserved, done, failed, requeued = self.row.totals
-        return reserved - done - failed - requeued
+        return self.row.totals.held
+
+    def left_to_recover(self) -> list[DeadProcess]:
+        """What it was to recover, when it died before it could say that it has."""
+        inherited = self.row.inherited
+        return [
+            dead._replace(counted=dead.counted or number < inherited)
+            for number, dead in enumerate(self.to_recover)
+        ]
 
     def dead_process(self, cause: str) -> DeadProcess:
         """Its data for a Recovery when it has died."""
@@ -141,5 +148,6 @@ class Child:
         if slot is not None:
             blamed = BlamedJob(slot, self.row.kill_reason, stack_dump.read(self.row.dump).stack)
         blameless = self.killed or self.row.state is ProcessState.LEFT_HOLDING
-        totals = Totals() if self.held else self.row.totals
+        has_ledger = self.row.state.has_booted and self.held
+        totals = Totals() if has_ledger else self.row.totals
         return DeadProcess(self.process_id, cause, blamed, blameless=blameless, totals=totals)

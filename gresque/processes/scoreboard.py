@@ -18,9 +18,10 @@ from gresque.processes.state import ProcessState
 from gresque.store.ledger import Totals
 
 _STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
-_TOTALS = slice(4, 8)
-_SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(8, 16)
-_THREADS = 16
+_TOTALS = (slice(4, 8), slice(8, 12))
+_SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(12, 20)
+_INHERITED = 20
+_THREADS = 21
 _STATES, _KINDS = tuple(ProcessState), tuple(Kind)  # enum's own lookup takes a microsecond
 
 GUARDED = 1 << 63
@@ -218,11 +219,27 @@ class Row:
 
     @property
     def totals(self) -> Totals:
-        return Totals(*self._words[_TOTALS])
+        return Totals(*self._words[_TOTALS[self._words[_INHERITED] & 1]])
 
     @totals.setter
     def totals(self, totals: Totals) -> None:
-        for index, number in enumerate(totals, start=_TOTALS.start):
+        self._write_totals(totals, self._words[_INHERITED] & 1)
+
+    @property
+    def inherited(self) -> int:
+        """How many of the dead processes that it is to recover `totals` contain: the first
+        ones."""
+        return self._words[_INHERITED] >> 1
+
+    def inherit(self, totals: Totals, inherited: int) -> None:
+        """Set `totals` and `inherited` in one store: whenever the process is killed, its master
+        sees which of the dead are counted."""
+        place = 1 - (self._words[_INHERITED] & 1)
+        self._write_totals(totals, place)
+        self._words[_INHERITED] = inherited << 1 | place
+
+    def _write_totals(self, totals: Totals, place: int) -> None:
+        for index, number in enumerate(totals, start=_TOTALS[place].start):
             self._words[index] = number
 
 

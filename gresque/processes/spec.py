@@ -34,6 +34,8 @@ class DeadProcess(NamedTuple):
     totals: Totals = Totals()
     """Its totals on the scoreboard, if it held nothing: its ledger may be gone, when it was killed
     while it left."""
+    counted: bool = False
+    """Its totals stand in those of another process, which died before it removed the ledger."""
 
 
 @dataclass(frozen=True)

@@ -14,32 +14,35 @@ class ProcessState(IntEnum):
     """
 
     BOOTING = 0
-    """It recovers what dead siblings held, connects, and registers."""
-    REGISTERED = 1
-    """It stands in Redis, and its totals contain those of the siblings; its hooks run."""
-    STANDING_BY = 2
+    """It recovers what dead siblings held, and connects."""
+    REGISTERING = 1
+    """Its totals contain those of the siblings; whether it stands in Redis is not known yet."""
+    REGISTERED = 2
+    """It stands in Redis; its hooks run."""
+    STANDING_BY = 3
     """It came up, and waits until the master calls it to work."""
-    READY = 3
+    READY = 4
     """It takes jobs."""
-    PAUSED = 4
+    PAUSED = 5
     """It takes no jobs until it is resumed; jobs that run go on."""
-    RETIRING = 5
+    RETIRING = 6
     """It reserved all it may: its successor can start while its last jobs run."""
-    DRAINING = 6
+    DRAINING = 7
     """It was asked to leave, and its last jobs run."""
-    DRY = 7
+    DRY = 8
     """It found its queues empty, and leaves: in a burst, or as a quarantine."""
-    LEFT = 8
+    LEFT = 9
     """It settled everything and left."""
-    LEFT_DRY = 9
+    LEFT_DRY = 10
     """So it did, with its queues empty."""
-    LEFT_HOLDING = 10
+    LEFT_HOLDING = 11
     """It left with jobs that Redis refuses to move: they are to be recovered."""
-    STRANDED = 11
+    STRANDED = 12
     """It was declared dead, and its jobs recovered, while it lived: its successor starts afresh."""
 
-    has_registered: bool
-    """Whether it took over what its dead siblings left, so that nobody else has to."""
+    may_have_registered: bool
+    """Whether there may be a ledger of it. It then took over what its dead siblings left, so that
+    nobody else has to."""
     has_booted: bool
     takes_jobs: bool
     is_at_work: bool
@@ -71,7 +74,9 @@ _ANY_END = _states(
 _NOT_DRY_END = _ANY_END - {ProcessState.LEFT_DRY}
 
 TRANSITIONS: dict[ProcessState, frozenset[ProcessState]] = {
-    ProcessState.BOOTING: _states(ProcessState.REGISTERED),
+    ProcessState.BOOTING: _states(ProcessState.REGISTERING),
+    # Redis may refuse, and the process ends or tries again.
+    ProcessState.REGISTERING: _states(ProcessState.REGISTERED, ProcessState.BOOTING),
     ProcessState.REGISTERED: _states(
         ProcessState.STANDING_BY, ProcessState.READY, ProcessState.PAUSED, ProcessState.DRAINING
     ),
@@ -100,8 +105,8 @@ _REPLACEABLE = _ANY_END | {ProcessState.RETIRING, ProcessState.DRAINING, Process
 
 # The master and each turn of a worker process ask for these: they are looked up, not worked out.
 for _state in ProcessState:
-    _state.has_registered = _state is not ProcessState.BOOTING
-    _state.has_booted = _state not in (ProcessState.BOOTING, ProcessState.REGISTERED)
+    _state.may_have_registered = _state is not ProcessState.BOOTING
+    _state.has_booted = _state > ProcessState.REGISTERED
     _state.takes_jobs = _state is ProcessState.READY
     _state.is_at_work = _state in (ProcessState.READY, ProcessState.PAUSED)
     _state.may_be_replaced = _state in _REPLACEABLE
@@ -110,6 +115,7 @@ for _state in ProcessState:
     _state.has_ended = not TRANSITIONS[_state]
 
 _WORDS = {
+    ProcessState.REGISTERING: "booting",
     ProcessState.REGISTERED: "booting",
     ProcessState.STANDING_BY: "standing by",
     ProcessState.READY: "working",

@@ -81,10 +81,17 @@ class Recoveries:
             if not named:
                 return
 
-    def recover(self, process_id: str, moves: Sequence[Move], entry: bytes = b"{") -> Recovered:
-        """Move jobs out of a fenced ledger; with the last one `entry`, a JSON object without its
-        last brace, goes into the log of recoveries, which adds the numbers. A job that another
+    def move(self, process_id: str, moves: Sequence[Move]) -> Recovered:
+        """Move jobs out of a fenced ledger, which stays, with its totals. A job that another
         recovery moved first is left alone."""
+        return self._recover(process_id, moves, b"")
+
+    def remove(self, process_id: str, entry: bytes) -> None:
+        """Remove a fenced ledger if no job is left in it, and `entry`, a JSON object without its
+        last brace, goes into the log of recoveries, which adds the numbers."""
+        self._recover(process_id, (), entry)
+
+    def _recover(self, process_id: str, moves: Sequence[Move], entry: bytes) -> Recovered:
         keys = self._keys
         lists = list(dict.fromkeys(move.list_key for move in moves if move.list_key))
         index = {key: number for number, key in enumerate(lists, FIRST_LIST)} | {b"": 0}

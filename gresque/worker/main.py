@@ -17,7 +17,7 @@ from gresque.worker.forked_child import be_worker
 from gresque.worker.handlers import protect
 from gresque.worker.policies import Ordinary, Policy
 from gresque.worker.quarantine import Quarantine
-from gresque.worker.recovery import recovery_for
+from gresque.worker.recovery import Recovery, recovery_for
 from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
 
@@ -63,19 +63,27 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
 
 
 def _inherit(spec: ProcessSpec) -> Totals:
-    """Recover what dead siblings held; their totals become part of this process's. The part that is
-    done shows on the scoreboard, in case this process dies on the way."""
-    totals = Totals()
+    """Recover what dead siblings held; their totals become part of this process's."""
     if spec.to_recover:
         recovery, retry = recovery_for(spec.settings), BootRetry(spec, _must_leave)
-        for dead in spec.to_recover:
-            totals += retry.call(partial(recovery.recover, dead))
-            spec.row.totals = totals
+        for number in range(len(spec.to_recover)):
+            retry.call(partial(_inherit_from, spec, number, recovery))
         recovery.close()
         if recovery.has_found_suspects and spec.settings.thread_count > 1:
             spec.row.suspects_seen += 1
             spec.tell_master()
-    return totals
+    return spec.row.totals
+
+
+def _inherit_from(spec: ProcessSpec, number: int, recovery: Recovery) -> None:
+    """The ledger keeps the totals until they stand on the scoreboard: wherever this process dies,
+    they are counted, and once."""
+    row, dead = spec.row, spec.to_recover[number]
+    if row.inherited > number:  # what Redis answered last was an error
+        dead = dead._replace(counted=True)
+    totals = row.totals + recovery.empty(dead)
+    row.inherit(totals, number + 1)
+    recovery.remove(dead)
 
 
 def _must_leave() -> bool:

@@ -78,23 +78,28 @@ class Recovery:
         self._rules = EndRules(store.keys, on_dirty_exit, max_recoveries, failure_backend)
         self._failures = FailureReporter(failure_backend)
         self._unreported: dict[bytes, Failure] = {}
-        self._expected: dict[str, Totals] = {}
-        """Dead process -> its totals once all its jobs are moved. When Redis goes away after that,
-        the next try finds no ledger to count."""
         self.has_found_suspects = False
         """A job that it moved is a suspect: a process may be needed that takes those."""
 
     def recover(self, dead: DeadProcess) -> Totals:
-        """Empty the ledger of a dead process; returns its totals with those jobs in them.
+        """Empty the ledger of a dead process and remove it; returns the totals of the process, with
+        the jobs that were held in them. Raises RedisError."""
+        try:
+            totals = self.empty(dead)
+        except StillAlive:
+            return Totals()
+        self.remove(dead)
+        return totals
+
+    def empty(self, dead: DeadProcess) -> Totals:
+        """The first part of `recover`: the ledger stays, with the totals alone. Called again, it
+        returns the same.
 
         First the ledger is fenced, so that a process given up wrongly can settle nothing that
         is no longer its own; then each job moves in one atomic step. Raises RedisError; what was
-        not moved by then stands in the ledger still.
+        not moved by then stands in the ledger still. Raises StillAlive.
         """
-        try:
-            held = self.store.recovery.fence(dead.process_id, dead.beat)
-        except StillAlive:
-            return Totals()
+        held = self.store.recovery.fence(dead.process_id, dead.beat)
         self._name_unreadable(dead.process_id, held)
         now = iso_8601(self.store.now())
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
@@ -102,11 +107,9 @@ class Recovery:
         moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         self.has_found_suspects |= any(move.action == "suspect" for move in moves)
-        if held.is_fenced:
-            self._expected[dead.process_id] = sum(map(_counted, moves), held.totals)
         recovered, left = Totals(), 0
         for batch in in_bulks(moves, lambda move: len(move.item), BATCH) if moves else [[]]:
-            moved = self.store.recovery.recover(dead.process_id, batch, _log_entry(dead, now))
+            moved = self.store.recovery.move(dead.process_id, batch)
             recovered += Totals(requeued=moved.requeued, failed=moved.failed)
             left = moved.left
             self._report(moved.failed_slots)
@@ -135,8 +138,15 @@ class Recovery:
         queues = queues_of(dead.process_id)
         if queues is not None:
             self.store.recovery.hand_over(queues, dead.process_id)
-        expected = self._expected.pop(dead.process_id, dead.totals)
-        return held.totals + recovered if held.is_fenced else expected
+        if dead.counted:
+            return recovered
+        return (held.totals if held.is_fenced else dead.totals) + recovered
+
+    def remove(self, dead: DeadProcess) -> None:
+        """Remove an emptied ledger, and log the recovery; one with jobs that Redis refused to move
+        stays. Raises RedisError."""
+        entry = _log_entry(dead, iso_8601(self.store.now()))
+        self.store.recovery.remove(dead.process_id, entry)
 
     def _name_unreadable(self, process_id: str, held: HeldLedger) -> None:
         ledger = printable(self.store.keys.ledger(process_id))
@@ -273,11 +283,6 @@ def _as_move(slot: bytes, ending: Ending) -> Move:
     return Move(slot, action, encoded(key), a, str(b))
 
 
-def _counted(move: Move) -> Totals:
-    fails = move.action in ("fail", "poison")
-    return Totals(failed=1) if fails else Totals(requeued=1)
-
-
 def _poison(dead: DeadProcess, raw: bytes) -> PoisonJob:
     return PoisonJob(f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}")
 
@@ -312,7 +317,7 @@ def _fate(
 
 
 def _log_entry(dead: DeadProcess, now: str) -> bytes:
-    """As `Store.recover` wants it."""
+    """As `Recoveries.remove` wants it."""
     by = f"{socket.gethostname()}:{os.getpid()}"
     logged = {"at": now, "process": printable(dead.process_id), "cause": dead.cause, "by": by}
     return json.dumps(logged).encode()[:-1]

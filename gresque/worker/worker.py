@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from gevent import sleep
+from redis.exceptions import ResponseError
 
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS
 from gresque.errors import CutOff, Fenced
@@ -195,7 +196,12 @@ class Worker:
         connection = self._cycle.connection
         # The first processes of a master wait longer for a slow Redis: they do not try again.
         connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else REPLY_SECONDS)
-        self._registration.register()
+        self._row.enter(ProcessState.REGISTERING)
+        try:
+            self._registration.register()
+        except ResponseError:
+            self._row.enter(ProcessState.BOOTING)  # Redis refused: nothing is left there
+            raise
         self._row.enter(ProcessState.REGISTERED)
 
     def _leave(self) -> None:

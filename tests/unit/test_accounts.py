@@ -71,6 +71,7 @@ def test_a_burst_is_dry_when_the_last_one_found_none(
         (ProcessState.LEFT_HOLDING, 0, Exit.STARTS_AFRESH),
         (ProcessState.BOOTING, EXIT_BOOT_FAILED << 8, Exit.FAILED_BOOT),
         (ProcessState.BOOTING, signal.SIGSEGV, Exit.FAILED_BOOT),
+        (ProcessState.REGISTERING, signal.SIGKILL, Exit.FAILED_BOOT),
         (ProcessState.REGISTERED, signal.SIGSEGV, Exit.FAILED_BOOT),
         (ProcessState.BOOTING, None, Exit.FAILED_BOOT),
         (ProcessState.BOOTING, signal.SIGTERM, Exit.ENDED_AT_START),
@@ -80,7 +81,7 @@ def test_ends_have_different_names(state: ProcessState, status: int | None, end:
     (row,) = Scoreboard(1, 5).rows
     accounts = Accounts()
     assert accounts.note_end(ended(row, 11, Kind.WORKER, state), status) is end
-    assert len(accounts.to_recover) == state.has_registered
+    assert len(accounts.to_recover) == state.may_have_registered
 
 
 @pytest.mark.parametrize("recovered", [False, True])
@@ -110,11 +111,26 @@ def test_what_a_process_counted_is_kept_for_the_case_that_its_ledger_is_gone(hel
     (dead,) = accounts.to_recover
     assert dead.totals == (Totals() if held else row.totals)
     (other,) = Scoreboard(1, 5).rows
-    heir = Child(12, "host:1:q:1:5:9", 1, other, to_recover=(dead,))
-    other.totals = dead.totals
-    accounts.to_recover.clear()
-    accounts.note_end(heir, signal.SIGKILL)
-    assert accounts.totals(()) + accounts.to_recover[0].totals == dead.totals, "counted once"
+    heir = Child(12, "host:1:q:1:5:9", 1, other, to_recover=(dead, DEAD))
+    other.inherit(dead.totals, 1)
+    for _ in range(2):  # the next one dies before it does anything
+        accounts.to_recover.clear()
+        accounts.note_end(heir, signal.SIGKILL)
+        assert accounts.totals(()) == dead.totals
+        assert accounts.to_recover == [dead._replace(counted=True), DEAD]
+        other.clear()
+        heir = Child(13, "host:1:q:1:5:9", 1, other, to_recover=tuple(accounts.to_recover))
+
+
+def test_one_that_dies_while_it_registers_holds_nothing_of_its_own() -> None:
+    """It may have no ledger, and jobs that Redis refused are among those that it inherited."""
+    (row,) = Scoreboard(1, 5).rows
+    child = ended(row, 11, Kind.WORKER, ProcessState.REGISTERING)
+    row.inherit(Totals(reserved=3, done=2), 1)
+    accounts = Accounts()
+    accounts.note_end(child, signal.SIGKILL)
+    assert accounts.totals(()) == Totals()
+    assert [dead.totals for dead in accounts.to_recover] == [Totals(reserved=3, done=2)]
 
 
 def test_a_burst_waits_for_suspects_where_a_quarantine_process_takes_them() -> None:

@@ -181,7 +181,7 @@ def test_again_after_it_broke_off(store: Store, redis_client: Redis) -> None:
     hold(redis_client, *(item("plain", number) for number in range(10)), state="9 12 1 1 0")
     store.recovery.fence(PROCESS)
     move = Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")
-    store.recovery.recover(PROCESS, [move])
+    store.recovery.move(PROCESS, [move])
     assert not gone(redis_client)
     totals = recovery(store).recover(DEAD)
     assert totals.requeued == 10  # what was moved before counts, too
@@ -189,9 +189,7 @@ def test_again_after_it_broke_off(store: Store, redis_client: Redis) -> None:
     assert gone(redis_client)
 
 
-@pytest.mark.parametrize(
-    ("part", "call"), [("recovery", "recover"), ("maintenance", "write_vitals")]
-)
+@pytest.mark.parametrize(("part", "call"), [("recovery", "move"), ("maintenance", "write_vitals")])
 def test_jobs_count_though_redis_goes_away_once_they_are_moved(
     store: Store, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, part: str, call: str
 ) -> None:
@@ -206,9 +204,26 @@ def test_jobs_count_though_redis_goes_away_once_they_are_moved(
     monkeypatch.setattr(getattr(store, part), call, lose_the_answer)
     with pytest.raises(redis.ConnectionError):
         one.recover(DEAD)
-    assert gone(redis_client)
     assert one.recover(DEAD) == Totals(reserved=12, done=9, failed=2, requeued=1)
+    assert gone(redis_client)
     assert one.recover(DEAD) == Totals()
+
+
+def test_the_ledger_keeps_the_totals_until_they_are_counted(
+    store: Store, redis_client: Redis
+) -> None:
+    """A process that recovered them may die before they stand among its own."""
+    hold(redis_client, item("fails"), item("plain"), state="9 12 5 3 2")
+    for _ in range(3):
+        assert recovery(store).empty(DEAD) == Totals(12, 5, 4, 3)
+    assert recovery(store).empty(DEAD._replace(counted=True)) == Totals()
+    assert not gone(redis_client)
+    assert recovery(store).recover(DEAD._replace(counted=True)) == Totals()
+    assert gone(redis_client)
+    assert len(store.recovery.log(9)) == 1
+    unknown = DEAD._replace(totals=Totals(1, 1))
+    assert recovery(store).empty(unknown) == Totals(1, 1)
+    assert recovery(store).empty(unknown._replace(counted=True)) == Totals()
 
 
 def test_a_server_that_has_forgotten_that_the_process_is_dead(
@@ -220,7 +235,7 @@ def test_a_server_that_has_forgotten_that_the_process_is_dead(
     hold(redis_client, item("plain", 0), state="8 4 0 0 0")
     move = Move(b"0", "requeue", b"resque:queue:q", item("plain", 1), "q")
     with pytest.raises(redis.ResponseError, match="FORGOTTEN"):
-        store.recovery.recover(PROCESS, [move])
+        store.recovery.move(PROCESS, [move])
     assert queue(redis_client) == []
     assert recovery(store).recover(DEAD).requeued == 1
     assert queue(redis_client) == [item("plain", 0)]
@@ -361,9 +376,7 @@ def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
     """Also when it broke off, and somebody else came to its end."""
     hold(redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH)))
     store.recovery.fence(PROCESS)
-    store.recovery.recover(
-        PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")]
-    )
+    store.recovery.move(PROCESS, [Move(b"3", "requeue", b"resque:queue:q", item("plain", 3), "q")])
     assert store.recovery.log(9) == []
     recovery(store).recover(CRASHED)
     recovery(store).recover(CRASHED)

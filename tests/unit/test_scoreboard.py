@@ -54,6 +54,33 @@ def test_clear_clears_one_row() -> None:
     )  # fmt: skip
 
 
+def test_what_is_inherited_shows_in_one_store() -> None:
+    """Of a process that is killed in between, the master sees all or nothing."""
+    (row,) = Scoreboard(1, 1).rows
+    stores: list[tuple[Totals, int]] = []
+
+    class Words:
+        def __init__(self, words: memoryview) -> None:
+            self._words = words
+
+        def __getitem__(self, index: int) -> int:
+            return self._words[index]
+
+        def __setitem__(self, index: int, word: int) -> None:
+            self._words[index] = word
+            stores.append((row.totals, row.inherited))
+
+    row._words = Words(row._words)  # type: ignore[assignment]
+    old = (Totals(), 0)
+    for new in [(Totals(4, 3, 2, 1), 1), (Totals(9, 9, 9, 9), 2), (Totals(9, 9, 9, 10), 2)]:
+        row.inherit(*new)
+        assert stores == [old] * 4 + [new]
+        stores.clear()
+        old = new
+    row.totals = Totals(5, 6, 7, 8)
+    assert (row.totals, row.inherited) == (Totals(5, 6, 7, 8), 2)
+
+
 def test_an_order_to_end_only_grows() -> None:
     (row,) = Scoreboard(1, 1).rows
     assert (row.must_end, row.ending) == (False, Ending.NONE)

@@ -220,7 +220,7 @@ class Jobs(RuleBasedStateMachine):
             self.recovery._move(dead_process, "noon", slot, entry)
             for slot, entry in list(held.entries.items())[:count]
         ]
-        self.store.recovery.recover(process.name, moves, b'{"process":"p"')
+        self.store.recovery.move(process.name, moves)
         self.late_moves.append((process.name, moves))
 
     @precondition(lambda self: self.late_moves)
@@ -229,7 +229,7 @@ class Jobs(RuleBasedStateMachine):
         """Two that recover the same process have read the same ledger."""
         name, moves = data.draw(st.sampled_from(self.late_moves))
         before = self._everywhere()
-        self.store.recovery.recover(name, moves, b'{"process":"p"')
+        self.store.recovery.move(name, moves)
         assert self._everywhere() == before
 
     @precondition(lambda self: self.alive)

@@ -10,9 +10,10 @@ from tests.support.states import path_to
 
 S = ProcessState
 
-# registered, booted, takes jobs, at work, may be replaced, gives back, left, ended
+# may have registered, booted, takes jobs, at work, may be replaced, gives back, left, ended
 DERIVED = [
     (S.BOOTING,      "-", "-", "-", "-", "-", "-", "-", "-", "booting"),
+    (S.REGISTERING,  "x", "-", "-", "-", "-", "-", "-", "-", "booting"),
     (S.REGISTERED,   "x", "-", "-", "-", "-", "-", "-", "-", "booting"),
     (S.STANDING_BY,  "x", "x", "-", "-", "-", "-", "-", "-", "standing by"),
     (S.READY,        "x", "x", "x", "x", "-", "-", "-", "-", "working"),
@@ -31,7 +32,7 @@ DERIVED = [
 def test_what_a_state_means(row: tuple[ProcessState, *tuple[str, ...]]) -> None:
     state, *marks, word = row
     facts = [
-        state.has_registered, state.has_booted, state.takes_jobs, state.is_at_work,
+        state.may_have_registered, state.has_booted, state.takes_jobs, state.is_at_work,
         state.may_be_replaced, state.gives_back, state.has_left, state.has_ended,
     ]  # fmt: skip
     assert ["x" if fact else "-" for fact in facts] == marks
@@ -59,14 +60,14 @@ def leads(state: ProcessState, end: ProcessState) -> bool:
 
 
 LIVES = [
-    [S.REGISTERED, S.READY, S.RETIRING, S.LEFT],
-    [S.REGISTERED, S.STANDING_BY, S.READY, S.RETIRING, S.LEFT],
-    [S.REGISTERED, S.READY, S.DRY, S.LEFT_DRY],
-    [S.REGISTERED, S.PAUSED, S.READY, S.PAUSED, S.DRAINING, S.LEFT],
-    [S.REGISTERED, S.DRAINING, S.LEFT],
-    [S.REGISTERED, S.READY, S.RETIRING, S.READY, S.DRAINING, S.LEFT_HOLDING],
-    [S.REGISTERED, S.READY, S.STRANDED],
-    [S.REGISTERED, S.STANDING_BY, S.PAUSED, S.READY],
+    [S.REGISTERING, S.REGISTERED, S.READY, S.RETIRING, S.LEFT],
+    [S.REGISTERING, S.REGISTERED, S.STANDING_BY, S.READY, S.RETIRING, S.LEFT],
+    [S.REGISTERING, S.REGISTERED, S.READY, S.DRY, S.LEFT_DRY],
+    [S.REGISTERING, S.REGISTERED, S.PAUSED, S.READY, S.PAUSED, S.DRAINING, S.LEFT],
+    [S.REGISTERING, S.REGISTERED, S.DRAINING, S.LEFT],
+    [S.REGISTERING, S.REGISTERED, S.READY, S.RETIRING, S.READY, S.DRAINING, S.LEFT_HOLDING],
+    [S.REGISTERING, S.REGISTERED, S.READY, S.STRANDED],
+    [S.REGISTERING, S.REGISTERED, S.STANDING_BY, S.PAUSED, S.READY],
 ]
 
 
@@ -81,14 +82,17 @@ def test_a_life_step_by_step(life: list[ProcessState]) -> None:
 REFUSED = [
     ([], S.READY),  # not before it has registered
     ([], S.DRAINING),
-    ([S.REGISTERED, S.READY], S.STANDING_BY),
-    ([S.REGISTERED, S.READY, S.DRAINING], S.READY),
-    ([S.REGISTERED, S.READY, S.DRAINING], S.RETIRING),  # by the heartbeat's thread, a little late
-    ([S.REGISTERED, S.STANDING_BY], S.DRY),  # it has not looked
-    ([S.REGISTERED, S.READY, S.RETIRING], S.LEFT_DRY),
-    ([S.REGISTERED, S.READY, S.DRY], S.READY),
-    ([S.REGISTERED, S.READY, S.DRAINING, S.LEFT], S.DRAINING),
-    ([S.REGISTERED, S.READY, S.STRANDED], S.LEFT),
+    ([S.REGISTERING, S.REGISTERED, S.READY], S.STANDING_BY),
+    ([S.REGISTERING, S.REGISTERED, S.READY, S.DRAINING], S.READY),
+    (
+        [S.REGISTERING, S.REGISTERED, S.READY, S.DRAINING],
+        S.RETIRING,
+    ),  # by the heartbeat's thread, a little late
+    ([S.REGISTERING, S.REGISTERED, S.STANDING_BY], S.DRY),  # it has not looked
+    ([S.REGISTERING, S.REGISTERED, S.READY, S.RETIRING], S.LEFT_DRY),
+    ([S.REGISTERING, S.REGISTERED, S.READY, S.DRY], S.READY),
+    ([S.REGISTERING, S.REGISTERED, S.READY, S.DRAINING, S.LEFT], S.DRAINING),
+    ([S.REGISTERING, S.REGISTERED, S.READY, S.STRANDED], S.LEFT),
 ]
 
 

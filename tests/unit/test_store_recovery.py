@@ -29,10 +29,20 @@ def test_recover(store: Store, redis_client: Redis) -> None:
         Move(b"0", "requeue", KEY, b"x", "q"),
         Move(b"1", "fail", b"resque:failed", b"\xffentry", ""),
     ]
-    assert store.recovery.recover("p", moves)[:3] == (1, 1, 1)
-    assert store.recovery.recover("p", moves)[:3] == (0, 0, 1)
-    assert store.recovery.recover("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"], [])
+    assert store.recovery.move("p", moves)[:3] == (1, 1, 1)
+    assert store.recovery.move("p", moves)[:3] == (0, 0, 1)
+    store.recovery.remove("p", b"{")
+    assert store.recovery.move("p", [Move(b"2", "fail", b"", b"", "")]) == (0, 1, 0, [b"2"], [])
     assert redis_client.lrange(KEY, 0, -1) == [b"x"]
     assert redis_client.lrange("resque:failed", 0, -1) == [b"\xffentry"]
     assert store.stats.values([store.keys.processed, store.keys.failures]) == [2, 2]
-    assert not redis_client.exists("resque:ledger:p", "resque:ledgers")
+    # Its totals stand there until they are counted.
+    for _ in range(2):
+        assert store.recovery.fence("p") == ({}, Totals(2, 0, 2, 1), True, {}, None)
+        assert store.recovery.move("p", []) == (0, 0, 0, [], [])
+    assert redis_client.zscore("resque:ledgers", "p")
+    for _ in range(2):
+        store.recovery.remove("p", b'{"a":1')
+        assert not redis_client.exists("resque:ledger:p", "resque:ledgers")
+    assert store.recovery.log(9) == [b'{"a":1,"requeued":1,"failed":2,"poison":0}']
+    assert store.recovery.move("p", []) == (0, 0, 0, [], [])

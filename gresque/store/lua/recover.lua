@@ -1,4 +1,5 @@
--- Move jobs out of a fenced ledger: each once, also when two processes recover it at the same time.
+-- Move jobs out of a fenced ledger: each once, also when two processes recover it at the same time;
+-- or remove a ledger that is empty.
 --
 -- A job whose list refuses it (a key of another type, a missing right) stays in the ledger and is
 -- named; the others go on. Statistics and notes that are refused are left out and named.
@@ -6,14 +7,15 @@
 -- KEYS  1 ledger (HASH)   2 ledgers (ZSET)   3 running (STRING)   4 queues (SET)
 --       5 stat:processed   6 stat:failed   7 failed_queues (SET)   8 suspects (SET)
 --       9 processes (HASH)   10 recoveries (LIST)   11.. the lists that jobs go to
--- ARGV  1 process id   2 the log's entry: a JSON object without its last brace   3 how many entries
---       the log keeps   4 seconds until the log expires, when nothing comes to it any more
+-- ARGV  1 process id   2 the log's entry, a JSON object without its last brace, to remove the ledger
+--       if no jobs are left; '' to leave it with its totals, which are to be counted first
+--       3 how many entries the log keeps   4 seconds until the log expires, when nothing comes to it
+--       any more
 --       5.. for each job five: slot, 'requeue', 'suspect', 'fail' or 'poison', index of its list in
 --       KEYS (0 for a failure without an entry), what to push, queue name, for a failed one the
 --       list's name among failed_queues or ''; of those that go back to a list the last one comes
 --       to its head
 -- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …}};
---          the ledger is gone when no jobs are left.
 --          An error when the ledger is not fenced: nothing was done
 local ledger, ledgers, running, queues = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local processed_stat, failed_stat, failed_queues = KEYS[5], KEYS[6], KEYS[7]

@@ -22,8 +22,8 @@ local held = redis.pcall('HLEN', ledger)
 if type(held) == 'table' and string.find(held.err, 'WRONGTYPE', 1, true) then
   redis.call('DEL', ledger)
 end
-redis.call('HSET', ledger, 'state', '0 ' .. ARGV[6])
 redis.call('SET', started, ARGV[2])
+redis.call('HSET', ledger, 'state', '0 ' .. ARGV[6]) -- after the other one that may be refused
 if try('SADD', workers, ARGV[1]) == 1 then
   for i = 8, #KEYS do
     local count = tonumber(ARGV[i])
