@@ -164,8 +164,9 @@ def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any
                 tally.enqueued += len(ids)
     except (NotEnqueued, PerhapsEnqueued) as error:
         raise type(error)(f"{error}; {_how_far(tally, error)}") from error
-    except KeyboardInterrupt:
-        click.echo(f"stopped; {_how_far(tally, None)}", err=True)
+    except BaseException:  # Ctrl-C, or a hook raised
+        if tally.line:
+            click.echo(f"stopped; {_how_far(tally, None)}", err=True)
         raise
     if tally.fault:
         raise click.UsageError(

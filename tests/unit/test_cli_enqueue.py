@@ -138,6 +138,8 @@ HOOKED = """
         def perform(who, template="welcome"): ...
 
         def before_enqueue_check(who, template="welcome"):
+            if who == "broken":
+                raise ValueError("a hook's own")
             return who != "nobody"
 
         def after_enqueue_log(who, template="welcome"):
@@ -181,6 +183,12 @@ class TestEnqueueOfADeclaredJob:
         assert (code, err) == (0, "")
         assert out == "2 jobs enqueued, 1 rejected by a before_enqueue hook\n"
         assert len(items(redis_client)) == len(items(redis_client, "log")) == 2
+
+    def test_a_stream_whose_hook_raises(self, enqueue: Callable[..., Answer]) -> None:
+        code, out, err = enqueue("Greet", "-", stdin=b'["joe"]\n["broken"]\n["sue"]\n')
+        assert (code, out) == (1, "")
+        assert err.startswith("stopped; 0 jobs enqueued, ") and "up to line 2 perhaps" in err
+        assert err.endswith("ValueError: a hook's own\n")
 
     def test_another_name_is_one_of_another_program(
         self, enqueue: Callable[..., Answer], redis_client: redis.Redis
