@@ -64,8 +64,8 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
-    "enqueuer.push", "processes.ids", "recovery.fence", "recovery.hand_over", "recovery.recover",
-    "server.now", "workers.unregister",
+    "enqueuer.push", "processes.ids", "recovery.fence", "recovery.hand_over",
+    "recovery.move", "recovery.remove", "server.now", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",

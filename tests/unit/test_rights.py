@@ -51,7 +51,7 @@ def test_a_worker_calls_no_other_methods() -> None:
     folders = ("worker", "master", "maintenance")
     called = {method for folder in folders for method in called_methods(folder)} - {"server.close"}
     assert called <= {*WORKER_METHODS}
-    assert "recovery.recover" in called
+    assert "recovery.move" in called
 
 
 HELPERS = {
