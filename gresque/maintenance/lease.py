@@ -20,6 +20,11 @@ TRY_SECONDS = 4.0
 TRY_JITTER_SECONDS = 1.0
 
 
+def holder_name(worker_id: str, started: str) -> str:
+    """A master, as it stands in the lease."""
+    return f"{worker_id} {started}"
+
+
 class Lease:
     """Held by one maintenance process at a time. The others try to take it at intervals, a new one
     at once, so that it is taken over within 9 s after the death of a host.

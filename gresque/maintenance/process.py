@@ -24,7 +24,7 @@ from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.maintenance.dead import DeadProcesses
 from gresque.maintenance.judge import Judge, SharedMemory
-from gresque.maintenance.lease import Lease
+from gresque.maintenance.lease import Lease, holder_name
 from gresque.maintenance.prune import Prune
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
@@ -88,7 +88,7 @@ def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMem
 
 
 def _lease_of(worker_id: str, started: str) -> Lease:
-    return Lease(f"{worker_id} {started}")
+    return Lease(holder_name(worker_id, started))
 
 
 class MaintenanceProcess:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("gresque.master")
 
 
-def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
+def finish(settings: Settings, worker_id: str, started: str, accounts: Accounts) -> None:
     """Recover what dead processes held, put suspects back to the queues that no other process
-    serves, and unregister the worker.
+    serves, and unregister the worker, which started at `started`.
 
     When Redis is away the worker stays registered: the next worker that looks finds it dead.
     """
     try:
-        _finish(settings, worker_id, accounts)
+        _finish(settings, worker_id, started, accounts)
     except Exception as error:
         log.error(
             "left registered, with jobs of %d dead worker processes for others to recover: %s",
@@ -33,9 +33,10 @@ def finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
         )
 
 
-def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
+def _finish(settings: Settings, worker_id: str, started: str, accounts: Accounts) -> None:
     # Not before: the master holds no connection while it may still fork.
     from gresque.connection.errors import plain_errors
+    from gresque.maintenance.lease import holder_name
     from gresque.maintenance.suspects import return_suspects
     from gresque.worker.recovery import recovery_for
 
@@ -46,6 +47,7 @@ def _finish(settings: Settings, worker_id: str, accounts: Accounts) -> None:
             del accounts.to_recover[0]
         return_suspects(recovery.store, [queues_in_id(settings)])
         _remove_vitals(recovery.store, worker_id)
+        _release_lease(recovery.store, holder_name(worker_id, started))
         recovery.store.workers.unregister(worker_id)
     recovery.close()
 
@@ -57,3 +59,9 @@ def _remove_vitals(store: Store, worker_id: str) -> None:
     if left:
         live = set(store.processes.ids())  # another master may have the same id
         store.maintenance.write_vitals({}, [process for process in left if process not in live])
+
+
+def _release_lease(store: Store, holder: str) -> None:
+    """In place of a maintenance process that was killed: another master may take it at once."""
+    if store.maintenance.has_lease(holder):
+        store.maintenance.release_lease(holder)

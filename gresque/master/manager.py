@@ -286,7 +286,7 @@ class WorkerManager:
         """The last child is gone: from here on the master may use the network."""
         accounts = self._accounts
         if accounts.boots or accounts.to_recover:
-            final_recovery.finish(self._settings, self._id, accounts)
+            final_recovery.finish(self._settings, self._id, self._spawner.started, accounts)
         if self._pidfile:
             self._pidfile.remove()
         totals = accounts.totals(())

@@ -81,7 +81,7 @@ class Spawner:
         self._settings = settings
         self._id = worker_id
         self._signals = signals
-        self._started = started(time.time())
+        self.started = started(time.time())
         self._run_worker = run_worker
         self._names_logged_at = float("-inf")
         """When a worker process was last asked to log odd names of queues."""
@@ -113,7 +113,7 @@ class Spawner:
             kind=kind,
             settings=self._settings,
             worker_id=self._id,
-            started=self._started,
+            started=self.started,
             born_ms=row.born_ms,
             row=row,
             rows=self._rows,
@@ -159,7 +159,7 @@ class Spawner:
     def _maintain(self) -> None:
         from gresque.maintenance.process import run_once
 
-        run_once(self._settings, self._id, self._started, self._judge_memory)
+        run_once(self._settings, self._id, self.started, self._judge_memory)
 
     def note_end(self, child: Child) -> None:
         """This child is gone."""
@@ -174,7 +174,7 @@ class Spawner:
             process_id=child.process_id,
             pid=child.pid,
             row=child.row,
-            started=self._started,
+            started=self.started,
             counted=self.totals.get,
             still_since=still_since,
             tell_master=self._signals.wake,

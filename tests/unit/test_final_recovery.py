@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import redis
 
 from gresque.master.accounts import Accounts
@@ -11,6 +12,7 @@ from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from tests.support.registered import KEYS, ME, OTHER, SILENT, WORKER, register
 
+STARTED = "2026-01-01 00:00:00 +0000"
 NEVER_BOOTED = f"{WORKER}:11:1001"
 
 
@@ -22,7 +24,7 @@ def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Red
     accounts = Accounts()
     accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
     settings = Settings.load({"redis_url": redis_url, "queues": "q,other"}, {})
-    finish(settings, WORKER, accounts)
+    finish(settings, WORKER, STARTED, accounts)
     assert accounts.to_recover == []
     assert accounts.totals(()) == Totals(reserved=1, requeued=1)
     assert redis_client.hkeys(KEYS.vitals) == [SILENT.encode()]
@@ -30,12 +32,21 @@ def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Red
     assert redis_client.exists(KEYS.suspects), "the other worker serves their queue"
 
 
+@pytest.mark.parametrize("started", [STARTED, "2026-01-01 00:00:01 +0000"])
+def test_it_releases_its_own_lease(redis_url: str, redis_client: redis.Redis, started: str) -> None:
+    """The maintenance process was killed, and the master had to leave at once."""
+    redis_client.set(KEYS.maintenance, f"{WORKER} {started}", ex=5)
+    settings = Settings.load({"redis_url": redis_url, "queues": "q"}, {})
+    finish(settings, WORKER, STARTED, Accounts())
+    assert bool(redis_client.exists(KEYS.maintenance)) == (started != STARTED)
+
+
 def test_a_process_that_was_killed_while_it_left_is_counted(redis_url: str) -> None:
     counted = Totals(reserved=2, done=2)
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, accounts)
+    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, STARTED, accounts)
     assert accounts.totals(()) == counted
 
 
@@ -49,7 +60,7 @@ def test_one_that_has_its_ledger_still_is_counted_once(
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, accounts)
+    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, STARTED, accounts)
     assert accounts.totals(()) == counted
 
 
@@ -57,5 +68,5 @@ def test_when_redis_is_away_it_is_left_to_others() -> None:
     accounts = Accounts()
     accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
     settings = Settings.load({"redis_url": "redis://127.0.0.1:1/0", "queues": "q"}, {})
-    finish(settings, WORKER, accounts)
+    finish(settings, WORKER, STARTED, accounts)
     assert len(accounts.to_recover) == 1
