@@ -114,10 +114,11 @@ class Recovery:
             left = moved.left
             self._report(moved.failed_slots)
             name_refused(self.store.keys, moved.refused, REFUSED)
-        if recovered.requeued or recovered.failed:
+        moved_jobs = recovered.requeued + recovered.failed
+        if moved_jobs:
             log.warning(
-                "recovered %d jobs of the dead process %s (%s): %d requeued, %d failed%s",
-                recovered.requeued + recovered.failed,
+                "recovered %s of the dead process %s (%s): %d requeued, %d failed%s",
+                "1 job" if moved_jobs == 1 else f"{moved_jobs:,} jobs",
                 printable(dead.process_id),
                 dead.cause,
                 recovered.requeued,
@@ -227,12 +228,21 @@ class Recovery:
 
         ending = effects_of(job, end, definition, self._rules, make_entry)
         if ending.way is Way.POISON:
-            name = payload.class_of(ending.raw)
+            item = payload.loads(ending.raw)
+            name, job_id = item.get("class"), item.get("id")
             log.error(
-                "given up as poison, %s: %s",
+                "given up as poison, %s: %s %s from %s",
                 _poison(dead, ending.raw),
                 name,
-                extra=fields("job_poisoned", job=name, queue=job.queue, process_id=dead.process_id),
+                job_id or "without an id",
+                job.queue,
+                extra=fields(
+                    "job_poisoned",
+                    job_id=job_id,
+                    job=name,
+                    queue=job.queue,
+                    process_id=dead.process_id,
+                ),
             )
         return _as_move(slot, ending)
 

@@ -212,7 +212,8 @@ class Worker:
         unregister(self._cycle, self._turns, self._notifier, self._registration)
         note_end(self._row, len(self._cycle.refused))
         self._spec.tell_master()
-        log.debug("left: %s", self._in_flight.totals, extra=fields("left"))
+        totals = self._in_flight.totals
+        log.debug("left: %s", totals, extra=fields("left", **totals._asdict()))
 
     def leave_to_child(self, current: Any) -> None:
         """Called in a process that user code forks, in the greenlet that forked: nothing of this

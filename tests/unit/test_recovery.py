@@ -345,7 +345,7 @@ def test_what_is_no_object_goes_back_unchanged(
 def test_after_the_last_death_it_fails_with_its_history(
     store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raw = item("plain", 5)
+    raw = b'{"class":"plain","args":[5],"id":"j1"}'
     for number in (1, 2, 3):
         hold(redis_client, raw)
         with caplog.at_level(logging.ERROR, "gresque"):
@@ -364,8 +364,9 @@ def test_after_the_last_death_it_fails_with_its_history(
     assert len(entry["backtrace"]) == 3
     assert [record.message for record in caplog.records] == [
         "given up as poison, 3 processes died while they held it, the last: "
-        "it was killed by SIGKILL: plain"
+        "it was killed by SIGKILL: plain j1 from q"
     ]
+    assert [record.job_id for record in caplog.records] == ["j1"]  # type: ignore[attr-defined]
     assert store.stats.values([store.keys.processed, store.keys.failures]) == [1, 1]
     assert [json.loads(raw)["poison"] for raw in store.recovery.log(9)] == [1, 0, 0]
 
