@@ -73,6 +73,8 @@ class Accounts:
         if not state.may_have_registered:
             self.to_recover += child.left_to_recover()
             self._gone += row.totals
+            # It may have moved suspects, and died before it could report them.
+            self._suspects_gone += bool(child.to_recover)
         if state.has_left:
             self._gone += row.totals
             self._note_dryness(child)

@@ -146,6 +146,17 @@ def test_a_burst_waits_for_suspects_where_a_quarantine_process_takes_them() -> N
     assert accounts.is_burst_over(quarantine=True)
 
 
+@pytest.mark.parametrize("to_recover", [(), (DEAD,)])
+def test_one_that_dies_in_a_recovery_may_have_moved_suspects(
+    to_recover: tuple[DeadProcess, ...],
+) -> None:
+    """The next one finds that ledger empty, and a burst would end with suspects in Redis."""
+    (row,) = Scoreboard(1, 5).rows
+    accounts = Accounts()
+    accounts.note_end(Child(11, "host:1:q", 1, row, to_recover), signal.SIGKILL)
+    assert accounts.has_new_suspects([]) == bool(to_recover)
+
+
 def test_suspects_are_answered_once_and_remembered_after_the_process() -> None:
     (row,) = Scoreboard(1, 5).rows
     child = ended(row, 11, Kind.WORKER, ProcessState.LEFT)
