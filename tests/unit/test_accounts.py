@@ -150,7 +150,7 @@ def test_a_burst_waits_for_suspects_where_a_quarantine_process_takes_them() -> N
 def test_one_that_dies_in_a_recovery_may_have_moved_suspects(
     to_recover: tuple[DeadProcess, ...],
 ) -> None:
-    """The next one finds that ledger empty, and a burst would end with suspects in Redis."""
+    """The next one finds that ledger empty, and the maintenance process looks only every 10 s."""
     (row,) = Scoreboard(1, 5).rows
     accounts = Accounts()
     accounts.note_end(Child(11, "host:1:q", 1, row, to_recover), signal.SIGKILL)
