@@ -1,9 +1,9 @@
 """The meaning of each end of a job. Pure.
 
-Every way out asks `effects_of`: the threads of a worker, recovery, and what is done by hand. It
-goes by the job's declaration where that is known, then by the envelope, which says what the
-declaration said when the job was enqueued, then by the settings: a process that recovers a job may
-lack its code, and a payload of another program has no envelope.
+The threads of a worker, give-backs and recovery ask `effects_of`. What is taken out by hand has no
+effects, so nothing asks about it. An end goes by the job's declaration where that is known, then by
+the envelope, which says what the declaration said when the job was enqueued, then by the settings:
+a process that recovers a job may lack its code, and a payload of another program has no envelope.
 """
 
 from __future__ import annotations

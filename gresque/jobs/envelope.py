@@ -54,8 +54,8 @@ def member(members: Members, name: str, kind: type) -> Any:
 
 
 def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
-    """The payload, a JSON object, with this envelope in place of its own. It stays as it is when
-    it has to be written anew, and is broken in a part that is not read elsewhere."""
+    """The payload, a JSON object, with this envelope in place of its own. A payload that has to be
+    written as a whole, and has a key that is not UTF-8, stays as it is."""
     old, new = _found(raw), _encode(members) if members else None
     if old == new:
         return raw

@@ -130,7 +130,7 @@ def test_a_payload_full_of_envelopes_is_counted_all_the_same() -> None:
     assert json.loads(without_deaths(once)) == json.loads(raw)
 
 
-def test_what_cannot_be_written_anew_stays_as_it_is() -> None:
+def test_what_cannot_be_written_as_a_whole_stays_as_it_is() -> None:
     raw = b'{"\\u0067resque":{"x":1},"\xff":1,"class":"A"}'
     assert add_death(raw, "a death") == raw
 

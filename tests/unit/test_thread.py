@@ -116,6 +116,19 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, en
         assert references(text) == sum(text is each for each in seen) + 1, "those of the test"
 
 
+def test_a_dropped_job_is_not_logged_as_done(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = open_bench()
+    bench.add("brief", print, on_expire="drop")
+    bench.outcome.verbose = True
+    late = b'{"class":"brief","expires_at":1}'
+    with caplog.at_level("DEBUG", logger="gresque.job"):
+        bench.run((b"0", "q", late), a_job(1))
+    assert [record.event for record in caplog.records] == ["job_expired", "job_done"]  # type: ignore[attr-defined]
+    assert bench.counts == (2, 0, 0)
+
+
 def test_a_job_may_print_the_greenlet_that_it_runs_in() -> None:
     pool: Any = None
     assert repr(WorkerThread(pool, 3)) == "<WorkerThread 3>"

@@ -152,7 +152,7 @@ class WorkerThread(Killable):
                 if payload.expires_at is not None and outcome.drop_expired(
                     job, definition, payload.expires_at
                 ):
-                    pass
+                    definition = None  # it did not run, and is not logged as done
                 elif args and type(args[-1]) is dict:
                     positional, kwargs = split(args)
                     definition.perform(*positional, **kwargs)
@@ -165,7 +165,7 @@ class WorkerThread(Killable):
             else:
                 in_flight.done += 1
                 in_flight.ended.append(job[0])
-                if outcome.verbose:
+                if outcome.verbose and definition is not None:
                     outcome.log_done(job, now)
             if len(in_flight.ended) >= pool.wake_at:
                 wakeup.set()
