@@ -118,6 +118,22 @@ def test_a_busy_process_calls_spares_at_most_so_often(
     assert sum(map(rung, notifiers)) == 2
 
 
+def test_the_first_jobs_of_a_process_that_stood_by_call_nobody(
+    process: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notifiers = idle(process, LISTENING + 2)
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("gresque.worker.turns.notifier.time", clock)
+    busy = process()
+    now[0] += 60
+    busy.on_jobs(more=True)
+    assert not any(map(rung, notifiers))
+    now[0] += 1
+    busy.on_jobs(more=True)
+    assert sum(map(rung, notifiers)) == 2
+
+
 def test_where_a_call_takes_long_it_is_made_seldom(
     process: Idle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,7 +62,7 @@ class Notifier:
         self._renew_seconds = max(interval_seconds, 1.0)
         self._stay_seconds = int(2 * self._renew_seconds) + 1
         self._renewed = 0.0
-        self._called = time.monotonic()
+        self._called: float | None = None
         self._call_seconds = 0.0
         self._was_notified = False
         self.is_second = False
@@ -88,8 +88,12 @@ class Notifier:
             self._call_seconds = time.monotonic() - self._called
 
     def _may_call_again(self) -> bool:
+        now = time.monotonic()
+        if self._called is None:
+            # Its first jobs: a process that lives for one, and may have stood by, never calls.
+            self._called = now
         rest = min(10 * self._call_seconds, CALL_AGAIN_SECONDS)
-        return time.monotonic() - self._called >= max(CALL_EVERY_SECONDS, rest)
+        return now - self._called >= max(CALL_EVERY_SECONDS, rest)
 
     def on_dry(self) -> bool:
         """A turn found nothing; True when another one is to follow at once."""
