@@ -53,6 +53,8 @@ def describe_death(status: int | None) -> str:
 
 def log_exit(child: Child, end: Exit, status: int | None) -> None:
     """Log an end that has not been logged yet."""
+    if end is Exit.LEFT:
+        return
     extra = fields("process_ended", child_pid=child.pid, kind=str(child.kind), code=_code(status))
     if end is Exit.CRASHED:
         log.error("%s %s", child, describe_death(status), extra=extra)

@@ -90,13 +90,14 @@ class WorkerManager:
             extra=fields("worker_started"),
         )
         try:
+            self._report()
             while self._must_go_on():
-                self._note_boots()
                 self._share_totals()
                 self._act()
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._handle_signal(number)
                 self._note_boots()
+                self._report()
                 self._reap()
                 self._freeze_monitor.check(self._children)
                 self._output_monitor.check()
@@ -133,10 +134,12 @@ class WorkerManager:
                 child.booted = True
                 self._accounts.boots += 1
                 self._backoffs.of(child.kind).note_boot()
+
+    def _report(self) -> None:
         self._status_reporter.report(
             MasterStatus(
                 boots=self._accounts.boots,
-                at_work=sum(child.at_work for child in self._children),
+                at_work=lambda: sum(child.at_work for child in self._children),
                 stopping=self._stopping,
                 rolling=fleet.is_rolling(self._children),
                 paused=self._paused,

@@ -81,12 +81,13 @@ class SignalPipe:
     def leave_to_child(self) -> None:
         """In a forked child: give up the master's handlers; the child sets its own."""
         signal.set_wakeup_fd(-1)
+        set_handler = original("signal", "signal")
         for number in HANDLED:
             if number == signal.SIGCONT:
                 continue  # the default would drop a pending one: the call to a standby
             # A HUP to a worker process means the master, which replaces them one by one.
             ignored = number == signal.SIGHUP
-            _set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+            set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         disown(self._read)
         os.close(self._read)
 

@@ -31,8 +31,8 @@ class MasterStatus(NamedTuple):
 
     boots: int
     """Worker processes that came to work since its start."""
-    at_work: int
-    """Worker processes that take jobs now."""
+    at_work: Callable[[], int]
+    """Counts the worker processes that take jobs now; called once a second."""
     stopping: bool
     rolling: bool
     paused: bool
@@ -105,7 +105,7 @@ class StatusReporter:
 
     def _refresh(self, status: MasterStatus) -> None:
         line = (
-            f"{self._phase}, {status.at_work} of {self._worker_count} processes, "
+            f"{self._phase}, {status.at_work()} of {self._worker_count} processes, "
             f"{describe_counts(status.totals())}"
         )
         self._title.show(line)

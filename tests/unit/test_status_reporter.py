@@ -54,7 +54,7 @@ def status(
     boots: int, *, at_work: int = 0, stopping: bool = False, rolling: bool = False,
     paused: bool = False,
 ) -> MasterStatus:  # fmt: skip
-    return MasterStatus(boots, at_work, stopping, rolling, paused, lambda: TOTALS)
+    return MasterStatus(boots, lambda: at_work, stopping, rolling, paused, lambda: TOTALS)
 
 
 STATUS = "STATUS={}, {} of 2 processes, 250 running, 1,200 done, 40 failed"
