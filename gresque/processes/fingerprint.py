@@ -108,8 +108,14 @@ def stat_fields(pid: int) -> list[str]:
     """The fields of /proc/<pid>/stat after the name; empty where that cannot be read: /proc may
     hide the processes of others."""
     try:
-        # The name, in parentheses, may hold anything.
-        found = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        # By its descriptor: each worker process reads two of these before its first job.
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        try:
+            line = os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
     except OSError:
         return []
-    return [field.decode() for field in found] if len(found) > _STARTED else []
+    # The name, in parentheses, may hold anything.
+    found = line.rpartition(b")")[2].decode().split()
+    return found if len(found) > _STARTED else []

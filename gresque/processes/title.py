@@ -23,7 +23,9 @@ class Title:
     def __init__(self, settings: Settings, role: str) -> None:
         head = f"{settings.procline_prefix}gresque: {role} {settings.queues}: "
         # A queue's name may be anything, a title ends at the first NUL.
-        self._head = "".join(char if char.isprintable() else "?" for char in head)
+        if not head.isprintable():
+            head = "".join(char if char.isprintable() else "?" for char in head)
+        self._head = head
         self._shown = ""
 
     def show(self, text: str) -> None:
