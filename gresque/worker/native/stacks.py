@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from gevent.hub import Hub
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 from gresque.jobs import payload
 from gresque.raised import frame_line
@@ -136,13 +136,15 @@ def _other_greenlets(
     current: FrameType | None, root: greenlet
 ) -> Iterator[tuple[greenlet, FrameType | None, bool]]:
     """The greenlets that jobs and modules have spawned, their frames, and whether they have the
-    CPU. Walks all objects that the collector knows."""
+    CPU. Walks all objects that the collector knows. The one that asks, for a signal, is left
+    out."""
+    asking = getcurrent()
     for thing in gc.get_objects():
         kind = type(thing)  # isinstance would ask a proxy what it stands for
         if not issubclass(kind, greenlet) or issubclass(kind, (WorkerThread, Hub)):
             continue
-        if thing.parent is None:
-            continue  # a native thread's own
+        if thing.parent is None or thing is asking:
+            continue  # a native thread's own has no parent
         on_cpu = has_the_cpu(thing, root)
         frame = current if on_cpu else thing.gr_frame
         if any(_lines(frame)):
