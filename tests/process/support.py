@@ -107,7 +107,18 @@ class Master:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running; its log:\n{self.log}") from None
+            raise AssertionError(f"still running; {self._where_it_stands()}") from None
+
+    def _where_it_stands(self) -> str:
+        """Its children, and its log with the stacks of their jobs and native threads."""
+        shown = []
+        for child in self.all_children():
+            with suppress(psutil.NoSuchProcess):
+                title = " ".join(child.cmdline()).strip()
+                shown.append(f"{child.pid} {child.status()} {child.cpu_times()[:2]} {title}")
+        self.signal(signal.SIGTTIN)
+        time.sleep(2)
+        return "\n".join(["its children:", *shown, "its log:", self.log])
 
     def kill(self) -> None:
         """Whatever is left of it, and of its children."""
