@@ -49,7 +49,7 @@ def _item(entry: Fields) -> bytes:
     if payload == b"null":
         raise InvalidPayload("the entry has no payload")
     raw = out_of_entry(payload)
-    return _renewed(payload) if raw is None else raw
+    return _renewed(payload) if raw is None else without_deaths(raw)
 
 
 def _renewed(payload: bytes) -> bytes:

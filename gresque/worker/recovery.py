@@ -228,8 +228,8 @@ class Recovery:
 
         ending = effects_of(job, end, definition, self._rules, make_entry)
         if ending.way is Way.POISON:
-            item = payload.loads(ending.raw)
-            name, job_id = item.get("class"), item.get("id")
+            # The rest of the item may be unreadable.
+            name, job_id = payload.class_of(ending.raw), payload.loads(ending.raw).get("id")
             log.error(
                 "given up as poison, %s: %s %s from %s",
                 _poison(dead, ending.raw),

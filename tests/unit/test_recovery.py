@@ -371,6 +371,14 @@ def test_after_the_last_death_it_fails_with_its_history(
     assert [json.loads(raw)["poison"] for raw in store.recovery.log(9)] == [1, 0, 0]
 
 
+def test_poison_that_json_does_not_allow_is_named(
+    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold(redis_client, b'{"class":"plain","prefix":"\xff"}')
+    Recovery(store, Registry(), "requeue", max_recoveries=1).recover(CRASHED)
+    assert caplog.messages[0].endswith(": plain without an id from q")
+
+
 def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
     store: Store, redis_client: Redis
 ) -> None:

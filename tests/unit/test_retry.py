@@ -9,6 +9,7 @@ import pytest
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import encode_entry
 from gresque.failure.retry import prepare_retry
+from gresque.jobs.crash_history import add_death
 
 NOW = "2026/11/23 15:33:36"
 WIRE = Path(__file__).parents[1] / "wire"
@@ -58,6 +59,11 @@ class TestPrepareRetry:
     @pytest.mark.parametrize("item", [b"not json", b"not utf-8 \xff", b"[]", b"", b'{"a":1'])
     def test_an_item_that_was_no_job_goes_back_as_it_was(self, item: bytes) -> None:
         raw = encode_entry(item, "InvalidPayload", "bad", [], "w", "q")
+        assert prepare_retry(raw, NOW).item == item
+
+    def test_the_deaths_of_a_job_that_json_does_not_allow_are_taken_away(self) -> None:
+        item = b'{"class":"A","prefix":"\xff"}'
+        raw = encode_entry(add_death(item, "a death"), "PoisonJob", "bad", [], "w", "q")
         assert prepare_retry(raw, NOW).item == item
 
     def test_a_second_retry_replaces_the_mark(self) -> None:
