@@ -48,7 +48,10 @@ def enqueue(
     job = _make(definition, new_id(), args, kwargs)
     if job is None:
         return None
-    _put(push, queue, definition, [job])
+    _put(push, queue, definition, [job[1]])
+    after = definition.hooks.after_enqueue
+    if after:
+        call_hooks(after, args, kwargs)
     return job[0]
 
 
@@ -68,7 +71,11 @@ def enqueue_bulks(
     _check_reach(definition, push)
     jobs = _make_all(definition, calls, on_wrong)
     for bulk in in_bulks(jobs, lambda job: len(job[1])):
-        _put(push, queue, definition, bulk)
+        _put(push, queue, definition, [job[1] for job in bulk])
+        after = definition.hooks.after_enqueue
+        if after:
+            for _, _, args, kwargs in bulk:
+                call_hooks(after, args, kwargs)
         yield [job[0] for job in bulk]
 
 
@@ -102,16 +109,12 @@ def _make_all(
             yield job
 
 
-def _put(push: Push | None, queue: str, definition: JobDefinition, jobs: list[NewJob]) -> None:
+def _put(push: Push | None, queue: str, definition: JobDefinition, raws: list[bytes]) -> None:
     if push is not None:
-        push(queue, [job[1] for job in jobs])
+        push(queue, raws)
     else:
-        for job in jobs:
-            _perform_inline(definition, job[1])
-    after = definition.hooks.after_enqueue
-    if after:
-        for _, _, args, kwargs in jobs:
-            call_hooks(after, args, kwargs)
+        for raw in raws:
+            _perform_inline(definition, raw)
 
 
 def _perform_inline(definition: JobDefinition, raw: bytes) -> None:

@@ -84,7 +84,7 @@ class JobDefinition:
         if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
 
-    @property
+    @cached_property
     def nowhere(self) -> bool:
         """No worker can import it: it was declared at a prompt, in a notebook or by `-c`."""
         return self.name.startswith(f"{MAIN}.")

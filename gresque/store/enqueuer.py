@@ -142,7 +142,10 @@ class Enqueuer:
         try:
             if connection is None:
                 connection = self._opener.open_ready(reply_seconds)
-            elif _is_stale(producer_slot.used) and connection.something_arrived():
+            elif (
+                time.monotonic() - producer_slot.used > STALE_SECONDS
+                and connection.something_arrived()
+            ):
                 raise redis.ConnectionError("the server hung up, or sent a reply to no command")
             if scripted:
                 self._push_once(connection, producer_slot, queue, raws)
@@ -192,10 +195,6 @@ class Enqueuer:
         slots, self._slots = self._slots, ProducerSlots(self._keys)
         if slots.pid == os.getpid():
             slots.close()
-
-
-def _is_stale(used: float) -> bool:
-    return time.monotonic() - used > STALE_SECONDS
 
 
 def _push(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
