@@ -6,10 +6,15 @@ import psutil
 import pytest
 
 from gresque.processes import title
+from gresque.processes.kind import Kind
+from gresque.processes.scoreboard import Scoreboard
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
+from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.worker.native.housekeeping import Housekeeping
 from gresque.worker.native.memory import MB, MemoryLimit
+from gresque.worker.turns.in_flight import InFlight
 
 
 def resident_mb() -> int:
@@ -51,6 +56,17 @@ def test_a_title_is_printable_and_set_when_it_changes(monkeypatch: pytest.Monkey
         line.show(text)
     head = "app: gresque: worker a?b,c?[2J: "
     assert shown == [f"{head}booting", f"{head}working"]
+
+
+def test_a_title_tells_a_quarantine_from_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(title, "setproctitle", shown.append)
+    (row,) = Scoreboard(1, 1).rows
+    for kind in (Kind.WORKER, Kind.QUARANTINE):
+        row.kind = kind
+        in_flight = InFlight(Totals(), Keys("resque"))
+        Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, lambda: None)
+    assert shown == ["gresque: worker q: booting", "gresque: quarantine q: booting"]
 
 
 def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import gresque.stdio as stdio
 from gresque.logs import fields
+from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
@@ -36,7 +37,7 @@ class Housekeeping:
         self._in_flight = in_flight
         self._leaves_terminal = settings.background
         self._memory = _memory_limit(settings, retire)
-        self._title = Title(settings, "worker")
+        self._title = Title(settings, "quarantine" if row.kind is Kind.QUARANTINE else "worker")
         self._title.show(row.state.word)
 
     def on_ready(self) -> None:
