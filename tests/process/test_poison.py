@@ -13,6 +13,7 @@ from gresque.inspector.processes import ProcessStatus
 from gresque.jobs import payload
 from gresque.jobs.crash_history import add_death
 from gresque.store.commands import Command
+from gresque.store.ledger import LedgerEntry
 from tests.process.support import Bench, Master, wait_for
 from tests.support.ledgers import read_ledger
 
@@ -140,6 +141,12 @@ def test_a_retried_poison_job_begins_anew(bench: Bench) -> None:
     assert item["generation"] == 2
 
 
+def held_entries(bench: Bench) -> list[LedgerEntry]:
+    store = bench.client.store
+    ledgers = [read_ledger(store, process) for process in store.processes.ids()]
+    return [entry for ledger in ledgers for entry in ledger.entries.values()]
+
+
 def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     """It did not die without its process, so the process had to go; nobody else is suspect."""
     master = bench.start("-q", "q", "-t", "20", "-j", "1000")
@@ -149,8 +156,7 @@ def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     (process,) = bench.client.store.processes.ids()
     bench.client.store.commands.give({process: Command("kill", "token", str(job_id))})
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
-    (process,) = wait_for(bench.client.store.processes.ids)
-    (entry,) = wait_for(lambda: read_ledger(bench.client.store, process).entries.values())
+    (entry,) = wait_for(lambda: held_entries(bench))
     assert entry.raw.startswith(b'{"class":"CountSlowly"')
     assert not bench.redis.exists("resque:suspects")
     assert bench.failed()[0].exception == "DirtyExit"
