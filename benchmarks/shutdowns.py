@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ class Rounds:
         elif children := psutil.Process(master.pid).children():
             victim = chance.choice(children)
             name = "SIGKILL" if what == "kill -9" else f"SIG{what}"
-            victim.send_signal(getattr(signal, name))
+            with suppress(psutil.NoSuchProcess):  # it has just left
+                victim.send_signal(getattr(signal, name))
             what += " of one process"
         return what
 
