@@ -78,7 +78,7 @@ class Recoveries:
         count, named = 1, list[bytes]()
         for _ in range(HAND_OVER_CALLS):
             count, *named = self._server.run_script("hand_over", [*own, *named], [count])
-            if not named:
+            if not count or not named:
                 return
 
     def move(self, process_id: str, moves: Sequence[Move]) -> Recovered:

@@ -118,6 +118,24 @@ def test_a_busy_process_calls_spares_at_most_so_often(
     assert sum(map(rung, notifiers)) == 2
 
 
+def test_a_process_that_hands_over_again_needs_one_call(
+    process: Idle, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gresque.worker.turns.notifier.CALL_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("gresque.worker.turns.notifier.CALL_AGAIN_SECONDS", 0.0)
+    notifiers = idle(process, LISTENING + 6)
+
+    def calls() -> int:
+        before = redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        notifiers[0].on_jobs(more=True)
+        return int(redis_client.info("commandstats")["cmdstat_evalsha"]["calls"]) - before
+
+    assert calls() == 2
+    assert sum(map(rung, notifiers[LISTENING:])) == 2
+    assert calls() == 1
+    assert sum(map(rung, notifiers[LISTENING:])) == 2
+
+
 def test_the_first_jobs_of_a_process_that_stood_by_call_nobody(
     process: Idle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,14 @@
 -- A process that was idle has found work, or leaves: one that waits takes its place. And when it
 -- found as much as it could take, there is more: two come, and so on from each of them.
 --
--- The waiting ones are named by the caller, so that every key is declared: the first call names
--- none, and returns those to name in the next one.
+-- The waiting ones are named by the caller, so that every key is declared. Each call returns those
+-- to name in the next one: as few come and go, the names of an earlier hand-over mostly do, and one
+-- call is enough.
 --
 -- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)
 --       4.. wake keys of waiting processes (STRING)
 -- ARGV  1 how many to wake
--- Returns  {how many are still to be woken, wake key, …}: the keys to name for that
+-- Returns  {how many are still to be woken, wake key, …}: the keys to name in the next call
 local listening, waiting, wake, call = KEYS[1], KEYS[2], KEYS[3], redis.call
 local FIRST_WAITING = 4
 local MORE = 2 -- another process may wake some of them before the next call
@@ -25,7 +26,6 @@ for i = FIRST_WAITING, #KEYS do
     count = count - 1
   end
 end
-if count == 0 then return {0} end
 -- The entries that were renewed last: their processes are the likeliest to live. They are popped
 -- and put back, as a read would be announced at the next change.
 local reply, back = {count}, {}

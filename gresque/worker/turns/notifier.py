@@ -62,6 +62,8 @@ class Notifier:
         self._renew_seconds = max(interval_seconds, 1.0)
         self._stay_seconds = int(2 * self._renew_seconds) + 1
         self._renewed = 0.0
+        self._waiting: list[bytes] = []
+        """Wake keys of processes that waited at the last hand-over."""
         self._called: float | None = None
         self._call_seconds = 0.0
         self._was_notified = False
@@ -128,9 +130,9 @@ class Notifier:
 
     def _hand_over(self, *, more: bool) -> None:
         self.role = Role.BUSY
-        count, named = 2 if more else 1, list[bytes]()
+        run, count = self._cycle.connection.run, 2 if more else 1
         for _ in range(HAND_OVER_CALLS):
-            keys = *self._keys, *named
-            count, *named = self._cycle.connection.run(script("hand_over"), len(keys), *keys, count)
-            if not named:
+            keys = *self._keys, *self._waiting
+            count, *self._waiting = run(script("hand_over"), len(keys), *keys, count)
+            if not count or not self._waiting:
                 return
