@@ -235,7 +235,11 @@ def test_what_json_cannot_carry_is_not_enqueued(
     assert redis_client.keys() == []
 
 
-@pytest.mark.parametrize("bad", [b"x", {1}, float("nan"), object(), "\ud800"], ids=ascii)
+@pytest.mark.parametrize(
+    "bad",
+    [b"x", {1}, float("nan"), object(), "\ud800"],
+    ids=["bytes", "set", "nan", "object", "surrogate"],
+)
 def test_what_json_cannot_carry_is_no_argument_to_dequeue_by(
     client: gresque.Client, bad: Any
 ) -> None:
