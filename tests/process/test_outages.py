@@ -183,7 +183,8 @@ def test_a_process_without_a_master_leaves_if_it_holds_nothing(
     """Redis refuses, or does not answer; one that holds a job tries on until it is back."""
     master = outage.work("-w", "2", "-t", "1", "-j", "1000", "-r", "tests.process.quick_orphans")
     outage.push(range(1), seconds=1.0)
-    wait_for(lambda: outage.lines("start"))
+    # One that is registering waits for Redis longer than the others.
+    wait_for(lambda: outage.lines("start") and len(outage.client.store.processes.ids()) == 2)
     children = master.children()
     if stopped:
         own.signal(signal.SIGSTOP)
