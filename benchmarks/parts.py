@@ -30,7 +30,9 @@ THREAD_PARTS: dict[str, list[Change]] = {
     "wake another thread, or the cycle": [
         ("elif not pool.waking:\n            pool.wake_one()", "")
     ],
-    "look whether each job is to be logged": [("if outcome.verbose and definition is not None:", "if False:")],
+    "look whether each job is to be logged": [
+        ("if outcome.verbose and definition is not None:", "if False:")
+    ],
     "count it and note its slot": [
         ("in_flight.done += 1\n", "pass\n"),
     ],

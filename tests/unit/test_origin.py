@@ -22,7 +22,8 @@ def look():
     global found, name, on_cpu
     me = gevent.getcurrent()
     found, name = origin_of(me), name_of(me)
-    on_cpu = on_the_cpu(gc.get_objects(), root_of(me)) is me
+    unborn = gevent.spawn(int)  # it is true already, and shows no frame
+    on_cpu = on_the_cpu([unborn, *gc.get_objects()], root_of(me)) is me
 def job():
     START
 thread = Thread(job)

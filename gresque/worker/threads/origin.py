@@ -81,7 +81,8 @@ def on_the_cpu(everything: list[Any], root: greenlet) -> greenlet | None:
 
 def has_the_cpu(found: greenlet, root: greenlet) -> bool:
     """One that has begun, and shows no frame as those do that wait."""
-    return bool(found) and found.gr_frame is None and root_of(found) is root
+    # gevent's own greenlets count as true from `start` on, before they have begun.
+    return greenlet.__bool__(found) and found.gr_frame is None and root_of(found) is root
 
 
 def root_of(found: greenlet) -> greenlet:
