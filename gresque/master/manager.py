@@ -47,8 +47,7 @@ class WorkerManager:
     """The master process. Its life:
 
     1. Load the job modules (when preloading), and fork WORKER_COUNT worker processes.
-    2. Wait for signals, deaths and processes that retire; keep WORKER_COUNT of them working, and a
-       maintenance process beside them. `fleet` decides, the master carries out.
+    2. Wait for signals, deaths and processes that retire, and carry out what `fleet` decides.
     3. Shut down: TERM, INT or QUIT to all, SIGKILL for the rest after RESQUE_TERM_TIMEOUT, and the
        end of the maintenance process last.
     4. Recover what dead processes held, unregister, account for every job.
@@ -69,8 +68,7 @@ class WorkerManager:
         self._id = worker_id(settings, os.getpid())
         self._by_pid: dict[int, Child] = {}
         self._exit_code = EXIT_OK
-        self._stopping = False
-        self._paused = False
+        self._stopping = self._paused = False
         self._kill_at: float | None = None
         self._shared_totals_at = float("-inf")
         self._waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
