@@ -11,8 +11,9 @@ from gresque.store.store import Store
 
 @dataclass(frozen=True)
 class LoggedRecovery:
-    """A recovery as the log has it: when, of which process, why it was dead, by whom (`host:pid`),
-    and how its jobs ended. The poison ones count among the failed, too."""
+    """One entry of the log of recoveries: the time, the dead process and the cause of its death,
+    the process that recovered it (`host:pid`), and how its jobs ended. Poison jobs count among the
+    failed ones, too."""
 
     at: str
     process: str

@@ -84,7 +84,7 @@ class Quarantine:
         waits = dry or self._alone or self._lets_run_out or held >= self._threads
         if not self._is_over and held and not _young(held, pool) and waits:
             self._is_over = True
-            self._row.suspects_seen += 1  # the worker tells the master as it retires
+            self._row.suspects_seen += 1  # the master is notified as the process retires
         return self._is_over
 
 

@@ -49,7 +49,7 @@ def keep(client: Redis, queue: str, *raws: bytes) -> None:
 
 
 class Stopper(Progress):
-    """Stops after so many pages; does not wait for others."""
+    """Stops after the given number of pages; does not wait for others."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages

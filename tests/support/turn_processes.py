@@ -85,7 +85,7 @@ class Process:
 
 
 class LastingProcess(Process):
-    """Registers anew when the server has forgotten it."""
+    """Registers again when the server has forgotten this process."""
 
     def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
         keys = self.cycle._keys
