@@ -414,4 +414,5 @@ def _find(
 OPTIONS: dict[str, Option] = {
     f.name: f.metadata["option"] for f in fields(Settings) if "option" in f.metadata
 }
-"""Setting name -> how it is given; the command line and the README's table are made from it."""
+"""Setting name -> how it is given; the command line is made from it, and
+docs/settings.md has a row for each."""

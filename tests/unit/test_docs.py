@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README and the pages of docs/ say what the code does."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from gresque.cli.main import COMMANDS
-from gresque.settings import OPTIONS
+from gresque.settings import OPTIONS, Systemd
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 KEYS = (ROOT / "docs" / "keys.md").read_text()
 INTERNALS = (ROOT / "docs" / "internals.md").read_text()
 
 
 def row_of(env: str) -> str:
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{env}`")]
+    (row,) = [line for line in SETTINGS.splitlines() if line.startswith(f"| `{env}`")]
     return row
 
 
@@ -38,6 +39,13 @@ def test_the_settings_table_has_every_name_and_default(name: str) -> None:
         assert float(shown) == option.default
     else:
         assert shown == str(option.default)
+
+
+def test_the_settings_page_has_every_env_and_no_other() -> None:
+    first_cells = re.findall(r"^\| (`[A-Z].*?) \|", SETTINGS, re.MULTILINE)
+    named = [name for cell in first_cells for name in re.findall(r"`([A-Z_]+)`", cell)]
+    known = [env for option in OPTIONS.values() for env in option.envs]
+    assert sorted(named) == sorted([*known, *Systemd.ENVS])
 
 
 def test_the_commands_of_the_readme_exist() -> None:
