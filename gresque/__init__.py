@@ -43,7 +43,7 @@ from gresque.errors import (
 from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
-from gresque.jobs.ids import enqueued_at
+from gresque.jobs.ids import JobId, enqueued_at
 from gresque.version import __version__ as __version__
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "JobDeclarationError",
     "JobExpired",
     "JobFunction",
+    "JobId",
     "JobKilled",
     "JobTimeout",
     "NotEnqueued",

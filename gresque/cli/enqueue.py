@@ -19,6 +19,7 @@ from gresque.client.default import adopt
 from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
+from gresque.jobs.ids import JobId
 from gresque.jobs.modules import import_jobs
 from gresque.text import is_utf8, printable
 
@@ -187,12 +188,12 @@ def _how_far(tally: Tally, error: Exception | None) -> str:
 
 
 def _progress(
-    bulks: Iterator[list[str]], tally: Tally
-) -> AbstractContextManager[Iterable[list[str]]]:
+    bulks: Iterator[list[JobId]], tally: Tally
+) -> AbstractContextManager[Iterable[list[JobId]]]:
     """A bar on stderr when that is a terminal; the length of the stream is not known."""
     if not sys.stderr.isatty():
         return nullcontext(bulks)
-    show: Callable[[list[str] | None], str] = lambda _: f"{tally.enqueued:,}"  # noqa: E731
+    show: Callable[[list[JobId] | None], str] = lambda _: f"{tally.enqueued:,}"  # noqa: E731
     return click.progressbar(
         bulks, label="jobs enqueued", item_show_func=show, show_eta=False, file=sys.stderr
     )

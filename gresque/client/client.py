@@ -29,6 +29,7 @@ from gresque.errors import (
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import call_hooks
+from gresque.jobs.ids import JobId
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -93,7 +94,7 @@ class Client:
 
     # Enqueueing
 
-    def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
         """Put a job into its own queue; returns its id, or None when a hook rejected it.
 
         `job` is a function with `@gresque.job` or a subclass of `gresque.Job`. When it returns, the
@@ -103,7 +104,7 @@ class Client:
         definition = definition_of(job)
         return enqueue(self.push, queue_of(definition), definition, args, kwargs)
 
-    def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
         """Put a job into another queue than its own. `job` may also be the bare name of a job that
         another program declares, such as a Ruby class."""
         definition = definition_of(job, checked_queue(queue))
@@ -111,7 +112,7 @@ class Client:
 
     def enqueue_many(
         self, job: Any, calls: Iterable[Call], *, queue: str | None = None
-    ) -> list[str]:
+    ) -> list[JobId]:
         """Put many jobs into the queue of `job`, or into `queue`; returns their ids.
 
             gresque.enqueue_many(send_email, [(1,), (2,), {"user_id": 3, "template": "bye"}])
@@ -123,7 +124,7 @@ class Client:
         """
         definition = definition_of(job, queue)
         queue = checked_queue(queue) if queue is not None else queue_of(definition)
-        ids: list[str] = []
+        ids: list[JobId] = []
         try:
             for pushed in enqueue_bulks(self.push, queue, definition, map(_split, calls)):
                 ids += pushed

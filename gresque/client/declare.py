@@ -11,6 +11,7 @@ from gresque.client.default import default_client
 from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition, check_callable
 from gresque.jobs.hooks import JOB_HOOKS, JobHooks
+from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
 from gresque.jobs.source import default_name, name_of, source_of
 
@@ -29,11 +30,12 @@ class JobFunction(Generic[P, R]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._function(*args, **kwargs)
 
-    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
-        """Put the job into its queue of the default client; returns its id."""
+    def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """Put the job into its queue of the default client; returns its id, or None when a hook
+        rejected it."""
         return default_client().enqueue(self, *args, **kwargs)
 
-    def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> str | None:
+    def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, self, *args, **kwargs)
 
@@ -137,11 +139,12 @@ class Job:
         registry.add(cls.definition)
 
     @classmethod
-    def enqueue(cls, /, *args: Any, **kwargs: Any) -> str | None:
-        """Put the job into its queue of the default client; returns its id."""
+    def enqueue(cls, /, *args: Any, **kwargs: Any) -> JobId | None:
+        """Put the job into its queue of the default client; returns its id, or None when a hook
+        rejected it."""
         return default_client().enqueue(cls, *args, **kwargs)
 
     @classmethod
-    def enqueue_to(cls, queue: str, /, *args: Any, **kwargs: Any) -> str | None:
+    def enqueue_to(cls, queue: str, /, *args: Any, **kwargs: Any) -> JobId | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, cls, *args, **kwargs)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gresque.client.client import Call, Client
+from gresque.jobs.ids import JobId
 from gresque.logs import fields
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
@@ -91,17 +92,17 @@ def adopt(settings: Settings) -> None:
         _replace(_client_of(settings, known.inline, known.retry_seconds))
 
 
-def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> str | None:
+def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
     """See `Client.enqueue`."""
     return default_client().enqueue(job, *args, **kwargs)
 
 
-def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> str | None:
+def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
     """See `Client.enqueue_to`."""
     return default_client().enqueue_to(queue, job, *args, **kwargs)
 
 
-def enqueue_many(job: Any, calls: Iterable[Call], *, queue: str | None = None) -> list[str]:
+def enqueue_many(job: Any, calls: Iterable[Call], *, queue: str | None = None) -> list[JobId]:
     """See `Client.enqueue_many`."""
     return default_client().enqueue_many(job, calls, queue=queue)
 

@@ -19,7 +19,7 @@ from typing import Any
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
-from gresque.jobs.ids import new_id, new_ids
+from gresque.jobs.ids import JobId, new_id, new_ids
 from gresque.jobs.payload import decode, encode, split
 from gresque.jobs.registry import registry
 from gresque.store.bulk import in_bulks
@@ -41,7 +41,7 @@ def enqueue(
     definition: JobDefinition,
     args: Sequence[Any],
     kwargs: dict[str, Any],
-) -> str | None:
+) -> JobId | None:
     """Enqueue one job; returns its id, or None when a hook rejected it. Without `push` it runs here
     and now."""
     _check_reach(definition, push)
@@ -52,7 +52,7 @@ def enqueue(
     after = definition.hooks.after_enqueue
     if after:
         call_hooks(after, args, kwargs)
-    return job[0]
+    return JobId(job[0])
 
 
 def enqueue_bulks(
@@ -61,7 +61,7 @@ def enqueue_bulks(
     definition: JobDefinition,
     calls: Iterable[Arguments],
     on_wrong: Callable[[GresqueError], None] | None = None,
-) -> Iterator[list[str]]:
+) -> Iterator[list[JobId]]:
     """Enqueue a job for each call, 1,000 or 16 MB at a time; yields the ids of each bulk once it is
     pushed.
 
@@ -76,7 +76,7 @@ def enqueue_bulks(
         if after:
             for _, _, args, kwargs in bulk:
                 call_hooks(after, args, kwargs)
-        yield [job[0] for job in bulk]
+        yield [JobId(job[0]) for job in bulk]
 
 
 def _make(

@@ -18,6 +18,7 @@ from gresque.errors import DontPerform, JobDeclarationError
 from gresque.forked import call_user_code
 from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.hooks import JobHooks, call_hooks
+from gresque.jobs.ids import as_text
 from gresque.jobs.result import PLAIN, check_function, check_result
 from gresque.jobs.source import MAIN, Source, source_of
 from gresque.text import is_utf8
@@ -116,7 +117,7 @@ class JobDefinition:
         if self._signature is not None:
             with suppress(TypeError):  # arguments that the function does not take
                 call = self._signature.bind(*args, **kwargs).arguments
-        return msgspec.json.encode(call, order="sorted")
+        return msgspec.json.encode(call, enc_hook=as_text, order="sorted")
 
     @cached_property
     def _signature(self) -> Signature | None:

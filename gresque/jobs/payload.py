@@ -16,6 +16,7 @@ import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
 from gresque.jobs.crash_history import MOST_BYTES, without_deaths
+from gresque.jobs.ids import JobId, as_text
 from gresque.text import printable
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -57,7 +58,7 @@ class Payload(msgspec.Struct, omit_defaults=True):
 
 
 _decode = msgspec.json.Decoder(Payload).decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=as_text).encode
 
 
 def decode(raw: bytes) -> Payload:
@@ -171,7 +172,8 @@ def encode(
     return raw
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_PLAIN = frozenset({str, JobId, int, bool, type(None)})
+_KEYS = frozenset({str, JobId})
 
 
 def _check_positional(args: Sequence[Any]) -> None:
@@ -212,7 +214,7 @@ def _check(value: Any, where: str, depth: int) -> None:
                 _check(item, f"{where}[{index}]" if depth < 5 else where, depth + 1)
     elif kind is dict:
         for key, item in value.items():
-            if type(key) is not str:
+            if type(key) not in _KEYS:
                 raise UnserializableArgument(
                     f"{where} has the key {key!r}; JSON objects take only str keys"
                 )

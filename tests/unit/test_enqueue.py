@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import gresque
+from gresque.client import default
 from gresque.client import enqueue as door
 from gresque.client.enqueue import Arguments, definition_of
 from gresque.errors import EnqueueError, GresqueError, UnserializableArgument
@@ -19,6 +20,14 @@ events: list[Any] = []
 @pytest.fixture(autouse=True)
 def _no_events_yet() -> None:
     events.clear()
+
+
+@pytest.fixture
+def inline_client() -> Iterator[None]:
+    before = default._default
+    default._default = gresque.Client(inline=True)
+    yield
+    default._default = before
 
 
 class Watched(gresque.Job):
@@ -57,6 +66,27 @@ def test_hooks_push_hooks() -> None:
         ("pushed", "q", [[1, {"a": 2, "_kwargs": True}]]),
         ("after", (1,), {"a": 2}),
     ]
+
+
+def test_each_enqueue_returns_job_ids(inline_client: None) -> None:
+    ids = [
+        one(1),
+        *next(door.enqueue_bulks(push, "q", WATCHED, calls_of(1, 2))),
+        Watched.enqueue(1),
+        gresque.enqueue(Watched, 1),
+        gresque.enqueue_to("other", Watched, 1),
+        *gresque.enqueue_many(Watched, [(1,), (2,)]),
+    ]
+    assert [type(job_id) for job_id in ids] == 8 * [gresque.JobId]
+
+
+def test_an_id_may_be_an_argument() -> None:
+    job_id = gresque.JobId("07")
+    one(job_id, [job_id], {job_id: job_id}, of=job_id)
+    assert events[1] == (
+        "pushed", "q", [["07", ["07"], {"07": "07"}, {"of": "07", "_kwargs": True}]]
+    )  # fmt: skip
+    assert WATCHED.call_of([job_id], {}) == WATCHED.call_of(["07"], {})
 
 
 def test_a_rejected_job_goes_nowhere() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
+import pickle
 import re
 import threading
 import time
@@ -118,3 +121,22 @@ def test_threads_share_no_id() -> None:
     for thread in threads:
         thread.join()
     assert len({job_id for each in found for job_id in each}) == 16_000
+
+
+def test_a_job_id_is_a_str() -> None:
+    job_id = ids.JobId(ids.new_id())
+    text = str(job_id)
+    assert type(text) is str
+    assert job_id == text
+    assert {text: 1}[job_id] == 1
+    assert json.dumps([job_id]) == json.dumps([text])
+    assert repr(job_id) == repr(text)
+    assert not hasattr(job_id, "__dict__")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_job_id_stays_one_through_pickle(protocol: int) -> None:
+    job_id = ids.JobId(ids.new_id())
+    again = pickle.loads(pickle.dumps(job_id, protocol))
+    assert (again, type(again)) == (job_id, ids.JobId)
+    assert type(copy.deepcopy(job_id)) is ids.JobId
