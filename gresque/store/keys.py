@@ -6,6 +6,8 @@ with its type, owner and expiry.
 
 from __future__ import annotations
 
+from gresque.text import encoded
+
 
 class Keys:
     """The keys under one namespace (`resque` by default). Queue names may hold any character."""
@@ -21,6 +23,12 @@ class Keys:
         self.processed = self.stat("processed")
         self.failures = self.stat("failed")
         self.failed_queues = self.prefix + "failed_queues"
+        # resque-scheduler's, and the lock of node-resque's scheduler
+        self.delayed_schedule = self.prefix + "delayed_queue_schedule"
+        self.scheduler_locks = (
+            f"{self.prefix}{namespace}:resque_scheduler_master_lock",
+            f"{self.prefix}resque_scheduler_leader_lock",
+        )
         # ours
         self.failed_sweep = self.prefix + "failed_sweep"
         self.ledgers = self.prefix + "ledgers"
@@ -32,6 +40,11 @@ class Keys:
         self.fenced = self.prefix + "fenced"
         self.maintenance = self.prefix + "maintenance"
         self.vitals = self.prefix + "vitals"
+        self.later = self.prefix + "later"
+        self.later_jobs = self.prefix + "later:jobs"
+        self.cron = self.prefix + "cron"
+        self.cron_next = self.prefix + "cron:next"
+        self.cron_last = self.prefix + "cron:last"
 
     def kind(self, key: str) -> str:
         """The type of one of these keys: "a list", "a number" and so on."""
@@ -41,6 +54,10 @@ class Keys:
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
             self.failed_sweep: "a string", self.maintenance: "a string", self.vitals: "a hash",
+            self.later: "a sorted set", self.later_jobs: "a hash",
+            self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",
+            self.delayed_schedule: "a sorted set",
+            **dict.fromkeys(self.scheduler_locks, "a string"),
         }  # fmt: skip
         if key in kinds:
             return kinds[key]
@@ -49,6 +66,7 @@ class Keys:
             ("kills:", "a hash"),
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
+            ("timestamps:", "a set"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
                 return kind
@@ -83,6 +101,14 @@ class Keys:
         """Each list of waiting jobs has a key that begins with one of these."""
         prefixes = (self.queue_prefix, *self.suspect_prefixes)
         return tuple(prefix.encode("utf-8", "surrogateescape") for prefix in prefixes)
+
+    def delayed(self, timestamp: str) -> str:
+        """LIST of resque-scheduler's: the jobs that are due in this second of the epoch."""
+        return f"{self.prefix}delayed:{timestamp}"
+
+    def timestamps(self, item: bytes) -> bytes:
+        """SET of resque-scheduler's: the lists of delayed jobs that hold this item."""
+        return encoded(f"{self.prefix}timestamps:") + item
 
     def failed_list(self, name: str) -> str:
         """LIST of failed jobs with this name in `failed_queues`."""

@@ -38,6 +38,11 @@ def parse_entry(value: bytes, prefixes: tuple[bytes, ...] = (b"",)) -> LedgerEnt
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 
 
+def write_entry(queue_key: bytes, raw: bytes) -> bytes:
+    """What stands in a slot for a job of this list."""
+    return b"%d:%b%b" % (len(queue_key), queue_key, raw)
+
+
 class Unreadable(NamedTuple):
     """A slot whose content is no entry, and why."""
 

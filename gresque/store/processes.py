@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from gresque.store.ledger import LedgerEntry, parse_entry
+from gresque.store.ledger import LedgerEntry, parse_entry, write_entry
 from gresque.store.reads import Reads
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
@@ -61,7 +61,7 @@ class Processes:
         lives = reads.ask(None, "ZSCORE", self._keys.ledgers, encoded(held.process))
         reads.run()
         queue_key, raw = held.entry
-        entry = b"%d:%s%s" % (len(queue_key), queue_key, raw)
+        entry = write_entry(queue_key, raw)
         return value.value == [entry] and lives.value is not None
 
     def held_by_queue(self, process_ids: Sequence[str]) -> list[dict[str, int]]:

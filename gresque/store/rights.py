@@ -41,7 +41,7 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "enqueuer": "Enqueuer", "failed": "FailedLists",
+    "commands": "Commands", "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later",
     "maintenance": "Maintenance",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries", "server": "Server",
     "stats": "Stats", "suspects": "Suspects", "workers": "Workers",
@@ -73,6 +73,7 @@ READING_MODULES = (
 )  # fmt: skip
 READING_METHODS = (
     "commands.answers", "failed.count", "failed.counts", "failed.names", "failed.page",
+    "later.count", "later.find", "later.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.is_fenced", "queues.is_in_head", "queues.names", "queues.peek", "queues.size",
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",

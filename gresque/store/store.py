@@ -9,6 +9,7 @@ from gresque.store.commands import Commands
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
+from gresque.store.later import Later
 from gresque.store.maintenance import Maintenance
 from gresque.store.processes import Processes
 from gresque.store.queues import Queues
@@ -46,6 +47,7 @@ class Store:
         self.commands = Commands(server)
         self.maintenance = Maintenance(server)
         self.suspects = Suspects(server)
+        self.later = Later(server)
 
     @property
     def keys(self) -> Keys:

@@ -68,7 +68,10 @@ def test_every_key_is_documented() -> None:
         keys.failed_sweep, keys.processes, keys.masters, keys.suspects, keys.recoveries,
         keys.suspects_of("X", 1), keys.suspects_of("X", 2),
         keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
-        keys.maintenance, keys.vitals,
+        keys.maintenance, keys.vitals, keys.later, keys.later_jobs,
+        keys.cron, keys.cron_next, keys.cron_last,
+        keys.delayed_schedule, keys.delayed("X"), keys.timestamps(b"X").decode(),
+        *keys.scheduler_locks,
     }  # fmt: skip
     assert made == shown
 

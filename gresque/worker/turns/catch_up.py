@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gresque.store.keys import Keys
-from gresque.store.ledger import Totals
+from gresque.store.ledger import Totals, write_entry
 from gresque.text import decoded
 from gresque.worker.turns.history import History
 from gresque.worker.turns.in_flight import ReservedJob, Settled
@@ -77,7 +77,7 @@ class CatchUp:
 
     def _entry(self, job: ReservedJob) -> bytes:
         key = self._keys.queue(job[1]).encode("utf-8", "surrogateescape")
-        return b"%d:%s%s" % (len(key), key, job[2])
+        return write_entry(key, job[2])
 
     def next_call(self, word: bytes) -> Call | None:
         """The next call for a server that stands at `word`; None when it is up to date."""
