@@ -39,6 +39,7 @@ from gresque.errors import (
     SettingsError,
     UnknownJob,
     UnserializableArgument,
+    WrongArguments,
 )
 from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
@@ -71,6 +72,7 @@ __all__ = [
     "SettingsError",
     "UnknownJob",
     "UnserializableArgument",
+    "WrongArguments",
     "after_fork",
     "before_first_fork",
     "before_fork",

@@ -51,6 +51,10 @@ class UnserializableArgument(EnqueueError, TypeError):
     """JSON cannot carry an argument; the message names the argument."""
 
 
+class WrongArguments(EnqueueError, TypeError):
+    """The job's function cannot be called with these arguments; the message says what it takes."""
+
+
 class PayloadTooLarge(EnqueueError):
     """A payload is over `jobs.payload.MAX_PAYLOAD_BYTES`; in a worker, an item that it refuses."""
 

@@ -85,6 +85,9 @@ def _make(
     """A job that its hooks do not reject."""
     expires_at = None if definition.expires_seconds is None else expiry(definition)
     raw = encode(definition.name, args, kwargs, job_id, 1, definition.envelope, expires_at)
+    check_call = definition.check_call
+    if check_call is not None:
+        check_call(args, kwargs)
     before = definition.hooks.before_enqueue
     if before and not allowed(before, args, kwargs):
         return None

@@ -16,6 +16,7 @@ import msgspec
 
 from gresque.errors import DontPerform, JobDeclarationError
 from gresque.forked import call_user_code
+from gresque.jobs.call_check import CallCheck, call_check
 from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
@@ -118,6 +119,11 @@ class JobDefinition:
             with suppress(TypeError):  # arguments that the function does not take
                 call = self._signature.bind(*args, **kwargs).arguments
         return msgspec.json.encode(call, enc_hook=as_text, order="sorted")
+
+    @cached_property
+    def check_call(self) -> CallCheck | None:
+        """Raises WrongArguments for a call that the function does not take."""
+        return call_check(self.name, self.function)
 
     @cached_property
     def _signature(self) -> Signature | None:

@@ -177,6 +177,19 @@ class TestEnqueueOfADeclaredJob:
         assert err == "gresque: a before_enqueue hook of Greet rejected the job\n"
         assert redis_client.keys("*") == []
 
+    def test_arguments_that_it_does_not_take(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, out, err = enqueue("Greet", "1", "2", "3")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(
+            "gresque: job Greet takes (who, template='welcome'), not 3 positional"
+        )
+        code, _, err = enqueue("Greet", "-", stdin=b'["joe"]\n[]\n["sue"]\n')
+        assert code == 2
+        assert err.startswith("gresque: line 2: job Greet takes (who, template='welcome'), not 0 ")
+        assert [item["args"] for item in items(redis_client)] == [["joe"]]
+
     def test_a_stream(self, enqueue: Callable[..., Answer], redis_client: redis.Redis) -> None:
         stdin = b'["joe"]\n["nobody"]\n{"who": "sue"}\n'
         code, out, err = enqueue("Greet", "-", stdin=stdin)
