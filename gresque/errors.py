@@ -17,6 +17,10 @@ class BootError(GresqueError):
     """The worker cannot start: Redis out of reach, a module that does not import. Exit 1."""
 
 
+class AmbiguousId(GresqueError):
+    """The end of an id that several jobs have."""
+
+
 class RedisUnavailable(GresqueError):
     """Redis could not be reached, did not answer, or refused; redis-py's error is the cause."""
 

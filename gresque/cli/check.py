@@ -48,7 +48,7 @@ class Report:
     def lines(self) -> Iterator[str]:
         yield "settings"
         rows = [(row["name"], _shown(row["value"]), row["source"]) for row in self.settings]
-        yield from _indented(table(None, rows))
+        yield from _indented(table(rows, indent=2))
         yield "redis"
         yield from _indented(pairs(self._redis_rows()))
         yield "jobs"
@@ -66,7 +66,7 @@ class Report:
     def _job_lines(self) -> Iterator[str]:
         if not self.jobs:
             return iter(["none"])
-        return table(None, [(job["name"], job["queue"]) for job in self.jobs])
+        return table([(job["name"], job["queue"]) for job in self.jobs], indent=2)
 
 
 @click.command(name="check")

@@ -23,12 +23,17 @@ MAX_INDEX_DIGITS = 15
 """A longer number is a job id: ids are 32 hex digits, which can all be decimal ones."""
 
 COLUMNS = [
-    Column("INDEX", lambda job: job.place),
-    Column("FAILED AT", lambda job: job.entry and job.entry.failed_at.removesuffix(" UTC")),
+    Column("INDEX", lambda job: job.place, whole=True),
+    Column(
+        "FAILED AT",
+        lambda job: job.entry and job.entry.failed_at.removesuffix(" UTC"),
+        lambda job: job.entry and job.entry.failed_at.removesuffix(" UTC")[5:],
+        whole=True,
+    ),
     Column("QUEUE", lambda job: job.entry and job.entry.queue),
     Column("CLASS", lambda job: job.item.get("class")),
-    Column("JOB ID", lambda job: job.job_id),
-    Column("RETRIED", lambda job: "yes" if job.retried else None),
+    Column("JOB ID", lambda job: job.job_id, whole=True, rank=1),
+    Column("RETRIED", lambda job: "yes" if job.retried else None, whole=True),
     Column("EXCEPTION", lambda job: job.entry and job.entry.exception),
     Column("ERROR", lambda job: _error(job)),
 ]
@@ -36,7 +41,12 @@ COLUMNS = [
 GROUP_COLUMNS = [
     Column("COUNT", lambda row: row[1].count),
     Column("RETRIED", lambda row: row[1].retried),
-    Column("LAST FAILED AT", lambda row: row[1].last_failed_at.removesuffix(" UTC")),
+    Column(
+        "LAST FAILED AT",
+        lambda row: row[1].last_failed_at.removesuffix(" UTC"),
+        lambda row: row[1].last_failed_at.removesuffix(" UTC")[5:],
+        whole=True,
+    ),
     Column("QUEUE", lambda row: row[0].queue),
     Column("CLASS", lambda row: row[0].job_class),
     Column("EXCEPTION", lambda row: row[0].exception),

@@ -54,9 +54,9 @@ def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> i
     rows = [
         {
             "process": each.process,
-            "id": job_id,
+            "id": each.job_id,
             "outcome": each.answer.fate,
-            "message": _outcome(each.answer, job_id),
+            "message": _outcome(each.answer, each.job_id),
         }
         for each in killed
     ]

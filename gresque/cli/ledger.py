@@ -12,32 +12,37 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, json_option, write
 from gresque.clock import duration
+from gresque.processes.short_names import short_process
 
 if TYPE_CHECKING:
     from gresque.inspector.processes import ProcessStatus
 
 COLUMNS = [
     Column("HOST", lambda ledger: ledger.host),
-    Column("MASTER", lambda ledger: _plain(ledger.master_pid)),
-    Column("PID", lambda ledger: _plain(ledger.pid)),
-    Column("STARTED", lambda ledger: _ago(ledger.age_seconds)),
-    Column("LAST BEAT", lambda ledger: _beat(ledger)),
+    Column("MASTER", lambda ledger: _plain(ledger.master_pid), whole=True, rank=4),
+    Column("PID", lambda ledger: _plain(ledger.pid), whole=True),
+    Column("STARTED", lambda ledger: _ago(ledger.age_seconds), whole=True, rank=3),
+    Column("LAST BEAT", lambda ledger: _beat(ledger), whole=True),
     Column("HOLDS", lambda ledger: ledger.held),
-    Column("LONGEST", lambda ledger: duration(ledger.longest_seconds)),
-    Column("RESERVED", lambda ledger: ledger.reserved),
+    Column("LONGEST", lambda ledger: duration(ledger.longest_seconds), whole=True),
+    Column("RESERVED", lambda ledger: ledger.reserved, rank=2),
     Column("DONE", lambda ledger: ledger.done),
     Column("FAILED", lambda ledger: ledger.failed),
-    Column("REQUEUED", lambda ledger: ledger.requeued),
+    Column("REQUEUED", lambda ledger: ledger.requeued, rank=1),
     Column("QUEUES", lambda ledger: _queues(ledger)),
 ]
 
 RECOVERY_COLUMNS = [
-    Column("AT", lambda recovery: recovery.at),
+    Column("AT", lambda recovery: recovery.at, lambda recovery: recovery.at[5:19], whole=True),
     Column("REQUEUED", lambda recovery: recovery.requeued),
     Column("FAILED", lambda recovery: recovery.failed),
     Column("POISON", lambda recovery: recovery.poison),
     Column("BY", lambda recovery: recovery.by),
-    Column("PROCESS", lambda recovery: recovery.process),
+    Column(
+        "PROCESS",
+        lambda recovery: recovery.process,
+        lambda recovery: short_process(recovery.process),
+    ),
     Column("CAUSE", lambda recovery: recovery.cause),
 ]
 
@@ -74,7 +79,10 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
             output.listing(log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
             return
         ledgers = ProcessStatus.all(store)
-    output.listing(ledgers, _as_dict, COLUMNS, empty="no worker process has a ledger")
+    output.listing(
+        ledgers, _as_dict, COLUMNS, empty="no worker process has a ledger",
+        colour=lambda ledger: "red" if ledger.fenced else None,
+    )  # fmt: skip
     if ledgers and not as_json:
         write([_sums(ledgers)])
 

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import click
 
 import gresque.stdio as stdio
+from gresque.cli.table import ELLIPSIS, Table, shown
+from gresque.cli.table import Column as Column
 from gresque.text import encodable, printable
 
 Row = TypeVar("Row")
 
 _CHUNK = 1000
 """Rows that are aligned together; a listing of any length is printed in constant memory."""
-_WIDEST_CELL = 48
-"""On a terminal, so that one long name does not push the rest out of sight."""
-_GAP = "  "
-
-
-class Column(NamedTuple):
-    """A title, and the value of a row under it: numbers are aligned to the right."""
-
-    title: str
-    cell: Callable[[Any], Any]
-
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 """The flag of everything that lists; its value goes to `Output`."""
@@ -51,12 +43,14 @@ class Output:
         as_dict: Callable[[Row], dict[str, Any]],
         columns: Sequence[Column],
         empty: str,
+        colour: Callable[[Row], str | None] | None = None,
     ) -> None:
-        """Print rows as they come; `empty` is said, in text, when there are none."""
+        """Print rows as they come; `empty` is said, in text, when there are none. `colour` is that
+        of a row's line on a terminal."""
         if self.as_json:
             _print_array(as_dict(row) for row in rows)
         else:
-            _print_table(rows, columns, empty)
+            _print_table(rows, columns, empty, colour)
 
     def document(self, found: Any, lines: Callable[[], Iterable[str]]) -> None:
         """Print one thing: `found` as JSON, or its `lines`."""
@@ -104,10 +98,29 @@ def counted(number: int, noun: str) -> str:
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
     """Lines of names and values, the values aligned."""
-    cells = [(name, _cell(value)) for name, value in rows]
+    cells = [(name, shown(value)) for name, value in rows]
     width = max((len(name) for name, _ in cells), default=0)
     for name, text in cells:
         yield f"{name:<{width}}  {text}".rstrip()
+
+
+def _print_table(
+    rows: Iterable[Any],
+    columns: Sequence[Column],
+    empty: str,
+    colour: Callable[[Any], str | None] | None,
+) -> None:
+    remaining, begun = iter(rows), False
+    found = Table(columns, terminal_width(), ellipsis_for(sys.stdout.encoding))
+    while chunk := list(islice(remaining, _CHUNK)):
+        lines = list(found.lines(chunk))
+        titles = [] if begun else [lines.pop(0)]
+        if colour is not None and shows_colour():
+            lines = [coloured(line, colour(row)) for line, row in zip(lines, chunk, strict=True)]
+        write([*titles, *lines])
+        begun = True
+    if not begun:
+        write([empty])
 
 
 def _print_array(rows: Iterable[dict[str, Any]]) -> None:
@@ -119,69 +132,29 @@ def _print_array(rows: Iterable[dict[str, Any]]) -> None:
     _send("[]\n" if separator == "[" else "\n]\n")
 
 
-def _print_table(rows: Iterable[Any], columns: Sequence[Column], empty: str) -> None:
-    remaining = iter(rows)
-    titles: list[str] | None = [column.title for column in columns]
-    while chunk := list(islice(remaining, _CHUNK)):
-        write(table(titles, [[column.cell(row) for column in columns] for row in chunk]))
-        titles = None
-    if titles is not None:
-        write([empty])
+def table(rows: Sequence[Sequence[Any]], indent: int = 0) -> Iterator[str]:
+    """Rows of values as aligned lines without titles, in a terminal's width less `indent`."""
+    columns = [Column("", itemgetter(index)) for index in range(len(rows[0]) if rows else 0)]
+    width = terminal_width()
+    room = None if width is None else max(width - indent, 1)
+    return Table(columns, room, ellipsis_for(sys.stdout.encoding)).lines(rows)
 
 
-def table(titles: list[str] | None, rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """The lines of a table. On a terminal the last column is cut to what is left of the line."""
-    texts = [[_cell(value) for value in row] for row in rows]
-    numeric = [all(_is_number(row[index]) for row in rows) for index in range(len(rows[0]))]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    if titles is not None:
-        texts.insert(0, titles)
-    if room is not None:
-        texts = [[*(_cut(cell, _WIDEST_CELL) for cell in row[:-1]), row[-1]] for row in texts]
-    widths = [max(_width(row[index]) for row in texts) for index in range(len(texts[0]))]
-    before_last = sum(widths[:-1]) + len(_GAP) * (len(widths) - 1)
-    for row in texts:
-        if room is not None:
-            row[-1] = _cut(row[-1], max(room - before_last, 10))
-        yield _GAP.join(map(_pad, row, widths, numeric)).rstrip()
+def terminal_width() -> int | None:
+    """Of stdout; None where it is not a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _cell(value: Any) -> str:
-    if _is_number(value):
-        return f"{value:,}"
-    text = "-" if value is None or value == "" else str(value)
-    return printable(" ".join(text.split("\n")) if "\n" in text else text)
+def ellipsis_for(encoding: str | None) -> str:
+    """One that this encoding has."""
+    return ELLIPSIS if encodable(ELLIPSIS, encoding) == ELLIPSIS else "~"
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def shows_colour() -> bool:
+    """Whether stdout is a terminal with colours, and the user wants them (https://no-color.org)."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not plain and sys.stdout.isatty()
 
 
-def _width(text: str) -> int:
-    """Columns on a terminal: letters of East Asia take two, combining marks none."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_char_width, text))
-
-
-def _char_width(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def _cut(text: str, room: int) -> str:
-    if _width(text) <= room:
-        return text
-    kept, used = 0, 1  # the ellipsis
-    for char in text:
-        used += _char_width(char)
-        if used > room:
-            break
-        kept += 1
-    return text[:kept] + "…"
-
-
-def _pad(text: str, width: int, to_the_right: bool) -> str:
-    padding = " " * (width - _width(text))
-    return padding + text if to_the_right else text + padding
+def coloured(line: str, colour: str | None) -> str:
+    return click.style(line, fg=colour) if colour and shows_colour() else line

@@ -10,18 +10,24 @@ from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, json_option
 from gresque.clock import duration
+from gresque.processes.short_names import short_id, short_process
 
 if TYPE_CHECKING:
     from gresque.inspector.running import RunningJob
 
 COLUMNS = [
-    Column("RUNS FOR", lambda job: duration(job.seconds)),
-    Column("BLOCKS", lambda job: duration(job.blocks_seconds)),
-    Column("PROCESS", lambda job: job.process),
-    Column("SLOT", lambda job: job.slot),
+    Column("RUNS FOR", lambda job: duration(job.seconds), whole=True),
+    Column("BLOCKS", lambda job: duration(job.blocks_seconds), whole=True),
+    Column("PROCESS", lambda job: job.process, lambda job: short_process(job.process)),
+    Column("SLOT", lambda job: job.slot, rank=1),
     Column("QUEUE", lambda job: job.queue),
     Column("CLASS", lambda job: job.item.get("class")),
-    Column("JOB ID", lambda job: job.item.get("id")),
+    Column(
+        "JOB ID",
+        lambda job: job.item.get("id"),
+        lambda job: short_id(job.item.get("id")),
+        whole=True,
+    ),
     Column("ARGUMENTS", lambda job: _arguments(job)),
 ]
 
@@ -34,13 +40,14 @@ COLUMNS = [
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], count: int | None, as_json: bool) -> None:
-    """List the jobs that run now, the oldest first.
+    """List the jobs that run now: those that block others, then the oldest.
 
     The start is known of jobs that have been running for over a second. The others stand at the
     end, some of them about to start; with --count they are left out, and the payloads of the jobs
     shown are all that is read. BLOCKS is for how long a job has kept the others of its process from
     running: the job, or something that it has started, uses the CPU or waits in C. Its stack is in
-    the JSON.
+    the JSON. On a narrow terminal processes and ids are short; `kill` and
+    `stacks` take them so, too.
 
     \b
     Examples:
@@ -53,7 +60,10 @@ def command(flags: dict[str, Any], count: int | None, as_json: bool) -> None:
 
     with open_store(flags) as store:
         jobs = RunningJob.longest(store, count) if count else RunningJob.all(store)
-    Output(as_json).listing(jobs, _as_dict, COLUMNS, empty="no jobs are running")
+    Output(as_json).listing(
+        jobs, _as_dict, COLUMNS, empty="no jobs are running",
+        colour=lambda job: "red" if job.blocks_seconds else None,
+    )  # fmt: skip
 
 
 def _arguments(job: RunningJob) -> str:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     Column("WORKER", lambda worker: worker.id),
-    Column("STARTED", lambda worker: worker.started),
-    Column("HEARTBEAT", lambda worker: _heartbeat(worker)),
+    Column(
+        "STARTED", lambda worker: worker.started, lambda worker: worker.started[5:16], whole=True
+    ),
+    Column("HEARTBEAT", lambda worker: _heartbeat(worker), whole=True),
     Column("PROCESSES", lambda worker: len(worker.processes)),
     Column("HOLDS", lambda worker: worker.held),
     Column("PROCESSED", lambda worker: worker.processed),
@@ -45,7 +47,10 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
 
     with open_store(flags) as store:
         workers = WorkerStatus.all(store)
-    Output(as_json).listing(workers, _as_dict, COLUMNS, empty="no workers")
+    Output(as_json).listing(
+        workers, _as_dict, COLUMNS, empty="no workers",
+        colour=lambda worker: None if worker.registered else "red",
+    )  # fmt: skip
 
 
 def _heartbeat(worker: WorkerStatus) -> str:

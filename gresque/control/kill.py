@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gresque.jobs import payload
+from gresque.control.find import find_running
 from gresque.logs import fields
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
 from gresque.store.processes import Held
@@ -51,17 +51,14 @@ class Killed(NamedTuple):
 
 
 def kill(store: Store, job_id: str, *, by: str, wait_seconds: float) -> list[Killed]:
-    """Kill the running job with this id; the others in its process go on.
+    """Kill the running job with this id, or with the only id that ends so; the others in its
+    process go on. Raises AmbiguousId.
 
     One result for each process that holds such a job, as a foreign program may use an id twice;
     empty when none does. The process itself answers. After `wait_seconds` the last answers are
     returned as they are; 0 only asks. `by` is who wants it, for the log.
     """
-    held = [
-        each
-        for each in store.processes.find_held(store.processes.ids(), job_id)
-        if str(payload.loads(each.entry.raw).get("id")) == job_id
-    ]
+    job_id, held = find_running(store, job_id, store.processes.ids())
     # One command to a process kills all jobs of it with this id.
     firsts = {each.process: each for each in reversed(held)}
     return kill_held(

@@ -8,8 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gresque.jobs import payload
+from gresque.control.find import find_running
 from gresque.logs import fields
+from gresque.processes.short_names import processes_named
 from gresque.store.commands import Command
 from gresque.store.store import Store
 
@@ -26,19 +27,19 @@ def read_stacks(
     store: Store, target: str | None = None, *, by: str, wait_seconds: float
 ) -> Stacks | None:
     """The greenlets of all processes, or of one; of all those of a worker or of a host; or of the
-    job with an id alone. None when nothing is named `target`."""
+    job with an id alone. Short names will do (see `processes.short_names`). None when nothing is
+    named `target`. Raises AmbiguousId."""
     processes = store.processes.ids()
     if target is None:
         return ask_stacks(store, processes, by=by, wait_seconds=wait_seconds)
-    named = [each for each in processes if each == target or each.startswith(f"{target}:")]
+    named = processes_named(processes, target)
     if named:
         return ask_stacks(store, named, by=by, wait_seconds=wait_seconds)
-    for held in store.processes.find_held(processes, target):
-        if str(payload.loads(held.entry.raw).get("id")) == target:
-            return ask_stacks(
-                store, [held.process], by=by, wait_seconds=wait_seconds, job_id=target
-            )
-    return None
+    job_id, found = find_running(store, target, processes)
+    if not found:
+        return None
+    holders = list(dict.fromkeys(held.process for held in found))
+    return ask_stacks(store, holders, by=by, wait_seconds=wait_seconds, job_id=job_id)
 
 
 def ask_stacks(

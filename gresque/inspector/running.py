@@ -39,8 +39,8 @@ class RunningJob:
 
     @classmethod
     def all(cls, store: Store) -> list[RunningJob]:
-        """Every job in flight, the one that runs longest first, in two round trips. Their payloads
-        are all read; for a page of them there is `longest`."""
+        """Every job in flight: those that block others, then the one that runs longest. In two
+        round trips. Their payloads are all read; for a page of them there is `longest`."""
         reads, keys = store.reads(), store.keys
         now, running = _published(store)
         empty: dict[bytes, bytes] = {}
@@ -51,7 +51,7 @@ class RunningJob:
             for process, fields in ledgers.items()
             for job in _jobs(store, process, fields.value, running[process], now)
         ]
-        return sorted(jobs, key=_longest_first)
+        return sorted(jobs, key=_worst_first)
 
     @classmethod
     def longest(cls, store: Store, count: int = 100) -> list[RunningJob]:
@@ -77,9 +77,7 @@ class RunningJob:
         for process, slot in wanted:
             slots[process].append(slot)
         found = _read_slots(store, slots, running, now)
-        return sorted(
-            found.values(), key=lambda job: (job.blocks_seconds is None, _longest_first(job))
-        )
+        return sorted(found.values(), key=_worst_first)
 
     @classmethod
     def find(cls, store: Store, job_id: str) -> list[RunningJob]:
@@ -177,5 +175,7 @@ def _entry(value: bytes) -> LedgerEntry:
         return LedgerEntry(b"", value)
 
 
-def _longest_first(job: RunningJob) -> tuple[float, str, int, str]:
-    return -(job.seconds or 0.0), job.process, len(job.slot), job.slot
+def _worst_first(job: RunningJob) -> tuple[bool, float, str, int, str]:
+    """Those that block others, then those that run longest."""
+    seconds = -(job.seconds or 0.0)
+    return job.blocks_seconds is None, seconds, job.process, len(job.slot), job.slot

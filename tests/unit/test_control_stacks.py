@@ -9,6 +9,7 @@ import redis
 
 from benchmarks.held import hold, job_id, process_name
 from gresque.control.stacks import read_stacks
+from gresque.processes.short_names import short_process
 from gresque.store.commands import Command
 from gresque.store.store import Store
 
@@ -63,6 +64,15 @@ def test_one_process_and_one_job(store: Store, redis_client: redis.Redis) -> Non
     found, taken = answered(store, redis_client, process_name(2))
     assert found == {process_name(2): [{"id": 2}]}
     found, taken = answered(store, redis_client, job_id(1, 1))
+    assert found == {process_name(1): [{"id": 1}]}
+    assert taken[process_name(1)].argument == job_id(1, 1)
+
+
+def test_short_names(store: Store, redis_client: redis.Redis) -> None:
+    hold(redis_client, 3, 2)
+    found, _ = answered(store, redis_client, short_process(process_name(2)))
+    assert found == {process_name(2): [{"id": 2}]}
+    found, taken = answered(store, redis_client, job_id(1, 1)[-20:])
     assert found == {process_name(1): [{"id": 1}]}
     assert taken[process_name(1)].argument == job_id(1, 1)
 
