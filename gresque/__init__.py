@@ -43,12 +43,14 @@ from gresque.errors import (
 )
 from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
+from gresque.jobs.current import CurrentJob, current_job
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 from gresque.jobs.ids import JobId, enqueued_at
 from gresque.version import __version__ as __version__
 
 __all__ = [
     "Client",
+    "CurrentJob",
     "DirtyExit",
     "DontPerform",
     "EnqueueError",
@@ -77,6 +79,7 @@ __all__ = [
     "before_first_fork",
     "before_fork",
     "configure",
+    "current_job",
     "default_client",
     "dequeue",
     "enqueue",

@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
+from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
 from gresque.jobs.ids import JobId, new_id, new_ids
@@ -117,7 +118,8 @@ def _put(push: Push | None, queue: str, definition: JobDefinition, raws: list[by
         push(queue, raws)
     else:
         for raw in raws:
-            _perform_inline(definition, raw)
+            with running(CurrentJob(queue, raw)):
+                _perform_inline(definition, raw)
 
 
 def _perform_inline(definition: JobDefinition, raw: bytes) -> None:

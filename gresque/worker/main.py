@@ -18,6 +18,7 @@ from gresque.worker.handlers import protect
 from gresque.worker.policies import Ordinary, Policy
 from gresque.worker.quarantine import Quarantine
 from gresque.worker.recovery import Recovery, recovery_for
+from gresque.worker.threads.current import know_current_job
 from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
 
@@ -36,6 +37,7 @@ def run_worker(spec: ProcessSpec) -> None:
     policy: Policy = Quarantine(spec) if in_quarantine else Ordinary(spec)
     worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
+    know_current_job()
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
     if spec.maintain is not None:
         spec.maintain()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gevent.hub import Hub
 from greenlet import greenlet
+
+from gresque.jobs.current import CurrentJob
 
 if TYPE_CHECKING:
     from gresque.worker.threads.kills import Kill
@@ -28,6 +31,10 @@ class Origin:
         self._thread = thread
         self.kill: Kill | None = None
         """The kill that ended the job, if one did."""
+
+    @cached_property
+    def current_job(self) -> CurrentJob:
+        return CurrentJob(self.job[1], self.job[2])
 
     @property
     def runs(self) -> bool:

@@ -20,6 +20,7 @@ from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.failure.reporters import Failure
 from gresque.jobs import payload
+from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ends import End, EndedJob, EndRules, Way, effects_of
 from gresque.logs import fields
@@ -201,7 +202,8 @@ def _describe(item: dict[str, Any], job: ReservedJob) -> str:
 
 def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
     """Calls what belongs to a job that does not run."""
-    return call()
+    with running(CurrentJob(job[1], job[2])):
+        return call()
 
 
 def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:

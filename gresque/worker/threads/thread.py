@@ -61,6 +61,7 @@ class WorkerThread(Killable):
         """The last one that passed, by the loop monitor, which never changes `deadline`."""
         self.parked = False
         self.spawned: tuple[Origin, dict[str, Any]] | None = None
+        self._origin: Origin | None = None
 
     def __repr__(self) -> str:
         """gevent's shows the arguments, and this greenlet is one of its own."""
@@ -208,19 +209,33 @@ class WorkerThread(Killable):
         if job is None:
             return {KEY: None}
         if spawned is None or spawned[0].job is not job:
-            origin = Origin(self, job)
+            origin = self._origin_of(job)
             spawned = self.spawned = origin, {KEY: origin}
             self._thread_pool.words[self._number] |= SPAWNED
         return spawned[1]
 
+    @property
+    def origin(self) -> Origin | None:
+        """The job that runs now, as `current_job()` and all that the job spawns know it: made when
+        it is asked for."""
+        return None if self.job is None else self._origin_of(self.job)
+
+    def _origin_of(self, job: ReservedJob) -> Origin:
+        origin = self._origin
+        if origin is None or origin.job is not job:
+            origin = self._origin = Origin(self, job)
+        return origin
+
     def _forget(self) -> None:
         self.gr_context = self.deadline = self.passed_deadline = None
-        self.to_kill = self._guarded = self.spawned = None
+        self.to_kill = self._guarded = self.spawned = self._origin = None
 
     def forget_spawned(self) -> None:
         """Keep no job that has ended. Called by the loop monitor: it costs no job anything."""
         if self.spawned is not None and self.spawned[0].job is not self.job:
             self.spawned = None
+        if self._origin is not None and self._origin.job is not self.job:
+            self._origin = None
 
 
 def _is_suspect(job: ReservedJob) -> bool:

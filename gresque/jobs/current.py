@@ -1,0 +1,139 @@
+"""The job that runs here: `gresque.current_job()`. A worker process registers how to find it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from gresque.jobs.envelope import UNREADABLE, Members, member, members_of
+from gresque.jobs.ids import enqueued_at
+
+
+class _Head(msgspec.Struct):
+    """What a payload says of its job; to read it takes no object for any argument."""
+
+    name: Any = msgspec.field(name="class", default="")
+    id: Any = None
+    generation: Any = None
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+class CurrentJob:
+    """The job that runs now. The payload is read when something is asked for the first time."""
+
+    def __init__(self, queue: str, raw: bytes) -> None:
+        self.queue = queue
+        """The queue it was taken from."""
+        self._raw = raw
+
+    def __repr__(self) -> str:
+        return f"<CurrentJob {self.name} {self.id} from {self.queue}>"
+
+    @property
+    def id(self) -> str | None:
+        """None when the program that enqueued it gives no ids, as Ruby's resque."""
+        found = self._head.id
+        return None if found is None else str(found)
+
+    @property
+    def name(self) -> str:
+        """The "class" of its payload, such as `mail.send_email`."""
+        return str(self._head.name)
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first one."""
+        return max(member(self._members, "attempt", int) or 1, 1)
+
+    @property
+    def generation(self) -> int:
+        """1 from the start, one more for each retry by hand."""
+        found = self._head.generation
+        return found if type(found) is int else 1
+
+    @property
+    def enqueued_at(self) -> float | None:
+        """In epoch seconds; None when its id does not say so (see `gresque.enqueued_at`)."""
+        return enqueued_at(self._head.id)
+
+    @property
+    def recoveries(self) -> int:
+        """How many processes have died under it so far."""
+        return max(member(self._members, "recoveries", int) or 0, 0)
+
+    @cached_property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger with the job's name, whose records have the fields of the job also where a
+        handler is not gresque's."""
+        return _JobLogger(logging.getLogger(self.name), self.fields)
+
+    @cached_property
+    def fields(self) -> dict[str, object]:
+        """What every log record of the job has: `job_id`, `job`, `queue` and `attempt`."""
+        return {
+            "job_id": self.id,
+            "job": self.name,
+            "queue": self.queue,
+            "attempt": self.attempt,
+        }
+
+    @cached_property
+    def _head(self) -> _Head:
+        try:
+            return _head(self._raw)
+        except UNREADABLE:  # the worker says so: it never starts
+            return _Head()
+
+    @cached_property
+    def _members(self) -> Members:
+        return members_of(self._raw)
+
+
+class _JobLogger(logging.LoggerAdapter[logging.Logger]):
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+_given: ContextVar[CurrentJob | None] = ContextVar("gresque_job", default=None)
+_find: Callable[[], CurrentJob | None] = lambda: None  # noqa: E731
+
+
+def current_job() -> CurrentJob | None:
+    """The job that this code is part of; None outside of jobs.
+
+    It works in the job, in its perform and failure hooks, in what it calls, in greenlets and
+    threads that it has started (also when it has ended before them), in a process that it forks,
+    and in log filters and processors.
+
+        job = gresque.current_job()
+        job.log.info("attempt %d", job.attempt)
+    """
+    return _given.get() or _find()
+
+
+def find_by(find: Callable[[], CurrentJob | None]) -> None:
+    """In a worker process: how to find the job that runs in this thread of control."""
+    global _find
+    _find = find
+
+
+@contextmanager
+def running(job: CurrentJob) -> Iterator[None]:
+    """For what runs on behalf of a job and is no thread of a worker: `inline`, hooks of a job that
+    was killed before it started."""
+    token = _given.set(job)
+    try:
+        yield
+    finally:
+        _given.reset(token)

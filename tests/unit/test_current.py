@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import gresque
+from gresque.client.client import Client
+from gresque.jobs.current import CurrentJob
+from gresque.jobs.ids import new_id
+
+
+def test_a_job_of_gresque() -> None:
+    job_id = new_id()
+    envelope = b'"gresque":{"attempt":2,"recoveries":4}'
+    raw = b'{"class":"m.f","args":[{}],"id":"%b","generation":3,%b}' % (job_id.encode(), envelope)
+    job = CurrentJob("mail", raw)
+    assert (job.id, job.name, job.queue) == (job_id, "m.f", "mail")
+    assert (job.attempt, job.generation, job.recoveries) == (2, 3, 4)
+    assert job.enqueued_at == pytest.approx(time.time(), abs=60)
+    assert job.fields == {"job_id": job_id, "job": "m.f", "queue": "mail", "attempt": 2}
+    assert repr(job) == f"<CurrentJob m.f {job_id} from mail>"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b'{"class":"Ruby::Job","args":[1]}', (None, "Ruby::Job")),
+        (b'{"class":"f","id":7,"generation":true,"gresque":{"attempt":"x","recoveries":-1}}',
+         ("7", "f")),
+        (b'{"class":"f","gresque":5}', (None, "f")),
+        (b"no json", (None, "")),
+        (b"\xff", (None, "")),
+        (b"[" * 100_000, (None, "")),
+    ],
+    ids=["stock", "odd types", "odd envelope", "no json", "no utf-8", "deep"],
+)  # fmt: skip
+def test_any_payload(raw: bytes, shown: tuple[str | None, str]) -> None:
+    job = CurrentJob("q", raw)
+    assert (job.id, job.name) == shown
+    assert (job.attempt, job.generation, job.recoveries, job.enqueued_at) == (1, 1, 0, None)
+
+
+def test_its_logger_adds_the_fields_and_yields_to_those_given(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job = CurrentJob("q", b'{"class":"m.f","id":"a"}')
+    job.log.warning("text %d", 1, extra={"queue": "mine", "more": 2})
+    (record,) = caplog.records
+    assert (record.name, record.getMessage()) == ("m.f", "text 1")
+    found = {name: vars(record)[name] for name in ("job_id", "job", "queue", "attempt", "more")}
+    assert found == {"job_id": "a", "job": "m.f", "queue": "mine", "attempt": 1, "more": 2}
+
+
+def test_inline_jobs_are_current_while_they_run() -> None:
+    seen = []
+
+    class Inner(gresque.Job):
+        name, queue = "CurrentInner", "inner"
+
+        def perform() -> None:
+            seen.append(gresque.current_job())
+            raise ValueError("as told")
+
+        def on_failure(error: BaseException) -> None:
+            seen.append(gresque.current_job())
+
+    client = Client(inline=True)
+    assert gresque.current_job() is None
+    with pytest.raises(ValueError, match="as told"):
+        client.enqueue(Inner)
+    assert gresque.current_job() is None
+    first, second = seen
+    assert first is second
+    assert first is not None
+    assert (first.queue, first.name) == ("inner", "CurrentInner")
+
+
+def test_none_in_another_program() -> None:
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.append(gresque.current_job()))
+    thread.start()
+    thread.join()
+    assert seen == [None]
