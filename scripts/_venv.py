@@ -10,12 +10,17 @@ It needs the standard library only: it runs before anything is installed.
 
 from __future__ import annotations
 
+import signal
+
+# Until main() can say something, Ctrl-C ends it without a traceback. What nohup ignores stays so.
+if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import fcntl
 import hashlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -134,6 +139,7 @@ class Step:
         self._started = time.monotonic()
         self._next_line = self._started + PLAIN_LINE_SECONDS
         self._terminal = sys.stderr.isatty()
+        self._shown = ""
 
     def run(self, command: list[str], explain: Callable[[str], str]) -> None:
         with LOG.open("w") as log:
@@ -180,6 +186,9 @@ class Step:
 
     def _say(self, words: str, *, ends: bool = False) -> None:
         line = f"{self._what}: {words}"
+        if line == self._shown and not ends:
+            return
+        self._shown = line
         if self._terminal:
             line = "\r" + line[: shutil.get_terminal_size().columns - 1] + "\033[K"
         print(line, end="\n" if ends else "", file=sys.stderr, flush=True)
@@ -266,14 +275,14 @@ def run_quietly(command: list[str]) -> bool:
 
 
 def interrupt(number: int, frame: object) -> None:
-    """TERM and HUP end it as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
     try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
         main(sys.argv[1])
     except KeyboardInterrupt:
         print("gresque: set-up interrupted; run it again to go on", file=sys.stderr)
