@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import gresque.stdio as stdio
@@ -24,8 +26,15 @@ UNCUT = {"uncut": True}
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", *UNCUT}
 _INDENT = "\n    "
 
+JOB_FIELDS = ("job_id", "job", "queue", "attempt")
+
+Fields = Mapping[str, object]
+
 _context: dict[str, object] = {}
 """Fields of every record of this process."""
+_job: Callable[[], Fields | None] = lambda: None  # noqa: E731
+_root: _RootHandler | None = None
+_plain_last_resort = logging.lastResort
 
 
 def fields(event: str, **named: object) -> dict[str, object]:
@@ -48,16 +57,34 @@ def set_context(**named: object) -> None:
     _context.update(named)
 
 
+def add_job_fields(job: Callable[[], Fields | None]) -> None:
+    """In a worker process: each record has the JOB_FIELDS of the job in which it is logged."""
+    global _job
+    _job = job
+
+
+def _job_fields(record: logging.LogRecord) -> Fields:
+    """None for a record of gresque that names a job itself."""
+    own = vars(record)
+    if "job_id" in own:
+        return {} if "event" in own else {name: own[name] for name in JOB_FIELDS if name in own}
+    try:
+        return _job() or {}
+    except Exception:  # a job with an odd payload
+        return {}
+
+
 class TextFormatter(logging.Formatter):
     """`2026-11-24T01:02:03.456Z INFO  gresque.master[123] sentence`.
 
-    Further lines of a record are indented; characters that cannot be printed are escaped.
+    In a job `[myjobs.fetch 019ab0… from web, attempt 1]` stands before the sentence. Further lines
+    of a record are indented; characters that cannot be printed are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         text = (
             f"{log_time(record.created, record.msecs)} {record.levelname:<7} "
-            f"{record.name}[{record.process}] {_message(record)}"
+            f"{record.name}[{record.process}] {_in_brackets(_job_fields(record))}{_message(record)}"
         )
         for more in (_exception(record), record.stack_info):
             if more:
@@ -67,9 +94,16 @@ class TextFormatter(logging.Formatter):
         return _INDENT.join(map(printable, text.rstrip("\n").split("\n")))
 
 
+def _in_brackets(job: Fields) -> str:
+    if not job:
+        return ""
+    name, job_id, queue, attempt = (job.get(f) for f in ("job", "job_id", "queue", "attempt"))
+    return f"[{name} {job_id or '-'} from {queue}, attempt {attempt}] "
+
+
 class JsonFormatter(logging.Formatter):
-    """One object in ASCII: time, level, logger, pid, message, the fields of the process and those
-    given as `extra`."""
+    """One object in ASCII: time, level, logger, pid, message, the fields of the process, those of
+    the job and those given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         shown = {
@@ -79,6 +113,7 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": _message(record),
             **_context,
+            **{name: value for name, value in _job_fields(record).items() if value is not None},
         }
         shown |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
         for name, text in (("exception", _exception(record)), ("stack", record.stack_info)):
@@ -122,6 +157,20 @@ class RecordHandler(logging.StreamHandler[Any]):
             self.flush()
 
 
+class _RootHandler(RecordHandler):
+    """The handler of the root logger while that has no other one: it yields to any handler that the
+    application adds."""
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        if any(other is not self for other in logging.root.handlers):
+            return False
+        return super().handle(record)
+
+
+class _Level(int):
+    """A level that gresque has set, and not the application."""
+
+
 def _message(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
@@ -159,15 +208,18 @@ def use_native_locks() -> None:
     can leave a greenlet waiting for ever, and the loop monitor while a job blocks the loop.
     Nothing switches while one of these is held."""
     logging._lock = original("_thread", "RLock")()  # type: ignore[attr-defined]
-    for handler in logging.getLogger("gresque").handlers:
-        handler.lock = original("_thread", "RLock")()
+    for handler in [*logging.getLogger("gresque").handlers, _root]:
+        if handler is not None:
+            handler.lock = original("_thread", "RLock")()
 
 
 def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> None:
-    """Set up the `gresque` loggers. Jobs that end well and the lives of worker processes are logged
-    from `-v` on, turns from `-vv` on."""
+    """Set up the `gresque` loggers, and the root logger for those of jobs and their libraries where
+    the application does not. Jobs that end well and the lives of worker processes are logged from
+    `-v` on; turns, and DEBUG records of others, from `-vv` on."""
+    formatter = JsonFormatter() if log_format == "json" else TextFormatter()
     handler = RecordHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.setFormatter(formatter)
     logger = logging.getLogger("gresque")
     for outlet in stdio.outlets():
         outlet.notice = lambda text: _line(handler, text)
@@ -175,6 +227,49 @@ def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> 
     logger.propagate = False
     logger.setLevel(logging.DEBUG if verbose or very_verbose else logging.INFO)
     logging.getLogger("gresque.cycle").setLevel(logging.DEBUG if very_verbose else logging.INFO)
+    _prepare_root(formatter, logging.DEBUG if very_verbose else logging.INFO)
+
+
+# The root logger. gresque's handler comes to it after the job modules are imported: before that,
+# `logging.basicConfig` in one of them would do nothing. Until then, and while hooks run that may
+# configure logging, it is the `lastResort` of records that find no handler.
+
+
+def _prepare_root(formatter: logging.Formatter, level: int) -> None:
+    global _root
+    _root = _RootHandler(sys.stderr)
+    _root.setFormatter(formatter)
+    if not logging.root.handlers:
+        logging.lastResort = _root
+        logging.root.setLevel(_Level(level))
+
+
+def serve_root() -> None:
+    """Where the application has configured no handler of the root logger, give it gresque's; leave
+    it alone where it has."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == "gresque" and isinstance(logger, logging.Logger):
+            logger.disabled = False  # `dictConfig` disables all loggers that it does not name
+    if _root is None:
+        return
+    if all(handler is _root for handler in logging.root.handlers):
+        logging.root.handlers[:] = [_root]
+        return
+    logging.root.removeHandler(_root)
+    logging.lastResort = _plain_last_resort
+    if isinstance(logging.root.level, _Level):
+        logging.root.setLevel(logging.WARNING)
+
+
+@contextmanager
+def root_free() -> Iterator[None]:
+    """While hooks run that may configure logging."""
+    if _root is not None:
+        logging.root.removeHandler(_root)
+    try:
+        yield
+    finally:
+        serve_root()
 
 
 def _line(handler: logging.Handler, text: str) -> bytes:

@@ -358,7 +358,7 @@ class Settings:
         "-vv --very-verbose",
         False,
         _switch,
-        "log every step: reserve, start, settle",
+        "log every turn, and what jobs log at level DEBUG",
         is_flag=True,
     )
     log_format: str = _option(

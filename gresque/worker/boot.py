@@ -11,7 +11,7 @@ from gresque.errors import BootError
 from gresque.failure.reporters import load_reporters, reporter_names
 from gresque.forked import call_user_code
 from gresque.jobs.modules import import_jobs
-from gresque.logs import use_native_locks
+from gresque.logs import serve_root, use_native_locks
 from gresque.processes.fingerprint import machine
 from gresque.processes.spec import ProcessSpec
 from gresque.settings import Settings
@@ -59,6 +59,7 @@ def load_jobs(settings: Settings) -> None:
     for module in settings.require:
         import_jobs(module)
     call_user_code(load_reporters, reporter_names(settings.failure_backend))
+    serve_root()
     if not len(registry):
         raise BootError(
             "no jobs are declared: require the module that declares them with -r, "

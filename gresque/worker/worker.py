@@ -15,7 +15,7 @@ from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs.ends import EndRules
 from gresque.jobs.hooks import process_hooks
 from gresque.jobs.registry import registry
-from gresque.logs import fields
+from gresque.logs import fields, root_free
 from gresque.processes.identity import process_id
 from gresque.processes.scoreboard import Ending
 from gresque.processes.spec import ProcessSpec
@@ -181,7 +181,8 @@ class Worker:
         retry = BootRetry(spec, lambda: self.orders.ending is not Ending.NONE)
         retry.call(self._register)
         self._orphan_watch = OrphanWatch(spec.life_fd, self._in_flight, self.orders)
-        process_hooks.run("after_fork")
+        with root_free():
+            process_hooks.run("after_fork")
         self._loop_monitor.start(self._heartbeat)
         # Run the loop once so that signals received during boot are handled before the first job;
         # an early USR1 would kill it.

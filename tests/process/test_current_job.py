@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.process.log_jobs import PLACES
+from tests.process.current_jobs import PLACES
 from tests.process.support import Bench
 
 
@@ -14,7 +14,9 @@ def told(bench: Bench) -> dict[str, Any]:
 
 
 def work(bench: Bench, threads: int = 1) -> dict[str, Any]:
-    bench.run("-r", "tests.process.log_jobs", "-q", "q", "-t", str(threads), "-j", "99", "--burst")
+    bench.run(
+        "-r", "tests.process.current_jobs", "-q", "q", "-t", str(threads), "-j", "99", "--burst"
+    )
     return told(bench)
 
 

@@ -7,20 +7,28 @@ from typing import Any
 from gevent import getcurrent
 from gevent.threadpool import ThreadPool
 
-from gresque.jobs.current import CurrentJob, find_by
+from gresque.jobs.current import CurrentJob, current_job, find_by
+from gresque.logs import add_job_fields
 from gresque.worker.threads.origin import KEY, Origin, origin_of
 from gresque.worker.threads.thread import WorkerThread
 
 
 def know_current_job() -> None:
-    """From now on `gresque.current_job()` finds the jobs of this process."""
+    """From now on `gresque.current_job()` finds the jobs of this process, and so do its log
+    records."""
     find_by(_find)
+    add_job_fields(_fields)
     _follow_into_thread_pools()
 
 
 def _find() -> CurrentJob | None:
     origin = _origin()
     return None if origin is None else origin.current_job
+
+
+def _fields() -> dict[str, object] | None:
+    job = current_job()
+    return None if job is None else job.fields
 
 
 def _origin() -> Origin | None:

@@ -1,4 +1,4 @@
-"""Jobs that log, and that say which job they are."""
+"""Jobs that say which job they are, at every place where code of a job runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""What jobs and their libraries log, in real workers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.process.support import Bench
+
+OWN = ["app.jobs", "library.http", "Logs"]
+
+
+def work(bench: Bench, *flags: str, **env: str) -> tuple[str, list[str]]:
+    """Returns the job's id, and the lines that it wrote."""
+    job_id = bench.client.enqueue_to("q", "Logs", "te\nxt")
+    modules = ("-r", "tests.process.logging_jobs")
+    master = bench.run(*modules, "-q", "q", "-t", "2", "--burst", *flags, **env)
+    return str(job_id), master.log.splitlines()
+
+
+def test_records_of_a_job_have_its_fields(bench: Bench) -> None:
+    job_id, lines = work(bench)
+    shown = [re.sub(r"^\S+Z (\w+ +\S+)\[\d+\] ", r"\1 ", line) for line in lines]
+    shown = [line for line in shown if "gresque." not in line]
+    job = f"[Logs {job_id} from q, attempt 1]"
+    assert shown == [
+        "INFO    app.jobs while imported",
+        f"INFO    app.jobs {job} its own te",
+        "    xt",
+        f"WARNING library.http {job} of a library",
+        f"INFO    library.http {job} in a native thread",
+        f"WARNING Logs {job} by its logger",
+        f"WARNING app.jobs {job} user's own",
+        "printed",
+        "WARNING app.jobs beside the job",
+    ]
+
+
+def test_as_json_they_are_fields(bench: Bench) -> None:
+    job_id, lines = work(bench, "--log-format", "json")
+    records = {
+        record["message"]: record
+        for record in (json.loads(line) for line in lines if line != "printed")
+    }
+    fields = {"job_id": job_id, "job": "Logs", "queue": "q", "attempt": 1}
+    for message in ("its own te\nxt", "of a library", "in a native thread", "by its logger"):
+        record = records[message]
+        assert {name: record.get(name) for name in fields} == fields
+        assert record["worker"]
+    assert records["by its logger"]["size"] == 3
+    given = records["user's own"]
+    assert (given["job_id"], given["queue"], given["job"]) == (job_id, "mine", 7)
+    for message in ("while imported", "beside the job"):
+        assert not fields.keys() & records[message].keys()
+    assert "a debug record" not in records
+
+
+def test_debug_records_from_vv_on(bench: Bench) -> None:
+    assert not any("a debug record" in line for line in work(bench, "-v")[1])
+    assert any("a debug record" in line for line in work(bench, "-vv")[1])
+
+
+@pytest.mark.parametrize(
+    ("configure", "flags", "level"),
+    [
+        ("basicConfig", (), "WARNING"),
+        ("basicConfig", ("--no-preload",), "WARNING"),
+        ("dictConfig", (), "WARNING"),
+        ("after_fork", (), "WARNING"),
+        ("in the job", (), "INFO"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "".join(value) if value else "",
+)
+def test_an_application_that_configures_logging_is_left_alone(
+    bench: Bench, configure: str, flags: tuple[str, ...], level: str
+) -> None:
+    _, lines = work(bench, *flags, CONFIGURE=configure)
+    shown = [line for line in lines if any(name in line for name in OWN)]
+    shown = [line for line in shown if "while imported" not in line]
+    info = ["own format: app.jobs its own te", "own format: library.http in a native thread"]
+    warnings = [
+        "own format: library.http of a library",
+        "own format: Logs by its logger",
+        "own format: app.jobs user's own",
+        "own format: app.jobs beside the job",
+    ]
+    assert sorted(shown) == sorted(warnings + (info if level == "INFO" else []))
+    assert any("gresque.master" in line and "stopped: " in line for line in lines)
