@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
@@ -12,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.blocking import REMEDIES, blocking_libraries
 from gresque.cli.hints import hints
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
+from gresque.connection.topology import topology_of
 from gresque.connection.urls import mask
 from gresque.errors import GresqueError, SettingsError
-from gresque.queues import quoted
 from gresque.settings import OPTIONS, Settings
 from gresque.text import printable
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from gresque.connection.tracked import TrackedConnection
 
 OLDEST_REDIS = (6, 2)
-SPARE_DESCRIPTORS = 100
-"""Descriptors of a worker process beside one socket for each thread, rounded up."""
 
 
 @dataclass
@@ -91,7 +87,6 @@ def command(flags: dict[str, Any], as_json: bool) -> int:
     # Before anything imports redis-py: this patches, as in a worker.
     _check_modules(settings, report)
     _check_redis(settings, report)
-    _check_limits(settings, report)
     Output(as_json).document(report.as_dict(), report.lines)
     if not as_json:
         for error in report.errors:
@@ -135,10 +130,20 @@ def _indented(lines: Iterator[str]) -> Iterator[str]:
 def _check_modules(settings: Settings, report: Report) -> None:
     if settings.queues is None:
         report.warnings.append("no queues are named, which gresque work needs: give -q or QUEUES")
-    if not settings.require:
+    if settings.require:
+        _load_modules(settings, report)
+    else:
         report.warnings.append("no module is required, so no jobs are known: give -r or REQUIRE")
-        return
-    from gresque.jobs.registry import registry
+    from gresque.worker.preflight import Loaded, warnings
+
+    loaded = Loaded.now(settings)
+    report.jobs = [{"name": job.name, "queue": job.queue} for job in loaded.jobs]
+    report.warnings += warnings(loaded)
+    resolver = os.environ.get("GEVENT_RESOLVER")
+    report.hints += hints(loaded.modules, settings.thread_count, resolver)
+
+
+def _load_modules(settings: Settings, report: Report) -> None:
     from gresque.worker.boot import load
 
     threads_before = _count_threads()
@@ -147,13 +152,6 @@ def _check_modules(settings: Settings, report: Report) -> None:
             load(settings)
     except GresqueError as error:
         report.errors.append(str(error))
-    jobs = sorted(registry, key=lambda job: job.name)
-    report.jobs = [{"name": job.name, "queue": job.queue} for job in jobs]
-    _warn_of_unserved(settings, report)
-    job_modules = {*settings.require, *(job.function.__module__ for job in jobs)}
-    _warn_of_blocking(job_modules, report)
-    resolver = os.environ.get("GEVENT_RESOLVER")
-    report.hints += hints(job_modules, settings.thread_count, resolver)
     if settings.preload and _count_threads() > threads_before:
         report.warnings.append(
             "importing the modules of -r starts native threads, which do not live on in the worker "
@@ -167,30 +165,10 @@ def _count_threads() -> int:
     return int(psutil.Process().num_threads())
 
 
-def _warn_of_unserved(settings: Settings, report: Report) -> None:
-    if settings.queues is None:
-        return
-    for job in report.jobs:
-        queue = job["queue"]
-        if queue is not None and queue not in settings.queues.resolve([queue]):
-            report.warnings.append(
-                f"job {job['name']} goes to queue {queue!r}, which {settings.queues} does not serve"
-                + (f"; with -q it is written {quoted(queue)}" if quoted(queue) != queue else "")
-            )
-
-
-def _warn_of_blocking(job_modules: set[str], report: Report) -> None:
-    for library in blocking_libraries(job_modules):
-        report.warnings.append(
-            f"{library} waits in C and so blocks every job of its process: {REMEDIES[library]}"
-        )
-
-
 def _check_redis(settings: Settings, report: Report) -> None:
     from redis.exceptions import RedisError
 
     from gresque.connection.errors import explain
-    from gresque.connection.topology import topology_of
     from gresque.connection.tracked import TrackedConnection
 
     report.redis |= {"place": topology_of(settings.redis_url).place(), "answers": False}
@@ -207,27 +185,13 @@ def _check_redis(settings: Settings, report: Report) -> None:
 def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:
     connection.call(b"PING")
     report.redis["answers"] = True
-    found = _read_info(connection)
-    version = found.get("valkey_version") or found.get("redis_version")
-    name = found.get("server_name") or "redis"
-    report.redis["version"] = f"{name} {version}" if version else "unknown"
-    report.redis["client_tracking"] = connection.tracking
-    if not connection.tracking:
-        report.warnings.append(
-            "the server refuses CLIENT TRACKING: idle workers find new jobs by polling, every "
-            f"{settings.interval:g} s"
-        )
-    if _numbers(found.get("redis_version", "")) < OLDEST_REDIS and version:
-        report.errors.append(f"Redis {version} is too old; gresque needs 6.2 or later")
-    if found.get("role") == "slave":
-        report.errors.append(f"{report.redis['place']} is a replica: give the URL of the primary")
-    policy = _eviction_policy(connection) or found.get("maxmemory_policy")
-    report.redis["maxmemory_policy"] = policy or "unknown: CONFIG GET is refused"
-    if policy and policy.startswith("allkeys"):
-        report.warnings.append(
-            f"maxmemory-policy is {policy}: a full Redis throws queues and jobs away; "
-            "set it to noeviction"
-        )
+    server = ServerFacts(settings, connection.tracking, _read_info(connection))
+    report.redis["version"] = server.version
+    report.redis["client_tracking"] = server.tracking
+    server.policy = _eviction_policy(connection) or server.info.get("maxmemory_policy")
+    report.redis["maxmemory_policy"] = server.policy or "unknown: CONFIG GET is refused"
+    report.errors += [found for check in SERVER_ERRORS if (found := check(server))]
+    report.warnings += [found for check in SERVER_WARNINGS if (found := check(server))]
 
 
 def _read_info(connection: TrackedConnection) -> dict[str, str]:
@@ -253,15 +217,58 @@ def _eviction_policy(connection: TrackedConnection) -> str | None:
     return values[0].decode() if values else None
 
 
+@dataclass
+class ServerFacts:
+    """What the server says of itself."""
+
+    settings: Settings
+    tracking: bool
+    info: dict[str, str]
+    """The fields of INFO."""
+    policy: str | None = None
+    """`maxmemory-policy`; None where it is not known."""
+
+    @property
+    def version(self) -> str:
+        version = self.info.get("valkey_version") or self.info.get("redis_version")
+        return f"{self.info.get('server_name') or 'redis'} {version}" if version else "unknown"
+
+
+def _is_too_old(server: ServerFacts) -> str | None:
+    version = server.info.get("redis_version")
+    if not version or _numbers(version) >= OLDEST_REDIS:
+        return None
+    return f"Redis {version} is too old; gresque needs 6.2 or later"
+
+
+def _is_a_replica(server: ServerFacts) -> str | None:
+    if server.info.get("role") != "slave":
+        return None
+    place = topology_of(server.settings.redis_url).place()
+    return f"{place} is a replica: give the URL of the primary"
+
+
+def _does_not_track(server: ServerFacts) -> str | None:
+    if server.tracking:
+        return None
+    return (
+        "the server refuses CLIENT TRACKING: idle workers find new jobs by polling, every "
+        f"{server.settings.interval:g} s"
+    )
+
+
+def _evicts(server: ServerFacts) -> str | None:
+    if not server.policy or not server.policy.startswith("allkeys"):
+        return None
+    return (
+        f"maxmemory-policy is {server.policy}: a full Redis throws queues and jobs away; "
+        "set it to noeviction"
+    )
+
+
+SERVER_ERRORS = (_is_too_old, _is_a_replica)
+SERVER_WARNINGS = (_does_not_track, _evicts)
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-
-
-def _check_limits(settings: Settings, report: Report) -> None:
-    needed = settings.thread_count + SPARE_DESCRIPTORS
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit not in (-1, resource.RLIM_INFINITY) and limit < needed:
-        report.warnings.append(
-            f"{settings.thread_count:,} threads with a socket each are over the limit of "
-            f"{limit:,} open files; raise it: ulimit -n {max(needed, 65_536)}"
-        )

@@ -21,6 +21,7 @@ from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
 from gresque.jobs.ids import JobId
 from gresque.jobs.modules import import_jobs
+from gresque.jobs.registry import registry
 from gresque.text import is_utf8, printable
 
 LONGEST_SHOWN = 60
@@ -72,6 +73,7 @@ def command(
         _check_name(label, text)
     keywords = _parse_kwargs(kwargs)
     with _open_client(flags) as client:
+        _hint_at_a_slip(name)
         if args == ("-",):
             _enqueue_stream(client, queue, name, keywords)
             return 0
@@ -96,6 +98,13 @@ def _open_client(flags: dict[str, Any]) -> Iterator[Client]:
         yield client
     finally:
         client.close()
+
+
+def _hint_at_a_slip(name: str) -> None:
+    """A name that -r does not declare is that of another program's job, or a slip."""
+    meant = "" if registry.find(name) else registry.suggest(name)
+    if meant:
+        complain(f"gresque: {printable(name)} is not declared in the modules of -r{meant}")
 
 
 def _check_name(label: str, text: str) -> None:

@@ -153,16 +153,20 @@ def allowed(
 
 def definition_of(job: Any, queue: str | None = None) -> JobDefinition:
     """The definition behind what a user passes as a job: a decorated function, a Job subclass, or
-    with a queue beside it a bare name. A name that is declared here is that job, hooks included;
+    a bare name. A name that is declared here is that job, hooks included; with a queue beside it
     any other is one of another program, such as a Ruby class."""
     definition = getattr(job, "definition", None)
     if isinstance(definition, JobDefinition):
         return definition
-    if isinstance(job, str) and queue is not None:
-        return registry.find(job) or _named(job, queue)
     if isinstance(job, str):
+        declared = registry.find(job)
+        if declared is not None:
+            return declared
+        if queue is not None:
+            return _named(job, queue)
         raise EnqueueError(
-            f"{job!r} is only a name: its queue is not known here; use enqueue_to(queue, {job!r})"
+            f"no job named {job!r} is declared here{registry.suggest(job)}, so its queue is not "
+            f"known; for a job of another program use enqueue_to(queue, {job!r})"
         )
     raise EnqueueError(
         f"{job!r} is not a job; declare it with @gresque.job(queue=...) or as a gresque.Job"

@@ -9,12 +9,20 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import INVALID
 from gresque.jobs.source import clash
 
+MOST_SUGGESTED = 3
+CLOSE = 0.75
+LONGEST_COMPARED = 200
+"""The comparison takes the square of it, and a worker's loop waits meanwhile."""
+SUGGESTIONS_KEPT = 100
+
 
 class Registry:
     """Name -> definition. Only what is in here can run: a payload never names an import path."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, JobDefinition] = {}
+        self._suggestions: dict[str, str] = {}
+        """Thousands of jobs may have the same wrong name."""
         self.find = self._definitions.get
         """`find(name)`: the definition or None. The dict's own method, for the worker's loop."""
 
@@ -30,6 +38,7 @@ class Registry:
                 f"{definition.source}; give one of them another name="
             )
         self._definitions[definition.name] = definition
+        self._suggestions.clear()
 
     def get(self, name: str) -> JobDefinition:
         """The job `name`; raises UnknownJob."""
@@ -44,13 +53,30 @@ class Registry:
                 "the item was no job when it failed before, and another program has retried it; "
                 "`gresque failed retry` would have put the item back as it was"
             )
-        last = name.rpartition(".")[2]
-        alike = sorted(known for known in self._definitions if known.rpartition(".")[2] == last)
-        meant = f" ({alike[0]!r} is declared)" if alike else ""
         return (
-            f"no job named {name!r} is declared here{meant}; require its module with -r, "
-            "or check the name"
+            f"no job named {name!r} is declared here{self.suggest(name)}; require its module with "
+            "-r, or check the name"
         )
+
+    def suggest(self, name: str) -> str:
+        """` (did you mean 'app.mail'?)`: the declared names that are nearest; empty without any."""
+        if name not in self._suggestions:
+            if len(self._suggestions) >= SUGGESTIONS_KEPT:
+                self._suggestions.clear()
+            names = " or ".join(map(repr, self._nearest(name)))
+            self._suggestions[name] = f" (did you mean {names}?)" if names else ""
+        return self._suggestions[name]
+
+    def _nearest(self, name: str) -> list[str]:
+        """First those that differ by their module only: it was moved, or is spelled otherwise."""
+        if len(name) > LONGEST_COMPARED:
+            return []
+        last = name.rpartition(".")[2]
+        moved = sorted(known for known in self._definitions if known.rpartition(".")[2] == last)
+        from difflib import get_close_matches  # 2 ms, for few programs
+
+        alike = get_close_matches(name, self._definitions, cutoff=CLOSE)
+        return [*dict.fromkeys([*moved, *alike])][:MOST_SUGGESTED]
 
     def __iter__(self) -> Iterator[JobDefinition]:
         return iter(self._definitions.values())

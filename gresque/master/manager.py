@@ -14,6 +14,7 @@ from gresque.jobs.hooks import process_hooks
 from gresque.logs import fields, set_context
 from gresque.master import final_recovery, fleet, freeze_monitor
 from gresque.master.accounts import Accounts
+from gresque.master.announcement import announce
 from gresque.master.child import Child
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_OK, Exit, kill_overdue, log_exit
 from gresque.master.freeze_monitor import FreezeMonitor
@@ -78,15 +79,7 @@ class WorkerManager:
         settings = self._prepare()
         set_context(worker=self._id)
         process_hooks.run("before_first_fork")
-        log.info(
-            "worker %s started: %d processes x %d threads, %d jobs per fork, queues %s",
-            self._id,
-            settings.worker_count,
-            settings.thread_count,
-            settings.jobs_per_fork,
-            settings.queues,
-            extra=fields("worker_started"),
-        )
+        announce(self._id, settings)
         try:
             self._report()
             while self._must_go_on():

@@ -17,6 +17,7 @@ from gresque.forked import disown, fork_own, own
 from gresque.jobs.hooks import process_hooks
 from gresque.logs import fields
 from gresque.maintenance.judge import SharedMemory
+from gresque.master.announcement import announce_jobs
 from gresque.master.child import Child
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
 from gresque.master.signals import SignalPipe, endable, signals_blocked
@@ -44,6 +45,7 @@ def load(settings: Settings) -> RunWorker:
         def load_and_run(spec: ProcessSpec) -> None:
             with endable():
                 run_worker = boot.load(spec.settings)
+            announce_jobs(spec)
             run_worker(spec)
 
         return load_and_run

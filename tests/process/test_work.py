@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -367,3 +368,18 @@ def test_a_log_of_json_is_json_whatever_jobs_raise(bench: Bench) -> None:
     (failed,) = [r for r in records if r["event"] == "job_failed"]
     assert (failed["job"], failed["queue"]) == ("Behave", "q")
     assert failed["seconds"] >= 0
+
+
+LIMITED = ("sh", "-c", 'ulimit -n 400; exec "$@"', "sh")
+
+
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_the_start_says_which_jobs_there_are_and_what_may_go_wrong(
+    bench: Bench, preload: str
+) -> None:
+    master = bench.start("-q", "other", "-w", "2", "-t", "301", preload, "--burst", wrap=LIMITED)
+    assert master.wait() == 0, master.log
+    assert re.search(r" (\d+) jobs declared, \1 of them for queues that it does", master.log)
+    assert master.log.count("jobs declared") == 1, "by one process of several"
+    (warning,) = [line for line in master.log.splitlines() if "WARNING" in line]
+    assert "301 threads with a socket each are over the limit of 400 open files" in warning

@@ -209,6 +209,15 @@ class TestEnqueueOfADeclaredJob:
         assert enqueue("Archive", "7").code == 0
         assert [item["class"] for item in items(redis_client)] == ["Archive"]
 
+    def test_a_name_that_is_nearly_declared(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis
+    ) -> None:
+        code, _, err = enqueue("Gret", "7")
+        assert (code, err) == (
+            0, "gresque: Gret is not declared in the modules of -r (did you mean 'Greet'?)\n"
+        )  # fmt: skip
+        assert [item["class"] for item in items(redis_client)] == ["Gret"]
+
     def test_a_module_that_does_not_import(self, redis_url: str, tmp_path: Path) -> None:
         arguments = ("enqueue", "-r", "nowhere", "mail", "Greet")
         code, _, err = in_a_process(redis_url, *arguments, cwd=tmp_path)

@@ -171,10 +171,20 @@ def test_a_bare_name_is_for_other_programs(client: gresque.Client, redis_client:
     ]
     assert len(client.enqueue_many("My::Job", [(1,)], queue="ruby")) == 1
     assert registry.find("My::Job") is None
-    with pytest.raises(EnqueueError, match=r"'My::Job' is only a name.*enqueue_to\(queue"):
+    with pytest.raises(EnqueueError, match=r"no job named 'My::Job' is declared here, so "):
         client.enqueue("My::Job", 1)
-    with pytest.raises(EnqueueError, match="is only a name"):
+    with pytest.raises(EnqueueError, match=r"program use enqueue_to\(queue, 'My::Job'\)"):
         client.enqueue_many("My::Job", [(1,)])
+
+
+def test_a_bare_name_of_a_declared_job_is_that_job(
+    client: gresque.Client, redis_client: Redis
+) -> None:
+    client.enqueue("Noop", 1)
+    client.enqueue_to("other", "Noop", 2)
+    assert [items(redis_client, queue)[0]["args"] for queue in ("bench", "other")] == [[1], [2]]
+    with pytest.raises(EnqueueError, match=r"'Nop' is declared here \(did you mean 'Noop'\?\)"):
+        client.enqueue("Nop")
 
 
 @pytest.mark.parametrize("job", [None, 5, len, lambda: None, object(), gresque.Job, b"name", []])

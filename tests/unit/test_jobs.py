@@ -399,8 +399,39 @@ def test_unknown_jobs_are_explained() -> None:
     with pytest.raises(UnknownJob, match=r"no job named 'x' is declared here; require its module"):
         own.get("x")
     own.add(definition(module_level, "app.tasks.send"))
-    assert "('app.tasks.send' is declared)" in own.explain_unknown("tasks.send")
+    assert own.explain_unknown("tasks.send") == (
+        "no job named 'tasks.send' is declared here (did you mean 'app.tasks.send'?); "
+        "require its module with -r, or check the name"
+    )
     assert "'a\\nb'" in own.explain_unknown("a\nb"), "a name from outside stays on one line"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("app.mail.sned", " (did you mean 'app.mail.send' or 'app.mail.send_all'?)"),
+        ("mail.send", " (did you mean 'app.mail.send' or 'app.sms.send'?)"),
+        ("app.mail.send_al", " (did you mean 'app.mail.send_all' or 'app.mail.send'?)"),
+        ("Archive", ""),
+        ("app.mail.send" * 100, ""),
+    ],
+    ids=range(5),
+)
+def test_the_nearest_names_are_suggested(name: str, nearest: str) -> None:
+    own = Registry()
+    for known in ("app.mail.send", "app.sms.send", "app.mail.send_all", "app.reports.daily"):
+        own.add(definition(module_level, known))
+    assert own.suggest(name) == nearest
+    own.add(definition(module_level, f"{name}s"[:150]))
+    assert f"{name}s"[:150] in own.suggest(name) or len(name) > 200, "a new job counts at once"
+
+
+def test_suggestions_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gresque.jobs.registry.SUGGESTIONS_KEPT", 3)
+    own = Registry()
+    for number in range(10):
+        own.suggest(str(number))
+    assert len(own._suggestions) <= 3
 
 
 # Hooks

@@ -47,7 +47,7 @@ def _imports(module: str) -> Iterator[str]:
     """The top modules that a module imports anywhere, functions included."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
-    except (KeyError, OSError, TypeError, SyntaxError):
+    except (KeyError, OSError, TypeError, SyntaxError, ValueError, RecursionError):
         return  # it has no source to read
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
