@@ -172,7 +172,7 @@ def turns(server: Server, lua: Script, batches: int) -> tuple[float, float]:
     )
     cycle._session._script = lua
     cycle.connect()
-    server.redis.hset(keys.ledger("p"), "state", "0 0 0 0 0")
+    server.redis.hset(keys.ledger("p"), "state", "0 0 0 0 0 0")
     harness.enqueue(server, noop, range(batches * BATCH))
     before, started = _script_seconds(server), time.thread_time()
     for _ in range(batches):

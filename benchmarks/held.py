@@ -30,7 +30,7 @@ def hold(client: redis.Redis, processes: int, jobs: int) -> None:
     pipeline.sadd("resque:queues", "mail")
     for process in range(processes):
         name = process_name(process)
-        fields: dict[str, str] = {"state": f"7 {jobs} 0 0 0"}
+        fields: dict[str, str] = {"state": f"7 {jobs} 0 0 0 0"}
         for slot in range(jobs):
             item = json.dumps(
                 {"class": "Fetch", "args": ["x" * PAYLOAD_BYTES], "id": job_id(process, slot)}

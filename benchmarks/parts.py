@@ -40,19 +40,15 @@ THREAD_PARTS: dict[str, list[Change]] = {
 
 SCRIPT_PARTS: dict[str, list[Change]] = {
     "read the state: fencing, turns sent again": [
-        ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0'"),
+        ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0 0'"),
         ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
     ],
     "be able to finish when memory is full": [("redis.pcall('HDEL', guarded, 'none')", "0")],
-    "count for the whole system": [
-        ("note('count', pcall('INCRBY', processed_stat, processed)", "note('', 0")
-    ],
-    "count for the worker": [
-        ("note('count', pcall('INCRBY', own_processed, processed)", "note('', 0")
-    ],
+    "count for the whole system": [("note('count', pcall('INCRBY', all, by)", "note('', 0")],
+    "count for the worker": [("note('count', pcall('INCRBY', own, by)", "note('', 0")],
     "write the state: the totals that survive a kill": [
         ("call('HSET', ledger, 'state',\n", "do local _ = (\n"),
-        ("  requeued)\n", "  requeued) end\n"),
+        ("  requeued .. ' ' .. retried)\n", "  requeued .. ' ' .. retried) end\n"),
     ],
     "write the ledger": [
         ("kept = pcall('HSET', ledger, unpack(fields, 1, f))", "kept = 0"),

@@ -28,6 +28,7 @@ COLUMNS = [
     Column("RESERVED", lambda ledger: ledger.reserved, rank=2),
     Column("DONE", lambda ledger: ledger.done),
     Column("FAILED", lambda ledger: ledger.failed),
+    Column("RETRIED", lambda ledger: ledger.retried, rank=1),
     Column("REQUEUED", lambda ledger: ledger.requeued, rank=1),
     Column("QUEUES", lambda ledger: _queues(ledger)),
 ]
@@ -36,6 +37,7 @@ RECOVERY_COLUMNS = [
     Column("AT", lambda recovery: recovery.at, lambda recovery: recovery.at[5:19], whole=True),
     Column("REQUEUED", lambda recovery: recovery.requeued),
     Column("FAILED", lambda recovery: recovery.failed),
+    Column("RETRIED", lambda recovery: recovery.retried),
     Column("POISON", lambda recovery: recovery.poison),
     Column("BY", lambda recovery: recovery.by),
     Column(
@@ -59,9 +61,9 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
     """Show the jobs that each worker process holds, and its totals.
 
     A job stands in the ledger of its process from the moment it leaves its queue until its end is
-    recorded: reserved = done + failed + requeued + held, for each process and in sum. LONGEST is
-    how long the oldest of the held ones has been running. The totals of a process that dies go
-    over to its successor. The last 1,000 recoveries are kept.
+    recorded: reserved = done + failed + retried + requeued + held, for each process and in sum.
+    LONGEST is how long the oldest of the held ones has been running. The totals of a process that
+    dies go over to its successor. The last 1,000 recoveries are kept.
 
     \b
     Examples:
@@ -112,12 +114,12 @@ def _queues(ledger: ProcessStatus) -> str:
 
 
 def _sums(ledgers: list[ProcessStatus]) -> str:
-    held, reserved, done, failed, requeued = (
+    held, reserved, done, failed, retried, requeued = (
         sum(getattr(ledger, name) for ledger in ledgers)
-        for name in ("held", "reserved", "done", "failed", "requeued")
+        for name in ("held", "reserved", "done", "failed", "retried", "requeued")
     )
     return (
         f"{len(ledgers):,} process{'' if len(ledgers) == 1 else 'es'}: "
-        f"reserved {reserved:,} = {done:,} done + {failed:,} failed + {requeued:,} requeued "
-        f"+ {held:,} held"
+        f"reserved {reserved:,} = {done:,} done + {failed:,} failed + {retried:,} retried "
+        f"+ {requeued:,} requeued + {held:,} held"
     )

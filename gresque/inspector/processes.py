@@ -38,6 +38,7 @@ class ProcessStatus:
     done: int
     failed: int
     requeued: int
+    retried: int
     vitals: Vitals | None = None
 
     @classmethod

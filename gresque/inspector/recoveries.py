@@ -22,6 +22,7 @@ class LoggedRecovery:
     requeued: int
     failed: int
     poison: int
+    retried: int = 0
 
     @classmethod
     def newest(cls, store: Store, count: int) -> list[LoggedRecovery]:

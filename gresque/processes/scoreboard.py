@@ -18,10 +18,10 @@ from gresque.processes.state import ProcessState
 from gresque.store.ledger import Totals
 
 _STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
-_TOTALS = (slice(4, 8), slice(8, 12))
-_SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(12, 20)
-_INHERITED = 20
-_THREADS = 21
+_TOTALS = (slice(4, 9), slice(9, 14))
+_SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(14, 22)
+_INHERITED = 22
+_THREADS = 23
 _STATES, _KINDS = tuple(ProcessState), tuple(Kind)  # enum's own lookup takes a microsecond
 
 GUARDED = 1 << 63

@@ -36,5 +36,5 @@ class Title:
 
 def describe_counts(totals: Totals) -> str:
     """`17 running, 200 done, 3 failed`; running is what is held, reserved or at work."""
-    running = totals.reserved - totals.done - totals.failed - totals.requeued
+    running = totals.held
     return f"{max(running, 0):,} running, {totals.done:,} done, {totals.failed:,} failed"

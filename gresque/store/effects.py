@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gresque.store.keys import Keys
+from gresque.store.ledger import write_entry
+from gresque.text import encoded
 
 
 class Kind(NamedTuple):
@@ -23,25 +25,42 @@ class Kind(NamedTuple):
     """The change, by its arguments a, b and c and the job that is in the slot."""
     carrier: bool
     built: bool
+    counts: str = "done"
+    """The total of its process that a job counts in whose first effect is of this kind."""
 
 
 KINDS: dict[str, Kind] = {
     "fail": Kind(
         "a failed list", "RPUSH the entry a; SADD failed_queues b, where that is not empty",
-        carrier=True, built=True,
+        carrier=True, built=True, counts="failed",
     ),
-    "requeue": Kind("a queue", "LPUSH the job; SADD queues a", carrier=True, built=True),
+    "requeue": Kind(
+        "a queue", "LPUSH the job; SADD queues a", carrier=True, built=True, counts="requeued",
+    ),
     "suspect": Kind(
-        "a list of suspects", "LPUSH the job; SADD suspects a", carrier=True, built=True
+        "a list of suspects", "LPUSH the job; SADD suspects a",
+        carrier=True, built=True, counts="requeued",
     ),
-    "push": Kind("a queue", "RPUSH b; SADD queues a", carrier=True, built=False),
-    "later": Kind("later", "ZADD score a, id b; HSET later:jobs b c", carrier=True, built=False),
+    "push": Kind(
+        "a queue", "RPUSH b, the next attempt; SADD queues a",
+        carrier=True, built=True, counts="retried",
+    ),
+    "later": Kind(
+        "later", "ZADD the time in a ms, member b; HSET later:jobs b c, the next attempt",
+        carrier=True, built=True, counts="retried",
+    ),
+    "snooze": Kind(
+        "later", "as later, with the same attempt", carrier=True, built=True, counts="requeued",
+    ),
     "unlock": Kind("unique:<digest>", "DEL where its id is a", carrier=False, built=False),
     "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
     "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
     "count": Kind("inflight", "HINCRBY field a by -b", carrier=False, built=False),
     "drop": Kind("any", "DEL", carrier=False, built=False),
 }  # fmt: skip
+
+PUT_OFF = frozenset({"later", "snooze"})
+"""The job waits in `later`; a is for how long."""
 
 
 class Effect(NamedTuple):
@@ -52,6 +71,13 @@ class Effect(NamedTuple):
     a: str | bytes | int = ""
     b: str | bytes | int = ""
     c: str | bytes | int = ""
+    second_key: str = ""
+    """The full name of a second key that it changes: it stands behind the first among KEYS."""
+
+    @property
+    def size(self) -> int:
+        """Of the failure entry or the payload that it carries."""
+        return sum(len(each) for each in (self.a, self.b, self.c) if isinstance(each, bytes))
 
 
 def failed(list_key: str, entry: bytes, list_name: str = "") -> Effect:
@@ -68,3 +94,14 @@ def requeued(keys: Keys, queue: str) -> Effect:
 def suspected(keys: Keys, queue: str, deaths: int) -> Effect:
     """The job goes to the head of the suspects of its queue that saw as many deaths."""
     return Effect("suspect", keys.suspects_of(queue, deaths), queue)
+
+
+def pushed(keys: Keys, queue: str, raw: bytes) -> Effect:
+    """The job goes to the tail of its queue, with this payload, to be tried again."""
+    return Effect("push", keys.queue(queue), queue, raw)
+
+
+def put_off(kind: str, keys: Keys, queue: str, delay_ms: int, member: str, raw: bytes) -> Effect:
+    """The job waits for this long, with this payload; `kind` is `later` or `snooze`."""
+    entry = write_entry(encoded(keys.queue(queue)), raw)
+    return Effect(kind, keys.later, max(delay_ms, 0), member, entry, keys.later_jobs)

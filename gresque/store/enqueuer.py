@@ -123,11 +123,8 @@ class Enqueuer:
             raise NotEnqueued(f"not enqueued: {why}") from error
         raise PerhapsEnqueued(
             f"perhaps enqueued: it was sent, but then {why}; "
-            f"look into {self._place(queue)} before you enqueue it again"
+            f"look into queue {queue!r} before you enqueue it again"
         ) from error
-
-    def _place(self, queue: str) -> str:
-        return f"queue {queue!r}"
 
     def _send(
         self,
@@ -176,9 +173,9 @@ class Enqueuer:
             producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
+            _push(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+            _push(connection, producer_slot, "EVAL", self._script.text, *arguments)
 
     def _push_plainly(
         self,
@@ -191,7 +188,7 @@ class Enqueuer:
         known may be repeated, so that goes first and alone."""
         connection.send(b"SADD", self._keys.queues, queue)
         connection.read()
-        push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
+        _push(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -200,7 +197,7 @@ class Enqueuer:
             slots.close()
 
 
-def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
+def _push(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
     producer_slot.sent = False
     connection.send(*command)
     producer_slot.sent = True

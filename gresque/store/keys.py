@@ -30,6 +30,7 @@ class Keys:
             f"{self.prefix}resque_scheduler_leader_lock",
         )
         # ours
+        self.retried = self.stat("retried")
         self.failed_sweep = self.prefix + "failed_sweep"
         self.ledgers = self.prefix + "ledgers"
         self.processes = self.prefix + "processes"
@@ -115,7 +116,7 @@ class Keys:
         return self.prefix + name
 
     def stat(self, name: str) -> str:
-        """Counter of the whole system: `processed` or `failed`."""
+        """Counter of the whole system: `processed`, `failed` or `retried`."""
         return f"{self.prefix}stat:{name}"
 
     def worker_stat(self, name: str, worker_id: str) -> str:

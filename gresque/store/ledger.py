@@ -51,17 +51,20 @@ class Unreadable(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """The totals of the jobs of a process: reserved = done + failed + requeued + in the ledger."""
+    """The totals of the jobs of a process: reserved = done + failed + requeued +
+    retried + in the ledger."""
 
     reserved: int = 0
     done: int = 0
     failed: int = 0
     requeued: int = 0
+    retried: int = 0
+    """Attempts after which the job is tried again."""
 
     @property
     def held(self) -> int:
         """How many jobs stand in the ledger."""
-        return self.reserved - self.done - self.failed - self.requeued
+        return self.reserved - self.done - self.failed - self.requeued - self.retried
 
     def __add__(self, other: Totals) -> Totals:  # type: ignore[override]
         return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
@@ -70,15 +73,17 @@ class Totals(NamedTuple):
         return Totals(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
 
     def __str__(self) -> str:
+        """Without retries for workers that had none."""
+        retried = f"+ {self.retried:,} retried " if self.retried else ""
         return (
             f"reserved {self.reserved:,} = {self.done:,} done + {self.failed:,} failed "
-            f"+ {self.requeued:,} requeued"
+            f"{retried}+ {self.requeued:,} requeued"
         )
 
 
 _STATE = re.compile(
-    rb"(?:fenced(?::[0-9]{1,13}:[0-9]{1,13}:[0-9]{1,13})? )?[0-9]{1,13}(?:[!~][0-9,!]*)?"
-    rb"((?: [0-9]{1,13}){4})"
+    rb"(?:fenced(?:(?::[0-9]{1,13}){4})? )?[0-9]{1,13}(?:[!~][0-9,!]*)?"
+    rb"((?: [0-9]{1,13}){5})"
 )
 """As `lua/fence.lua` reads it: longer numbers are none that a process counts."""
 
@@ -87,7 +92,7 @@ def parse_state(value: bytes) -> Totals:
     """The totals in a ledger's state, fenced or not. Raises ValueError for what is none."""
     state = _STATE.fullmatch(value)
     if state is None:
-        raise ValueError("it is not a sequence number and four totals")
+        raise ValueError("it is not a sequence number and five totals")
     return Totals(*map(int, state[1].split()))
 
 

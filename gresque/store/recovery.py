@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from gresque.store.effects import Effect
 from gresque.store.ledger import HeldLedger, parse_ledger
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.server import Server
 from gresque.store.waiting import HAND_OVER_CALLS
+from gresque.text import encoded
 
 RECOVERIES_KEPT = 1000
 RECOVERIES_EXPIRY_SECONDS = 30 * 86_400
@@ -18,7 +20,7 @@ longer than a step of the server's clock. A process that comes back later takes 
 its ledger."""
 
 
-FIRST_LIST = 11
+FIRST_LIST = 12
 """The index of the first list among the KEYS of recover.lua."""
 
 
@@ -27,27 +29,31 @@ class StillAlive(Exception):
 
 
 class Move(NamedTuple):
-    """A job on its way out of a dead process's ledger: `action` is "requeue", "suspect", "fail" or
-    "poison" (a failure that the log counts by itself), `list_key` where `item` is pushed; an empty
-    one for a failure without an entry. For a failure `queue` is the list's name among the failed
-    queues, empty for a list that does not stand there."""
+    """A job on its way out of a dead process's ledger. `action` is the kind of the effect that
+    takes it out, or "poison": a failure that the log counts by itself. `raw` is its payload. The
+    key of `effect` is empty for a failure without an entry."""
 
     slot: bytes
     action: str
-    list_key: bytes
-    item: bytes
-    queue: str
+    raw: bytes
+    effect: Effect
+
+    @property
+    def size(self) -> int:
+        return len(self.raw) + self.effect.size
 
 
 class Recovered(NamedTuple):
     """How many jobs a recovery moved, how many it left, the slots of those that it failed, and the
-    keys that Redis refused, each with its error: jobs that belong there stay in the ledger."""
+    keys that Redis refused, each with its error: jobs that belong there stay in the ledger.
+    `retried` are tried again."""
 
     requeued: int
     failed: int
     left: int
     failed_slots: list[bytes]
     refused: list[tuple[str, str]]
+    retried: int
 
 
 class Recoveries:
@@ -93,26 +99,27 @@ class Recoveries:
 
     def _recover(self, process_id: str, moves: Sequence[Move], entry: bytes) -> Recovered:
         keys = self._keys
-        lists = list(dict.fromkeys(move.list_key for move in moves if move.list_key))
-        index = {key: number for number, key in enumerate(lists, FIRST_LIST)} | {b"": 0}
+        index: dict[str, int] = {}
+        arguments: list[Any] = []
+        for slot, action, raw, (_, key, a, b, c, second) in moves:
+            a = encoded(a) if isinstance(a, str) else a
+            place = index.setdefault(key, FIRST_LIST + len(index)) if key else 0
+            if second:
+                index.setdefault(second, place + 1)
+            arguments += (slot, action, place, raw, a, b, c)
         moved = self._server.run_script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
                 keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
-                keys.recoveries, *lists,
+                keys.recoveries, keys.retried, *map(encoded, index),
             ],
             [
-                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
-                *(
-                    part
-                    for slot, action, key, item, queue in moves
-                    for part in (slot, action, index[key], item, queue)
-                ),
+                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS, *arguments,
             ],
         )  # fmt: skip
-        requeued, failed, left, failed_slots, refused = moved
-        return Recovered(requeued, failed, left, failed_slots, pairs(refused))
+        requeued, failed, left, failed_slots, refused, retried = moved
+        return Recovered(requeued, failed, left, failed_slots, pairs(refused), retried)
 
     def log(self, count: int) -> list[bytes]:
         """The last entries of the log of recoveries, the newest first."""

@@ -24,7 +24,7 @@ def test_the_dead_of_another_host_are_recovered_within_70_s(bench: Bench) -> Non
     raw = b'{"class":"Count","args":["found"]}'
     bench.redis.hset("resque:masters", DEAD, "2026-01-01 00:00:00 +0000")
     entry = b"%d:resque:queue:q%s" % (len(b"resque:queue:q"), raw)
-    bench.redis.hset(f"resque:ledger:{DEAD}:2:3", mapping={"state": "1 1 0 0 0", "0": entry})
+    bench.redis.hset(f"resque:ledger:{DEAD}:2:3", mapping={"state": "1 1 0 0 0 0", "0": entry})
     bench.redis.zadd("resque:ledgers", {f"{DEAD}:2:3": 1000})
     died = time.monotonic()
     while bench.redis.zscore("resque:ledgers", f"{DEAD}:2:3") is not None:

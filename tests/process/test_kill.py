@@ -131,7 +131,7 @@ def test_of_a_process_that_leaves_before_it_hears(
     process = "vm:1:q:1:1:1:22:1764000000000"
     bench.redis.hset(
         f"resque:ledger:{process}",
-        mapping={"state": "1 0 0 0 0", "0": b"%d:%s%s" % (len(key), key, item)},
+        mapping={"state": "1 0 0 0 0 0", "0": b"%d:%s%s" % (len(key), key, item)},
     )
     bench.redis.zadd("resque:ledgers", {process: 1})
 

@@ -112,7 +112,7 @@ def test_a_burst_recovers_the_dead_of_this_machine_first(bench: Bench) -> None:
     raw = b'{"class":"Count","args":["found"]}'
     bench.redis.zadd("resque:ledgers", {f"{dead}:2:3": 1000})
     entry = b"%d:resque:queue:q%s" % (len(b"resque:queue:q"), raw)
-    bench.redis.hset(f"resque:ledger:{dead}:2:3", mapping={"state": "1 1 0 0 0", "0": entry})
+    bench.redis.hset(f"resque:ledger:{dead}:2:3", mapping={"state": "1 1 0 0 0 0", "0": entry})
     place = f"{machine()} {gone.pid} 1 {gone.pid} 1"
     bench.redis.hset("resque:processes", f"{dead}:2:3", place)
     master = bench.run("-q", "q", "--burst")

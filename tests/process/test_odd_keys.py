@@ -9,7 +9,7 @@ import pytest
 from gresque.inspector.processes import ProcessStatus
 from tests.process.support import Bench, wait_for
 
-SPOILT = ["x", "", "1", "9 9", "fenced", "-1 0 0 0 0", "nan 0 0 0 0"]
+SPOILT = ["x", "", "1", "9 9", "fenced", "-1 0 0 0 0 0", "nan 0 0 0 0 0"]
 
 
 def test_a_live_process_goes_on_whatever_stands_in_its_ledger(bench: Bench) -> None:
@@ -59,7 +59,7 @@ def test_a_killed_process_is_recovered_beside_an_odd_one(bench: Bench, kind: str
     if kind == "type":
         bench.redis.set(f"resque:ledger:{odd}", "x")
     else:
-        bench.redis.hset(f"resque:ledger:{odd}", "state", "x" if kind == "state" else "1 1 0 0 0")
+        bench.redis.hset(f"resque:ledger:{odd}", "state", "x" if kind == "state" else "1 1 0 0 0 0")
         bench.redis.hset(f"resque:ledger:{odd}", "0", "xyz")
     if kind == "record":
         bench.redis.hset("resque:processes", odd, f"x {10**30} 5 {10**30} 5")

@@ -290,7 +290,7 @@ def test_the_worker_of_a_dead_host_is_recovered_and_forgotten_by_short_lived_pro
     bench.redis.hset("resque:workers:heartbeat", dead, "2026-01-01T00:00:00+00:00")
     bench.redis.zadd("resque:ledgers", {f"{dead}:2:3": 1000})
     entry = b"%d:resque:queue:q%s" % (len(b"resque:queue:q"), raw)
-    bench.redis.hset(f"resque:ledger:{dead}:2:3", mapping={"state": "1 1 0 0 0", "0": entry})
+    bench.redis.hset(f"resque:ledger:{dead}:2:3", mapping={"state": "1 1 0 0 0 0", "0": entry})
     # The default tiers: no process lives long enough for a heartbeat of its own.
     bench.start("-q", "q", "-r", "tests.process.quick_deaths")
 

@@ -65,7 +65,7 @@ def register(client: redis.Redis, held: int = 0) -> None:
     seconds = int(client.time()[0]) - 5
     client.hset("resque:workers:heartbeat", WORKER, iso_8601(seconds))
     client.zadd("resque:ledgers", {PROCESS: seconds * 1000})
-    client.hset(f"resque:ledger:{PROCESS}", "state", "1 0 0 0 0")
+    client.hset(f"resque:ledger:{PROCESS}", "state", "1 0 0 0 0 0")
     for slot in range(held):
         args = [slot, {"a": 1, "_kwargs": True}]
         raw = json.dumps({"class": "Greet", "args": args, "id": f"id{slot}"})

@@ -20,7 +20,9 @@ def entry(raw: bytes) -> bytes:
     return b"%d:%s%s" % (len(KEY), KEY, raw)
 
 
-def hold(client: redis.Redis, process: str = "p", state: str = "3 2 0 0 0", **slots: bytes) -> None:
+def hold(
+    client: redis.Redis, process: str = "p", state: str = "3 2 0 0 0 0", **slots: bytes
+) -> None:
     """Let a process hold jobs: `_0=payload` in slot 0."""
     fields = {slot.removeprefix("_"): entry(raw) for slot, raw in slots.items()}
     client.hset(f"resque:ledger:{process}", mapping={"state": state, **fields})  # type: ignore[dict-item]

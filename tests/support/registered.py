@@ -34,7 +34,7 @@ def register(client: redis.Redis, *processes: str) -> None:
         client.eval(
             script("register").text, 7, KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers,
             KEYS.ledger(process), KEYS.heartbeats, KEYS.processes, KEYS.masters, worker, "then",
-            process, "2026-01-01T00:00:00+00:00", now, "1 0 0 0", "",
+            process, "2026-01-01T00:00:00+00:00", now, "1 0 0 0 0", "",
         )  # fmt: skip
         client.hset(KEYS.ledger(process), "0", "14:resque:queue:q" + process)
 

@@ -94,7 +94,7 @@ class LastingProcess(Process):
             script("revive"), 7,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),
             keys.heartbeats, keys.fenced, keys.processes,
-            WORKER, "now", self.name, "now", 1000, "0 0 0 0", "machine 1",
+            WORKER, "now", self.name, "now", 1000, "0 0 0 0 0", "machine 1",
             number, " ".join(map(str, totals)), *jobs,
         )  # fmt: skip
         return bool(done)

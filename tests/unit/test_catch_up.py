@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import redis
 
 from gresque.connection.scripts import script
-from gresque.store.effects import failed, requeued
+from gresque.store.effects import failed, pushed, put_off, requeued
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.store import Store
@@ -34,7 +35,7 @@ class Place:
         self.cycle, self.in_flight = self.process.cycle, self.process.in_flight
         keys = self.store.keys
         self.ledger = keys.ledger(self.process.name)
-        client.hset(self.ledger, "state", "0 0 0 0 0")
+        client.hset(self.ledger, "state", "0 0 0 0 0 0")
         client.zadd(keys.ledgers, {self.process.name: 1})
 
     def push(self, *raws: str) -> None:
@@ -63,6 +64,22 @@ class Place:
         for raw in raws:
             self.in_flight.put_back(self.take(raw))
 
+    def retry(self, *raws: str, delay_ms: int = 60_000) -> None:
+        """In a while, or at once."""
+        for raw in raws:
+            job, again = self.take(raw), raw.encode() + b" again"
+            keys = self.store.keys
+            effect = put_off("later", keys, "a", delay_ms, raw, again)
+            self.in_flight.put_off_job(job, effect if delay_ms else pushed(keys, "a", again))
+
+    @property
+    def later(self) -> dict[str, float]:
+        """Member -> due time."""
+        keys = self.store.keys
+        found = dict(self.redis.zrange(keys.later, 0, -1, withscores=True))
+        assert self.redis.hkeys(keys.later_jobs) == list(found)
+        return {member.decode(): due for member, due in found.items()}
+
     @property
     def held(self) -> list[str]:
         found = read_ledger(self.store, self.process.name).entries.values()
@@ -82,9 +99,9 @@ class Place:
         return int(processed or 0), int(failed or 0)
 
     def check_totals(self) -> None:
-        reserved, done, failed, requeued = read_ledger(self.store, self.process.name).totals
-        assert reserved == done + failed + requeued + len(self.held)
-        assert (done, failed, requeued) == self.in_flight.totals[1:]
+        reserved, *ended = read_ledger(self.store, self.process.name).totals
+        assert reserved == sum(ended) + len(self.held)
+        assert tuple(ended) == self.in_flight.totals[1:]
         assert self.redis.hget(self.ledger, "state").startswith(b"%d " % self.cycle.number)
 
 
@@ -115,6 +132,37 @@ def test_every_way_out_of_the_ledger_is_gone_again(place: Place) -> None:
     assert place.held == ["3", "5"]
     assert place.waiting == ["3", "6", "7", "8"], "reserved in the forgotten turns: they run again"
     place.check_totals()
+
+
+def test_a_retry_waits_once_and_for_no_longer(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its delay goes on from where it was when the server forgot it."""
+    place.push("1", "2", "3")
+    place.turn(2)
+    before = Snapshot(place.redis)
+    place.retry("1")
+    place.retry("2", delay_ms=0)
+    place.turn(1)
+    due = place.later
+    assert place.waiting == ["2 again"]
+    place.retry("3")
+    place.turn(0)
+    assert place.later.keys() == {"1", "3"}
+    for seconds in (20, 40):
+        before.restore(place.redis)
+        monkeypatch.setattr(
+            history.time, "monotonic", lambda s=seconds, now=time.monotonic: now() + s
+        )
+        at = place.store.now()
+        place.turn(0)
+        monkeypatch.undo()
+        left = place.later["1"] / 1000 - at
+        assert 60 - seconds - 5 < left <= 60 - seconds + 1
+        assert place.later.keys() == due.keys(), "of 3 the reservation is forgotten, too"
+        assert place.waiting == ["3", "2 again"]
+        assert place.redis.get("resque:stat:retried") == b"3"
+        place.check_totals()
 
 
 def test_the_same_server_again_loses_nothing(place: Place) -> None:

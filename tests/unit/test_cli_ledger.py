@@ -22,11 +22,11 @@ def fill(client: redis.Redis) -> None:
     client.zadd("resque:ledgers", {PROCESS: (now - 5) * 1000, OTHER: (now - 500) * 1000})
     client.hset(
         f"resque:ledger:{PROCESS}",
-        mapping={"state": "7 1412 1398 9 2", "0": entry("mail"), "1": entry("bulk"),
+        mapping={"state": "7 1412 1398 9 2 0", "0": entry("mail"), "1": entry("bulk"),
                  "2": entry("mail")},
     )  # fmt: skip
     client.set(f"resque:running:{PROCESS}", json.dumps({"since": {"0": now - 300, "2": now - 5}}))
-    client.hset(f"resque:ledger:{OTHER}", mapping={"state": "fenced 3 10 10 0 0"})
+    client.hset(f"resque:ledger:{OTHER}", mapping={"state": "fenced 3 10 10 0 0 0"})
 
 
 def test_empty(call: Call) -> None:
@@ -41,10 +41,10 @@ def test_what_each_process_holds(call: Call, redis_client: redis.Redis) -> None:
     assert header.split()[:3] == ["HOST", "MASTER", "PID"]
     assert first.split()[:3] == ["vm", "10", "11"]
     assert "5 min" in first and first.endswith("mail 2, bulk 1")
-    assert " 1,412  1,398       9         2 " in first
+    assert " 1,412  1,398       9        0         2 " in first
     assert "8 min ago, given up" in second
     assert total == (
-        "2 processes: reserved 1,422 = 1,408 done + 9 failed + 2 requeued + 3 held"
+        "2 processes: reserved 1,422 = 1,408 done + 9 failed + 0 retried + 2 requeued + 3 held"
     )  # fmt: skip
     told, other = json.loads(call("ledger", "--json").out)
     assert (told["host"], told["pid"], told["held"]) == ("vm", 11, 3)

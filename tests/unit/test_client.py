@@ -579,7 +579,7 @@ def test_info_counts(client: gresque.Client, redis_client: Redis) -> None:
     redis_client.rpush("resque:failed", "a", "b")
     redis_client.sadd("resque:workers", "w1", "w2")
     redis_client.zadd("resque:ledgers", {"w1:1:1": 1})
-    redis_client.hset("resque:ledger:w1:1:1", mapping={"state": "1 1 0 0 0", "0": "1:q{}"})
+    redis_client.hset("resque:ledger:w1:1:1", mapping={"state": "1 1 0 0 0 0", "0": "1:q{}"})
     info = client.info()
     del info["servers"]
     assert info == {

@@ -20,6 +20,7 @@ from gresque.store.ledger import parse_entry, parse_state
 Redis = redis.Redis
 KEYS = Keys("resque")
 LEDGER, PROCESSED, FAILURES = "resque:ledger:p", "resque:stat:processed", "resque:stat:failed"
+RETRIED, OWN_RETRIED = "resque:stat:retried", "resque:stat:retried:w"
 OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
 FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
 SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
@@ -41,7 +42,7 @@ def register(client: Redis) -> None:
         ["resque:workers", "resque:worker:w:started", "resque:ledgers", LEDGER,
          "resque:heartbeat", PROCESSES, MASTERS],
         "w", "2026-11-23 15:33:10 +0000", "p", "2026-11-23T15:33:10+00:00", 1764000000000,
-        "0 0 0 0", "machine 7",
+        "0 0 0 0 0", "machine 7",
     )  # fmt: skip
 
 
@@ -55,14 +56,16 @@ def cycle(
     free: Any = (),
     to_requeue: Any = (),
     entries: Any = (),
-    counted: tuple[int, int] = (0, 0),
-    totals: tuple[int, int, int, int] = (0, 0, 0, 0),
+    counted: tuple[int, ...] = (0, 0),
+    totals: tuple[int, ...] = (0, 0, 0, 0),
     arm: int = 0,
     effects: Any = (),
     by: Redis | None = None,
 ) -> Any:
-    """`counted` is how many ended and how many of them failed; `entries` are three parts each, of
-    the ended ones that are not given back; `effects` are others: slot, kind, key, a, b, c."""
+    """`counted` is how many ended, how many of them failed and how many are retried (0 where it is
+    left out, as in `totals`); `entries` are three parts each, of
+    the ended ones that are not given back; `effects` are others: slot, kind, key, a, b, c,
+    and a second key of some."""
     origins = held(client)
     failing = chain((slot for slot in ended if slot not in to_requeue), repeat("none"))
     made: list[tuple[Any, ...]] = [
@@ -74,14 +77,19 @@ def cycle(
         made.append((slot, "requeue", q(queue), queue, "", ""))
     made += effects
     fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES,
-             SUSPECTS]  # fmt: skip
+             SUSPECTS, RETRIED, OWN_RETRIED]  # fmt: skip
     lists = [*fixed, *map(q, queues)]
-    more = list(dict.fromkeys(key for _, _, key, *_ in made))
+    more = list(dict.fromkeys(
+        key for _, _, first, _, _, _, *second in made for key in (first, *second)
+    ))  # fmt: skip
     index = {key: number for number, key in enumerate(more, len(lists) + 1)}
-    parts = [part for slot, kind, key, *rest in made for part in (slot, kind, index[key], *rest)]
+    parts = [
+        part for slot, kind, key, *rest in made for part in (slot, kind, index[key], *rest[:3])
+    ]
     return run(
         by or client, "cycle", [*lists, *more],
-        sequence, want, arm, *totals, *counted, len(queues), len(made), len(ended),
+        sequence, want, arm, *(*totals, 0)[:5], *(*counted, 0)[:3], len(queues), len(made),
+        len(ended),
         *parts, *ended, *free,
     )  # fmt: skip
 
@@ -169,7 +177,7 @@ def test_reserve(db: Redis, before: Any, asked: str, want: int, reply: Any, afte
         for raw in raws
     ]
     assert held(db) == dict(zip(slots(want), taken, strict=False))
-    assert state(db) == f"1 {len(taken)} 0 0 0"
+    assert state(db) == f"1 {len(taken)} 0 0 0 0"
 
 
 @pytest.mark.parametrize("name", ["a:b", "5:x", "a\nb", "a b", "日本", "x" * 300, "{tag}", "", "9"])
@@ -230,7 +238,7 @@ def test_new_jobs_overwrite_ended_ones_and_the_rest_is_removed(db: Redis) -> Non
     )
     assert reply == [0, [b"6", b"7"]]
     assert held(db) == {"1": ("a", "6"), "3": ("a", "7"), "2": ("a", "3"), "4": ("a", "5")}
-    assert state(db) == "2 7 3 0 0"
+    assert state(db) == "2 7 3 0 0 0"
     assert counters(db) == [3, 0, 3, 0]
 
 
@@ -251,7 +259,7 @@ def test_failures_are_counted_and_pushed_in_order(db: Redis) -> None:
     assert db.lrange("resque:a_failed", 0, -1) == [b"e2"]
     assert held(db) == {}
     assert counters(db) == [3, 3, 3, 3]
-    assert state(db) == "2 3 0 3 0"
+    assert state(db) == "2 3 0 3 0 0"
 
 
 def test_a_failure_without_an_entry_is_counted(db: Redis) -> None:
@@ -277,7 +285,7 @@ def test_the_last_given_comes_first(db: Redis) -> None:
     assert waiting(db, "a") == {"a": ["1", "2", "3", "4"]}
     assert held(db) == {}
     assert counters(db) == [0, 0, 0, 0], "it did not end"
-    assert state(db) == "2 3 0 0 3"
+    assert state(db) == "2 3 0 0 3 0"
 
 
 def test_each_goes_back_to_its_own_queue(db: Redis) -> None:
@@ -401,14 +409,14 @@ def test_a_failed_list_of_another_type_keeps_its_jobs_in_their_slots(db: Redis) 
         }  # fmt: skip
         assert db.lrange("resque:a_failed", 0, -1) == [b"e2"]
         assert counters(db) == [1, 1, 1, 1]
-        assert tuple(parse_state(state(db).encode())) == (7, 0, 1, 1)
+        assert tuple(parse_state(state(db).encode())) == (7, 0, 1, 1, 0)
     db.delete(FAILED)
     again: dict[str, Any] = {"entries": [FAILED, "e1", "", FAILED, "e3", ""], "counted": (2, 2)}
     assert cycle(db, 3, 0, ["a"], ended=["0", "2"], totals=(7, 0, 3, 1), **again) == []
     assert db.lrange(FAILED, 0, -1) == [b"e1", b"e3"]
     assert held(db).keys() == {"1", "3", "8"}
     assert counters(db) == [3, 3, 3, 3]
-    assert state(db) == "3 7 0 3 1"
+    assert state(db) == "3 7 0 3 1 0"
 
 
 def test_a_process_that_dies_with_refused_jobs_keeps_its_totals(db: Redis) -> None:
@@ -416,7 +424,7 @@ def test_a_process_that_dies_with_refused_jobs_keeps_its_totals(db: Redis) -> No
     db.set(FAILED, "x")
     entries = [FAILED, "e", ""]
     cycle(db, 2, 0, ["a"], ended=["0", "1"], entries=entries, counted=(2, 1), totals=(2, 1, 1, 0))
-    assert state(db) == "2!0 2 1 0 0"
+    assert state(db) == "2!0 2 1 0 0 0"
     fence(db)
     assert recover(db, ["0", "requeue", q("a"), "1"]) == [1, 0, 0]
 
@@ -446,7 +454,7 @@ def test_a_queue_of_another_type_takes_nothing_back(db: Redis) -> None:
     assert notes == {("move", q("a")): WRONG_TYPE}
     assert rest == [0, [b"3"]], "given back, and taken again"
     assert held(db) == {"0": ("a", "1"), "1": ("a", "2"), "5": ("b", "3")}
-    assert tuple(parse_state(state(db).encode())) == (4, 0, 0, 1)
+    assert tuple(parse_state(state(db).encode())) == (4, 0, 0, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -547,10 +555,10 @@ def test_fence_reads_the_ledger(db: Redis) -> None:
     reserve(db, "1")
     (before, _), (after, refused) = fence(db), fence(db)
     assert before[::2] == after[::2] and refused == [], "and it may be called twice"
-    assert dict(zip(before[::2], before[1::2], strict=True))[b"state"] == b"1 1 0 0 0"
+    assert dict(zip(before[::2], before[1::2], strict=True))[b"state"] == b"1 1 0 0 0 0"
     fields = dict(zip(after[::2], after[1::2], strict=True))
-    assert fields[b"state"] == b"fenced 1 1 0 0 0"
-    assert tuple(parse_state(fields[b"state"])) == (1, 0, 0, 0)
+    assert fields[b"state"] == b"fenced 1 1 0 0 0 0"
+    assert tuple(parse_state(fields[b"state"])) == (1, 0, 0, 0, 0)
     assert fields[b"0"].endswith(b":resque:queue:a1")
 
 
@@ -574,10 +582,10 @@ def test_one_that_has_beaten_since_it_was_judged_is_not_fenced(db: Redis) -> Non
     keys = [LEDGER, "resque:fenced", "resque:ledgers"]
     beat = db.zscore("resque:ledgers", "p")
     assert run(db, "fence", keys, "p", 86_400, beat - 1) == [b"alive"]
-    assert db.hget(LEDGER, "state") == b"0 0 0 0 0"
+    assert db.hget(LEDGER, "state") == b"0 0 0 0 0 0"
     assert not db.exists("resque:fenced")
-    assert run(db, "fence", keys, "p", 86_400, beat) == [[b"state", b"0 0 0 0 0"], []]
-    assert db.hget(LEDGER, "state") == b"fenced 0 0 0 0 0"
+    assert run(db, "fence", keys, "p", 86_400, beat) == [[b"state", b"0 0 0 0 0 0"], []]
+    assert db.hget(LEDGER, "state") == b"fenced 0 0 0 0 0 0"
 
 
 # Large
@@ -644,11 +652,13 @@ def turn(connection: TrackedConnection, sequence: int, want: int, arm: int, *que
         QUEUES,
         FAILED_QUEUES,
         SUSPECTS,
+        RETRIED,
+        OWN_RETRIED,
     ]
     keys = [*fixed, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
-        sequence, want, arm, 0, 0, 0, 0, 0, 0, len(queues), 0, 0, *slots(want),
+        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, len(queues), 0, 0, *slots(want),
     )  # fmt: skip
 
 
@@ -685,10 +695,10 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: TrackedConnection) -> Non
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
     fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES]
-    keys = [*fixed, SUSPECTS, q("a")]
-    give = ["0", "requeue", 10, "a", "", ""]
+    keys = [*fixed, SUSPECTS, RETRIED, OWN_RETRIED, q("a")]
+    give = ["0", "requeue", 12, "a", "", ""]
     keys.append(q("a"))
-    tracked.run(script("cycle"), 10, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, *give, "0")
+    tracked.run(script("cycle"), 12, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, *give, "0")
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 
@@ -725,7 +735,7 @@ def test_a_full_redis_still_settles(full: Redis) -> None:
     assert waiting(full, "a") == {"a": ["4"]}
     assert counters(full) == [1, 1, 1, 1]
     assert full.lrange(FAILED, 0, -1) == [b"e"]
-    assert state(full) == "2 4 0 1 1"
+    assert state(full) == "2 4 0 1 1 0"
 
 
 @pytest.mark.parametrize("name", ["fence", "recover", "unregister", "beat"])
@@ -782,8 +792,8 @@ def test_register(redis_client: Redis) -> None:
     assert redis_client.get("resque:worker:w:started") == b"2026-11-23 15:33:10 +0000"
     assert redis_client.hgetall("resque:heartbeat") == {b"w": b"2026-11-23T15:33:10+00:00"}
     assert redis_client.zrange("resque:ledgers", 0, -1, withscores=True) == [(b"p", 1764e9)]
-    assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0"}
-    assert tuple(parse_state(b"0 0 0 0 0")) == (0, 0, 0, 0)
+    assert redis_client.hgetall(LEDGER) == {b"state": b"0 0 0 0 0 0"}
+    assert tuple(parse_state(b"0 0 0 0 0 0")) == (0, 0, 0, 0, 0)
     assert redis_client.hgetall(PROCESSES) == {b"p": b"machine 7"}
     assert redis_client.hgetall(MASTERS) == {b"w": b"2026-11-23 15:33:10 +0000"}
     assert len(redis_client.keys()) == 7
@@ -795,7 +805,7 @@ def test_register_restores_the_counters_of_a_worker_that_was_removed(db: Redis) 
         "resque:workers", "resque:worker:w:started", "resque:ledgers", "resque:ledger:p2",
         "resque:heartbeat", PROCESSES, MASTERS, "resque:stat:processed:w", "resque:stat:failed:w",
     ]  # fmt: skip
-    told = ("w", "then", "p2", "2026-11-23T15:33:10+00:00", 1, "0 0 0 0", "", 7, 0)
+    told = ("w", "then", "p2", "2026-11-23T15:33:10+00:00", 1, "0 0 0 0 0", "", 7, 0)
     run(db, "register", keys, *told)
     assert not db.exists("resque:stat:processed:w")
     db.srem("resque:workers", "w")
@@ -911,27 +921,27 @@ def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
 def recover(client: Redis, *moves: list[str]) -> Any:
     """Requeued, failed, left."""
     lists = list(dict.fromkeys(move[2] for move in moves if move[2]))
-    index = {key: number for number, key in enumerate(lists, 11)} | {"": 0}
+    index = {key: number for number, key in enumerate(lists, 12)} | {"": 0}
     return run(
         client, "recover",
         [
             LEDGER, "resque:ledgers", "resque:running:p", QUEUES, PROCESSED, FAILURES,
-            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES, *lists,
+            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES, RETRIED, *lists,
         ],
         "p", '{"process":"p"', 3, 60,
         *(
             part
             for move in moves
-            for part in [*move[:2], index[move[2]], move[3], name_in(move)]
+            for part in [*move[:2], index[move[2]], move[3], *arguments_of(move)]
         ),
     )[:3]  # fmt: skip
 
 
-def name_in(move: list[str]) -> str:
-    """Of the queue; a list of failed jobs has one where it is the list of its queue."""
+def arguments_of(move: list[str]) -> list[str]:
+    """a, b and c of its effect; a list of failed jobs has a name where it is that of its queue."""
     if move[1] in ("requeue", "suspect"):
-        return KEYS.queue_of(move[2]) or ""
-    return "" if move[2] in (FAILED, "") else move[2].removeprefix("resque:")
+        return [KEYS.queue_of(move[2]) or "", "", ""]
+    return [move[3], "" if move[2] in (FAILED, "") else move[2].removeprefix("resque:"), ""]
 
 
 def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
@@ -949,7 +959,13 @@ def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
     assert counters(db) == [2, 2, 0, 0]
     assert not db.exists(LEDGER, "resque:ledgers", "resque:running:p", PROCESSES, VITALS)
     (entry,) = db.lrange(RECOVERIES, 0, -1)
-    assert json.loads(entry) == {"process": "p", "requeued": 2, "failed": 2, "poison": 0}
+    assert json.loads(entry) == {
+        "process": "p",
+        "requeued": 2,
+        "failed": 2,
+        "poison": 0,
+        "retried": 0,
+    }
     assert db.ttl(RECOVERIES) == 60
 
 
@@ -965,7 +981,8 @@ def test_recover_in_parts(db: Redis) -> None:
     assert recover(db, *moves) == [0, 2, 0]
     assert not db.exists(LEDGER)
     (entry,) = db.lrange(RECOVERIES, 0, -1)
-    assert json.loads(entry) == {"process": "p", "requeued": 1, "failed": 2, "poison": 1}
+    sums = {"requeued": 1, "failed": 2, "poison": 1, "retried": 0}
+    assert json.loads(entry) == {"process": "p", **sums}
 
 
 def test_the_log_of_recoveries_keeps_the_last_ones(redis_client: Redis) -> None:

@@ -61,7 +61,8 @@ def test_every_key_is_documented() -> None:
     shown = {re.sub(r"<[a-z]+>", "X", key) for key in re.findall(r"`(resque:[^`]+)`", KEYS)}
     made = {
         keys.queues, keys.queue("X"), keys.failed, keys.workers, keys.heartbeats, keys.processed,
-        keys.failures, keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
+        keys.failures, keys.retried, keys.worker_stat("retried", "X"),
+        keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
         keys.worker_started("X"), keys.ledgers, keys.ledger("X"), keys.running("X"),
         keys.commands("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
         keys.failed_list("X_failed"),

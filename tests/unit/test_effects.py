@@ -9,11 +9,15 @@ import pytest
 import redis
 
 from gresque.connection.scripts import join
-from gresque.store.effects import KINDS, Effect, failed, requeued, suspected
+from gresque.store.effects import KINDS, Effect, failed, pushed, put_off, requeued, suspected
 from gresque.store.keys import Keys
 from tests.unit.test_cycle_script import (
+    FAILURES,
     LEDGER,
+    OWN_RETRIED,
+    PROCESSED,
     QUEUES,
+    RETRIED,
     WRONG_TYPE,
     cycle,
     held,
@@ -29,7 +33,7 @@ EFFECTS = join("include/effects")
 
 
 def branches(table: str) -> set[str]:
-    return set(re.findall(rf"^(?:function )?{table}\.(\w+)(?: =|\()", EFFECTS, re.MULTILINE))
+    return set(re.findall(rf"^(?:function |test.\w+, )?{table}\.(\w+)[ ,(]", EFFECTS, re.MULTILINE))
 
 
 def test_the_scripts_have_a_branch_for_each_kind_that_is_built() -> None:
@@ -58,6 +62,11 @@ def test_effects_are_made_by_name() -> None:
     assert suspected(KEYS, "a", 1) == Effect("suspect", "resque:suspects:1:a", "a")
     assert suspected(KEYS, "a", 7) == Effect("suspect", "resque:suspects:2:a", "a")
     assert all(each.kind in KINDS for each in (failed("k", b""), requeued(KEYS, "a")))
+    assert pushed(KEYS, "a", b"x") == Effect("push", "resque:queue:a", "a", b"x")
+    assert put_off("later", KEYS, "a", 1500, "id", b"x") == Effect(
+        "later", "resque:later", 1500, "id", b"14:resque:queue:ax", "resque:later:jobs"
+    )
+    assert put_off("snooze", KEYS, "a", -1, "id", b"x").a == 0
 
 
 # A further kind: one branch in the include
@@ -66,8 +75,6 @@ COUNT = """
 function apply.count(hash, _, field, by)
   return note('count', pcall('HINCRBY', hash, field, by), 'HINCRBY', hash)
 end
-function test.push(queue, name) return may_move('RPUSH', queue, queues, name) end
-function apply.push(queue, _, name, item) return pcall('RPUSH', queue, item) end
 """
 
 
@@ -89,7 +96,7 @@ def db(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redi
     return redis_client
 
 
-def turn(db: redis.Redis, *effects: tuple[Any, ...], totals: Any = (2, 2, 0, 0)) -> Any:
+def turn(db: redis.Redis, *effects: tuple[Any, ...], totals: Any = (2, 2, 0, 0, 0)) -> Any:
     ended = list(dict.fromkeys(effect[0] for effect in effects))
     return parts(
         cycle(db, 2, 0, [], ended=ended, effects=effects, totals=totals, counted=(len(ended), 0))
@@ -124,11 +131,119 @@ def test_of_a_job_with_a_carrier_that_is_refused_nothing_happens(db: redis.Redis
         db,
         ("0", "push", q("good"), "good", "next", ""), ("0", "push", q("bad"), "bad", "next", ""),
         ("0", "count", "in_flight", "a", "-1", ""), ("1", "count", "in_flight", "b", "-1", ""),
+        totals=(2, 1, 0, 0, 1),
     )  # fmt: skip
     assert (refused, notes) == (["0"], {("move", q("bad")): WRONG_TYPE})
     assert not db.exists(q("good"))
     assert db.hgetall("in_flight") == {b"b": b"-1"}
     assert held(db).keys() == {"0"}
-    assert db.sismember(QUEUES, "good"), "an index may name a queue that is empty"
-    assert state(db) == "2!0 2 1 0 0"
+    assert state(db) == "2!0 2 1 0 0 0"
     assert db.type(LEDGER) == b"hash"
+
+
+# Jobs that wait for their time
+
+LATER, WAITING = KEYS.later, KEYS.later_jobs
+
+
+@pytest.fixture
+def registered(redis_client: redis.Redis) -> redis.Redis:
+    register(redis_client)
+    return redis_client
+
+
+def later(slot: str, delay: int, member: str, raw: str, kind: str = "later") -> tuple[Any, ...]:
+    return slot, kind, LATER, delay, member, f"{len(q('a'))}:{q('a')}{raw}", WAITING
+
+
+def put(db: redis.Redis, *effects: tuple[Any, ...], totals: Any, counted: Any) -> Any:
+    ended = list(dict.fromkeys(effect[0] for effect in effects))
+    return parts(cycle(db, 2, 0, [], ended=ended, effects=effects, totals=totals, counted=counted))
+
+
+def jobs(db: redis.Redis) -> dict[bytes, bytes]:
+    return {
+        name: entry.removeprefix(b"14:resque:queue:a")
+        for name, entry in db.hgetall(WAITING).items()
+    }
+
+
+@pytest.mark.parametrize("sent", [0, 2])
+def test_a_job_waits_for_its_time_once(registered: redis.Redis, sent: int) -> None:
+    """Its delay counts by the clock of the server, from the first time the turn is sent."""
+    db = registered
+    reserve(db, "123")
+    effects = [later("0", 60_000, "id1", "1 again"), later("1", 0, "id2", "2", kind="snooze")]
+    before = db.time()
+    assert put(db, *effects, totals=(3, 0, 0, 1, 1), counted=(0, 0, 1)) == ([], {}, [])
+    after = db.time()
+    for _ in range(sent):
+        _, _, reply = put(db, *effects, totals=(3, 0, 0, 1, 1), counted=(0, 0, 1))
+        assert reply[0] == b"replay"
+    assert jobs(db) == {b"id1": b"1 again", b"id2": b"2"}
+    start, end = (seconds * 1000 + micros / 1000 for seconds, micros in (before, after))
+    assert start <= db.zscore(LATER, "id2") <= end + 1
+    assert start <= db.zscore(LATER, "id1") - 60_000 <= end + 1
+    assert held(db).keys() == {"2"}
+    assert state(db) == "2 3 0 0 1 1"
+    assert db.mget(RETRIED, OWN_RETRIED) == [b"1", b"1"]
+    assert db.mget(PROCESSED, FAILURES) == [None, None]
+
+
+def test_jobs_with_one_id_wait_beside_each_other(registered: redis.Redis) -> None:
+    db = registered
+    reserve(db, "1234")
+    db.hset(WAITING, "id1", "of another program")
+    db.zadd(LATER, {"id1": 7})
+    put(
+        db,
+        *(later(str(n), 5, "id1", str(n)) for n in range(3)),
+        totals=(4, 0, 0, 0, 3),
+        counted=(0, 0, 3),
+    )
+    assert sorted(jobs(db).values()) == [b"0", b"1", b"2", b"of another program"]
+    assert db.zcard(LATER) == 4
+    assert db.zscore(LATER, "id1") == 7
+    assert jobs(db).keys() == set(db.zrange(LATER, 0, -1))
+
+
+@pytest.mark.parametrize("spoilt", [LATER, WAITING, q("a")])
+def test_a_job_that_cannot_be_put_off_stays_in_its_slot(
+    registered: redis.Redis, spoilt: str
+) -> None:
+    """The others go on, and it goes on as soon as it can."""
+    db = registered
+    reserve(db, "123")
+    db.set(spoilt, "x")
+    effects = [
+        later("0", 5, "id1", "1"), ("1", "push", q("a"), "a", "2 again", ""),
+        ("2", "fail", "resque:failed", "e3", "", ""),
+    ]  # fmt: skip
+    refused, notes, _ = put(db, *effects, totals=(3, 0, 1, 0, 2), counted=(1, 1, 2))
+    stays = "1" if spoilt == q("a") else "0"
+    assert (refused, notes) == ([stays], {("move", spoilt): WRONG_TYPE})
+    assert held(db).keys() == {stays}
+    assert state(db) == f"2!{stays} 3 0 1 0 1"
+    assert db.mget(RETRIED, PROCESSED, FAILURES) == [b"1", b"1", b"1"]
+    assert db.exists(LATER, WAITING) == (2 if spoilt == q("a") else 1)
+    db.delete(spoilt)
+    (effect,) = (effect for effect in effects if effect[0] == stays)
+    reply = cycle(
+        db, 3, 0, [], ended=[stays], effects=[effect], totals=(3, 0, 1, 0, 2), counted=(0, 0, 1)
+    )
+    assert parts(reply) == ([], {}, [])
+    assert not held(db)
+    assert len(jobs(db)) == 1 and db.lrange(q("a"), 0, -1) == [b"2 again"]
+
+
+def test_a_job_is_tried_again_behind_all_others(registered: redis.Redis) -> None:
+    db = registered
+    reserve(db, "12")
+    db.rpush(q("a"), "9")
+    db.delete(QUEUES)
+    for _ in range(2):
+        put(
+            db, ("0", "push", q("a"), "a", "1 again", ""), totals=(2, 0, 0, 0, 1), counted=(0, 0, 1)
+        )
+    assert db.lrange(q("a"), 0, -1) == [b"9", b"1 again"]
+    assert db.smembers(QUEUES) == {b"a"}

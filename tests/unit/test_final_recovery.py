@@ -56,7 +56,7 @@ def test_one_that_has_its_ledger_still_is_counted_once(
     register(redis_client, ME)
     redis_client.hdel(KEYS.ledger(ME), "0")
     counted = Totals(reserved=1, done=1)
-    redis_client.hset(KEYS.ledger(ME), "state", "1 1 1 0 0")
+    redis_client.hset(KEYS.ledger(ME), "state", "1 1 1 0 0 0")
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)

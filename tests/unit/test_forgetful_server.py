@@ -36,7 +36,10 @@ class ForgottenJobs(Jobs):
         self._forget(self.moments[max(len(self.moments) - 1 - back, 0)], skip)
 
     @rule(
-        data=st.data(), hows=st.lists(st.sampled_from(["fail", "put back", "done"]), max_size=4),
+        data=st.data(), hows=st.lists(
+            st.sampled_from(["fail", "put back", "done", "try later", "snooze", "try again"]),
+            max_size=4,
+        ),
         skip=st.integers(0, 3),
     )  # fmt: skip
     @precondition(lambda self: self.alive)

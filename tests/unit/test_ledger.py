@@ -63,13 +63,13 @@ def test_any_queue_key_and_any_payload(queue_key: bytes, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("state", "totals"),
     [
-        (b"7!0,12 5 1 2 0", Totals(5, 1, 2, 0)),
-        (b"7~1800 5 1 2 0", Totals(5, 1, 2, 0)),
-        (b"fenced 7~0!1 5 1 2 0", Totals(5, 1, 2, 0)),
-        (b"0 0 0 0 0", Totals()),
-        (b"12 5 3 1 1", Totals(reserved=5, done=3, failed=1, requeued=1)),
-        (b"fenced 12 5 3 1 1", Totals(5, 3, 1, 1)),
-        (b"1 99999999999 99999999998 1 0", Totals(99999999999, 99999999998, 1, 0)),
+        (b"7!0,12 5 1 2 0 0", Totals(5, 1, 2, 0)),
+        (b"7~1800 5 1 2 0 0", Totals(5, 1, 2, 0)),
+        (b"fenced 7~0!1 5 1 2 0 0", Totals(5, 1, 2, 0)),
+        (b"0 0 0 0 0 0", Totals()),
+        (b"12 5 3 1 1 0", Totals(reserved=5, done=3, failed=1, requeued=1)),
+        (b"fenced 12 5 3 1 1 0", Totals(5, 3, 1, 1)),
+        (b"1 99999999999 99999999998 1 0 3", Totals(99999999999, 99999999998, 1, 0, 3)),
     ],
 )
 def test_parse_state(state: bytes, totals: Totals) -> None:
@@ -79,15 +79,18 @@ def test_parse_state(state: bytes, totals: Totals) -> None:
 @pytest.mark.parametrize(
     "state",
     [
-        b"", b"hello", b"1", b"1 2 3 4", b"1 2 3 4 5 6", b"1 2 3 4 x", b"-1 0 0 0 0", b"1  2 3 4 5",
-        b"1 2 3 4 5 ", b"1 2 3 4 5.0", b"1 2 3 4 1e5", b"fenced", b"fenced ", b"fenced1 2 3 4 5",
-        b"fenced hello", b"fenced:1:2 1 2 3 4 5", b"fenced: 1 2 3 4 5", b"Fenced 1 2 3 4 5",
-        b"fenced fenced 1 2 3 4 5", b"1 2 3 4 " + b"9" * 14, b"9" * 5000 + b" 2 3 4 5",
-        b"fenced:1:2:" + b"9" * 30 + b" 1 2 3 4 5", b"\xff 2 3 4 5", b"1 2 3 4 5\n",
+        b"", b"hello", b"1", b"1 2 3 4", b"1 2 3 4 5", b"1 2 3 4 5 6 7", b"0 1 2 3 4 x",
+        b"-1 0 0 0 0 0",
+        b"1  2 3 4 5 6",
+        b"1 2 3 4 5 6 ", b"0 1 2 3 4 5.0", b"0 1 2 3 4 1e5", b"fenced", b"fenced ",
+        b"fenced1 2 3 4 5 6",
+        b"fenced hello", b"fenced:1:2 1 2 3 4 5 6", b"fenced: 1 2 3 4 5 6", b"Fenced 1 2 3 4 5 6",
+        b"fenced fenced 1 2 3 4 5 6", b"0 1 2 3 4 " + b"9" * 14, b"9" * 5000 + b" 2 3 4 5 6",
+        b"fenced:1:2:0:" + b"9" * 30 + b" 1 2 3 4 5 6", b"\xff 2 3 4 5 6", b"1 2 3 4 5 6\n",
     ],
 )  # fmt: skip
 def test_what_is_no_state(state: bytes) -> None:
-    with pytest.raises(ValueError, match="not a sequence number and four totals"):
+    with pytest.raises(ValueError, match="not a sequence number and five totals"):
         parse_state(state)
 
 
@@ -98,13 +101,14 @@ def test_a_ledger_is_read_field_by_field() -> None:
     assert (ledger.held, ledger.totals, ledger.broken_state) == (2, Totals(), b"?")
     assert parse_ledger({b"0": b"3:q:ax"}, b"q:").broken_state == b""
     assert parse_ledger({}, b"q:") == ({}, Totals(), False, {}, None)
-    fenced = parse_ledger({b"state": b"fenced:1:2:3 9 5 3 1 1"}, b"q:")
+    fenced = parse_ledger({b"state": b"fenced:1:2:3:0 9 5 3 1 1 0"}, b"q:")
     assert (fenced.totals, fenced.is_fenced) == (Totals(5, 3, 1, 1), True)
 
 
 def test_totals_add_up_and_read_as_a_sentence() -> None:
-    total = Totals(2, 1, 1, 0) + Totals(1000, 998, 1, 1)
-    assert total == Totals(1002, 999, 2, 1)
-    assert str(total) == "reserved 1,002 = 999 done + 2 failed + 1 requeued"
-    assert total.reserved == total.done + total.failed + total.requeued
+    total = Totals(2, 1, 1, 0) + Totals(1003, 998, 1, 1, 3)
+    assert total == Totals(1005, 999, 2, 1, 3)
+    assert str(total) == "reserved 1,005 = 999 done + 2 failed + 3 retried + 1 requeued"
+    assert str(Totals(2, 1, 1)) == "reserved 2 = 1 done + 1 failed + 0 requeued"
+    assert total.held == 0
     assert Totals() + total == total

@@ -271,7 +271,7 @@ def test_a_turn_that_does_not_look_keeps_what_was_announced(
     """It settles a job's end only; the push came while it was on its way."""
     (notifier,) = idle(process, 1)
     cycle = notifier._cycle
-    redis_client.hset(cycle._fixed_keys[0], "state", "0 0 0 0 0")
+    redis_client.hset(cycle._fixed_keys[0], "state", "0 0 0 0 0 0")
     push(redis_client)
     assert cycle.turn(0, listen=True) == 0
     assert cycle.heard()

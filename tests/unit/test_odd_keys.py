@@ -39,7 +39,7 @@ LIVE = "host:1:q:1:1:1:10:1000"
 LEDGER = KEYS.ledger(DEAD)
 JOB = b'{"class":"nap","args":[1]}'
 ENTRY = b"14:resque:queue:q" + JOB
-STATE = b"9 5 3 1 0"
+STATE = b"9 5 3 1 0 0"
 SILENT = DeadProcess(DEAD, "no heartbeat for 60 s", None, blameless=True)
 
 
@@ -145,10 +145,13 @@ def test_which_queue_it_is_said_to_be_from(
 
 
 STATES = [
-    None, b"", b"hello", b"1", b"1 2 3 4", b"1 2 3 4 5 6", b"1 2 3 4 x", b"-1 0 0 0 0", b"\xff",
-    b"9" * 400 + b" 1 1 1 1", b"1 1 1 1 " + b"9" * 400, b"1 1 1 1 1e300", b"nan inf 0 0 0",
-    b"fenced", b"fenced ", b"fenced hello", b"fenced:1:2 1 2 3 4 5", b"fenced:x 1 2 3 4 5",
-    b"fenced:1:2:3", b"fenced:1:2:" + b"9" * 400 + b" 1 2 3 4 5", b"fenced 1 2 3 4", b"%s %d",
+    None, b"", b"hello", b"1", b"1 2 3 4 5", b"1 2 3 4 5 6 7", b"1 2 3 4 5 x", b"-1 0 0 0 0 0",
+    b"\xff",
+    b"9" * 400 + b" 1 1 1 1 1", b"1 1 1 1 1 " + b"9" * 400, b"1 1 1 1 1 1e300",
+    b"nan inf 0 0 0 0",
+    b"fenced", b"fenced ", b"fenced hello", b"fenced:1:2:3 1 2 3 4 5 6", b"fenced:x 1 2 3 4 5 6",
+    b"fenced:1:2:3:4", b"fenced:1:2:3:" + b"9" * 400 + b" 1 2 3 4 5 6", b"fenced 1 2 3 4 5",
+    b"%s %d",
 ]  # fmt: skip
 
 
@@ -363,7 +366,7 @@ def register(connection: TrackedConnection, client: Redis, process: str = LIVE) 
         KEYS.workers, KEYS.worker_started(worker), KEYS.ledgers, KEYS.ledger(process),
         KEYS.heartbeats, KEYS.processes, KEYS.masters,
         worker, "then", process, "2026-01-01T00:00:00+00:00",
-        int(client.time()[0]) * 1000, "1 0 0 0", "somewhere",
+        int(client.time()[0]) * 1000, "1 0 0 0 0", "somewhere",
     )  # fmt: skip
 
 
@@ -405,7 +408,7 @@ def test_a_process_registers_beats_and_leaves(
     spoil(redis_client, key)
     refused = register(connection, redis_client)
     assert refused[::2] == [key.encode()] * (key in SHARED)
-    assert redis_client.hget(KEYS.ledger(LIVE), "state") == b"0 1 0 0 0"
+    assert redis_client.hget(KEYS.ledger(LIVE), "state") == b"0 1 0 0 0 0"
     for _ in range(2):
         beats.beat(connection)
         beats.take_commands(connection)
@@ -424,7 +427,7 @@ def test_a_live_process_that_was_taken_off_the_list_comes_back(
     redis_client.delete(KEYS.ledgers)
     beats.beat(connection)
     assert redis_client.zscore(KEYS.ledgers, LIVE) is not None
-    redis_client.hset(KEYS.ledger(LIVE), "state", "fenced 0 1 0 0 0")
+    redis_client.hset(KEYS.ledger(LIVE), "state", "fenced 0 1 0 0 0 0")
     redis_client.delete(KEYS.ledgers)
     beats.beat(connection)
     assert redis_client.zscore(KEYS.ledgers, LIVE) is None

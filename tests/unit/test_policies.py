@@ -92,7 +92,7 @@ def process(redis_url: str, redis_client: redis.Redis) -> Iterator[Process]:
     store = Store(redis_url, "resque")
     process = Process(redis_url, store, 1)
     process.cycle._slots.free = [b"%d" % number for number in range(200, -1, -1)]
-    redis_client.hset(KEYS.ledger(process.name), "state", "0 0 0 0 0")
+    redis_client.hset(KEYS.ledger(process.name), "state", "0 0 0 0 0 0")
     yield process
     process.line.close()
     store.close()

@@ -140,7 +140,7 @@ def test_one_that_beats_after_it_was_judged_lives(
     monkeypatch.setattr(keeper.dead, "recover", later)
     keeper.watch(1, redis_client, clock, ME)
     assert processes(redis_client) == {ME, BACK}
-    assert redis_client.hget(KEYS.ledger(BACK), "state") == b"0 1 0 0 0"
+    assert redis_client.hget(KEYS.ledger(BACK), "state") == b"0 1 0 0 0 0"
     assert redis_client.smembers(KEYS.workers) == {WORKER.encode(), OTHER.encode()}
 
 

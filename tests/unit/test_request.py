@@ -102,10 +102,10 @@ def test_each_key_of_an_effect_is_named_once() -> None:
     count, *rest = made.request(7)
     keys, arguments = rest[:count], rest[count:]
     assert keys == [*FIXED, b"k", "resque:failed", "checkpoint", "resque:queue:a"]
-    assert arguments[9:12] == [1, 4, 2]
-    effects = arguments[12:36]
+    assert arguments[11:14] == [1, 4, 2]
+    effects = arguments[14:38]
     assert [effects[i : i + 6] for i in range(0, 24, 6)] == [
         [b"0", "fail", 10, b"e", "f", ""], [b"0", "drop", 11, "", "", ""],
         [b"1", "requeue", 12, "a", "", ""], [b"2", "fail", 10, b"e2", "", ""],
     ]  # fmt: skip
-    assert arguments[36:] == [b"0", b"1"]
+    assert arguments[38:] == [b"0", b"1"]

@@ -33,24 +33,24 @@ def test_rows_start_empty_and_do_not_overlap() -> None:
         assert row.totals == Totals()
         bring_to(row, states[number])
         row.paused = number % 2 == 0
-        row.totals = Totals(number, number + 1, number + 2, 2**63)
+        row.totals = Totals(number, number + 1, number + 2, 2**63, number)
     for number, row in enumerate(rows):
         assert row.state is states[number]
         assert row.paused is (number % 2 == 0)
-        assert row.totals == Totals(number, number + 1, number + 2, 2**63)
+        assert row.totals == Totals(number, number + 1, number + 2, 2**63, number)
 
 
 def test_clear_clears_one_row() -> None:
     first, second = Scoreboard(2, 3).rows
     for row in (first, second):
         bring_to(row, ProcessState.DRY)
-        row.paused, row.totals = True, Totals(4, 3, 2, 1)
+        row.paused, row.totals = True, Totals(4, 3, 2, 1, 5)
     first.clear()
     assert (first.state, first.paused, first.totals) == (
         ProcessState.BOOTING, False, Totals(),
     )  # fmt: skip
     assert (second.state, second.paused, second.totals) == (
-        ProcessState.DRY, True, Totals(4, 3, 2, 1),
+        ProcessState.DRY, True, Totals(4, 3, 2, 1, 5),
     )  # fmt: skip
 
 
@@ -72,13 +72,17 @@ def test_what_is_inherited_shows_in_one_store() -> None:
 
     row._words = Words(row._words)  # type: ignore[assignment]
     old = (Totals(), 0)
-    for new in [(Totals(4, 3, 2, 1), 1), (Totals(9, 9, 9, 9), 2), (Totals(9, 9, 9, 10), 2)]:
+    for new in [
+        (Totals(4, 3, 2, 1, 5), 1),
+        (Totals(9, 9, 9, 9, 9), 2),
+        (Totals(9, 9, 9, 9, 10), 2),
+    ]:
         row.inherit(*new)
-        assert stores == [old] * 4 + [new]
+        assert stores == [old] * 5 + [new]
         stores.clear()
         old = new
-    row.totals = Totals(5, 6, 7, 8)
-    assert (row.totals, row.inherited) == (Totals(5, 6, 7, 8), 2)
+    row.totals = Totals(5, 6, 7, 8, 9)
+    assert (row.totals, row.inherited) == (Totals(5, 6, 7, 8, 9), 2)
 
 
 def test_an_order_to_end_only_grows() -> None:
@@ -108,7 +112,7 @@ def test_another_process_is_seen() -> None:
 
 def test_a_thread_that_reads_sees_whole_words() -> None:
     (row,) = Scoreboard(1, 3).rows
-    values = (Totals(), Totals(*[2**64 - 1] * 4))
+    values = (Totals(), Totals(*[2**64 - 1] * 5))
     stop, torn = threading.Event(), []
 
     def read() -> None:

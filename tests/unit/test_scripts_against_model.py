@@ -26,7 +26,7 @@ from gresque.failure.entry import decode_entry, encode_entry
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
-from gresque.store.effects import failed
+from gresque.store.effects import failed, pushed, put_off
 from gresque.store.ledger import parse_entry
 from gresque.store.recovery import Move
 from gresque.store.store import Store
@@ -78,6 +78,20 @@ class Jobs(RuleBasedStateMachine):
         if raw is not None:
             self.settled[id_of(raw)] += 1
 
+    @rule(most=st.integers(1, 5))
+    def jobs_are_promoted(self, most: int) -> None:
+        self._promote(most)
+
+    def _promote(self, most: int) -> None:
+        keys, client = self.store.keys, self.store.redis
+        for member in client.zrange(keys.later, 0, most - 1):
+            found = parse_entry(client.hget(keys.later_jobs, member))
+            move = client.pipeline(transaction=True)
+            move.rpush(found.queue_key, found.raw)
+            move.zrem(keys.later, member)
+            move.hdel(keys.later_jobs, member)
+            move.execute()
+
     @rule(queue=st.sampled_from(QUEUES))
     def the_last_master_of_a_queue_leaves(self, queue: str) -> None:
         self.store.suspects.return_to_queue(queue)
@@ -97,7 +111,7 @@ class Jobs(RuleBasedStateMachine):
             script("register"), 7,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(process.name),
             keys.heartbeats, keys.processes, keys.masters,
-            WORKER, "now", process.name, "now", 1000 + self.started, "0 0 0 0", "machine 1",
+            WORKER, "now", process.name, "now", 1000 + self.started, "0 0 0 0 0", "machine 1",
         )  # fmt: skip
 
     @precondition(lambda self: self.alive)
@@ -140,7 +154,19 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: any(process.running for process in self.alive))
     @rule(
         data=st.data(),
-        how=st.sampled_from(["done", "done", "fail", "quietly", "put back", "hand over"]),
+        how=st.sampled_from(
+            [
+                "done",
+                "done",
+                "fail",
+                "quietly",
+                "put back",
+                "hand over",
+                "try again",
+                "try later",
+                "snooze",
+            ]
+        ),
     )
     def jobs_end(self, data: Any, how: str) -> None:
         process = data.draw(st.sampled_from([p for p in self.alive if p.running]))
@@ -159,6 +185,14 @@ class Jobs(RuleBasedStateMachine):
         elif how == "quietly":  # as with skip_failed_queue
             in_flight.fail(job)
             process.done.append(id_of(job[2]))
+        elif how == "try again":
+            in_flight.put_off_job(job, pushed(self.store.keys, job[1], job[2]))
+        elif how in ("try later", "snooze"):
+            kind = "later" if how == "try later" else "snooze"
+            # Half of them have the member of another job that waits.
+            member = id_of(job[2]) if len(job[2]) % 2 else "the same"
+            effect = put_off(kind, self.store.keys, job[1], 0, member, job[2])
+            in_flight.put_off_job(job, effect)
         elif how == "hand over" and recoveries(job[2]):
             in_flight.hand_over(job)
         else:
@@ -265,7 +299,7 @@ class Jobs(RuleBasedStateMachine):
         self.dead.append(process)
 
     def _everywhere(self) -> Counter[str]:
-        """Where jobs stand: queues, ledgers, the failed list."""
+        """Where jobs stand: queues, ledgers, `later`, the failed list."""
         client = self.store.redis
         found: Counter[str] = Counter()
         for queue in QUEUES:
@@ -275,6 +309,9 @@ class Jobs(RuleBasedStateMachine):
             fields = client.hgetall(key)
             fields.pop(b"state", None)
             found.update(id_of(parse_entry(value).raw) for value in fields.values())
+        waiting = client.hgetall(self.store.keys.later_jobs)
+        assert waiting.keys() == set(client.zrange(self.store.keys.later, 0, -1))
+        found.update(id_of(parse_entry(value).raw) for value in waiting.values())
         found.update(
             id_of(decode_entry(entry).item()) for entry in client.lrange("resque:failed", 0, -1)
         )
@@ -303,6 +340,7 @@ class Jobs(RuleBasedStateMachine):
             process.line.close()
         self.alive.clear()
         last = self._last()
+        self._promote(10**6)
         for takes in (Takes.SUSPECTS, Takes.QUEUES):
             last.cycle.takes = takes
             while last.cycle.turn(SLOTS) or last.in_flight.held:
@@ -338,7 +376,7 @@ class Jobs(RuleBasedStateMachine):
         self.store.workers.unregister(WORKER)
         keys_left = set(self.store.redis.keys())
         kept = {b"resque:queues", b"resque:failed", b"resque:stat:processed",
-                b"resque:stat:failed", b"resque:recoveries"}  # fmt: skip
+                b"resque:stat:failed", b"resque:stat:retried", b"resque:recoveries"}  # fmt: skip
         expiring = {key for key in keys_left if self.store.redis.ttl(key) >= 0}
         assert keys_left - expiring <= kept
 

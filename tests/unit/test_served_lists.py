@@ -58,7 +58,7 @@ def process(redis_url: str, redis_client: redis.Redis) -> Iterator[Process]:
     store = Store(redis_url, "resque")
     process = Process(redis_url, store, 1)
     process.cycle.lists.set_names([f"q{number}" for number in range(COUNT)])
-    redis_client.hset(KEYS.ledger(process.name), "state", "0 0 0 0 0")
+    redis_client.hset(KEYS.ledger(process.name), "state", "0 0 0 0 0 0")
     yield process
     process.line.close()
     store.close()

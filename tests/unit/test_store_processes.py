@@ -18,7 +18,7 @@ Redis = redis.Redis
 def test_ledgers(store: Store, redis_client: Redis) -> None:
     assert store.processes.ids() == []
     assert read_ledger(store, "p") == ({}, Totals(), False, {}, None)
-    hold(redis_client, "p", "3 2 1 0 0", _0=b"x", _7=b"\xff:")
+    hold(redis_client, "p", "3 2 1 0 0 0", _0=b"x", _7=b"\xff:")
     hold(redis_client, "q")
     assert store.processes.ids() == ["p", "q"]
     held = read_ledger(store, "p")

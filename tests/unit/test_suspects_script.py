@@ -67,8 +67,9 @@ def test_to_a_turn_they_are_lists_like_any_other(db: Redis) -> None:
     db.rpush(q("a"), job("a"))
     register(db)
     keys = ["resque:ledger:p", *["resque:x"] * 4, QUEUES, "resque:failed_queues", SUSPECTS]
+    keys += ["resque:stat:retried", "resque:stat:retried:w"]
     reply = run(
-        db, "cycle", [*keys, TWO, ONE, q("a")], 1, 5, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, *slots(5)
+        db, "cycle", [*keys, TWO, ONE, q("a")], 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, *slots(5)
     )
     assert reply == [1, [job("b", 1)], 2, [job("a")]]
     assert db.hget("resque:ledger:p", "0") == b"%d:%s" % (len(ONE), ONE.encode()) + job("b", 1)

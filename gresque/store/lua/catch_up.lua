@@ -9,18 +9,19 @@
 -- Each call names the word that it continues from, so that a call does nothing the second time, and
 -- one that arrives late does nothing at all.
 --
--- KEYS  1 ledger (HASH)   2-8 as in cycle.lua
---       9.. the keys of effects; with ARGV 4 = 2 the lists that jobs go back to
+-- KEYS  1 ledger (HASH)   2-10 as in cycle.lua
+--       11.. the keys of effects; with ARGV 4 = 2 the lists that jobs go back to
 -- ARGV  1 first word of `state` to continue from   2 the one to write; '!' and the positions of
 --       refused effects, among all that follow, are appended to it
---       3 totals to write ('reserved done failed requeued'): the counters get what those in `state`
---         lack; '' to leave them
+--       3 totals to write ('reserved done failed requeued retried'): the counters get what those in
+--         `state` lack; '' to leave them
 --       4 1 when the server has lost all its data, the queues too; 2 when it is not known what
 --         became of jobs that stand in the slots: those that are not held any more go back to their
 --         lists
 --       5 how many effects follow, each as seven arguments: slot, '' for that of the effect before;
 --         the job's ledger entry, kind, index of its key in KEYS, a, b, c. A job is only given back
---         while it is in its slot: else it is in its list, as its reservation is forgotten
+--         or put off while it is in its slot: else it is in its list, as its reservation is
+--         forgotten
 --       6 for how many lists follow kind and a of the effect that gives a job back to it
 --       7 how many slots to clear follow; then slot and ledger entry of each one to write
 --       8.. all of these
@@ -30,7 +31,8 @@ local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
 local own_processed, own_failed = KEYS[4], KEYS[5]
 local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
 local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
-local FIRST_LIST, FIRST_EFFECT = 9, 8
+local retried_stat, own_retried = KEYS[9], KEYS[10]
+local FIRST_LIST, FIRST_EFFECT = 11, 8
 local effects, lists, clear = tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
 local first_list = FIRST_EFFECT + 7 * effects
 local first_slot = first_list + 2 * lists

@@ -5,17 +5,18 @@
 --
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
 --       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
---       7 failed_queues (SET)   8 suspects (SET)
---       9.. the lists to reserve from, in priority order; then the keys of effects
+--       7 failed_queues (SET)   8 suspects (SET)   9 stat:retried   10 stat:retried:<worker>
+--       11.. the lists to reserve from, in priority order; then the keys of effects
 -- ARGV  1 sequence number of this turn; a turn whose reply was lost is sent again under the same
 --       2 want: how many jobs to reserve at most
 --       3 1 to have the server announce the next push when nothing was found
---       4-7 totals of the process before this turn's reservation: reserved, done, failed, requeued
---       8 jobs that ended in this turn, failed ones included   9 those that failed
---       10 how many lists to reserve from   11 how many effects follow, each as six arguments: slot
---       (also among the ended ones), kind, index of its key in KEYS, a, b, c (effects.lua)
---       12 how many ended slots follow, then free ones; want is at most their sum
---       13.. effects, ended slots, free slots
+--       4-8 totals of the process before this turn's reservation: reserved, done, failed, requeued,
+--       retried   9 jobs that ended in this turn, failed ones included   10 those that failed
+--       11 those that are retried   12 how many lists to reserve from   13 how many effects follow,
+--       each as six arguments: slot (also among the ended ones), kind, index of its key in KEYS
+--       (a second one stands behind it), a, b, c (effects.lua)
+--       14 how many ended slots follow, then free ones; want is at most their sum
+--       15.. effects, ended slots, free slots
 -- Returns  {list index from 0, {payload, …}, list index, …}: payloads fill the slots in order;
 --          {'refused', {slot, …}, {what, command, key, error, …}, the above}: the jobs in these
 --          slots stay there, payloads do not fill them. What is 'move' for a job that stays in its
@@ -27,19 +28,17 @@
 --          'fenced' when the ledger is no longer this process's: it was declared dead;
 --          'stale' to a request that arrives after a later one was done: the process has gone on.
 local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
-local own_processed, own_failed = KEYS[4], KEYS[5]
-local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
-local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
-local FIRST_LIST, FIRST_EFFECT = 9, 13
-local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
-local want, effects, ended = tonumber(A[2]), tonumber(A[11]), tonumber(A[12])
-local last_list, slots = FIRST_LIST - 1 + A[10], FIRST_EFFECT - 1 + 6 * effects
+local own_processed, own_failed, own_retried = KEYS[4], KEYS[5], KEYS[10]
+local queues, failed_queues, suspects, retried_stat = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local K, A, call, pcall, guarded = KEYS, ARGV, redis.call, redis.pcall, ledger
+local FIRST_LIST, FIRST_EFFECT, CHUNK = 11, 15, 4000 -- Lua's stack takes some 8,000 values in one unpack
+local want, effects, ended = tonumber(A[2]), tonumber(A[13]), tonumber(A[14])
+local last_list, slots = FIRST_LIST - 1 + A[12], FIRST_EFFECT - 1 + 6 * effects
 local S, base = A, slots -- the slots that can be filled are S[base + 1], …
-local done, failed, requeued = A[5], A[6], A[7]
-local processed, failures = tonumber(A[8]), tonumber(A[9])
-local refused, notes, noted = nil, nil, nil -- tables once there is something in them
+local done, failed, requeued, retried = A[5], A[6], A[7], A[8]
+local processed, failures, retries = tonumber(A[9]), tonumber(A[10]), tonumber(A[11])
+local refused, notes, noted -- tables once there is something in them
 local out, o, reserved = {}, 0, 0
-local guarded = ledger
 -- include guard
 if type(first) == 'table' then call('DEL', ledger) end -- another program's: ours is written again
 -- include number

@@ -21,9 +21,9 @@ local DIGITS = 13
 local function readable(state)
   local numbers = string.match(state, '^fenced%S* (.*)$') or state
   -- cycle.lua says what may follow the first number.
-  if not string.find(numbers, '^%d+[!~]?[%d,!]* %d+ %d+ %d+ %d+$') then return false end
+  if not string.find(numbers, '^%d+[!~]?[%d,!]* %d+ %d+ %d+ %d+ %d+$') then return false end
   local tally = string.match(state, '^fenced(%S*)') or ''
-  if tally ~= '' and not string.find(tally, '^:%d+:%d+:%d+$') then return false end
+  if tally ~= '' and not string.find(tally, '^:%d+:%d+:%d+:%d+$') then return false end
   for number in string.gmatch(state, '%d+') do
     if #number > DIGITS then return false end
   end
@@ -39,7 +39,7 @@ if #held == 0 then return {held, {}} end
 
 local state = redis.call('HGET', ledger, 'state')
 if not state or not readable(state) then
-  redis.call('HSET', ledger, 'state', 'fenced 0 0 0 0 0')
+  redis.call('HSET', ledger, 'state', 'fenced 0 0 0 0 0 0')
 elseif string.sub(state, 1, 6) ~= 'fenced' then
   redis.call('HSET', ledger, 'state', 'fenced ' .. state)
 end

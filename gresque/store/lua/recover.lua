@@ -6,20 +6,21 @@
 --
 -- KEYS  1 ledger (HASH)   2 ledgers (ZSET)   3 running (STRING)   4 queues (SET)
 --       5 stat:processed   6 stat:failed   7 failed_queues (SET)   8 suspects (SET)
---       9 processes (HASH)   10 recoveries (LIST)   11.. the lists that jobs go to
+--       9 processes (HASH)   10 recoveries (LIST)   11 stat:retried   12.. the lists that jobs go
+--       to (behind `later` its hash)
 -- ARGV  1 process id   2 the log's entry, a JSON object without its last brace, to remove the ledger
 --       if no jobs are left; '' to leave it with its totals, which are to be counted first
 --       3 how many entries the log keeps   4 seconds until the log expires, when nothing comes to it
 --       any more
---       5.. for each job five: slot, 'requeue', 'suspect', 'fail' or 'poison', index of its list in
---       KEYS (0 for a failure without an entry), what to push, queue name, for a failed one the
---       list's name among failed_queues or ''; of those that go back to a list the last one comes
---       to its head
--- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …}};
+--       5.. for each job seven: slot; the kind of its effect (effects.lua), or 'poison' for a failure;
+--       index of its list in KEYS (0 for a failure without an entry); its payload; a, b, c; of those
+--       that go back to a list the last one comes to its head
+-- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …},
+--           retried};
 --          An error when the ledger is not fenced: nothing was done
 local ledger, ledgers, running, queues = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local processed_stat, failed_stat, failed_queues = KEYS[5], KEYS[6], KEYS[7]
-local suspects, processes, recoveries = KEYS[8], KEYS[9], KEYS[10]
+local suspects, processes, recoveries, retried_stat = KEYS[8], KEYS[9], KEYS[10], KEYS[11]
 local pcall = redis.pcall
 local guarded = ledger
 -- include guard
@@ -42,7 +43,7 @@ local count = redis.pcall('HLEN', ledger)
 if type(count) == 'table' and count.err then
   if not string.find(count.err, 'WRONGTYPE', 1, true) then return count end
   forget() -- another program's key: no job stands in it
-  return {0, 0, 0, {}, {ledger, count.err}}
+  return {0, 0, 0, {}, {ledger, count.err}, 0}
 end
 -- A server that was promoted since may hold other jobs in these slots, of an older moment.
 if count > 0 and string.sub(redis.call('HGET', ledger, 'state') or '', 1, 6) ~= 'fenced' then

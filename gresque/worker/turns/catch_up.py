@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from gresque.store.effects import PUT_OFF
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals, write_entry
 from gresque.text import decoded
-from gresque.worker.turns.history import History
+from gresque.worker.turns.history import History, KeptTurn
 from gresque.worker.turns.in_flight import ReservedJob, Settled
 
 MOST_EFFECTS = 450
@@ -19,7 +20,7 @@ MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
 MOST_SLOTS_PUT_BACK = 700
 """When what the server holds in excess goes back to its lists: three more for each, at most."""
-FIRST_KEY = 9
+FIRST_KEY = 11
 """The index of the first effect's key among the KEYS of catch_up.lua."""
 MOST_BYTES = 16 << 20
 
@@ -98,24 +99,28 @@ class CatchUp:
         return [call.moves[int(position) - 1] for position in found[3].split(b",")]
 
     def _moves(self, word: bytes, number: int) -> Call | None:
-        settled: list[Settled] = []
+        turns: list[KeptTurn] = []
         last, size, effects = number, 0, 0
         for turn in self._history.after(number):
             size += turn.size
             effects += sum(len(each.effects) for each in turn.settled)
             if last > number and (size > MOST_BYTES or effects > MOST_EFFECTS):
                 break
-            settled += turn.settled
+            turns.append(turn)
             last = turn.number
         if last == number:
             return None
         index: dict[str | bytes, int] = {}
         moves: list[Settled] = []
         parts: list[Any] = []
-        for each in settled:
+        for age_ms, each in ((turn.age_ms, each) for turn in turns for each in turn.settled):
             slot = each.job[0]
-            for kind, key, a, b, c in each.effects:
+            for kind, key, a, b, c, second in each.effects:
                 place = index.setdefault(key, FIRST_KEY + len(index))
+                if second:
+                    index.setdefault(second, place + 1)
+                if kind in PUT_OFF:  # its delay has counted since the turn
+                    a = max(int(a) - age_ms, 0)
                 parts += (slot, self._entry(each.job), kind, place, a, b, c)
                 moves.append(each)
                 slot = b""  # the same job

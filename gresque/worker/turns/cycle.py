@@ -61,6 +61,8 @@ class Cycle:
             keys.queues,
             keys.failed_queues,
             keys.suspects,
+            keys.retried,
+            keys.worker_stat("retried", worker_id),
         ]
         self.lists = ServedLists(keys, queues)
         self.takes = Takes.QUEUES

@@ -25,6 +25,10 @@ class KeptTurn(NamedTuple):
     size: int
     at: float
 
+    @property
+    def age_ms(self) -> int:
+        return int((time.monotonic() - self.at) * 1000)
+
 
 class History:
     """The turns in which jobs ended with effects (they failed or were given back), for 30 s or

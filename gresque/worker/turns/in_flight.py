@@ -6,7 +6,7 @@ from collections import deque
 from typing import NamedTuple
 
 from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
-from gresque.store.effects import Effect
+from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 
@@ -24,23 +24,23 @@ class Settled(NamedTuple):
     @property
     def totals(self) -> Totals:
         """As what it counts, by its first effect (see `lua/include/settle.lua`)."""
-        kind = self.effects[0].kind
-        failed, requeued = kind == "fail", kind in ("requeue", "suspect")
-        return Totals(0, int(not (failed or requeued)), int(failed), int(requeued))
+        return Totals(**{KINDS[self.effects[0].kind].counts: 1})
 
     @property
     def arguments(self) -> int:
-        """How many it adds to a turn at most: six for each effect, its key, and the slot."""
+        """How many it adds to a turn at most: six for each effect, its key, and the slot. The
+        second key, if there is one, is the same for all (see `request.NUMBERS`)."""
         return 7 * len(self.effects) + 1
 
     @property
+    def returns(self) -> bool:
+        """It goes back to the head of a list from which this process may reserve."""
+        return self.effects[0].kind in ("requeue", "suspect")
+
+    @property
     def size(self) -> int:
-        """Of its payload and its failure entry."""
-        size = len(self.job[2])
-        for effect in self.effects:
-            if isinstance(effect.a, bytes):
-                size += len(effect.a)
-        return size
+        """Of its payload, and its failure entry or the payload that goes on."""
+        return len(self.job[2]) + sum([effect.size for effect in self.effects])
 
 
 class Slots:
@@ -86,6 +86,7 @@ class InFlight:
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
+        self.retried = totals.retried
         self.reserved = totals.reserved
 
     @property
@@ -94,7 +95,7 @@ class InFlight:
 
     @property
     def totals(self) -> Totals:
-        return Totals(self.reserved, self.done, self.failed, self.requeued)
+        return Totals(self.reserved, self.done, self.failed, self.requeued, self.retried)
 
     def fail(self, job: ReservedJob, *effects: Effect) -> None:
         """The job has ended as a failure, with a failure entry among its effects or without one."""
@@ -102,6 +103,15 @@ class InFlight:
         if effects:
             self.settled.append(Settled(job, effects))
         self.ended.append(job[0])
+
+    def put_off_job(self, job: ReservedJob, *effects: Effect) -> None:
+        """The job is to run again later: as a further attempt, or as the same one."""
+        settled = Settled(job, effects)
+        self.settled.append(settled)
+        self.ended.append(job[0])
+        totals = settled.totals
+        self.retried += totals.retried
+        self.requeued += totals.requeued
 
     def put_back(self, job: ReservedJob, *effects: Effect) -> None:
         """Let the next turn put a job that ran back to the head of its list. Of several, the
@@ -140,7 +150,7 @@ class InFlight:
         then. Of those with effects `ended` has the slots, too."""
         self.ended[:0] = ended
         self.settled.extendleft(reversed(settled))
-        self.returning = sum(each.totals.requeued for each in self.settled)
+        self.returning = sum(each.returns for each in self.settled)
 
     def _way_back(self, job: ReservedJob) -> tuple[Effect, ...]:
         return effects_of(EndedJob(job[1], job[2]), End.GIVEN_BACK, None, self._rules).effects

@@ -92,9 +92,10 @@ class Registration:
     def _unregister_worker(self) -> None:
         keys, worker = self._keys, self._spec.worker_id
         self._connection.run(
-            script("unregister_worker"), 7,
+            script("unregister_worker"), 8,
             keys.ledgers, keys.masters, keys.workers, keys.heartbeats, keys.worker_started(worker),
-            keys.worker_stat("processed", worker), keys.worker_stat("failed", worker), worker,
+            keys.worker_stat("processed", worker), keys.worker_stat("failed", worker),
+            keys.worker_stat("retried", worker), worker,
         )  # fmt: skip
 
     def _self_description(self) -> tuple[Any, ...]:

@@ -13,8 +13,8 @@ from gresque.worker.turns.in_flight import InFlight, Settled
 
 MOST_ARGUMENTS = 3900
 """KEYS and ARGV of any call: some servers take no more than 3,999."""
-NUMBERS = 12
-"""ARGV before the effects and slots."""
+NUMBERS = 15
+"""ARGV before the effects and slots, and a second key of effects."""
 
 
 ARGUMENTS_OF_EFFECT = 7
@@ -58,7 +58,7 @@ class Request:
         self.free: list[bytes] = []
         self.retried: list[Settled] = []
         """Of `settled` those that were refused before: they are not counted as held."""
-        self._counts = (0, 0)
+        self._counts = (0, 0, 0)
 
     @property
     def room(self) -> int:
@@ -77,6 +77,7 @@ class Request:
             in_flight.done += totals.done
             in_flight.failed += totals.failed
             in_flight.requeued += totals.requeued
+            in_flight.retried += totals.retried
             self.totals += totals
 
     def allowed(self, want: int, free: int) -> int:
@@ -89,7 +90,8 @@ class Request:
     def count(self, acknowledged: Totals) -> None:
         """Count what ended since `acknowledged`."""
         failed = self.totals.failed - acknowledged.failed
-        self._counts = self.totals.done - acknowledged.done + failed, failed
+        retried = self.totals.retried - acknowledged.retried
+        self._counts = self.totals.done - acknowledged.done + failed, failed, retried
 
     def request(self, number: int) -> tuple[Any, ...]:
         """How many KEYS, the KEYS, the ARGV."""
@@ -110,8 +112,10 @@ def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list
     index: dict[str, int] = {}
     arguments: list[Any] = []
     for job, effects in settled:
-        for kind, key, a, b, c in effects:
+        for kind, key, a, b, c, second in effects:
             place = index.setdefault(key, first + len(index))
+            if second:
+                index.setdefault(second, place + 1)
             arguments += (job[0], kind, place, a, b, c)
     return tuple(index), arguments
 

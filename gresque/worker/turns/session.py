@@ -210,4 +210,5 @@ class Session:
         self._in_flight.done -= totals.done
         self._in_flight.failed -= totals.failed
         self._in_flight.requeued -= totals.requeued
+        self._in_flight.retried -= totals.retried
         self.settled -= totals

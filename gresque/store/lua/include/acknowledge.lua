@@ -2,17 +2,15 @@ if reserved < ended then call('HDEL', ledger, unpack(S, base + reserved + 1, bas
 local held_back = refused and '!' .. table.concat(refused, ',') or ''
 call('HSET', ledger, 'state',
   A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. done .. ' ' .. failed .. ' ' ..
-  requeued)
-
+  requeued .. ' ' .. retried)
 -- Nothing after this is repeated when it is refused: the turn is done.
-if processed > 0 then
-  note('count', pcall('INCRBY', processed_stat, processed), 'INCRBY', processed_stat)
-  note('count', pcall('INCRBY', own_processed, processed), 'INCRBY', own_processed)
+local function count(by, all, own)
+  note('count', pcall('INCRBY', all, by), 'INCRBY', all)
+  note('count', pcall('INCRBY', own, by), 'INCRBY', own)
 end
-if failures > 0 then
-  note('count', pcall('INCRBY', failed_stat, failures), 'INCRBY', failed_stat)
-  note('count', pcall('INCRBY', own_failed, failures), 'INCRBY', own_failed)
-end
+if processed > 0 then count(processed, processed_stat, own_processed) end
+if failures > 0 then count(failures, failed_stat, own_failed) end
+if retries > 0 then count(retries, retried_stat, own_retried) end
 if reserved == 0 and A[3] == '1' and last_list >= FIRST_LIST then
   note('look', pcall('EXISTS', unpack(K, FIRST_LIST, last_list)), 'EXISTS', K[FIRST_LIST])
 end

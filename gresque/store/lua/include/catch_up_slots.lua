@@ -11,10 +11,10 @@ if A[3] == '' then
 end
 call('HSET', ledger, 'state', word .. ' ' .. A[3])
 
-local TOTALS = '^%d+ (%d+) (%d+) %d+$'
-local done_before, failed_before = string.match(totals, TOTALS)
+local TOTALS = '^%d+ (%d+) (%d+) %d+ (%d+)$'
+local done_before, failed_before, retried_before = string.match(totals, TOTALS)
 if done_before then
-  local done_now, failed_now = string.match(A[3], TOTALS)
+  local done_now, failed_now, retried_now = string.match(A[3], TOTALS)
   local failures = failed_now - failed_before
   local processed = done_now - done_before + failures
   if processed > 0 then
@@ -24,6 +24,11 @@ if done_before then
   if failures > 0 then
     pcall('INCRBY', failed_stat, failures)
     pcall('INCRBY', own_failed, failures)
+  end
+  local retries = retried_now - retried_before
+  if retries > 0 then
+    pcall('INCRBY', retried_stat, retries)
+    pcall('INCRBY', own_retried, retries)
   end
 end
 return word

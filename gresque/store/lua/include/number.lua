@@ -12,7 +12,7 @@ local function keep(kept) -- the jobs in these slots stay there: the others can 
   for i = slots + 1, #A do
     if not kept[A[i]] then
       S[#S + 1] = A[i]
-    elseif i <= slots + tonumber(A[12]) then
+    elseif i <= slots + tonumber(A[14]) then
       ended = ended - 1
     end
   end

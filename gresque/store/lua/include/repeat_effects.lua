@@ -7,10 +7,11 @@ for i = FIRST_EFFECT, first_list - 1, 7 do
     local there = call('HGET', ledger, slot)
     is_there = there and job_in(there) == job_in(entry)
   end
-  local wanted = is_there or test[kind] and (not takes_job[kind] or A[4] == '1')
+  local wanted = is_there or test[kind] and (counts[kind] == 'failed' or A[4] == '1')
   if wanted and not is_refused then
-    local refusal = test[kind] and test[kind](key, A[i + 4], A[i + 5])
-      or apply[kind](key, job_in(entry), A[i + 4], A[i + 5], A[i + 6])
+    local second = K[A[i + 3] + 1]
+    local refusal = test[kind] and test[kind](key, A[i + 4], A[i + 5], second)
+      or apply[kind](key, job_in(entry), A[i + 4], A[i + 5], A[i + 6], second)
     if refusal and test[kind] then
       is_refused = true
       refused[#refused + 1] = (i - FIRST_EFFECT) / 7 + 1

@@ -7,17 +7,17 @@ local function refuse(slot, kind)
   refused = refused or {}
   refused[#refused + 1] = slot
   kept[slot] = true
-  if takes_job[kind] then
-    requeued = requeued - 1
-    return
-  end
-  processed = processed - 1
-  if kind == 'fail' then failed, failures = failed - 1, failures - 1 else done = done - 1 end
+  local counted = counts[kind]
+  if counted == 'requeued' then requeued = requeued - 1
+  elseif counted == 'retried' then retried, retries = retried - 1, retries - 1
+  elseif counted == 'failed' then
+    processed, failed, failures = processed - 1, failed - 1, failures - 1
+  else processed, done = processed - 1, done - 1 end
 end
 for i = FIRST_EFFECT, slots, 6 do -- all carriers are tested before the first job moves
   local slot, kind, key = A[i], A[i + 1], K[tonumber(A[i + 2])]
   if test[kind] and tried[kind .. key] == nil then
-    tried[kind .. key] = test[kind](key, A[i + 3], A[i + 4]) or false
+    tried[kind .. key] = test[kind](key, A[i + 3], A[i + 4], K[A[i + 2] + 1]) or false
   end
   if tried[kind .. key] and not kept[slot] then refuse(slot, kind) end
 end
@@ -28,7 +28,7 @@ for i = FIRST_EFFECT, slots, 6 do
   if entry and not job then
     refusal = note('move', {err = 'an entry without its length'}, 'HGET', ledger)
   elseif not kept[slot] and (job or not takes_job[kind]) then
-    refusal = apply[kind](key, job, A[i + 3], A[i + 4], A[i + 5])
+    refusal = apply[kind](key, job, A[i + 3], A[i + 4], A[i + 5], K[A[i + 2] + 1])
   end
   if refusal and test[kind] then refuse(slot, kind) end
 end
