@@ -104,3 +104,20 @@ def test_every_file_that_internals_names_is_there() -> None:
     for path in re.findall(r"`([a-z_/]+\.(?:py|lua))`", INTERNALS):
         places = (ROOT / "gresque" / path, ROOT / path, ROOT / "gresque" / "store" / "lua" / path)
         assert any(place.exists() for place in places), path
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        text = page.read_text()
+        for place in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+            path, _, anchor = place.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name}: {place}"
+            if anchor:
+                assert anchor in anchors(target.read_text()), f"{page.name}: {place}"
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
