@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from gresque.client.enqueue import (
     Arguments,
@@ -40,6 +40,7 @@ from gresque.settings import (
 )
 
 if TYPE_CHECKING:
+    from gresque.client.typed import AnyJob, Checked, J, P, Unchecked
     from gresque.store.store import Store
 
 Call = Sequence[Any] | Mapping[str, Any]
@@ -94,16 +95,28 @@ class Client:
 
     # Enqueueing
 
+    @overload
+    def enqueue(self, job: Unchecked[J], /, *args: Any, **kwargs: Any) -> JobId | None: ...
+    @overload
+    def enqueue(self, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs) -> JobId | None: ...
     def enqueue(self, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
         """Put a job into its own queue; returns its id, or None when a hook rejected it.
 
         `job` is a function with `@gresque.job` or a subclass of `gresque.Job`. When it returns, the
-        job is in its queue, once. Raises UnserializableArgument, PayloadTooLarge,
+        job is in its queue, once. Raises WrongArguments, UnserializableArgument, PayloadTooLarge,
         JobDeclarationError, and when Redis fails NotEnqueued or PerhapsEnqueued.
         """
         definition = definition_of(job)
         return enqueue(self.push, queue_of(definition), definition, args, kwargs)
 
+    @overload
+    def enqueue_to(
+        self, queue: str, job: Unchecked[J], /, *args: Any, **kwargs: Any
+    ) -> JobId | None: ...
+    @overload
+    def enqueue_to(
+        self, queue: str, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+    ) -> JobId | None: ...
     def enqueue_to(self, queue: str, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
         """Put a job into another queue than its own. `job` may also be the bare name of a job that
         another program declares, such as a Ruby class."""
@@ -111,7 +124,7 @@ class Client:
         return enqueue(self.push, queue, definition, args, kwargs)
 
     def enqueue_many(
-        self, job: Any, calls: Iterable[Call], *, queue: str | None = None
+        self, job: AnyJob, calls: Iterable[Call], *, queue: str | None = None
     ) -> list[JobId]:
         """Put many jobs into the queue of `job`, or into `queue`; returns their ids.
 
@@ -144,7 +157,7 @@ class Client:
 
     # Taking back
 
-    def dequeue(self, job: Any, /, *args: Any, **kwargs: Any) -> int:
+    def dequeue(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
         """Remove waiting jobs from the queue of `job`: those with these arguments, or without any
         all of them. Returns how many. Reads the whole queue. Whether an argument was passed by
         its position or by its name makes no difference. Raises UnserializableArgument for what no

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from inspect import isfunction
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from gresque.client.default import default_client
 from gresque.errors import JobDeclarationError
@@ -14,6 +14,9 @@ from gresque.jobs.hooks import JOB_HOOKS, JobHooks
 from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
 from gresque.jobs.source import default_name, name_of, source_of
+
+if TYPE_CHECKING:
+    from gresque.client.typed import Enqueue, EnqueueTo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -138,13 +141,19 @@ class Job:
         )
         registry.add(cls.definition)
 
-    @classmethod
-    def enqueue(cls, /, *args: Any, **kwargs: Any) -> JobId | None:
-        """Put the job into its queue of the default client; returns its id, or None when a hook
-        rejected it."""
-        return default_client().enqueue(cls, *args, **kwargs)
+    if TYPE_CHECKING:
+        perform: ClassVar[Callable[..., Any]]
+        enqueue: ClassVar[Enqueue] = Enqueue()
+        enqueue_to: ClassVar[EnqueueTo] = EnqueueTo()
+    else:
 
-    @classmethod
-    def enqueue_to(cls, queue: str, /, *args: Any, **kwargs: Any) -> JobId | None:
-        """Put the job into another queue."""
-        return default_client().enqueue_to(queue, cls, *args, **kwargs)
+        @classmethod
+        def enqueue(cls, /, *args, **kwargs):
+            """Put the job into its queue of the default client; returns its id, or None when a hook
+            rejected it."""
+            return default_client().enqueue(cls, *args, **kwargs)
+
+        @classmethod
+        def enqueue_to(cls, queue, /, *args, **kwargs):
+            """Put the job into another queue."""
+            return default_client().enqueue_to(queue, cls, *args, **kwargs)

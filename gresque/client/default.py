@@ -6,12 +6,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from gresque.client.client import Call, Client
 from gresque.jobs.ids import JobId
 from gresque.logs import fields
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
+
+if TYPE_CHECKING:
+    from gresque.client.typed import AnyJob, Checked, J, P, Unchecked
 
 log = logging.getLogger("gresque.client")
 
@@ -92,22 +95,32 @@ def adopt(settings: Settings) -> None:
         _replace(_client_of(settings, known.inline, known.retry_seconds))
 
 
+@overload
+def enqueue(job: Unchecked[J], /, *args: Any, **kwargs: Any) -> JobId | None: ...
+@overload
+def enqueue(job: Checked[P], /, *args: P.args, **kwargs: P.kwargs) -> JobId | None: ...
 def enqueue(job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
     """See `Client.enqueue`."""
     return default_client().enqueue(job, *args, **kwargs)
 
 
+@overload
+def enqueue_to(queue: str, job: Unchecked[J], /, *args: Any, **kwargs: Any) -> JobId | None: ...
+@overload
+def enqueue_to(
+    queue: str, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+) -> JobId | None: ...
 def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
     """See `Client.enqueue_to`."""
     return default_client().enqueue_to(queue, job, *args, **kwargs)
 
 
-def enqueue_many(job: Any, calls: Iterable[Call], *, queue: str | None = None) -> list[JobId]:
+def enqueue_many(job: AnyJob, calls: Iterable[Call], *, queue: str | None = None) -> list[JobId]:
     """See `Client.enqueue_many`."""
     return default_client().enqueue_many(job, calls, queue=queue)
 
 
-def dequeue(job: Any, /, *args: Any, **kwargs: Any) -> int:
+def dequeue(job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
     """See `Client.dequeue`."""
     return default_client().dequeue(job, *args, **kwargs)
 

@@ -1,0 +1,90 @@
+"""A program with gresque as its users write it: type checkers find nothing wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gresque
+
+
+@gresque.job(queue="mail", timeout_seconds=30)
+def send_email(user_id: int, template: str = "welcome", *, urgent: bool = False) -> str:
+    job = gresque.current_job()
+    if job is not None:
+        job.log.info("to %s", user_id)
+    with gresque.uninterruptible():
+        return f"{template} for {user_id}"
+
+
+class Archive(gresque.Job):
+    queue = "file_serve"
+
+    @staticmethod
+    def perform(repo_id: int, branch: str = "master") -> None: ...
+
+    @staticmethod
+    def before_perform_log(repo_id: int, branch: str = "master") -> None: ...
+
+
+class Plain(gresque.Job):
+    """In Resque's own shape: its arguments are not checked."""
+
+    queue = "plain"
+
+    def perform(repo_id, branch="master"):  # type: ignore
+        return branch
+
+
+class Logged(gresque.Job):
+    """A mixin of hooks."""
+
+    @staticmethod
+    def after_perform_log(*args: Any) -> None: ...
+
+
+class Report(Logged):
+    queue = "reports"
+
+    @staticmethod
+    def perform(day: str) -> None: ...
+
+
+def users() -> Iterator[tuple[int, str]]:
+    yield 1, "bye"
+
+
+text: str = send_email(42)
+job_id: gresque.JobId | None = send_email.enqueue(42, "bye", urgent=True)
+send_email.enqueue_to("low", user_id=42)
+gresque.enqueue(send_email, 42, template="bye")
+gresque.enqueue_to("low", send_email, 42)
+ids: list[gresque.JobId] = gresque.enqueue_many(send_email, users())
+gresque.enqueue_many(Archive, [{"repo_id": 1}, (2,), [3]], queue="low")
+gresque.dequeue(send_email, 42)
+
+Archive.enqueue(42)
+Archive.enqueue(42, branch="main")
+Archive.enqueue_to("low", 42, "main")
+gresque.enqueue(Archive, 42, branch="main")
+gresque.enqueue_to("low", Archive, repo_id=42)
+Report.enqueue("2026-11-26")
+
+Plain.enqueue(42, branch="main")
+gresque.enqueue(Plain, 42)
+gresque.enqueue_to("low", Plain, 42, "main")
+gresque.enqueue_to("ruby", "Ruby::Job", 1, two=2)
+gresque.enqueue_many("Ruby::Job", [(1,)], queue="ruby")
+
+
+def any_of_them(kind: type[gresque.Job], function: gresque.JobFunction[..., Any]) -> None:
+    gresque.enqueue(kind, 1)
+    kind.enqueue(1)
+    gresque.enqueue(function, 1)
+    function.enqueue(1)
+
+
+client = gresque.Client("redis://localhost:6379/1", inline=True)
+if client.enqueue(send_email, 42) is not None:
+    client.enqueue_to("low", Archive, 42)
+assert gresque.enqueued_at(ids[0]) or job_id is None

@@ -1,0 +1,35 @@
+"""Calls that cannot work: type checkers find each line that is marked."""
+
+from __future__ import annotations
+
+import gresque
+
+
+@gresque.job(queue="mail")
+def send_email(user_id: int, template: str = "welcome") -> None: ...
+
+
+class Archive(gresque.Job):
+    queue = "file_serve"
+
+    @staticmethod
+    def perform(repo_id: int) -> None: ...
+
+
+def undeclared(user_id: int) -> None: ...
+
+
+client = gresque.Client()
+
+send_email.enqueue("42")  # wrong
+gresque.enqueue(send_email, 42, tmplate="bye")  # wrong
+gresque.enqueue_to("low", send_email)  # wrong
+gresque.enqueue_many(undeclared, [(42,)])  # wrong
+
+gresque.enqueue(undeclared, 42)  # wrong
+client.enqueue(send_email)  # wrong
+client.enqueue_to("low", Archive, "42")  # wrong
+gresque.enqueue(Archive, 1, 2)  # wrong
+Archive.enqueue("42")  # wrong
+Archive.enqueue_to("low")  # wrong
+gresque.Client(redis="redis://localhost")  # wrong
