@@ -86,7 +86,7 @@ class TextFormatter(logging.Formatter):
             f"{log_time(record.created, record.msecs)} {record.levelname:<7} "
             f"{record.name}[{record.process}] {_in_brackets(_job_fields(record))}{_message(record)}"
         )
-        for more in (_exception(record), record.stack_info):
+        for more in (_exception(record), record.stack_info, *_of_failure(record)):
             if more:
                 text = f"{text}\n{more}"
         if text.isprintable():
@@ -99,6 +99,15 @@ def _in_brackets(job: Fields) -> str:
         return ""
     name, job_id, queue, attempt = (job.get(f) for f in ("job", "job_id", "queue", "attempt"))
     return f"[{name} {job_id or '-'} from {queue}, attempt {attempt}] "
+
+
+def _of_failure(record: logging.LogRecord) -> Iterator[str]:
+    """What the record of a failed job says below its sentence."""
+    own = vars(record)
+    if own.get("event") == "job_failed":
+        if trace := own.get("traceback"):
+            yield "\n".join(f"  {line}" for line in trace.split("\n"))
+        yield own.get("show", "")
 
 
 class JsonFormatter(logging.Formatter):

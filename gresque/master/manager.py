@@ -24,6 +24,7 @@ from gresque.master.restart_backoff import RestartBackoffs
 from gresque.master.signals import SignalPipe
 from gresque.master.spawner import Spawner, load, prepare_connection
 from gresque.master.status_reporter import MasterStatus, StatusReporter
+from gresque.master.tally_log import TallyLog
 from gresque.processes.identity import worker_id
 from gresque.processes.kind import Kind
 from gresque.raised import one_line
@@ -92,6 +93,7 @@ class WorkerManager:
                 self._reap()
                 self._freeze_monitor.check(self._children)
                 self._output_monitor.check()
+                self._tally_log.check()
         finally:
             self._close()
         return self._exit_code
@@ -106,6 +108,7 @@ class WorkerManager:
         self._settings = settings
         self._signals.get_ready()
         self._spawner = Spawner(settings, self._id, self._signals, run_worker, self._sizes.most)
+        self._tally_log = TallyLog(self._spawner.rows)
         self._freeze_monitor = FreezeMonitor(settings.term_timeout, self._spawner.fork_frozen_proxy)
         return settings
 
@@ -283,5 +286,6 @@ class WorkerManager:
             final_recovery.finish(self._settings, self._id, self._spawner.started, accounts)
         if self._pidfile:
             self._pidfile.remove()
+        self._tally_log.finish()
         totals = accounts.totals(())
         log.info("stopped: %s", totals, extra=fields("worker_stopped", **totals._asdict()))

@@ -89,7 +89,7 @@ class Spawner:
         """When a worker process was last asked to log odd names of queues."""
         self._maintains = settings.burst
         """Whether the next worker process does the maintenance of a burst."""
-        self._rows = Scoreboard(most_children, settings.thread_count).rows
+        self.rows = Scoreboard(most_children, settings.thread_count).rows
         self._judge_memory = SharedMemory()
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
@@ -118,7 +118,7 @@ class Spawner:
             started=self.started,
             born_ms=row.born_ms,
             row=row,
-            rows=self._rows,
+            rows=self.rows,
             counted=self.totals.get,
             to_recover=to_recover,
             maintain=self._maintain if self._maintains else None,
@@ -138,7 +138,7 @@ class Spawner:
 
     def _free_row(self, siblings: Collection[Child]) -> Row:
         used = {id(child.row) for child in siblings}
-        row = next(row for row in self._rows if id(row) not in used)
+        row = next(row for row in self.rows if id(row) not in used)
         row.clear()
         return row
 

@@ -15,6 +15,7 @@ from gresque.forked import own
 from gresque.processes import stack_dump
 from gresque.processes.kind import Kind
 from gresque.processes.state import ProcessState
+from gresque.processes.tallies import Tallies, shared_tallies
 from gresque.store.ledger import Totals
 
 _STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
@@ -75,9 +76,11 @@ class Row:
     `processes.stack_dump`).
     """
 
-    def __init__(self, words: memoryview, dump_fd: int) -> None:
+    def __init__(self, words: memoryview, dump_fd: int, tallies: Tallies) -> None:
         self._words = words
         self.dump = dump_fd
+        self.tallies = tallies
+        """Those of this process and of the ones that had the row before."""
         self.threads = words[_THREADS:]
         """Thread number -> 1 + the slot of the job that it started last, GUARDED, SPAWNED."""
 
@@ -265,7 +268,10 @@ class Scoreboard:
         width = _THREADS + thread_count
         self._memory = mmap.mmap(-1, size * width * 8)
         words = memoryview(self._memory).cast("Q")
-        self.rows = [Row(words[n * width : (n + 1) * width], _open_dump()) for n in range(size)]
+        self.rows = [
+            Row(words[n * width : (n + 1) * width], _open_dump(), tallies)
+            for n, tallies in enumerate(shared_tallies(size))
+        ]
 
 
 def _open_dump() -> int:

@@ -25,7 +25,7 @@ from gresque.store.commands import Blocking, Command, Fate, KillAnswer, Running
 from gresque.store.keys import Keys
 from gresque.store.ledger import LedgerEntry, parse_ledger
 from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat, WorkerRecord
-from gresque.worker.threads.outcome import describe
+from gresque.worker.threads.end_log import describe
 
 log = logging.getLogger("gresque.proxy")
 

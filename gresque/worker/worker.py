@@ -76,7 +76,7 @@ class Worker:
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)
         self._failures = FailureReporter(settings.failure_backend)
         rules = EndRules.of(keys, settings)
-        outcome = Outcome(self._in_flight, self._failures, spec.worker_id, rules)
+        outcome = Outcome(self._in_flight, self._failures, spec.worker_id, rules, row.tallies)
         self._thread_pool = ThreadPool(
             settings.thread_count, self._in_flight, wakeup, registry, outcome, row.threads
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 
 import pytest
 
-from tests.process.support import Bench
+from gresque.cli.main import run
+from tests.process.support import Bench, wait_for
 
 OWN = ["app.jobs", "library.http", "Logs"]
 
@@ -88,3 +90,61 @@ def test_an_application_that_configures_logging_is_left_alone(
     ]
     assert sorted(shown) == sorted(warnings + (info if level == "INFO" else []))
     assert any("gresque.master" in line and "stopped: " in line for line in lines)
+
+
+@pytest.mark.parametrize("lives", [("-w", "2", "-t", "10", "-j", "200"), ()], ids=["long", "short"])
+def test_equal_failures_are_a_backtrace_and_a_count(bench: Bench, lives: tuple[str, ...]) -> None:
+    jobs = 1000 if lives else 20
+    ids = {bench.client.enqueue_to("q", "Boom", "two\nlines") for _ in range(jobs)}
+    lines = bench.run("-q", "q", *lives, "--burst").log.splitlines()
+    first = [number for number, line in enumerate(lines) if "failed after" in line]
+    counts = [line for line in lines if "more like it" in line]
+    assert len(first) <= 2  # both processes may fail at the same moment
+    start = first[0]
+    assert re.search(r" WARNING gresque.job\[\d+\] failed after .*: ValueError: two$", lines[start])
+    assert lines[start + 1] == "    lines"
+    assert re.fullmatch(r"      /.*/tests/process/jobs.py:\d+:in `boom'", lines[start + 2])
+    shown = re.fullmatch(r"    gresque failed show (\w+)", lines[start + 3])
+    assert shown
+    assert shown[1] in ids
+    counted = sum(int(re.search(r"… ([\d,]+) more", line)[1].replace(",", "")) for line in counts)
+    assert counted == jobs - len(first)
+    assert len(counts) <= 3
+    assert re.search(
+        r": Boom: ValueError at .*; the last one: gresque failed show \w{32}$", counts[-1]
+    )
+    assert run(["failed", "show", shown[1], "--redis", bench.redis_url]) == 0
+
+
+def test_a_failure_as_json(bench: Bench) -> None:
+    job_id = bench.client.enqueue_to("q", "Boom", "no")
+    lines = bench.run("-q", "q", "--burst", "--log-format", "json").log.splitlines()
+    (record,) = [r for r in map(json.loads, lines) if r["event"] == "job_failed"]
+    assert (record["level"], record["exception"], record["job_id"]) == (
+        "warning", "ValueError", job_id,
+    )  # fmt: skip
+    assert re.fullmatch(r"/.*/tests/process/jobs.py:\d+:in `boom'", record["traceback"])
+    assert record["show"] == f"gresque failed show {job_id}"
+
+
+def test_with_v_each_failure_has_a_line(bench: Bench) -> None:
+    for _ in range(5):
+        bench.client.enqueue_to("q", "Boom", "no")
+    log = bench.run("-q", "q", "--burst", "-v", "-j", "10").log
+    assert log.count("failed after") == 5
+    assert log.count("in `boom'") == 1
+    assert "more like it" not in log
+
+
+@pytest.mark.parametrize(("flags", "lines"), [((), 0), (("-v",), 20)], ids=["plain", "v"])
+def test_a_shutdown_sums_up_what_it_puts_back(
+    bench: Bench, flags: tuple[str, ...], lines: int
+) -> None:
+    for number in range(20):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60)
+    master = bench.start("-q", "q", "-w", "2", "-t", "10", "-j", "100", *flags)
+    wait_for(lambda: bench.begun() == 20)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert master.log.count("cut short by a shutdown") == lines
+    assert ("20 × CountSlowly back in q" in master.log) == (not lines)

@@ -24,9 +24,9 @@ from gresque.worker.fork_watch import forks_now
 from gresque.worker.native.blockers import GIVE_UP_SECONDS, Blocked, Blockers
 from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat
 from gresque.worker.native.master_wishes import MasterWishes
+from gresque.worker.threads.end_log import describe
 from gresque.worker.threads.kills import KILLED_BY_USR1, Kill
 from gresque.worker.threads.origin import root_of
-from gresque.worker.threads.outcome import describe
 from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.threads.thread import A_TURN, WorkerThread
 

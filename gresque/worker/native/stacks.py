@@ -15,8 +15,8 @@ from greenlet import getcurrent, greenlet
 from gresque.jobs import payload
 from gresque.raised import frame_line
 from gresque.worker.native.waits import MAX_FRAMES, wait_of
+from gresque.worker.threads.end_log import describe
 from gresque.worker.threads.origin import has_the_cpu, name_of, on_the_cpu, origin_of
-from gresque.worker.threads.outcome import describe
 from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob

@@ -15,8 +15,9 @@ from gresque.jobs import payload
 from gresque.logs import fields
 from gresque.store.commands import Fate, KillAnswer
 from gresque.text import printable
+from gresque.worker.threads.end_log import describe
 from gresque.worker.threads.kills import KILLED_BY_ID, Kill
-from gresque.worker.threads.outcome import Outcome, describe, directly
+from gresque.worker.threads.outcome import Outcome, directly
 from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import InFlight, ReservedJob

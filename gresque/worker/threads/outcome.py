@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic, time
+from time import time
 from typing import Any
 
 from gresque.errors import (
@@ -24,13 +24,12 @@ from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ends import End, EndedJob, EndRules, Way, effects_of
 from gresque.logs import fields
+from gresque.processes.tallies import Tallies, own_tallies
 from gresque.raised import error_text, read_raised, stand_in
+from gresque.worker.threads.end_log import EndLog
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 log = logging.getLogger("gresque.job")
-
-DESCRIBED_BYTES = 10_000
-"""A longer payload is not decoded for the log."""
 
 AsJob = Callable[[ReservedJob, Callable[[], Any]], Any]
 """Calls code of the job's own after its end: its hooks, the `__str__` of its exception."""
@@ -40,13 +39,19 @@ class Outcome:
     """Notes the ends of jobs in `InFlight`. Nothing here may raise: it runs between jobs."""
 
     def __init__(
-        self, in_flight: InFlight, failures: FailureReporter, worker_id: str, rules: EndRules
+        self,
+        in_flight: InFlight,
+        failures: FailureReporter,
+        worker_id: str,
+        rules: EndRules,
+        tallies: Tallies | None = None,
     ) -> None:
         self._in_flight = in_flight
         self._failures = failures
         self._worker_id = worker_id
         self._rules = rules
-        self.verbose = log.isEnabledFor(logging.DEBUG)
+        self._log = EndLog(tallies or own_tallies())
+        self.verbose = self._log.verbose
 
     def fail(
         self,
@@ -75,8 +80,7 @@ class Outcome:
         ending = effects_of(EndedJob(job[1], job[2]), end, definition, self._rules)
         if ending.way is Way.BACK:
             self._in_flight.put_back(job, *ending.effects)
-            sentence = "cut short by a shutdown, back in its queue"
-            _log(logging.INFO, "job_cut_short", job, start, sentence)
+            self._log.put_back(job, start)
             return
         error: BaseException = killed
         if not issubclass(type(killed), JobTimeout):
@@ -121,8 +125,7 @@ class Outcome:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
-        after = f"failed after {monotonic() - start:.3f} s"
-        _log(logging.INFO, "job_failed", job, start, after, f"{name}: {text}", exception=name)
+        self._log.failed(job, start, name, text, trace, kept=bool(ending.effects))
 
     def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
         """Check a job with an expiry: True when it is to count as done without having
@@ -132,40 +135,11 @@ class Outcome:
         ending = effects_of(EndedJob(job[1], job[2]), End.EXPIRED, definition, self._rules)
         if ending.way is not Way.DONE:
             raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
-        _log(logging.DEBUG, "job_expired", job, monotonic(), f"dropped, {late:.1f} s too late")
+        self._log.dropped(job, late)
         return True
 
     def log_done(self, job: ReservedJob, start: float) -> None:
-        _log(logging.DEBUG, "job_done", job, start, f"done in {monotonic() - start:.3f} s")
-
-
-def _log(
-    level: int,
-    event: str,
-    job: ReservedJob,
-    start: float,
-    sentence: str,
-    reason: str = "",
-    **named: object,
-) -> None:
-    if not log.isEnabledFor(level):
-        return
-    item = _item_of(job)
-    log.log(
-        level,
-        "%s: %s%s",
-        sentence,
-        _describe(item, job),
-        f": {reason}" if reason else "",
-        extra=fields(
-            event,
-            job_id=item.get("id"),
-            job=item.get("class"),
-            queue=job[1],
-            seconds=round(monotonic() - start, 3),
-            **named,
-        ),
-    )
+        self._log.done(job, start)
 
 
 def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
@@ -174,30 +148,6 @@ def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
         return End.EXPIRED
     unreadable = definition is None and issubclass(kind, InvalidPayload | PayloadTooLarge)
     return End.UNREADABLE if unreadable else End.FAILED
-
-
-def describe(job: ReservedJob) -> str:
-    """`mail.send_email(42) 5f0c… from mail`, cut to a line. Never raises."""
-    return _describe(_item_of(job), job)
-
-
-def _item_of(job: ReservedJob) -> dict[str, Any]:
-    return payload.loads(job[2][:DESCRIBED_BYTES])
-
-
-def _describe(item: dict[str, Any], job: ReservedJob) -> str:
-    if "class" not in item:
-        return f"an item of {len(job[2]):,} bytes from {job[1]}"
-    args, kwargs = item.get("args"), item.get("kwargs")
-    arguments = ", ".join(
-        [
-            *(map(repr, args) if isinstance(args, list) else ["" if args is None else repr(args)]),
-            *(f"{k}={v!r}" for k, v in (kwargs.items() if isinstance(kwargs, dict) else ())),
-        ]
-    )
-    if len(arguments) > 200:
-        arguments = arguments[:200] + "…"
-    return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
 
 
 def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:

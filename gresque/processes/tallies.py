@@ -1,0 +1,167 @@
+"""Tallies of ends that are not logged one by one: memory that the master shares with its children.
+
+Each process counts in the place of its scoreboard row, where its successors go on counting, as a
+process may live for a single job. The master reads all places and logs the sums.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+from time import monotonic
+from typing import NamedTuple
+
+WINDOW_SECONDS = 10.0
+"""Of equal ends the first one in this time is logged, the others are counted."""
+
+ENTRIES = 32
+"""Kinds of ends that a process counts at a time; others are logged each."""
+
+FAILED, FAILED_UNKEPT, PUT_BACK = "failed", "failed and not kept", "put back"
+"""Kinds of ends, the first part of a label. The other parts: of a failure class, exception and
+innermost frame; of a job that was put back class and queue."""
+
+_SIZE = 512
+_USED = struct.Struct("=Q")
+_ENTRY = struct.Struct("=QQdd40s")
+_COUNT = struct.Struct("=Qdd40s")
+_COUNT_AT = 8
+_PLACE_SIZE = _USED.size + ENTRIES * _SIZE
+_LABEL_BYTES = _SIZE - _ENTRY.size
+_KEY_MASK = (1 << 64) - 1
+
+
+class Heard(Enum):
+    """What became of an end that was noted."""
+
+    FIRST = auto()
+    COUNTED = auto()
+    NO_ROOM = auto()
+
+
+class Tally(NamedTuple):
+    """An entry, as the master reads it."""
+
+    key: int
+    counted: int
+    """Ever since the entry was made."""
+    since: float
+    """When such an end was logged last, on the monotonic clock."""
+    at: float
+    """When one was counted last."""
+    last_id: str
+    label: tuple[str, ...]
+
+
+class Tallies:
+    """The place of one row. Only one process at a time writes to it."""
+
+    def __init__(self, memory: memoryview, siblings: Sequence[Tallies] = ()) -> None:
+        self._memory = memory
+        self._siblings = siblings
+        self._places: dict[int, int] | None = None
+        """Key -> where its entry begins; read from the memory at the first end."""
+
+    def note(self, label: tuple[str, ...], job_id: str, *, log_first: bool) -> Heard:
+        """Count an end of this kind. With `log_first` the first one in WINDOW_SECONDS, of all
+        processes, is not counted, but for the caller to log."""
+        now = monotonic()
+        # The children of a master have one seed for the hashes of strings.
+        key = (hash(label) & _KEY_MASK) | 1
+        place = self._place_of(key)
+        count = since = 0.0
+        if place is not None:
+            _, count, since, _, _ = _ENTRY.unpack_from(self._memory, place)
+        if not log_first or now - since < WINDOW_SECONDS:
+            heard = Heard.COUNTED
+        else:
+            since = max((other.logged_at(key) for other in self._siblings), default=0.0)
+            heard = Heard.COUNTED if now - since < WINDOW_SECONDS else Heard.FIRST
+        if place is None:
+            place = self._make(key, label, now)
+            if place is None:
+                return Heard.NO_ROOM
+        if heard is Heard.FIRST:
+            since = now
+        counted = int(count) + (heard is Heard.COUNTED)
+        last = job_id.encode("utf-8", "replace")[:40]
+        _COUNT.pack_into(self._memory, place + _COUNT_AT, counted, since, now, last)
+        return heard
+
+    def _place_of(self, key: int) -> int | None:
+        if self._places is None:
+            self._places = {
+                _ENTRY.unpack_from(self._memory, place)[0]: place for place in self._used()
+            }
+        return self._places.get(key)
+
+    def _make(self, key: int, label: tuple[str, ...], now: float) -> int | None:
+        """A new entry, or one whose count the master has read."""
+        assert self._places is not None
+        used: int = _USED.unpack_from(self._memory)[0]
+        if used < ENTRIES:
+            place = _USED.size + used * _SIZE
+        else:
+            found = [place for place in self._used() if self._is_over(place, now)]
+            if not found:
+                return None
+            place = found[0]
+            self._places.pop(_ENTRY.unpack_from(self._memory, place)[0], None)
+        text = "\0".join(part.replace("\0", "") for part in label)
+        raw = text.encode("utf-8", "backslashreplace")[:_LABEL_BYTES]
+        _ENTRY.pack_into(self._memory, place, 0, 0, 0.0, now, b"")
+        start = place + _ENTRY.size
+        self._memory[start : place + _SIZE] = raw.ljust(_LABEL_BYTES, b"\0")
+        _USED.pack_into(self._memory, place, key)  # the entry is whole before it has its key
+        if used < ENTRIES:
+            _USED.pack_into(self._memory, 0, used + 1)
+        self._places[key] = place
+        return place
+
+    def _is_over(self, place: int, now: float) -> bool:
+        _, _, since, at, _ = _ENTRY.unpack_from(self._memory, place)
+        return bool(now - max(since, at) > 2 * WINDOW_SECONDS)
+
+    def _used(self) -> range:
+        used = min(_USED.unpack_from(self._memory)[0], ENTRIES)
+        return range(_USED.size, _USED.size + used * _SIZE, _SIZE)
+
+    # What others read
+
+    def logged_at(self, key: int) -> float:
+        """When an end of this kind was logged last; 0 when that is not known here."""
+        for place in self._used():
+            found, _, since, _, _ = _ENTRY.unpack_from(self._memory, place)
+            if found == key:
+                return float(since)
+        return 0.0
+
+    def read(self) -> Iterator[tuple[int, Tally]]:
+        """The entries, each with where it stands."""
+        for place in self._used():
+            key, count, since, at, last = _ENTRY.unpack_from(self._memory, place)
+            if key:
+                text = bytes(self._memory[place + _ENTRY.size : place + _SIZE]).rstrip(b"\0")
+                label = tuple(text.decode("utf-8", "replace").split("\0"))
+                yield place, Tally(key, count, since, at, _text(last), label)
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def shared_tallies(size: int) -> list[Tallies]:
+    """The places of `size` rows, in anonymous shared memory; make it before the first fork."""
+    memory = memoryview(mmap.mmap(-1, size * _PLACE_SIZE))
+    places: list[Tallies] = []
+    for number in range(size):
+        part = memory[number * _PLACE_SIZE : (number + 1) * _PLACE_SIZE]
+        places.append(Tallies(part, places))
+    return places
+
+
+def own_tallies() -> Tallies:
+    """For a process that shares them with nobody."""
+    return shared_tallies(1)[0]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from gresque.master.tally_log import LOOK_SECONDS, TallyLog
+from gresque.processes.scoreboard import Scoreboard
+from tests.unit.test_tallies import BOOM, Clock
+
+FRAME = BOOM[3]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("gresque.processes.tallies.monotonic", clock)
+    monkeypatch.setattr("time.monotonic", clock)
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def _logged_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="gresque.job")
+
+
+def test_the_sum_of_all_processes_is_logged_after_ten_seconds(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = Scoreboard(2, 1).rows
+    tally_log = TallyLog([one, two])
+    for number in range(1001):
+        row = one if number % 2 else two
+        row.tallies.note(BOOM, f"id{number}", log_first=True)
+        clock.now += 0.001
+    tally_log.check()
+    clock.now += 8.9
+    tally_log.check()
+    assert not caplog.records
+    clock.now += LOOK_SECONDS
+    tally_log.check()
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"… 1,000 more like it in the last 11 s: m.boom: ValueError at {FRAME}; "
+        "the last one: gresque failed show id1000"
+    )
+    found: dict[str, Any] = vars(record)
+    assert (found["event"], found["count"], found["job"]) == ("jobs_failed", 1000, "m.boom")
+    assert (found["exception"], found["frame"]) == ("ValueError", FRAME)
+    tally_log.finish()
+    assert len(caplog.records) == 1
+
+
+def test_at_the_end_the_rest_is_logged_the_most_frequent_first(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (row,) = Scoreboard(1, 1).rows
+    tally_log = TallyLog([row])
+    for name, count in (("m.rare", 1), ("m.often", 1000)):
+        for _ in range(count):
+            row.tallies.note(("put back", name, "web"), "", log_first=False)
+    for _ in range(2):
+        row.tallies.note(("failed and not kept", "m.f", "E", ""), "", log_first=True)
+    tally_log.finish()
+    assert [record.getMessage() for record in caplog.records] == [
+        "1,000 × m.often back in web",
+        "1 × m.rare back in web",
+        "… 1 more like it in the last 1 s: m.f: E; the last one: without id",
+    ]
+
+
+def test_with_v_each_has_a_line_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="gresque.job")
+    (row,) = Scoreboard(1, 1).rows
+    tally_log = TallyLog([row])
+    row.tallies.note(("put back", "m.f", "web"), "", log_first=False)
+    tally_log.check()
+    tally_log.finish()
+    assert not caplog.records
