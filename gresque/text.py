@@ -59,3 +59,8 @@ def decoded(name: bytes) -> str:
 def encoded(name: str) -> bytes:
     """The name as it came, stray bytes included, on which redis-py raises."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 job`, `2,500 jobs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

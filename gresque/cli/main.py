@@ -21,6 +21,7 @@ from gresque.version import __version__
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
     "demo": "Watch real work being done: a thousand files fetched, parsed and counted.",
+    "status": "Show what is wrong, the worst first, and the totals.",
     "enqueue": "Put jobs into a queue.",
     "queues": "List the queues with their sizes.",
     "workers": "List the workers with their queues, start time and job counts.",

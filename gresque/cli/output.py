@@ -17,6 +17,7 @@ import click
 import gresque.stdio as stdio
 from gresque.cli.table import ELLIPSIS, Table, shown
 from gresque.cli.table import Column as Column
+from gresque.text import counted as counted
 from gresque.text import encodable, printable
 
 Row = TypeVar("Row")
@@ -89,11 +90,6 @@ def _send(text: str) -> None:
 def compact(value: Any) -> str:
     """JSON on one line, with letters of all languages."""
     return printable(json.dumps(value, ensure_ascii=False))
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 job`, `2,500 jobs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:

@@ -75,21 +75,22 @@ class ProcessStatus:
                     held=max(held[position].value - 1, 0),
                     longest_seconds=None if longest is None else max(now - longest, 0.0),
                     queues=queues[position],
-                    vitals=_vitals(vitals.value[position]),
-                    **_totals(state)._asdict(),
+                    vitals=parse_vitals_or_none(vitals.value[position]),
+                    **parse_totals(state)._asdict(),
                 )
             )
         return sorted(found, key=lambda each: (each.host, each.started or 0.0, each.process))
 
 
-def _totals(state: bytes) -> Totals:
+def parse_totals(state: bytes) -> Totals:
+    """None but zeros where another program wrote the ledger."""
     try:
         return parse_state(state)
     except ValueError:
         return Totals()
 
 
-def _vitals(raw: bytes | None) -> Vitals | None:
+def parse_vitals_or_none(raw: bytes | None) -> Vitals | None:
     try:
         return None if raw is None else parse_vitals(raw)
     except (ValueError, msgspec.MsgspecError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 
 from gresque.inspector.names import worker_and_pid
 from gresque.jobs import payload
+from gresque.jobs.label import job_label
 from gresque.store.commands import Running
 from gresque.store.ledger import STATE, LedgerEntry, parse_entry
 from gresque.store.store import Store
@@ -36,6 +37,11 @@ class RunningJob:
     seconds: float | None
     blocks_seconds: float | None = None
     stack: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`myjobs.fetch("https://…", retries=3)`, cut after some 60 characters."""
+        return job_label(self.item)
 
     @classmethod
     def all(cls, store: Store) -> list[RunningJob]:
@@ -76,8 +82,7 @@ class RunningJob:
         slots: defaultdict[str, list[str]] = defaultdict(list)
         for process, slot in wanted:
             slots[process].append(slot)
-        found = _read_slots(store, slots, running, now)
-        return sorted(found.values(), key=_worst_first)
+        return sorted(read_slots(store, slots, running, now), key=_worst_first)
 
     @classmethod
     def find(cls, store: Store, job_id: str) -> list[RunningJob]:
@@ -112,17 +117,19 @@ def parse_running(raw: bytes | None) -> Running:
         return Running()
 
 
-def _read_slots(
-    store: Store, slots: Mapping[str, list[str]], running: Mapping[str, Running], now: float
-) -> dict[tuple[str, str], RunningJob]:
+def read_slots(
+    store: Store, slots: Mapping[str, Sequence[str]], running: Mapping[str, Running], now: float
+) -> list[RunningJob]:
+    """The jobs in these slots of processes, in one round trip; those that ended are left out.
+    `running` is what the processes published, `now` the time by the server's clock."""
     reads = store.reads()
     replies = {
         process: reads.hash_values(store.keys.ledger(process), wanted)
         for process, wanted in slots.items()
     }
     reads.run()
-    return {
-        (process, job.slot): job
+    return [
+        job
         for process, reply in replies.items()
         for job in _jobs(
             store,
@@ -130,12 +137,12 @@ def _read_slots(
             {
                 encoded(slot): value
                 for slot, value in zip(slots[process], reply.value, strict=True)
-                if value is not None  # it has ended since
+                if value is not None
             },
             running[process],
             now,
         )
-    }
+    ]
 
 
 def _jobs(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from gresque.clock import parse_iso_8601
 from gresque.inspector.names import worker_and_pid, worker_name
 from gresque.processes.identity import WorkerName
 from gresque.store.store import Store
@@ -74,7 +74,7 @@ class WorkerStatus:
                 registered=worker in registered.value,
                 started=decoded(started.value[position] or b""),
                 heartbeat=heartbeats.value.get(worker, ""),
-                heartbeat_age_seconds=_age_seconds(heartbeats.value.get(worker, ""), now),
+                heartbeat_age_seconds=heartbeat_age(heartbeats.value.get(worker, ""), now),
                 processes=tuple(by_worker[worker]),
                 processed=processed.value[position],
                 failed=failed.value[position],
@@ -83,11 +83,7 @@ class WorkerStatus:
         ]
 
 
-def _age_seconds(heartbeat: str, now: float) -> float | None:
-    try:
-        beat = datetime.fromisoformat(heartbeat)
-    except ValueError:
-        return None
-    if beat.tzinfo is None:
-        beat = beat.replace(tzinfo=UTC)
-    return max(now - beat.timestamp(), 0.0)
+def heartbeat_age(heartbeat: str, now: float) -> float | None:
+    """Seconds since a worker's heartbeat; None where it gives none."""
+    beat = parse_iso_8601(heartbeat)
+    return None if beat is None else max(now - beat, 0.0)

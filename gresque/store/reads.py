@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from gresque.store.refusals import is_missing_right
 from gresque.text import decoded, encoded
 
 if TYPE_CHECKING:
@@ -117,6 +118,17 @@ class Reads:
             reply.value = int(seconds) + int(microseconds) / 1_000_000
 
         self._add(take, "TIME")
+        return reply
+
+    def info(self) -> Reply[dict[str, Any]]:
+        """The server's own numbers, as INFO has them; none where this user may not ask for them."""
+        reply: Reply[dict[str, Any]] = Reply()
+
+        def take(raw: Any) -> None:
+            is_refused = isinstance(raw, Exception) and is_missing_right(raw)
+            reply.value = {} if is_refused else _checked(raw)
+
+        self._add(take, "INFO")
         return reply
 
     def run(self) -> None:

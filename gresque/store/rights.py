@@ -69,6 +69,7 @@ WORKER_METHODS = (
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
+    "inspector/look.py", "inspector/findings/view.py", "inspector/findings/failing.py",
     "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (

@@ -57,7 +57,10 @@ def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
     long = gresque.Client(urls["producer"]).enqueue_to("q", "Behave", "sleep", 60)
     wait_for(lambda: bench.redis.llen("started") > 3 and bench.held() == 1)
     assert "Behave" in wait_for(lambda: command(urls["reader"], "running"))
-    for listing in ("queues", "workers", "ledger", "stats", "failed list", "ledger --recoveries"):
+    for listing in (
+        "queues", "workers", "ledger", "stats", "failed list", "ledger --recoveries",
+        "status --json",
+    ):  # fmt: skip
         command(urls["reader"], *listing.split())
     reader = gresque.Client(urls["reader"])
     assert reader.info()["failed"] == 2

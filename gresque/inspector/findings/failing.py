@@ -1,0 +1,134 @@
+"""Classes whose jobs fail now."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+
+from gresque.clock import retried_at
+from gresque.failure.backend import open_backend
+from gresque.failure.failed_list import FailedList
+from gresque.failure.search import Glance, glance
+from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.view import View
+from gresque.text import counted, printable
+
+WINDOW_SECONDS = 300
+ENTRIES = 1000
+"""The newest failures that are looked at, of all lists together."""
+MOST_BYTES = 4 * 1024 * 1024
+LISTS = 50
+"""Failed lists that are looked at, where each queue has one."""
+WARN_FROM = 3
+BROKEN_FROM = 10
+"""Where failures are a twentieth of what ends, or more."""
+BROKEN_SHARE = 0.05
+BROKEN_ANYWAY = 100
+
+
+@dataclass
+class _Failures:
+    """Those of one class, the newest first."""
+
+    count: int = 0
+    exceptions: Counter[str] = field(default_factory=Counter)
+    newest: Glance = field(default_factory=Glance)
+
+
+def failing(view: View) -> Iterator[Finding]:
+    """The classes of the newest 1,000 failures of the last 5 minutes, the most frequent first."""
+    seen = newest(view)
+    seconds = float(WINDOW_SECONDS)
+    if len(seen) == ENTRIES:  # there were more in this time
+        seconds = _seconds_since(_time(seen[-1]), view.at)
+    by_class = defaultdict[str, _Failures](_Failures)
+    for each in seen:
+        of_class = by_class[each.job_class or ""]
+        if not of_class.count:
+            of_class.newest = each
+        of_class.count += 1
+        of_class.exceptions[each.exception or "?"] += 1
+    rate = len(seen) / seconds
+    share = rate / max(view.done_rate, rate, 1e-9)
+    for name, found in sorted(by_class.items(), key=lambda each: -each[1].count):
+        if found.count >= WARN_FROM:
+            yield _of_class(name, found, seconds, share)
+
+
+def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Finding:
+    """`share` is that of all failures among the jobs that end."""
+    ((exception, _),) = found.exceptions.most_common(1)
+    others = len(found.exceptions) - 1
+    error = " ".join((found.newest.error or "").split())[:200]
+    broken = found.count >= (BROKEN_FROM if share >= BROKEN_SHARE else BROKEN_ANYWAY)
+    when = "5 min" if seconds >= WINDOW_SECONDS else f"{seconds:.0f} s"
+    message = (
+        f"{name or 'jobs without a class'} failed {counted(found.count, 'time')} in {when} with "
+        f"{exception}{f' and {others:,} more' if others else ''}" + (f": {error}" if error else "")
+    )
+    selected = ("--class", name) if name else ()
+    return Finding(
+        Level.BROKEN if broken else Level.WARNING,
+        "failing",
+        printable(message),
+        (shell("gresque", "failed", "list", *selected),),
+        {
+            "class": name,
+            "count": found.count,
+            "seconds": seconds,
+            "share_of_all": round(share, 3),
+            "exceptions": dict(found.exceptions.most_common(10)),
+            "queue": found.newest.queue,
+        },
+    )
+
+
+def newest(view: View) -> list[Glance]:
+    """Failures of the last 5 minutes, the newest first; where each queue has a list, those of the
+    lists with the newest ones. They are read in pages, and about 4 MB of them at most."""
+    oldest = retried_at(view.at - WINDOW_SECONDS)
+    lists = open_backend(view.failure_backend, view.store).lists()
+    if any(each.name for each in lists):
+        lists = _with_newest(view, lists, oldest)
+    found: list[Glance] = []
+    for each in lists:
+        found += _newest_of(each, oldest, ENTRIES // len(lists), MOST_BYTES // len(lists))
+    return sorted(found, key=_time, reverse=True)
+
+
+def _newest_of(found_in: FailedList, oldest: str, count: int, most_bytes: int) -> Iterator[Glance]:
+    for _, raw in islice(found_in.backwards(found_in.count()), count):
+        seen = glance(raw)
+        most_bytes -= len(raw)
+        if seen.failed_at:
+            if seen.failed_at < oldest:
+                return
+            yield seen
+        if most_bytes < 0:
+            return
+
+
+def _with_newest(view: View, lists: list[FailedList], oldest: str) -> list[FailedList]:
+    """Those that had an entry lately, the newest first. In one round trip."""
+    reads = view.store.reads()
+    last = [(each, reads.ask(b"", "LINDEX", each.key, -1)) for each in lists]
+    reads.run()
+    times = {each: _time(glance(raw.value)) for each, raw in last}
+    recent = [each for each in lists if times[each] >= oldest]
+    return sorted(recent, key=times.__getitem__, reverse=True)[:LISTS]
+
+
+def _time(seen: Glance) -> str:
+    return seen.failed_at or ""
+
+
+def _seconds_since(failed_at: str, now: float) -> float:
+    """The time of an entry is in UTC. Never 0."""
+    try:
+        then = datetime.strptime(failed_at[:19], "%Y/%m/%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return float(WINDOW_SECONDS)
+    return max(now - then.timestamp(), 1.0)

@@ -1,0 +1,116 @@
+"""Queues that are not worked, or not fast enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gresque.clock import duration
+from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.view import View
+from gresque.inspector.look import ProcessLook
+from gresque.processes.identity import WorkerName, worker_of
+from gresque.processes.short_names import short_worker
+from gresque.queues import quoted
+from gresque.text import counted, printable
+
+GROWS_SECONDS = 10.0
+"""A queue grows when its next job has waited this long; before, it may be a burst."""
+BEHIND_SECONDS = 60.0
+LATE_SECONDS = 600.0
+MANY = 1000
+"""Jobs of a queue that grows and does not say since when they wait."""
+
+_PAUSED = "paused"
+
+
+def unserved(view: View) -> Iterator[Finding]:
+    """Queues with jobs that no worker takes. Where there is no worker at all, this is said once."""
+    alone = [name for name in view.waiting if name not in view.served]
+    if not view.live_workers and not any(view.servers.values()):
+        if alone:
+            yield _no_worker(view, alone)
+        return
+    for name in alone:
+        message = f"no worker serves queue {name}: {_waits(view, name)}"
+        command = shell("gresque", "work", "-q", quoted(name))
+        yield Finding(
+            Level.BROKEN, "unserved", printable(message), (command,), _details(view, name)
+        )
+
+
+def _no_worker(view: View, queues: list[str]) -> Finding:
+    count = sum(view.waiting[name] for name in queues)
+    ages = [age for name in queues if (age := view.ages[name]) is not None]
+    oldest = f", the oldest for {duration(max(ages))}" if ages else ""
+    jobs = f"{counted(count, 'job')} {'waits' if count == 1 else 'wait'}"
+    return Finding(
+        Level.BROKEN,
+        "unserved",
+        printable(f"no worker runs: {jobs} in {counted(len(queues), 'queue')}{oldest}"),
+        (shell("gresque", "work", "-q", ",".join(map(quoted, queues[:5]))),),
+        {"queues": {name: view.waiting[name] for name in queues}},
+    )
+
+
+def paused(view: View) -> Iterator[Finding]:
+    """Queues with jobs of which every process is paused."""
+    for name, processes in view.servers.items():
+        if processes and all(process.state == _PAUSED for process in processes):
+            workers = sorted({worker_of(process.id) for process in processes})
+            pids = [WorkerName.parse(each).master_pid for each in workers]
+            names = ", ".join(map(short_worker, workers))
+            message = f"queue {name} is paused in {names}: {_waits(view, name)}"
+            command = shell("kill", "-CONT", *pids)
+            yield Finding(
+                Level.WARNING, "paused", printable(message), (command,), _details(view, name)
+            )
+
+
+def behind(view: View) -> Iterator[Finding]:
+    """Queues that are worked and grow, or whose next job has waited for long."""
+    for name, processes in view.servers.items():
+        if name not in view.served or _all_paused(processes):
+            continue
+        age, growth = view.ages[name], view.growth(name)
+        if growth > 0 and (age >= GROWS_SECONDS if age is not None else view.waiting[name] >= MANY):
+            broken = age is not None and age >= BEHIND_SECONDS
+            message = f"queue {name} grows by {growth:,.0f}/s: {_waits(view, name)}"
+        elif age is not None and age >= LATE_SECONDS:
+            broken = False
+            message = f"queue {name} is behind: {_waits(view, name)}"
+        else:
+            continue
+        yield Finding(
+            Level.BROKEN if broken else Level.WARNING,
+            "behind",
+            printable(message + _why(processes)),
+            (shell("gresque", "running", "--queue", name),),
+            _details(view, name) | {"growth": round(growth, 1)},
+        )
+
+
+def _all_paused(processes: list[ProcessLook]) -> bool:
+    return bool(processes) and all(process.state == _PAUSED for process in processes)
+
+
+def _waits(view: View, name: str) -> str:
+    count, age = view.waiting[name], view.ages[name]
+    jobs = f"{counted(count, 'job')} {'waits' if count == 1 else 'wait'}"
+    return jobs if age is None else f"{jobs}, the oldest for {duration(age)}"
+
+
+def _why(processes: list[ProcessLook]) -> str:
+    """Whether the threads of those that serve a queue are all taken."""
+    names = [WorkerName.parse(worker_of(process.id)) for process in processes]
+    threads = sum(name.thread_count for name in names)
+    taken = sum(
+        min(process.held, name.thread_count) for process, name in zip(processes, names, strict=True)
+    )
+    if not threads or taken < threads:
+        return ""
+    where = counted(len(processes), "process", "processes")
+    return f"; all {counted(threads, 'thread')} of its {where} are taken"
+
+
+def _details(view: View, name: str) -> dict[str, object]:
+    return {"queue": name, "waiting": view.waiting[name], "oldest_seconds": view.ages[name]}

@@ -1,0 +1,136 @@
+"""What findings are made of: two looks at the system, and what several of them read beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import nlargest
+
+from gresque.errors import SettingsError
+from gresque.inspector.look import Counts, Look, ProcessLook
+from gresque.inspector.running import RunningJob, read_slots
+from gresque.inspector.workers import heartbeat_age
+from gresque.jobs.waiting import waits_since
+from gresque.processes.identity import queues_of
+from gresque.queues import QueueList
+from gresque.store.store import Store
+
+HEADS = 100
+"""Queues whose first job is looked at: those in which the most wait."""
+SILENT_SECONDS = 20.0
+"""Two beats of a process that were missed."""
+GONE_SECONDS = 60.0
+"""A worker that has not beaten for this long serves nothing."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A look, and the counts a moment before it. What it reads by itself takes one round trip each,
+    and reads no whole queue."""
+
+    store: Store
+    failure_backend: str
+    before: Counts
+    look: Look
+
+    @property
+    def at(self) -> float:
+        """Epoch seconds by the server's clock."""
+        return self.look.at
+
+    @property
+    def seconds(self) -> float:
+        """From one look to the other."""
+        return max(self.look.at - self.before.at, 0.001)
+
+    @property
+    def done_rate(self) -> float:
+        """Jobs a second that ended, the failed ones included."""
+        return max(self.look.counts.processed - self.before.processed, 0) / self.seconds
+
+    @property
+    def failed_rate(self) -> float:
+        return max(self.look.counts.failed - self.before.failed, 0) / self.seconds
+
+    def growth(self, queue: str) -> float:
+        """Jobs a second by which a queue has grown; negative where it shrinks."""
+        return (self.look.counts.waiting[queue] - self.before.waiting.get(queue, 0)) / self.seconds
+
+    @cached_property
+    def waiting(self) -> dict[str, int]:
+        """Queues in which jobs wait, the longest first."""
+        found = {name: count for name, count in self.look.counts.waiting.items() if count}
+        return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
+
+    @cached_property
+    def ages(self) -> dict[str, float | None]:
+        """For how long the next job of a queue waits, in seconds; None where it does not say so, or
+        the queue is none of the longest."""
+        keys, reads = self.store.keys, self.store.reads()
+        heads = {
+            name: reads.ask(b"", "LINDEX", keys.queue(name), 0)
+            for name in nlargest(HEADS, self.waiting, key=self.waiting.__getitem__)
+        }
+        reads.run()
+        since = {name: waits_since(head.value) for name, head in heads.items()}
+        return dict.fromkeys(self.waiting) | {
+            name: max(self.at - each, 0.0) for name, each in since.items() if each is not None
+        }
+
+    def jobs(self, slots: Mapping[str, list[str]]) -> list[RunningJob]:
+        """The jobs in these slots of processes."""
+        running = {process.id: process.running for process in self.look.processes}
+        return read_slots(self.store, slots, running, self.at)
+
+    @cached_property
+    def servers(self) -> dict[str, list[ProcessLook]]:
+        """The living processes that serve each queue in which jobs wait; paused ones do, too."""
+        found: dict[str, list[ProcessLook]] = {name: [] for name in self.waiting}
+        for process in self.look.processes:
+            if process.beat_age < GONE_SECONDS and not process.is_fenced:
+                for name in self._listed(queues_of(process.id)):
+                    found[name].append(process)
+        return found
+
+    @cached_property
+    def served(self) -> set[str]:
+        """The queues with waiting jobs that some process or worker serves. A worker may have no
+        process for a moment, and other programs show none."""
+        found = {name for name, processes in self.servers.items() if processes}
+        for worker in self.live_workers:
+            found.update(self._listed(_queues_of_worker(worker)))
+        return found
+
+    @cached_property
+    def live_workers(self) -> list[str]:
+        """The workers that have beaten lately, and those of programs that do not beat."""
+        ages = {
+            worker: heartbeat_age(self.look.heartbeats.get(worker, ""), self.at)
+            for worker in self.look.workers
+        }
+        return [worker for worker, age in ages.items() if age is None or age < GONE_SECONDS]
+
+    def _listed(self, queues: str | None) -> Iterable[str]:
+        if queues is None:
+            return ()
+        if queues not in self._lists:
+            names = {name.replace(":", "~"): name for name in self.waiting}
+            try:
+                resolved = QueueList.parse(queues).resolve(names)
+            except SettingsError:
+                resolved = []
+            self._lists[queues] = [names[name] for name in resolved if name in names]
+        return self._lists[queues]
+
+    @cached_property
+    def _lists(self) -> dict[str, list[str]]:
+        """The queues with waiting jobs that a queue list in an id means, in which a colon is
+        `~`."""
+        return {}
+
+
+def _queues_of_worker(worker_id: str) -> str | None:
+    """The queues in the id of a worker of any Resque: `host:pid:queues…`."""
+    parts = worker_id.split(":")
+    return parts[2] if len(parts) > 2 else None

@@ -1,0 +1,156 @@
+"""What stands in Redis at one moment, as far as names and numbers say it. No payload is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gresque.inspector.processes import parse_totals, parse_vitals_or_none
+from gresque.inspector.running import parse_running
+from gresque.processes.vitals import Vitals
+from gresque.settings import one_list_each
+from gresque.store.commands import Running
+from gresque.store.ledger import STATE, Totals
+from gresque.store.reads import Reads
+from gresque.store.store import Store
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The numbers whose change from one look to the next is of interest. `waiting` is how many jobs
+    wait in each queue, suspects included."""
+
+    at: float
+    waiting: Mapping[str, int]
+    processed: int
+    failed: int
+
+    @classmethod
+    def take(cls, store: Store) -> Counts:
+        """In two round trips."""
+        reads = store.reads()
+        counting = _Counting(store, reads)
+        reads.run()
+        counting.ask_sizes()
+        reads.run()
+        return counting.counts()
+
+
+class _Counting:
+    """The reads of counts, in two steps, which others share."""
+
+    def __init__(self, store: Store, reads: Reads) -> None:
+        self._keys, self._reads = store.keys, reads
+        self._clock = reads.now()
+        self._queues = reads.names("SMEMBERS", self._keys.queues)
+        self._with_suspects = reads.names("SMEMBERS", self._keys.suspects)
+        self._counters = reads.numbers([self._keys.processed, self._keys.failures])
+
+    def ask_sizes(self) -> None:
+        number, keys = self._reads.number, self._keys
+        self._sizes = {name: number("LLEN", keys.queue(name)) for name in self._queues.value}
+        self._apart = {
+            name: (
+                number("LLEN", keys.suspects_of(name, 1)), number("LLEN", keys.suspects_of(name, 2))
+            )
+            for name in self._with_suspects.value
+        }  # fmt: skip
+
+    def suspects(self) -> dict[str, tuple[int, int]]:
+        found = {name: (one.value, more.value) for name, (one, more) in self._apart.items()}
+        return {name: counts for name, counts in found.items() if any(counts)}
+
+    def counts(self) -> Counts:
+        waiting = {name: size.value for name, size in self._sizes.items()}
+        for name, counts in self.suspects().items():
+            waiting[name] = waiting.get(name, 0) + sum(counts)
+        return Counts(self._clock.value, waiting, *self._counters.value)
+
+
+@dataclass(frozen=True)
+class ProcessLook:
+    """A worker process, by what it and its maintenance process publish. `held` are the jobs that it
+    has reserved and not ended, the running ones included."""
+
+    id: str
+    beat_age: float
+    held: int
+    is_fenced: bool
+    totals: Totals
+    running: Running
+    vitals: Vitals | None
+
+    @property
+    def state(self) -> str:
+        """The name of its state in small letters; empty where that is not known."""
+        return self.vitals.state if self.vitals is not None else ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The whole system. `suspects` is how many jobs saw one death, and how many more than one, by
+    queue; `beat_ages` how long ago each worker beat that says so. `server` holds the fields of
+    INFO, none where this user may not ask for them."""
+
+    counts: Counts
+    suspects: Mapping[str, tuple[int, int]]
+    processes: tuple[ProcessLook, ...]
+    workers: frozenset[str]
+    heartbeats: Mapping[str, str]
+    kept_failed: int
+    server: Mapping[str, Any]
+
+    @property
+    def at(self) -> float:
+        """Epoch seconds by the server's clock."""
+        return self.counts.at
+
+    @property
+    def held(self) -> int:
+        return sum(process.held for process in self.processes)
+
+    @classmethod
+    def take(cls, store: Store, failure_backend: str) -> Look:
+        """In two round trips. `failure_backend` is the workers' setting: where failures stand."""
+        keys, reads = store.keys, store.reads()
+        counting = _Counting(store, reads)
+        beats = reads.scores("ZRANGE", keys.ledgers)
+        workers = reads.names("SMEMBERS", keys.workers)
+        heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        failed_queues = reads.names("SMEMBERS", keys.failed_queues)
+        server = reads.info()
+        reads.run()
+        ids = [*beats.value]
+        counting.ask_sizes()
+        held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
+        states = [reads.ask(b"", "HGET", keys.ledger(each), STATE) for each in ids]
+        running = reads.texts([keys.running(each) for each in ids])
+        vitals = reads.hash_values(keys.vitals, ids)
+        lists = [keys.failed]
+        if one_list_each(failure_backend):
+            lists = [keys.failed_list(name) for name in failed_queues.value]
+        kept = [reads.number("LLEN", key) for key in lists]
+        reads.run()
+        counts = counting.counts()
+        return cls(
+            counts=counts,
+            suspects=counting.suspects(),
+            processes=tuple(
+                ProcessLook(
+                    id=each,
+                    beat_age=max(counts.at - beats.value[each] / 1000, 0.0),
+                    # One field of a ledger is its state.
+                    held=max(held[position].value - 1, 0),
+                    is_fenced=states[position].value.startswith(b"fenced"),
+                    totals=parse_totals(states[position].value),
+                    running=parse_running(running.value[position]),
+                    vitals=parse_vitals_or_none(vitals.value[position]),
+                )
+                for position, each in enumerate(ids)
+            ),
+            workers=frozenset(workers.value),
+            heartbeats=heartbeats.value,
+            kept_failed=sum(count.value for count in kept),
+            server=server.value,
+        )

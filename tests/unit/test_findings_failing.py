@@ -1,0 +1,66 @@
+"""Classes whose jobs fail now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from gresque.inspector.findings.failing import ENTRIES, failing
+from gresque.store.store import Store
+from tests.support.views import fail, said, view
+
+
+def test_the_most_frequent_first(store: Store, redis_client: redis.Redis) -> None:
+    fail(redis_client, "Old", 50, age=400)
+    fail(redis_client, "Sometimes", 3, age=200)
+    fail(redis_client, "Often", 20)
+    fail(redis_client, "Once", 1)
+    first, second = failing(view(store))
+    assert first.message == "Often failed 20 times in 5 min with ValueError: no route to host"
+    assert (first.level, second.level) == ("broken", "warning")
+    assert first.commands == ("gresque failed list --class Often",)
+    assert second.message.startswith("Sometimes failed 3 times")
+    assert first.details["exceptions"] == {"ValueError": 20}
+    assert first.details["share_of_all"] == 1
+
+
+@pytest.mark.parametrize(("count", "broken"), [(20, False), (100, True)])
+def test_a_small_share_of_all_jobs(
+    store: Store, redis_client: redis.Redis, count: int, broken: bool
+) -> None:
+    fail(redis_client, "Often", count)
+    found = view(store)
+    # 100 jobs a second end, of which 0.3 at most fail.
+    busy = replace(found, before=replace(found.before, processed=-100))
+    (finding,) = failing(busy)
+    assert finding.is_broken is broken
+
+
+def test_more_failures_than_are_read(store: Store, redis_client: redis.Redis) -> None:
+    fail(redis_client, "Often", 5000, age=10)
+    fail(redis_client, "Often", ENTRIES - 1, age=2)
+    (finding,) = failing(view(store))
+    assert finding.details["count"] == ENTRIES
+    assert 9 <= finding.details["seconds"] <= 60, "the rate is that of the time they are from"
+    assert said(finding).startswith("Often failed 1,000 times in N s")
+
+
+@pytest.mark.parametrize("lists", [2, 60])
+def test_a_list_for_each_queue(store: Store, redis_client: redis.Redis, lists: int) -> None:
+    for number in range(lists):
+        redis_client.sadd("resque:failed_queues", f"q{number}_failed")
+        fail(redis_client, "Old", 5, age=400, key=f"resque:q{number}_failed")
+    fail(redis_client, "Often", 12, key="resque:q1_failed")
+    (finding,) = failing(view(store, "redis_multi_queue"))
+    assert finding.message.startswith("Often failed 12 times")
+
+
+def test_entries_of_no_class_and_no_entries(store: Store, redis_client: redis.Redis) -> None:
+    redis_client.rpush("resque:failed", "rubbish", "[]", "{}")
+    fail(redis_client, "\x1b[2J", 4)
+    redis_client.rpush("resque:failed", "rubbish", b"\xff", '{"failed_at":"2999"}')
+    (finding,) = failing(view(store))
+    assert finding.message.startswith(r"\x1b[2J failed 4 times")
+    assert "\x1b" not in "".join(finding.commands)

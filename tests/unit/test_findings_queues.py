@@ -1,0 +1,97 @@
+"""Queues that are not worked, or not fast enough."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from gresque.inspector.findings.queues import MANY, behind, paused, unserved
+from gresque.store.store import Store
+from tests.support.views import OTHER, PROCESS, WORKER, grown, item, process, said, view, wait
+
+
+class TestUnserved:
+    def test_a_queue_that_nobody_serves(self, store: Store, redis_client: redis.Redis) -> None:
+        process(redis_client)
+        wait(redis_client, "mail", item("A"))
+        wait(redis_client, "a,b", item("A", age=130), item("A"))
+        (finding,) = unserved(view(store))
+        assert finding.is_broken
+        assert said(finding) == "no worker serves queue a,b: 2 jobs wait, the oldest for 2 min"
+        assert finding.commands == (r"gresque work -q 'a\,b'",)
+        assert finding.details["oldest_seconds"] == pytest.approx(130, abs=30)
+
+    def test_no_worker_at_all_is_said_once(self, store: Store, redis_client: redis.Redis) -> None:
+        assert list(unserved(view(store))) == []
+        wait(redis_client, "mail", item("A", age=30))
+        wait(redis_client, "bulk", b"{}")
+        (finding,) = unserved(view(store))
+        assert said(finding) == "no worker runs: 2 jobs wait in 2 queues, the oldest for N s"
+        assert finding.commands == ("gresque work -q bulk,mail",)
+
+    def test_a_dead_worker_serves_nothing(self, store: Store, redis_client: redis.Redis) -> None:
+        process(redis_client, beat_age=100)
+        wait(redis_client, "mail", item("A"))
+        assert len([*unserved(view(store))]) == 1
+
+    @pytest.mark.parametrize("worker", ["ruby:1:mail", "ruby:1:*", "ruby:1:m*,other", WORKER])
+    def test_a_worker_without_a_process(
+        self, store: Store, redis_client: redis.Redis, worker: str
+    ) -> None:
+        """One of another program, and one whose process has just left for its successor."""
+        redis_client.sadd("resque:workers", worker, "odd", "a:b:")
+        wait(redis_client, "mail", item("A"))
+        assert list(unserved(view(store))) == []
+
+
+class TestPaused:
+    def test_by_all_its_processes(self, store: Store, redis_client: redis.Redis) -> None:
+        wait(redis_client, "mail", item("A", age=50))
+        process(redis_client, state="paused")
+        process(redis_client, OTHER)
+        assert list(paused(view(store))) == []
+        process(redis_client, OTHER, state="paused")
+        (finding,) = paused(view(store))
+        assert said(finding) == "queue mail is paused in vm:10: 1 job waits, the oldest for N s"
+        assert finding.commands == ("kill -CONT 10",)
+        assert list(behind(grown(view(store), mail=0))) == []
+
+
+class TestBehind:
+    @pytest.mark.parametrize(
+        ("age", "before", "level"),
+        [
+            (0, 0, None),  # a burst
+            (20, 0, "warning"),
+            (20, 3, None),  # it does not grow
+            (90, 1, "broken"),
+            (90, 3, None),
+            (700, 3, "warning"),
+        ],
+    )
+    def test_one_that_grows_or_is_late(
+        self, store: Store, redis_client: redis.Redis, age: float, before: int, level: str | None
+    ) -> None:
+        process(redis_client)
+        wait(redis_client, "mail", item("A", age=age), item("A"), item("A"))
+        found = [*behind(grown(view(store), mail=before))]
+        assert [finding.level for finding in found] == ([] if level is None else [level])
+
+    def test_the_sentence(self, store: Store, redis_client: redis.Redis) -> None:
+        process(redis_client, PROCESS, *[item("A")] * 4)
+        process(redis_client, OTHER, *[item("A")] * 7)
+        wait(redis_client, "mail", item("A", age=180), *[item("A")] * 40)
+        (finding,) = behind(grown(view(store), mail=3))
+        assert finding.message == (
+            "queue mail grows by 38/s: 41 jobs wait, the oldest for 3 min; all 8 threads of its 2 "
+            "processes are taken"
+        )
+        assert finding.commands == ("gresque running --queue mail",)
+
+    @pytest.mark.parametrize("count", [MANY - 1, MANY])
+    def test_jobs_that_do_not_say_since_when_they_wait(
+        self, store: Store, redis_client: redis.Redis, count: int
+    ) -> None:
+        process(redis_client)
+        wait(redis_client, "mail", *[b'{"class":"Ruby","args":[]}'] * count)
+        assert len([*behind(grown(view(store), mail=5))]) == (count == MANY)
