@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gresque.cli.asking import ListByDefault, confirm, yes_option
 from gresque.cli.connect import open_failures, operator
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, counted, json_option, pairs, write
@@ -54,8 +54,6 @@ GROUP_COLUMNS = [
 
 SETTINGS = ("redis_url", "namespace", "failure_backend")
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-
 
 def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator: the flags that say which failed jobs are meant; `_wanted` takes their values."""
@@ -79,15 +77,6 @@ def _wanted(options: dict[str, Any]) -> Wanted:
             flag = {"job_class": "class", "text": "search"}.get(name, name)
             raise click.UsageError(f"--{flag} is empty; give a value, or leave it out")
     return Wanted(**options)
-
-
-class ListByDefault(click.Group):
-    """`gresque failed`, alone or with options of `list`, is `gresque failed list`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in self.get_help_option_names(ctx)):
-            args = ["list", *args]
-        return super().parse_args(ctx, args)
 
 
 @click.group(name="failed", cls=ListByDefault)
@@ -232,9 +221,7 @@ def _retry_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
 
     count = 0 if wanted else backend.count()
     if count:
-        _confirm(
-            f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes
-        )
+        confirm(f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes)
     with ProgressLine("gone through") as progress:
         result = retry_all_failed(backend, wanted, progress, by=operator())
     write([f"{counted(result.retried, 'failed job')} retried"])
@@ -293,7 +280,7 @@ def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
             progress.complain_if_stopped()
         count = sum(group.count for group in groups.values())
         if count:
-            _confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
+            confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
     with ProgressLine("gone through") as progress:
         removed = remove_all_failed(backend, wanted, progress, by=operator())
     write([f"{counted(removed, 'failed job')} removed"])
@@ -326,7 +313,7 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
         counts = backend.counts()
         count = sum(counts.values())
         if count:
-            _confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
+            confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
         # Not more than the prompt showed: the user has not seen jobs that failed since.
         removed = remove_oldest_failed(backend, counts, by=operator())
         write([f"{counted(removed, 'failed job')} removed"])
@@ -344,16 +331,6 @@ def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted
             f"name the jobs to {verb} by index or job id, or give --class, --exception, --queue, "
             f"--search{' or --all' if verb == 'retry' else ''}"
         )
-
-
-def _confirm(question: str, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("stdin is not a terminal; give --yes to skip the confirmation")
-    if not click.confirm(question, err=True):
-        click.echo("nothing was done", err=True)
-        raise click.exceptions.Exit(1)
 
 
 def _find(backend: RedisBackend, targets: Sequence[str]) -> list[FailedJob]:
