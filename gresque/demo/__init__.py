@@ -1,1 +1,1 @@
-"""The program of `gresque demo`: real files, over real HTTP, through real workers."""
+"""The program of `gresque demo`: the three promises, on real work that waits."""

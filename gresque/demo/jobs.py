@@ -1,51 +1,41 @@
-"""The demo's job, as anybody would write it: plain blocking code, one file per job."""
+"""The demo's jobs, as anybody would write them: plain blocking code."""
 
 from __future__ import annotations
 
-import json
+import hashlib
 from functools import cache
-from urllib.parse import quote
 
-import requests
-from requests.adapters import HTTPAdapter
+import urllib3
 
 import gresque
-from gresque.client.default import default_client
-from gresque.demo.counting import Counts, count
-from gresque.store.keys import Keys
 
 QUEUE = "demo"
+FIRST_QUEUE = "demo-first"
+"""Its jobs do not wait behind those of the other one."""
+
 FETCH_TIMEOUT_SECONDS = 30.0
 CONNECTIONS = 1000
 
 
-@gresque.job(queue=QUEUE, name="demo.CountFile")
-def count_file(server_url: str, name: str) -> None:
-    """Fetch a file, count what is in it, and store that under its name.
+@gresque.job(queue=QUEUE, name="demo.Fetch")
+def fetch(url: str, sha256: str) -> None:
+    """Fetch a file and check what came. It may run twice, as any job may."""
+    response = _http().request("GET", url, timeout=FETCH_TIMEOUT_SECONDS)
+    if response.status != 200:
+        raise ValueError(f"{url}: status {response.status}")
+    if hashlib.sha256(response.data).hexdigest() != sha256:
+        raise ValueError(f"{url}: what came is not the file")
 
-    It may run twice, as any job may: the second run stores the same again.
-    """
-    response = _session().get(server_url + quote(name), timeout=FETCH_TIMEOUT_SECONDS)
-    response.raise_for_status()
-    store = default_client().store
-    store.redis.hset(results_key(store.keys), name, json.dumps(count(response.content)))
+
+@gresque.job(queue=FIRST_QUEUE, name="demo.Hog")
+def hog() -> None:
+    """What goes wrong one day: it never waits, so no other job of its process runs."""
+    while True:
+        pass
 
 
 @cache
-def _session() -> requests.Session:
+def _http() -> urllib3.PoolManager:
     """One for all jobs of the process, made by the first of them: a connection serves many jobs,
     and none is made in the master, whose children would share it."""
-    session = requests.Session()
-    session.trust_env = False  # neither a proxy nor .netrc has a say in a request to this machine
-    session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
-    return session
-
-
-def results_key(keys: Keys) -> str:
-    """HASH: name of a file -> its Counts as JSON. The demo's own, gone when it ends."""
-    return f"{keys.prefix}demo:results"
-
-
-def parse_results(stored: dict[bytes, bytes]) -> dict[str, Counts]:
-    """The counts that the jobs have stored, by the names of the files."""
-    return {name.decode(): Counts(*json.loads(counts)) for name, counts in stored.items()}
+    return urllib3.PoolManager(maxsize=CONNECTIONS)

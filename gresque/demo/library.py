@@ -1,38 +1,41 @@
-"""Which files the demo works on: those that every Python brings along."""
+"""What the demo fetches: the source files that every Python brings along."""
 
 from __future__ import annotations
 
+import hashlib
 import sysconfig
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
-ENOUGH = 1000
 _NOT_ITS_OWN = {"__pycache__", "dist-packages", "site-packages"}
 
 
-def library() -> dict[str, Path]:
-    """The sources of the standard library: name -> path, in a fixed order.
+class Request(NamedTuple):
+    """The arguments of one fetch."""
 
-    Some systems ship it without its tests (Debian: 668 files); there the installed packages are
-    added, to have over a thousand real files everywhere.
-    """
-    files = _sources("stdlib")
-    if len(files) < ENOUGH:
-        files |= _sources("purelib")
-    return files
+    url: str
+    sha256: str
 
 
-def _sources(scheme: str) -> dict[str, Path]:
-    root = Path(sysconfig.get_path(scheme)).resolve()
+def library() -> dict[str, bytes]:
+    """The source files of the standard library: path in a URL -> content."""
+    root = Path(sysconfig.get_path("stdlib")).resolve()
     found = {}
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)
         # A link out of the directory is not ours to show over HTTP.
-        if not _NOT_ITS_OWN & set(relative.parts) and path.resolve().is_relative_to(root):
-            found[f"{scheme}/{relative.as_posix()}"] = path
-    return {name: path for name, path in found.items() if path.is_file()}
+        own = not _NOT_ITS_OWN & set(relative.parts) and path.resolve().is_relative_to(root)
+        if own and path.is_file():
+            found[f"/{quote(relative.as_posix())}"] = path.read_bytes()
+    return found
 
 
-def spread(names: list[str], count: int) -> list[str]:
-    """`count` of the names (all when there are fewer), at even distances."""
-    count = min(count, len(names))
-    return [names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)]
+def requests(server_url: str, files: dict[str, bytes], series: str) -> Iterator[Request]:
+    """Each file in turn, for ever. No URL comes twice, and none that another series has."""
+    digests = {path: hashlib.sha256(body).hexdigest() for path, body in files.items()}
+    for turn in count():
+        for path, digest in digests.items():
+            yield Request(f"{server_url}{path}?{series}-{turn}", digest)

@@ -6,7 +6,9 @@ order, instead of all of them at once.
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,89 +16,156 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gresque
-from gresque.demo.jobs import QUEUE
+from gresque.demo.jobs import FIRST_QUEUE, QUEUE
 from gresque.errors import BootError, SettingsError
 from gresque.settings import OPTIONS
 
+WORKERS = 2
 TERM_TIMEOUT_SECONDS = 5
 _KILL_AFTER_SECONDS = TERM_TIMEOUT_SECONDS + 5
+_QUIT_SECONDS = 20
 _HOME = Path(gresque.__file__).parents[1]
 """They run where gresque is: some file in the user's directory may bear a module's name."""
 
+_OTHER_FILES = 200
+
+
+def raise_file_limit(thread_count: int) -> None:
+    """Let the processes open as many files as there are connections. Raises SettingsError where
+    the system does not allow it."""
+    needed = WORKERS * thread_count + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        fits = max((hard - _OTHER_FILES) // WORKERS, 1)
+        raise SettingsError(
+            f"the demo opens {needed:,} files in one process, and this system allows {hard:,} "
+            f"(ulimit -Hn); run it with --threads {fits}"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
 
 class Log:
-    """The log of the processes. Without a path it has no name, and nothing is left of it."""
+    """What the processes write to stderr, the workers' records as JSON. It has no name: nothing is
+    left of it when its last writer has ended."""
 
-    def __init__(self, path: Path | None) -> None:
-        try:
-            # Open as long as this process: its end closes it, and what has no name is gone then.
-            self.file = path.open("w+b") if path else tempfile.TemporaryFile()  # noqa: SIM115
-        except OSError as error:
-            raise SettingsError(f"--log: {error}") from None
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - the end of this process closes it
 
-    def last_lines(self, count: int = 15) -> list[str]:
+    def close(self) -> None:
+        self.file.close()
+
+    def lines(self) -> list[str]:
         # pread: the position in the file belongs to its writers.
         size = os.fstat(self.file.fileno()).st_size
-        end = os.pread(self.file.fileno(), 20_000, max(0, size - 20_000))
-        return end.decode(errors="replace").splitlines()[-count:]
+        return os.pread(self.file.fileno(), size, 0).decode(errors="replace").splitlines()
+
+    def record(self, event: str) -> dict[str, Any]:
+        """The last record of this event; empty when there is none."""
+        for line in reversed(self.lines()):
+            found = _record(line)
+            if found.get("event") == event:
+                return found
+        return {}
+
+    def fault(self, text: str, count: int = 15) -> BootError:
+        """An error with the last lines, in plain text."""
+        found = [f"the demo failed: {text}"]
+        for line in self.lines()[-count:]:
+            record = _record(line)
+            found.append(f"{record['time']} {record['message']}" if "message" in record else line)
+        return BootError("\n  ".join(found))
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @contextmanager
-def file_server(latency_ms: int, log: Log) -> Iterator[str]:
+def file_server(log: Log) -> Iterator[str]:
     """The HTTP server; yields its URL."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "gresque.demo.server", str(latency_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log.file,
-        cwd=_HOME,
-        process_group=0,
-    )
-    with _ended(server):
-        assert server.stdout is not None
-        port = server.stdout.readline().strip().decode()
+    with _running("gresque.demo.server", log=log, stdin=subprocess.PIPE) as server:
+        port = _first_line(server)
         if not port:
-            raise BootError("\n".join(["the demo's HTTP server did not start:", *log.last_lines()]))
-        yield f"http://127.0.0.1:{port}/"
+            raise log.fault("its HTTP server did not start")
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
 def workers(
-    redis_url: str, namespace: str, worker_count: int, thread_count: int, log: Log
+    redis_url: str, namespace: str, thread_count: int, log: Log
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`gresque work`, until the queue is empty."""
-    master = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "gresque", "work", "-q", QUEUE, "-r", "gresque.demo.jobs"),
-            *("-w", str(worker_count), "-t", str(thread_count), "-j", "100000", "--burst"),
-            *("--term-timeout", str(TERM_TIMEOUT_SECONDS)),
-        ],
-        env=_environment(redis_url, namespace),
-        stdin=subprocess.DEVNULL,
-        stdout=log.file,
-        stderr=log.file,
-        cwd=_HOME,
-        process_group=0,
-    )
-    with _ended(master):
+    """`gresque work`; yields its master."""
+    command = [
+        *("gresque", "work", "-q", f"{FIRST_QUEUE},{QUEUE}", "-r", "gresque.demo.jobs"),
+        *("-w", str(WORKERS), "-t", str(thread_count), "-j", "1000000"),
+        *("--term-timeout", str(TERM_TIMEOUT_SECONDS), "--log-format", "json"),
+    ]
+    # The URL and the namespace go by ENV and not by flag: a URL may contain a password.
+    settings = {env for option in OPTIONS.values() for env in option.envs}
+    kept = {name: value for name, value in os.environ.items() if name not in settings}
+    env = {**kept, "REDIS_URL": redis_url, "RESQUE_NAMESPACE": namespace}
+    with _running(*command, log=log, stdin=subprocess.DEVNULL, env=env) as master:
         yield master
 
 
-def _environment(redis_url: str, namespace: str) -> dict[str, str]:
-    """The user's, but for his own settings of gresque. The URL and the namespace go by ENV and not
-    by flag, so that the jobs' default client finds them as well."""
-    settings = {env for option in OPTIONS.values() for env in option.envs}
-    kept = {name: value for name, value in os.environ.items() if name not in settings}
-    return {**kept, "REDIS_URL": redis_url, "RESQUE_NAMESPACE": namespace}
+def stop(master: subprocess.Popen[bytes], log: Log) -> None:
+    """Let the workers leave in order, so that they sum up what they did."""
+    if master.poll() is None:
+        master.send_signal(signal.SIGQUIT)
+    try:
+        master.wait(_QUIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise log.fault(f"the workers have not left {_QUIT_SECONDS} s after QUIT") from None
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """End the process, and with it its children, when the block ends."""
+def plain_gevent(
+    server_url: str, thread_count: int, warm_up_seconds: float, seconds: float, log: Log
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One process of greenlets that fetch without a queue."""
+    arguments = [server_url, str(thread_count), str(warm_up_seconds), str(seconds)]
+    with _running("gresque.demo.plain", *arguments, log=log, stdin=subprocess.DEVNULL) as process:
+        yield process
+
+
+def rate_of(plain: subprocess.Popen[bytes], log: Log) -> float:
+    """Its fetches per second, when it has measured them."""
+    line = _first_line(plain)
+    if not line:
+        raise log.fault("the fetches by plain gevent ended early")
+    fetches, seconds = json.loads(line)
+    return float(fetches / seconds)
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip().decode()
+
+
+@contextmanager
+def _running(
+    module: str, *arguments: str, log: Log, stdin: int, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The module as a program. At the end it ends, and with it its children."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=log.file,
+        env=env,
+        cwd=_HOME,
+        process_group=0,
+    )
     try:
-        yield
+        yield process
     finally:
         if process.poll() is None:
             process.terminate()

@@ -1,173 +1,325 @@
-"""The run of the demo, from starting everything to the table at the end."""
+"""The run of the demo, from starting everything to the account at the end."""
 
 from __future__ import annotations
 
-import json
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+import psutil
 from redis.exceptions import RedisError
-from requests import RequestException
-from rich.console import Console
 
 import gresque
+from gresque.connection.embedded import release
+from gresque.connection.errors import plain_errors
 from gresque.connection.topology import resolve_url
+from gresque.connection.urls import mask
 from gresque.demo import processes
-from gresque.demo.counting import Counts, count
+from gresque.demo.faults import Hog, KilledProcess
 from gresque.demo.interrupts import Interrupts
-from gresque.demo.jobs import count_file, parse_results, results_key
-from gresque.demo.library import library, spread
-from gresque.demo.report import Meter, Report, table
+from gresque.demo.jobs import QUEUE, fetch
+from gresque.demo.library import library, requests
+from gresque.demo.processes import WORKERS
+from gresque.demo.screen import Screen
+from gresque.demo.server import AGAIN_SECONDS, MEAN_SECONDS
+from gresque.errors import BootError
+from gresque.failure.entry import decode_entry
+from gresque.settings import DEFAULT_NAMESPACE
+from gresque.store.ledger import Totals
+from gresque.store.stats import Summary
 
 LOOK_SECONDS = 0.1
-SAMPLE_SIZE = 20
+WARM_UP_SECONDS = 2.5
+"""Until as many fetches end as begin: they all begin at once."""
+PAUSE_SECONDS = 1.0
+STANDSTILL_SECONDS = 60.0
+BUSY_PERCENT = 90
+MAY_FAIL = 1
+"""The hog."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The options of the command line. `files` is None for all, `log` None for none to be kept."""
+    """The options of the command line."""
 
-    files: int | None
-    worker_count: int
+    seconds: float
     thread_count: int
-    latency_ms: int
     redis_url: str = field(repr=False)
-    log: Path | None
+
+    @property
+    def is_private(self) -> bool:
+        return self.redis_url == "embedded://"
+
+    @property
+    def warm_up_seconds(self) -> float:
+        return min(WARM_UP_SECONDS, self.seconds / 6)
+
+    @property
+    def measured_seconds(self) -> float:
+        return self.seconds / 3
+
+
+@dataclass
+class Measured:
+    """What the run found."""
+
+    enqueued: int = 0
+    per_second: float = 0.0
+    """Fetches, while nothing was wrong."""
+    plain_per_second: float = 0.0
+    cpu_percent: float = 0.0
+    summary: Summary | None = None
+    totals: Totals = Totals()
+    failure: str = ""
+    """Of the hog."""
+
+    @property
+    def done(self) -> int:
+        return self.summary.processed - self.summary.failed if self.summary else 0
+
+    @property
+    def lost(self) -> int:
+        return self.enqueued - self.summary.processed if self.summary else self.enqueued
 
 
 class Demo:
     """One run. Its life:
 
-    1. Start Redis and the HTTP server, and enqueue a job for each file.
-    2. Start `gresque work`, and watch Resque's counters until every job has ended.
-    3. Read what the jobs stored, count the same files on disk, and run some jobs one at a time:
-       afterwards, so that none of it takes CPU time from the workers.
-    4. End what was started, delete what was stored, and show the table.
+    1. Start Valkey, the HTTP server and `gresque work`, and keep the queue filled.
+    2. Measure while nothing is wrong; kill a worker process; let a job hog the CPU, find it and
+       kill it. Then enqueue no more, wait until every job has ended, and let the workers leave.
+    3. Do the same fetches without a queue, by plain gevent, for comparison.
+    4. End what was started, delete what was stored, and give account.
     """
 
     def __init__(self, plan: Plan, interrupts: Interrupts) -> None:
         self._plan = plan
-        self._interrupts = interrupts
-        self._console = Console(highlight=False)
-        self._log = processes.Log(plan.log)
-        self._files = library()
-        if plan.files is not None:
-            self._files = {n: self._files[n] for n in spread(list(self._files), plan.files)}
+        self._allowed = interrupts.allowed
+        self._screen = Screen()
+        self._found = Measured()
 
-    def run(self) -> int:
-        """Returns 0 when every job was done and the counts are equal, else 1."""
-        self._introduce()
-        latency_ms, allowed = self._plan.latency_ms, self._interrupts.allowed
-        with (
-            _private_client(self._plan.redis_url) as client,
-            processes.file_server(latency_ms, self._log) as server_url,
-        ):
-            with allowed():
-                client.enqueue_many(count_file, [(server_url, name) for name in self._files])
-            seconds = self._work(client)
-            with allowed():
-                report = self._look_back(client, server_url, seconds)
-            fault = "" if report.is_right else report.fault + _first_failure(client)
-        self._console.print(table(report))
-        return self._complain(fault) if fault else 0
-
-    def _introduce(self) -> None:
-        plan, version = self._plan, sys.version_info
-        self._console.print(
-            f"[bold]{len(self._files):,} source files[/] of Python {version.major}."
-            f"{version.minor}, each {plan.latency_ms} ms away over HTTP, one job per file.\n"
-            f"[bold]gresque work[/] fetches, parses and counts them, in {plan.worker_count} "
-            f"processes x {plan.thread_count} greenlets."
-        )
-
-    def _work(self, client: gresque.Client) -> float:
-        """Run the workers until every job has ended; returns the seconds from their start on."""
-        plan = self._plan
-        meter = Meter(self._console, "jobs", len(self._files))
-        with (
-            processes.workers(
-                client.redis_url, client.namespace, plan.worker_count, plan.thread_count, self._log
-            ) as master,
-            self._interrupts.allowed(),
-            meter.shown(),
-        ):
-            done, over = 0, False
-            while done < len(self._files) and not over:
-                time.sleep(LOOK_SECONDS)
-                over = master.poll() is not None  # before the look: their last deeds are in it
-                info = client.info()
-                done = info["processed"]
-                meter.show(done, f"{info['working']} at once" if info["working"] else "")
-            return meter.seconds
-
-    def _look_back(self, client: gresque.Client, server_url: str, seconds: float) -> Report:
-        store = client.store
-        processed, failed = store.stats.values([store.keys.processed, store.keys.failures])
-        stored: dict[bytes, bytes] = store.redis.hgetall(results_key(store.keys))  # type: ignore[assignment]
-        return Report(
-            files=len(self._files),
-            done=processed - failed,
-            failed=failed,
-            seconds=seconds,
-            stored=parse_results(stored),
-            direct=self._count_on_disk(),
-            sample_size=min(SAMPLE_SIZE, len(self._files)),
-            one_at_a_time_seconds=self._time_one_at_a_time(server_url),
-        )
-
-    def _count_on_disk(self) -> dict[str, Counts]:
-        found: dict[str, Counts] = {}
-        meter = Meter(self._console, "direct count", len(self._files))
-        with meter.shown():
-            for name, path in self._files.items():
-                found[name] = count(path.read_bytes())
-                meter.show(len(found))
-        return found
-
-    def _time_one_at_a_time(self, server_url: str) -> float | None:
-        """How long all files would take by the same function, without the workers.
-
-        Estimated from some of them, small and large ones in equal parts. The sum of what each job
-        took is no measure: greenlets share a CPU, and wait for each other.
-        None when a fetch fails; then jobs have failed too.
-        """
-        by_size = sorted(self._files, key=lambda name: self._files[name].stat().st_size)
-        sample = spread(by_size, SAMPLE_SIZE)
-        meter = Meter(self._console, "one at a time", len(sample))
+    def run(self) -> None:
+        """Raises BootError, with the end of the log, when anything but the hog failed."""
+        processes.raise_file_limit(self._plan.thread_count)
+        log = processes.Log()
         try:
-            with meter.shown():
-                for position, name in enumerate(sample, 1):
-                    count_file(server_url, name)
-                    meter.show(position)
-        except RequestException:
-            return None
-        return meter.seconds / len(sample) * len(self._files)
+            with self._client() as client, processes.file_server(log) as server_url:
+                self._introduce(client)
+                self._work(client, server_url, log)
+                self._compare(server_url, log)
+        except KeyboardInterrupt:
+            self._screen.say(*self._interrupted())
+            raise
+        finally:
+            log.close()
+        self._account()
 
-    def _complain(self, fault: str) -> int:
-        print("The end of the log:", *self._log.last_lines(), sep="\n  ", file=sys.stderr)
-        print(f"gresque: the demo failed: {fault}", file=sys.stderr)
-        return 1
+    @contextmanager
+    def _client(self) -> Iterator[gresque.Client]:
+        """In another Redis than its own the keys get a prefix of this run.
+
+        Resolving the URL makes this process a user of an embedded server, which ends with it.
+        """
+        namespace = DEFAULT_NAMESPACE
+        if not self._plan.is_private:
+            namespace = f"gresque-demo:{secrets.token_hex(4)}"
+        client = gresque.Client(resolve_url(self._plan.redis_url), namespace)
+        try:
+            yield client
+        finally:
+            with suppress(RedisError):  # it has gone, or never came: the run has reported that
+                _delete_keys(client)
+            client.close()
+            release(self._plan.redis_url)
+
+    def _introduce(self, client: gresque.Client) -> None:
+        plan, version = self._plan, sys.version_info
+        program = Path(sys.executable).with_name("gresque")
+        command = str(program) if program.exists() else f"{sys.executable} -m gresque"
+        namespace = "" if plan.is_private else f" RESQUE_NAMESPACE={client.namespace}"
+        self._screen.say(
+            f"{plan.seconds:.0f} s of real HTTP: the source files of Python {version.major}."
+            f"{version.minor} are fetched, and checked by SHA-256,",
+            f"by {WORKERS} processes x {plan.thread_count:,} greenlets. The server, on this "
+            f"machine, answers after {MEAN_SECONDS:.0f} s",
+            f"on average, and after {AGAIN_SECONDS} s when it is asked again. Ctrl-C ends it all.",
+            "",
+            "Look from a second terminal while it runs:",
+            f"  export REDIS_URL={mask(client.redis_url)}{namespace}",
+            f"  {command} status",
+            f"  {command} running -n 5",
+            "",
+        )
+
+    # The jobs
+
+    def _work(self, client: gresque.Client, server_url: str, log: processes.Log) -> None:
+        plan = self._plan
+        with processes.workers(
+            client.redis_url, client.namespace, plan.thread_count, log
+        ) as master:
+            with self._allowed(), plain_errors(client.redis_url):
+                self._fetch(client, server_url, master, log)
+                processes.stop(master, log)
+            self._found.totals = _totals(log)
+
+    def _fetch(
+        self,
+        client: gresque.Client,
+        server_url: str,
+        master: subprocess.Popen[bytes],
+        log: processes.Log,
+    ) -> None:
+        plan, screen, found = self._plan, self._screen, self._found
+        feeder = Feeder(client, server_url, WORKERS * plan.thread_count)
+        story = self._story(client)
+        screen.start_clock()
+        going, changed_at, processed = True, time.monotonic(), 0
+        while True:
+            if going:
+                found.enqueued += feeder.feed()
+                going = next(story, False) or screen.seconds < plan.seconds
+                if not going:
+                    screen.event("no more jobs are enqueued; the last ones end")
+            found.summary = summary = client.store.stats.summary(False)
+            if summary.processed != processed:
+                changed_at, processed = time.monotonic(), summary.processed
+            if not going and processed >= found.enqueued:
+                break
+            if summary.failed > MAY_FAIL:
+                raise log.fault(f"{summary.failed:,} jobs failed; the last: {_failure(client)}")
+            if master.poll() is not None:
+                raise log.fault("the workers have left early")
+            if time.monotonic() - changed_at > STANDSTILL_SECONDS:
+                raise log.fault(f"no job has ended for {STANDSTILL_SECONDS:.0f} s")
+            screen.status(f"{processed:,} done, {summary.in_flight:,} at once")
+            time.sleep(LOOK_SECONDS)
+        screen.event(f"all {found.enqueued:,} jobs have ended")
+        found.failure = _failure(client)
+
+    def _story(self, client: gresque.Client) -> Iterator[bool]:
+        """What happens beside the fetches. Each step is a look, after which others may look; True
+        while it goes on."""
+        plan, screen, found = self._plan, self._screen, self._found
+        while found.summary is None or not found.summary.processed:
+            yield True
+        yield from self._pause(plan.warm_up_seconds)
+        before, begun = found.summary.processed, time.monotonic()
+        psutil.cpu_percent()
+        yield from self._pause(plan.measured_seconds)
+        ended = found.summary.processed - before
+        found.per_second = ended / (time.monotonic() - begun)
+        found.cpu_percent = psutil.cpu_percent()
+        screen.event(
+            f"{found.summary.processed:,} fetches have ended, {found.per_second:,.0f} a second; "
+            f"the CPU is at {found.cpu_percent:.0f} %"
+        )
+        for fault in (KilledProcess(client, screen), Hog(client, screen)):
+            while not fault.happen():
+                yield True
+            found.enqueued += fault.enqueues
+            while not fault.is_over():
+                yield True
+            yield from self._pause(PAUSE_SECONDS)
+
+    def _pause(self, seconds: float) -> Iterator[bool]:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            yield True
+
+    # The comparison
+
+    def _compare(self, server_url: str, log: processes.Log) -> None:
+        plan, screen = self._plan, self._screen
+        warm_up, seconds = plan.warm_up_seconds, plan.measured_seconds
+        with ExitStack() as stack:
+            plain = [
+                stack.enter_context(
+                    processes.plain_gevent(server_url, plan.thread_count, warm_up, seconds, log)
+                )
+                for _ in range(WORKERS)
+            ]
+            with self._allowed():
+                screen.event(
+                    "for comparison the same fetches by plain gevent, without a queue: "
+                    f"{warm_up + seconds:.0f} s"
+                )
+                self._found.plain_per_second = sum(
+                    processes.rate_of(process, log) for process in plain
+                )
+        screen.event(f"{self._found.plain_per_second:,.0f} fetches a second")
+
+    # The end
+
+    def _account(self) -> None:
+        found = self._found
+        share = 100 * found.per_second / found.plain_per_second
+        lines = [
+            "",
+            f"Fetched  {found.done:,} files; the digest of each is right",
+            f"Speed    {found.per_second:,.0f} a second before anything went wrong: "
+            f"{share:.0f} % of plain gevent",
+        ]
+        if found.cpu_percent >= BUSY_PERCENT:
+            lines.append("         (the CPU was busy: on a quiet machine both are faster)")
+        lines += [
+            f"Failed   {found.failure}",
+            "Left     nothing: no process and no file",
+            "",
+            *_what_next(),
+            "",
+            f"{found.totals}; {found.lost:,} lost",
+        ]
+        self._screen.say(*lines)
+        if found.lost:
+            raise BootError(f"the demo failed: {found.lost:,} jobs were lost")
+
+    def _interrupted(self) -> list[str]:
+        ended = self._found.summary.processed if self._found.summary else 0
+        if self._plan.is_private:
+            left = "Workers, HTTP server and Valkey have ended: no process and no file is left."
+        else:
+            left = "Workers and HTTP server have ended, and the keys of the demo are deleted."
+        return [f"Interrupted when {ended:,} of {self._found.enqueued:,} jobs had ended.", left]
 
 
-@contextmanager
-def _private_client(redis_url: str) -> Iterator[gresque.Client]:
-    """The default client, in a namespace of this run that is deleted at the end.
+class Feeder:
+    """Keeps jobs in the queue: enough for the workers, and not many more than they can do."""
 
-    Resolving the URL makes this process a user of an embedded server, which ends with it.
-    """
-    namespace = f"gresque-demo:{secrets.token_hex(4)}"
-    client = gresque.configure(resolve_url(redis_url), namespace)
+    def __init__(self, client: gresque.Client, server_url: str, most: int) -> None:
+        self._client = client
+        self._most = most
+        self._requests = requests(server_url, library(), "demo")
+
+    def feed(self) -> int:
+        """Returns how many jobs it has enqueued now."""
+        missing = self._most - self._client.size(QUEUE)
+        if missing <= 0:
+            return 0
+        return len(self._client.enqueue_many(fetch, islice(self._requests, missing)))
+
+
+def _totals(log: processes.Log) -> Totals:
+    """The workers' own account, from the record that sums it up."""
+    record = log.record("worker_stopped")
     try:
-        yield client
-    finally:
-        with suppress(RedisError):  # it has gone, or never came: the run itself has reported that
-            _delete_keys(client)
-        client.close()
+        return Totals(**{name: record[name] for name in Totals._fields})
+    except KeyError:
+        raise log.fault("the workers left without an account") from None
+
+
+def _failure(client: gresque.Client) -> str:
+    """The last failed job: class, exception, message."""
+    raw = client.store.redis.lindex(client.store.keys.failed, -1)
+    assert isinstance(raw, bytes)
+    entry = decode_entry(raw)
+    return f"{entry.payload['class']}: {entry.exception}: {entry.error}"
 
 
 def _delete_keys(client: gresque.Client) -> None:
@@ -176,10 +328,12 @@ def _delete_keys(client: gresque.Client) -> None:
         store.redis.unlink(key)
 
 
-def _first_failure(client: gresque.Client) -> str:
-    store = client.store
-    entry = store.redis.lindex(store.keys.failed, 0)
-    if not isinstance(entry, bytes):
-        return ""
-    failure = json.loads(entry)
-    return f"; the first failure: {failure['exception']}: {failure['error']}"
+def _what_next() -> list[str]:
+    activate = Path(sys.executable).with_name("activate")
+    readme = Path(gresque.__file__).parents[1] / "README.md"
+    lines = ["Next, a job of your own:"]
+    if activate.exists():
+        lines.append(f"  . {activate}")
+    if readme.exists():
+        lines.append(f"  {readme}: The tour")
+    return [*lines, "  gresque --help"]

@@ -1,66 +1,84 @@
-"""The HTTP server of the demo, a process of its own: `python -m gresque.demo.server LATENCY_MS`.
+"""The HTTP server of the demo, a process of its own: `python -m gresque.demo.server`.
 
-It prints its port on stdout, answers each request after the latency, and ends when its stdin does:
-with the demo, however that ends.
+It prints its port on stdout, and ends when its stdin does: with the demo, however that ends.
 """
 
 from __future__ import annotations
 
-import socket
+import asyncio
+import math
+import random
 import sys
-from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-import gevent
-from gevent.pywsgi import WSGIHandler, WSGIServer
-from gevent.socket import wait_read
 
 from gresque.demo.library import library
 
-BACKLOG = 1024
+MEAN_SECONDS = 1.0
+LONGEST_SECONDS = 4.0
+AGAIN_SECONDS = 0.1
+"""An answer that it has given before comes out of its cache."""
+
+_SPREAD = 0.5
+BACKLOG = 4096
 """Every greenlet of the workers may connect at the same moment."""
 
-
-def main(latency_ms: int) -> None:
-    application = partial(serve, library(), latency_ms / 1000)
-    server = WSGIServer(
-        ("127.0.0.1", 0), application, backlog=BACKLOG, log=None, handler_class=PromptHandler
-    )
-    server.start()
-    print(server.server_port, flush=True)
-    wait_read(sys.stdin.fileno())
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
-class PromptHandler(WSGIHandler):  # type: ignore[misc]
-    """gevent sends headers and body one after the other: without TCP_NODELAY the body waits for
-    the client's delayed ACK, 40 ms for nothing."""
+class Site:
+    """What it answers, and after how long: as the servers of the world do, mostly soon and at times
+    late. Of a request it looks a name up, and never makes a path."""
 
-    def handle(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().handle()
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self._answers = {path.encode(): _answer(body) for path, body in files.items()}
+        self._known: set[bytes] = set()
+        self._random = random.Random(1)
+
+    def answer(self, target: bytes) -> bytes:
+        return self._answers.get(target.partition(b"?")[0], NOT_FOUND)
+
+    def latency_seconds(self, target: bytes) -> float:
+        if target in self._known:
+            return AGAIN_SECONDS
+        self._known.add(target)
+        middle = math.log(MEAN_SECONDS) - _SPREAD**2 / 2
+        return min(self._random.lognormvariate(middle, _SPREAD), LONGEST_SECONDS)
 
 
-def serve(
-    files: dict[str, Path],
-    latency_seconds: float,
-    environ: dict[str, Any],
-    start_response: Callable[[str, list[tuple[str, str]]], Any],
-) -> Iterable[bytes]:
-    """A WSGI application. It looks names up in `files` and never makes a path out of a request, so
-    nothing else can be asked for."""
-    gevent.sleep(latency_seconds)
-    name = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")  # as WSGI has it
-    path = files.get(name.removeprefix("/"))
-    if path is None:
-        start_response("404 Not Found", [("Content-Length", "0")])
-        return [b""]
-    body = path.read_bytes()
-    headers = [("Content-Type", "text/x-python"), ("Content-Length", str(len(body)))]
-    start_response("200 OK", headers)
-    return [body]
+def _answer(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/x-python\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class Connection(asyncio.Protocol):
+    """As little as a server can do: it shares the machine with what it is for."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *heads, self._received = (self._received + data).split(b"\r\n\r\n")
+        for head in heads:
+            target = head.partition(b" ")[2].partition(b" ")[0]
+            asyncio.get_running_loop().call_later(
+                self._site.latency_seconds(target),
+                self._transport.write,
+                self._site.answer(target),
+            )
+
+
+async def serve() -> None:
+    loop = asyncio.get_running_loop()
+    site, over = Site(library()), asyncio.Event()
+    server = await loop.create_server(lambda: Connection(site), "127.0.0.1", 0, backlog=BACKLOG)
+    loop.add_reader(sys.stdin.fileno(), over.set)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await over.wait()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    asyncio.run(serve())

