@@ -23,8 +23,10 @@ from gresque.connection.outage import Outage
 from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.maintenance.dead import DeadProcesses
+from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease, holder_name
+from gresque.maintenance.promote import Promote
 from gresque.maintenance.prune import Prune
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
@@ -75,7 +77,12 @@ def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMem
     """
     store, lease = Store(settings.redis_url, settings.namespace), _lease_of(worker_id, started)
     dead, failures = DeadProcesses(settings, at_once_seconds=NEVER), _Failures()
-    tasks: tuple[Task, ...] = (lease, Siblings(dead), Prune(lease, Judge(memory), dead))
+    tasks: tuple[Task, ...] = (
+        lease,
+        Promote(lease, settings, worker_id),
+        Siblings(dead),
+        Prune(lease, Judge(memory), dead),
+    )
     try:
         for task in tasks:
             if task.due(time.monotonic()) <= 0:
@@ -112,8 +119,13 @@ class MaintenanceProcess:
         self._lease = _lease_of(spec.worker_id, spec.started)
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
         dead = DeadProcesses(settings, lambda: self._leaving)
+        keys = self._store.keys
+        units = {keys.later: 0.001, keys.delayed_schedule: 1.0}
+        watch = DueWatch(settings.redis_url, units)
+        self._promote = Promote(self._lease, settings, spec.worker_id, watch)
         self._tasks: Sequence[Task] = (
             self._lease,
+            self._promote,
             Siblings(dead),
             SuspectsWatch(spec),
             Prune(self._lease, Judge(memory), dead),
@@ -186,14 +198,20 @@ class MaintenanceProcess:
         self._leaving = self._row.must_end
 
     def _wait(self, seconds: float) -> None:
-        """Until a task is due, a signal comes, or the master is gone."""
+        """Until a task is due, Redis announces a job that is to run later, a signal comes, or the
+        master is gone."""
         milliseconds = int(1000 * min(max(seconds, 0), LONGEST_WAIT_SECONDS)) + 1
+        announcements = None if self._outage.lasts else self._promote.fileno(time.monotonic())
+        if announcements is not None:
+            self._poller.register(announcements, select.POLLIN)
         for descriptor, _ in self._poller.poll(milliseconds):
             if descriptor == self._life_fd:
                 self._leaving = True
-            else:
+            elif descriptor == self._awake:
                 with suppress(BlockingIOError):
                     os.read(self._awake, 4096)
+        if announcements is not None:
+            self._poller.unregister(announcements)
 
     def _leave(self) -> None:
         try:
@@ -203,6 +221,7 @@ class MaintenanceProcess:
         except Exception as error:
             extra = fields("maintenance_failed", task="leave")
             log.debug("left without releasing the lease: %s", error, extra=extra)
+        self._promote.close()
         self._store.close()
 
 

@@ -13,14 +13,17 @@ BULK_BYTES = 16 * 1024 * 1024
 
 
 def in_bulks(
-    items: Iterable[T], size: Callable[[T], int], most: int = BULK_JOBS
+    items: Iterable[T],
+    size: Callable[[T], int],
+    most: int = BULK_JOBS,
+    most_bytes: int = BULK_BYTES,
 ) -> Iterator[list[T]]:
-    """Lists of at most `most` items and 16 MB (one item may be larger), as the items come."""
+    """Lists of at most `most` items and `most_bytes` (one item may be larger), as they come."""
     bulk: list[T] = []
     total = 0
     for item in items:
         item_bytes = size(item)
-        if bulk and total + item_bytes > BULK_BYTES:
+        if bulk and total + item_bytes > most_bytes:
             yield bulk
             bulk, total = [], 0
         bulk.append(item)

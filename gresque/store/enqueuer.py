@@ -123,8 +123,11 @@ class Enqueuer:
             raise NotEnqueued(f"not enqueued: {why}") from error
         raise PerhapsEnqueued(
             f"perhaps enqueued: it was sent, but then {why}; "
-            f"look into queue {queue!r} before you enqueue it again"
+            f"look into {self._place(queue)} before you enqueue it again"
         ) from error
+
+    def _place(self, queue: str) -> str:
+        return f"queue {queue!r}"
 
     def _send(
         self,
@@ -173,9 +176,9 @@ class Enqueuer:
             producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
-            _push(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
+            push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            _push(connection, producer_slot, "EVAL", self._script.text, *arguments)
+            push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
 
     def _push_plainly(
         self,
@@ -188,7 +191,7 @@ class Enqueuer:
         known may be repeated, so that goes first and alone."""
         connection.send(b"SADD", self._keys.queues, queue)
         connection.read()
-        _push(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
+        push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -197,7 +200,7 @@ class Enqueuer:
             slots.close()
 
 
-def _push(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
+def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
     producer_slot.sent = False
     connection.send(*command)
     producer_slot.sent = True

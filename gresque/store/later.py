@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from gresque.store.keys import Keys
 from gresque.store.ledger import LedgerEntry, parse_entry, write_entry
+from gresque.store.refusals import pairs
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
 LATEST_MS = 253_402_300_799_000
 """The end of the year 9999: no job is due after it."""
+
+PROMOTED_JOBS = 500
+PROMOTED_BYTES = 4 * 1024 * 1024
+"""What one script moves at most: while it runs the server serves nobody else."""
 
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -80,6 +86,80 @@ class Later:
         entry = self._server.read(None, "HGET", self._keys.later_jobs, member)
         due = self._server.read(None, "ZSCORE", self._keys.later, member)
         return None if due is None else self._job(member, int(float(due)), entry)
+
+    # Due jobs
+
+    def due(self, skip: int = 0) -> list[tuple[bytes, bytes]]:
+        """The next jobs that are due by the server's clock, 500 at most, after the first `skip`:
+        name and queue key, which is empty for what is no entry of a job."""
+        found = self._server.run_script(
+            "due_later",
+            [self._keys.later, self._keys.later_jobs],
+            [skip, PROMOTED_JOBS, PROMOTED_BYTES],
+        )
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def promote(self, due: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[str, str]]]:
+        """Move due jobs to their queues, in this order; an empty queue key forgets a name without
+        an entry. Returns how many were moved, and the keys that refused, with their errors."""
+        numbers: dict[bytes, int] = {}
+        places: list[Any] = []
+        for name, queue_key in due:
+            number = numbers.setdefault(queue_key, len(numbers) + 1) if queue_key else 0
+            places += name, number
+        skip = len(encoded(self._keys.queue_prefix))
+        ours = [self._keys.later, self._keys.later_jobs, self._keys.queues]
+        keys: list[str | bytes] = [*ours, *numbers]
+        names = [key[skip:] for key in numbers]
+        moved, refused = self._server.run_script("promote", keys, [len(names), *names, *places])
+        return int(moved), pairs(refused)
+
+    def entry(self, member: str) -> bytes | None:
+        """What stands in `later:jobs`, of any form."""
+        found: bytes | None = self._server.read(None, "HGET", self._keys.later_jobs, member)
+        return found
+
+    # One job
+
+    def cancel(self, member: str) -> bool:
+        """Remove a job; False when none waits under this name any more."""
+        pipeline = self._server.redis.pipeline(transaction=True)
+        pipeline.zrem(self._keys.later, encoded(member))
+        pipeline.hdel(self._keys.later_jobs, encoded(member))
+        return bool(pipeline.execute()[1])
+
+    def run_now(self, job: LaterJob, raw: bytes) -> bool:
+        """Move a job to the end of its queue, with this payload; False when it was moved, removed
+        or changed since it was read."""
+        keys = self._keys
+        return self._move(
+            job.member, job.entry(keys), keys.queue(job.queue), raw, keys.queues, job.queue
+        )
+
+    def bury(
+        self, member: str, entry: bytes, failed_list: str, failed_entry: bytes, list_name: str
+    ) -> bool:
+        """Move what is no entry of a job to a failed list."""
+        known = self._keys.failed_queues
+        return self._move(member, entry, failed_list, failed_entry, known, list_name)
+
+    def _move(
+        self, member: str, entry: bytes, list_key: str, pushed: bytes, known: str, name: str
+    ) -> bool:
+        keys = [self._keys.later, self._keys.later_jobs, list_key, known]
+        return bool(self._server.run_script("move_later", keys, [member, entry, pushed, name]))
+
+    def put_off(self, job: LaterJob, raw: bytes, milliseconds: int, *, is_delay: bool) -> bool:
+        """Give a job another time, and this payload; False as for `run_now`."""
+        new = job._replace(raw=raw).entry(self._keys)
+        how = "in" if is_delay else "at"
+        return bool(
+            self._server.run_script(
+                "put_off_again",
+                [self._keys.later, self._keys.later_jobs],
+                [job.member, job.entry(self._keys), new, how, milliseconds],
+            )
+        )
 
     def _job(self, member: str, due_ms: int, entry: bytes | None) -> LaterJob | None:
         found = entry_of(self._keys, entry)

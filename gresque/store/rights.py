@@ -27,7 +27,7 @@ _COMMAND = re.compile(r"[A-Z]{3,}")
 _SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
 _PYTHON_NAMES = {"delete": "DEL"}
 _SENDING = {
-    "call", "send", "execute_command", "read", "_push",
+    "call", "send", "execute_command", "read", "push_command",
     "ask", "number", "texts_of", "scores", "names", "_add",
 }  # fmt: skip
 """Functions that are given a command by its name, those of `Reads` included."""
@@ -41,9 +41,11 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later",
+    "commands": "Commands", "delayed": "Delayed", "enqueuer": "Enqueuer", "failed": "FailedLists",
+    "later": "Later",
     "maintenance": "Maintenance",
-    "processes": "Processes", "queues": "Queues", "recovery": "Recoveries", "server": "Server",
+    "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
+    "scheduler": "Scheduler", "server": "Server",
     "stats": "Stats", "suspects": "Suspects", "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
@@ -64,8 +66,11 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
-    "enqueuer.push", "processes.ids", "recovery.fence", "recovery.hand_over",
-    "recovery.move", "recovery.remove", "server.now", "workers.unregister",
+    "delayed.due", "delayed.items", "delayed.move", "delayed.release_locks",
+    "enqueuer.push", "later.bury", "later.due", "later.entry", "later.promote",
+    "processes.ids", "recovery.fence", "recovery.hand_over",
+    "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
+    "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -73,14 +78,17 @@ READING_MODULES = (
     "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (
-    "commands.answers", "failed.count", "failed.counts", "failed.names", "failed.page",
+    "commands.answers", "delayed.items", "delayed.lists", "delayed.lock_holders",
+    "failed.count", "failed.counts", "failed.names", "failed.page",
     "later.count", "later.find", "later.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.is_fenced", "queues.is_in_head", "queues.names", "queues.peek", "queues.size",
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "commands.ask_kills", "commands.give", "failed.begin_sweep", "failed.end_sweep",
+    "commands.ask_kills", "commands.give", "delayed.cancel", "delayed.put_off", "delayed.run_now",
+    "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
+    "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
     "queues.remove", "queues.remove_items",
 )  # fmt: skip
@@ -105,8 +113,11 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("enqueuer.push",),
-            (f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}"),
+            ("enqueuer.push", "scheduler.schedule"),
+            (
+                f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}",
+                f"~{keys.later}", f"~{keys.later_jobs}",
+            ),
         ),
         Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
         Role(
@@ -151,6 +162,8 @@ def _of_module(module: str) -> set[str]:
 def _of_method(name: str) -> set[str]:
     if name == "enqueuer.push":
         return _of_module("store/enqueuer.py")
+    if name == "scheduler.schedule":  # it sends by what it has in common with the enqueuer
+        return _of_module("store/scheduler.py") | _of_module("store/enqueuer.py")
     return set(_of_tree(_methods()[name], name.partition(".")[0]))
 
 

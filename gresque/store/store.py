@@ -6,6 +6,7 @@ import redis
 
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.commands import Commands
+from gresque.store.delayed import Delayed
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
@@ -15,6 +16,7 @@ from gresque.store.processes import Processes
 from gresque.store.queues import Queues
 from gresque.store.reads import Reads
 from gresque.store.recovery import Recoveries
+from gresque.store.scheduler import Scheduler
 from gresque.store.server import Server
 from gresque.store.stats import Stats
 from gresque.store.suspects import Suspects
@@ -38,6 +40,7 @@ class Store:
         """`retry_seconds`: for how long a push is tried again when Redis fails."""
         self.server = server = Server(redis_url, namespace)
         self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
+        self.scheduler = Scheduler(redis_url, server.keys, retry_seconds)
         self.queues = Queues(server)
         self.failed = FailedLists(server)
         self.workers = Workers(server)
@@ -48,6 +51,7 @@ class Store:
         self.maintenance = Maintenance(server)
         self.suspects = Suspects(server)
         self.later = Later(server)
+        self.delayed = Delayed(server)
 
     @property
     def keys(self) -> Keys:
@@ -69,4 +73,5 @@ class Store:
     def close(self) -> None:
         """Close the connections. The store may be used again."""
         self.enqueuer.close()
+        self.scheduler.close()
         self.server.close()

@@ -25,7 +25,11 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "forget_suspects": (4, ["q"]),
     "hand_over": (3, [1]),
     "heartbeats": (2, []),
+    "move_later": (4, ["a", "entry", "job", "q"]),
     "processes_of": (1, ["machine"]),
+    "promote": (4, [1, "q", "a", 1]),
+    "promote_delayed": (8, ["5", "gresque host:1", 9, 1, "queues", "q", "item", "job", 1]),
+    "put_off_again": (2, ["a", "entry", "entry", "in", 9]),
     "recover": (11, ["p", "{", 3, 60]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", ""]),
     "remove_failed": (1, [0, "entry"]),
@@ -33,12 +37,14 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "return_suspects": (5, ["q", 9]),
     "revive": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", "", 0, "0 0 0 0 0"]),
     "rewrite_failed": (3, ["token", 1000, 1, ""]),
+    "schedule": (5, [0, 1, "q", 60, "in", "a", 9, "job"]),
     "take_commands": (1, []),
+    "take_delayed": (7, ["5", "item", "q", "run", "job", "", 0]),
     "unregister": (6, ["p", 0]),
     "unregister_worker": (8, ["w"]),
 }
 
-ANYWHERE = {"count_held", "find_held"}
+ANYWHERE = {"count_held", "due_later", "find_held"}
 """Scripts that only read, by EVAL_RO: what is shown may be read from a replica."""
 
 STATES = ["", "0 0 0 0 0 0", "1 0 0 0 0 0", "9 0 0 0 0 0", "fenced 0 0 0 0 0 0"]

@@ -1,0 +1,107 @@
+"""The next times in sorted sets of Redis, which the server announces."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+from gresque.connection.tracked import TrackedConnection
+
+POLL_SECONDS = 1.0
+"""How often it looks where the server does not announce changes."""
+RESYNC_SECONDS = 30.0
+"""How old its view of the server's clock may be."""
+SHORTEST_SECONDS = 0.02
+"""Between two looks: thousands of jobs may be scheduled each second."""
+
+
+class DueWatch:
+    """Knows when the next entry of each of some ZSETs is due, by the server's clock.
+
+    It reads the lowest scores on a connection on which the server announces changes of what was
+    read. So it sends nothing while nothing changes, and notices an earlier entry at once:
+    `fileno` becomes readable.
+    """
+
+    def __init__(self, redis_url: str, units: Mapping[str, float]) -> None:
+        """`units`: each key, and the seconds that 1 stands for in its scores."""
+        self._connection = TrackedConnection(redis_url)
+        self._units = units
+        self._is_open = False
+        self._next: dict[str, float] = {}
+        self._read_at = -math.inf
+
+    @property
+    def has_looked(self) -> bool:
+        return self._is_open
+
+    def next(self, key: str) -> float:
+        """When the next entry was due at the last look, on the monotonic clock; infinity when there
+        was none."""
+        return self._next[key]
+
+    def left(self, now: float) -> float:
+        """Seconds until the next look; 0 or less when the sets may have changed."""
+        if not self._is_open:
+            return 0.0
+        since = now - self._read_at
+        if self._has_news():
+            return SHORTEST_SECONDS - since
+        waits = any(due < math.inf for due in self._next.values())
+        if not self._connection.tracking:
+            return POLL_SECONDS - since
+        return RESYNC_SECONDS - since if waits else math.inf
+
+    def look(self) -> None:
+        """Read the next times. Raises redis-py's errors."""
+        try:
+            self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self) -> None:
+        connection = self._connection
+        if not self._is_open:
+            connection.connect()
+            self._is_open = True
+        connection.hear()
+        connection.invalidated.clear()
+        self._read_at = sent = time.monotonic()
+        seconds, microseconds = connection.call(b"TIME")
+        # The reply took up to the whole time: a job is looked for rather too early than too late.
+        offset = sent - (int(seconds) + int(microseconds) / 1_000_000)
+        self._next = {key: self._first(key) * unit + offset for key, unit in self._units.items()}
+
+    def _first(self, key: str) -> float:
+        try:
+            found: list[Any] = self._connection.call(b"ZRANGE", key, 0, 0, b"WITHSCORES")
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            return math.inf  # the task that uses the key says so
+        if not found:
+            return math.inf
+        first = found[0]
+        return float(first[1] if isinstance(first, list) else found[1])
+
+    def fileno(self, now: float) -> int | None:
+        """The descriptor to wait on beside `left`; None while there is nothing to wait for."""
+        if not self._is_open or (self._has_news() and self.left(now) > 0):
+            return None
+        return self._connection.fileno()
+
+    def _has_news(self) -> bool:
+        with suppress(redis.RedisError, OSError):
+            return self._connection.something_arrived()
+        return True  # the end of the connection, which the next look meets
+
+    def close(self) -> None:
+        self._is_open = False
+        self._next = {}
+        self._connection.close()

@@ -1,0 +1,52 @@
+-- Let jobs wait until they are due, once: sent again under the same number, it does nothing. Jobs
+-- that are due already go to their queue.
+--
+-- The numbers are those of enqueue.lua, and so is the order: the number first, and what is refused
+-- after it takes back all of the call. A delay is counted from the server's time, as a program's
+-- clock may be wrong.
+--
+-- KEYS  1 producer (HASH)   2 later (ZSET)   3 later:jobs (HASH)   4 queues (SET)
+--       5 the queue (LIST)
+-- ARGV  1 slot   2 number of this call   3 queue name   4 seconds until the producer expires
+--       5 'in' or 'at': whether times are delays or times of the epoch; both are milliseconds
+--       6.. for each job: its id, its time, its payload
+-- Returns  1; 0 when it was done before, or is so late that another call has used the slot since
+local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local A, call = ARGV, redis.call
+-- include put_off
+-- include now_ms
+local fresh = call('HSETNX', producer, A[1], 0) == 1
+local last = fresh and 0 or tonumber(call('HGET', producer, A[1]))
+if last >= tonumber(A[2]) then return 0 end
+
+call('HSET', producer, A[1], A[2])
+call('EXPIRE', producer, A[4])
+local now, names, at_once, failure = now_ms(), {}, {}, nil
+local from = A[5] == 'in' and now or 0
+local head = #queue .. ':' .. queue
+for i = 6, #A, 3 do
+  local due = from + tonumber(A[i + 1])
+  if due <= now then
+    at_once[#at_once + 1] = A[i + 2]
+  else
+    names[#names + 1], failure = put_off(later, jobs, A[i], due, head .. A[i + 2])
+    if failure then break end
+  end
+end
+if not failure and #at_once > 0 then
+  local key, done = queues, redis.pcall('SADD', queues, A[3])
+  if type(done) ~= 'table' then key, done = queue, redis.pcall('RPUSH', queue, unpack(at_once)) end
+  failure = type(done) == 'table' and done.err .. ': ' .. key
+end
+if not failure then return 1 end
+
+for _, name in ipairs(names) do
+  call('ZREM', later, name)
+  call('HDEL', jobs, name)
+end
+if fresh then
+  call('HDEL', producer, A[1])
+else
+  call('HSET', producer, A[1], last) -- late copies of calls before this one stay done
+end
+return redis.error_reply(failure)

@@ -1,0 +1,71 @@
+"""Putting jobs into `later` through outages of Redis: once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from redis.exceptions import NoPermissionError, NoScriptError
+
+from gresque.connection.raw import RawConnection
+from gresque.connection.scripts import script
+from gresque.store.enqueuer import Enqueuer, push_command
+from gresque.store.keys import Keys
+from gresque.store.producer_slots import ProducerSlot
+
+
+class Times(NamedTuple):
+    """When the jobs of a call are due: delays from the server's time, or times of the epoch."""
+
+    are_delays: bool
+    milliseconds: Sequence[int]
+    """One for each job."""
+
+
+class Scheduler(Enqueuer):
+    """As the Enqueuer, for jobs that are to wait. Those that are due by the server's clock when
+    they arrive go to their queue at once."""
+
+    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+        super().__init__(url, keys, retry_seconds)
+        self._script = script("schedule")
+
+    def schedule(self, queue: str, ids: Sequence[str], raws: Sequence[bytes], times: Times) -> None:
+        """Let the jobs wait, all of them or none, in one round trip; 1,000 at most.
+
+        Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
+        """
+        arguments = [b"in" if times.are_delays else b"at"]
+        for job_id, milliseconds, raw in zip(ids, times.milliseconds, raws, strict=True):
+            arguments += job_id.encode(), b"%d" % milliseconds, raw
+        self.push(queue, arguments)
+
+    def _push_once(
+        self,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
+    ) -> None:
+        keys = self._keys
+        arguments = (
+            5, producer_slot.key, keys.later, keys.later_jobs, keys.queues, keys.queue(queue),
+            producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
+        )  # fmt: skip
+        try:
+            push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
+        except NoScriptError:
+            push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+
+    def _push_plainly(
+        self,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
+    ) -> None:
+        """Plain commands can neither do it once nor know the server's time."""
+        raise NoPermissionError("a delayed job needs EVALSHA and EVAL, see docs/acl.md")
+
+    def _place(self, queue: str) -> str:
+        return f"gresque delayed --queue {queue}"
