@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
+from gresque.client import when
+from gresque.client.delayed import DelayedJob, DelayedJobs, cancel_waiting
 from gresque.client.enqueue import (
     Arguments,
     Push,
@@ -18,6 +20,9 @@ from gresque.client.enqueue import (
     enqueue_bulks,
     queue_of,
 )
+from gresque.client.options import CallOptions, ConfiguredJob
+from gresque.client.schedule import Schedule, schedule, schedule_bulks
+from gresque.client.when import Delay, Moment
 from gresque.connection.urls import mask
 from gresque.errors import (
     EnqueueError,
@@ -123,8 +128,72 @@ class Client:
         definition = definition_of(job, checked_queue(queue))
         return enqueue(self.push, queue, definition, args, kwargs)
 
+    @overload
+    def enqueue_in(
+        self, delay: Delay, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+    ) -> JobId | None: ...
+    @overload
+    def enqueue_in(
+        self, delay: Delay, job: Unchecked[J], /, *args: Any, **kwargs: Any
+    ) -> JobId | None: ...
+    def enqueue_in(self, delay: Delay, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
+        """Enqueue a job that is due after this delay: seconds, or a timedelta."""
+        return self._enqueue_by(CallOptions(when=when.delay(delay)), job, args, kwargs)
+
+    @overload
+    def enqueue_at(
+        self, moment: Moment, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+    ) -> JobId | None: ...
+    @overload
+    def enqueue_at(
+        self, moment: Moment, job: Unchecked[J], /, *args: Any, **kwargs: Any
+    ) -> JobId | None: ...
+    def enqueue_at(self, moment: Moment, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
+        """Enqueue a job that is due at this time: a datetime with a time zone, or seconds since the
+        epoch. One that is past goes to its queue at once."""
+        return self._enqueue_by(CallOptions(when=when.at(moment)), job, args, kwargs)
+
+    @overload
+    def options(
+        self,
+        job: Checked[P],
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+    ) -> ConfiguredJob[P]: ...
+    @overload
+    def options(
+        self,
+        job: Unchecked[J],
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+    ) -> ConfiguredJob[...]: ...
+    def options(
+        self,
+        job: Any,
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+    ) -> ConfiguredJob[Any]:
+        """The job with options for the next calls.
+
+        client.options(send_email, in_=300, queue="low").enqueue(42)
+        """
+        return ConfiguredJob(lambda: self, job, CallOptions.of(queue, in_, at))
+
     def enqueue_many(
-        self, job: AnyJob, calls: Iterable[Call], *, queue: str | None = None
+        self,
+        job: AnyJob,
+        calls: Iterable[Call],
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+        spread: Delay | None = None,
     ) -> list[JobId]:
         """Put many jobs into the queue of `job`, or into `queue`; returns their ids.
 
@@ -134,12 +203,35 @@ class Client:
         when one fails, those before it stay enqueued, and the error has their `enqueued_ids`.
         Arguments are checked before their own round trip, so that `calls` may be a generator.
         Enqueue hooks run for each job, `after_enqueue` when its round trip is done.
+
+        With `in_` or `at` they are due then, with `spread` evenly over this time from then on,
+        or from now on.
         """
-        definition = definition_of(job, queue)
-        queue = checked_queue(queue) if queue is not None else queue_of(definition)
+        return self._enqueue_many_by(CallOptions.of(queue, in_, at), job, calls, spread)
+
+    def _enqueue_by(
+        self, options: CallOptions, job: Any, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> JobId | None:
+        definition, queue = _placed(options, job)
+        if options.when is None:
+            return enqueue(self.push, queue, definition, args, kwargs)
+        return schedule(self._schedule, queue, definition, args, kwargs, options.when)
+
+    def _enqueue_many_by(
+        self, options: CallOptions, job: Any, calls: Iterable[Call], spread: Delay | None
+    ) -> list[JobId]:
+        definition, queue = _placed(options, job)
         ids: list[JobId] = []
+        after = None if spread is None else when.offsets(spread, calls)
+        due = options.when or (when.NOW if after is not None else None)
+        split = map(_split, calls)
+        bulks = (
+            enqueue_bulks(self.push, queue, definition, split)
+            if due is None
+            else schedule_bulks(self._schedule, queue, definition, split, due, after)
+        )
         try:
-            for pushed in enqueue_bulks(self.push, queue, definition, map(_split, calls)):
+            for pushed in bulks:
                 ids += pushed
         except (NotEnqueued, PerhapsEnqueued) as error:
             if not ids:
@@ -154,6 +246,61 @@ class Client:
     def push(self) -> Push | None:
         """The function that puts payloads into queues; None when jobs run inline."""
         return None if self.inline else self.store.enqueuer.push
+
+    @property
+    def _schedule(self) -> Schedule | None:
+        return None if self.inline else self.store.scheduler.schedule
+
+    # Delayed jobs
+
+    def delayed(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
+        """`count` jobs that wait for their time, from position `start`, the next due one first:
+        those of Ruby's resque-scheduler, and failed ones before their next attempt, included."""
+        with self._asking() as store:
+            return DelayedJobs(store).page(start, count)
+
+    def delayed_count(self) -> int:
+        """How many jobs wait for their time."""
+        with self._asking() as store:
+            return DelayedJobs(store).count()
+
+    def cancel(self, job_id: str) -> bool:
+        """Remove a job that waits for its time, or in a queue; False when it does not wait: it
+        runs, has ended, or never was. Where it does not wait for its time, all queues are read."""
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return (job is not None and delayed.cancel(job)) or cancel_waiting(store, job_id)
+
+    def reschedule(
+        self, job_id: str, *, in_: Delay | None = None, at: Moment | None = None
+    ) -> bool:
+        """Give a job that waits for its time another one; False when it does not wait for that."""
+        due = when.one_of(in_, at)
+        if due is None:
+            raise EnqueueError(
+                "say when: reschedule(job_id, in_=300) or reschedule(job_id, at=...)"
+            )
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return job is not None and delayed.put_off(job, due)
+
+    def run_now(self, job_id: str) -> bool:
+        """Put a job that waits for its time into its queue; False when it does not wait for it."""
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return job is not None and delayed.run_now(job)
+
+    def remove_delayed(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
+        """Remove jobs that wait for their time and have exactly these arguments, of all queues;
+        returns how many. Reads all that wait."""
+        definition = definition_of(job, "any")
+        payload.encode(definition.name, args, kwargs, "")
+        wanted = definition.call_of(args, kwargs)
+        with self._asking() as store:
+            return DelayedJobs(store).remove(lambda raw: _matches(raw, definition, wanted))
 
     # Taking back
 
@@ -224,6 +371,13 @@ class Client:
         if "store" in self.__dict__:
             self.store.close()
             del self.__dict__["store"]
+
+
+def _placed(options: CallOptions, job: Any) -> tuple[JobDefinition, str]:
+    """The definition of what a caller gives as a job, and the queue that the job goes to."""
+    queue = options.queue
+    definition = definition_of(job, queue)
+    return definition, checked_queue(queue) if queue is not None else queue_of(definition)
 
 
 def _existing_queue(queue: str) -> str:

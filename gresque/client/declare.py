@@ -8,6 +8,8 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
 from gresque.client.default import default_client
+from gresque.client.options import CallOptions, ConfiguredJob
+from gresque.client.when import Delay, Moment
 from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition, check_callable
 from gresque.jobs.hooks import JOB_HOOKS, JobHooks
@@ -16,7 +18,7 @@ from gresque.jobs.registry import registry
 from gresque.jobs.source import default_name, name_of, source_of
 
 if TYPE_CHECKING:
-    from gresque.client.typed import Enqueue, EnqueueTo
+    from gresque.client.typed import Enqueue, EnqueueAt, EnqueueIn, EnqueueTo, Options
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +43,21 @@ class JobFunction(Generic[P, R]):
     def enqueue_to(self, queue: str, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
         """Put the job into another queue."""
         return default_client().enqueue_to(queue, self, *args, **kwargs)
+
+    def enqueue_in(self, delay: Delay, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """Enqueue the job to run after this delay: seconds, or a timedelta."""
+        return default_client().enqueue_in(delay, self, *args, **kwargs)
+
+    def enqueue_at(self, moment: Moment, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """Enqueue the job to run at this time: a datetime with a time zone, or seconds since the
+        epoch."""
+        return default_client().enqueue_at(moment, self, *args, **kwargs)
+
+    def options(
+        self, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+    ) -> ConfiguredJob[P]:
+        """The job with options for its next calls: `send.options(in_=300).enqueue(42)`."""
+        return ConfiguredJob(default_client, self, CallOptions.of(queue, in_, at))
 
     def __reduce__(self) -> str:
         """Pickled by its place in its module, as a function is, for a pool of processes."""
@@ -145,6 +162,9 @@ class Job:
         perform: ClassVar[Callable[..., Any]]
         enqueue: ClassVar[Enqueue] = Enqueue()
         enqueue_to: ClassVar[EnqueueTo] = EnqueueTo()
+        enqueue_in: ClassVar[EnqueueIn] = EnqueueIn()
+        enqueue_at: ClassVar[EnqueueAt] = EnqueueAt()
+        options: ClassVar[Options] = Options()
     else:
 
         @classmethod
@@ -157,3 +177,19 @@ class Job:
         def enqueue_to(cls, queue, /, *args, **kwargs):
             """Put the job into another queue."""
             return default_client().enqueue_to(queue, cls, *args, **kwargs)
+
+        @classmethod
+        def enqueue_in(cls, delay, /, *args, **kwargs):
+            """Enqueue the job to run after this delay: seconds, or a timedelta."""
+            return default_client().enqueue_in(delay, cls, *args, **kwargs)
+
+        @classmethod
+        def enqueue_at(cls, moment, /, *args, **kwargs):
+            """Enqueue the job to run at this time: a datetime with a time zone, or seconds since
+            the epoch."""
+            return default_client().enqueue_at(moment, cls, *args, **kwargs)
+
+        @classmethod
+        def options(cls, *, queue=None, in_=None, at=None):
+            """The job with options for its next calls."""
+            return ConfiguredJob(default_client, cls, CallOptions.of(queue, in_, at))

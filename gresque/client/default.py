@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 from gresque.client.client import Call, Client
+from gresque.client.delayed import DelayedJob
+from gresque.client.options import ConfiguredJob
+from gresque.client.when import Delay, Moment
 from gresque.jobs.ids import JobId
 from gresque.logs import fields
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
@@ -115,9 +118,88 @@ def enqueue_to(queue: str, job: Any, /, *args: Any, **kwargs: Any) -> JobId | No
     return default_client().enqueue_to(queue, job, *args, **kwargs)
 
 
-def enqueue_many(job: AnyJob, calls: Iterable[Call], *, queue: str | None = None) -> list[JobId]:
+@overload
+def enqueue_in(
+    delay: Delay, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+) -> JobId | None: ...
+@overload
+def enqueue_in(delay: Delay, job: Unchecked[J], /, *args: Any, **kwargs: Any) -> JobId | None: ...
+def enqueue_in(delay: Delay, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
+    """See `Client.enqueue_in`."""
+    return default_client().enqueue_in(delay, job, *args, **kwargs)
+
+
+@overload
+def enqueue_at(
+    moment: Moment, job: Checked[P], /, *args: P.args, **kwargs: P.kwargs
+) -> JobId | None: ...
+@overload
+def enqueue_at(moment: Moment, job: Unchecked[J], /, *args: Any, **kwargs: Any) -> JobId | None: ...
+def enqueue_at(moment: Moment, job: Any, /, *args: Any, **kwargs: Any) -> JobId | None:
+    """See `Client.enqueue_at`."""
+    return default_client().enqueue_at(moment, job, *args, **kwargs)
+
+
+def enqueue_many(
+    job: AnyJob,
+    calls: Iterable[Call],
+    *,
+    queue: str | None = None,
+    in_: Delay | None = None,
+    at: Moment | None = None,
+    spread: Delay | None = None,
+) -> list[JobId]:
     """See `Client.enqueue_many`."""
-    return default_client().enqueue_many(job, calls, queue=queue)
+    return default_client().enqueue_many(job, calls, queue=queue, in_=in_, at=at, spread=spread)
+
+
+@overload
+def options(
+    job: Checked[P], *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+) -> ConfiguredJob[P]: ...
+@overload
+def options(
+    job: Unchecked[J],
+    *,
+    queue: str | None = None,
+    in_: Delay | None = None,
+    at: Moment | None = None,
+) -> ConfiguredJob[...]: ...
+def options(
+    job: Any, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+) -> ConfiguredJob[Any]:
+    """See `Client.options`."""
+    return default_client().options(job, queue=queue, in_=in_, at=at)
+
+
+def delayed(start: int = 0, count: int = 1) -> list[DelayedJob]:
+    """See `Client.delayed`."""
+    return default_client().delayed(start, count)
+
+
+def delayed_count() -> int:
+    """See `Client.delayed_count`."""
+    return default_client().delayed_count()
+
+
+def cancel(job_id: str) -> bool:
+    """See `Client.cancel`."""
+    return default_client().cancel(job_id)
+
+
+def reschedule(job_id: str, *, in_: Delay | None = None, at: Moment | None = None) -> bool:
+    """See `Client.reschedule`."""
+    return default_client().reschedule(job_id, in_=in_, at=at)
+
+
+def run_now(job_id: str) -> bool:
+    """See `Client.run_now`."""
+    return default_client().run_now(job_id)
+
+
+def remove_delayed(job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
+    """See `Client.remove_delayed`."""
+    return default_client().remove_delayed(job, *args, **kwargs)
 
 
 def dequeue(job: AnyJob, /, *args: Any, **kwargs: Any) -> int:

@@ -2,7 +2,8 @@
 
 1. Its payload is written, with an id and what its declaration says of it.
 2. Its `before_enqueue` hooks may reject it.
-3. It is pushed; a client with `inline=True` runs it instead.
+3. It is pushed; a client with `inline=True` runs it instead. `client/schedule.py` lets it wait for
+   its time first.
 4. Its `after_enqueue` hooks are called.
 
 Recovery, effects and a retry by hand move jobs that exist already. They do not come here, and no
@@ -45,11 +46,12 @@ def enqueue(
 ) -> JobId | None:
     """Enqueue one job; returns its id, or None when a hook rejected it. Without `push` it runs here
     and now."""
-    _check_reach(definition, push)
-    job = _make(definition, new_id(), args, kwargs)
+    check_reach(definition, inline=push is None)
+    expires_at = None if definition.expires_seconds is None else expiry(definition)
+    job = make_job(definition, new_id(), args, kwargs, definition.envelope, expires_at)
     if job is None:
         return None
-    _put(push, queue, definition, [job[1]])
+    run_or_push(push, queue, definition, [job[1]])
     after = definition.hooks.after_enqueue
     if after:
         call_hooks(after, args, kwargs)
@@ -69,10 +71,10 @@ def enqueue_bulks(
     A call whose arguments cannot be sent raises, and the jobs of its bulk are not enqueued. With
     `on_wrong` the calls end there instead, and those before it are enqueued.
     """
-    _check_reach(definition, push)
+    check_reach(definition, inline=push is None)
     jobs = _make_all(definition, calls, on_wrong)
     for bulk in in_bulks(jobs, lambda job: len(job[1])):
-        _put(push, queue, definition, [job[1] for job in bulk])
+        run_or_push(push, queue, definition, [job[1] for job in bulk])
         after = definition.hooks.after_enqueue
         if after:
             for _, _, args, kwargs in bulk:
@@ -80,12 +82,16 @@ def enqueue_bulks(
         yield [JobId(job[0]) for job in bulk]
 
 
-def _make(
-    definition: JobDefinition, job_id: str, args: Sequence[Any], kwargs: dict[str, Any]
+def make_job(
+    definition: JobDefinition,
+    job_id: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    envelope: dict[str, Any] | None,
+    expires_at: float | None,
 ) -> NewJob | None:
     """A job that its hooks do not reject."""
-    expires_at = None if definition.expires_seconds is None else expiry(definition)
-    raw = encode(definition.name, args, kwargs, job_id, 1, definition.envelope, expires_at)
+    raw = encode(definition.name, args, kwargs, job_id, 1, envelope, expires_at)
     check_call = definition.check_call
     if check_call is not None:
         check_call(args, kwargs)
@@ -103,7 +109,8 @@ def _make_all(
     # In this order: the id of a job has the time at which its call came.
     for position, (args, kwargs), job_id in zip(count(), calls, new_ids(), strict=False):
         try:
-            job = _make(definition, job_id, args, kwargs)
+            expires_at = None if definition.expires_seconds is None else expiry(definition)
+            job = make_job(definition, job_id, args, kwargs, definition.envelope, expires_at)
         except GresqueError as error:
             if on_wrong is None:
                 raise type(error)(f"job {position} of the bulk: {error}") from None
@@ -113,7 +120,9 @@ def _make_all(
             yield job
 
 
-def _put(push: Push | None, queue: str, definition: JobDefinition, raws: list[bytes]) -> None:
+def run_or_push(
+    push: Push | None, queue: str, definition: JobDefinition, raws: list[bytes]
+) -> None:
     if push is not None:
         push(queue, raws)
     else:
@@ -132,8 +141,8 @@ def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
         raise
 
 
-def _check_reach(definition: JobDefinition, push: Push | None) -> None:
-    if definition.nowhere and push is not None:
+def check_reach(definition: JobDefinition, *, inline: bool) -> None:
+    if definition.nowhere and not inline:
         raise EnqueueError(
             f"job {definition.name} is declared where no worker can import it (a prompt, a "
             "notebook, -c, stdin); move it to a module, or give it the name= under which a "

@@ -26,6 +26,8 @@ from gresque.jobs.ids import JobId
 
 if TYPE_CHECKING:
     from gresque.client.declare import Job, JobFunction
+    from gresque.client.options import ConfiguredJob
+    from gresque.client.when import Delay, Moment
 
 P = ParamSpec("P")
 J = TypeVar("J", bound="Job", contravariant=True)
@@ -71,5 +73,54 @@ class EnqueueTo:
     def __get__(
         self, instance: None, owner: Performs[P]
     ) -> Callable[Concatenate[str, P], JobId | None]: ...
+    def __get__(self, instance: None, owner: Any) -> Any:
+        raise NotImplementedError
+
+
+class EnqueueIn:
+    """`Archive.enqueue_in(delay, *args)`, for type checkers."""
+
+    @overload
+    def __get__(
+        self, instance: None, owner: PerformsPlainly[J]
+    ) -> Callable[Concatenate[Delay, ...], JobId | None]: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: Performs[P]
+    ) -> Callable[Concatenate[Delay, P], JobId | None]: ...
+    def __get__(self, instance: None, owner: Any) -> Any:
+        raise NotImplementedError
+
+
+class EnqueueAt:
+    """`Archive.enqueue_at(moment, *args)`, for type checkers."""
+
+    @overload
+    def __get__(
+        self, instance: None, owner: PerformsPlainly[J]
+    ) -> Callable[Concatenate[Moment, ...], JobId | None]: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: Performs[P]
+    ) -> Callable[Concatenate[Moment, P], JobId | None]: ...
+    def __get__(self, instance: None, owner: Any) -> Any:
+        raise NotImplementedError
+
+
+class MakeConfigured(Protocol[P]):
+    """`Archive.options`, once its class is known."""
+
+    def __call__(
+        self, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+    ) -> ConfiguredJob[P]: ...
+
+
+class Options:
+    """`Archive.options(...)`, for type checkers."""
+
+    @overload
+    def __get__(self, instance: None, owner: PerformsPlainly[J]) -> MakeConfigured[...]: ...
+    @overload
+    def __get__(self, instance: None, owner: Performs[P]) -> MakeConfigured[P]: ...
     def __get__(self, instance: None, owner: Any) -> Any:
         raise NotImplementedError

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
-from gresque.jobs.envelope import UNREADABLE, Members
+from gresque.jobs.envelope import RUN_AT, UNREADABLE, Members
 from gresque.jobs.ids import new_id
-
-RUN_AT = "run_at"
-"""Member of the envelope: when a delayed job was due, in epoch seconds."""
 
 _members = msgspec.json.Decoder(Members).decode
 _text = msgspec.json.Decoder(str).decode
+_decode_number = msgspec.json.Decoder(float | None).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -62,6 +60,29 @@ def read_item(
         **members,
     }
     return DelayedItem(name, queue, _encode(payload))
+
+
+def with_due(raw: bytes, due: float) -> bytes:
+    """The payload of a delayed job that is due at another time, its expiry moved along. What is no
+    JSON object stays as it is."""
+    try:
+        members = _members(raw)
+    except UNREADABLE:
+        return raw
+    envelope = _envelope(members.get("gresque"))
+    payload: dict[str, Any] = {**members, "gresque": {**envelope, RUN_AT: due}}
+    before, expires_at = _number(envelope.get(RUN_AT)), _number(members.get("expires_at"))
+    if before is not None and expires_at is not None:
+        payload["expires_at"] = round(expires_at + due - before, 3)
+    return _encode(payload)
+
+
+def _number(raw: msgspec.Raw | None) -> float | None:
+    try:
+        found: float | None = _decode_number(raw or b"null")
+    except UNREADABLE:
+        return None
+    return found
 
 
 def _queue(raw: msgspec.Raw | None) -> str:

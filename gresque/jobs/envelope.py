@@ -20,6 +20,9 @@ handed on as they are."""
 DIRTY_EXIT = "dirty_exit"
 """The job's declared wish for the death of its process, or a shutdown."""
 
+RUN_AT = "run_at"
+"""When a delayed job is due, in epoch seconds."""
+
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _PLACES_TRIED = 4

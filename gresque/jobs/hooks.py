@@ -17,6 +17,9 @@ from gresque.jobs.result import check_function, check_result
 JOB_HOOKS = (
     "before_enqueue",
     "after_enqueue",
+    "before_schedule",
+    "after_schedule",
+    "before_delayed_enqueue",
     "before_dequeue",
     "after_dequeue",
     "before_perform",
@@ -48,6 +51,9 @@ class JobHooks:
 
     before_enqueue: tuple[Hook, ...]
     after_enqueue: tuple[Hook, ...]
+    before_schedule: tuple[Hook, ...]
+    after_schedule: tuple[Hook, ...]
+    before_delayed_enqueue: tuple[Hook, ...]
     before_dequeue: tuple[Hook, ...]
     after_dequeue: tuple[Hook, ...]
     before_perform: tuple[Hook, ...]

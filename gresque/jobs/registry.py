@@ -47,6 +47,11 @@ class Registry:
             raise UnknownJob(self.explain_unknown(name))
         return definition
 
+    def queue_of(self, name: str) -> str | None:
+        """The queue that the job declares, if it is declared and has one."""
+        definition = self.find(name)
+        return None if definition is None else definition.queue
+
     def explain_unknown(self, name: str) -> str:
         if name == INVALID:
             return (

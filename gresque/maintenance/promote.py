@@ -164,7 +164,7 @@ class Promote:
 
     def _move(self, item: bytes, timestamp: str) -> Move:
         try:
-            job = read_item(item, float(timestamp), _queue_of)
+            job = read_item(item, float(timestamp), registry.queue_of)
         except InvalidPayload as error:
             to, entry = self._failure(item, str(error))
             return Move(item, entry, to)
@@ -196,8 +196,3 @@ class Promote:
         )
         log.error("%s: it is among the failed jobs", error, extra=fields("delayed_invalid"))
         return Destination(place.key, "failed" if place.name else "", place.name), entry
-
-
-def _queue_of(name: str) -> str | None:
-    definition = registry.find(name)
-    return None if definition is None else definition.queue

@@ -7,48 +7,19 @@ of them alone.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gresque.store.keys import Keys
-from gresque.store.ledger import LedgerEntry, parse_entry, write_entry
+from gresque.store.later_job import LATEST_MS, LaterJob
+from gresque.store.ledger import LedgerEntry, parse_entry
 from gresque.store.refusals import pairs
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
-LATEST_MS = 253_402_300_799_000
-"""The end of the year 9999: no job is due after it."""
-
 PROMOTED_JOBS = 500
 PROMOTED_BYTES = 4 * 1024 * 1024
 """What one script moves at most: while it runs the server serves nobody else."""
-
-_ID = re.compile("[0-9a-f]{32}")
-
-
-def member_for(job_id: object) -> str:
-    """The name under which a job waits: its id, or a random one for a job that has none of its own.
-    The script that adds it lengthens it when another job has it."""
-    if isinstance(job_id, str) and _ID.fullmatch(job_id):
-        return job_id
-    return os.urandom(16).hex()
-
-
-class LaterJob(NamedTuple):
-    """A job that waits for its time."""
-
-    member: str
-    due_ms: int
-    """When it is due: milliseconds of the epoch, by the server's clock."""
-    queue: str
-    raw: bytes
-    """Its payload."""
-
-    def entry(self, keys: Keys) -> bytes:
-        """As it stands in `later:jobs`."""
-        return write_entry(encoded(keys.queue(self.queue)), self.raw)
 
 
 class Later:
@@ -85,7 +56,7 @@ class Later:
         """The job that waits under this name, which mostly is its id."""
         entry = self._server.read(None, "HGET", self._keys.later_jobs, member)
         due = self._server.read(None, "ZSCORE", self._keys.later, member)
-        return None if due is None else self._job(member, int(float(due)), entry)
+        return None if due is None else self._job(*_scores([encoded(member), due])[0], entry)
 
     # Due jobs
 
@@ -180,6 +151,6 @@ def entry_of(keys: Keys, entry: bytes | None) -> LedgerEntry | None:
 
 def _scores(flat: list[bytes]) -> list[tuple[str, int]]:
     return [
-        (decoded(member), int(float(score)))
+        (decoded(member), int(min(max(float(score), 0), LATEST_MS)))
         for member, score in zip(flat[::2], flat[1::2], strict=True)
     ]

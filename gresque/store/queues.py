@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gresque.store.ledger import LedgerEntry
 from gresque.store.reads import Reads
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
+
+_PAGE, _OVERLAP = 1000, 200
 
 
 class Queues:
@@ -62,6 +64,17 @@ class Queues:
                 found += self._range(place, start, count - len(found))
             start = max(start - size, 0)
         return found
+
+    def each(self, queue: str) -> Iterator[bytes]:
+        """Every item that waits all the while, the last one first. What is reserved or pushed
+        meanwhile moves none of them out of sight."""
+        for place in self._keys.places(queue):
+            end = int(self._server.call("LLEN", place))
+            while end > 0:
+                start = max(end - _PAGE, 0)
+                yield from reversed(self._range(place, start, end - start))
+                # Jobs that are put back to the head move those that were not read yet.
+                end = start + _OVERLAP if start else 0
 
     def _range(self, key: str | bytes, start: int, count: int) -> list[bytes]:
         items: list[bytes] = self._server.call("LRANGE", key, start, start + count - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from redis.exceptions import NoPermissionError, NoScriptError
 
@@ -11,15 +10,8 @@ from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
 from gresque.store.enqueuer import Enqueuer, push_command
 from gresque.store.keys import Keys
+from gresque.store.later_job import Times
 from gresque.store.producer_slots import ProducerSlot
-
-
-class Times(NamedTuple):
-    """When the jobs of a call are due: delays from the server's time, or times of the epoch."""
-
-    are_delays: bool
-    milliseconds: Sequence[int]
-    """One for each job."""
 
 
 class Scheduler(Enqueuer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gresque
@@ -70,6 +71,21 @@ gresque.enqueue(Archive, 42, branch="main")
 gresque.enqueue_to("low", Archive, repo_id=42)
 Report.enqueue("2026-11-26")
 
+send_email.enqueue_in(300, 42, template="bye")
+send_email.enqueue_at(datetime.now(UTC), 42)
+send_email.options(in_=timedelta(minutes=5), queue="low").enqueue(42, "bye")
+gresque.enqueue_in(300, send_email, 42)
+gresque.enqueue_at(1796115600, Archive, 42, branch="main")
+gresque.options(send_email, in_=300).enqueue(42)
+gresque.options("Ruby::Job", queue="ruby", in_=300).enqueue(1, two=2)
+Archive.enqueue_in(timedelta(1), 42, "main")
+Archive.enqueue_at(1796115600.5, repo_id=42)
+Archive.options(in_=300).enqueue(42)
+if gresque.cancel(str(job_id)) or gresque.reschedule(ids[0], in_=5) or gresque.run_now(ids[0]):
+    due: list[datetime] = [each.due for each in gresque.delayed(0, 9)]
+
+Plain.enqueue_in(5, 42)
+Plain.options(in_=5).enqueue(42, branch="main")
 Plain.enqueue(42, branch="main")
 gresque.enqueue(Plain, 42)
 gresque.enqueue_to("low", Plain, 42, "main")

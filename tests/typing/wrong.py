@@ -33,3 +33,12 @@ gresque.enqueue(Archive, 1, 2)  # wrong
 Archive.enqueue("42")  # wrong
 Archive.enqueue_to("low")  # wrong
 gresque.Client(redis="redis://localhost")  # wrong
+
+send_email.enqueue_in(300, "42")  # wrong
+send_email.enqueue_at("tomorrow", 42)  # wrong
+send_email.options(in_=300).enqueue()  # wrong
+send_email.options(delay=300)  # wrong
+gresque.enqueue_in(300, send_email, "42")  # wrong
+gresque.options(send_email, in_=300).enqueue("42")  # wrong
+Archive.enqueue_at(300, "42")  # wrong
+Archive.options(in_=300).enqueue("42")  # wrong

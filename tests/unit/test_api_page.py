@@ -88,7 +88,9 @@ def test_the_options_of_a_job() -> None:
     assert dict(rows) == {
         name: repr(parameter.default).replace("'", '"') for name, parameter in parameters.items()
     }
-    assert public(gresque.Job) == {*parameters, "enqueue", "enqueue_to"}
+    assert public(gresque.Job) == {
+        *parameters, "enqueue", "enqueue_to", "enqueue_in", "enqueue_at", "options",
+    }  # fmt: skip
 
 
 def test_what_a_declared_function_can_do() -> None:

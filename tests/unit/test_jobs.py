@@ -246,6 +246,8 @@ def test_what_returns_a_coroutine_fails(kind: str) -> None:
             call_hooks(getattr(declared.definition.hooks, kind), (), {})
         elif kind == "on_failure":
             declared.definition.fail(ValueError())
+        elif "schedule" in kind or "delayed" in kind:
+            client.options(declared, queue="q", in_=5).enqueue()
         else:
             client.enqueue_to("q", declared)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from gresque.store.later import LaterJob, member_for
+from gresque.store.later_job import LaterJob, member_for
 from gresque.store.store import Store
 
 ID = "019ab0d2c4f17c3e8a1b5d7e9f2c4a60"

@@ -15,8 +15,7 @@ from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.promote import Promote
 from gresque.settings import Settings
-from gresque.store.later import LaterJob
-from gresque.store.scheduler import Times
+from gresque.store.later_job import LaterJob, Times
 from gresque.store.store import Store
 
 RUBY_LOCK, NODE_LOCK = (

@@ -1,0 +1,126 @@
+"""Enqueueing for later: a job is made as `enqueue` makes it, and waits in `later` until it is due.
+
+Its enqueue hooks run now, as the moving of due jobs needs none of their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count, repeat
+from typing import Any, NamedTuple
+
+from gresque.client.enqueue import (
+    Arguments,
+    NewJob,
+    allowed,
+    check_reach,
+    make_job,
+    run_or_push,
+)
+from gresque.client.when import When
+from gresque.errors import GresqueError
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.envelope import RUN_AT
+from gresque.jobs.hooks import call_hooks
+from gresque.jobs.ids import JobId, new_id, new_ids
+from gresque.store.bulk import in_bulks
+from gresque.store.later_job import Times
+
+Schedule = Callable[[str, Sequence[str], Sequence[bytes], Times], object]
+"""Lets payloads of a queue wait under these ids until they are due, all of them or none."""
+
+
+class _DelayedJob(NamedTuple):
+    job: NewJob
+    milliseconds: int
+
+
+def schedule(
+    put: Schedule | None,
+    queue: str,
+    definition: JobDefinition,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    when: When,
+) -> JobId | None:
+    """Enqueue one job that is due at this time; returns its id, or None when a hook rejected it.
+    Without `put` it runs here and now."""
+    check_reach(definition, inline=put is None)
+    found = _make(definition, new_id(), args, kwargs, when)
+    if found is None:
+        return None
+    _put(put, queue, definition, [found], when)
+    return JobId(found.job[0])
+
+
+def schedule_bulks(
+    put: Schedule | None,
+    queue: str,
+    definition: JobDefinition,
+    calls: Iterable[Arguments],
+    when: When,
+    after: Iterator[float] | None = None,
+) -> Iterator[list[JobId]]:
+    """Enqueue a job for each call, as `enqueue_bulks`. `after` has the seconds by which each is due
+    later than `when`."""
+    check_reach(definition, inline=put is None)
+    jobs = _make_all(definition, calls, when, after)
+    for bulk in in_bulks(jobs, lambda found: len(found.job[1])):
+        _put(put, queue, definition, bulk, when)
+        yield [JobId(found.job[0]) for found in bulk]
+
+
+def _make(
+    definition: JobDefinition,
+    job_id: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    when: When,
+    after: float = 0.0,
+) -> _DelayedJob | None:
+    hooks = definition.hooks
+    if hooks.before_schedule and not allowed(hooks.before_schedule, args, kwargs):
+        return None
+    run_at = when.run_at(after)
+    expires = definition.expires_seconds
+    expires_at = None if expires is None else round(run_at + expires, 3)
+    envelope = {**(definition.envelope or {}), RUN_AT: run_at}
+    job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
+    if job is None:
+        return None
+    call_hooks(hooks.before_delayed_enqueue, args, kwargs)
+    return _DelayedJob(job, when.milliseconds(after))
+
+
+def _make_all(
+    definition: JobDefinition,
+    calls: Iterable[Arguments],
+    when: When,
+    after: Iterator[float] | None,
+) -> Iterator[_DelayedJob]:
+    each = zip(count(), calls, after or repeat(0.0), new_ids(), strict=False)
+    for position, (args, kwargs), seconds, job_id in each:
+        try:
+            job = _make(definition, job_id, args, kwargs, when, seconds)
+        except GresqueError as error:
+            raise type(error)(f"job {position} of the bulk: {error}") from None
+        if job is not None:
+            yield job
+
+
+def _put(
+    put: Schedule | None,
+    queue: str,
+    definition: JobDefinition,
+    bulk: Sequence[_DelayedJob],
+    when: When,
+) -> None:
+    raws = [found.job[1] for found in bulk]
+    if put is None:
+        run_or_push(None, queue, definition, raws)
+    else:
+        times = Times(when.is_delay, [found.milliseconds for found in bulk])
+        put(queue, [found.job[0] for found in bulk], raws, times)
+    for (_, _, args, kwargs), _ in bulk:
+        call_hooks(definition.hooks.after_schedule, args, kwargs)
+        call_hooks(definition.hooks.after_enqueue, args, kwargs)
