@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, BinaryIO
@@ -13,7 +14,7 @@ import click
 import msgspec
 
 from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import complain, counted, write
+from gresque.cli.output import Output, complain, counted, json_option
 from gresque.client.client import Client
 from gresque.client.default import adopt
 from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
@@ -22,6 +23,7 @@ from gresque.jobs import payload
 from gresque.jobs.ids import JobId
 from gresque.jobs.modules import import_jobs
 from gresque.jobs.registry import registry
+from gresque.raised import one_line
 from gresque.text import is_utf8, printable
 
 LONGEST_SHOWN = 60
@@ -39,6 +41,14 @@ class Tally:
     def note_fault(self, error: object) -> None:
         self.fault = str(error)
 
+    @property
+    def rejected(self) -> int:
+        return self.jobs - self.enqueued
+
+    def __str__(self) -> str:
+        hooks = f", {self.rejected:,} rejected by a before_enqueue hook" if self.rejected else ""
+        return f"{counted(self.enqueued, 'job')} enqueued{hooks}"
+
 
 # Unknown options pass on as arguments, so that -1 can be one.
 @click.command(name="enqueue", context_settings={"ignore_unknown_options": True})
@@ -46,9 +56,17 @@ class Tally:
 @click.argument("name", metavar="CLASS")
 @click.argument("args", metavar="ARGS...", nargs=-1)
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the traceback of a hook that raises.")
 @setting_options("redis_url", "namespace", "require")
+@json_option
 def command(
-    flags: dict[str, Any], queue: str, name: str, args: tuple[str, ...], kwargs: str | None
+    flags: dict[str, Any],
+    queue: str,
+    name: str,
+    args: tuple[str, ...],
+    kwargs: str | None,
+    verbose: bool,
+    as_json: bool,
 ) -> int:
     """Put a job into QUEUE and print its id.
 
@@ -61,29 +79,36 @@ def command(
     line; the line's own keywords win. Blank lines are skipped. The first line that is wrong ends
     it; the jobs of the lines before it are enqueued then, and stay.
 
+    With --json the id is printed as {"id": …, "queue": …, "class": …}, the end of a stream as
+    {"enqueued": …, "rejected": …, "queue": …, "class": …}. Exit code: 0 when all is enqueued, 1
+    when a hook rejected the job or raised, or Redis is away, 2 for wrong input.
+
     \b
     Examples:
       gresque enqueue mail myapp.jobs.send_email 42 --kwargs '{"template": "bye"}'
       gresque enqueue file_serve Archive 7 '"master"'
-      gresque enqueue -r myapp.jobs mail myapp.jobs.send_email 42
+      gresque enqueue -r myapp.jobs mail myapp.jobs.send_email 42 --json | jq -r .id
       seq 1 100000 | sed 's/.*/[&]/' | gresque enqueue mail myapp.jobs.send_email -
       jq -c '.users[] | {user_id: .id}' users.json | gresque enqueue mail Greet -
     """
     for label, text in (("QUEUE", queue), ("CLASS", name)):
         _check_name(label, text)
     keywords = _parse_kwargs(kwargs)
-    with _open_client(flags) as client:
+    output, job = Output(as_json), {"queue": queue, "class": name}
+    with _open_client(flags) as client, _hooks_explained(name, verbose):
         _hint_at_a_slip(name)
         if args == ("-",):
-            _enqueue_stream(client, queue, name, keywords)
+            tally = _enqueue_stream(client, queue, name, keywords)
+            counts = {"enqueued": tally.enqueued, "rejected": tally.rejected}
+            output.document({**counts, **job}, lambda: [str(tally)])
             return 0
         positional = [_parse_argument(arg) for arg in args]
         job_id = client.enqueue_to(queue, name, *positional, **keywords)
     if job_id is None:
         complain(f"gresque: a before_enqueue hook of {printable(name)} rejected the job")
-        return 1
-    write([job_id])
-    return 0
+    if job_id is not None or as_json:
+        output.document({"id": job_id, **job}, lambda: [str(job_id)])
+    return 1 if job_id is None else 0
 
 
 @contextmanager
@@ -159,7 +184,38 @@ def _parse_json(text: str | bytes) -> Any:
         return _INVALID
 
 
-def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any]) -> None:
+@contextmanager
+def _hooks_explained(name: str, verbose: bool) -> Iterator[None]:
+    """A hook of the job that raises is one line, which says whether the job is enqueued."""
+    try:
+        yield
+    except Exception as error:
+        hook, enqueued = _hook_that_raised(name, error)
+        if not hook:
+            raise
+        if verbose:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        complain(
+            f"gresque: hook {hook} of {name} raised {one_line(error)}; the job is "
+            f"{'' if enqueued else 'not '}enqueued"
+            f"{'' if verbose else ' (-v shows where it was raised)'}"
+        )
+        raise click.exceptions.Exit(1) from None
+
+
+def _hook_that_raised(name: str, error: Exception) -> tuple[str, bool]:
+    """The name of the enqueue hook of the job from which the error came, and whether that is called
+    after the push; no name when it came from elsewhere."""
+    definition = registry.find(name)
+    frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for kind in ("before_enqueue", "after_enqueue") if definition else ():
+        for hook in getattr(definition.hooks, kind):  # type: ignore[union-attr]
+            if getattr(hook, "__code__", None) in frames:
+                return hook.__name__, kind == "after_enqueue"
+    return "", False
+
+
+def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any]) -> Tally:
     tally = Tally()
     bulks = enqueue_bulks(
         client.push,
@@ -183,9 +239,7 @@ def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any
             f"line {tally.line:,}: {tally.fault}; "
             f"{counted(tally.enqueued, 'job')} before it enqueued, to stay"
         )
-    rejected = tally.jobs - tally.enqueued
-    hooks = f", {rejected:,} rejected by a before_enqueue hook" if rejected else ""
-    write([f"{counted(tally.enqueued, 'job')} enqueued{hooks}"])
+    return tally
 
 
 def _how_far(tally: Tally, error: Exception | None) -> str:

@@ -97,7 +97,14 @@ def plain_errors(url: str) -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise RedisUnavailable(explain(url, error)) from error
+        raise RedisUnavailable(explain(url, error)) from alone(error)
+
+
+def alone(error: Exception) -> Exception:
+    """The error as a cause: a program's traceback shows it as one line, without the errors that led
+    to it and the frames of redis-py, which tell a user nothing that its message does not."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def explain(url: str, error: Exception) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+from gresque.jobs.conversions import remedy
 from gresque.jobs.crash_history import MOST_BYTES, without_deaths
 from gresque.jobs.ids import JobId, as_text
 from gresque.text import printable
@@ -205,7 +206,9 @@ def _check(value: Any, where: str, depth: int) -> None:
         return
     if kind is float:
         if not math.isfinite(value):
-            raise UnserializableArgument(f"{where} is {value!r}, which JSON cannot carry")
+            raise UnserializableArgument(
+                f"{where} is {value!r}, which JSON cannot carry; pass None, or a str"
+            )
     elif depth >= MAX_DEPTH:
         raise UnserializableArgument(f"{where} is nested over {MAX_DEPTH} deep")
     elif kind is list or kind is tuple:
@@ -216,15 +219,17 @@ def _check(value: Any, where: str, depth: int) -> None:
         for key, item in value.items():
             if type(key) not in _KEYS:
                 raise UnserializableArgument(
-                    f"{where} has the key {key!r}; JSON objects take only str keys"
+                    f"{where} has the key {key!r}; JSON objects take only str keys: "
+                    "pass a list of pairs, or str(key)"
                 )
             if type(item) not in _PLAIN:
                 _check(item, f"{where}[{key!r}]" if depth < 5 else where, depth + 1)
     else:
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        name = f"{module}{kind.__qualname__}"
         raise UnserializableArgument(
-            f"{where} is a {module}{kind.__qualname__}, which JSON cannot carry; "
-            "pass str, int, float, bool, None, list or dict"
+            f"{where} is {'an' if name[0] in 'aeio' else 'a'} {name}, which JSON cannot carry; "
+            f"{remedy(value)}"
         )
 
 

@@ -12,7 +12,7 @@ import redis
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from gresque.backoff import Backoff
-from gresque.connection.errors import explain, is_reply, may_pass
+from gresque.connection.errors import alone, explain, is_reply, may_pass
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
@@ -64,7 +64,7 @@ class Enqueuer:
         try:
             producer_slot = pool.take()
         except (RedisError, OSError) as error:
-            raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from error
+            raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from alone(error)
         try:
             producer_slot.number += 1
             self._send(producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted)
@@ -120,11 +120,11 @@ class Enqueuer:
                 return
         why = explain(self._url, error)
         if not perhaps:
-            raise NotEnqueued(f"not enqueued: {why}") from error
+            raise NotEnqueued(f"not enqueued: {why}") from alone(error)
         raise PerhapsEnqueued(
             f"perhaps enqueued: it was sent, but then {why}; "
             f"look into {self._place(queue)} before you enqueue it again"
-        ) from error
+        ) from alone(error)
 
     def _place(self, queue: str) -> str:
         return f"queue {queue!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,16 @@ class TestEnqueue:
         assert err.count("\n") == 1
         assert redis_client.keys("*") == []
 
+    def test_as_json(self, call: Call, redis_client: redis.Redis) -> None:
+        code, out, err = call("enqueue", "mail", "Greet", "1", "--json")
+        (item,) = items(redis_client)
+        assert (code, err) == (0, "")
+        assert json.loads(out) == {"id": item["id"], "queue": "mail", "class": "Greet"}
+        code, out, _ = call("enqueue", "mail", "Greet", "-", "--json", stdin=b"[1]\n[2]\n")
+        assert (code, json.loads(out)) == (
+            0, {"enqueued": 2, "rejected": 0, "queue": "mail", "class": "Greet"}
+        )  # fmt: skip
+
 
 class TestEnqueueStream:
     def test_lines(self, call: Call, redis_client: redis.Redis) -> None:
@@ -140,10 +151,14 @@ HOOKED = """
         def before_enqueue_check(who, template="welcome"):
             if who == "broken":
                 raise ValueError("a hook's own")
+            if who == "refused":
+                gresque.enqueue_to("log", "Log", object())
             return who != "nobody"
 
         def after_enqueue_log(who, template="welcome"):
             gresque.enqueue_to("log", "Log", who, template)
+            if who == "late":
+                raise ValueError("too late")
 """
 
 
@@ -176,6 +191,8 @@ class TestEnqueueOfADeclaredJob:
         assert (code, out) == (1, "")
         assert err == "gresque: a before_enqueue hook of Greet rejected the job\n"
         assert redis_client.keys("*") == []
+        code, out, _ = enqueue("Greet", '"nobody"', "--json")
+        assert (code, json.loads(out)["id"]) == (1, None)
 
     def test_arguments_that_it_does_not_take(
         self, enqueue: Callable[..., Answer], redis_client: redis.Redis
@@ -201,7 +218,36 @@ class TestEnqueueOfADeclaredJob:
         code, out, err = enqueue("Greet", "-", stdin=b'["joe"]\n["broken"]\n["sue"]\n')
         assert (code, out) == (1, "")
         assert err.startswith("stopped; 0 jobs enqueued, ") and "up to line 2 perhaps" in err
-        assert err.endswith("ValueError: a hook's own\n")
+        assert err.splitlines()[1:] == [
+            "gresque: hook before_enqueue_check of Greet raised ValueError: a hook's own; the job "
+            "is not enqueued (-v shows where it was raised)"
+        ]
+
+    @pytest.mark.parametrize(
+        ("who", "told", "count"),
+        [
+            ("broken", "hook before_enqueue_check of Greet raised ValueError: a hook's own; the "
+             "job is not enqueued", 0),
+            ("refused", "hook before_enqueue_check of Greet raised UnserializableArgument: "
+             "argument 1 is an object", 0),
+            ("late", "hook after_enqueue_log of Greet raised ValueError: too late; the job is "
+             "enqueued", 1),
+        ],
+        ids=["before", "of gresque", "after"],
+    )  # fmt: skip
+    def test_a_hook_that_raises(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis,
+        who: str, told: str, count: int,
+    ) -> None:  # fmt: skip
+        code, out, err = enqueue("Greet", f'"{who}"')
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"gresque: {told}")
+        assert len(items(redis_client)) == count
+        code, out, err = enqueue("Greet", f'"{who}"', "-v")
+        assert (code, out) == (1, "")
+        assert err.startswith("Traceback (most recent call last):\n")
+        assert 'the_jobs.py", line' in err
+        assert f"\ngresque: {told}" in err
 
     def test_another_name_is_one_of_another_program(
         self, enqueue: Callable[..., Answer], redis_client: redis.Redis

@@ -300,6 +300,10 @@ def test_no_server(tmp_path: Path) -> None:
         ) as raised:
             call()
         assert isinstance(raised.value.__cause__, redis.ConnectionError)
+        printed = "".join(traceback.format_exception(raised.value))
+        assert printed.startswith("redis.exceptions.ConnectionError: ")
+        assert printed.count("\n\n") == 2, "the cause, that it is one, and the error"
+        assert "site-packages/redis" not in printed
 
 
 # Hooks

@@ -148,7 +148,7 @@ def test_a_wrong_call_ends_the_calls_where_somebody_notes_it() -> None:
     (ids,) = door.enqueue_bulks(push, "q", WATCHED, calls_of(1, {2}, 3), noted.append)
     assert len(ids) == 1
     assert [str(error) for error in noted] == ["argument 1 is a set, which JSON cannot carry; "
-        "pass str, int, float, bool, None, list or dict"]  # fmt: skip
+        "pass list(x), and read it in the job with set(x)"]  # fmt: skip
     assert ("call", 3) not in events
 
 

@@ -118,7 +118,9 @@ def test_no_answer_at_last(client: gresque.Client, proxy: FaultyProxy, redis_cli
         enqueue(client)
     assert 0.3 <= time.monotonic() - started < 5
     assert cut.done.is_set()
-    assert isinstance(raised.value.__cause__, redis.RedisError)
+    cause = raised.value.__cause__
+    assert isinstance(cause, redis.RedisError)
+    assert (cause.__cause__, cause.__context__, cause.__traceback__) == (None, None, None)
     assert not isinstance(raised.value, gresque.EnqueueError)
     assert redis_client.llen(QUEUE) == 2
     proxy.refuses = False
