@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
@@ -11,12 +11,16 @@ from typing import Any
 import msgspec
 
 from gresque.inspector.names import worker_and_pid
+from gresque.inspector.wanted import ANY, WantedRunning
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
 from gresque.store.commands import Running
 from gresque.store.ledger import STATE, LedgerEntry, parse_entry
+from gresque.store.processes import Held
 from gresque.store.store import Store
 from gresque.text import decoded, encoded
+
+NOTHING = LedgerEntry(b"", b"")
 
 
 @dataclass(frozen=True)
@@ -37,27 +41,30 @@ class RunningJob:
     seconds: float | None
     blocks_seconds: float | None = None
     stack: tuple[str, ...] = ()
+    entry: LedgerEntry = NOTHING
 
     @property
     def label(self) -> str:
         """`myjobs.fetch("https://…", retries=3)`, cut after some 60 characters."""
         return job_label(self.item)
 
+    @property
+    def held(self) -> Held:
+        """The slot and its content, as a kill wants it."""
+        return Held(self.process, encoded(self.slot), self.entry)
+
     @classmethod
-    def all(cls, store: Store) -> list[RunningJob]:
-        """Every job in flight: those that block others, then the one that runs longest. In two
-        round trips. Their payloads are all read; for a page of them there is `longest`."""
-        reads, keys = store.reads(), store.keys
-        now, running = _published(store)
-        empty: dict[bytes, bytes] = {}
-        ledgers = {each: reads.ask(empty, "HGETALL", keys.ledger(each)) for each in running}
-        reads.run()
-        jobs = [
-            job
-            for process, fields in ledgers.items()
-            for job in _jobs(store, process, fields.value, running[process], now)
-        ]
-        return sorted(jobs, key=_worst_first)
+    def all(cls, store: Store, wanted: WantedRunning = ANY) -> list[RunningJob]:
+        """Every job in flight that is wanted: those that block others, then the one that runs
+        longest. In three round trips. The payloads of those that are old enough are all read; for a
+        page of them there is `longest`."""
+        now, running, found = read_entries(store, wanted)
+        jobs = (
+            _job(process, slot, queue, entry, running[process], now)
+            for process, slot, queue, entry in found
+        )
+        matching = (job for job in jobs if wanted.matches(job.item.get("class"), job.queue))
+        return sorted(matching, key=_worst_first)
 
     @classmethod
     def longest(cls, store: Store, count: int = 100) -> list[RunningJob]:
@@ -89,14 +96,18 @@ class RunningJob:
         """Those with this id: one, as a rule; a foreign program may use an id twice. Redis looks
         for it, and no other payload is read."""
         now, running = _published(store)
-        return [
-            job
-            for held in store.processes.find_held([*running], job_id)
-            for job in _jobs(
-                store, held.process, {held.slot: held.entry}, running[held.process], now
+        found = (
+            _job(
+                held.process,
+                decoded(held.slot),
+                store.keys.queue_of(decoded(held.entry.queue_key)) or "",
+                held.entry,
+                running[held.process],
+                now,
             )
-            if str(job.item.get("id")) == job_id
-        ]
+            for held in store.processes.find_held([*running], job_id)
+        )
+        return [job for job in found if str(job.item.get("id")) == job_id]
 
 
 def _published(store: Store) -> tuple[float, dict[str, Running]]:
@@ -117,61 +128,80 @@ def parse_running(raw: bytes | None) -> Running:
         return Running()
 
 
+def read_entries(
+    store: Store, wanted: WantedRunning
+) -> tuple[float, dict[str, Running], Iterator[tuple[str, str, str, LedgerEntry]]]:
+    """The time by the server's clock, what processes publish, and the jobs that are old enough and
+    in the right processes."""
+    now, running = _published(store)
+    running = {each: running[each] for each in wanted.processes(running)}
+    slots = wanted.slots(running, now)
+    if slots is not None:
+        return now, running, _entries(store, _fields_of(store, slots))
+    reads, keys = store.reads(), store.keys
+    empty: dict[bytes, bytes] = {}
+    ledgers = {each: reads.ask(empty, "HGETALL", keys.ledger(each)) for each in running}
+    reads.run()
+    return now, running, _entries(store, {each: found.value for each, found in ledgers.items()})
+
+
 def read_slots(
     store: Store, slots: Mapping[str, Sequence[str]], running: Mapping[str, Running], now: float
 ) -> list[RunningJob]:
     """The jobs in these slots of processes, in one round trip; those that ended are left out.
     `running` is what the processes published, `now` the time by the server's clock."""
+    return [
+        _job(process, slot, queue, entry, running[process], now)
+        for process, slot, queue, entry in _entries(store, _fields_of(store, slots))
+    ]
+
+
+def _fields_of(store: Store, slots: Mapping[str, Sequence[str]]) -> dict[str, dict[bytes, bytes]]:
     reads = store.reads()
     replies = {
         process: reads.hash_values(store.keys.ledger(process), wanted)
         for process, wanted in slots.items()
     }
     reads.run()
-    return [
-        job
+    return {
+        process: {
+            encoded(slot): value
+            for slot, value in zip(slots[process], reply.value, strict=True)
+            if value is not None
+        }
         for process, reply in replies.items()
-        for job in _jobs(
-            store,
-            process,
-            {
-                encoded(slot): value
-                for slot, value in zip(slots[process], reply.value, strict=True)
-                if value is not None
-            },
-            running[process],
-            now,
-        )
-    ]
+    }
 
 
-def _jobs(
-    store: Store,
-    process: str,
-    fields: Mapping[bytes, bytes | LedgerEntry],
-    running: Running,
-    now: float,
-) -> Iterable[RunningJob]:
-    worker, _ = worker_and_pid(process)
-    for slot_name, value in fields.items():
-        if slot_name == STATE:
-            continue
-        slot = decoded(slot_name)
-        entry = value if isinstance(value, LedgerEntry) else _entry(value)
-        key = decoded(entry.queue_key)
-        start, blocking = running.since.get(slot), running.blocking
-        blocks = blocking is not None and blocking.slot == slot
-        yield RunningJob(
-            worker=worker,
-            process=process,
-            slot=slot,
-            queue=store.keys.queue_of(key) or key,
-            item=payload.loads(entry.raw),
-            since=start,
-            seconds=None if start is None else max(now - start, 0.0),
-            blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
-            stack=tuple(blocking.stack) if blocking and blocks else (),
-        )
+def _entries(
+    store: Store, ledgers: Mapping[str, Mapping[bytes, bytes]]
+) -> Iterator[tuple[str, str, str, LedgerEntry]]:
+    """Process, slot and queue of each job, and what stands in its slot."""
+    for process, fields in ledgers.items():
+        for slot, value in fields.items():
+            if slot != STATE:
+                entry = _entry(value)
+                key = decoded(entry.queue_key)
+                yield process, decoded(slot), store.keys.queue_of(key) or key, entry
+
+
+def _job(
+    process: str, slot: str, queue: str, entry: LedgerEntry, running: Running, now: float
+) -> RunningJob:
+    start, blocking = running.since.get(slot), running.blocking
+    blocks = blocking is not None and blocking.slot == slot
+    return RunningJob(
+        worker=worker_and_pid(process)[0],
+        process=process,
+        slot=slot,
+        queue=queue,
+        item=payload.loads(entry.raw),
+        since=start,
+        seconds=None if start is None else max(now - start, 0.0),
+        blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
+        stack=tuple(blocking.stack) if blocking and blocks else (),
+        entry=entry,
+    )
 
 
 def _entry(value: bytes) -> LedgerEntry:

@@ -170,9 +170,11 @@ class FrozenProxy:
     def _standing(self, slot: bytes) -> dict[str, Any]:
         """As `stacks.as_dict`; only of the job that blocks it is known where it stands."""
         blamed, since = slot == self._slot, self._running.since.get(slot.decode())
+        item = payload.loads(self._ledger[slot].raw)
         return {
             "name": self._describe(slot),
-            "id": payload.loads(self._ledger[slot].raw).get("id"),
+            "class": item.get("class"),
+            "id": item.get("id"),
             "queue": self._queue(slot),
             "slot": slot.decode(),
             "seconds": None if since is None else round(time.monotonic() - since, 3),

@@ -85,7 +85,7 @@ def process(
     slots = {
         str(slot): b"%d:%b%b" % (len(key), key.encode(), raw) for slot, raw in enumerate(items)
     }
-    client.hset(f"resque:ledger:{name}", mapping={"state": f"1 {len(items)} 0 0 0", **slots})
+    client.hset(f"resque:ledger:{name}", mapping={"state": f"1 {len(items)} 0 0 0 0", **slots})
     blocking = blocks and Blocking(blocks[0], now - blocks[1], ["jobs.py:7:in `spin'"])
     running = Running({slot: now - age for slot, age in (runs or {}).items()}, blocking)
     if running:

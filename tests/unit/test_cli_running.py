@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import redis
 
 from gresque.inspector.running import RunningJob
 from gresque.store.commands import Blocking, Running
 from gresque.store.store import Store
+from tests.support import views
 from tests.support.cli import (
     PROCESS,
     Call,
     odd_workers,
     register,
 )
+from tests.support.views import PROCESS as VIEWED
+from tests.support.views import process
 
 
 class TestRunning:
@@ -64,3 +68,37 @@ class TestRunning:
         assert r"\xff\x1b[2J" in out
         assert "\x1b" not in out
         assert len(json.loads(call("running", "--json").out)) == 3
+
+
+class TestSome:
+    @pytest.fixture(autouse=True)
+    def _running(self, redis_client: redis.Redis) -> None:
+        process(
+            redis_client, VIEWED, views.item("A"), views.item("B"), views.item("A"),
+            runs={"0": 7200, "1": 7200}, blocks=("1", 9),
+        )  # fmt: skip
+
+    def test_flags(self, call: Call) -> None:
+        found = json.loads(call("running", "--class", "A", "--json").out)
+        assert [row["slot"] for row in found] == ["0", "2"]
+        for age in ("1h", "90m", "90 min", "3600", "5400.5s"):
+            found = json.loads(call("running", "--longer-than", age, "--json").out)
+            assert [row["slot"] for row in found] == ["1", "0"]
+        assert call("running", "-n", "1", "--longer-than", "1h").out.count("vm:10") == 1
+        assert call("running", "--queue", "x") == (0, "no such jobs are running\n", "")
+
+    @pytest.mark.parametrize("age", ["", "x", "-1", "1w", "1e3"])
+    def test_no_age(self, call: Call, age: str) -> None:
+        answer = call("running", "--longer-than", age)
+        assert (answer.code, "is not an age" in answer.err) == (2, True)
+
+    def test_an_empty_flag(self, call: Call) -> None:
+        assert "--class is empty" in call("running", "--class", "").err
+
+    def test_groups(self, call: Call) -> None:
+        titles, first, second = call("running", "groups").out.splitlines()
+        assert titles.split() == ["COUNT", "OLDEST", "MEDIAN", "BLOCKING", "QUEUE", "CLASS"]
+        assert first.split() == ["2", "2.0", "h", "60", "min", "-", "mail", "A"]
+        assert second.split()[-3:] == ["1", "mail", "B"]
+        assert json.loads(call("running", "groups", "--json").out)[1]["blocking"] == 1
+        assert call("running", "groups", "--class", "x").out == "no such jobs are running\n"

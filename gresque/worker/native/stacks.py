@@ -73,9 +73,11 @@ def blocking(
 def as_dict(stack: GreenletStack) -> dict[str, Any]:
     """As it travels through Redis."""
     job = stack.job
+    item = {} if job is None else payload.loads(job[2])
     return {
         "name": stack.name,
-        "id": None if job is None else payload.loads(job[2]).get("id"),
+        "class": item.get("class"),
+        "id": item.get("id"),
         "queue": None if job is None else job[1],
         "slot": None if job is None else job[0].decode(),
         "seconds": None if stack.seconds is None else round(stack.seconds, 3),
