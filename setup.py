@@ -22,15 +22,20 @@ DEV = [
     *DEMO,
     *TITLE,
     "build>=1.2",
+    "django>=5.2",
+    "fastapi>=0.115",
+    "flask>=3",
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "ruff>=0.9",
     "setuptools>=77",  # builds the wheel that a test installs
+    "sqlalchemy>=2",
     "supervisor>=4.2",
     "types-psutil",
     "types-requests",
+    "uvicorn>=0.30",
 ]
 
 setup(

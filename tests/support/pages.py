@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from typing import NamedTuple
 
 from tests.support.terminal import Terminal
 
-REFRESH = "GRESQUE_REFRESH_PAGES" in os.environ
+REFRESH_ENV = "GRESQUE_REFRESH_PAGES"
+REFRESH = REFRESH_ENV in os.environ
 ANY = "…"
 
 _BLOCK = re.compile(r"((?:^<!-- .*? -->\n)*)^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -37,6 +39,9 @@ _LOOKS = re.compile(
     r"|delayed|retries|cron)\b(?! (retry|remove|clear|cancel|run))"
 )
 """Commands that change nothing: what they show may take a moment to come about."""
+
+_PORT = re.compile(r"(?:(?<=127.0.0.1:)|(?<=127.0.0.1\", )|(?<=port )|(?<=runserver ))[58]00\d\b")
+"""Those that the pages use."""
 
 _MASKS = [
     (re.compile(pattern), mask)
@@ -104,14 +109,15 @@ def shape(text: str, *, exactly: bool = False) -> list[str]:
     return [line.strip() for line in text.strip("\n").split("\n") if line.strip()]
 
 
-def alike(shown: Block, appeared: str) -> bool:
-    """Whether an output has the shape that the page shows."""
+def alike(shown: Block, appeared: str, *, goes_on: bool = False) -> bool:
+    """Whether an output has the shape that the page shows, or begins with it."""
     exactly = "exactly" in shown.marks
     wanted, lines = shape(shown.text, exactly=exactly), shape(appeared, exactly=exactly)
     if all(line.startswith("TIME ") for line in wanted):
         wanted, lines = sorted(wanted), sorted(lines)  # a log of several processes
     pattern = "".join(r"(?:.*\n)*?" if line == ANY else re.escape(line) + r"\n" for line in wanted)
-    return re.fullmatch(pattern, "".join(line + "\n" for line in lines)) is not None
+    match = re.match if goes_on else re.fullmatch
+    return match(pattern, "".join(line + "\n" for line in lines)) is not None
 
 
 @dataclass
@@ -124,6 +130,7 @@ class Walk:
     env: Mapping[str, str]
     names: Mapping[str, str] = field(default_factory=dict)
     changes: list[tuple[Block, str]] = field(default_factory=list)
+    _ports: dict[str, str] = field(default_factory=dict)
     _terminals: dict[str, Terminal] = field(default_factory=dict)
     _beginning: list[str] = field(default_factory=list)
 
@@ -136,13 +143,13 @@ class Walk:
             shown = after if after is not None and after.language == "text" else None
             if "Ctrl-C" in block.marks:
                 appeared = self._renamed(self._terminals[block.terminal].interrupt().output)
-                self._compare(block, "Ctrl-C", lambda text=appeared: text, seconds=0)
+                self._compare(block, "Ctrl-C", lambda text=appeared: text)
             elif block.language == "sh":
                 self._type(block, shown if shown and "Ctrl-C" not in shown.marks else None)
             elif block.path is not None:
                 path = self.directory / block.path
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(block.text)
+                path.write_text(self._with_ports(block.text))
 
     def close(self) -> None:
         for terminal in self._terminals.values():
@@ -156,20 +163,17 @@ class Walk:
 
     def _type(self, block: Block, shown: Block | None) -> None:
         terminal = self._open(block.terminal)
-
-        def first_lines(terminal: Terminal) -> str:
-            lines = self._renamed(terminal.read()).splitlines(keepends=True)
-            return "".join(lines[: len(shown.text.splitlines())] if shown else lines)
-
         if "each terminal" in block.marks:
             self._beginning.append(block.text)
         if "runs on" in block.marks:
-            terminal.start(block.text)
+            terminal.start(self._with_ports(block.text))
             if shown:
-                self._compare(shown, block.text, lambda: first_lines(terminal), seconds=30)
+                self._compare(
+                    shown, block.text, lambda: self._renamed(terminal.read()), 30, goes_on=True
+                )
             return
         output = ""
-        *first, last = commands(block.text)
+        *first, last = commands(self._with_ports(block.text))
         for command in first:
             output += self._succeed(terminal, command, 0)
         output += self._succeed(terminal, last, block.exit_code)
@@ -182,7 +186,7 @@ class Walk:
             found, output = output, ""
             return self._renamed(found or self._succeed(terminal, last, block.exit_code))
 
-        self._compare(shown, block.text, look, seconds=0 if once else 30)
+        self._compare(shown, block.text, look, 0 if once else 30)
 
     def _open(self, name: str) -> Terminal:
         if name not in self._terminals:
@@ -200,23 +204,44 @@ class Walk:
     def _renamed(self, text: str) -> str:
         for place, name in self.names.items():
             text = text.replace(place, name)
+        for port, free in self._ports.items():
+            text = text.replace(free, port)
         return text
 
+    def _with_ports(self, text: str) -> str:
+        """With ports that are free, as another walk may be under way."""
+        for port in set(_PORT.findall(text)) - set(self._ports):
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                self._ports[port] = str(server.getsockname()[1])
+        return _PORT.sub(lambda found: self._ports[found[0]], text)
+
     def _compare(
-        self, shown: Block, typed: str, look: Callable[[], str], *, seconds: float
+        self,
+        shown: Block,
+        typed: str,
+        look: Callable[[], str],
+        seconds: float = 0,
+        *,
+        goes_on: bool = False,
     ) -> None:
         deadline = time.monotonic() + (min(seconds, 10) if REFRESH else seconds)
-        while not alike(shown, appeared := look()):
+        while not alike(shown, appeared := look(), goes_on=goes_on):
             if time.monotonic() > deadline:
                 if not REFRESH:
                     raise AssertionError(
                         f"after\n\n{typed}\nthe page shows\n\n{shown.text}\nand this appeared:\n\n"
-                        f"{appeared}\n\nWhere the page is out of date: GRESQUE_REFRESH_PAGES=1"
+                        f"{appeared}\n\nWhere the page is out of date: {REFRESH_ENV}=1"
                     )
                 break
             time.sleep(0.3)
-        if REFRESH and not (f"\n{ANY}\n" in f"\n{shown.text}" and alike(shown, appeared)):
-            self.changes.append((shown, appeared.strip("\n") + "\n"))
+        if REFRESH:
+            self._refresh(shown, appeared.strip("\n").split("\n"), goes_on=goes_on)
+
+    def _refresh(self, shown: Block, lines: list[str], *, goes_on: bool) -> None:
+        appeared = "\n".join(lines[: shown.text.count("\n")] if goes_on else lines) + "\n"
+        if f"\n{ANY}\n" in f"\n{shown.text}" and alike(shown, appeared, goes_on=goes_on):
+            return
+        self.changes.append((shown, appeared))
 
 
 def commands(text: str) -> list[str]:

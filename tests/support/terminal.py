@@ -86,6 +86,7 @@ class Terminal:
         """What the command that runs has printed so far."""
         while select.select([self._screen], [], [], 0)[0] and self._take():
             pass
+        assert not _PROMPT.search(self._text), f"it has ended:\n{plain(self._text)}"
         return plain(self._text)
 
     def close(self) -> None:
