@@ -77,6 +77,10 @@ class Block(NamedTuple):
         return found[1] if found and self.language not in ("sh", "text") else None
 
     @property
+    def has_gap(self) -> bool:
+        return f"\n{ANY}\n" in f"\n{self.text}"
+
+    @property
     def terminal(self) -> str:
         return next((mark[9:] for mark in self.marks if mark.startswith("terminal ")), "1")
 
@@ -176,17 +180,18 @@ class Walk:
         *first, last = commands(self._with_ports(block.text))
         for command in first:
             output += self._succeed(terminal, command, 0)
-        output += self._succeed(terminal, last, block.exit_code)
-        if shown is None:
+        if shown is None or not _LOOKS.match(last):
+            output += self._succeed(terminal, last, block.exit_code)
+            if shown is not None:
+                self._compare(shown, block.text, lambda: self._renamed(output))
             return
-        once = len(first) > 0 or not _LOOKS.match(last)
 
         def look() -> str:
-            nonlocal output
-            found, output = output, ""
-            return self._renamed(found or self._succeed(terminal, last, block.exit_code))
+            ended = terminal.run(last)
+            wrong = "" if ended.code == block.exit_code else f"\nIt exited with {ended.code}."
+            return self._renamed(output + ended.output + wrong)
 
-        self._compare(shown, block.text, look, 0 if once else 30)
+        self._compare(shown, block.text, look, 30)
 
     def _open(self, name: str) -> Terminal:
         if name not in self._terminals:
@@ -212,7 +217,7 @@ class Walk:
         """With ports that are free, as another walk may be under way."""
         for port in set(_PORT.findall(text)) - set(self._ports):
             with socket.create_server(("127.0.0.1", 0)) as server:
-                self._ports[port] = str(server.getsockname()[1])
+                self._ports[port] = port if REFRESH else str(server.getsockname()[1])
         return _PORT.sub(lambda found: self._ports[found[0]], text)
 
     def _compare(
@@ -234,14 +239,10 @@ class Walk:
                     )
                 break
             time.sleep(0.3)
-        if REFRESH:
-            self._refresh(shown, appeared.strip("\n").split("\n"), goes_on=goes_on)
-
-    def _refresh(self, shown: Block, lines: list[str], *, goes_on: bool) -> None:
-        appeared = "\n".join(lines[: shown.text.count("\n")] if goes_on else lines) + "\n"
-        if f"\n{ANY}\n" in f"\n{shown.text}" and alike(shown, appeared, goes_on=goes_on):
-            return
-        self.changes.append((shown, appeared))
+        if REFRESH and not (shown.has_gap and alike(shown, appeared, goes_on=goes_on)):
+            lines = appeared.strip("\n").split("\n")
+            lines = lines[: shown.text.count("\n")] if goes_on else lines
+            self.changes.append((shown, "\n".join(lines) + "\n"))
 
 
 def commands(text: str) -> list[str]:
