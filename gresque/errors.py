@@ -80,7 +80,7 @@ class DirtyExit(GresqueError):
 
 
 class PoisonJob(DirtyExit):
-    """A job was given up: MAX_RECOVERIES processes died while they held it."""
+    """A job was given up: MAX_RECOVERIES processes died while holding it."""
 
 
 class JobExpired(GresqueError):

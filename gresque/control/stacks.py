@@ -13,6 +13,7 @@ from gresque.logs import fields
 from gresque.processes.short_names import processes_named
 from gresque.store.commands import Command
 from gresque.store.store import Store
+from gresque.text import counted
 
 log = logging.getLogger("gresque.control")
 
@@ -51,9 +52,9 @@ def ask_stacks(
         process: Command("stacks", secrets.token_hex(8), job_id, by) for process in processes
     }
     log.info(
-        "%s asks %d processes for their stacks",
+        "%s asks %s for their stacks",
         by,
-        len(processes),
+        counted(len(processes), "process", "processes"),
         extra=fields("stacks_requested", by=by, processes=len(processes), job_id=job_id or None),
     )
     store.commands.give(commands)

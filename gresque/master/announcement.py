@@ -7,6 +7,7 @@ import logging
 from gresque.logs import fields
 from gresque.processes.spec import ProcessSpec
 from gresque.settings import Settings
+from gresque.text import counted
 from gresque.worker.preflight import AT_START, Loaded, declared, warnings
 
 log = logging.getLogger("gresque.master")
@@ -16,17 +17,23 @@ def announce(worker_id: str, settings: Settings) -> None:
     """The start of a master, with the jobs when it has loaded them for its children."""
     jobs = declared(Loaded.now(settings)) if settings.preload else "each process loads the jobs"
     log.info(
-        "worker %s started: %d processes x %d threads, %d jobs per fork, queues %s; %s",
+        "worker %s started: %s x %s, %s per fork, %s %s; %s",
         worker_id,
-        settings.worker_count,
-        settings.thread_count,
-        settings.jobs_per_fork,
+        counted(settings.worker_count, "process", "processes"),
+        counted(settings.thread_count, "thread"),
+        counted(settings.jobs_per_fork, "job"),
+        "queue" if _names_one(settings) else "queues",
         settings.queues,
         jobs,
         extra=fields("worker_started"),
     )
     if settings.preload:
         _warn(settings)
+
+
+def _names_one(settings: Settings) -> bool:
+    queues = settings.queues
+    return queues is not None and len(queues.patterns) == 1 and not queues.dynamic
 
 
 def announce_jobs(spec: ProcessSpec) -> None:

@@ -56,7 +56,9 @@ def log_exit(child: Child, end: Exit, status: int | None) -> None:
     if end is Exit.LEFT:
         return
     extra = fields("process_ended", child_pid=child.pid, kind=str(child.kind), code=_code(status))
-    if end is Exit.CRASHED:
+    if child.killed:
+        log.debug("%s ended: the master killed it", child, extra=extra)
+    elif end is Exit.CRASHED:
         log.error("%s %s", child, describe_death(status), extra=extra)
     elif end is Exit.FAILED_BOOT and _code(status) != EXIT_BOOT_FAILED:
         log.error("%s %s at its start", child, describe_death(status), extra=extra)

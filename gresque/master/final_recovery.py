@@ -9,6 +9,7 @@ from gresque.logs import fields
 from gresque.master.accounts import Accounts
 from gresque.processes.identity import queues_in_id, worker_of
 from gresque.settings import Settings
+from gresque.text import counted
 
 if TYPE_CHECKING:
     from gresque.store.store import Store
@@ -26,8 +27,8 @@ def finish(settings: Settings, worker_id: str, started: str, accounts: Accounts)
         _finish(settings, worker_id, started, accounts)
     except Exception as error:
         log.error(
-            "left registered, with jobs of %d dead worker processes for others to recover: %s",
-            len(accounts.to_recover),
+            "left registered, with jobs of %s for others to recover: %s",
+            counted(len(accounts.to_recover), "dead process", "dead processes"),
             error,
             extra=fields("worker_left_registered"),
         )

@@ -16,6 +16,7 @@ from gresque.master import final_recovery, fleet, freeze_monitor
 from gresque.master.accounts import Accounts
 from gresque.master.announcement import announce
 from gresque.master.child import Child
+from gresque.master.drain_log import DrainLog
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_OK, Exit, kill_overdue, log_exit
 from gresque.master.freeze_monitor import FreezeMonitor
 from gresque.master.output_monitor import OutputMonitor
@@ -44,6 +45,9 @@ _MEANINGS = {
     signal.SIGTTIN: "printing where the jobs stand",
 }
 
+_IDLE_AT_END = (signal.SIGUSR2, signal.SIGCONT, signal.SIGHUP)
+"""They mean nothing during a shutdown. systemd sends a CONT after its TERM."""
+
 
 class WorkerManager:
     """The master process. Its life:
@@ -66,6 +70,7 @@ class WorkerManager:
         self._backoffs = RestartBackoffs(deaths_are_counted=settings.max_recoveries > 0)
         self._status_reporter = StatusReporter(settings, on_first_boot)
         self._output_monitor = OutputMonitor()
+        self._drain_log = DrainLog()
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._by_pid: dict[int, Child] = {}
@@ -94,6 +99,8 @@ class WorkerManager:
                 self._freeze_monitor.check(self._children)
                 self._output_monitor.check()
                 self._tally_log.check()
+                if self._stopping:
+                    self._drain_log.check(self._children, draining=self._kill_at is None)
         finally:
             self._close()
         return self._exit_code
@@ -244,7 +251,7 @@ class WorkerManager:
             meaning = None if self._stopping else "shutting down"
             self._stop(number)
         else:
-            meaning = _MEANINGS[number]
+            meaning = None if self._stopping and number in _IDLE_AT_END else _MEANINGS[number]
             self._do(number)
         if meaning:
             log.info("%s: %s", number.name, meaning, extra=fields("signal", signal=number.name))

@@ -12,6 +12,7 @@ from gresque.master.sd_notify import SdNotifier
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
+from gresque.text import counted
 
 REFRESH_SECONDS = 1.0
 
@@ -104,9 +105,9 @@ class StatusReporter:
         return True
 
     def _refresh(self, status: MasterStatus) -> None:
+        processes = counted(self._worker_count, "process", "processes")
         line = (
-            f"{self._phase}, {status.at_work()} of {self._worker_count} processes, "
-            f"{describe_counts(status.totals())}"
+            f"{self._phase}, {status.at_work()} of {processes}, {describe_counts(status.totals())}"
         )
         self._title.show(line)
         if line != self._shown and self._notifier.send(f"STATUS={line}"):

@@ -57,7 +57,7 @@ class TallyLog:
             for place, tally in row.tallies.read():
                 where = number, place, tally.key
                 before = self._read.get(where, 0)
-                # An entry that was made anew counts from 0.
+                # A new entry in the same place counts from 0.
                 more = tally.counted - before if tally.counted >= before else tally.counted
                 if not more:
                     continue

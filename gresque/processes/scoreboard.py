@@ -16,6 +16,7 @@ from gresque.processes import stack_dump
 from gresque.processes.kind import Kind
 from gresque.processes.state import ProcessState
 from gresque.processes.tallies import Tallies, shared_tallies
+from gresque.processes.waits import Waits, shared_waits
 from gresque.store.ledger import Totals
 
 _STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
@@ -76,16 +77,18 @@ class Row:
     `processes.stack_dump`).
     """
 
-    def __init__(self, words: memoryview, dump_fd: int, tallies: Tallies) -> None:
+    def __init__(self, words: memoryview, dump_fd: int, tallies: Tallies, waits: Waits) -> None:
         self._words = words
         self.dump = dump_fd
         self.tallies = tallies
         """Those of this process and of the ones that had the row before."""
+        self.waits = waits
         self.threads = words[_THREADS:]
         """Thread number -> 1 + the slot of the job that it started last, GUARDED, SPAWNED."""
 
     def clear(self) -> None:
         self._words[:] = memoryview(bytes(self._words.nbytes)).cast("Q")
+        self.waits.clear()
         stack_dump.empty(self.dump)
 
     def leave_to_child(self) -> None:
@@ -269,8 +272,10 @@ class Scoreboard:
         self._memory = mmap.mmap(-1, size * width * 8)
         words = memoryview(self._memory).cast("Q")
         self.rows = [
-            Row(words[n * width : (n + 1) * width], _open_dump(), tallies)
-            for n, tallies in enumerate(shared_tallies(size))
+            Row(words[n * width : (n + 1) * width], _open_dump(), tallies, waits)
+            for n, (tallies, waits) in enumerate(
+                zip(shared_tallies(size), shared_waits(size), strict=True)
+            )
         ]
 
 

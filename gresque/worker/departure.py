@@ -13,6 +13,7 @@ from gresque.jobs.hooks import process_hooks
 from gresque.logs import fields
 from gresque.processes.scoreboard import Row
 from gresque.processes.state import ProcessState
+from gresque.text import counted
 from gresque.worker.shutdown import Shutdown
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.notifier import Notifier
@@ -53,8 +54,8 @@ def note_end(row: Row, refused: int) -> None:
     """Write the last state. `refused`: how many jobs Redis refuses to move."""
     if refused:
         log.error(
-            "left with %d jobs in the ledger that Redis refuses to move: they are recovered",
-            refused,
+            "left with %s in the ledger that Redis refuses to move; recovery takes over",
+            counted(refused, "job"),
             extra=fields("left_holding", jobs=refused),
         )
         row.enter(ProcessState.LEFT_HOLDING)

@@ -35,7 +35,7 @@ from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
 from gresque.store.recovery import Move, StillAlive
 from gresque.store.refusals import name_refused
 from gresque.store.store import Store
-from gresque.text import decoded, printable
+from gresque.text import counted, decoded, printable
 
 log = logging.getLogger("gresque.recovery")
 
@@ -120,7 +120,7 @@ class Recovery:
         if moved_jobs:
             log.warning(
                 "recovered %s of the dead process %s (%s): %d requeued, %d failed%s%s",
-                "1 job" if moved_jobs == 1 else f"{moved_jobs:,} jobs",
+                counted(moved_jobs, "job"),
                 printable(dead.process_id),
                 dead.cause,
                 recovered.requeued,
@@ -167,7 +167,7 @@ class Recovery:
             log.error(
                 "%s in %s cannot be read (%r: %s); each goes to the failed jobs as %s, see gresque "
                 "failed",
-                "1 entry" if len(held.unreadable) == 1 else f"{len(held.unreadable):,} entries",
+                counted(len(held.unreadable), "entry", "entries"),
                 ledger,
                 slot[:100],
                 first.reason,
@@ -294,7 +294,8 @@ def _as_move(slot: bytes, ending: Ending) -> Move:
 
 
 def _poison(dead: DeadProcess, raw: bytes) -> PoisonJob:
-    return PoisonJob(f"{recoveries(raw)} processes died while they held it, the last: {dead.cause}")
+    died = counted(recoveries(raw), "process", "processes")
+    return PoisonJob(f"{died} died while holding it, the last: {dead.cause}")
 
 
 def _sentence(process_id: str, kill_reason: KillReason) -> BaseException:

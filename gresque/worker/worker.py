@@ -23,6 +23,7 @@ from gresque.processes.state import ProcessState
 from gresque.processes.vitals import vitals_of
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.text import counted
 from gresque.worker.boot_retry import BootRetry
 from gresque.worker.departure import end_user_code, note_end, unregister
 from gresque.worker.native.command_runner import CommandRunner
@@ -136,7 +137,11 @@ class Worker:
             wakeup,
         )
         self._housekeeping = Housekeeping(
-            settings, row, self._in_flight, self._turns.retire_at_once
+            settings,
+            row,
+            self._in_flight,
+            self._thread_pool.running_jobs,
+            self._turns.retire_at_once,
         )
         self._heartbeat = Heartbeat(
             settings,
@@ -168,9 +173,9 @@ class Worker:
         except CutOff as error:
             held = self._in_flight.held
             log.error(
-                "left without settling: %s; %d jobs stay held",
+                "left without settling: %s; what it held stays in its ledger: %s",
                 error,
-                held,
+                counted(held, "job"),
                 extra=fields("cut_off", held=held),
             )
             raise

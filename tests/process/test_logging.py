@@ -148,3 +148,30 @@ def test_a_shutdown_sums_up_what_it_puts_back(
     assert master.wait() == 0
     assert master.log.count("cut short by a shutdown") == lines
     assert ("20 × CountSlowly back in q" in master.log) == (not lines)
+
+
+def test_a_drain_says_for_what_it_waits(bench: Bench) -> None:
+    for number in range(3):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60)
+    bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    master = bench.start("-q", "q", "-w", "2", "-t", "10", "-j", "100")
+    wait_for(lambda: bench.begun() == 3 and bench.redis.llen("started") == 1)
+    master.signal(signal.SIGQUIT)
+    waits = "waiting for 4 jobs since 10 s: 3 × CountSlowly, 1 × Behave; TERM puts them back"
+    wait_for(lambda: waits in master.log)
+    master.signal(signal.SIGCONT)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "SIGCONT" not in master.log
+    assert "3 × CountSlowly back in q" in master.log
+    assert "crashed" not in master.log
+
+
+def test_a_process_that_its_master_killed_has_not_crashed(bench: Bench) -> None:
+    bench.client.enqueue_to("q", "Behave", "immortal", False)
+    master = bench.start("-q", "q", "-j", "10", RESQUE_TERM_TIMEOUT="1.2")
+    wait_for(lambda: bench.redis.llen("started") == 1)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert re.search(r"worker process \d+ did not leave in time: SIGKILL", master.log)
+    assert not re.search(r"worker process \d+ was killed", master.log)

@@ -45,7 +45,7 @@ def assert_poison(bench: Bench, count: int = 1, deaths: int = 3) -> None:
         assert entry.payload["gresque"]["recoveries"] == deaths
         assert len(set(entry.payload["gresque"]["deaths"])) == deaths, "of different processes"
         assert entry.backtrace == entry.payload["gresque"]["deaths"][::-1]
-        assert f"{deaths} processes died while they held it" in entry.error
+        assert f"{deaths} processes died while holding it" in entry.error
     assert bench.stat("failed") == count
 
 

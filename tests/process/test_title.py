@@ -26,14 +26,14 @@ def test_titles_tell_role_queues_state_and_counts(bench: Bench) -> None:
     arguments = ("-w", "1", "-t", "5", "-j", "1000", "--procline-prefix", "app ")
     master = bench.start("-q", "q,low-*", *arguments)
     wait_for(lambda: titles(master) == (
-        "app gresque: master q,low-*: working, 1 of 1 processes, 0 running, 0 done, 0 failed",
+        "app gresque: master q,low-*: working, 1 of 1 process, 0 running, 0 done, 0 failed",
         ["app gresque: worker q,low-*: working, 0 running, 0 done, 0 failed"],
     ))  # fmt: skip
     bench.client.enqueue_to("q", "CountSlowly", "a", 60)
     bench.client.enqueue_to("q", "Count", "b")
     bench.client.enqueue_to("q", "Boom", "c")
     wait_for(lambda: titles(master) == (
-        "app gresque: master q,low-*: working, 1 of 1 processes, 1 running, 1 done, 1 failed",
+        "app gresque: master q,low-*: working, 1 of 1 process, 1 running, 1 done, 1 failed",
         ["app gresque: worker q,low-*: working, 1 running, 1 done, 1 failed"],
     ))  # fmt: skip
     master.signal(signal.SIGUSR2)
@@ -41,7 +41,7 @@ def test_titles_tell_role_queues_state_and_counts(bench: Bench) -> None:
     master.signal(signal.SIGHUP)
     wait_for(lambda: any(": draining, 1 running" in text for text in titles(master)[1]))
     master.signal(signal.SIGQUIT)
-    wait_for(lambda: ": stopping, 0 of 1 processes, 1 running" in titles(master)[0])
+    wait_for(lambda: ": stopping, 0 of 1 process, 1 running" in titles(master)[0])
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
 
@@ -63,7 +63,7 @@ def test_a_process_that_comes_up_is_booting(bench: Bench, tmp_path: Path) -> Non
         "    time.sleep(0.01)\n"
     )
     master = bench.start("-q", "q", "-r", "slow", "--no-preload", PYTHONPATH=str(tmp_path))
-    wait_for(lambda: titles(master)[0].endswith("master q: booting, 0 of 1 processes, "
+    wait_for(lambda: titles(master)[0].endswith("master q: booting, 0 of 1 process, "
                                                 "0 running, 0 done, 0 failed"))  # fmt: skip
     (tmp_path / "go").touch()
     wait_for(lambda: ": working, " in titles(master)[0])

@@ -65,7 +65,7 @@ def test_a_title_tells_a_quarantine_from_a_worker(monkeypatch: pytest.MonkeyPatc
     for kind in (Kind.WORKER, Kind.QUARANTINE):
         row.kind = kind
         in_flight = InFlight(Totals(), Keys("resque"))
-        Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, lambda: None)
+        Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, list, lambda: None)
     assert shown == ["gresque: worker q: booting", "gresque: quarantine q: booting"]
 
 

@@ -358,13 +358,13 @@ def test_after_the_last_death_it_fails_with_its_history(
     (entry,) = failed(redis_client)
     assert entry["exception"] == "PoisonJob"
     assert entry["error"] == (
-        "3 processes died while they held it, the last: it was killed by SIGKILL"
+        "3 processes died while holding it, the last: it was killed by SIGKILL"
     )
     assert entry["payload"]["gresque"]["recoveries"] == 3
     assert entry["backtrace"] == entry["payload"]["gresque"]["deaths"][::-1]
     assert len(entry["backtrace"]) == 3
     assert [record.message for record in caplog.records] == [
-        "given up as poison, 3 processes died while they held it, the last: "
+        "given up as poison, 3 processes died while holding it, the last: "
         "it was killed by SIGKILL: plain j1 from q"
     ]
     assert [record.job_id for record in caplog.records] == ["j1"]  # type: ignore[attr-defined]

@@ -1,18 +1,20 @@
-"""Work of a worker process for itself, once a second beside its jobs: its title, its memory."""
+"""Work of a worker process beside its jobs, once a second: its title, its memory, its waits."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import gresque.stdio as stdio
+from gresque.jobs.payload import class_of
 from gresque.logs import fields
 from gresque.processes.kind import Kind
-from gresque.processes.scoreboard import Row
+from gresque.processes.scoreboard import Ending, Row
 from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
-from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 if TYPE_CHECKING:
     from gresque.worker.native.memory import MemoryLimit
@@ -31,10 +33,12 @@ class Housekeeping:
         settings: Settings,
         row: Row,
         in_flight: InFlight,
+        running_jobs: Callable[[], list[ReservedJob]],
         retire: Callable[[], None],
     ) -> None:
         self._row = row
         self._in_flight = in_flight
+        self._running_jobs = running_jobs
         self._leaves_terminal = settings.background
         self._memory = _memory_limit(settings, retire)
         self._title = Title(settings, "quarantine" if row.kind is Kind.QUARANTINE else "worker")
@@ -50,6 +54,8 @@ class Housekeeping:
         try:
             stdio.forget_gone_readers()
             self._show()
+            if self._row.ending is not Ending.NONE:
+                self._show_waits()
             if self._memory is not None:
                 self._memory.check()
         except Exception:
@@ -59,6 +65,11 @@ class Housekeeping:
     def _show(self) -> None:
         counts = describe_counts(self._in_flight.totals)
         self._title.show(f"{self._row.state.word}, {counts}")
+
+    def _show_waits(self) -> None:
+        """The master says for what its shutdown waits."""
+        classes = (class_of(job[2]) or "items that are no jobs" for job in self._running_jobs())
+        self._row.waits.write(Counter(classes))
 
 
 def _memory_limit(settings: Settings, retire: Callable[[], None]) -> MemoryLimit | None:

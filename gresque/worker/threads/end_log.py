@@ -142,4 +142,5 @@ def _describe(item: dict[str, Any], job: ReservedJob) -> str:
     )
     if len(arguments) > 200:
         arguments = arguments[:200] + "…"
-    return f"{item['class']}({arguments}) {item.get('id', '')} from {job[1]}"
+    job_id = f" {item['id']}" if item.get("id") is not None else ""
+    return f"{item['class']}({arguments}){job_id} from {job[1]}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gresque.logs import fields
 from gresque.store.refusals import is_missing_right, is_wrong_type
-from gresque.text import decoded
+from gresque.text import counted, decoded
 from gresque.worker.turns.in_flight import ReservedJob, Settled
 
 log = logging.getLogger("gresque.worker")
@@ -69,7 +69,8 @@ class Refused:
     def log_accepted(self, count: int) -> None:
         """Jobs that had been refused are moved."""
         accepted = fields("key_accepted", jobs=count)
-        log.warning("Redis accepts refused keys again: %d jobs are settled", count, extra=accepted)
+        jobs = counted(count, "job")
+        log.warning("Redis accepts refused keys again, and settles %s", jobs, extra=accepted)
         self._logged.clear()
 
 

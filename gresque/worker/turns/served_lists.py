@@ -14,6 +14,7 @@ from gresque.logs import fields
 from gresque.queues import QueueList
 from gresque.store.keys import Keys
 from gresque.store.refusals import is_wrong_type, name_refused
+from gresque.text import counted
 
 log = logging.getLogger("gresque.worker")
 
@@ -104,8 +105,8 @@ class ServedLists:
             self.tells_of_names = False
             count = len(names) - len(readable)
             log.warning(
-                "%d queues are not served, as their names are not UTF-8; see gresque queues",
-                count,
+                "not served: %s with a name that is not UTF-8; see gresque queues",
+                counted(count, "queue"),
                 extra=fields("queues_not_served", count=count),
             )
         self.set_names(self._list.resolve(readable))

@@ -17,6 +17,7 @@ from gresque.errors import CutOff, Fenced, RedisUnavailable
 from gresque.logs import fields
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.text import counted
 from gresque.worker.turns.catch_up import CatchUp, stands_at
 from gresque.worker.turns.history import History
 from gresque.worker.turns.in_flight import InFlight, ReservedJob, Settled, Slots
@@ -188,9 +189,9 @@ class Session:
 
     def _log_gap(self, turns: int) -> None:
         log.error(
-            "Redis has forgotten %d turns of this process (a replica that lagged was promoted, or "
+            "Redis has forgotten %s of this process (a replica that lagged was promoted, or "
             "Redis started with older data); it is brought up to date",
-            turns,
+            counted(turns, "turn"),
             extra=fields("turns_forgotten", turns=turns),
         )
 
