@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import select
@@ -32,6 +33,7 @@ from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.vitals import VitalsReport
+from gresque.processes import stack_dump
 from gresque.processes.spec import ProcessSpec
 from gresque.processes.title import Title
 from gresque.raised import one_line
@@ -118,7 +120,7 @@ class MaintenanceProcess:
         self._title = title
         self._lease = _lease_of(spec.worker_id, spec.started)
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
-        dead = DeadProcesses(settings, lambda: self._leaving)
+        dead = DeadProcesses(settings, self._must_leave)
         keys = self._store.keys
         units = {keys.later: 0.001, keys.delayed_schedule: 1.0}
         watch = DueWatch(settings.redis_url, units)
@@ -148,7 +150,9 @@ class MaintenanceProcess:
         self._receive_signals()
         if self._settings.background:
             stdio.leave_terminal()
+        faulthandler.register(stack_dump.SIGNAL, self._row.dump, all_threads=True)
         while not self._leaving:
+            self._row.beat()
             self._wait(self._run_due())
             stdio.drain()
             stdio.forget_gone_readers()
@@ -164,6 +168,7 @@ class MaintenanceProcess:
             probes = self._outage.lasts
             if self._leaving or not (probes or self._is_due(task, now)):
                 continue
+            self._row.beat()
             try:
                 self._failures.run(task, self._store)
             except Exception as error:
@@ -176,6 +181,11 @@ class MaintenanceProcess:
 
     def _is_due(self, task: Task, now: float) -> bool:
         return task.due(now) <= 0 and self._failures.left(task, now) <= 0
+
+    def _must_leave(self) -> bool:
+        """Asked by a task between two steps."""
+        self._row.beat()
+        return self._leaving
 
     # Waiting
 

@@ -95,6 +95,8 @@ class FreezeMonitor:
         passed = min(now - self._checked_at, _LONGEST_GAP_SECONDS)
         self._checked_at = now
         for child in children:
+            if not child.kind.takes_jobs:
+                continue
             watch = self._watches.setdefault(child.pid, _Watch())
             pulse = child.row.pulse
             if pulse and pulse == watch.pulse:

@@ -19,6 +19,7 @@ from gresque.master.child import Child
 from gresque.master.drain_log import DrainLog
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_OK, Exit, kill_overdue, log_exit
 from gresque.master.freeze_monitor import FreezeMonitor
+from gresque.master.maintenance_watch import MaintenanceWatch
 from gresque.master.output_monitor import OutputMonitor
 from gresque.master.pidfile import PidFile
 from gresque.master.restart_backoff import RestartBackoffs
@@ -71,6 +72,7 @@ class WorkerManager:
         self._status_reporter = StatusReporter(settings, on_first_boot)
         self._output_monitor = OutputMonitor()
         self._drain_log = DrainLog()
+        self._maintenance_watch = MaintenanceWatch()
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())
         self._by_pid: dict[int, Child] = {}
@@ -97,6 +99,7 @@ class WorkerManager:
                 self._report()
                 self._reap()
                 self._freeze_monitor.check(self._children)
+                self._maintenance_watch.check(self._children)
                 self._output_monitor.check()
                 self._tally_log.check()
                 if self._stopping:

@@ -17,6 +17,7 @@ from gresque.maintenance import dead, judge, lease, prune, siblings, suspects, v
 from gresque.maintenance import process as module
 from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
+from gresque.processes import stack_dump
 from gresque.processes import vitals as processes_vitals
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Scoreboard
@@ -93,6 +94,14 @@ def test_it_leaves_nothing_behind(master: Master, redis_client: redis.Redis) -> 
     os.kill(pid, signal.SIGQUIT)
     wait_for(lambda: master.ended(pid) == 0)
     assert not redis_client.exists(KEYS.maintenance, KEYS.vitals)
+
+
+def test_it_beats_and_dumps_where_it_stands(master: Master) -> None:
+    row = master.spec.row
+    pid = master.fork()
+    wait_for(lambda: row.pulse > 3)
+    os.kill(pid, stack_dump.SIGNAL)
+    wait_for(lambda: any("in `_wait'" in line for line in stack_dump.read(row.dump).stack))
 
 
 def test_signals_of_others_do_not_end_it(master: Master, redis_client: redis.Redis) -> None:
