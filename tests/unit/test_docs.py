@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import gresque
 from gresque.cli.main import COMMANDS
 from gresque.settings import OPTIONS, Systemd
 
@@ -121,3 +122,11 @@ def anchors(text: str) -> set[str]:
     """As GitHub makes them of headings."""
     headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("from-*.md")), ids=lambda p: p.stem)
+def test_the_names_that_others_are_called_here_exist(page: Path) -> None:
+    spans = re.findall(r"`([^`\n]+)`", page.read_text())
+    used = {name for span in spans for name in re.findall(r"\bgresque\.([A-Za-z]\w*)", span)}
+    assert used
+    assert used <= set(gresque.__all__)
