@@ -17,7 +17,7 @@ from gresque.store.refusals import pairs
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
-PROMOTED_JOBS = 500
+PROMOTED_JOBS = 250
 PROMOTED_BYTES = 4 * 1024 * 1024
 """What one script moves at most: while it runs the server serves nobody else."""
 
@@ -61,7 +61,7 @@ class Later:
     # Due jobs
 
     def due(self, skip: int = 0) -> list[tuple[bytes, bytes]]:
-        """The next jobs that are due by the server's clock, 500 at most, after the first `skip`:
+        """The next jobs that are due by the server's clock, 250 at most, after the first `skip`:
         name and queue key, which is empty for what is no entry of a job."""
         found = self._server.run_script(
             "due_later",

@@ -159,6 +159,12 @@ def count(key: str) -> None:
     store().hincrby("runs", key, 1)
 
 
+@gresque.job(queue="q", name="When")
+def when(due: float) -> None:
+    """Notes when it was due and when it began."""
+    store().rpush("when", f"{due} {time.time()}")
+
+
 @gresque.job(queue="q", name="CountSlowly")
 def count_slowly(key: str, seconds: float) -> None:
     store().hincrby("begun", key, 1)

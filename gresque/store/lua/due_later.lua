@@ -5,17 +5,23 @@
 -- Returns  {name, queue key, name, …}; '' for a queue key that cannot be read
 local later, jobs = KEYS[1], KEYS[2]
 -- include now_ms
-local found, bytes = {}, 0
+local found, bytes, most = {}, 0, tonumber(ARGV[3])
 local names = redis.call(
-  'ZRANGE', later, '-inf', now_ms(), 'BYSCORE', 'LIMIT', ARGV[1], ARGV[2]
+  'ZRANGE', later, '-inf', now_ms(math.floor), 'BYSCORE', 'LIMIT', ARGV[1], ARGV[2]
 )
-for _, name in ipairs(names) do
-  local entry = redis.call('HGET', jobs, name) or ''
-  bytes = bytes + #entry
-  if bytes > tonumber(ARGV[3]) and #found > 0 then break end
-  local digits = string.match(entry, '^(%d+):') or ''
-  local from = #digits + 2
-  found[#found + 1] = name
-  found[#found + 1] = digits == '' and '' or string.sub(entry, from, from + digits - 1)
+local first = 1
+while first <= #names do
+  -- As many as may be read together: payloads have 8 MB at most, and mostly far less.
+  local last = math.min(first + math.min(math.floor(most * first / (bytes + most / 4)), 200), #names)
+  for i, entry in ipairs(redis.call('HMGET', jobs, unpack(names, first, last))) do
+    entry = entry or ''
+    bytes = bytes + #entry
+    if bytes > most and #found > 0 then return found end
+    local digits = string.match(entry, '^(%d+):') or ''
+    local from = #digits + 2
+    found[#found + 1] = names[first + i - 1]
+    found[#found + 1] = digits == '' and '' or string.sub(entry, from, from + digits - 1)
+  end
+  first = last + 1
 end
 return found

@@ -13,20 +13,23 @@ local guarded = later
 -- include guard
 -- include try
 -- include now_ms
-local now, count, moved = now_ms(), tonumber(A[1]), 0
+local now, count, moved = now_ms(math.floor), tonumber(A[1]), 0
 local heads, names, payloads = {}, {}, {}
 for q = 1, count do
   local key = KEYS[3 + q]
   heads[q], names[q], payloads[q] = #key .. ':' .. key, {}, {}
 end
-for i = 2 + count, #A, 2 do
-  local name, q = A[i], tonumber(A[i + 1])
-  local due = call('ZSCORE', later, name)
+local all = {}
+for i = 2 + count, #A, 2 do all[#all + 1] = A[i] end
+local dues, entries = {}, {}
+if #all > 0 then dues, entries = call('ZMSCORE', later, unpack(all)), call('HMGET', jobs, unpack(all)) end
+for i, name in ipairs(all) do
+  local due, entry, q = dues[i], entries[i], tonumber(A[3 + count + 2 * (i - 1)])
   if due and tonumber(due) <= now then
-    local entry, head = call('HGET', jobs, name), heads[q]
+    local head = heads[q]
     if not entry then
       call('ZREM', later, name)
-    elseif head and string.sub(entry, 1, #head) == head then
+    elseif head and string.find(entry, head, 1, true) == 1 then
       names[q][#names[q] + 1] = name
       payloads[q][#payloads[q] + 1] = string.sub(entry, #head + 1)
     end

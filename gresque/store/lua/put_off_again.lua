@@ -9,7 +9,7 @@ local guarded = later
 -- include guard
 -- include now_ms
 if redis.call('HGET', jobs, ARGV[1]) ~= ARGV[2] then return 0 end
-local due = (ARGV[4] == 'in' and now_ms() or 0) + tonumber(ARGV[5])
+local due = (ARGV[4] == 'in' and now_ms(math.ceil) or 0) + tonumber(ARGV[5])
 redis.call('ZADD', later, due, ARGV[1])
 redis.call('HSET', jobs, ARGV[1], ARGV[3])
 return 1

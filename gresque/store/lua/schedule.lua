@@ -21,8 +21,10 @@ if last >= tonumber(A[2]) then return 0 end
 
 call('HSET', producer, A[1], A[2])
 call('EXPIRE', producer, A[4])
-local now, names, at_once, failure = now_ms(), {}, {}, nil
-local from = A[5] == 'in' and now or 0
+local names, at_once, failure = {}, {}, nil
+local is_delay = A[5] == 'in'
+local now = now_ms(is_delay and math.ceil or math.floor)
+local from = is_delay and now or 0
 local head = #queue .. ':' .. queue
 for i = 6, #A, 3 do
   local due = from + tonumber(A[i + 1])

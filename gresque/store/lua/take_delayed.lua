@@ -19,7 +19,7 @@ if A[4] == 'run' then
   call('RPUSH', queue, A[5])
   call('SADD', queues, A[3])
 elseif A[4] ~= 'drop' then
-  local due = (A[4] == 'in' and now_ms() or 0) + A[7]
+  local due = (A[4] == 'in' and now_ms(math.ceil) or 0) + A[7]
   local _, failure = put_off(later, jobs, A[6], due, A[5])
   if failure then return redis.error_reply(failure) end
 end

@@ -1,0 +1,154 @@
+"""Delayed jobs with real workers: on time, once, and whatever dies."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.process.support import Bench, wait_for
+from tests.process.test_maintenance import ARGUMENTS, holder
+
+ELSEWHERE = ("-q", "elsewhere", "-w", "1", "-t", "1", "-j", "1000")
+"""A worker that promotes jobs of queues that it does not serve: they stay there to be looked at."""
+
+
+def delay_by_ruby(bench: Bench, due: int, *items: bytes) -> None:
+    pipeline = bench.redis.pipeline()
+    for item in items:
+        pipeline.rpush(f"resque:delayed:{due}", item)
+        pipeline.sadd(b"resque:timestamps:" + item, f"delayed:{due}")
+        pipeline.zadd("resque:delayed_queue_schedule", {str(due): due})
+    pipeline.execute()
+
+
+def args(bench: Bench, queue: str) -> list[Any]:
+    items = bench.redis.lrange(f"resque:queue:{queue}", 0, -1)
+    return [json.loads(item)["args"][0] for item in items]
+
+
+def test_jobs_run_when_they_are_due_and_leave_no_key(bench: Bench) -> None:
+    master = bench.start(*ARGUMENTS)
+    wait_for(lambda: holder(master))
+    client = bench.client
+    lateness = []
+    now = time.time()
+    for _ in range(20):
+        due = now + random.uniform(0.5, 1.5)
+        assert client.options("When", queue="q", at=due).enqueue(due)
+    delay_by_ruby(
+        bench, int(now) + 1, *[b'{"class":"When","args":[%d],"queue":"q"}' % (now + 1)] * 4
+    )
+    cancelled = client.options("Count", queue="q", in_=1).enqueue("cancelled")
+    assert cancelled and client.cancel(cancelled)
+    wait_for(lambda: bench.stat("processed") == 24)
+    for raw in bench.redis.lrange("when", 0, -1):
+        due, began = map(float, raw.split())
+        lateness.append(began - due)
+    assert min(lateness) >= 0, "never early"
+    assert sorted(lateness)[18] < 0.5
+    assert client.delayed_count() == 0
+    assert bench.runs() == {}
+    master.process.terminate()
+    assert master.wait() == 0
+    assert bench.keys() == {"resque:queues", "resque:stat:processed"}
+
+
+def test_an_idle_one_sends_nothing_and_hears_of_an_earlier_job(bench: Bench) -> None:
+    master = bench.start(*ARGUMENTS)
+    wait_for(lambda: holder(master))
+    bench.client.options("Count", queue="q", in_=3600).enqueue("far")
+    time.sleep(1)  # until what begins at the start of a master is done
+
+    def commands() -> int:
+        stats = bench.redis.info("commandstats")
+        return sum(stats[name]["calls"] for name in stats if name != "cmdstat_info")
+
+    looks = "cmdstat_zrange"
+    before = bench.redis.info("commandstats").get(looks, {"calls": 0})["calls"]
+    began, all_before = time.monotonic(), commands()
+    time.sleep(3)
+    passed, sent = time.monotonic() - began, commands() - all_before
+    assert bench.redis.info("commandstats").get(looks, {"calls": 0})["calls"] == before
+    assert sent / passed < 8, "those of the worker process and of the lease"
+    bench.client.options("Count", queue="q", in_=0.3).enqueue("near")
+    wait_for(lambda: bench.runs() == {"near": 1})
+
+
+def test_the_holder_of_the_lease_dies_while_it_promotes(bench: Bench) -> None:
+    """Nothing is lost and nothing comes twice."""
+    master = bench.start(*ELSEWHERE)
+    wait_for(lambda: holder(master))
+    due = int(time.time()) + 2
+    own = [(n,) for n in range(10_000)]
+    bench.client.enqueue_many("Job", own, queue="own", at=due)
+    for start in range(0, 10_000, 1000):
+        items = [
+            b'{"class":"J","args":[%d],"queue":"ruby"}' % n for n in range(start, start + 1000)
+        ]
+        delay_by_ruby(bench, due, *items)
+    kills = 0
+    while bench.client.delayed_count():
+        keeper = holder(master)
+        if keeper is not None and time.time() > due + 0.05 * kills:
+            keeper.kill()
+            kills += 1
+        time.sleep(random.uniform(0.01, 0.1))
+    assert kills
+    for queue in ("own", "ruby"):
+        assert sorted(args(bench, queue)) == [n for (n,) in own]
+    assert bench.redis.keys("resque:timestamps:*") == []
+    assert not bench.redis.exists(
+        "resque:delayed_queue_schedule", "resque:later", "resque:later:jobs"
+    )
+
+
+@pytest.mark.parametrize("action", ["cancel", "run_now"])
+def test_a_change_by_hand_races_with_the_due_time(bench: Bench, action: str) -> None:
+    """A job is cancelled or moved, and the reply says which."""
+    master = bench.start(*ELSEWHERE)
+    wait_for(lambda: holder(master))
+    due = time.time() + 1
+    ids = bench.client.enqueue_many("Job", [(n,) for n in range(300)], queue="own", at=due)
+    wait_for(lambda: time.time() > due - 0.02)
+    changed = {n for n, job_id in enumerate(ids) if getattr(bench.client, action)(job_id)}
+    wait_for(lambda: bench.client.delayed_count() == 0)
+    found = args(bench, "own")
+    assert len(found) == len(set(found))
+    if action == "cancel":
+        assert changed | set(found) == set(range(300))
+        assert not changed & set(found)
+    else:
+        assert sorted(found) == list(range(300))
+
+
+def test_a_burst_moves_what_is_due_and_waits_for_nothing(bench: Bench) -> None:
+    bench.client.options("Count", queue="q", at=5).enqueue("due at once")
+    bench.client.options("Count", queue="q", in_=0.1).enqueue("due by then")
+    bench.client.options("Count", queue="q", in_=3600).enqueue("later")
+    delay_by_ruby(bench, 5, b'{"class":"Count","args":["ruby"],"queue":"q"}')
+    time.sleep(0.2)
+    bench.run("-q", "q", "--burst")
+    assert bench.runs() == {"due at once": 1, "due by then": 1, "ruby": 1}
+    assert bench.client.delayed_count() == 1
+
+
+def test_the_clock_of_a_program_does_not_matter(bench: Bench) -> None:
+    """A delay counts by the server's clock."""
+    master = bench.start(*ARGUMENTS)
+    wait_for(lambda: holder(master))
+    real = time.time
+    try:
+        for wrong, name in ((-3600, "behind"), (3600, "ahead")):
+            time.time = lambda by=wrong: real() + by  # type: ignore[misc]
+            bench.client.options("Count", queue="q", in_=0.5).enqueue(name)
+    finally:
+        time.time = real
+    (first, second) = bench.client.delayed(0, 2)
+    for job in (first, second):
+        assert -1 < (job.due - datetime.now(UTC)).total_seconds() <= 0.5
+    wait_for(lambda: bench.runs() == {"behind": 1, "ahead": 1})
