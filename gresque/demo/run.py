@@ -217,8 +217,7 @@ class Demo:
         found.per_second = ended / (time.monotonic() - begun)
         found.cpu_percent = psutil.cpu_percent()
         screen.event(
-            f"{found.summary.processed:,} fetches have ended, {found.per_second:,.0f} a second; "
-            f"the CPU is at {found.cpu_percent:.0f} %"
+            f"{found.summary.processed:,} fetches have ended, {found.per_second:,.0f} a second"
         )
         for fault in (KilledProcess(client, screen), Hog(client, screen)):
             while not fault.happen():
@@ -267,7 +266,7 @@ class Demo:
             f"{share:.0f} % of plain gevent",
         ]
         if found.cpu_percent >= BUSY_PERCENT:
-            lines.append("         (the CPU was busy: on a quiet machine both are faster)")
+            lines.append("         (the CPU was busy: repeat it on a quiet machine)")
         lines += [
             f"Failed   {found.failure}",
             "Left     nothing: no process and no file",
@@ -286,6 +285,8 @@ class Demo:
             left = "Workers, HTTP server and Valkey have ended: no process and no file is left."
         else:
             left = "Workers and HTTP server have ended, and the keys of the demo are deleted."
+        if not self._found.enqueued:
+            return ["Interrupted before the first job.", left]
         return [f"Interrupted when {ended:,} of {self._found.enqueued:,} jobs had ended.", left]
 
 

@@ -161,6 +161,29 @@ def test_private_server_leaves_nothing(place: Place, end: Callable[[User], None]
     wait_for(lambda: not list(place.tmp.iterdir()))
 
 
+RELEASE = """
+from pathlib import Path
+from gresque.connection.embedded import release
+release(sys.argv[1])
+print(Path(url.removeprefix("unix://")).parent.exists(), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_private_server_has_gone_when_it_is_released(place: Place) -> None:
+    user = place.private_user(then=RELEASE)
+    assert user.line() == "False"
+    place.wait_until_over()
+
+
+def test_a_shared_server_stays_when_a_user_releases_it(place: Place) -> None:
+    other = place.user()
+    url = other.line()
+    user = place.user(then=RELEASE)
+    assert user.line() == "True"
+    assert ask(url, "PING") is True
+
+
 def test_private_servers_are_private(place: Place) -> None:
     assert place.private_user().line() != place.private_user().line()
 
