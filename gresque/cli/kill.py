@@ -3,55 +3,92 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from gresque.cli.asking import confirm, yes_option
 from gresque.cli.connect import open_store, operator
 from gresque.cli.options import Seconds, setting_options
-from gresque.cli.output import Output, json_option
+from gresque.cli.output import Output, counted, json_option
+from gresque.cli.wanted import wanted_options, wanted_running
 from gresque.errors import SettingsError
 from gresque.store.commands import Fate, KillAnswer
 from gresque.text import printable
 
+if TYPE_CHECKING:
+    from gresque.control.targets import Target
+
+CLASSES = 3
+"""Classes that the question names."""
+LISTED = 10
+"""Jobs that are named each; of more the outcomes are counted."""
+
 
 @click.command(name="kill")
-@click.argument("job_id")
+@click.argument("job_ids", metavar="[JOB_ID]...", nargs=-1)
+@wanted_options
 @click.option(
     "--wait", type=Seconds(), default=10.0, show_default=True,
-    help="Seconds to wait for its end; 0: only ask.",
+    help="Seconds to wait for their ends; 0: only ask.",
 )  # fmt: skip
+@yes_option
 @setting_options("redis_url", "namespace")
 @json_option
-def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> int:
-    """Kill a running job; the others in its process go on.
+def command(
+    flags: dict[str, Any],
+    job_ids: tuple[str, ...],
+    wait: float,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Kill running jobs; the others in their processes go on.
 
-    JobKilled is raised in it, while it waits or computes; it ends among the failed jobs as
+    By their ids, or the last digits of them, as `gresque running` shows them; or all that --class,
+    --queue, --process and --longer-than mean together, once their number was confirmed; without a
+    terminal that needs --yes.
+
+    JobKilled is raised in a job, while it waits or computes; it ends among the failed jobs as
     DirtyExit. If the job ignores that, its process is killed after 2 s; the other jobs are run
-    again. The process itself answers what became of the job; when several hold a job with this id,
-    each of them does. Ids are shown by `gresque running`.
+    again. The process itself answers what became of a job; when several hold a job with one id,
+    each of them does.
 
     \b
     Exit code:
-      0  it is over: dead, or it had ended by itself before; with --wait 0: it was asked for
-      1  it is not known to be over: asked for, delivered, in an uninterruptible section; or its
-         process died and it is back in its queue
+      0  all are over: dead, or they had ended by themselves; with --wait 0: they were asked for
+      1  one is not known to be over: asked for, delivered, in an uninterruptible section; or its
+         process died and it is back in its queue; or there was no job with one of several ids
       2  no such job runs
 
     \b
     Examples:
       gresque kill 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7
-      gresque running --json | jq -r '.[] | select(.seconds > 600) | .id' | xargs -n 1 gresque kill
+      gresque kill f3a3c1d7 2c4a6088
+      gresque kill --class myjobs.fetch --longer-than 10m
+      gresque kill --process web-07:4712 --yes --json | jq -r '.[].outcome' | sort | uniq -c
     """
-    from gresque.control.kill import kill
+    from gresque.control.kill import kill_all
+    from gresque.control.targets import targets_named, targets_selected
 
+    wanted = wanted_running(options)
+    if bool(job_ids) == bool(wanted):
+        raise click.UsageError("give either the ids of the jobs to kill, or --class and so on")
     with open_store(flags) as store:
-        killed = kill(store, job_id, by=operator(), wait_seconds=wait)
-    if not killed:
-        raise SettingsError(
-            f"no job with the id {printable(job_id)} is running; see gresque running"
-        )
-    rows = [
+        if wanted:
+            targets, nameless = targets_selected(store, wanted)
+            missing: list[str] = []
+            _refuse_none(targets, ("no such job runs", "such jobs have no ids")[nameless > 0])
+            confirm(f"Kill {_summary(targets)}?", yes)
+        else:
+            targets, missing = targets_named(store, job_ids)
+            one = f"no job with the id {printable(job_ids[0])} is running"
+            several = "no job with one of these ids is running"
+            _refuse_none(targets, one if len(job_ids) == 1 else several)
+        killed = kill_all(store, targets, by=operator(), wait_seconds=wait)
+    rows: list[dict[str, Any]] = [
         {
             "process": each.process,
             "id": each.job_id,
@@ -60,14 +97,56 @@ def command(flags: dict[str, Any], job_id: str, wait: float, as_json: bool) -> i
         }
         for each in killed
     ]
-    Output(as_json).document(rows, lambda: _lines(rows))
-    return 0 if all(each.is_over for each in killed) or not wait else 1
+    left = [row for row, each in zip(rows, killed, strict=True) if not each.is_over]
+    absent = [
+        {"process": None, "id": each, "outcome": "not_running", "message": "it does not run"}
+        for each in missing
+    ]
+    Output(as_json).document(rows + absent, lambda: _lines(rows + absent, left + absent))
+    return 1 if absent or (left and wait) else 0
 
 
-def _lines(rows: list[dict[str, Any]]) -> list[str]:
+def _refuse_none(targets: Sequence[Target], reason: str) -> None:
+    if not targets:
+        raise SettingsError(f"{reason}; see gresque running")
+
+
+def _summary(targets: Sequence[Target]) -> str:
+    """`812 running jobs, 700 × a.fetch, 112 × b.send, in 4 processes`."""
+    classes = Counter(str(target.job_class) for target in targets)
+    named = [f"{count:,} × {printable(name)}" for name, count in classes.most_common(CLASSES)]
+    if len(classes) > CLASSES:
+        named.append(f"{len(classes) - CLASSES:,} more classes")
+    processes = len({target.held.process for target in targets})
+    return (
+        f"{counted(len(targets), 'running job')}, {', '.join(named)}, "
+        f"in {counted(processes, 'process', 'processes')}"
+    )
+
+
+def _lines(rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> Iterator[str]:
+    """`left` are those that are not known to be over."""
     if len(rows) == 1:
-        return [rows[0]["message"]]
-    return [f"{printable(row['process'])}: {row['message']}" for row in rows]
+        yield rows[0]["message"]
+    elif len(rows) <= LISTED:
+        processes = Counter(row["id"] for row in rows)
+        for row in rows:
+            where = f" in {printable(row['process'])}" if processes[row["id"]] > 1 else ""
+            yield f"{printable(row['id'])}{where}: {row['message']}"
+    else:
+        messages = Counter(_plain(row["message"]) for row in rows)
+        yield from (f"{count:,} × {message}" for message, count in messages.most_common())
+        if left:
+            ids = [printable(row["id"]) for row in left[:LISTED]]
+            more = f" and {len(left) - LISTED:,} more" if len(left) > LISTED else ""
+            yield f"not over: {' '.join(ids)}{more}"
+        if any("failed show" in row["message"] for row in rows):
+            yield "see gresque failed list"
+
+
+def _plain(message: str) -> str:
+    """Without the command that shows this very job."""
+    return message.partition("; see ")[0]
 
 
 def _outcome(answer: KillAnswer, job_id: str) -> str:

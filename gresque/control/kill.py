@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gresque.control.find import find_running
+from gresque.control.targets import Target, find_running
 from gresque.logs import fields
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
 from gresque.store.processes import Held
@@ -61,17 +61,17 @@ def kill(store: Store, job_id: str, *, by: str, wait_seconds: float) -> list[Kil
     job_id, held = find_running(store, job_id, store.processes.ids())
     # One command to a process kills all jobs of it with this id.
     firsts = {each.process: each for each in reversed(held)}
-    return kill_held(
-        store, [(job_id, each) for each in firsts.values()], by=by, wait_seconds=wait_seconds
+    return kill_all(
+        store, [Target(job_id, each) for each in firsts.values()], by=by, wait_seconds=wait_seconds
     )
 
 
-def kill_held(
-    store: Store, jobs: Sequence[tuple[str, Held]], *, by: str, wait_seconds: float
+def kill_all(
+    store: Store, targets: Sequence[Target], *, by: str, wait_seconds: float
 ) -> list[Killed]:
-    """Kill jobs that are known with their slots: ask all processes in one round trip, and look at
-    all answers in one round trip each time."""
-    asked = [_Asked(job_id, held) for job_id, held in jobs]
+    """Kill jobs that are known with their slots. A thousand are asked for in one round trip, and
+    each look at the answers takes as many as for one."""
+    asked = [_Asked(job_id, held) for job_id, held, _ in targets]
     for each in asked:
         process = each.held.process
         log.info(
@@ -132,30 +132,34 @@ class _Kills:
                 self.ask([each for each in left if not each.answer.is_final])
 
     def _look(self, asked: Sequence[_Asked]) -> None:
+        """Two round trips, or four while some jobs seem to have ended by themselves."""
         keys, reads = self._store.keys, self._store.reads()
         none: list[bytes] = []
-        seen = [
-            (
-                each,
-                # In this order: a process answers before it leaves.
-                reads.ask(None, "ZSCORE", keys.ledgers, encoded(each.held.process)),
-                reads.ask(none, "LRANGE", keys.answer(each.token), 0, -1),
-            )
-            for each in asked
-        ]
+        processes = dict.fromkeys(each.held.process for each in asked)
+        # In this order: a process answers before it leaves.
+        scores = {p: reads.ask(None, "ZSCORE", keys.ledgers, encoded(p)) for p in processes}
+        replies = [reads.ask(none, "LRANGE", keys.answer(each.token), 0, -1) for each in asked]
         reads.run()
-        for each, score, answers in seen:
-            answer = read_kill_answer(answers.value) or each.answer
-            if not answer.is_final and score.value is None:
-                answer = self._of_gone(each) or answer
+        answers = [
+            read_kill_answer(reply.value) or each.answer
+            for each, reply in zip(asked, replies, strict=True)
+        ]
+        gone = {process for process, score in scores.items() if score.value is None}
+        fenced = self._store.processes.fenced_among([*gone])
+        ended: list[_Asked] = []
+        for each, answer in zip(asked, answers, strict=True):
+            process = each.held.process
+            if not answer.is_final and process in gone:
+                answer = self._of_gone(each, process in fenced) or answer
             if answer.fate is Fate.ENDED:
-                self._check_ended(each, answer)
+                ended.append(each)
             else:
                 each.answer = answer
+        self._check_ended(ended)
 
-    def _of_gone(self, asked: _Asked) -> KillAnswer | None:
+    def _of_gone(self, asked: _Asked, is_fenced: bool) -> KillAnswer | None:
         """The answer of a process that has no ledger any more."""
-        if not self._store.processes.is_fenced(asked.held.process):
+        if not is_fenced:
             return KillAnswer(Fate.ENDED)  # it left before the kill reached it
         if asked.gone_since is None:
             asked.gone_since = time.monotonic()
@@ -163,15 +167,22 @@ class _Kills:
             return KillAnswer(Fate.LOST)
         return None
 
-    def _check_ended(self, asked: _Asked, answer: KillAnswer) -> None:
-        if self._store.processes.holds(asked.held):
-            now = time.monotonic()
-            if asked.doubted_since is None:
-                asked.doubted_since = now
-            if now - asked.doubted_since > DOUBT_SECONDS:
-                asked.token, asked.doubted_since = secrets.token_hex(8), now
-                self.ask([asked])
-        elif self._store.queues.is_in_head(asked.held.entry, HEAD):
-            asked.answer = KillAnswer(Fate.REQUEUED)
-        else:
-            asked.answer = answer
+    def _check_ended(self, asked: Sequence[_Asked]) -> None:
+        """Jobs that their processes do not hold, as they answered."""
+        if not asked:
+            return
+        holds = self._store.processes.holds([each.held for each in asked])
+        heads = self._store.queues.among_heads([each.held.entry for each in asked], HEAD)
+        again: list[_Asked] = []
+        now = time.monotonic()
+        for each, is_held, is_back in zip(asked, holds, heads, strict=True):
+            if is_held:
+                if each.doubted_since is None:
+                    each.doubted_since = now
+                if now - each.doubted_since > DOUBT_SECONDS:
+                    each.token, each.doubted_since = secrets.token_hex(8), now
+                    again.append(each)
+            else:
+                each.answer = KillAnswer(Fate.REQUEUED if is_back else Fate.ENDED)
+        if again:
+            self.ask(again)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gresque.control.find import find_running
+from gresque.control.targets import find_running
 from gresque.logs import fields
 from gresque.processes.short_names import processes_named
 from gresque.store.commands import Command

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from gresque.processes.identity import WorkerName, split_process_id
 
-_DIGITS = 8
+END_DIGITS = 8
+"""Every short form of an id has this many digits of its end."""
 _ID = re.compile("[0-9a-f]{32}")
 _END_OF_ID = re.compile("[0-9a-f]{8,31}")
 
@@ -43,7 +44,7 @@ def processes_named(process_ids: Iterable[str], target: str) -> list[str]:
 def short_id(job_id: object) -> object:
     """The last digits of a job's id, which are random; an id of another form as it is."""
     is_long = isinstance(job_id, str) and _ID.fullmatch(job_id)
-    return str(job_id)[-_DIGITS:] if is_long else job_id
+    return str(job_id)[-END_DIGITS:] if is_long else job_id
 
 
 def has_id(job_id: object, wanted: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from gresque.store.reads import Reads
+from gresque.store.reads import AT_ONCE, Reads
 from gresque.text import decoded, encoded
 
 if TYPE_CHECKING:
@@ -134,19 +135,30 @@ class Commands:
             self._server.reply(None, key, reply, "this process gets no commands")
 
     def ask_kills(self, kills: Sequence[Kill], wait_seconds: float) -> None:
-        """Ask processes to kill jobs, in one round trip; their answers are read for `wait_seconds`
-        at most."""
+        """Ask processes to kill jobs, in one round trip for each 1,000; their answers are read for
+        `wait_seconds` at most."""
+        for start in range(0, len(kills), AT_ONCE):
+            self._ask_some(
+                kills[start : start + AT_ONCE], COMMAND_EXPIRY_SECONDS + int(wait_seconds)
+            )
+
+    def _ask_some(self, kills: Sequence[Kill], expiry_seconds: int) -> None:
+        by_process = defaultdict[str, list[Kill]](list)
+        for each in kills:
+            by_process[each.process_id].append(each)
         pipeline = self._server.redis.pipeline(transaction=True)
-        for process_id, token, job_id, by in kills:
+        for process_id, some in by_process.items():
             key = encoded(self._keys.kills(process_id))
-            pipeline.hset(key, token, encoded(job_id))
-            pipeline.expire(key, COMMAND_EXPIRY_SECONDS + int(wait_seconds))
-            self._add(pipeline, process_id, Command("kill", token, job_id, by))
+            ids: Any = {each.token: encoded(each.job_id) for each in some}
+            pipeline.hset(key, mapping=ids)
+            pipeline.expire(key, expiry_seconds)
+            commands = [Command("kill", each.token, each.job_id, each.by) for each in some]
+            self._add(pipeline, process_id, *commands)
         pipeline.execute()
 
-    def _add(self, pipeline: Any, process_id: str, command: Command) -> None:
+    def _add(self, pipeline: Any, process_id: str, *commands: Command) -> None:
         key = encoded(self._keys.commands(process_id))
-        pipeline.rpush(key, command.encode())
+        pipeline.rpush(key, *[command.encode() for command in commands])
         pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
 
     def kills(self, process_id: str) -> dict[str, str]:

@@ -34,9 +34,12 @@ class Processes:
     def ids(self) -> list[str]:
         return [decoded(n) for n in self._server.read((), "ZRANGE", self._keys.ledgers, 0, -1)]
 
-    def is_fenced(self, process_id: str) -> bool:
-        """Whether the process was declared dead lately."""
-        return self._server.read(None, "ZSCORE", self._keys.fenced, process_id) is not None
+    def fenced_among(self, process_ids: Sequence[str]) -> set[str]:
+        """Those of the processes that were declared dead lately, in one round trip."""
+        reads, key = Reads(self._server), self._keys.fenced
+        scores = {each: reads.ask(None, "ZSCORE", key, encoded(each)) for each in process_ids}
+        reads.run()
+        return {each for each, score in scores.items() if score.value is not None}
 
     def find_held(self, process_ids: Sequence[str], text: str) -> list[Held]:
         """Jobs whose payload holds this text, such as an id. Redis looks for it; the payloads of
@@ -54,15 +57,19 @@ class Processes:
                     found.append(Held(batch[index - 1], slot, parse_entry(value)))
         return found
 
-    def holds(self, held: Held) -> bool:
-        """Whether the process holds this job in this slot now."""
-        reads = Reads(self._server)
-        value = reads.hash_values(self._keys.ledger(held.process), [decoded(held.slot)])
-        lives = reads.ask(None, "ZSCORE", self._keys.ledgers, encoded(held.process))
+    def holds(self, jobs: Sequence[Held]) -> list[bool]:
+        """Whether each job stands in its slot of a living process now, in one round trip."""
+        reads, keys = Reads(self._server), self._keys
+        lives = {
+            process: reads.ask(None, "ZSCORE", keys.ledgers, encoded(process))
+            for process in dict.fromkeys(held.process for held in jobs)
+        }
+        values = [reads.ask(b"", "HGET", keys.ledger(held.process), held.slot) for held in jobs]
         reads.run()
-        queue_key, raw = held.entry
-        entry = write_entry(queue_key, raw)
-        return value.value == [entry] and lives.value is not None
+        return [
+            value.value == write_entry(*held.entry) and lives[held.process].value is not None
+            for held, value in zip(jobs, values, strict=True)
+        ]
 
     def held_by_queue(self, process_ids: Sequence[str]) -> list[dict[str, int]]:
         """For each of these processes how many of its jobs came from which queue, the most first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gresque.store.ledger import LedgerEntry
 from gresque.store.reads import Reads
@@ -80,9 +80,18 @@ class Queues:
         items: list[bytes] = self._server.call("LRANGE", key, start, start + count - 1)
         return items
 
-    def is_in_head(self, entry: LedgerEntry, count: int) -> bool:
-        """Whether this job is among the first `count` ones of its queue."""
-        return entry.raw in self._server.call("LRANGE", entry.queue_key, 0, count - 1)
+    def among_heads(self, entries: Sequence[LedgerEntry], count: int) -> list[bool]:
+        """Whether each of these jobs is among the first `count` ones of its queue. In one round
+        trip."""
+        reads = Reads(self._server)
+        empty: list[bytes] = []
+        heads = {
+            key: reads.ask(empty, "LRANGE", decoded(key), 0, count - 1)
+            for key in dict.fromkeys(entry.queue_key for entry in entries)
+        }
+        reads.run()
+        found = {key: set(head.value) for key, head in heads.items()}
+        return [entry.raw in found[entry.queue_key] for entry in entries]
 
     def remove_items(self, queue: str, raws: Iterable[bytes]) -> int:
         """Remove every copy of these items from the queue; returns how many were removed."""

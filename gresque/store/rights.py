@@ -82,7 +82,7 @@ READING_METHODS = (
     "failed.count", "failed.counts", "failed.names", "failed.page",
     "later.count", "later.find", "later.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
-    "processes.is_fenced", "queues.each", "queues.is_in_head", "queues.names", "queues.peek",
+    "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip

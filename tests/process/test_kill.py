@@ -178,3 +178,40 @@ def test_a_hook_that_hangs_is_ended_by_term(bench: Bench) -> None:
     assert master.wait(10) == 0
     assert "reserved 1 = 0 done + 1 failed + 0 requeued" in master.log
     assert bench.redis.llen("resque:failed") == 1
+
+
+def test_all_of_a_class_that_run_for_long(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """In two processes, in one round trip; a job of another class goes on."""
+    for _ in range(40):
+        bench.client.enqueue_to("q", "Behave", "sleep", 60)
+    bench.client.enqueue_to("q", "Until", "go")
+    bench.start("-q", "q", "-w", "2", "-t", "30", "-j", "1000")
+    wait_for(lambda: bench.held() == 41 and bench.redis.llen("started") == 40)
+    wait_for(lambda: len(bench.redis.keys("resque:running:*")) == 2)
+    flags = ("--redis", bench.redis_url)
+
+    def longer_than(seconds: int) -> int:
+        run(
+            [
+                "running",
+                "groups",
+                "--class",
+                "Behave",
+                "--longer-than",
+                str(seconds),
+                "--json",
+                *flags,
+            ]
+        )
+        return sum(group["count"] for group in json.loads(capsys.readouterr().out))
+
+    wait_for(lambda: longer_than(1) == 40)
+    assert longer_than(50) == 0
+    assert run(["kill", "--class", "Behave", "--longer-than", "1", *flags]) == 2
+    assert "give --yes" in capsys.readouterr().err
+    assert run(["kill", "--class", "Behave", "--longer-than", "1", "--yes", *flags]) == 0
+    assert capsys.readouterr().out == "40 × dead\nsee gresque failed list\n"
+    assert bench.redis.llen("resque:failed") == 40
+    assert bench.held() == 1, "the other one runs"
+    bench.redis.rpush("go", "x")
+    wait_for(lambda: bench.runs() == {"go": 1})

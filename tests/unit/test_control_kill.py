@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 import redis
 
 from benchmarks.held import Traffic, hold, job_id, process_name
-from gresque.control.kill import Killed, kill
+from gresque.control.kill import Killed, kill, kill_all
+from gresque.control.targets import targets_selected
+from gresque.inspector.wanted import WantedRunning
 from gresque.store.commands import Command, Fate, KillAnswer
 from gresque.store.store import Store
 
@@ -145,3 +149,36 @@ def test_the_log_names_who_wants_it(
     (record,) = caplog.records
     assert record.getMessage() == f"ana@vm asks process {PROCESS} to kill job {job_id(0, 0)}"
     assert (record.event, record.by) == ("kill_requested", "ana@vm")  # type: ignore[attr-defined]
+
+
+def test_a_thousand_take_as_many_round_trips_as_one(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    """Half of them die, the others have ended by themselves, or were given back."""
+    hold(redis_client, 5, 200)
+    targets, _ = targets_selected(store, WantedRunning(queue="mail"))
+    last = targets[-1]
+
+    def play() -> None:
+        redis_client.rpush("resque:queue:mail", last.held.entry.raw)
+        for number in range(5):
+            key = f"resque:commands:{process_name(number)}"
+            pipeline = redis_client.pipeline()
+            for _ in range(200):
+                command = next_command(redis_client, key)
+                dies = int(command.argument, 16) % 2 == 0
+                answer = KillAnswer(Fate.DEAD if dies else Fate.ENDED)
+                pipeline.rpush(store.keys.answer(command.token), msgspec.json.encode(answer))
+            pipeline.execute()
+            redis_client.delete(f"resque:ledger:{process_name(number)}")
+
+    trips: list[int] = []
+    counted(store, trips)
+    with played(play):
+        killed = kill_all(store, targets, by="ana", wait_seconds=60)
+    fates = Counter(each.answer.fate for each in killed)
+    assert (fates[Fate.DEAD], fates[Fate.ENDED] + fates[Fate.REQUEUED]) == (500, 500)
+    assert fates[Fate.REQUEUED] == int(last.job_id, 16) % 2
+    # To ask, and four for each look at the answers; it looks five times a second.
+    assert len(trips) < 400
+    assert trips[0] == 5 * 4, "four commands for each process"

@@ -54,7 +54,7 @@ def test_only_old_enough_payloads_are_read(store: Store, redis_client: redis.Red
 
 def test_what_stands_in_the_slot_comes_along(store: Store) -> None:
     (job,) = RunningJob.all(store, WantedRunning(queue="bulk"))
-    assert store.processes.holds(job.held)
+    assert store.processes.holds([job.held]) == [True]
 
 
 def test_groups(store: Store) -> None:

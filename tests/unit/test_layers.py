@@ -22,6 +22,7 @@ RANKS = {
     "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
+    ("control", "inspector"),
     ("connection", "logs"),
     ("queues", "errors"),
     ("queues", "text"),

@@ -28,9 +28,10 @@ def test_ledgers(store: Store, redis_client: Redis) -> None:
 
 def test_a_process_that_was_declared_dead(store: Store, redis_client: Redis) -> None:
     hold(redis_client)
-    assert not store.processes.is_fenced("p")
+    assert store.processes.fenced_among(["p", "q"]) == set()
     store.recovery.fence("p")
-    assert store.processes.is_fenced("p")
+    assert store.processes.fenced_among(["p", "q"]) == {"p"}
+    assert store.processes.fenced_among([]) == set()
 
 
 def test_whether_it_holds_a_job_still(store: Store, redis_client: Redis) -> None:
@@ -39,11 +40,11 @@ def test_whether_it_holds_a_job_still(store: Store, redis_client: Redis) -> None
     (y,) = store.processes.find_held(["p"], "y")
     assert x == Held("p", b"0", LedgerEntry(KEY, b"x"))
     assert y == Held("p", b"1", LedgerEntry(KEY, b"y"))
-    assert store.processes.holds(x)
+    assert store.processes.holds([x, y]) == [True, True]
     redis_client.hset("resque:ledger:p", "0", entry(b"another"))
+    assert store.processes.holds([x, y]) == [False, True]
     redis_client.zrem("resque:ledgers", "p")
-    assert not store.processes.holds(x)
-    assert not store.processes.holds(y)
+    assert store.processes.holds([x, y]) == [False, False]
 
 
 @pytest.mark.parametrize(("at_once", "calls"), [(1, 4), (3, 4), (4, 3), (6, 2), (100, 1)])

@@ -97,9 +97,9 @@ def test_every_place_of_a_queue(store: Store, redis_client: Redis) -> None:
     assert [*redis_client.scan_iter()] == [b"resque:queues"]
 
 
-def test_the_head_of_a_queue(store: Store, redis_client: Redis) -> None:
-    job = LedgerEntry(KEY, b"{}")
-    assert not store.queues.is_in_head(job, 2)
+def test_the_heads_of_queues(store: Store, redis_client: Redis) -> None:
+    job, other = LedgerEntry(KEY, b"{}"), LedgerEntry(KEY + b"2", b"{}")
+    assert store.queues.among_heads([job], 2) == [False]
     redis_client.rpush(KEY, "a", "{}")
-    assert store.queues.is_in_head(job, 2)
-    assert not store.queues.is_in_head(job, 1)
+    assert store.queues.among_heads([job, other, job], 2) == [True, False, True]
+    assert store.queues.among_heads([job], 1) == [False]

@@ -14,7 +14,7 @@ from gresque.errors import JobKilled
 from gresque.jobs import payload
 from gresque.logs import fields
 from gresque.store.commands import Fate, KillAnswer
-from gresque.text import printable
+from gresque.text import encoded, printable
 from gresque.worker.threads.end_log import describe
 from gresque.worker.threads.kills import KILLED_BY_ID, Kill
 from gresque.worker.threads.outcome import Outcome, directly
@@ -111,7 +111,11 @@ class KillCommands:
         running = [
             job for thread in list(self._thread_pool.threads) if (job := thread.job) is not None
         ]
-        return [job for job in {id(j): j for j in ready + running}.values() if _has_id(job, job_id)]
+        text = encoded(job_id)
+        # To search the bytes first takes a tenth of the time: a thousand kills look at a thousand
+        # jobs each.
+        likely = (job for job in {id(j): j for j in ready + running}.values() if text in job[2])
+        return [job for job in likely if _has_id(job, job_id)]
 
     def _find_after_a_moment(self, job_id: str) -> list[ReservedJob]:
         sleep: Any = get_original("time", "sleep")

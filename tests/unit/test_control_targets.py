@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from benchmarks.held import hold, job_id, process_name
-from gresque.control.find import find_running
+from gresque.control.targets import find_running
 from gresque.errors import AmbiguousId
 from gresque.store.store import Store
 
