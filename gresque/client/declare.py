@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
 
@@ -15,6 +15,7 @@ from gresque.jobs.definition import JobDefinition, check_callable
 from gresque.jobs.hooks import JOB_HOOKS, JobHooks
 from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
+from gresque.jobs.retry_policy import Backoff, Delays, ErrorClasses, Seconds, retry_policy
 from gresque.jobs.source import default_name, name_of, source_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ def job(
     timeout_seconds: float | None = None,
     expires_seconds: float | None = None,
     on_expire: str = "fail",
+    retries: int | None = None,
+    backoff: Backoff | None = None,
+    retry_on: ErrorClasses | None = None,
+    retry_delays: Mapping[type[BaseException], Delays] | None = None,
+    fatal: ErrorClasses = (),
+    ignore: ErrorClasses = (),
+    retry_for_seconds: Seconds | None = None,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Declare a function as a job.
 
@@ -89,6 +97,14 @@ def job(
     `timeout_seconds` it is ended by JobTimeout, while it waits or computes, and fails. When no
     worker takes it up within `expires_seconds` of being enqueued it does not run any more:
     `on_expire` says whether it fails as JobExpired ("fail") or counts as done ("drop").
+
+    A job that fails is tried again up to `retries` times (the setting RETRIES where this is left
+    out), after the delay that `backoff` gives: a number of seconds, a list of them, one for each
+    attempt, a function of the attempt, or `gresque.exponential(…)`; by default 16 s, 31 s, 96 s and
+    so on. `retry_delays` has delays for classes of exceptions. `retry_on` limits retries to these
+    classes, after one of `fatal` there is none, and one of `ignore` takes no attempt. The first
+    failure is `retry_for_seconds` ago at the last attempt; without `retries` their number has no
+    limit then.
     """
     if callable(queue):
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
@@ -104,6 +120,16 @@ def job(
             timeout_seconds=timeout_seconds,
             expires_seconds=expires_seconds,
             on_expire=on_expire,
+            retry=retry_policy(
+                name or name_of(function),
+                retries,
+                backoff,
+                retry_on,
+                retry_delays,
+                fatal,
+                ignore,
+                retry_for_seconds,
+            ),
         )
         registry.add(definition)
         return JobFunction(function, definition)
@@ -134,6 +160,13 @@ class Job:
     timeout_seconds: ClassVar[float | None] = None
     expires_seconds: ClassVar[float | None] = None
     on_expire: ClassVar[str] = "fail"
+    retries: ClassVar[int | None] = None
+    backoff: ClassVar[Backoff | None] = None
+    retry_on: ClassVar[ErrorClasses | None] = None
+    retry_delays: ClassVar[Mapping[type[BaseException], Delays] | None] = None
+    fatal: ClassVar[ErrorClasses] = ()
+    ignore: ClassVar[ErrorClasses] = ()
+    retry_for_seconds: ClassVar[Seconds | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -143,9 +176,10 @@ class Job:
         perform = getattr(cls, "perform", None)
         if perform is None:
             return
+        # A name is for one class: a subclass does not inherit it.
+        name = vars(cls).get("name") or default_name(cls.__module__, cls.__qualname__)
         cls.definition = JobDefinition(
-            # A name is for one class: a subclass does not inherit it.
-            name=vars(cls).get("name") or default_name(cls.__module__, cls.__qualname__),
+            name=name,
             queue=cls.queue,
             function=cast(Callable[..., Any], perform),
             on_dirty_exit=cls.on_dirty_exit,
@@ -153,6 +187,16 @@ class Job:
             timeout_seconds=cls.timeout_seconds,
             expires_seconds=cls.expires_seconds,
             on_expire=cls.on_expire,
+            retry=retry_policy(
+                name,
+                cls.retries,
+                cls.backoff,
+                cls.retry_on,
+                cls.retry_delays,
+                cls.fatal,
+                cls.ignore,
+                cls.retry_for_seconds,
+            ),
             hooks=JobHooks(cls),
             source=source_of(perform, cls),
         )

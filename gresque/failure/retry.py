@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
-from gresque.jobs.crash_history import without_deaths
+from gresque.jobs.attempts import begun_again
 from gresque.jobs.payload import out_of_entry
 
 Fields = dict[str, msgspec.Raw]
@@ -49,14 +49,14 @@ def _item(entry: Fields) -> bytes:
     if payload == b"null":
         raise InvalidPayload("the entry has no payload")
     raw = out_of_entry(payload)
-    return _renewed(payload) if raw is None else without_deaths(raw)
+    return _renewed(payload) if raw is None else begun_again(raw)
 
 
 def _renewed(payload: bytes) -> bytes:
-    """One generation on, and without an expiry or the deaths that were counted: who retries a job
-    wants it to run. Only the Ruby fork and gresque count generations; other payloads stay as they
-    are."""
-    payload = without_deaths(payload)
+    """One generation on, at its first attempt, and without an expiry or the deaths that were
+    counted: who retries a job wants it to run. The errors of earlier attempts stay. Only the Ruby
+    fork and gresque count generations; other payloads stay as they are."""
+    payload = begun_again(payload)
     try:
         fields = _fields(payload)
     except _UNREADABLE:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gresque.jobs.envelope import Members, member, members_of, with_members
 
+DEATHS = ("recoveries", "deaths")
 HISTORY = 10
 """Deaths that are kept, the last ones; the count goes on."""
 DEATH_CHARS = 500
@@ -37,7 +38,7 @@ def add_death(raw: bytes, death: str) -> bytes:
 def without_deaths(raw: bytes) -> bytes:
     """The payload as if no process had died under it."""
     members = members_of(raw)
-    left = {name: members[name] for name in members if name not in ("recoveries", "deaths")}
+    left = {name: members[name] for name in members if name not in DEATHS}
     return raw if left == members else with_members(raw, left)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,8 +12,17 @@ from typing import Any
 
 import msgspec
 
+from gresque.jobs.attempts import (
+    FIRST_FAILED_AT,
+    AttemptError,
+    attempt_of,
+    errors_of,
+    time_of,
+)
 from gresque.jobs.envelope import UNREADABLE, Members, member, members_of
 from gresque.jobs.ids import enqueued_at
+from gresque.jobs.registry import registry
+from gresque.jobs.retry_policy import retries_of, time_left
 
 
 class _Head(msgspec.Struct):
@@ -51,7 +61,28 @@ class CurrentJob:
     @property
     def attempt(self) -> int:
         """1 for the first one."""
-        return max(member(self._members, "attempt", int) or 1, 1)
+        return attempt_of(self._members)
+
+    @property
+    def last_attempt(self) -> bool:
+        """No other one follows when this one fails, whatever it raises; but for what its
+        declaration ignores, and RetryLater."""
+        definition = registry.find(self.name)
+        policy = None if definition is None else definition.retry
+        if self.attempt > retries_of(policy, self._members, _default_retries):
+            return True
+        left = time_left(policy, self._members, time.time())
+        return left is not None and left <= 0
+
+    @property
+    def first_failed_at(self) -> float | None:
+        """When its first attempt failed, in epoch seconds; None at the first attempt."""
+        return time_of(self._members, FIRST_FAILED_AT)
+
+    @property
+    def history(self) -> list[AttemptError]:
+        """Its last ten failed attempts, the newest at the end: `at`, `error_class`, `message`."""
+        return errors_of(self._members)
 
     @property
     def generation(self) -> int:
@@ -106,6 +137,7 @@ class _JobLogger(logging.LoggerAdapter[logging.Logger]):
 
 
 _given: ContextVar[CurrentJob | None] = ContextVar("gresque_job", default=None)
+_default_retries = 0
 _find: Callable[[], CurrentJob | None] = lambda: None  # noqa: E731
 
 
@@ -122,10 +154,11 @@ def current_job() -> CurrentJob | None:
     return _given.get() or _find()
 
 
-def find_by(find: Callable[[], CurrentJob | None]) -> None:
-    """In a worker process: how to find the job that runs in this thread of control."""
-    global _find
-    _find = find
+def find_by(find: Callable[[], CurrentJob | None], default_retries: int = 0) -> None:
+    """In a worker process: how to find the job that runs in this thread of control, and the
+    setting RETRIES."""
+    global _find, _default_retries
+    _find, _default_retries = find, default_retries
 
 
 @contextmanager

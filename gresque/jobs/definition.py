@@ -21,6 +21,7 @@ from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
 from gresque.jobs.result import PLAIN, check_function, check_result
+from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
 from gresque.text import is_utf8
 
@@ -36,7 +37,8 @@ class JobDefinition:
     worker's setting. With `skip_failed_queue` a failure is counted and leaves no entry behind.
     A job that runs for over `timeout_seconds` is ended by JobTimeout, to a tenth of a second. One
     that no worker takes up within `expires_seconds` of being enqueued never runs: with `on_expire`
-    `fail` it fails as JobExpired, with `drop` it counts as done.
+    `fail` it fails as JobExpired, with `drop` it counts as done. `retry` says whether it is tried
+    again when it fails, None for the worker's setting.
     """
 
     name: str
@@ -47,6 +49,7 @@ class JobDefinition:
     timeout_seconds: float | None = None
     expires_seconds: float | None = None
     on_expire: str = "fail"
+    retry: RetryPolicy | None = None
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
@@ -67,8 +70,10 @@ class JobDefinition:
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
                 "give 'requeue' or 'fail'"
             )
-        if self.on_dirty_exit:
-            object.__setattr__(self, "envelope", {DIRTY_EXIT: self.on_dirty_exit})
+        envelope: dict[str, Any] = {DIRTY_EXIT: self.on_dirty_exit} if self.on_dirty_exit else {}
+        if self.retry is not None:
+            envelope |= self.retry.envelope
+        object.__setattr__(self, "envelope", envelope or None)
         if self.timeout_seconds is not None and not _is_limit(self.timeout_seconds):
             raise JobDeclarationError(
                 f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "

@@ -8,19 +8,22 @@ a process that recovers a job may lack its code, and a payload of another progra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
-from gresque.jobs import payload
+from gresque.jobs import attempts, payload
 from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
 from gresque.jobs.envelope import DIRTY_EXIT, member, members_of
+from gresque.jobs.retry_policy import Again, default_backoff, next_attempt, retries_of
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
-from gresque.store.effects import Effect, failed, requeued, suspected
+from gresque.store.effects import Effect, failed, pushed, put_off, requeued, suspected
 from gresque.store.failed_list_name import failed_list_name
 from gresque.store.keys import Keys
+from gresque.store.later_job import member_for
 
 
 class End(Enum):
@@ -29,7 +32,11 @@ class End(Enum):
     DONE = auto()
     """It returned, or a hook skipped it."""
     FAILED = auto()
-    """It raised, ran out of its time, or no job of its name is declared."""
+    """It raised."""
+    TIMED_OUT = auto()
+    """It ran over its time."""
+    UNKNOWN = auto()
+    """No job of its name is declared here."""
     EXPIRED = auto()
     """No worker took it up in time."""
     KILLED = auto()
@@ -55,6 +62,10 @@ class End(Enum):
 
 
 BY_HAND = frozenset({End.DEQUEUED, End.QUEUE_REMOVED, End.RETRIED, End.ENTRY_REMOVED})
+TRIED_AGAIN = frozenset({End.FAILED, End.TIMED_OUT, End.UNKNOWN})
+"""After these a job may run once more."""
+UNKNOWN_SECONDS = 5.0
+"""A job whose name no module declares here is put off for this long at a time."""
 DIRTY = frozenset({End.CUT_SHORT, End.DIED, End.DIED_BESIDE})
 """The job was cut off in the middle; what becomes of it is its declaration's to say."""
 
@@ -66,6 +77,10 @@ class Way(Enum):
     FAILED = auto()
     POISON = auto()
     """A failure: too many processes died under the job."""
+    RETRIED = auto()
+    """To a further attempt: now, or when its delay is over."""
+    SNOOZED = auto()
+    """To the same attempt once more, when its delay is over."""
     BACK = auto()
     """To the head of its queue, or to the suspects of that."""
     GONE = auto()
@@ -80,10 +95,21 @@ class EndRules:
     on_dirty_exit: str = "requeue"
     max_recoveries: int = 0
     failure_backend: str = DEFAULT_FAILURE_BACKEND
+    retries: int = 0
+    """Of jobs that say nothing."""
+    unknown_grace_seconds: float = 0.0
+    """How long a job waits for its code."""
 
     @classmethod
     def of(cls, keys: Keys, settings: Settings) -> EndRules:
-        return cls(keys, settings.on_dirty_exit, settings.max_recoveries, settings.failure_backend)
+        return cls(
+            keys,
+            settings.on_dirty_exit,
+            settings.max_recoveries,
+            settings.failure_backend,
+            settings.retries,
+            settings.unknown_job_grace_seconds,
+        )
 
 
 class EndedJob(NamedTuple):
@@ -103,6 +129,16 @@ class Ending(NamedTuple):
     """The payload that goes on, with its history."""
 
 
+class Attempt(NamedTuple):
+    """The attempt that ended: the class of its exception and the message, when, and when the job
+    runs again, if it does (see `next_run`)."""
+
+    error_class: str
+    message: str
+    now: float
+    again: Again | None = None
+
+
 MakeEntry = Callable[[Way, bytes], bytes]
 """Writes the failure entry of a job that has ended this way, with this payload. Called only for a
 failure that leaves one."""
@@ -114,9 +150,10 @@ def effects_of(
     definition: JobDefinition | None,
     rules: EndRules,
     make_entry: MakeEntry | None = None,
+    attempt: Attempt | None = None,
 ) -> Ending:
     """Where a job goes, and the effects that take it there. Without `make_entry` a failure leaves
-    no entry."""
+    no entry. `attempt` is for ends that an exception made."""
     if end is End.DONE or (end is End.EXPIRED and definition and definition.on_expire == "drop"):
         return Ending(Way.DONE)
     if end in BY_HAND:
@@ -128,7 +165,69 @@ def effects_of(
         if end is End.DIED and payload.class_of(job.raw) is not None:
             return _after_death(job, definition, rules, make_entry)
         return _back(job.queue, job.raw, rules)
-    return _failure(Way.FAILED, job.queue, job.raw, definition, rules, make_entry)
+    raw = job.raw
+    if attempt is not None:
+        ending = None if attempt.again is None else _again(job, end, attempt, attempt.again, rules)
+        if ending is not None:
+            return ending
+        if b'"errors"' in raw:
+            raw = attempts.ended(raw, attempt.error_class, attempt.message, attempt.now)
+    return _failure(Way.FAILED, job.queue, raw, definition, rules, make_entry)
+
+
+def next_run(
+    job: EndedJob,
+    end: End,
+    definition: JobDefinition | None,
+    rules: EndRules,
+    error: BaseException,
+    now: float,
+    *,
+    own_delays: bool = True,
+) -> Again | None:
+    """When a job runs again after this end; None for never. Of the exception only its class is
+    looked at. A declared back-off function raises here what it raises; it is passed over without
+    `own_delays`."""
+    if end not in TRIED_AGAIN or payload.class_of(job.raw) in (None, payload.INVALID):
+        return None
+    members = members_of(job.raw)
+    if end is End.UNKNOWN:
+        since = attempts.time_of(members, attempts.UNKNOWN_SINCE) or now
+        waits = now < since + rules.unknown_grace_seconds
+        return Again(UNKNOWN_SECONDS, counts=False) if waits else None
+    policy = None if definition is None else definition.retry
+    if policy is not None and not own_delays:
+        policy = replace(policy, backoff=default_backoff)
+    return next_attempt(error, policy, members, rules.retries, now)
+
+
+def may_be_tried_again(job: EndedJob, definition: JobDefinition | None, rules: EndRules) -> bool:
+    """Whether the job has further attempts, or had one."""
+    members = members_of(job.raw) if b'"gresque"' in job.raw else {}
+    policy = None if definition is None else definition.retry
+    return attempts.attempt_of(members) > 1 or retries_of(policy, members, rules.retries) > 0
+
+
+def _again(
+    job: EndedJob, end: End, attempt: Attempt, again: Again, rules: EndRules
+) -> Ending | None:
+    """None when the payload cannot count the attempt."""
+    now, seconds, keys = attempt.now, again.seconds, rules.keys
+    if again.counts:
+        way, kind = Way.RETRIED, "later"
+        error = attempt.error_class, attempt.message
+        raw = attempts.failed_attempt(job.raw, *error, now, seconds)
+    else:
+        way, kind = Way.SNOOZED, "snooze"
+        write = attempts.unknown_here if end is End.UNKNOWN else attempts.snoozed
+        raw = write(job.raw, now, seconds)
+    if raw is None:
+        return None
+    if again.counts and not seconds:
+        return Ending(way, (pushed(keys, job.queue, raw),), raw)
+    member = member_for(payload.id_of(raw))
+    effect = put_off(kind, keys, job.queue, math.ceil(seconds * 1000), member, raw)
+    return Ending(way, (effect,), raw)
 
 
 def dirty_exit(raw: bytes, definition: JobDefinition | None, rules: EndRules) -> str:

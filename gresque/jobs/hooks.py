@@ -26,6 +26,8 @@ JOB_HOOKS = (
     "around_perform",
     "after_perform",
     "on_failure",
+    "on_retry",
+    "on_give_up",
 )
 
 PROCESS_HOOKS = ("before_first_fork", "before_fork", "after_fork", "worker_exit")
@@ -60,6 +62,8 @@ class JobHooks:
     around_perform: tuple[Hook, ...]
     after_perform: tuple[Hook, ...]
     on_failure: tuple[Hook, ...]
+    on_retry: tuple[Hook, ...]
+    on_give_up: tuple[Hook, ...]
 
 
 def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:

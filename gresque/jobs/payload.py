@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+from gresque.jobs.attempts import MOST_BYTES as MOST_ERROR_BYTES
+from gresque.jobs.attempts import without_history
 from gresque.jobs.conversions import remedy
-from gresque.jobs.crash_history import MOST_BYTES, without_deaths
+from gresque.jobs.crash_history import MOST_BYTES as MOST_DEATH_BYTES
 from gresque.jobs.ids import JobId, as_text
 from gresque.text import printable
 
@@ -65,7 +67,8 @@ _encode = msgspec.json.Encoder(enc_hook=as_text).encode
 def decode(raw: bytes) -> Payload:
     """Read a queue item. Raises PayloadTooLarge, or InvalidPayload that says what is wrong."""
     if len(raw) > MAX_PAYLOAD_BYTES and (
-        len(raw) > MAX_PAYLOAD_BYTES + MOST_BYTES or len(without_deaths(raw)) > MAX_PAYLOAD_BYTES
+        len(raw) > MAX_PAYLOAD_BYTES + MOST_DEATH_BYTES + MOST_ERROR_BYTES
+        or len(without_history(raw)) > MAX_PAYLOAD_BYTES
     ):
         raise PayloadTooLarge(
             f"the payload has {len(raw):,} bytes, the limit is {MAX_PAYLOAD_BYTES:,}"
@@ -284,6 +287,14 @@ def class_of(raw: bytes) -> str | None:
         return None
 
 
+def id_of(raw: bytes) -> Any:
+    """The id that a queue item names, of any type; None without one."""
+    try:
+        return _decode_id(raw).id
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def in_entry(raw: bytes) -> bytes:
     """The payload by which a failure entry keeps a queue item: a job as it is, anything else as
     `{"class":"gresque.InvalidPayload","args":["<raw>"]}`, or with `"<base64>","base64"` as its
@@ -341,6 +352,11 @@ class _Named(msgspec.Struct):
     name: str = msgspec.field(name="class")
 
 
+class _Identified(msgspec.Struct):
+    id: Any = None
+
+
+_decode_id = msgspec.json.Decoder(_Identified).decode
 _decode_name = msgspec.json.Decoder(_Named).decode
 _decode_wrapped = msgspec.json.Decoder(_Wrapped).decode
 _decode_outline = msgspec.json.Decoder(_Outline).decode

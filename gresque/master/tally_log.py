@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gresque.logs import fields
 from gresque.processes.scoreboard import Row
-from gresque.processes.tallies import FAILED, PUT_BACK, WINDOW_SECONDS, Tally
+from gresque.processes.tallies import FAILED, PUT_BACK, RETRIED, UNKNOWN, WINDOW_SECONDS, Tally
 
 log = logging.getLogger("gresque.job")
 
@@ -72,7 +72,11 @@ class TallyLog:
         found = [self._pending.pop(key) for key in due]
         for each in sorted(found, key=lambda each: -each.count):
             label = [*each.last.label, "", "", ""]
-            if label[0] != PUT_BACK:
+            if label[0] == UNKNOWN:
+                continue  # the name is logged, and the jobs are listed by `gresque retries`
+            if label[0] == RETRIED:
+                _log_retried(each, label, max(1, round(now - each.since)))
+            elif label[0] != PUT_BACK:
                 _log_failed(each, label, max(1, round(now - each.since)))
             else:
                 _log_back(each, label)
@@ -98,6 +102,26 @@ def _log_failed(each: _Pending, label: Sequence[str], seconds: int) -> None:
             exception=exception,
             frame=frame or None,
             job_id=job_id or None,
+        ),
+    )
+
+
+def _log_retried(each: _Pending, label: Sequence[str], seconds: int) -> None:
+    _, job, exception, frame = label[:4]
+    log.info(
+        "… %s more attempts like it in the last %d s: %s: %s%s; see gresque retries",
+        f"{each.count:,}",
+        seconds,
+        job,
+        exception,
+        f" at {frame}" if frame else "",
+        extra=fields(
+            "jobs_retried",
+            count=each.count,
+            seconds=seconds,
+            job=job,
+            exception=exception,
+            frame=frame or None,
         ),
     )
 

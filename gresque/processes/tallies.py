@@ -20,8 +20,10 @@ ENTRIES = 32
 """Kinds of ends that a process counts at a time; others are logged each."""
 
 FAILED, FAILED_UNKEPT, PUT_BACK = "failed", "failed and not kept", "put back"
-"""Kinds of ends, the first part of a label. The other parts: of a failure class, exception and
-innermost frame; of a job that was put back class and queue."""
+RETRIED, UNKNOWN = "retried", "unknown"
+"""Kinds of ends, the first part of a label. The other parts: of a failure, and of one that is
+retried, class, exception and innermost frame; of a job that was put back class and queue; of one
+that no module declares its class."""
 
 _SIZE = 512
 _USED = struct.Struct("=Q")
@@ -64,8 +66,15 @@ class Tallies:
         self._places: dict[int, int] | None = None
         """Key -> where its entry begins; read from the memory at the first end."""
 
-    def note(self, label: tuple[str, ...], job_id: str, *, log_first: bool) -> Heard:
-        """Count an end of this kind. With `log_first` the first one in WINDOW_SECONDS, of all
+    def note(
+        self,
+        label: tuple[str, ...],
+        job_id: str,
+        *,
+        log_first: bool,
+        window_seconds: float = WINDOW_SECONDS,
+    ) -> Heard:
+        """Count an end of this kind. With `log_first` the first one in this time, of all
         processes, is not counted, but for the caller to log."""
         now = monotonic()
         # The children of a master have one seed for the hashes of strings.
@@ -74,11 +83,12 @@ class Tallies:
         count = since = 0.0
         if place is not None:
             _, count, since, _, _ = _ENTRY.unpack_from(self._memory, place)
-        if not log_first or now - since < WINDOW_SECONDS:
+        if not log_first or (since and now - since < window_seconds):
             heard = Heard.COUNTED
         else:
             since = max((other.logged_at(key) for other in self._siblings), default=0.0)
-            heard = Heard.COUNTED if now - since < WINDOW_SECONDS else Heard.FIRST
+            is_new = not since or now - since >= window_seconds
+            heard = Heard.FIRST if is_new else Heard.COUNTED
         if place is None:
             place = self._make(key, label, now)
             if place is None:

@@ -37,7 +37,7 @@ def run_worker(spec: ProcessSpec) -> None:
     policy: Policy = Quarantine(spec) if in_quarantine else Ordinary(spec)
     worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
-    know_current_job()
+    know_current_job(spec.settings.retries)
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
     if spec.maintain is not None:
         spec.maintain()

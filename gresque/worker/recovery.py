@@ -20,7 +20,7 @@ from gresque.failure.reporters import Failure
 from gresque.jobs import payload
 from gresque.jobs.crash_history import deaths, recoveries
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.ends import End, EndedJob, Ending, EndRules, Way, effects_of
+from gresque.jobs.ends import Attempt, End, EndedJob, Ending, EndRules, Way, effects_of, next_run
 from gresque.jobs.registry import Registry, registry
 from gresque.logs import fields
 from gresque.processes.identity import queues_of, worker_of
@@ -74,10 +74,11 @@ class Recovery:
         on_dirty_exit: str,
         max_recoveries: int,
         failure_backend: str = DEFAULT_FAILURE_BACKEND,
+        retries: int = 0,
     ) -> None:
         self.store = store
         self._registry = registry
-        self._rules = EndRules(store.keys, on_dirty_exit, max_recoveries, failure_backend)
+        self._rules = EndRules(store.keys, on_dirty_exit, max_recoveries, failure_backend, retries)
         self._failures = FailureReporter(failure_backend)
         self._unreported: dict[bytes, Failure] = {}
         self.has_found_suspects = False
@@ -205,7 +206,8 @@ class Recovery:
         blamed = dead.blamed
         if blamed is not None and slot == str(blamed.slot).encode():
             error = _sentence(dead.process_id, blamed.kill_reason)
-            return self._end(dead, slot, job, End.BLAMED, definition, error, blamed.stack)
+            end = End.BLAMED if blamed.kill_reason is KillReason.KILLED else End.TIMED_OUT
+            return self._end(dead, slot, job, end, definition, error, blamed.stack)
         innocent = blamed is not None or dead.blameless
         died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
         end = End.DIED_BESIDE if innocent else End.DIED
@@ -230,7 +232,13 @@ class Recovery:
                 found = Failed(error, list(backtrace))
             return self._entry(dead, slot, job.queue, raw, found, end)
 
-        ending = effects_of(job, end, definition, self._rules, make_entry)
+        now = time.time()
+        try:
+            again = next_run(job, end, definition, self._rules, error, now)
+        except Exception:  # its own back-off function
+            again = next_run(job, end, definition, self._rules, error, now, own_delays=False)
+        attempt = Attempt(exception_name(error), str(error), now, again)
+        ending = effects_of(job, end, definition, self._rules, make_entry, attempt)
         if ending.way is Way.POISON:
             # The rest of the item may be unreadable.
             name, job_id = payload.class_of(ending.raw), payload.loads(ending.raw).get("id")
@@ -343,4 +351,5 @@ def recovery_for(settings: Settings) -> Recovery:
         settings.on_dirty_exit,
         settings.max_recoveries,
         settings.failure_backend,
+        settings.retries,
     )

@@ -86,7 +86,8 @@ BAD_ITEMS = {
 def test_bad_items_end_in_failed_with_the_raw_item_and_the_worker_goes_on(bench: Bench) -> None:
     bench.push_raw("q", *(raw for raw, _ in BAD_ITEMS.values()))
     bench.client.enqueue_to("q", "Count", "still working")
-    bench.run("-q", "q", "-t", "4", "-j", "1000", "--burst")
+    grace = {"UNKNOWN_JOB_GRACE_SECONDS": "0"}
+    bench.run("-q", "q", "-t", "4", "-j", "1000", "--burst", **grace)
 
     assert bench.runs() == {"still working": 1}
     assert bench.stat("failed") == len(BAD_ITEMS)

@@ -34,7 +34,7 @@ def a_job(slot: int | str, name: str = "ok", *args: Any, **kwargs: Any) -> tuple
 class PoolBench:
     """A thread pool and what it has in flight, without a cycle."""
 
-    def __init__(self, size: int, on_dirty_exit: str = "requeue") -> None:
+    def __init__(self, size: int, on_dirty_exit: str = "requeue", **rules: Any) -> None:
         self.in_flight = InFlight(Totals(), Keys("resque"))
         self.wakeup = Wakeup()
         self.registry = Registry()
@@ -42,7 +42,7 @@ class PoolBench:
             self.in_flight,
             FailureReporter("redis"),
             "vm:1:q:1:1:1",
-            EndRules(Keys("resque"), on_dirty_exit),
+            EndRules(Keys("resque"), on_dirty_exit, **rules),
         )
         self.pool = ThreadPool(
             size, self.in_flight, self.wakeup, self.registry, self.outcome, [0] * size
@@ -76,6 +76,22 @@ class PoolBench:
         return self.in_flight.done, self.in_flight.failed, self.in_flight.requeued
 
     @property
+    def put_off(self) -> list[tuple[str, int, dict[str, Any]]]:
+        """What is to run again: kind of its effect, delay in ms, payload."""
+        effects = [effect for each in self.in_flight.settled for effect in each.effects]
+        found: list[tuple[str, int, dict[str, Any]]] = []
+        for kind, key, a, b, c, second in effects:
+            if kind in ("later", "snooze"):
+                assert (key, second) == ("resque:later", "resque:later:jobs")
+                found.append(
+                    (kind, int(a), json.loads(bytes(c).removeprefix(b"14:resque:queue:q")))
+                )
+            elif kind == "push":
+                assert (key, a) == ("resque:queue:q", "q")
+                found.append((kind, 0, json.loads(b)))
+        return found
+
+    @property
     def entries(self) -> list[dict[str, Any]]:
         effects = [effect for each in self.in_flight.settled for effect in each.effects]
         failed = [effect for effect in effects if effect.kind == "fail"]
@@ -87,8 +103,8 @@ class PoolBench:
 def open_bench_fixture() -> Iterator[Callable[..., PoolBench]]:
     benches: list[PoolBench] = []
 
-    def opened(size: int = 1, on_dirty_exit: str = "requeue") -> PoolBench:
-        benches.append(PoolBench(size, on_dirty_exit))
+    def opened(size: int = 1, on_dirty_exit: str = "requeue", **rules: Any) -> PoolBench:
+        benches.append(PoolBench(size, on_dirty_exit, **rules))
         return benches[-1]
 
     yield opened

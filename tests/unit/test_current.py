@@ -7,6 +7,7 @@ import pytest
 
 import gresque
 from gresque.client.client import Client
+from gresque.jobs.attempts import failed_attempt
 from gresque.jobs.current import CurrentJob
 from gresque.jobs.ids import new_id
 
@@ -40,6 +41,26 @@ def test_any_payload(raw: bytes, shown: tuple[str | None, str]) -> None:
     job = CurrentJob("q", raw)
     assert (job.id, job.name) == shown
     assert (job.attempt, job.generation, job.recoveries, job.enqueued_at) == (1, 1, 0, None)
+
+
+def test_its_attempts() -> None:
+    gresque.job("q", name="CurrentRetried", retries=2)(print)
+    gresque.job("q", name="CurrentTimed", retry_for_seconds=60)(print)
+    raw: bytes | None = b'{"class":"CurrentRetried"}'
+    seen = []
+    for number in range(3):
+        assert raw is not None
+        job = CurrentJob("q", raw)
+        seen.append((job.attempt, job.last_attempt, [each.message for each in job.history]))
+        assert job.first_failed_at == (1.8e9 if number else None)
+        raw = failed_attempt(raw, "E", str(number), 1.8e9 + number, 16)
+    assert seen == [(1, False, []), (2, False, ["0"]), (3, True, ["0", "1"])]
+    assert CurrentJob("q", b'{"class":"of another program"}').last_attempt
+    assert not CurrentJob("q", b'{"class":"x","gresque":{"retries":1}}').last_attempt
+    for age, last in ((1, False), (61, True)):
+        envelope = b'{"attempt":2,"first_failed_at":%f}' % (time.time() - age)
+        timed = CurrentJob("q", b'{"class":"CurrentTimed","gresque":%b}' % envelope)
+        assert timed.last_attempt is last
 
 
 def test_its_logger_adds_the_fields_and_yields_to_those_given(

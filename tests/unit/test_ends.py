@@ -49,6 +49,8 @@ def end_of(
 EVERY_END: dict[End, tuple[tuple[Way, tuple[Effect, ...]], tuple[Way, tuple[Effect, ...]]]] = {
     End.DONE: ((Way.DONE, ()), (Way.DONE, ())),
     End.FAILED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.TIMED_OUT: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.UNKNOWN: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.EXPIRED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.KILLED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.CUT_SHORT: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),

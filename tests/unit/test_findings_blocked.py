@@ -17,7 +17,7 @@ def test_the_job_is_named(store: Store, redis_client: redis.Redis) -> None:
     assert finding.is_broken
     assert said(finding).startswith("vm:11 is blocked for N s by Build(8812) at jobs.py:7")
     assert finding.message.endswith("; 2 other jobs stand still")
-    assert finding.commands == ("gresque stacks 00000000", "gresque kill 00000000")
+    assert finding.commands == ("gresque stacks vm:11", "gresque kill 00000000")
     assert finding.details["processes"] == [PROCESS]
 
 
@@ -30,12 +30,6 @@ def test_several_of_one_class_are_one_finding(store: Store, redis_client: redis.
     )
     assert finding.message.endswith("; 1 other job stands still")
     assert finding.commands == ("gresque running -n 2", "gresque kill --class Build")
-
-
-def test_a_job_without_an_id(store: Store, redis_client: redis.Redis) -> None:
-    process(redis_client, PROCESS, b'{"class":"Ruby"}', runs={"0": 20}, blocks=("0", 14))
-    (finding,) = blocked(view(store))
-    assert finding.commands == ("gresque stacks vm:11",)
 
 
 def test_one_that_has_ended_meanwhile(store: Store, redis_client: redis.Redis) -> None:

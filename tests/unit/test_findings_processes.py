@@ -102,6 +102,3 @@ def test_suspects(store: Store, redis_client: redis.Redis) -> None:
         "3 jobs of queue mail wait apart from others: their process died under them, under 1 of "
         "them more than once"
     )
-    redis_client.delete("resque:suspects:1:mail")
-    (finding,) = suspects(view(store))
-    assert finding.message.endswith("their process died under them more than once")

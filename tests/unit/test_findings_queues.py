@@ -88,13 +88,6 @@ class TestBehind:
         )
         assert finding.commands == ("gresque running --queue mail",)
 
-    def test_a_process_with_one_thread(self, store: Store, redis_client: redis.Redis) -> None:
-        alone = "vm:10:mail:1:1:100:11:1795485960660"
-        process(redis_client, alone, item("A"))
-        wait(redis_client, "mail", item("A", age=180))
-        (finding,) = behind(grown(view(store), mail=0))
-        assert finding.message.endswith("; its only thread is taken")
-
     @pytest.mark.parametrize("count", [MANY - 1, MANY])
     def test_jobs_that_do_not_say_since_when_they_wait(
         self, store: Store, redis_client: redis.Redis, count: int

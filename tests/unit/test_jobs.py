@@ -244,8 +244,8 @@ def test_what_returns_a_coroutine_fails(kind: str) -> None:
     with pytest.raises(InvalidJobResult, match="returned a coroutine, which is never awaited"):
         if kind.endswith("dequeue"):
             call_hooks(getattr(declared.definition.hooks, kind), (), {})
-        elif kind == "on_failure":
-            declared.definition.fail(ValueError())
+        elif kind.startswith("on_"):
+            call_hooks(getattr(declared.definition.hooks, kind), (ValueError(),), {})
         elif "schedule" in kind or "delayed" in kind:
             client.options(declared, queue="q", in_=5).enqueue()
         else:

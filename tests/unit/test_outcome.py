@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import gevent
 import pytest
 
-from gresque.errors import DontPerform, JobKilled
+from gresque.errors import DontPerform, GiveUp, JobKilled, JobTimeout, RetryLater
+from gresque.jobs import payload
+from gresque.jobs.current import current_job
+from gresque.jobs.retry_policy import retry_policy
 from tests.support.pool_bench import (
     PATIENCE_SECONDS,
     OpenBench,
+    PoolBench,
     Unprintable,
     a_job,
     fails_with,
     hostile,
+    wait_long,
 )
 
 # what is raised, the failure's exception and error
@@ -145,6 +151,195 @@ def test_hooks_run_around_the_job(open_bench: OpenBench) -> None:
     assert told == [(boom, (2,))]
     assert bench.counts == (2, 1, 0)
     assert bench.entries[0]["error"] == "boom"
+
+
+# Jobs that run again
+
+
+def declare(bench: PoolBench, function: Any, hooks: Any = None, **options: Any) -> None:
+    bench.add("fail", function, hooks, retry=retry_policy("fail", **options))
+
+
+class Noted:
+    """The hooks of a failure, each noting that it was called."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, tuple[Any, ...]]] = []
+        for kind in ("on_retry", "on_failure", "on_give_up"):
+            setattr(self, kind, self._noting(kind))
+
+    def _noting(self, kind: str) -> Any:
+        def hook(error: BaseException, *args: Any) -> None:
+            job = current_job()
+            assert job is None or job.name == "fail"
+            self.told.append((kind, type(error).__name__, args))
+
+        return hook
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for kind, _, _ in self.told]
+
+
+def hooks_of(noted: Noted) -> Any:
+    return type("Hooks", (), {kind: staticmethod(getattr(noted, kind)) for kind in (
+        "on_retry", "on_failure", "on_give_up"
+    )})  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "name", "text"), ERRORS, ids=[row[1] for row in ERRORS])
+def test_whatever_a_job_raises_is_tried_again(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture, error: Any, name: str, text: str
+) -> None:
+    """But for what an operator has killed. Its message is cut."""
+    caplog.set_level("ERROR", "gresque.job")
+    bench = open_bench(1)
+    declare(bench, fails_with(error), retries=3, backoff=2.5)
+    bench.run(a_job(0, "fail", 1), a_job(1))
+    if name == "DirtyExit":
+        assert (bench.counts, bench.in_flight.retried, bench.put_off) == ((1, 1, 0), 0, [])
+        return
+    assert (bench.counts, bench.in_flight.retried, bench.entries) == ((1, 0, 0), 1, [])
+    ((kind, delay, item),) = bench.put_off
+    assert (kind, delay, item["class"], item["args"]) == ("later", 2500, "fail", [1])
+    said = item["gresque"]
+    assert said["attempt"] == 2
+    assert [(each["class"], each["message"]) for each in said["errors"]] == [(name, text[:500])]
+
+
+def test_ten_megabytes_of_message_are_cut(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    declare(bench, fails_with(ValueError("x" * 10**7)), retries=1, backoff=0)
+    bench.run(a_job(0, "fail"))
+    ((kind, _, item),) = bench.put_off
+    assert kind == "push"
+    assert item["gresque"]["errors"][0]["message"] == "x" * 500
+
+
+def test_the_attempts_of_a_job_one_after_the_other(open_bench: OpenBench) -> None:
+    """The hooks say whether it goes on, and the entry has what went before."""
+    bench, noted = open_bench(1), Noted()
+    declare(bench, fails_with(ValueError("no")), hooks_of(noted), retries=2, backoff=[1, 0])
+    bench.run(a_job(0, "fail", 7))
+    for slot in (1, 2):
+        item = bench.put_off[-1][2]
+        assert item["gresque"]["attempt"] == slot + 1
+        bench.run((b"%d" % slot, "q", json.dumps(item).encode()))
+    assert [kind for kind, _, _ in bench.put_off] == ["later", "push"]
+    assert noted.kinds == ["on_retry", "on_retry", "on_failure", "on_give_up"]
+    assert {args for _, _, args in noted.told} == {(7,)}
+    assert (bench.counts, bench.in_flight.retried) == ((0, 1, 0), 2)
+    (entry,) = bench.entries
+    assert (entry["exception"], entry["error"]) == ("ValueError", "no")
+    assert len(entry["payload"]["gresque"]["errors"]) == 3
+    assert entry["payload"]["gresque"]["attempt"] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (GiveUp("no such user"), ["on_failure", "on_give_up"]),
+        (KeyError("fatal"), ["on_failure", "on_give_up"]),
+        (RetryLater(30), []),
+        (IndexError("ignored"), []),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_hooks_of_what_is_no_failed_attempt(
+    open_bench: OpenBench, error: BaseException, told: list[str]
+) -> None:
+    bench, noted = open_bench(1), Noted()
+    options = {"fatal": KeyError, "ignore": IndexError, "backoff": 30}
+    declare(bench, fails_with(error), hooks_of(noted), retries=2, **options)
+    bench.run(a_job(0, "fail", 7))
+    assert noted.kinds == told
+    assert bench.in_flight.retried == 0
+    if told:
+        assert bench.counts == (0, 1, 0)
+    else:
+        assert bench.counts == (0, 0, 1)
+        ((kind, delay, item),) = bench.put_off
+        assert (kind, delay) == ("snooze", 30_000)
+        assert item["gresque"].keys() == {"snoozes", "run_at"}
+
+
+def test_a_job_that_says_nothing_goes_by_the_setting(open_bench: OpenBench) -> None:
+    """Jobs of other programs do, too."""
+    bench, noted = open_bench(1, retries=1), Noted()
+    bench.add("fail", fails_with(ValueError()), hooks_of(noted))
+    bench.run(a_job(0, "fail"))
+    ((_, delay, item),) = bench.put_off
+    assert 16_000 * 0.85 <= delay <= 16_000 * 1.15 + 1
+    bench.run((b"1", "q", json.dumps(item).encode()))
+    assert bench.counts == (0, 1, 0)
+    assert noted.kinds == ["on_retry", "on_failure", "on_give_up"]
+    plain, told = open_bench(1), Noted()
+    plain.add("fail", fails_with(ValueError()), hooks_of(told))
+    plain.run(a_job(0, "fail"))
+    assert told.kinds == ["on_failure"], "there was nothing to give up"
+
+
+def test_a_job_over_its_time_is_tried_again(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    declare(bench, fails_with(JobTimeout("it ran for over 5 s")), retries=1, backoff=2)
+    bench.run(a_job(0, "fail"))
+    ((kind, _, item),) = bench.put_off
+    assert (kind, item["gresque"]["errors"][0]["class"]) == ("later", "JobTimeout")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [ZeroDivisionError(), SystemExit(), gevent.Timeout(1)],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_broken_back_off_costs_no_retry(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture, broken: BaseException
+) -> None:
+    bench = open_bench(1)
+    declare(bench, fails_with(ValueError()), retries=1, backoff=fails_with(broken))
+    bench.run(a_job(0, "fail"))
+    ((kind, delay, _),) = bench.put_off
+    assert kind == "later" and 16_000 * 0.85 <= delay <= 16_000 * 1.15 + 1
+    assert "the backoff of fail raised" in caplog.text
+
+
+def test_an_unknown_job_waits_for_its_code(
+    open_bench: OpenBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its name is logged once, however many wait."""
+    bench = open_bench(1, unknown_grace_seconds=300)
+    item = {"class": "not.yet", "args": [], "gresque": {"unknown_since": time.time() - 299}}
+    late = {"class": "not.yet", "args": [], "gresque": {"unknown_since": time.time() - 301}}
+    jobs = [(b"%d" % n, "q", json.dumps(each).encode()) for n, each in enumerate((item, late), 1)]
+    bench.run(a_job(0, "not.yet"), *jobs, a_job(3, "not.yet"), a_job(4, "never"))
+    assert (bench.counts, bench.in_flight.retried) == ((0, 1, 4), 0)
+    assert [(kind, delay) for kind, delay, _ in bench.put_off] == [("snooze", 5000)] * 4
+    first, second, *_ = (item["gresque"]["unknown_since"] for _, _, item in bench.put_off)
+    assert first > time.time() - 60 and second == item["gresque"]["unknown_since"]  # type: ignore[index]
+    (entry,) = bench.entries
+    assert entry["exception"] == "UnknownJob"
+    lines = [record.getMessage() for record in caplog.records if "declared here" in record.message]
+    waiting = [line for line in lines if "wait 300 s for a worker that knows them" in line]
+    assert len(waiting) == 2 and "'not.yet'" in waiting[0] and "'never'" in waiting[1]
+
+
+def test_an_item_that_was_no_job_waits_for_no_code(open_bench: OpenBench) -> None:
+    bench = open_bench(1, unknown_grace_seconds=300)
+    bench.run(a_job(0, payload.INVALID, "raw"))
+    assert (bench.counts, bench.put_off) == ((0, 1, 0), [])
+
+
+def test_a_shutdown_takes_no_attempt(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    declare(bench, wait_long, retries=5)
+    item = json.dumps({"class": "fail", "args": [], "gresque": {"attempt": 3}}).encode()
+    bench.put((b"0", "q", item))
+    bench.until(lambda: bool(bench.pool.running_jobs()))
+    bench.pool.kill_jobs("shutdown", requeue=True)
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    assert bench.counts == (0, 0, 1)
+    (settled,) = bench.in_flight.settled
+    assert (settled.effects[0].kind, settled.job[2]) == ("requeue", item)
 
 
 @pytest.mark.parametrize("args", [b"5", b"true", b"1.5", b'"x"', b"{}"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import encode_entry
 from gresque.failure.retry import prepare_retry
+from gresque.jobs import payload
+from gresque.jobs.attempts import failed_attempt, snoozed
 from gresque.jobs.crash_history import add_death
 
 NOW = "2026/11/23 15:33:36"
@@ -55,6 +58,17 @@ class TestPrepareRetry:
     def test_only_the_generation_changes(self) -> None:
         raw = b'{"payload":{"args":[1.0e+20],"generation":41,"x":"\\u00e9"},"queue":"q"}'
         assert prepare_retry(raw, NOW).item == (b'{"args":[1.0e+20],"generation":42,"x":"\\u00e9"}')
+
+    def test_attempts_are_counted_from_the_first_again(self) -> None:
+        """The errors of earlier ones stay."""
+        raw = payload.encode("A", (), None, "id1", envelope={"retries": 5})
+        for message in ("one", "two"):
+            raw = failed_attempt(raw, "E", message, 1.8e9, 16) or b""
+        raw = snoozed(raw, 1.8e9, 5) or b""
+        item = json.loads(prepare_retry(encode_entry(raw, "E", "x", [], "w", "q"), NOW).item)
+        assert item["generation"] == 2
+        assert item["gresque"].keys() == {"retries", "errors"}
+        assert [each["message"] for each in item["gresque"]["errors"]] == ["one", "two"]
 
     @pytest.mark.parametrize("item", [b"not json", b"not utf-8 \xff", b"[]", b"", b'{"a":1'])
     def test_an_item_that_was_no_job_goes_back_as_it_was(self, item: bytes) -> None:

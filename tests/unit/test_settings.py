@@ -28,6 +28,8 @@ LONG_FLAGS = {
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
     "max_recoveries": "--max-recoveries",
+    "retries": "--retries",
+    "unknown_job_grace_seconds": "--unknown-job-grace-seconds",
     "failure_backend": "--failure-backend",
     "max_rss_mb": "--max-rss-mb",
     "preload": "--preload",
@@ -60,6 +62,8 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
     ("max_recoveries", "MAX_RECOVERIES", 3, ("0", 0), ("7", 7)),
+    ("retries", "RETRIES", 0, ("5", 5), ("0", 0)),
+    ("unknown_job_grace_seconds", "UNKNOWN_JOB_GRACE_SECONDS", 300.0, ("0", 0.0), ("9.5", 9.5)),
     (
         "failure_backend", "FAILURE_BACKEND", "redis",
         ("redis_multi_queue", "redis_multi_queue"), (" a.b.C, redis,a.b.C", "redis,a.b.C"),

@@ -43,17 +43,16 @@ def _of_class(jobs: list[RunningJob], held: dict[str, int]) -> Finding:
     job_id = short_id(worst.item.get("id"))
     if len(jobs) == 1:
         message = f"{name} is blocked for {duration(worst.blocks_seconds)} by {worst.label}"
-        commands = [shell("gresque", "stacks", name if job_id is None else job_id)]
-        commands += [shell("gresque", "kill", job_id)] if job_id is not None else []
+        commands = (shell("gresque", "stacks", name), shell("gresque", "kill", job_id))
     else:
         message = (
             f"{len(jobs):,} processes are blocked by jobs of {worst.item.get('class')}, for "
             f"{duration(worst.blocks_seconds)} by {worst.label} in {name}"
         )
-        commands = [
+        commands = (
             shell("gresque", "running", "-n", len(jobs)),
             shell("gresque", "kill", "--class", worst.item.get("class")),
-        ]
+        )
     details = {
         "processes": [job.process for job in jobs],
         "class": worst.item.get("class"),
@@ -61,9 +60,7 @@ def _of_class(jobs: list[RunningJob], held: dict[str, int]) -> Finding:
         "seconds": worst.blocks_seconds,
         "stack": list(worst.stack),
     }
-    return Finding(
-        Level.BROKEN, "blocked", printable(message + where + waits), tuple(commands), details
-    )
+    return Finding(Level.BROKEN, "blocked", printable(message + where + waits), commands, details)
 
 
 def slow_loops(view: View) -> Iterator[Finding]:

@@ -120,10 +120,9 @@ def suspects(view: View) -> Iterator[Finding]:
     for name, (one, more) in view.look.suspects.items():
         count = one + more
         waits = "waits" if count == 1 else "wait"
-        often = f", under {more:,} of them more than once" if more and one else ""
         message = (
             f"{counted(count, 'job')} of queue {name} {waits} apart from others: their process died"
-            f" under them{often or (' more than once' if more else '')}"
+            f" under them{f', under {more:,} of them more than once' if more else ''}"
         )
         yield Finding(
             Level.WARNING,

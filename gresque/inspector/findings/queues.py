@@ -108,8 +108,6 @@ def _why(processes: list[ProcessLook]) -> str:
     )
     if not threads or taken < threads:
         return ""
-    if threads == 1:
-        return "; its only thread is taken"
     where = counted(len(processes), "process", "processes")
     return f"; all {counted(threads, 'thread')} of its {where} are taken"
 

@@ -13,10 +13,10 @@ from gresque.worker.threads.origin import KEY, Origin, origin_of
 from gresque.worker.threads.thread import WorkerThread
 
 
-def know_current_job() -> None:
+def know_current_job(default_retries: int = 0) -> None:
     """From now on `gresque.current_job()` finds the jobs of this process, and so do its log
     records."""
-    find_by(_find)
+    find_by(_find, default_retries)
     add_job_fields(_fields)
     _follow_into_thread_pools()
 

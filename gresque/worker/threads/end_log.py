@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 from time import monotonic
 from typing import Any
 
 import msgspec
 
 from gresque.jobs import payload
-from gresque.jobs.envelope import UNREADABLE
+from gresque.jobs.attempts import attempt_of
+from gresque.jobs.envelope import UNREADABLE, members_of
+from gresque.jobs.retry_policy import Again
 from gresque.logs import fields
-from gresque.processes.tallies import FAILED, FAILED_UNKEPT, PUT_BACK, Heard, Tallies
+from gresque.processes.tallies import (
+    FAILED,
+    FAILED_UNKEPT,
+    PUT_BACK,
+    RETRIED,
+    UNKNOWN,
+    Heard,
+    Tallies,
+)
 from gresque.worker.turns.in_flight import ReservedJob
 
 log = logging.getLogger("gresque.job")
@@ -67,6 +78,42 @@ class EndLog:
             exception=name,
             **more,
         )
+
+    def put_off(
+        self, job: ReservedJob, start: float, name: str, text: str, trace: list[str], again: Again
+    ) -> None:
+        """The job runs again later, after this exception."""
+        if not again.counts:
+            _log(logging.DEBUG, "job_snoozed", job, start, f"put off for {again.seconds:.1f} s")
+            return
+        job_class, job_id = _class_and_id(job)
+        label = (RETRIED, job_class, name, trace[0] if trace else "")
+        if not self.verbose and self._tallies.note(label, job_id, log_first=True) is Heard.COUNTED:
+            return
+        attempt = attempt_of(members_of(job[2]))
+        _log(
+            logging.INFO,
+            "job_retried",
+            job,
+            start,
+            f"attempt {attempt} failed, the next one comes in {again.seconds:.1f} s",
+            f"{name}: {text}",
+            exception=name,
+            attempt=attempt,
+            next_in_seconds=round(again.seconds, 3),
+        )
+
+    def unknown(self, job: ReservedJob, start: float, text: str, grace_seconds: float) -> None:
+        """The job waits for its code. Its name is logged once, by one of all processes."""
+        label = (UNKNOWN, _class_and_id(job)[0])
+        heard = self._tallies.note(label, "", log_first=True, window_seconds=math.inf)
+        if heard is Heard.COUNTED:
+            return
+        sentence = (
+            f"its jobs wait {grace_seconds:g} s for a worker that knows them, then they fail (see "
+            "gresque retries); the first one"
+        )
+        _log(logging.WARNING, "job_unknown", job, start, f"{text}; {sentence}")
 
     def put_back(self, job: ReservedJob, start: float) -> None:
         """A shutdown cut the job short, and it goes back into its queue."""

@@ -1,10 +1,12 @@
-"""The outcome of a job that did not simply succeed: its failure entry, or its way back."""
+"""The outcome of a job that did not simply succeed: its failure entry, its next attempt, or its way
+back."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import time
 from typing import Any
 
@@ -15,6 +17,7 @@ from gresque.errors import (
     JobKilled,
     JobTimeout,
     PayloadTooLarge,
+    UnknownJob,
 )
 from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
@@ -22,7 +25,18 @@ from gresque.failure.reporters import Failure
 from gresque.jobs import payload
 from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.ends import End, EndedJob, EndRules, Way, effects_of
+from gresque.jobs.ends import (
+    Attempt,
+    End,
+    EndedJob,
+    EndRules,
+    Way,
+    effects_of,
+    may_be_tried_again,
+    next_run,
+)
+from gresque.jobs.hooks import call_hooks
+from gresque.jobs.retry_policy import Again
 from gresque.logs import fields
 from gresque.processes.tallies import Tallies, own_tallies
 from gresque.raised import error_text, read_raised, stand_in
@@ -61,7 +75,7 @@ class Outcome:
         start: float,
         as_job: AsJob,
     ) -> None:
-        """The job raised: keep it as a failure, and call its `on_failure` hooks."""
+        """The job raised: it is tried again, or kept as a failure; its hooks are called."""
         self._keep(job, definition, _end_of(error, definition), error, error, start, as_job)
 
     def cut_short(
@@ -73,23 +87,25 @@ class Outcome:
         as_job: AsJob,
         *,
         requeue: bool,
-    ) -> None:
-        """The job was killed: by an operator, or by a shutdown (`requeue`), after which it may go
-        back."""
+    ) -> bool:
+        """The job was killed: by an operator, by its timeout, or by a shutdown (`requeue`), after
+        which it may go back. Returns whether it stands among the failed jobs now."""
         end = End.CUT_SHORT if requeue else End.KILLED
         ending = effects_of(EndedJob(job[1], job[2]), end, definition, self._rules)
         if ending.way is Way.BACK:
             self._in_flight.put_back(job, *ending.effects)
             self._log.put_back(job, start)
-            return
+            return False
         error: BaseException = killed
-        if not issubclass(type(killed), JobTimeout):
+        if issubclass(type(killed), JobTimeout):
+            end = End.TIMED_OUT
+        else:
             try:
                 reason = as_job(job, lambda: error_text(killed)) or "it raised JobKilled itself"
             except BaseException as broken:  # another kill
                 reason = stand_in(killed, broken).text
             error = DirtyExit(f"Job was killed: {reason}")
-        self._keep(job, definition, end, error, killed, start, as_job)
+        return self._keep(job, definition, end, error, killed, start, as_job)
 
     def _keep(
         self,
@@ -100,32 +116,81 @@ class Outcome:
         raised: BaseException,
         start: float,
         as_job: AsJob,
-    ) -> None:
-        """Count the failure and write its entry, whether or not the exception or a hook raises.
+    ) -> bool:
+        """Count the failure and write its entry, or put the job off until its next attempt, whether
+        or not the exception or a hook raises. Returns whether it stands among the failed jobs now.
 
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
-        if definition is not None and definition.hooks.on_failure:
-            # A kill that came too late for the hook, or a log handler of the application's.
-            with suppress(BaseException):
-                as_job(job, lambda: tell_hooks(definition, error, job))
+        ended, now = EndedJob(job[1], job[2]), time()
+        again = self._next_run(ended, end, definition, error, now, job, as_job)
+        if definition is not None:
+            for kind in self._hooks_of(ended, definition, again):
+                # A kill that came too late for the hook, or a log handler of the application's.
+                with suppress(BaseException):
+                    as_job(job, partial(tell_hooks, kind, definition, error, job))
         try:
             name, text, trace = as_job(job, lambda: read_raised(error, raised))
         except BaseException as broken:  # such a kill
             name, text, trace = stand_in(error, broken)
         ending = effects_of(
-            EndedJob(job[1], job[2]),
+            ended,
             end,
             definition,
             self._rules,
             lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
+            Attempt(name, text, now, again),
         )
+        if again is not None and ending.way in (Way.RETRIED, Way.SNOOZED):
+            self._in_flight.put_off_job(job, *ending.effects)
+            if end is End.UNKNOWN:
+                self._log.unknown(job, start, text, self._rules.unknown_grace_seconds)
+            else:
+                self._log.put_off(job, start, name, text, trace, again)
+            return False
         self._in_flight.fail(job, *ending.effects)
         if ending.effects and self._failures.has_backends:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
         self._log.failed(job, start, name, text, trace, kept=bool(ending.effects))
+        return bool(ending.effects)
+
+    def _next_run(
+        self,
+        ended: EndedJob,
+        end: End,
+        definition: JobDefinition | None,
+        error: BaseException,
+        now: float,
+        job: ReservedJob,
+        as_job: AsJob,
+    ) -> Again | None:
+        """The back-off may be a function of the job's own. When that is broken the default one
+        takes its place: the job is tried again all the same."""
+        try:
+            return as_job(  # type: ignore[no-any-return]
+                job, lambda: next_run(ended, end, definition, self._rules, error, now)
+            )
+        except BaseException as broken:
+            _log_broken("the backoff", definition, job, broken)
+        try:
+            return next_run(ended, end, definition, self._rules, error, now, own_delays=False)
+        except BaseException:  # a kill, too late for the job
+            return None
+
+    def _hooks_of(
+        self, ended: EndedJob, definition: JobDefinition, again: Again | None
+    ) -> tuple[str, ...]:
+        """`on_retry` for a failure that is followed by another attempt. Else `on_failure`; and
+        `on_give_up`, when the job might have been tried again."""
+        hooks = definition.hooks
+        if again is not None:
+            return ("on_retry",) if again.counts and hooks.on_retry else ()
+        last = ("on_failure",) if hooks.on_failure else ()
+        if hooks.on_give_up and may_be_tried_again(ended, definition, self._rules):
+            return *last, "on_give_up"
+        return last
 
     def drop_expired(self, job: ReservedJob, definition: JobDefinition, expires_at: object) -> bool:
         """Check a job with an expiry: True when it is to count as done without having
@@ -146,8 +211,11 @@ def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
     kind = type(error)
     if kind is JobExpired and definition is not None and definition.on_expire == "fail":
         return End.EXPIRED
-    unreadable = definition is None and issubclass(kind, InvalidPayload | PayloadTooLarge)
-    return End.UNREADABLE if unreadable else End.FAILED
+    if definition is None and issubclass(kind, InvalidPayload | PayloadTooLarge):
+        return End.UNREADABLE
+    if definition is None and kind is UnknownJob:
+        return End.UNKNOWN
+    return End.FAILED
 
 
 def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
@@ -156,13 +224,22 @@ def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
         return call()
 
 
-def tell_hooks(definition: JobDefinition, error: BaseException, job: ReservedJob) -> None:
-    """Call the job's `on_failure` hooks; their exceptions are logged."""
+def tell_hooks(
+    kind: str, definition: JobDefinition, error: BaseException, job: ReservedJob
+) -> None:
+    """Call the job's hooks of this kind, such as `on_failure`; their exceptions are logged."""
     try:
         args, kwargs = payload.split(payload.decode(job[2]).args)
-        definition.fail(error, *args, **kwargs)
+        call_hooks(getattr(definition.hooks, kind), (error, *args), kwargs)
     except BaseException as broken:  # a kill or a timeout of gevent's, too
-        # As a tuple: for an exception alone, logging asks it for its `__traceback__`.
-        raised = (type(broken), broken, None)
-        event = fields("hook_raised", job=definition.name, queue=job[1])
-        log.error("an on_failure hook of %s raised", definition.name, exc_info=raised, extra=event)
+        _log_broken(f"an {kind} hook", definition, job, broken)
+
+
+def _log_broken(
+    what: str, definition: JobDefinition | None, job: ReservedJob, broken: BaseException
+) -> None:
+    # As a tuple: for an exception alone, logging asks it for its `__traceback__`.
+    raised = (type(broken), broken, None)
+    name = None if definition is None else definition.name
+    event = fields("hook_raised", job=name, queue=job[1])
+    log.error("%s of %s raised", what, name, exc_info=raised, extra=event)

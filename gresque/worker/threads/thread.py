@@ -188,8 +188,9 @@ class WorkerThread(Killable):
         else:
             # There is none when the job raised JobKilled itself.
             requeue = kill is not None and kill.job is job and kill.requeue
-            outcome.cut_short(job, definition, killed, self.since, self._as_job, requeue=requeue)
-            in_failed = definition is None or not definition.skip_failed_queue
+            in_failed = outcome.cut_short(
+                job, definition, killed, self.since, self._as_job, requeue=requeue
+            )
             self._thread_pool.on_killed(job, in_failed)
 
     def _as_job(self, job: ReservedJob, call: Callable[[], Any]) -> Any:
