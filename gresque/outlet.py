@@ -9,10 +9,12 @@ import os
 import select
 import socket
 import stat
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 from gresque.unpatched import original
@@ -98,8 +100,14 @@ class Outlet(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         chunk = bytes(data)
+        self._take(chunk)
+        if _interrupted is not None:
+            _go_on()
+        return len(chunk)
+
+    def _take(self, chunk: bytes) -> None:
         if self._write_at_once(chunk):
-            return len(chunk)
+            return
         if self._full:
             self.drain()
             if not self._queue:  # another thread has written all of it since this one looked
@@ -115,7 +123,6 @@ class Outlet(io.RawIOBase):
             self._queue.append((refused, chunk))
             self.drain()
             self._full = self.backlog > BACKLOG_BYTES
-        return len(chunk)
 
     def _write_at_once(self, chunk: bytes) -> bool:
         """The short way, when nothing waits and nothing is missing: True when it could be gone."""
@@ -270,6 +277,41 @@ class Outlet(io.RawIOBase):
             raise BlockingIOError(errno.EAGAIN, "full")
         most = _TERMINAL_BYTES if is_terminal(self._fd) else select.PIPE_BUF
         return os.write(self._fd, data[:most])
+
+
+# A signal handler raises the kill of a job, or lets other greenlets run, wherever the job stands.
+# In the middle of a write that could leave the lock taken: the process would write nothing more.
+
+_interrupted: tuple[int, Callable[[FrameType], None]] | None = None
+"""The native thread that was interrupted in a write, and what its handler is to do then."""
+
+_MOST_FRAMES = 12
+
+
+def in_write(frame: FrameType | None) -> bool:
+    """Whether this frame is part of a write."""
+    for _ in range(_MOST_FRAMES):
+        if frame is None:
+            break
+        if frame.f_code is Outlet.write.__code__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def after_write(go_on: Callable[[FrameType], None]) -> None:
+    """Called by a signal handler whose frame is `in_write`: do this when the write is done, with
+    the frame of its caller."""
+    global _interrupted
+    _interrupted = original("_thread", "get_ident")(), go_on
+
+
+def _go_on() -> None:
+    global _interrupted
+    if _interrupted is not None and _interrupted[0] == original("_thread", "get_ident")():
+        go_on = _interrupted[1]
+        _interrupted = None
+        go_on(sys._getframe(2))
 
 
 def _opened_again(fd: int, target: os.stat_result) -> int | None:

@@ -1,10 +1,14 @@
-"""How the loop monitor checks timeouts."""
+"""How the loop monitor checks timeouts, and when it raises kills."""
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from gresque import outlet
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.threads.kills import Kill
 
@@ -43,3 +47,20 @@ def test_a_deadline_that_has_passed_does_not_take_that_of_the_next_job() -> None
     (kill,) = kills  # once
     assert isinstance(kill, Kill)
     assert kill.job is NEXT
+
+
+def test_an_interrupt_in_a_write_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor: Any = object.__new__(LoopMonitor)
+    monitor.root = None
+    monitor._blockers = SimpleNamespace(killed=None)
+    looked: list[bool] = []
+    monitor._something_waits = lambda: looked.append(True)
+    monkeypatch.setattr(outlet, "_interrupted", None)
+    writing: Any = SimpleNamespace(f_code=outlet.Outlet.write.__code__, f_back=None)
+    monitor._on_interrupt(0, SimpleNamespace(f_code=None, f_back=writing))
+    assert not looked
+    assert outlet._interrupted is not None
+    thread, go_on = outlet._interrupted
+    assert thread == threading.get_ident()
+    go_on(SimpleNamespace(f_code=None, f_back=None))  # type: ignore[arg-type]
+    assert looked

@@ -14,11 +14,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 import gresque.outlet
-from gresque.outlet import BACKLOG_BYTES, STILL_SECONDS, Outlet
+from gresque.outlet import BACKLOG_BYTES, STILL_SECONDS, Outlet, after_write, in_write
 
 LINE = b"x" * 99 + b"\n"
 MISSING = re.compile(rb"gresque: ([\d,]+) lines? (?:is|are) missing here: (.*)\n")
@@ -235,3 +236,49 @@ def test_the_end_waits_for_who_reads_only(pipe: tuple[int, int]) -> None:
     reader.start()
     assert outlet.finish() == 0
     reader.join()
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_an_interrupt_waits_for_the_end_of_a_write(tmp_path: Path) -> None:
+    """A kill in the middle would leave the lock taken."""
+    path = tmp_path / "out"
+    outlet = Outlet(os.open(path, os.O_WRONLY | os.O_CREAT), "stdout")
+    callers = []
+
+    def go_on(caller: FrameType) -> None:
+        callers.append(caller.f_code.co_name)
+        assert not in_write(caller)
+        raise Killed
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        assert in_write(frame)
+        after_write(go_on)
+
+    send = outlet._write_plainly
+
+    def interrupted_send(data: bytes) -> int:
+        signal.raise_signal(signal.SIGUSR1)
+        return send(data)
+
+    outlet._write_plainly = interrupted_send  # type: ignore[method-assign]
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(Killed):
+            outlet.write(b"one\n")
+        other = threading.Thread(target=outlet.write, args=(b"two\n",))
+        outlet._write_plainly = send  # type: ignore[method-assign]
+        outlet._send = send
+        after_write(go_on)  # of this thread, not of the other one
+        other.start()
+        other.join()
+        with pytest.raises(Killed):
+            outlet.write(b"three\n")
+        outlet.write(b"four\n")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert path.read_bytes() == b"one\ntwo\nthree\nfour\n"
+    assert callers == ["test_an_interrupt_waits_for_the_end_of_a_write"] * 2
+    assert not in_write(None)

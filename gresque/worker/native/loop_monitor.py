@@ -18,6 +18,7 @@ from gevent.monkey import get_original
 import gresque.stdio as stdio
 from gresque.errors import JobKilled, JobTimeout
 from gresque.logs import fields
+from gresque.outlet import after_write, in_write
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.worker.fork_watch import forks_now
@@ -207,6 +208,9 @@ class LoopMonitor:
         """Called in the greenlet that has the CPU."""
         current = getcurrent()
         if current is self.root:
+            return
+        if in_write(frame):
+            after_write(lambda caller: self._on_interrupt(number, caller))
             return
         if isinstance(current, Hub):
             self._end_callback(frame)
