@@ -284,8 +284,11 @@ def test_what_pip_complains_of_is_shown(checkout: Checkout) -> None:
     assert str(checkout.venv / "setup.log") in errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
-@pytest.mark.parametrize("when", ["collecting", "installing"])
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [(signal.SIGINT, "collecting"), (signal.SIGTERM, "installing")],
+    ids=["INT", "TERM"],
+)
 def test_an_interruption_is_one_line_and_ends_pip(
     checkout: Checkout, number: signal.Signals, when: str
 ) -> None:
