@@ -18,6 +18,7 @@ TITLE = ["setproctitle>=1.3"]
 # requests is for the README's tour, which goes on in the demo's .venv.
 DEMO = [*EMBEDDED, "requests>=2.31", "urllib3>=2"]
 BENCH = [*EMBEDDED]
+CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
     *DEMO,
     *TITLE,
@@ -25,6 +26,7 @@ DEV = [
     "django>=5.2",
     "fastapi>=0.115",
     "flask>=3",
+    *CRON,
     "hypothesis>=6.100",
     "mypy>=1.15",
     "pytest>=8",
@@ -34,6 +36,7 @@ DEV = [
     "sqlalchemy>=2",
     "supervisor>=4.2",
     "types-psutil",
+    "types-PyYAML",
     "types-requests",
     "uvicorn>=0.30",
 ]
@@ -71,6 +74,7 @@ setup(
         "title": TITLE,
         "demo": DEMO,
         "bench": BENCH,
+        "cron": CRON,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},

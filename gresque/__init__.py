@@ -6,6 +6,7 @@ Everything a program needs is here: declare jobs with `job` or `Job`, enqueue th
 from __future__ import annotations
 
 from gresque.client.client import Client
+from gresque.client.cron import cron, every
 from gresque.client.declare import Job, JobFunction, job
 from gresque.client.default import (
     cancel,
@@ -27,10 +28,12 @@ from gresque.client.default import (
     remove_queue,
     reschedule,
     run_now,
+    schedules,
     size,
 )
 from gresque.client.delayed import DelayedJob
 from gresque.client.options import ConfiguredJob
+from gresque.client.schedules import ScheduleEntry
 from gresque.errors import (
     DirtyExit,
     DontPerform,
@@ -49,6 +52,7 @@ from gresque.errors import (
     PoisonJob,
     RedisUnavailable,
     RetryLater,
+    ScheduleError,
     SettingsError,
     UnknownJob,
     UnserializableArgument,
@@ -89,6 +93,8 @@ __all__ = [
     "PoisonJob",
     "RedisUnavailable",
     "RetryLater",
+    "ScheduleEntry",
+    "ScheduleError",
     "SettingsError",
     "UnknownJob",
     "UnserializableArgument",
@@ -98,6 +104,7 @@ __all__ = [
     "before_fork",
     "cancel",
     "configure",
+    "cron",
     "current_job",
     "default_client",
     "delayed",
@@ -109,6 +116,7 @@ __all__ = [
     "enqueue_many",
     "enqueue_to",
     "enqueued_at",
+    "every",
     "exponential",
     "info",
     "job",
@@ -119,6 +127,7 @@ __all__ = [
     "remove_queue",
     "reschedule",
     "run_now",
+    "schedules",
     "size",
     "uninterruptible",
     "worker_exit",

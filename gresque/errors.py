@@ -31,6 +31,10 @@ class JobDeclarationError(GresqueError):
     """A job was declared wrongly: no queue, no perform, a name used twice."""
 
 
+class ScheduleError(GresqueError):
+    """A cron line, an interval, a zone or a schedule file is wrong, or an entry is not there."""
+
+
 class EnqueueError(GresqueError):
     """The job was not enqueued; nothing was written."""
 

@@ -222,6 +222,20 @@ class Settings:
         "module that declares jobs; repeatable",
         repeatable=True,
     )
+    schedule: str = _option(
+        "SCHEDULE",
+        "--schedule",
+        "",
+        to_os,
+        "file of jobs that are enqueued again and again, in resque-scheduler's format (cron.yml)",
+    )
+    schedule_env: str = _option(
+        "SCHEDULE_ENV RAILS_ENV",
+        "--schedule-env",
+        "",
+        _one_line,
+        "the environment for which entries of a schedule file count that name one (rails_env)",
+    )
     worker_count: int = _option(
         "WORKER_COUNT",
         "-w --workers",

@@ -22,6 +22,7 @@ from gresque.client.enqueue import (
 )
 from gresque.client.options import CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
+from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
 from gresque.connection.urls import mask
 from gresque.errors import (
@@ -97,6 +98,11 @@ class Client:
 
         with plain_errors(self.redis_url):
             yield self.store
+
+    @property
+    def schedules(self) -> Schedules:
+        """The entries by which workers enqueue jobs again and again."""
+        return Schedules(self._asking)
 
     # Enqueueing
 

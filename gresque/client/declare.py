@@ -17,6 +17,7 @@ from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
 from gresque.jobs.retry_policy import Backoff, Delays, ErrorClasses, Seconds, retry_policy
 from gresque.jobs.source import default_name, name_of, source_of
+from gresque.schedule.declared import declared
 
 if TYPE_CHECKING:
     from gresque.client.typed import Enqueue, EnqueueAt, EnqueueIn, EnqueueTo, Options
@@ -132,6 +133,7 @@ def job(
             ),
         )
         registry.add(definition)
+        declared.job_came(function, definition)
         return JobFunction(function, definition)
 
     return declare

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from gresque.client.client import Call, Client
 from gresque.client.delayed import DelayedJob
 from gresque.client.options import ConfiguredJob
+from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
 from gresque.jobs.ids import JobId
 from gresque.logs import fields
@@ -84,6 +85,10 @@ def _tell_of_overridden(asked: Settings, worker: Settings, names: list[str]) -> 
 def default_client() -> Client:
     """The default client, made from the environment unless `configure` was called before."""
     return _default or configure()
+
+
+schedules = Schedules(lambda: default_client()._asking())
+"""The schedule of the default client; see `Schedules`."""
 
 
 def adopt(settings: Settings) -> None:

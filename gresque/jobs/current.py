@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from gresque.jobs.attempts import (
     errors_of,
     time_of,
 )
-from gresque.jobs.envelope import UNREADABLE, Members, member, members_of
+from gresque.jobs.envelope import SCHEDULED_FOR, UNREADABLE, Members, member, members_of
 from gresque.jobs.ids import enqueued_at
 from gresque.jobs.registry import registry
 from gresque.jobs.retry_policy import retries_of, time_left
@@ -94,6 +95,17 @@ class CurrentJob:
     def enqueued_at(self) -> float | None:
         """In epoch seconds; None when its id does not say so (see `gresque.enqueued_at`)."""
         return enqueued_at(self._head.id)
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The time of the schedule for which it runs, in the zone of its entry; None for a job that
+        no schedule has enqueued."""
+        text = member(self._members, SCHEDULED_FOR, str)
+        try:
+            found = None if text is None else datetime.fromisoformat(text)
+        except ValueError:  # another program wrote it
+            return None
+        return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
 
     @property
     def recoveries(self) -> int:

@@ -22,6 +22,10 @@ DIRTY_EXIT = "dirty_exit"
 
 RUN_AT = "run_at"
 """When a delayed job is due, in epoch seconds."""
+CRON = "cron"
+SCHEDULED_FOR = "scheduled_for"
+"""Of a job that a schedule has enqueued: the name of the entry, and the time that was due, in
+ISO 8601 with the zone of the entry."""
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import redis
 
 from gresque.connection.tracked import TrackedConnection
+from gresque.text import decoded
 
 POLL_SECONDS = 1.0
 """How often it looks where the server does not announce changes."""
@@ -28,10 +29,15 @@ class DueWatch:
     `fileno` becomes readable.
     """
 
-    def __init__(self, redis_url: str, units: Mapping[str, float]) -> None:
-        """`units`: each key, and the seconds that 1 stands for in its scores."""
+    def __init__(
+        self, redis_url: str, units: Mapping[str, float], hashes: Sequence[str] = ()
+    ) -> None:
+        """`units`: each key, and the seconds that 1 stands for in its scores. `hashes`: keys of
+        which only changes are noticed."""
         self._connection = TrackedConnection(redis_url)
         self._units = units
+        self._hashes = hashes
+        self._changed = set[str]()
         self._is_open = False
         self._next: dict[str, float] = {}
         self._read_at = -math.inf
@@ -44,6 +50,17 @@ class DueWatch:
         """When the next entry was due at the last look, on the monotonic clock; infinity when there
         was none."""
         return self._next[key]
+
+    def has_changed(self, key: str) -> bool:
+        """Whether the key may have changed since `take_change`, as far as a look has shown."""
+        return key in self._changed
+
+    def take_change(self, key: str) -> bool:
+        """As `has_changed`, once for each change."""
+        if key not in self._changed:
+            return False
+        self._changed.discard(key)
+        return True
 
     def left(self, now: float) -> float:
         """Seconds until the next look; 0 or less when the sets may have changed."""
@@ -70,13 +87,32 @@ class DueWatch:
         if not self._is_open:
             connection.connect()
             self._is_open = True
+            self._changed |= {*self._units, *self._hashes}
         connection.hear()
+        self._note_changes()
         connection.invalidated.clear()
         self._read_at = sent = time.monotonic()
         seconds, microseconds = connection.call(b"TIME")
         # The reply took up to the whole time: a job is looked for rather too early than too late.
         offset = sent - (int(seconds) + int(microseconds) / 1_000_000)
         self._next = {key: self._first(key) * unit + offset for key, unit in self._units.items()}
+        for key in self._hashes:
+            self._track(key)
+
+    def _note_changes(self) -> None:
+        changed = self._connection.invalidated
+        if not self._connection.tracking or None in changed:
+            self._changed |= {*self._units, *self._hashes}
+        else:
+            self._changed |= {decoded(key) for key in changed if key is not None}
+
+    def _track(self, key: str) -> None:
+        """Have the server announce the next change of a HASH."""
+        try:
+            self._connection.call(b"HLEN", key)
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
 
     def _first(self, key: str) -> float:
         try:

@@ -23,6 +23,7 @@ from gresque.connection.errors import is_reply, means_not_here
 from gresque.connection.outage import Outage
 from gresque.errors import GresqueError
 from gresque.logs import fields
+from gresque.maintenance.cron import CronTicks, DeclareSchedules
 from gresque.maintenance.dead import DeadProcesses
 from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.judge import Judge, SharedMemory
@@ -34,6 +35,7 @@ from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.vitals import VitalsReport
 from gresque.processes import stack_dump
+from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.spec import ProcessSpec
 from gresque.processes.title import Title
 from gresque.raised import one_line
@@ -71,7 +73,13 @@ def run(spec: ProcessSpec, memory: SharedMemory, title: Title) -> None:
     MaintenanceProcess(spec, memory, title).run()
 
 
-def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMemory) -> None:
+def run_once(
+    settings: Settings,
+    worker_id: str,
+    started: str,
+    memory: SharedMemory,
+    declared: DeclaredMemory,
+) -> None:
     """One pass of all tasks, for a burst, which has no maintenance process: called in a worker
     process. Its processes write their vitals themselves.
 
@@ -81,6 +89,8 @@ def run_once(settings: Settings, worker_id: str, started: str, memory: SharedMem
     dead, failures = DeadProcesses(settings, at_once_seconds=NEVER), _Failures()
     tasks: tuple[Task, ...] = (
         lease,
+        DeclareSchedules(settings, declared),
+        CronTicks(lease, settings),
         Promote(lease, settings, worker_id),
         Siblings(dead),
         Prune(lease, Judge(memory), dead),
@@ -122,11 +132,15 @@ class MaintenanceProcess:
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
         dead = DeadProcesses(settings, self._must_leave)
         keys = self._store.keys
-        units = {keys.later: 0.001, keys.delayed_schedule: 1.0}
-        watch = DueWatch(settings.redis_url, units)
+        units = {keys.later: 0.001, keys.delayed_schedule: 1.0, keys.cron_next: 0.001}
+        watch = DueWatch(settings.redis_url, units, [keys.persistent_schedules])
+        # A master that has not loaded the code leaves the declaring to its worker processes.
+        loaded = [DeclareSchedules(settings, spec.declared)] if settings.preload else []
         self._promote = Promote(self._lease, settings, spec.worker_id, watch)
         self._tasks: Sequence[Task] = (
             self._lease,
+            *loaded,
+            CronTicks(self._lease, settings, watch),
             self._promote,
             Siblings(dead),
             SuspectsWatch(spec),

@@ -21,6 +21,7 @@ from gresque.master.announcement import announce_jobs
 from gresque.master.child import Child
 from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
 from gresque.master.signals import SignalPipe, endable, signals_blocked
+from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
@@ -91,6 +92,7 @@ class Spawner:
         """Whether the next worker process does the maintenance of a burst."""
         self.rows = Scoreboard(most_children, settings.thread_count).rows
         self._judge_memory = SharedMemory()
+        self._declared = DeclaredMemory()
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
         own(self._life_write)  # else it would look as if the master lived on
@@ -122,6 +124,7 @@ class Spawner:
             counted=self.totals.get,
             to_recover=to_recover,
             maintain=self._maintain if self._maintains else None,
+            declared=self._declared,
             logs_odd_names=logs_odd_names,
             retry_connect=retry_connect,
             tell_master=self._signals.wake,
@@ -161,7 +164,7 @@ class Spawner:
     def _maintain(self) -> None:
         from gresque.maintenance.process import run_once
 
-        run_once(self._settings, self._id, self.started, self._judge_memory)
+        run_once(self._settings, self._id, self.started, self._judge_memory, self._declared)
 
     def note_end(self, child: Child) -> None:
         """This child is gone."""

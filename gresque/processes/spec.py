@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import KillReason, Row
 from gresque.settings import Settings
@@ -60,6 +61,8 @@ class ProcessSpec:
     maintain: Callable[[], None] | None
     """Only in the first process of a burst, which has no maintenance process: runs one pass of all
     its tasks. Called at the start of the process and before its end."""
+    declared: DeclaredMemory
+    """Which schedule entries the master has declared."""
     logs_odd_names: bool
     """Whether it logs names of queues that are not UTF-8: not every one of short-lived processes
     does."""

@@ -25,6 +25,9 @@ class Keys:
         self.failed_queues = self.prefix + "failed_queues"
         # resque-scheduler's, and the lock of node-resque's scheduler
         self.delayed_schedule = self.prefix + "delayed_queue_schedule"
+        self.persistent_schedules = self.prefix + "persistent_schedules"
+        self.schedules_changed = self.prefix + "schedules_changed"
+        self.last_enqueued = self.prefix + "delayed:last_enqueued_at"
         self.scheduler_locks = (
             f"{self.prefix}{namespace}:resque_scheduler_master_lock",
             f"{self.prefix}resque_scheduler_leader_lock",
@@ -46,6 +49,8 @@ class Keys:
         self.cron = self.prefix + "cron"
         self.cron_next = self.prefix + "cron:next"
         self.cron_last = self.prefix + "cron:last"
+        self.cron_paused = self.prefix + "cron:paused"
+        self.cron_apps = self.prefix + "cron:apps"
 
     def kind(self, key: str) -> str:
         """The type of one of these keys: "a list", "a number" and so on."""
@@ -57,6 +62,9 @@ class Keys:
             self.failed_sweep: "a string", self.maintenance: "a string", self.vitals: "a hash",
             self.later: "a sorted set", self.later_jobs: "a hash",
             self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",
+            self.cron_paused: "a set", self.cron_apps: "a hash",
+            self.persistent_schedules: "a hash", self.schedules_changed: "a set",
+            self.last_enqueued: "a hash",
             self.delayed_schedule: "a sorted set",
             **dict.fromkeys(self.scheduler_locks, "a string"),
         }  # fmt: skip

@@ -41,8 +41,8 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "delayed": "Delayed", "enqueuer": "Enqueuer", "failed": "FailedLists",
-    "later": "Later",
+    "commands": "Commands", "cron": "CronTable", "delayed": "Delayed",
+    "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later",
     "maintenance": "Maintenance",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
@@ -66,6 +66,8 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
+    "cron.counts", "cron.due", "cron.entry", "cron.first_after", "cron.forget_next", "cron.has_app",
+    "cron.put", "cron.read", "cron.ruby", "cron.tick", "delayed.lock_holders",
     "delayed.due", "delayed.items", "delayed.move", "delayed.release_locks",
     "enqueuer.push", "later.bury", "later.due", "later.entry", "later.promote",
     "processes.ids", "recovery.fence", "recovery.hand_over",
@@ -78,7 +80,8 @@ READING_MODULES = (
     "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (
-    "commands.answers", "delayed.items", "delayed.lists", "delayed.lock_holders",
+    "commands.answers", "cron.counts", "cron.entry", "cron.read",
+    "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
     "later.count", "later.find", "later.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
@@ -87,7 +90,8 @@ READING_METHODS = (
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "commands.ask_kills", "commands.give", "delayed.cancel", "delayed.put_off", "delayed.run_now",
+    "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
+    "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
     "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",

@@ -6,6 +6,7 @@ import redis
 
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.commands import Commands
+from gresque.store.cron import CronTable
 from gresque.store.delayed import Delayed
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
@@ -50,6 +51,7 @@ class Store:
         self.commands = Commands(server)
         self.maintenance = Maintenance(server)
         self.suspects = Suspects(server)
+        self.cron = CronTable(server)
         self.later = Later(server)
         self.delayed = Delayed(server)
 

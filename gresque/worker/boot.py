@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 from collections.abc import Callable
 
 from gresque.client.default import adopt
-from gresque.errors import BootError
+from gresque.errors import BootError, ScheduleError
 from gresque.failure.reporters import load_reporters, reporter_names
 from gresque.forked import call_user_code
 from gresque.jobs.modules import import_jobs
-from gresque.logs import serve_root, use_native_locks
+from gresque.logs import fields, serve_root, use_native_locks
 from gresque.processes.fingerprint import machine
 from gresque.processes.spec import ProcessSpec
+from gresque.schedule.declared import declared, find_queue
+from gresque.schedule.file import read_file
 from gresque.settings import Settings
+
+log = logging.getLogger("gresque.cron")
 
 
 def load(settings: Settings) -> Callable[[ProcessSpec], None]:
@@ -58,6 +63,7 @@ def load_jobs(settings: Settings) -> None:
     adopt(settings)  # before a module can enqueue anything
     for module in settings.require:
         import_jobs(module)
+    _load_schedules(settings)
     call_user_code(load_reporters, reporter_names(settings.failure_backend))
     serve_root()
     if not len(registry):
@@ -65,6 +71,19 @@ def load_jobs(settings: Settings) -> None:
             "no jobs are declared: require the module that declares them with -r, "
             "such as -r myapp.jobs"
         )
+
+
+def _load_schedules(settings: Settings) -> None:
+    """The entries of the schedule file; those of the code are there. Raises BootError."""
+    try:
+        declared.check()
+        if settings.schedule:
+            found = read_file(settings.schedule, find_queue, settings.schedule_env)
+            declared.replace_file(found.entries)
+            for note in found.notes:
+                log.info("%s", note, extra=fields("schedule_note"))
+    except ScheduleError as error:
+        raise BootError(str(error)) from None
 
 
 def _import_what_children_would() -> None:

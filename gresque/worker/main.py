@@ -18,6 +18,7 @@ from gresque.worker.handlers import protect
 from gresque.worker.policies import Ordinary, Policy
 from gresque.worker.quarantine import Quarantine
 from gresque.worker.recovery import Recovery, recovery_for
+from gresque.worker.schedules import declare_once
 from gresque.worker.threads.current import know_current_job
 from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
@@ -41,6 +42,8 @@ def run_worker(spec: ProcessSpec) -> None:
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
     if spec.maintain is not None:
         spec.maintain()
+    elif not settings.preload:
+        BootRetry(spec, _must_leave).call(partial(declare_once, settings, spec.declared))
     worker.run()
     if spec.maintain is not None:
         spec.maintain()

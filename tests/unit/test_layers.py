@@ -17,8 +17,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queues": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0,
-    "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "client": 5, "failure": 5,
-    "processes": 6, "inspector": 7, "control": 7, "worker": 8, "maintenance": 9,
+    "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "schedule": 4, "client": 5,
+    "failure": 5, "processes": 6, "inspector": 7, "control": 7, "worker": 8, "maintenance": 9,
     "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
@@ -30,6 +30,7 @@ BESIDE = {
     ("stdio", "outlet"),
     ("stdio", "unpatched"),
     ("outlet", "unpatched"),
+    ("schedule", "jobs"),
 }
 EXTRA = {
     "__init__": {"client", "failure", "jobs", "errors", "version"},
@@ -61,16 +62,19 @@ PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 
 PACKAGES = {"redis": {"redis", "hiredis"}, "gevent": {"gevent", "greenlet"}}
 NOWHERE = {
-    "redis": {"processes"},
-    "gevent": {"processes", "store", "jobs", "client", "failure", "inspector", "control"},
-}
+    "redis": {"processes", "schedule"},
+    "gevent": {
+        "processes", "store", "jobs", "schedule", "client", "failure", "inspector", "control",
+    },
+}  # fmt: skip
 """Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
 at jobs, has no hub; `processes` is part of each child before it is patched."""
 
 UNPATCHED = [
     "cli", "master", "settings.py", "client", "stdio.py", "outlet.py",
     "worker/boot.py", "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
-    "connection/own_path.py", "store/ledger.py", "store/keys.py", "failure/reporters.py",
+    "connection/own_path.py", "store/ledger.py", "store/keys.py", "store/cron_snapshot.py",
+    "failure/reporters.py",
     "failure/progress.py",
 ]  # fmt: skip
 """What the unpatched master imports, and what must stay cheap: no redis-py, no gevent on top."""

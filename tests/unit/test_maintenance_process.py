@@ -19,6 +19,7 @@ from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
 from gresque.processes import stack_dump
 from gresque.processes import vitals as processes_vitals
+from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Ending, Scoreboard
 from gresque.processes.state import ProcessState
@@ -45,6 +46,7 @@ class Master:
             row=own_row,
             rows=[row],
             life_fd=self.life,
+            declared=DeclaredMemory(),
         )
         self.memory = SharedMemory()
         self.title = Title(self.spec.settings, "maintenance")

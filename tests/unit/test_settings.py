@@ -18,6 +18,8 @@ from gresque.settings import OPTIONS, Settings, Systemd
 LONG_FLAGS = {
     "queues": "--queues",
     "require": "--require",
+    "schedule": "--schedule",
+    "schedule_env": "--schedule-env",
     "worker_count": "--workers",
     "thread_count": "--threads",
     "jobs_per_fork": "--jobs-per-fork",
@@ -47,6 +49,9 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("queues", "QUEUES", None, ("a,b", QueueList(("a", "b"))), ("c", QueueList(("c",)))),
     ("queues", "QUEUE", None, ("a", QueueList(("a",))), ("c", QueueList(("c",)))),
     ("require", "REQUIRE", (), (("a", "b,c"), ("a", "b", "c")), (" d , e,", ("d", "e"))),
+    ("schedule", "SCHEDULE", "", ("cron.yml", "cron.yml"), ("/etc/cron.yml", "/etc/cron.yml")),
+    ("schedule_env", "SCHEDULE_ENV", "", ("production", "production"), ("test", "test")),
+    ("schedule_env", "RAILS_ENV", "", ("production", "production"), ("test", "test")),
     ("worker_count", "WORKER_COUNT", 1, ("3", 3), ("4", 4)),
     ("thread_count", "THREAD_COUNT", 1, ("1000", 1000), ("2", 2)),
     ("jobs_per_fork", "JOBS_PER_FORK", 1, ("100000", 100000), (" 7 ", 7)),

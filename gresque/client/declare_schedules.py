@@ -1,0 +1,70 @@
+"""Writing the entries that code and schedule file declare into Redis: what a master does when it
+starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gresque.client.schedules import change_to
+from gresque.errors import ScheduleError
+from gresque.logs import fields
+from gresque.schedule.entry import Entry, from_json
+from gresque.store.cron_snapshot import Change
+
+if TYPE_CHECKING:
+    from gresque.store.store import Store
+
+log = logging.getLogger("gresque.cron")
+
+TRIES = 10
+
+
+def app_of(modules: Iterable[str]) -> str:
+    """The name of a program among those that share a namespace: the modules that declare its
+    jobs."""
+    return ",".join(sorted(set(modules)))
+
+
+def declare_schedules(store: Store, app: str, entries: Sequence[Entry], boot: int = 0) -> int:
+    """Write the entries of a program; those that it declared before, and does not any more, go.
+
+    `boot` is what this returned at the first call of the same master, and 0 then. Of several
+    masters of one program the one that booted last declares: the result is 0 for an older one.
+    """
+    if not entries and not store.cron.has_app(app):
+        return boot
+    ours = [msgspec.structs.replace(entry, app=app) for entry in entries]
+    for _ in range(TRIES):
+        found, now = store.cron.read().entries, int(store.now() * 1000)
+        changes = [change_to(entry, found.get(entry.name), now) for entry in ours]
+        gone = _gone(app, {entry.name for entry in ours}, found)
+        boot, changed = store.cron.put([*changes, *gone], app, boot)
+        if not changed:
+            for change in gone if boot else ():
+                log.info(
+                    "schedule entry %s is removed: %s declares it no more", change.name, app,
+                    extra=fields("schedule_removed", entry=change.name, app=app),
+                )  # fmt: skip
+            return boot
+    raise ScheduleError("the schedule is changed by other programs all the time; it is tried again")
+
+
+def _gone(app: str, declared: set[str], found: dict[str, bytes]) -> list[Change]:
+    gone = []
+    for name, raw in found.items():
+        if name not in declared and _owner(raw) == app:
+            gone.append(Change(name, raw, b"", None))
+    return gone
+
+
+def _owner(raw: bytes) -> str | None:
+    """The program that declares this entry; None for one that no code declares."""
+    try:
+        entry = from_json(raw)
+    except ScheduleError:
+        return None
+    return entry.app if entry.source in ("code", "file") else None

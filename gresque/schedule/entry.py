@@ -1,0 +1,170 @@
+"""A schedule entry: when to enqueue which job. Pure.
+
+It stands in Redis as JSON, so that the process that enqueues needs none of the job's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from gresque.errors import GresqueError, ScheduleError
+from gresque.jobs.envelope import CRON, SCHEDULED_FOR
+from gresque.jobs.ids import new_id
+from gresque.jobs.payload import encode, split
+from gresque.schedule.every import Every
+from gresque.schedule.line import CronLine
+from gresque.schedule.ticks import CATCH_UP, Policy, Schedule
+from gresque.text import is_utf8
+
+SOURCES = ("code", "file", "dynamic", "ruby")
+"""By whom an entry was made: a declaration in code, a schedule file, `schedules.set`, or a Ruby
+program in `persistent_schedules`."""
+
+_GAPS_TRIED = 50
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One entry. `cron` or `every` (seconds) says when; `job` is the "class" of its payloads."""
+
+    name: str
+    cron: str | None = None
+    every: float | None = None
+    tz: str = "UTC"
+    job: str
+    queue: str
+    args: list[Any] = []
+    catch_up: str = "one"
+    max_late_seconds: float | None = 3600.0
+    jitter_seconds: float = 0
+    enabled: bool = True
+    description: str = ""
+    source: str = "dynamic"
+    app: str = ""
+    """The program whose code or file declares it."""
+    envelope: dict[str, Any] | None = None
+    """What its job's declaration adds to each payload."""
+    expires_seconds: float | None = None
+
+    @property
+    def schedule(self) -> Schedule:
+        return _schedule(self.cron, self.every, self.tz)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(self.catch_up, self.max_late_seconds, self.jitter_seconds)
+
+    def same_times(self, other: Entry | None) -> bool:
+        """Whether it is due at the same times as the other one."""
+        return other is not None and (self.cron, self.every, self.tz, self.enabled) == (
+            other.cron, other.every, other.tz, other.enabled
+        )  # fmt: skip
+
+    def to_json(self) -> bytes:
+        return msgspec.json.encode(self)
+
+    def payload(self, tick: int, now: float) -> tuple[str, bytes]:
+        """The id and the queue item of the job for a tick (epoch milliseconds). `now` (epoch
+        seconds) is when it is enqueued."""
+        job_id = new_id()
+        envelope = (self.envelope or {}) | {
+            CRON: self.name,
+            SCHEDULED_FOR: moment(tick, self.schedule).isoformat(),
+        }
+        expires_at = None if self.expires_seconds is None else round(now + self.expires_seconds, 3)
+        args, kwargs = split(self.args)
+        return job_id, encode(self.job, args, kwargs, job_id, 1, envelope, expires_at)
+
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+@lru_cache(maxsize=1000)
+def from_json(raw: bytes) -> Entry:
+    """Read and check an entry. Raises ScheduleError."""
+    try:
+        entry = _decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ScheduleError(f"it cannot be read: {error}") from None
+    return check(entry)
+
+
+def moment(tick: int, schedule: Schedule) -> datetime:
+    """A tick as a datetime in the zone of its schedule."""
+    return datetime.fromtimestamp(tick / 1000, getattr(schedule, "zone", UTC))
+
+
+def arguments(args: object) -> list[Any]:
+    """The `args` of payloads for what a user gives: a tuple or list of positional arguments, or a
+    dict of keywords. Raises ScheduleError."""
+    if args is None:
+        return []
+    if isinstance(args, Mapping):
+        return [{**args, "_kwargs": True}] if args else []
+    if isinstance(args, Sequence) and not isinstance(args, str | bytes):
+        return list(args)
+    raise ScheduleError(
+        f"args={args!r} are no arguments; give a tuple or list of positional ones, or a dict of "
+        "keywords"
+    )
+
+
+def check(entry: Entry) -> Entry:
+    """The entry, if it can run. Raises ScheduleError that says what to write."""
+    if not entry.name or not is_utf8(entry.name):
+        raise ScheduleError(
+            f"{entry.name!r} is not the name of an entry; give one such as 'nightly'"
+        )
+    if (entry.cron is None) == (entry.every is None):
+        raise ScheduleError("give either a cron line or an interval (every)")
+    for what, text in (("the name of a job", entry.job), ("the name of a queue", entry.queue)):
+        if not text or not is_utf8(text):
+            raise ScheduleError(f"{text!r} is not {what}; give one such as 'mail'")
+    if entry.catch_up not in CATCH_UP:
+        raise ScheduleError(f"catch_up={entry.catch_up!r} is unknown; give 'one', 'all' or 'skip'")
+    late = entry.max_late_seconds
+    if late is not None and (not isfinite(late) or late <= 0):
+        raise ScheduleError(
+            f"max_late_seconds={late!r} is no time; give a number of seconds above 0, or None for "
+            "no limit"
+        )
+    if entry.source not in SOURCES:
+        raise ScheduleError(f"its source {entry.source!r} is unknown")
+    _check_jitter(entry)
+    try:
+        entry.payload(0, 0.0)
+    except GresqueError as error:
+        raise ScheduleError(str(error)) from None
+    return entry
+
+
+def _check_jitter(entry: Entry) -> None:
+    seconds, schedule = entry.jitter_seconds, entry.schedule
+    if not isfinite(seconds) or seconds < 0:
+        raise ScheduleError(f"jitter_seconds={seconds!r} is no time; give a number of seconds")
+    if seconds:
+        shortest = _shortest_gap(schedule) / 1000
+        if seconds > shortest:
+            raise ScheduleError(
+                f"jitter_seconds={seconds:g} is longer than the {shortest:g} s between two ticks "
+                f"of {schedule.text}; give less"
+            )
+
+
+def _shortest_gap(schedule: Schedule) -> float:
+    last, shortest = None, float("inf")
+    for tick, _ in zip(schedule.after(0), range(_GAPS_TRIED), strict=False):
+        if last is not None:
+            shortest = min(shortest, tick - last)
+        last = tick
+    return shortest
+
+
+@lru_cache(maxsize=10_000)
+def _schedule(cron: str | None, every: float | None, tz: str) -> Schedule:
+    return Every(every) if cron is None else CronLine(cron, tz)

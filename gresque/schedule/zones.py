@@ -1,0 +1,35 @@
+"""Time zones by their IANA names."""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+from difflib import get_close_matches
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from gresque.errors import ScheduleError
+
+
+@lru_cache(maxsize=1000)
+def zone(name: str) -> tzinfo:
+    """The zone of this name. Raises ScheduleError that names one like it."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise ScheduleError(f"the zone {name!r} is unknown; {_meant(name)}") from None
+
+
+def _meant(name: str) -> str:
+    known = available_timezones()
+    if not known:
+        return "this machine has no zones at all: install tzdata (pip install tzdata)"
+    by_lowered = {each.lower(): each for each in known}
+    by_city = {each.rpartition("/")[2].lower(): each for each in sorted(known)}
+    lowered = name.lower().replace(" ", "_")
+    found = by_lowered.get(lowered) or by_city.get(lowered)
+    if found is None:
+        close = get_close_matches(lowered, by_lowered, 1)
+        found = by_lowered[close[0]] if close else None
+    return f"write {found!r}" if found else "write one such as 'Europe/Berlin' or 'UTC'"

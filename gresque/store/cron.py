@@ -1,0 +1,142 @@
+"""The schedule: entries that enqueue jobs again and again, and when each is due next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gresque.store.cron_snapshot import Change, Snapshot, Tick
+from gresque.store.server import Server
+from gresque.text import decoded, encoded
+
+PUT_AT_ONCE = 500
+"""Entries of one script, of five arguments each."""
+
+
+class CronTable:
+    """The entries in `cron`, and those of Ruby programs in `persistent_schedules`."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    def read(self) -> Snapshot:
+        keys, read = self._keys, self._server.read
+        entries = _pairs(read((), "HGETALL", keys.cron))
+        scores = _pairs(read((), "ZRANGE", keys.cron_next, 0, -1, "WITHSCORES"))
+        last = _pairs(read((), "HGETALL", keys.cron_last))
+        paused = read((), "SMEMBERS", keys.cron_paused)
+        return Snapshot(
+            dict(entries),
+            {name: int(float(score)) for name, score in scores},
+            {name: _last(raw) for name, raw in last},
+            set(map(decoded, paused)),
+        )
+
+    def entry(self, name: str) -> bytes | None:
+        found: bytes | None = self._server.read(None, "HGET", self._keys.cron, name)
+        return found
+
+    def counts(self) -> tuple[int, int]:
+        """How many entries there are, and how many of them are paused."""
+        keys, read = self._keys, self._server.read
+        return int(read(0, "HLEN", keys.cron)), int(read(0, "SCARD", keys.cron_paused))
+
+    def has_app(self, app: str) -> bool:
+        """Whether a master with this app has declared entries."""
+        return self._server.read(None, "HGET", self._keys.cron_apps, app) is not None
+
+    def put(self, changes: Sequence[Change], app: str = "", boot: int = 0) -> tuple[int, list[str]]:
+        """Write, change and remove entries. `app` and `boot` are those of a master that declares
+        them; `boot` is 0 when it does so for the first time.
+
+        Returns when the master did so first, 0 when a newer one has; and the names of those entries
+        that were not as they were read, which are left as they are.
+        """
+        keys, changed = self._keys, list[str]()
+        names = [
+            keys.cron, keys.cron_next, keys.cron_paused, keys.cron_last, keys.cron_apps,
+            keys.last_enqueued,
+        ]  # fmt: skip
+        for first in range(0, max(len(changes), 1), PUT_AT_ONCE):
+            arguments: list[Any] = [app, boot]
+            for change in changes[first : first + PUT_AT_ONCE]:
+                tick = "" if change.next is None else change.next
+                arguments += (change.name, change.old, change.new, tick, int(change.keep))
+            found, *others = self._server.run_script("cron_put", names, arguments)
+            changed += map(decoded, others)
+            boot = int(found)
+            if not boot:
+                break
+        return boot, changed
+
+    def tick(
+        self, tick: Tick, queue: str, raw: bytes = b"", ran: str = "", shown: str = ""
+    ) -> bool:
+        """Enqueue the job of a tick and set the next one; without a job only the latter. `ran` is
+        written to `cron:last`, `shown` to what Ruby's page shows. False when it was done, or the
+        entry is another by now."""
+        keys = self._keys
+        names = [
+            keys.cron, keys.cron_next, keys.cron_last, keys.last_enqueued, keys.queues,
+            keys.queue(queue),
+        ]  # fmt: skip
+        following = "" if tick.next is None else tick.next
+        arguments = [tick.name, tick.entry, tick.due, following, queue, raw, ran, shown]
+        return bool(self._server.run_script("cron_tick", list(map(encoded, names)), arguments))
+
+    def due(self, until: int) -> list[tuple[str, int]]:
+        """Entries with a tick up to `until` (epoch milliseconds), the earliest first."""
+        found = self._server.read(
+            (), "ZRANGEBYSCORE", self._keys.cron_next, "-inf", until, "WITHSCORES"
+        )
+        return [(name, int(float(score))) for name, score in _pairs(found)]
+
+    def first_after(self, ms: int) -> int | None:
+        """The first tick after `ms` of any entry."""
+        found = self._server.read(
+            (), "ZRANGEBYSCORE", self._keys.cron_next, f"({ms}", "+inf", "WITHSCORES", "LIMIT",
+            0, 1,
+        )  # fmt: skip
+        return next((int(float(score)) for _, score in _pairs(found)), None)
+
+    def forget_next(self, name: str) -> None:
+        """Take away the next tick of an entry that is not there."""
+        self._server.call("ZREM", self._keys.cron_next, name)
+
+    # Pausing
+
+    def pause(self, name: str, entry: bytes) -> int:
+        """1 when it is paused now, 0 when it was, -1 when the entry is another by now."""
+        return self._pause(name, entry, "pause", "")
+
+    def resume(self, name: str, entry: bytes, following: int | None) -> int:
+        """As `pause`; `following` is its next tick."""
+        return self._pause(name, entry, "resume", "" if following is None else following)
+
+    def _pause(self, name: str, entry: bytes, act: str, tick: Any) -> int:
+        keys = self._keys
+        names = [keys.cron, keys.cron_next, keys.cron_paused]
+        return int(self._server.run_script("cron_pause", names, [name, entry, act, tick]))
+
+    # Those of Ruby programs
+
+    def ruby(self) -> dict[str, bytes]:
+        """Their entries: name -> configuration as JSON."""
+        return dict(_pairs(self._server.read((), "HGETALL", self._keys.persistent_schedules)))
+
+    def remove_ruby(self, name: str) -> None:
+        """Remove an entry as Ruby's `remove_schedule` does."""
+        self._server.call("HDEL", self._keys.persistent_schedules, name)
+        self._server.call("SADD", self._keys.schedules_changed, name)
+
+
+def _pairs(flat: Any) -> Iterator[tuple[str, bytes]]:
+    if isinstance(flat, dict):
+        return ((decoded(name), value) for name, value in flat.items())
+    return ((decoded(name), value) for name, value in zip(flat[::2], flat[1::2], strict=True))
+
+
+def _last(raw: bytes) -> tuple[int, str]:
+    tick, _, job_id = decoded(raw).partition(" ")
+    return (int(tick) if tick.lstrip("-").isdecimal() else 0), job_id

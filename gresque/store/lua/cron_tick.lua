@@ -1,0 +1,38 @@
+-- Enqueue the job of a tick and set the next one, unless another process did it, or the entry was
+-- changed, paused or removed: so a tick runs once, however many processes see that it is due.
+--
+-- KEYS  1 cron (HASH)   2 cron:next (ZSET)   3 cron:last (HASH)   4 delayed:last_enqueued_at (HASH)
+--       5 queues (SET)   6 the queue (LIST)
+-- ARGV  1 name of the entry   2 its JSON as it was read   3 its tick as it was read, in ms
+--       4 its next tick in ms; empty: it has none   5 name of the queue
+--       6 the job; empty: the tick was missed, and does not run   7 the tick that runs and the job's
+--       id, for cron:last   8 the time, as Ruby writes it
+-- Returns  1; 0 when nothing was done
+local cron, next, last, shown, queues, queue = unpack(KEYS)
+local name, json, tick, following, queue_name, job = unpack(ARGV)
+local call, pcall = redis.call, redis.pcall
+local guarded = next -- not cron: an entry may have any name
+-- include guard
+
+local function set(due)
+  if due == '' then return call('ZREM', next, name) end
+  return call('ZADD', next, due, name)
+end
+
+if tonumber(call('ZSCORE', next, name) or -1) ~= tonumber(tick) then return 0 end
+if call('HGET', cron, name) ~= json then return 0 end
+-- It goes first: were it refused after the push, the tick would run again and again.
+set(following)
+if job == '' then return 1 end
+
+local key, done = queues, pcall('SADD', queues, queue_name)
+if type(done) ~= 'table' then
+  key, done = queue, pcall('RPUSH', queue, job)
+end
+if type(done) == 'table' then
+  set(tick)
+  return redis.error_reply(done.err .. ': ' .. key)
+end
+pcall('HSET', last, name, ARGV[7])
+pcall('HSET', shown, name, ARGV[8])
+return 1

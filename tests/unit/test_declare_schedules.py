@@ -1,0 +1,95 @@
+"""What a master declares at its start."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import redis
+
+from gresque.client.declare_schedules import app_of, declare_schedules
+from gresque.schedule.entry import Entry, from_json
+from gresque.store.cron_snapshot import Change
+from gresque.store.store import Store
+
+
+def entry(name: str, every: float = 60.0, source: str = "code") -> Entry:
+    return Entry(name=name, every=every, job="A", queue="q", source=source)
+
+
+def declared(store: Store) -> dict[str, tuple[float | None, str]]:
+    found = {name: from_json(raw) for name, raw in store.cron.read().entries.items()}
+    return {name: (each.every, each.app) for name, each in found.items()}
+
+
+def test_app_of() -> None:
+    assert app_of(["b.jobs", "a.jobs", "b.jobs"]) == "a.jobs,b.jobs"
+
+
+def test_entries_come_change_and_go(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    declare_schedules(store, "app", [entry("a"), entry("b"), entry("c", source="file")])
+    declare_schedules(store, "other", [entry("d")])
+    store.cron.put([Change("e", b"", entry("e", source="dynamic").to_json(), 5)])
+    ticks = store.cron.read().next
+    declare_schedules(store, "app", [entry("a"), entry("b", 90.0)])
+    assert declared(store) == {
+        "a": (60, "app"), "b": (90, "app"), "d": (60, "other"), "e": (60, ""),
+    }  # fmt: skip
+    after = store.cron.read().next
+    assert after["a"] == ticks["a"]
+    assert after["b"] % 90_000 == 0
+    (record,) = caplog.records
+    assert record.message == "schedule entry c is removed: app declares it no more"
+
+
+def test_the_newest_master_wins(store: Store) -> None:
+    """Also when a process of an older one declares again."""
+    old = declare_schedules(store, "app", [entry("a"), entry("gone")])
+    new = declare_schedules(store, "app", [entry("a", 90.0)])
+    assert new > old
+    assert declare_schedules(store, "app", [entry("a"), entry("gone")], old) == 0
+    assert declared(store) == {"a": (90, "app")}
+    assert declare_schedules(store, "app", [entry("a", 90.0)], new) == new
+    back = declare_schedules(store, "app", [entry("a"), entry("gone")])
+    assert back > new
+    assert declared(store) == {"a": (60, "app"), "gone": (60, "app")}
+
+
+def test_a_server_that_forgot_has_them_again(store: Store, redis_client: redis.Redis) -> None:
+    boot = declare_schedules(store, "app", [entry("a")])
+    redis_client.flushall()
+    assert declare_schedules(store, "app", [entry("a")], boot) == boot
+    assert declared(store) == {"a": (60, "app")}
+
+
+def test_a_pause_survives(store: Store) -> None:
+    declare_schedules(store, "app", [entry("a")])
+    store.cron.pause("a", store.cron.read().entries["a"])
+    declare_schedules(store, "app", [entry("a", 90.0)])
+    found = store.cron.read()
+    assert (found.paused, found.next) == ({"a"}, {})
+
+
+def test_a_program_without_schedules_writes_nothing(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    assert declare_schedules(store, "app", []) == 0
+    assert redis_client.keys() == []
+    declare_schedules(store, "app", [entry("a")])
+    declare_schedules(store, "app", [])
+    assert declared(store) == {}
+
+
+def test_an_entry_that_is_changed_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, put = store.cron.read, store.cron.put
+
+    def read_and_change():  # type: ignore[no-untyped-def]
+        found = read()
+        monkeypatch.setattr(store.cron, "read", read)
+        put([Change("a", b"", entry("a", source="dynamic").to_json(), 5)])
+        return found
+
+    monkeypatch.setattr(store.cron, "read", read_and_change)
+    declare_schedules(store, "app", [entry("a", 90.0)])
+    assert declared(store) == {"a": (90, "app")}

@@ -1,0 +1,339 @@
+"""The ticking: entries in Redis become jobs in queues."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+
+from gresque.client.declare_schedules import declare_schedules
+from gresque.jobs.definition import JobDefinition
+from gresque.jobs.registry import registry
+from gresque.maintenance.cron import CronTicks, DeclareSchedules
+from gresque.maintenance.due_watch import DueWatch
+from gresque.maintenance.lease import Lease
+from gresque.processes.declared_memory import DeclaredMemory
+from gresque.schedule.declared import declared
+from gresque.schedule.entry import Entry
+from gresque.settings import Settings
+from gresque.store.cron_snapshot import Change
+from gresque.store.store import Store
+from tests.process.support import wait_for
+
+RUBY_LOCK = "resque:resque:resque_scheduler_master_lock"
+
+
+@pytest.fixture(autouse=True)
+def _no_jobs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(registry, "_definitions", {})
+    monkeypatch.setattr(registry, "find", registry._definitions.get)
+    declared.clear()
+    yield
+    declared.clear()
+
+
+@pytest.fixture
+def cron(redis_url: str) -> CronTicks:
+    return ticker(redis_url)
+
+
+@pytest.fixture
+def watch(store: Store, redis_url: str) -> Iterator[DueWatch]:
+    keys = store.keys
+    watch = DueWatch(redis_url, {keys.cron_next: 0.001}, [keys.persistent_schedules])
+    yield watch
+    watch.close()
+
+
+def ticker(redis_url: str, watch: DueWatch | None = None, queues: str = "q") -> CronTicks:
+    lease = Lease("me")
+    lease.held = True
+    return CronTicks(lease, Settings.load({"redis_url": redis_url, "queues": queues}, {}), watch)
+
+
+def add(store: Store, name: str, age_seconds: float = 0.5, **fields: Any) -> int:
+    """An entry whose tick came this long ago; returns that, in epoch milliseconds."""
+    fields = {"every": 3600.0, "job": "A", "queue": "q"} | fields
+    found = Entry(name=name, **fields)
+    tick = int((store.now() - age_seconds) * 1000)
+    store.cron.put([Change(name, b"", found.to_json(), tick)])
+    return tick
+
+
+def ran(store: Store, queue: str = "q") -> list[dict[str, Any]]:
+    return [json.loads(raw) for raw in store.queues.peek(queue, 0, 999)]
+
+
+def names(store: Store, queue: str = "q") -> list[str]:
+    return [job["gresque"]["cron"] for job in ran(store, queue)]
+
+
+def test_a_tick_becomes_a_job(store: Store, cron: CronTicks, redis_client: redis.Redis) -> None:
+    tick = add(store, "a", every=60.0, args=[1])
+    add(store, "not yet", -5)
+    cron.run(store)
+    (job,) = ran(store)
+    assert (job["class"], job["args"], job["generation"]) == ("A", [1], 1)
+    assert job["gresque"]["cron"] == "a"
+    found = store.cron.read()
+    assert found.last == {"a": (tick, job["id"])}
+    assert found.next["a"] % 60_000 == 0 and found.next["a"] > tick
+    assert redis_client.hexists("resque:delayed:last_enqueued_at", "a")
+    cron.run(store)
+    assert len(ran(store)) == 1
+
+
+def test_many_that_see_it_run_it_once(store: Store, redis_url: str) -> None:
+    for number in range(20):
+        add(store, str(number))
+
+    def run_all(_: int) -> None:
+        own = Store(redis_url, "resque")
+        ticker(redis_url).run(own)
+        own.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run_all, range(8)))
+    assert sorted(names(store)) == sorted(map(str, range(20)))
+
+
+def test_missed_ticks(store: Store, cron: CronTicks, caplog: pytest.LogCaptureFixture) -> None:
+    """Redis was away for ten minutes."""
+    five = 300_000
+    now = int(store.now() * 1000)
+    first = (now // five - 2) * five
+    for catch_up in ("one", "all", "skip"):
+        entry = Entry(name=catch_up, every=300.0, job="A", queue=catch_up, catch_up=catch_up)
+        store.cron.put([Change(catch_up, b"", entry.to_json(), first)])
+    cron.run(store)
+    on_time = now - now // five * five < 14_000
+    assert len(ran(store, "one")) == 1
+    assert len(ran(store, "all")) == 3
+    assert len(ran(store, "skip")) == int(on_time)
+    assert "ticks were missed since" in caplog.text and "(catch_up=one)" in caplog.text
+    runs = [job["gresque"]["scheduled_for"] for job in ran(store, "all")]
+    assert runs == sorted(set(runs)) and len(runs) == 3
+    assert set(store.cron.read().next.values()) == {first + 3 * five}
+
+
+def test_jitter_delays_it(store: Store, cron: CronTicks) -> None:
+    add(store, "a", 0.2, every=86_400.0, jitter_seconds=86_000.0)
+    cron.run(store)
+    assert ran(store) == []
+    assert 0 < cron._next_pass - time.monotonic() <= 60
+
+
+def test_a_wrong_entry_is_named_once_and_stops_no_other(
+    store: Store, cron: CronTicks, caplog: pytest.LogCaptureFixture, redis_client: redis.Redis
+) -> None:
+    add(store, "line", 3, every=None, cron="61 * * * *")
+    store.cron.put([Change("json", b"", b"{}", 5)])
+    add(store, "refused", 2, queue="theirs")
+    redis_client.set("resque:queue:theirs", "a string")
+    redis_client.zadd("resque:cron:next", {"gone": 5})
+    add(store, "good", 1)
+    for _ in range(3):
+        cron.run(store)
+    assert names(store) == ["good"]
+    logged = sorted(record.message for record in caplog.records)
+    assert len(logged) == 3
+    assert logged[0].startswith("schedule entry json: it cannot run: it cannot be read")
+    assert logged[1].startswith("schedule entry line: it cannot run: the cron line '61 * * * *'")
+    assert logged[2].startswith("schedule entry refused: its job is refused: WRONGTYPE")
+    assert "gone" not in store.cron.read().next
+    entry = store.cron.entry("line") or b""
+    store.cron.put([Change("line", entry, entry.replace(b"61", b"1"), 5)])
+    cron.run(store)
+    assert sorted(names(store)) == ["good", "line"], "once it is repaired"
+
+
+def test_a_refused_job_is_tried_again(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, "a", queue="q")
+    redis_client.set("resque:queue:q", "a string")
+    cron.run(store)
+    assert cron._next_pass - time.monotonic() <= 5
+    redis_client.delete("resque:queue:q")
+    cron.run(store)
+    assert ran(store) == []
+    later = time.monotonic() + 6
+    monkeypatch.setattr("gresque.maintenance.cron.time.monotonic", lambda: later)
+    cron.run(store)
+    assert names(store) == ["a"]
+
+
+def test_a_job_that_is_not_declared_is_named(
+    store: Store, cron: CronTicks, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.add(JobDefinition("known", "q", lambda: None))
+    add(store, "bad", job="unknown")
+    add(store, "elsewhere", job="unknown", queue="of another program")
+    add(store, "good", job="known")
+    cron.run(store)
+    assert sorted(names(store)) == ["bad", "good"], "its job says in the failed list what is wrong"
+    (record,) = caplog.records
+    assert record.message.startswith("schedule entry bad: no job named 'unknown' is declared here")
+
+
+def set_schedule(client: redis.Redis, name: str, config: dict[str, Any]) -> None:
+    """As Ruby does it, with persist: true."""
+    client.hset("resque:persistent_schedules", name, json.dumps(config))
+    client.sadd("resque:schedules_changed", name)
+
+
+def test_ruby_programs_set_change_and_remove(
+    store: Store, redis_url: str, watch: DueWatch, redis_client: redis.Redis
+) -> None:
+    cron = ticker(redis_url, watch)
+    cron.run(store)
+    other = {"cron": "0 */2 * * * Europe/Berlin", "class": "Cls", "queue": "high", "args": ["x"]}
+    set_schedule(redis_client, "dyn", other)
+    set_schedule(redis_client, "secs", {"cron": "* * * * * *", "class": "Cls", "queue": "q"})
+
+    def names_after(expected: set[str]) -> None:
+        """What a maintenance process does, which waits for `due`."""
+        until = time.monotonic() + 2
+        while set(store.cron.read().entries) != expected:
+            assert time.monotonic() < until
+            if cron.due(time.monotonic()) <= 0:
+                cron.run(store)
+            time.sleep(0.005)
+
+    names_after({"dyn", "secs"})
+    entries = store.cron.read().entries
+    assert json.loads(entries["dyn"]) == {
+        "name": "dyn", "cron": "0 */2 * * *", "tz": "Europe/Berlin", "job": "Cls",
+        "queue": "high", "args": ["x"], "source": "ruby",
+    }  # fmt: skip
+    wait_for(lambda: (cron.run(store), ran(store))[1])
+    set_schedule(
+        redis_client, "dyn", {"every": ["1h", {"first_in": 5}], "class": "C", "queue": "q"}
+    )
+    redis_client.hdel("resque:persistent_schedules", "secs")
+    names_after({"dyn"})
+    cron.run(store)
+    assert json.loads(store.cron.entry("dyn") or b"")["every"] == 3600
+
+
+def test_entries_of_ruby_that_cannot_run_are_named_once(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(store, "ours", -60)
+    good = {"cron": "* * * * *", "queue": "q"}
+    set_schedule(redis_client, "ours", good)
+    set_schedule(redis_client, "line", {"cron": "every day", "queue": "q"})
+    set_schedule(redis_client, "no queue", {"cron": "* * * * *"})
+    set_schedule(redis_client, "env", good | {"rails_env": "production"})
+    set_schedule(redis_client, "good", good)
+    redis_client.hset("resque:persistent_schedules", "json", "{")
+    cron.run(store)
+    cron.run(store)
+    assert set(store.cron.read().entries) == {"ours", "good"}
+    assert sorted(record.args[0] for record in caplog.records) == [  # type: ignore[index]
+        "json", "line", "no queue", "ours",
+    ]  # fmt: skip
+
+
+def test_a_scheduler_of_ruby_runs_its_own_entries(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_schedule(redis_client, "theirs", {"every": "1h", "queue": "q"})
+    cron.run(store)
+    redis_client.set(RUBY_LOCK, "host:1")
+    redis_client.zadd("resque:cron:next", {"theirs": int(store.now() * 1000) - 50})
+    add(store, "ours")
+    cron.run(store)
+    assert names(store) == ["ours"]
+    assert "are left to the scheduler host:1" in caplog.text
+    redis_client.set(RUBY_LOCK, "gresque host:1")
+    redis_client.zadd("resque:cron:next", {"theirs": int(store.now() * 1000) - 50})
+    cron.run(store)
+    assert names(store) == ["ours", "theirs"]
+
+
+def test_it_sleeps_until_the_next_tick_or_change(
+    store: Store, redis_url: str, watch: DueWatch
+) -> None:
+    cron = ticker(redis_url, watch)
+    cron.run(store)
+    assert cron.due(time.monotonic()) > 1e6, "nothing is scheduled"
+    add(store, "a", -20)
+    wait_for(lambda: cron.due(time.monotonic()) <= 0)
+    cron.run(store)
+    assert 15 < cron.due(time.monotonic()) <= 20
+    add(store, "b", -10)
+    wait_for(lambda: cron.due(time.monotonic()) <= 0)
+    cron.run(store)
+    assert 5 < cron.due(time.monotonic()) <= 10
+
+
+def test_without_the_lease_it_does_nothing(store: Store, redis_url: str) -> None:
+    cron = ticker(redis_url)
+    cron._lease.held = False
+    assert cron.due(time.monotonic()) == float("inf")
+
+
+def test_a_changed_expression(store: Store, redis_url: str) -> None:
+    """The new master has declared; one of the old that still ticks uses what stands in Redis."""
+    old = Entry(name="a", every=60.0, job="A", queue="q", args=["old"], source="code")
+    boot = declare_schedules(store, "app", [old])
+    old_ticker = ticker(redis_url)
+    old_ticker.run(store)
+    new = Entry(name="a", every=61.0, job="A", queue="q", args=["new"], source="code")
+    declare_schedules(store, "app", [new])
+    assert declare_schedules(store, "app", [old], boot) == 0
+    store.redis.zadd("resque:cron:next", {"a": int(store.now() * 1000) - 5})
+    old_ticker.run(store)
+    assert [job["args"] for job in ran(store)] == [["new"]]
+    assert store.cron.read().next["a"] % 61_000 == 0
+
+
+def test_declaring(store: Store, redis_url: str, redis_client: redis.Redis) -> None:
+    settings = Settings.load({"redis_url": redis_url, "require": "app.jobs"}, {})
+    memory = DeclaredMemory()
+    task = DeclareSchedules(settings, memory)
+    task.run(store)
+    assert redis_client.keys() == []
+    assert task.due(time.monotonic()) > 1e6
+    declared.replace_file([Entry(name="a", every=60.0, job="A", queue="q", source="file")])
+    DeclareSchedules(settings, memory).run(store)
+    boot = memory.read().boot
+    assert store.cron.read().entries.keys() == {"a"}
+    another = DeclaredMemory()
+    declared.replace_file([])
+    DeclareSchedules(settings, another).run(store)
+    assert store.cron.read().entries == {}
+    declared.replace_file([Entry(name="a", every=60.0, job="A", queue="q", source="file")])
+    successor = DeclareSchedules(settings, memory)
+    successor.run(store)  # of a process of the first master that died
+    assert store.cron.read().entries == {}
+    assert memory.read().boot == boot < another.read().boot
+    assert 50 < successor.due(time.monotonic()) <= 60
+
+
+def test_an_error_of_the_server_is_the_process_s(
+    store: Store, cron: CronTicks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, "a")
+
+    def away(*arguments: object) -> None:
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(store.cron, "tick", away)
+    with pytest.raises(redis.ConnectionError):
+        cron.run(store)
+
+
+def test_the_log_of_a_tick(store: Store, cron: CronTicks, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "gresque.cron")
+    add(store, "a")
+    cron.run(store)
+    (record,) = caplog.records
+    assert record.message.startswith("schedule entry a: job ")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gresque.errors import ScheduleError
+from gresque.schedule.entry import Entry
+from gresque.schedule.file import ScheduleFile, parse, read_file
+
+FILE = """
+nightly_report:
+  cron: "30 2 * * * Europe/Berlin"
+  class: reports.nightly
+  queue: reports
+  args: [1, "two"]
+  description: Everything of the day
+Cleanup:
+  every: 15m
+  queue: low
+  args:
+    days: 3
+secs:
+  cron: "*/5 * * * * *"
+  class: declared.Job
+  args: one
+  catch_up: all
+  max_late_seconds: null
+elsewhere:
+  cron: "* * * * *"
+  queue: q
+  rails_env: staging, production
+with_options:
+  every: ["30s", {first_in: 5s}]
+  queue: q
+"""
+
+
+def read(text: str, env: str = "") -> ScheduleFile:
+    return parse(text, "cron.yml", {"declared.Job": "theirs"}.get, env, "app")
+
+
+def test_a_file_of_resque_scheduler() -> None:
+    found = read(FILE, "production")
+    assert found.entries == [
+        Entry(
+            name="nightly_report", cron="30 2 * * *", tz="Europe/Berlin", job="reports.nightly",
+            queue="reports", args=[1, "two"], description="Everything of the day", source="file",
+            app="app",
+        ),
+        Entry(
+            name="Cleanup", every=900.0, job="Cleanup", queue="low", args=[{"days": 3}],
+            source="file", app="app",
+        ),
+        Entry(
+            name="secs", cron="*/5 * * * * *", job="declared.Job", queue="theirs", args=["one"],
+            catch_up="all", max_late_seconds=None, source="file", app="app",
+        ),
+        Entry(name="elsewhere", cron="* * * * *", job="elsewhere", queue="q", source="file",
+              app="app"),
+        Entry(name="with_options", every=30.0, job="with_options", queue="q", source="file",
+              app="app"),
+    ]  # fmt: skip
+    (note,) = found.notes
+    assert note.startswith("cron.yml, line 23: entry 'with_options': options of its interval")
+
+
+def test_an_entry_of_another_environment_is_left_out() -> None:
+    found = read(FILE, "test")
+    assert "elsewhere" not in [entry.name for entry in found.entries]
+    assert found.notes[0] == (
+        "cron.yml, line 19: entry 'elsewhere' is for the environment staging, production, and this "
+        "is test (SCHEDULE_ENV)"
+    )
+
+
+def test_an_empty_file() -> None:
+    assert read("# nothing\n") == ([], [])
+
+
+WRONG = {
+    "a:\n  cron: * * * * *\n  queue: q": "line 2: ",
+    "a:\n  cron: [": "line 2: ",
+    "- a\n- b": "line 1: it is no mapping",
+    "a: 5": "line 1: entry 'a': it is no mapping",
+    "\na:\n  queue: q": "line 2: entry 'a': give either cron or every",
+    "a:\n  cron: '61 * * * *'\n  queue: q": "line 1: entry 'a': the cron line",
+    "a:\n  cron: '0 2 * * *'": "line 1: entry 'a': it has no queue, and job a is not declared here",
+    "a:\n  every: soon\n  queue: q": "line 1: entry 'a': every 'soon' is no interval",
+    "a:\n  every: 5m\n  queue: q\n\n  interval: 5": "line 5: the field 'interval' is unknown",
+    "a:\n  every: 5m\n  overlap: skip": "line 3: overlap is not supported yet",
+    "a:\n  every: 5m\n  queue: q\na:\n  every: 6m": "line 4: entry 'a' stands in line 1 already",
+    "a:\n  every: 5m\n  queue: q\n  custom_job_class: B": "line 1: entry 'a': custom_job_class",
+    "a:\n  every: 5m\n  queue: q\n  enabled: maybe": "line 1: entry 'a': enabled: 'maybe' is wrong",
+}
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_wrong_files_name_the_line(number: int) -> None:
+    text, message = list(WRONG.items())[number]
+    with pytest.raises(ScheduleError) as raised:
+        read(text)
+    assert str(raised.value).startswith(f"cron.yml, {message}")
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unquoted_cron_line_is_explained() -> None:
+    with pytest.raises(ScheduleError, match="put a cron line into quotes"):
+        read("a:\n  cron: */5 * * * *\n")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ScheduleError, match=r"cannot read the schedule file .*: No such file"):
+        read_file(str(tmp_path / "cron.yml"), lambda job: None)
+    (tmp_path / "cron.yml").write_bytes(b"\xff")
+    with pytest.raises(ScheduleError, match="cannot read the schedule file"):
+        read_file(str(tmp_path / "cron.yml"), lambda job: None)
