@@ -29,6 +29,7 @@ COMMANDS = {
     "ledger": "Show the jobs that each worker process holds, and the last recoveries.",
     "kill": "Kill running jobs.",
     "stacks": "Show where the running jobs stand, and what they wait on.",
+    "retries": "List the jobs that wait to run again, run them now, cancel them.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "stats": "Show the counters.",
     "supervisor-config": "Print a program section for supervisord.",

@@ -13,6 +13,7 @@ from gresque.cli.output import Output, json_option, pairs
 LABELS = {
     "processed": "processed",
     "failed": "failed",
+    "retried": "retried",
     "pending": "pending",
     "in_flight": "in flight",
     "queues": "queues",
@@ -28,8 +29,9 @@ LABELS = {
 def command(flags: dict[str, Any], as_json: bool) -> None:
     """Show the numbers of jobs that ended, wait and run.
 
-    "processed" is the number of jobs that ended, "failed" how many of them failed. "failed list" is
-    how many failed jobs are kept, to be looked at and retried.
+    "processed" is the number of jobs that ended, "failed" how many of them failed, "retried" the
+    number of attempts that failed and were followed by another one: those count in neither. "failed
+    list" is how many failed jobs are kept, to be looked at and retried.
 
     \b
     Examples:

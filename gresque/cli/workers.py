@@ -25,6 +25,7 @@ COLUMNS = [
     Column("HOLDS", lambda worker: worker.held),
     Column("PROCESSED", lambda worker: worker.processed),
     Column("FAILED", lambda worker: worker.failed),
+    Column("RETRIED", lambda worker: worker.retried, rank=1),
 ]
 
 

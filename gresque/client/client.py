@@ -359,7 +359,8 @@ class Client:
             ]
 
     def info(self) -> dict[str, Any]:
-        """Resque's summary: pending, processed, queues, workers, working, failed, servers."""
+        """Resque's summary: pending, processed, queues, workers, working, failed, servers; and
+        retried, the number of attempts that were followed by another one."""
         with self._asking() as store:
             found = store.stats.summary(one_list_each(self.failure_backend))
         return {
@@ -369,6 +370,7 @@ class Client:
             "workers": found.workers,
             "working": found.in_flight,
             "failed": found.failed_list,
+            "retried": found.retried,
             "servers": [mask(self.redis_url)],
         }
 

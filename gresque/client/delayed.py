@@ -72,14 +72,18 @@ class DelayedJobs:
         """`count` jobs from position `start`, the next due one first."""
         lists = [each for each in self._store.delayed.lists() if each.size]
         if not lists:
-            return [_own(job) for job in self._store.later.page(start, count)]
-        merged = heapq.merge(self._each_own(), self._each_foreign(lists), key=lambda job: job.due)
+            return self.own_page(start, count)
+        merged = heapq.merge(self.each_own(), self._each_foreign(lists), key=lambda job: job.due)
         return list(islice(merged, start, start + count))
+
+    def own_page(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
+        """As `page`, of those in `later` alone."""
+        return [_own(job) for job in self._store.later.page(start, count)]
 
     def each(self) -> Iterator[DelayedJob]:
         """All, the next due one first, read as they are taken."""
         lists = [each for each in self._store.delayed.lists() if each.size]
-        yield from heapq.merge(self._each_own(), self._each_foreign(lists), key=lambda job: job.due)
+        yield from heapq.merge(self.each_own(), self._each_foreign(lists), key=lambda job: job.due)
 
     def find(self, job_id: str) -> DelayedJob | None:
         own = self._store.later.find(job_id)
@@ -128,7 +132,8 @@ class DelayedJobs:
         found = [job for job in self.each() if matches(job.raw)]
         return sum(map(self.cancel, found))
 
-    def _each_own(self) -> Iterator[DelayedJob]:
+    def each_own(self) -> Iterator[DelayedJob]:
+        """Those in `later`, the next due one first, read as they are taken."""
         start = 0
         while jobs := self._store.later.page(start, PAGE):
             yield from map(_own, jobs)

@@ -39,6 +39,7 @@ class WorkerStatus:
     processes: tuple[WorkerProcess, ...]
     processed: int
     failed: int
+    retried: int
 
     @property
     def held(self) -> int:
@@ -60,6 +61,7 @@ class WorkerStatus:
         started = reads.texts([keys.worker_started(each) for each in ids])
         processed = reads.numbers([keys.worker_stat("processed", each) for each in ids])
         failed = reads.numbers([keys.worker_stat("failed", each) for each in ids])
+        retried = reads.numbers([keys.worker_stat("retried", each) for each in ids])
         reads.run()
         by_worker: defaultdict[str, list[WorkerProcess]] = defaultdict(list)
         for process, count in zip(processes, held, strict=True):
@@ -78,6 +80,7 @@ class WorkerStatus:
                 processes=tuple(by_worker[worker]),
                 processed=processed.value[position],
                 failed=failed.value[position],
+                retried=retried.value[position],
             )
             for position, worker in enumerate(ids)
         ]

@@ -15,6 +15,8 @@ class Summary(NamedTuple):
     processed: int
     """Jobs that ended, the failed ones included."""
     failed: int
+    retried: int
+    """Attempts that failed and were followed by another one."""
     pending: int
     """Jobs that wait in queues."""
     in_flight: int
@@ -27,7 +29,7 @@ class Summary(NamedTuple):
 
 
 class Stats:
-    """Resque's counters: `processed` and `failed`, of all workers or of one."""
+    """Resque's counters, `processed` and `failed`, and `retried`: of all workers or of one."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -43,7 +45,7 @@ class Stats:
         queues = reads.names("SMEMBERS", keys.queues)
         suspects = reads.names("SMEMBERS", keys.suspects)
         processes = reads.names("ZRANGE", keys.ledgers, 0, -1)
-        counters = reads.numbers([keys.processed, keys.failures])
+        counters = reads.numbers([keys.processed, keys.failures, keys.retried])
         workers = reads.number("SCARD", keys.workers)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
         reads.run()
@@ -60,6 +62,7 @@ class Stats:
         return Summary(
             processed=counters.value[0],
             failed=counters.value[1],
+            retried=counters.value[2],
             pending=sum(count.value for count in waiting_counts),
             # One field of a ledger is its state.
             in_flight=sum(max(count.value - 1, 0) for count in ledgers),

@@ -62,12 +62,14 @@ class TestWorkers:
 
     def test_listing(self, call: Call, redis_client: redis.Redis) -> None:
         register(redis_client, held=2)
+        redis_client.set(f"resque:stat:retried:{WORKER}", 4)
         titles, row = call("workers").out.splitlines()
         assert titles.split() == [
-            "WORKER", "STARTED", "HEARTBEAT", "PROCESSES", "HOLDS", "PROCESSED", "FAILED"
+            "WORKER", "STARTED", "HEARTBEAT", "PROCESSES", "HOLDS", "PROCESSED", "FAILED",
+            "RETRIED",
         ]  # fmt: skip
         assert row.startswith(f"{WORKER}  2026-11-23 15:33:10 +0000  ")
-        assert row.split()[-4:] == ["1", "2", "9", "2"]
+        assert row.split()[-5:] == ["1", "2", "9", "2", "4"]
         (found,) = json.loads(call("workers", "--json").out)
         assert found["id"] == WORKER
         assert found["name"]["thread_count"] == 4

@@ -570,6 +570,7 @@ def test_an_empty_redis(client: gresque.Client, redis_url: str) -> None:
     assert client.peek("none") == []
     assert client.info() == {
         "pending": 0, "processed": 0, "queues": 0, "workers": 0, "working": 0, "failed": 0,
+        "retried": 0,
         "servers": [redis_url],
     }  # fmt: skip
 
@@ -579,7 +580,7 @@ def test_info_counts(client: gresque.Client, redis_client: Redis) -> None:
     client.enqueue_to("other", noop)
     client.enqueue_to("empty", noop)
     redis_client.lpop("resque:queue:empty")
-    redis_client.set("resque:stat:processed", 7)
+    redis_client.mset({"resque:stat:processed": 7, "resque:stat:retried": 3})
     redis_client.rpush("resque:failed", "a", "b")
     redis_client.sadd("resque:workers", "w1", "w2")
     redis_client.zadd("resque:ledgers", {"w1:1:1": 1})
@@ -588,6 +589,7 @@ def test_info_counts(client: gresque.Client, redis_client: Redis) -> None:
     del info["servers"]
     assert info == {
         "pending": 4, "processed": 7, "queues": 3, "workers": 2, "working": 1, "failed": 2,
+        "retried": 3,
     }  # fmt: skip
     assert client.queues() == ["bench", "empty", "other"]
 

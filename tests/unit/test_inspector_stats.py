@@ -12,7 +12,7 @@ from gresque.store.store import Store
 
 
 def test_an_empty_namespace(store: Store) -> None:
-    assert read_summary(store, "redis") == Summary(0, 0, 0, 0, 0, 0, 0, 0)
+    assert read_summary(store, "redis") == Summary(*[0] * 9)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,9 @@ def test_every_number(
     store: Store, redis_client: redis.Redis, backend: str, failed_list: int
 ) -> None:
     hold(redis_client, 2, 3)
-    redis_client.mset({"resque:stat:processed": 12, "resque:stat:failed": 5})
+    redis_client.mset(
+        {"resque:stat:processed": 12, "resque:stat:failed": 5, "resque:stat:retried": 8}
+    )
     redis_client.sadd("resque:workers", "w")
     redis_client.rpush("resque:queue:mail", "1", "2")
     redis_client.sadd("resque:suspects", "mail")
@@ -33,7 +35,7 @@ def test_every_number(
     redis_client.rpush("resque:mail_failed", "a")
     redis_client.rpush("resque:web_failed", "b")
     assert read_summary(store, backend) == Summary(
-        processed=12, failed=5, pending=4, in_flight=6, queues=1, workers=1, processes=2,
+        processed=12, failed=5, retried=8, pending=4, in_flight=6, queues=1, workers=1, processes=2,
         failed_list=failed_list,
     )  # fmt: skip
 

@@ -1,0 +1,210 @@
+"""`gresque retries`: jobs that wait to run again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.asking import ListByDefault, confirm, yes_option
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, complain, counted, json_option, write
+from gresque.clock import duration
+from gresque.processes.short_names import has_id, short_id
+
+if TYPE_CHECKING:
+    from gresque.inspector.retries import WaitingRetries, WaitingRetry, WantedRetries
+
+SETTINGS = ("redis_url", "namespace")
+COLUMNS = [
+    Column("RUNS IN", lambda each: _runs_in(each), whole=True),
+    Column("ATTEMPT", lambda each: each.attempt),
+    Column("QUEUE", lambda each: each.queue),
+    Column("CLASS", lambda each: each.name),
+    Column("JOB ID", lambda each: each.id, lambda each: short_id(each.id), whole=True),
+    Column("LAST ERROR", lambda each: each.reason),
+]
+
+
+def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the flags that say which retries are meant; `_wanted` takes their values."""
+    for option in reversed(
+        [
+            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
+            click.option("--exception", metavar="NAME", help="Those that failed with this."),
+            click.option("--queue", metavar="NAME", help="Those of this queue."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(options: dict[str, Any]) -> WantedRetries:
+    from gresque.inspector.retries import WantedRetries
+
+    for name, value in options.items():
+        if value == "":
+            flag = {"job_class": "class"}.get(name, name)
+            raise click.UsageError(f"--{flag} is empty; give a value, or leave it out")
+    return WantedRetries(**options)
+
+
+@click.group(name="retries", cls=ListByDefault)
+def command() -> None:
+    """List the jobs that wait to run again, run them now, cancel them; alone: list them.
+
+    They are jobs that failed and have attempts left, jobs that asked to run later (RetryLater), and
+    jobs that wait for a worker that knows their name. Delayed jobs that have not run yet are not
+    among them.
+
+    \b
+    Examples:
+      gresque retries
+      gresque retries --class myjobs.fetch --exception TimeoutError
+      gresque retries now 5e8af1c2
+      gresque retries now --class myjobs.fetch
+      gresque retries cancel --all
+    """
+
+
+@command.command(name="list")
+@click.option(
+    "-n", "--count", type=click.IntRange(0), default=20, show_default=True, help="Show that many."
+)
+@wanted_options
+@setting_options(*SETTINGS)
+@json_option
+def list_command(flags: dict[str, Any], count: int, as_json: bool, **options: Any) -> None:
+    """List them, the next one first.
+
+    ATTEMPT is the number of the attempt that comes.
+
+    \b
+    Examples:
+      gresque retries list -n 100
+      gresque retries list --queue web --json | jq -r '.[] | .errors[-1].message'
+    """
+    from gresque.inspector.retries import WaitingRetries, WaitingRetry
+
+    wanted = _wanted(options)
+    with open_store(flags) as store:
+        Output(as_json).listing(
+            islice(WaitingRetries(store).each(wanted), count),
+            WaitingRetry.as_dict,
+            COLUMNS,
+            empty=f"no {'such ' if wanted else ''}job waits to run again",
+        )
+
+
+@command.command(name="now")
+@click.argument("job_ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "all_of_them", is_flag=True, help="All of them.")
+@wanted_options
+@yes_option
+@setting_options(*SETTINGS)
+def now_command(
+    flags: dict[str, Any], job_ids: tuple[str, ...], all_of_them: bool, yes: bool, **options: Any
+) -> None:
+    """Run them now: they go to the end of their queues.
+
+    Name jobs by id, or by the 8 or more digits of its end, or select them. The attempt is the one
+    that would have come.
+
+    \b
+    Examples:
+      gresque retries now 5e8af1c2
+      gresque retries now --exception ConnectionError --yes
+    """
+    _change("Run {} now?", "run now", "now", flags, job_ids, all_of_them, yes, options)
+
+
+@command.command(name="cancel")
+@click.argument("job_ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "all_of_them", is_flag=True, help="All of them.")
+@wanted_options
+@yes_option
+@setting_options(*SETTINGS)
+def cancel_command(
+    flags: dict[str, Any], job_ids: tuple[str, ...], all_of_them: bool, yes: bool, **options: Any
+) -> None:
+    """Cancel them: they are removed, and are not among the failed jobs either.
+
+    \b
+    Examples:
+      gresque retries cancel 5e8af1c2
+      gresque retries cancel --class myjobs.fetch --yes
+    """
+    _change("Cancel {}?", "cancelled", "cancel", flags, job_ids, all_of_them, yes, options)
+
+
+def _change(
+    question: str,
+    done: str,
+    name: str,
+    flags: dict[str, Any],
+    job_ids: tuple[str, ...],
+    all_of_them: bool,
+    yes: bool,
+    options: dict[str, Any],
+) -> None:
+    from gresque.inspector.retries import WaitingRetries
+
+    wanted = _wanted(options)
+    if bool(job_ids) + bool(wanted) + all_of_them != 1:
+        raise click.UsageError(
+            f"say which: gresque retries {name} ID..., or --class, --exception, --queue, or --all"
+        )
+    with open_store(flags) as store:
+        retries = WaitingRetries(store)
+        change = retries.run_now if name == "now" else retries.cancel
+        missing: list[str] = []
+        if job_ids:
+            found = list(_named(retries, job_ids, missing))
+        else:
+            found = list(retries.each(wanted))
+            if not found:
+                write([f"no {'such ' if wanted else ''}job waits to run again"])
+                return
+            confirm(question.format(counted(len(found), "job")), yes)
+        changed = sum(map(change, found))
+    if changed or not missing:
+        write([f"{counted(changed, 'job')} {done}"])
+    if changed < len(found):
+        gone = counted(len(found) - changed, "job")
+        complain(f"{gone} did not wait any more: look into gresque running and gresque queues")
+    for job_id in missing:
+        complain(f"no retry waits with the id {job_id}; gresque retries lists them")
+    if missing:
+        raise click.exceptions.Exit(1)
+
+
+def _named(
+    retries: WaitingRetries, job_ids: tuple[str, ...], missing: list[str]
+) -> Iterator[WaitingRetry]:
+    """The jobs with these ids, or with ids that end so."""
+    short: list[str] = []
+    for job_id in job_ids:
+        found = retries.find(job_id)
+        if found is not None:
+            yield found
+        else:
+            short.append(job_id)
+    waiting = list(retries.each()) if short else []
+    for job_id in short:
+        fitting = [each for each in waiting if has_id(each.id, job_id)]
+        if len(fitting) > 1:
+            raise click.UsageError(
+                f"{len(fitting)} jobs have an id that ends with {job_id}; give more digits"
+            )
+        yield from fitting
+        if not fitting:
+            missing.append(job_id)
+
+
+def _runs_in(each: WaitingRetry) -> str:
+    seconds = each.due.timestamp() - time.time()
+    return duration(seconds) if seconds > 0 else "now"
