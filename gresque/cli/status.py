@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -23,6 +24,7 @@ from gresque.cli.output import (
 )
 from gresque.cli.table import cut
 from gresque.clock import duration, log_time
+from gresque.connection.urls import mask
 from gresque.errors import RedisUnavailable
 from gresque.text import encodable, printable
 
@@ -154,7 +156,19 @@ def _lines(finding: Finding) -> Iterator[str]:
     colour = "red" if finding.is_broken else "yellow"
     yield from _wrapped(f"{_mark(finding.is_broken)} {finding.message}", colour)
     if finding.commands:
-        yield _cut(f"    {'  or  '.join(finding.commands)}")
+        yield _cut(f"    {'  or  '.join(each + _same_server(each) for each in finding.commands)}")
+
+
+def _same_server(command: str) -> str:
+    """The flags of this call by which that command finds the same server. A password is not
+    repeated."""
+    given = click.get_current_context().params
+    if not command.startswith("gresque "):
+        return ""
+    url, namespace = given["redis_url"], given["namespace"]
+    words = ["--redis", url] if url is not None and mask(url) == url else []
+    words += ["--namespace", namespace] if namespace is not None else []
+    return f" {shlex.join(map(printable, words))}" if words else ""
 
 
 def _wrapped(text: str, colour: str) -> Iterator[str]:

@@ -96,10 +96,15 @@ def process(
 
 
 def fail(
-    client: redis.Redis, name: str, count: int, age: float = 1.0, key: str = "resque:failed"
+    client: redis.Redis,
+    name: str,
+    count: int,
+    age: float = 1.0,
+    key: str = "resque:failed",
+    exception: str = "ValueError",
 ) -> None:
     """Failures that are so many seconds old."""
-    raw = encode_entry(item(name), "ValueError", "no route\nto host", [], "w", "mail")
+    raw = encode_entry(item(name), exception, "no route\nto host", [], "w", "mail")
     entry = msgspec.json.decode(raw)
     entry["failed_at"] = retried_at(clock(client) - age) + " UTC"
     client.rpush(key, *[msgspec.json.encode(entry)] * count)

@@ -97,6 +97,19 @@ def test_something_is_broken(call: Call, redis_client: redis.Redis) -> None:
     assert call("status", "--json").code == 1
 
 
+def test_commands_for_the_same_server(
+    call: Call, redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_client.sadd("n s:queues", "web")
+    redis_client.rpush("n s:queue:web", "{}")
+    out = call("status", "--redis", redis_url, "--namespace", "n s").out
+    assert f"    gresque work -q web --redis {redis_url} --namespace 'n s'\n" in out
+    monkeypatch.setenv("RESQUE_NAMESPACE", "n s")
+    secret = redis_url.replace("unix://", "unix://default:secret@")
+    out = call("status", "--redis", secret).out
+    assert "    gresque work -q web\n" in out
+
+
 def test_a_screen_holds_it(on_a_terminal: Any, redis_client: redis.Redis) -> None:
     break_it(redis_client, 30)
     code, lines = on_a_terminal()

@@ -47,6 +47,12 @@ def test_more_failures_than_are_read(store: Store, redis_client: redis.Redis) ->
     assert said(finding).startswith("Often failed 1,000 times in N s")
 
 
+def test_a_single_job_that_took_processes_along(store: Store, redis_client: redis.Redis) -> None:
+    fail(redis_client, "Crash", 1, exception="PoisonJob")
+    (finding,) = failing(view(store))
+    assert finding.message.startswith("Crash failed 1 time in 5 min with PoisonJob")
+
+
 @pytest.mark.parametrize("lists", [2, 60])
 def test_a_list_for_each_queue(store: Store, redis_client: redis.Redis, lists: int) -> None:
     for number in range(lists):

@@ -23,6 +23,8 @@ MOST_BYTES = 4 * 1024 * 1024
 LISTS = 50
 """Failed lists that are looked at, where each queue has one."""
 WARN_FROM = 3
+POISON = "PoisonJob"
+"""The exception of a job that took several processes along: one is worth a warning."""
 BROKEN_FROM = 10
 """Where failures are a twentieth of what ends, or more."""
 BROKEN_SHARE = 0.05
@@ -54,7 +56,7 @@ def failing(view: View) -> Iterator[Finding]:
     rate = len(seen) / seconds
     share = rate / max(view.done_rate, rate, 1e-9)
     for name, found in sorted(by_class.items(), key=lambda each: -each[1].count):
-        if found.count >= WARN_FROM:
+        if found.count >= WARN_FROM or POISON in found.exceptions:
             yield _of_class(name, found, seconds, share)
 
 
