@@ -243,11 +243,12 @@ class Recovery:
             # The rest of the item may be unreadable.
             name, job_id = payload.class_of(ending.raw), payload.loads(ending.raw).get("id")
             log.error(
-                "given up as poison, %s: %s %s from %s",
+                "given up as poison, %s: %s %s from %s%s",
                 _poison(dead, ending.raw),
                 name,
                 job_id or "without an id",
                 job.queue,
+                f"; gresque failed show {job_id}" if job_id and ending.effects else "",
                 extra=fields(
                     "job_poisoned",
                     job_id=job_id,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from gresque.cli.main import run
-from tests.process.support import Bench, wait_for
+from tests.process.support import ROOT, Bench, wait_for
 
 OWN = ["app.jobs", "library.http", "Logs"]
 
@@ -175,3 +176,16 @@ def test_a_process_that_its_master_killed_has_not_crashed(bench: Bench) -> None:
     assert master.wait() == 0
     assert re.search(r"worker process \d+ did not leave in time: SIGKILL", master.log)
     assert not re.search(r"worker process \d+ was killed", master.log)
+
+
+def test_the_filter_of_the_docs(bench: Bench, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "logging.md").read_text()
+    (recipe,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "own_logging.py").write_text(recipe)
+    job_id = bench.client.enqueue_to("q", "Logs", "text")
+    modules = ("-r", "own_logging", "-r", "tests.process.logging_jobs")
+    log = bench.run(*modules, "-q", "q", "--burst", PYTHONPATH=str(tmp_path)).log
+    assert re.search(rf"^[-\d]+ [:,\d]+ Logs {job_id} its own text$", log, re.MULTILINE)
+    assert re.search(rf"^[-\d]+ [:,\d]+ Logs {job_id} in a native thread$", log, re.MULTILINE)
+    assert re.search(r"^[-\d]+ [:,\d]+ None None beside the job$", log, re.MULTILINE)
+    assert "app.jobs[" not in log.partition("started: ")[2]

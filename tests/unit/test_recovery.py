@@ -365,7 +365,7 @@ def test_after_the_last_death_it_fails_with_its_history(
     assert len(entry["backtrace"]) == 3
     assert [record.message for record in caplog.records] == [
         "given up as poison, 3 processes died while holding it, the last: "
-        "it was killed by SIGKILL: plain j1 from q"
+        "it was killed by SIGKILL: plain j1 from q; gresque failed show j1"
     ]
     assert [record.job_id for record in caplog.records] == ["j1"]  # type: ignore[attr-defined]
     assert store.stats.values([store.keys.processed, store.keys.failures]) == [1, 1]
