@@ -4,6 +4,7 @@ standard library before anything imports redis-py."""
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ import click
 
 import gresque.stdio as stdio
 from gresque.cli.output import complain, write
+from gresque.cli.postponed import postpone
 from gresque.connection.urls import mask_within
 from gresque.errors import BootError, GresqueError, RedisUnavailable
 from gresque.text import from_os
@@ -35,6 +37,10 @@ COMMANDS = {
     "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn about likely problems.",
 }
+
+WORKING = (["work"], ["demo"], ["check"])
+"""These run the code of jobs, or what a worker would, in a process as it comes."""
+OBJECTS_OF_A_COMMAND = 100_000
 
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """The device of a file or terminal does not take what is printed."""
@@ -70,6 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
     Errors are one line on stderr, never a traceback.
     """
     stdio.open_missing()
+    if sys.argv[1:2] not in WORKING:
+        _start_cheaply()
     code = run(arguments)
     stdio.finish()
     try:
@@ -80,6 +88,13 @@ def main(arguments: list[str] | None = None) -> None:
         if not isinstance(error, BrokenPipeError):
             code = _complain(_cannot_write(error), 1)
     sys.exit(code)
+
+
+def _start_cheaply() -> None:
+    """Two thirds of a command that looks are imports: a sixth of its CPU is saved by those that it
+    never needs, and by looking for garbage less often than they make objects."""
+    postpone("redis.asyncio", but_for="redis.asyncio.observability")
+    gc.set_threshold(OBJECTS_OF_A_COMMAND)
 
 
 def run(arguments: list[str] | None) -> int:
