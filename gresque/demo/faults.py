@@ -84,6 +84,9 @@ class Hog:
                 )
                 self._kill(job_id)
                 return True
+        if store.stats.summary(False).failed:
+            self._screen.event("it was killed from elsewhere")
+            return True
         return False
 
     def _kill(self, job_id: str) -> None:
