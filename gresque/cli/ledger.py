@@ -44,6 +44,7 @@ RECOVERY_COLUMNS = [
         "PROCESS",
         lambda recovery: recovery.process,
         lambda recovery: short_process(recovery.process),
+        keeps_end=True,
     ),
     Column("CAUSE", lambda recovery: recovery.cause),
 ]

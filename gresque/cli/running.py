@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 COLUMNS = [
     Column("RUNS FOR", lambda job: duration(job.seconds), whole=True),
     Column("BLOCKS", lambda job: duration(job.blocks_seconds), whole=True),
-    Column("PROCESS", lambda job: job.process, lambda job: short_process(job.process)),
+    Column(
+        "PROCESS", lambda job: job.process, lambda job: short_process(job.process), keeps_end=True
+    ),
     Column("SLOT", lambda job: job.slot, rank=1),
     Column("QUEUE", lambda job: job.queue),
     Column("CLASS", lambda job: job.item.get("class")),

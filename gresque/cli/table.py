@@ -21,8 +21,8 @@ class Column(NamedTuple):
     """A title, and the value of a row under it; numbers are aligned to the right.
 
     The rest matters on a terminal that is too narrow for the table: `short` is a shorter value, a
-    column that is `whole` is never cut, as what is to be typed must stand there in full, and
-    columns with a `rank` are left out, the highest one first.
+    column that is `whole` is never cut, as what is to be typed must stand there in full, one that
+    `keeps_end` is cut in the middle, and columns with a `rank` are left out, the highest one first.
     """
 
     title: str
@@ -30,6 +30,7 @@ class Column(NamedTuple):
     short: Callable[[Any], Any] | None = None
     whole: bool = False
     rank: int = 0
+    keeps_end: bool = False
 
 
 class Table:
@@ -97,7 +98,8 @@ class _Laid:
         return not (self.column.whole or self.is_number)
 
     def pad(self, text: str, ellipsis: str) -> str:
-        kept = cut(text, self.width, ellipsis)
+        shorten = cut_middle if self.column.keeps_end else cut
+        kept = shorten(text, self.width, ellipsis)
         padding = " " * (self.width - width(kept))
         return padding + kept if self.is_number else kept + padding
 
@@ -161,3 +163,12 @@ def cut(text: str, room: int, ellipsis: str = ELLIPSIS) -> str:
             break
         kept += 1
     return text[:kept] + ellipsis
+
+
+def cut_middle(text: str, room: int, ellipsis: str = ELLIPSIS) -> str:
+    """The same with the end of the text as well, where two thirds of the room are the end's."""
+    if width(text) <= room:
+        return text
+    reversed_end = cut(text[::-1], room * 2 // 3, "")
+    start = cut(text, room - width(reversed_end), ellipsis)
+    return start + reversed_end[::-1]

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 import pytest
 
-from gresque.cli.table import Column, Table, cut, width
+from gresque.cli.table import Column, Table, cut, cut_middle, width
 
 ID = "0" * 31 + "7"
 LONG = Column("ARGUMENTS", itemgetter(2))
@@ -77,3 +77,23 @@ def test_letters_that_take_two_columns_or_none() -> None:
 def test_titles_that_are_longer_than_what_is_below() -> None:
     columns = [Column("A LONG TITLE", itemgetter(0)), Column("N", itemgetter(1), whole=True)]
     assert list(Table(columns, 10).lines([("a", "1234")])) == ["A L…  N", "a     1234"]
+
+
+@pytest.mark.parametrize(
+    ("room", "shown"),
+    [
+        (99, "web-6f7d8c9b5-x2x4z.3fa0:4712"),
+        (20, "web-6f…x4z.3fa0:4712"),
+        (9, "we…0:4712"),
+        (3, "…12"),
+        (2, "…2"),
+        (1, "…"),
+    ],
+)
+def test_what_is_cut_in_the_middle(room: int, shown: str) -> None:
+    text = "web-6f7d8c9b5-x2x4z.3fa0:4712"
+    kept = cut_middle(text, room)
+    assert width(kept) <= room
+    assert kept == shown
+    (_, row) = Table([Column("P", itemgetter(0), keeps_end=True)], room).lines([(text,)])
+    assert row == shown
