@@ -100,8 +100,10 @@ class Jobs(RuleBasedStateMachine):
 
     # Those that read, and act on what they have read
 
-    @rule()
-    def read(self) -> None:
+    @invariant()
+    def some_caller_reads(self) -> None:
+        for read in (self.due, self.seen, self.heads):
+            del read[:-6]
         self.due.append(self.store.later.due())
         self.seen += self.store.later.page(0, 3)
         for timestamp in TIMESTAMPS:
@@ -111,8 +113,13 @@ class Jobs(RuleBasedStateMachine):
     @rule(data=st.data())
     def promote(self, data: Any) -> None:
         due = data.draw(st.sampled_from(self.due))
+        far = self._far()
         moved, refused = self.store.later.promote(due)
         assert moved <= len(due) and not refused
+        assert self._far() == far, "none is early"
+
+    def _far(self) -> list[LaterJob]:
+        return [job for job in self.store.later.page(0, 10_000) if job.due_ms == FAR]
 
     @precondition(lambda self: self.heads)
     @rule(data=st.data())
