@@ -190,6 +190,7 @@ def _inspect(connection: TrackedConnection, settings: Settings, report: Report) 
     report.redis["client_tracking"] = server.tracking
     server.policy = _eviction_policy(connection) or server.info.get("maxmemory_policy")
     report.redis["maxmemory_policy"] = server.policy or "unknown: CONFIG GET is refused"
+    server.schedulers = _schedulers(settings)
     report.errors += [found for check in SERVER_ERRORS if (found := check(server))]
     report.warnings += [found for check in SERVER_WARNINGS if (found := check(server))]
 
@@ -203,6 +204,19 @@ def _read_info(connection: TrackedConnection) -> dict[str, str]:
     except ResponseError:
         return {}
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def _schedulers(settings: Settings) -> dict[str, str]:
+    from redis.exceptions import ResponseError
+
+    from gresque.inspector.schedulers import other_schedulers
+    from gresque.store.store import Store
+
+    with closing(Store(settings.redis_url, settings.namespace)) as store:
+        try:
+            return other_schedulers(store)
+        except ResponseError:  # no right to look
+            return {}
 
 
 def _eviction_policy(connection: TrackedConnection) -> str | None:
@@ -227,6 +241,8 @@ class ServerFacts:
     """The fields of INFO."""
     policy: str | None = None
     """`maxmemory-policy`; None where it is not known."""
+    schedulers: dict[str, str] = field(default_factory=dict)
+    """Locks that schedulers of other programs hold -> their holders."""
 
     @property
     def version(self) -> str:
@@ -266,8 +282,20 @@ def _evicts(server: ServerFacts) -> str | None:
     )
 
 
+def _runs_beside_a_scheduler(server: ServerFacts) -> str | None:
+    if not server.schedulers:
+        return None
+    named = " and ".join(
+        f"{printable(holder)}, by {printable(lock)}" for lock, holder in server.schedulers.items()
+    )
+    return (
+        f"the delayed jobs of Ruby, Node and PHP programs are left to another scheduler ({named}): "
+        "stop that, and gresque moves them, too"
+    )
+
+
 SERVER_ERRORS = (_is_too_old, _is_a_replica)
-SERVER_WARNINGS = (_does_not_track, _evicts)
+SERVER_WARNINGS = (_does_not_track, _evicts, _runs_beside_a_scheduler)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

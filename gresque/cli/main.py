@@ -27,6 +27,7 @@ COMMANDS = {
     "enqueue": "Put jobs into a queue.",
     "queues": "List the queues with their sizes.",
     "workers": "List the workers with their queues, start time and job counts.",
+    "delayed": "List jobs that wait for their time, run, move or cancel them.",
     "running": "List the jobs that run now, or count them by class and queue.",
     "ledger": "Show the jobs that each worker process holds, and the last recoveries.",
     "kill": "Kill running jobs.",

@@ -18,17 +18,22 @@ COLUMNS = [Column("QUEUE", lambda queue: queue.name), Column("SIZE", lambda queu
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], as_json: bool) -> None:
-    """List queues by name, with the number of jobs that wait in each.
+    """List queues by name, with the number of jobs that wait in each; and how many wait for their
+    time, which `gresque delayed` lists.
 
     \b
     Examples:
       gresque queues
       gresque queues --json | jq '.[] | select(.size > 1000)'
     """
+    from gresque.client.delayed import DelayedJobs
     from gresque.inspector.queues import QueueStatus
 
     with open_store(flags) as store:
         queues = QueueStatus.all(store)
+        later = 0 if as_json else DelayedJobs(store).count()
     if queues and not as_json:
         queues.append(QueueStatus("total", sum(queue.size for queue in queues)))
+    if later:
+        queues.append(QueueStatus("(wait for their time)", later))
     Output(as_json).listing(queues, asdict, COLUMNS, empty="no queues")

@@ -55,8 +55,8 @@ def command(flags: dict[str, Any], strict: bool, watch: bool, as_json: bool) -> 
     It looks twice, a second apart, and at no whole queue or list. What it finds: a Redis that is
     full or takes no writes; a job that blocks its process; a process that is silent; classes that
     fail, among the newest 1,000 failures of the last 5 minutes; queues that no worker serves, that
-    grow or are late; processes that died, or wait for long jobs before they leave; paused queues;
-    jobs that wait apart since their process died.
+    grow or are late; delayed jobs whose time has passed; processes that died, or wait for long jobs
+    before they leave; paused queues; jobs that wait apart since their process died.
 
     \b
     Exit code:
@@ -206,6 +206,7 @@ def _totals(view: View) -> Iterator[str]:
     )
     yield _cut(
         f"waiting  {counted(waiting, 'job')} in {counted(len(view.waiting), 'queue')}{oldest}"
+        + (f"; {look.later:,} for their time" if look.later else "")
     )
     starts = [since for each in look.processes for since in each.running.since.values()]
     longest = f", the longest for {duration(max(view.at - min(starts), 0.0))}" if starts else ""
@@ -234,6 +235,7 @@ def _as_dict(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
             "kept_failed": look.kept_failed,
             "waiting": sum(counts.waiting.values()),
             "queues": dict(view.waiting),
+            "later": look.later,
             "held": look.held,
             "processes": len(look.processes),
             "workers": len(look.workers),

@@ -360,7 +360,8 @@ class Client:
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers; and
-        retried, the number of attempts that were followed by another one."""
+        retried, the attempts that were followed by another one, and delayed, the jobs that wait for
+        their time."""
         with self._asking() as store:
             found = store.stats.summary(one_list_each(self.failure_backend))
         return {
@@ -371,6 +372,7 @@ class Client:
             "working": found.in_flight,
             "failed": found.failed_list,
             "retried": found.retried,
+            "delayed": found.delayed,
             "servers": [mask(self.redis_url)],
         }
 

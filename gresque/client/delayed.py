@@ -65,6 +65,10 @@ class DelayedJobs:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def now(self) -> float:
+        """Epoch seconds by the server's clock."""
+        return self._store.now()
+
     def count(self) -> int:
         return self._store.later.count() + sum(each.size for each in self._store.delayed.lists())
 

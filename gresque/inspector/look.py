@@ -99,6 +99,8 @@ class Look:
     workers: frozenset[str]
     heartbeats: Mapping[str, str]
     kept_failed: int
+    later: int
+    """Jobs that wait for their time, but for those of other programs."""
     server: Mapping[str, Any]
 
     @property
@@ -119,6 +121,7 @@ class Look:
         workers = reads.names("SMEMBERS", keys.workers)
         heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
+        later = reads.number("ZCARD", keys.later)
         server = reads.info()
         reads.run()
         ids = [*beats.value]
@@ -152,5 +155,6 @@ class Look:
             workers=frozenset(workers.value),
             heartbeats=heartbeats.value,
             kept_failed=sum(count.value for count in kept),
+            later=later.value,
             server=server.value,
         )

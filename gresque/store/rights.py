@@ -76,6 +76,7 @@ WORKER_METHODS = (
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
+    "inspector/findings/delayed.py",
     "inspector/look.py", "inspector/findings/view.py", "inspector/findings/failing.py",
     "control/kill.py",
 )  # fmt: skip

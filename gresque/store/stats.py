@@ -26,6 +26,8 @@ class Summary(NamedTuple):
     processes: int
     failed_list: int
     """Entries of failed jobs that are kept."""
+    delayed: int
+    """Jobs that wait for their time, failed ones before their next attempt included."""
 
 
 class Stats:
@@ -48,6 +50,8 @@ class Stats:
         counters = reads.numbers([keys.processed, keys.failures, keys.retried])
         workers = reads.number("SCARD", keys.workers)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
+        later = reads.number("ZCARD", keys.later)
+        timestamps = reads.names("ZRANGE", keys.delayed_schedule, 0, -1)
         reads.run()
         if one_failed_list_each:
             failed_lists = [keys.failed_list(name) for name in failed_queues.value]
@@ -57,6 +61,7 @@ class Stats:
         waiting += [place for name in suspects.value for place in keys.places(name)[:-1]]
         waiting_counts = [reads.number("LLEN", key) for key in waiting]
         failed_counts = [reads.number("LLEN", key) for key in failed_lists]
+        delayed = [reads.number("LLEN", keys.delayed(each)) for each in timestamps.value]
         ledgers = [reads.number("HLEN", keys.ledger(each)) for each in processes.value]
         reads.run()
         return Summary(
@@ -70,4 +75,5 @@ class Stats:
             workers=workers.value,
             processes=len(processes.value),
             failed_list=sum(count.value for count in failed_counts),
+            delayed=later.value + sum(count.value for count in delayed),
         )

@@ -570,7 +570,7 @@ def test_an_empty_redis(client: gresque.Client, redis_url: str) -> None:
     assert client.peek("none") == []
     assert client.info() == {
         "pending": 0, "processed": 0, "queues": 0, "workers": 0, "working": 0, "failed": 0,
-        "retried": 0,
+        "retried": 0, "delayed": 0,
         "servers": [redis_url],
     }  # fmt: skip
 
@@ -585,11 +585,15 @@ def test_info_counts(client: gresque.Client, redis_client: Redis) -> None:
     redis_client.sadd("resque:workers", "w1", "w2")
     redis_client.zadd("resque:ledgers", {"w1:1:1": 1})
     redis_client.hset("resque:ledger:w1:1:1", mapping={"state": "1 1 0 0 0 0", "0": "1:q{}"})
+    client.enqueue_in(60, noop)
+    redis_client.rpush("resque:delayed:5", "{}", "{}")
+    redis_client.zadd("resque:delayed_queue_schedule", {"5": 5})
     info = client.info()
     del info["servers"]
     assert info == {
         "pending": 4, "processed": 7, "queues": 3, "workers": 2, "working": 1, "failed": 2,
         "retried": 3,
+        "delayed": 3,
     }  # fmt: skip
     assert client.queues() == ["bench", "empty", "other"]
 

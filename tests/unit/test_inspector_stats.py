@@ -12,7 +12,7 @@ from gresque.store.store import Store
 
 
 def test_an_empty_namespace(store: Store) -> None:
-    assert read_summary(store, "redis") == Summary(*[0] * 9)
+    assert read_summary(store, "redis") == Summary(*[0] * 10)
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,15 @@ def test_every_number(
     redis_client.rpush("resque:suspects:1:mail", "3")
     redis_client.rpush("resque:suspects:2:mail", "4")
     redis_client.rpush("resque:failed", *"abc")
+    redis_client.zadd("resque:later", {"a": 5})
+    redis_client.rpush("resque:delayed:7", "b", "c")
+    redis_client.zadd("resque:delayed_queue_schedule", {"7": 7, "8": 8})
     redis_client.sadd("resque:failed_queues", "mail_failed", "web_failed")
     redis_client.rpush("resque:mail_failed", "a")
     redis_client.rpush("resque:web_failed", "b")
     assert read_summary(store, backend) == Summary(
         processed=12, failed=5, retried=8, pending=4, in_flight=6, queues=1, workers=1, processes=2,
-        failed_list=failed_list,
+        failed_list=failed_list, delayed=3,
     )  # fmt: skip
 
 

@@ -1,0 +1,286 @@
+"""`gresque delayed`: look at jobs that wait for their time, and change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.asking import ListByDefault, confirm, yes_option
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, compact, counted, json_option
+from gresque.cli.wanted import Age
+from gresque.clock import duration, log_time
+from gresque.errors import EnqueueError, InvalidPayload, SettingsError
+from gresque.text import printable
+
+if TYPE_CHECKING:
+    from gresque.client.delayed import DelayedJob, DelayedJobs
+
+Change = Callable[["DelayedJobs", "DelayedJob"], bool]
+
+
+class Time(click.ParamType[Any]):
+    """A point in time with a zone, or seconds of the epoch."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        from datetime import datetime
+
+        from gresque.client.when import at
+
+        text = str(value).strip()
+        try:
+            return at(float(text))
+        except ValueError:
+            pass
+        except EnqueueError as error:
+            self.fail(str(error), param, ctx)
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{value!r} is not a time, such as 2026-12-24T18:00+01:00.", param, ctx)
+        if found.utcoffset() is None:
+            self.fail(f"{value!r} has no time zone; write {text}Z for UTC, or {text}+01:00.")
+        return at(found)
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: the flags that say which jobs are meant; `matching` takes their values."""
+    for option in reversed(
+        [
+            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
+            click.option("--queue", metavar="NAME", help="Those for this queue."),
+            click.option(
+                "--before", type=Age(), metavar="AGE",
+                help="Those that are due within this time: 90, 10m, 2h.",
+            ),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def matching(
+    jobs: Iterator[DelayedJob],
+    now: float,
+    job_class: str | None,
+    queue: str | None,
+    before: float | None,
+) -> Iterator[DelayedJob]:
+    """Those that all the given flags mean. `jobs` come by their times."""
+    for job in jobs:
+        if before is not None and job.due.timestamp() > now + before:
+            return
+        if job_class in (None, job.name) and queue in (None, job.queue):
+            yield job
+
+
+def columns(now: float) -> list[Column]:
+    return [
+        Column("DUE IN", lambda job: due_in(job, now), whole=True),
+        Column("DUE AT", lambda job: log_time(job.due.timestamp(), 0)[:19], whole=True, rank=1),
+        Column("QUEUE", lambda job: job.queue),
+        Column("CLASS", lambda job: job.name),
+        Column("JOB ID", lambda job: job.id, whole=True),
+        Column("ARGUMENTS", lambda job: arguments(job)),
+    ]
+
+
+def due_in(job: DelayedJob, now: float) -> str:
+    seconds = job.due.timestamp() - now
+    return duration(seconds) if seconds >= 0 else f"{duration(-seconds)} ago"
+
+
+def arguments(job: DelayedJob) -> str:
+    if job.name is None:
+        return str(job.payload.get("raw", ""))
+    kwargs = job.payload.get("kwargs")
+    shown = compact(job.payload.get("args") or [])
+    return f"{shown} {compact(kwargs)}" if kwargs else shown
+
+
+def as_dict(job: DelayedJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "due": job.due.timestamp(),
+        "due_at": job.due.isoformat(),
+        "queue": job.queue,
+        "class": job.name,
+        "args": job.payload.get("args"),
+        "kwargs": job.payload.get("kwargs"),
+        "attempt": job.attempt,
+        "payload": job.payload,
+    }
+
+
+@click.group(name="delayed", cls=ListByDefault)
+def command() -> None:
+    """Look at jobs that wait for their time, run them now, move or cancel them; alone: list them.
+
+    Those that Ruby, Node and PHP programs have delayed are among them.
+
+    \b
+    Examples:
+      gresque delayed
+      gresque delayed --class myjobs.send --before 2h
+      gresque delayed run 019ab0d2c4f17c3e8a1b5d7e9f2c4a60
+      gresque delayed move 019ab0d2c4f17c3e8a1b5d7e9f2c4a60 --in 2h
+      gresque delayed cancel --queue mail
+    """
+
+
+@command.command(name="list")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip that many earlier jobs.")
+@click.option(
+    "-n", "--count", type=click.IntRange(0), default=20, show_default=True, help="Show that many."
+)
+@filter_options
+@setting_options("redis_url", "namespace")
+@json_option
+def list_command(
+    flags: dict[str, Any], offset: int, count: int, as_json: bool, **options: Any
+) -> None:
+    """List jobs that wait for their time, the next due one first.
+
+    Times are UTC. Jobs that wait to run again are not among them: see `gresque retries`. A job of
+    another program has no id; the one that is shown stands for its time and its content.
+
+    \b
+    Examples:
+      gresque delayed list --offset 20 -n 20
+      gresque delayed list --queue mail --before 10m
+      gresque delayed list -n 100000 --json | jq -r '.[].class' | sort | uniq -c
+    """
+    with open_store(flags) as store:
+        jobs = _jobs(store)
+        now = jobs.now()
+        found = matching(_delayed(jobs), now, **options)
+        Output(as_json).listing(
+            islice(found, offset, offset + count), as_dict, columns(now), empty="no delayed jobs"
+        )
+
+
+@command.command(name="run")
+@click.argument("job_ids", metavar="JOB_ID...", nargs=-1, required=True)
+@setting_options("redis_url", "namespace")
+@json_option
+def run_command(flags: dict[str, Any], job_ids: tuple[str, ...], as_json: bool) -> int:
+    """Put delayed jobs into their queues now.
+
+    \b
+    Exit code:
+      0  all of them
+      1  some of them do not wait for their time
+      2  none does
+
+    \b
+    Examples:
+      gresque delayed run 019ab0d2c4f17c3e8a1b5d7e9f2c4a60
+      gresque delayed --class myjobs.send --json | jq -r '.[].id' | xargs gresque delayed run
+    """
+    return change(flags, job_ids, lambda jobs, job: jobs.run_now(job), "in its queue", as_json)
+
+
+@command.command(name="move")
+@click.argument("job_ids", metavar="JOB_ID...", nargs=-1, required=True)
+@click.option("--in", "in_", type=Age(), metavar="AGE", help="Due after this time: 90, 10m, 2h.")
+@click.option("--at", type=Time(), metavar="TIME", help="Due then: 2026-12-24T18:00+01:00.")
+@setting_options("redis_url", "namespace")
+@json_option
+def move_command(
+    flags: dict[str, Any], job_ids: tuple[str, ...], in_: float | None, at: Any, as_json: bool
+) -> int:
+    """Give delayed jobs another time.
+
+    A job of another program gets an id of its own.
+
+    \b
+    Examples:
+      gresque delayed move 019ab0d2c4f17c3e8a1b5d7e9f2c4a60 --in 2h
+      gresque delayed move 019ab0d2c4f17c3e8a1b5d7e9f2c4a60 --at 2026-12-24T18:00+01:00
+    """
+    from gresque.client.when import delay
+
+    if (in_ is None) == (at is None):
+        raise click.UsageError("say when: give either --in or --at")
+    due = at if in_ is None else delay(in_)
+    said = f"due in {duration(in_)}" if in_ is not None else f"due at {log_time(due.seconds, 0)}"
+    return change(flags, job_ids, lambda jobs, job: jobs.put_off(job, due), said, as_json)
+
+
+@command.command(name="cancel")
+@click.argument("job_ids", metavar="[JOB_ID]...", nargs=-1)
+@filter_options
+@yes_option
+@setting_options("redis_url", "namespace")
+@json_option
+def cancel_command(
+    flags: dict[str, Any], job_ids: tuple[str, ...], yes: bool, as_json: bool, **options: Any
+) -> int:
+    """Remove delayed jobs for good.
+
+    By their ids; or all that --class, --queue and --before mean together, once their number was
+    confirmed; without a terminal that needs --yes.
+
+    \b
+    Examples:
+      gresque delayed cancel 019ab0d2c4f17c3e8a1b5d7e9f2c4a60
+      gresque delayed cancel --class myjobs.send --queue mail
+    """
+    filtered = any(value is not None for value in options.values())
+    if bool(job_ids) == filtered:
+        raise click.UsageError("give either the ids of the jobs to cancel, or --class and so on")
+    if job_ids:
+        return change(flags, job_ids, lambda jobs, job: jobs.cancel(job), "cancelled", as_json)
+    with open_store(flags) as store:
+        jobs = _jobs(store)
+        found = list(matching(_delayed(jobs), jobs.now(), **options))
+        if not found:
+            raise SettingsError("no such delayed job; see gresque delayed")
+        confirm(f"Cancel {counted(len(found), 'delayed job')}?", yes)
+        cancelled = sum(map(jobs.cancel, found))
+    Output(as_json).document(
+        {"cancelled": cancelled}, lambda: [f"cancelled {counted(cancelled, 'job')}"]
+    )
+    return 0
+
+
+def change(
+    flags: dict[str, Any], job_ids: Sequence[str], act: Change, said: str, as_json: bool
+) -> int:
+    """Do something to each of these jobs; returns the exit code of the command. `said` is what
+    becomes of a job."""
+    rows = []
+    with open_store(flags) as store:
+        jobs = _jobs(store)
+        for job_id in job_ids:
+            job = jobs.find(job_id)
+            try:
+                done = job is not None and act(jobs, job)
+                message = said if done else "it does not wait for its time"
+            except InvalidPayload as error:
+                done, message = False, str(error)
+            rows.append({"id": job_id, "done": done, "message": message})
+    Output(as_json).document(
+        rows, lambda: (f"{printable(row['id'])}: {row['message']}" for row in rows)
+    )
+    changed = sum(bool(row["done"]) for row in rows)
+    return 0 if changed == len(rows) else 1 if changed else 2
+
+
+def _jobs(store: Any) -> DelayedJobs:
+    from gresque.client.delayed import DelayedJobs
+
+    return DelayedJobs(store)
+
+
+def _delayed(jobs: DelayedJobs) -> Iterator[DelayedJob]:
+    """Without those that wait to run again: `gresque retries` has them."""
+    from gresque.inspector.retries import read_retry
+
+    return (job for job in jobs.each() if read_retry(job) is None)
