@@ -329,6 +329,20 @@ class Settings:
         _failure_backend,
         "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
     )
+    failed_max_entries: int | None = _option(
+        "FAILED_MAX_ENTRIES",
+        "--failed-max-entries",
+        None,
+        _whole_number(0, 10**12),
+        "keep this many failed jobs in a list, and remove the oldest ones",
+    )
+    failed_max_age_seconds: int | None = _option(
+        "FAILED_MAX_AGE_SECONDS",
+        "--failed-max-age-seconds",
+        None,
+        _whole_number(1, 10**12),
+        "remove failed jobs that failed longer ago",
+    )
     max_rss_mb: int | None = _option(
         "MAX_RSS_MB",
         "--max-rss-mb",

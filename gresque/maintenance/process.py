@@ -26,6 +26,7 @@ from gresque.logs import fields
 from gresque.maintenance.cron import CronTicks, DeclareSchedules
 from gresque.maintenance.dead import DeadProcesses
 from gresque.maintenance.due_watch import DueWatch
+from gresque.maintenance.failed_limits import FailedLimits
 from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease, holder_name
 from gresque.maintenance.promote import Promote
@@ -94,6 +95,7 @@ def run_once(
         Promote(lease, settings, worker_id),
         Siblings(dead),
         Prune(lease, Judge(memory), dead),
+        FailedLimits(lease, settings),
     )
     try:
         for task in tasks:
@@ -145,6 +147,7 @@ class MaintenanceProcess:
             Siblings(dead),
             SuspectsWatch(spec),
             Prune(self._lease, Judge(memory), dead),
+            FailedLimits(self._lease, settings),
             self._vitals,
         )
         self._failures = _Failures()

@@ -127,6 +127,23 @@ class FailedLists:
             )
         )
 
+    def trim_oldest(
+        self, key: str, token: str, keep: int | None, too_old: Sequence[bytes], most: int
+    ) -> int:
+        """Remove the oldest entries: these, which are the first ones of the list as they were
+        read, and those above `keep`; `most` of them at once. Returns how many; -1 when another
+        process has taken the lock over."""
+        return int(
+            self._server.run_script(
+                "trim_failed",
+                [key, self._keys.failed_sweep],
+                [
+                    token, "" if keep is None else keep, len(too_old),
+                    too_old[-1] if too_old else "", most,
+                ],
+            )
+        )  # fmt: skip
+
     def trim(self, key: str, count: int) -> int:
         """Remove the `count` oldest entries; returns how many there were."""
         pipeline = self._server.redis.pipeline(transaction=True)

@@ -67,6 +67,8 @@ WORKER_METHODS = (
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
     "cron.counts", "cron.due", "cron.entry", "cron.first_after", "cron.forget_next", "cron.has_app",
+    "failed.begin_sweep", "failed.count", "failed.end_sweep", "failed.names", "failed.page",
+    "failed.trim_oldest",
     "cron.put", "cron.read", "cron.ruby", "cron.tick", "delayed.lock_holders",
     "delayed.due", "delayed.items", "delayed.move", "delayed.release_locks",
     "enqueuer.push", "later.bury", "later.due", "later.entry", "later.promote",

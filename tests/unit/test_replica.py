@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "schedule": (5, [0, 1, "q", 60, "in", "a", 9, "job"]),
     "take_commands": (1, []),
     "take_delayed": (7, ["5", "item", "q", "run", "job", "", 0]),
+    "trim_failed": (2, ["token", 5, 0, "", 9]),
     "unregister": (6, ["p", 0]),
     "unregister_worker": (8, ["w"]),
 }
