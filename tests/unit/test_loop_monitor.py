@@ -22,7 +22,7 @@ class Thread(SimpleNamespace):
     passed_deadline = None
     reads = 0
     since = 5.0
-    spawned = None
+    known = None
 
     @property
     def deadline(self) -> Any:

@@ -75,7 +75,9 @@ def references(thing: object) -> int:
     return sys.getrefcount(thing) - 3
 
 
-@pytest.mark.parametrize("ending", ["done", "failed", "hooks", "killed", "spawned", "timeout"])
+@pytest.mark.parametrize(
+    "ending", ["done", "failed", "hooks", "killed", "spawned", "current", "timeout"]
+)
 def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, ending: str) -> None:
     class Owner:
         def on_failure_keep(error: BaseException, text: str) -> None:
@@ -86,6 +88,8 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, en
         marked.set(text)
         if ending == "spawned":
             gevent.spawn(int).join()
+        if ending == "current":
+            assert gevent.getcurrent().origin.current_job.fields["job"] == "large"
         if ending in ("failed", "hooks"):
             raise ValueError(text)
         if ending == "killed":
@@ -114,6 +118,23 @@ def test_a_parked_thread_keeps_nothing_of_its_last_job(open_bench: OpenBench, en
         assert references(job[2]) == 1, "the job"
     for text in {id(text): text for text in seen}.values():
         assert references(text) == sum(text is each for each in seen) + 1, "those of the test"
+
+
+@pytest.mark.parametrize("asks", ["origin", "spawn_tree_locals"])
+def test_a_busy_thread_forgets_the_job_that_something_asked_for(
+    open_bench: OpenBench, asks: str
+) -> None:
+    bench, kept = open_bench(1), []
+
+    def look() -> None:
+        thread: Any = gevent.getcurrent()
+        thread.forget_ended()
+        kept.append((thread.known, thread.spawned))
+
+    bench.add("ask", lambda: getattr(gevent.getcurrent(), asks))
+    bench.add("look", look)
+    bench.run(a_job(0, "ask"), a_job(1, "look"))
+    assert kept == [(None, None)]
 
 
 def test_a_dropped_job_is_not_logged_as_done(

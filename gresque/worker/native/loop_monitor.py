@@ -137,8 +137,8 @@ class LoopMonitor:
 
     def _kill_overdue_jobs(self, now: float) -> None:
         for thread in list(self._thread_pool.threads):
-            if thread.spawned is not None:
-                thread.forget_spawned()
+            if thread.known is not None:
+                thread.forget_ended()
             deadline = thread.deadline
             if deadline is None or deadline is thread.passed_deadline or deadline[1] > now:
                 continue

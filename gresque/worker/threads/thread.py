@@ -61,7 +61,8 @@ class WorkerThread(Killable):
         """The last one that passed, by the loop monitor, which never changes `deadline`."""
         self.parked = False
         self.spawned: tuple[Origin, dict[str, Any]] | None = None
-        self._origin: Origin | None = None
+        self.known: Origin | None = None
+        """The job for which something has asked; made then."""
 
     def __repr__(self) -> str:
         """gevent's shows the arguments, and this greenlet is one of its own."""
@@ -222,21 +223,21 @@ class WorkerThread(Killable):
         return None if self.job is None else self._origin_of(self.job)
 
     def _origin_of(self, job: ReservedJob) -> Origin:
-        origin = self._origin
+        origin = self.known
         if origin is None or origin.job is not job:
-            origin = self._origin = Origin(self, job)
+            origin = self.known = Origin(self, job)
         return origin
 
     def _forget(self) -> None:
         self.gr_context = self.deadline = self.passed_deadline = None
-        self.to_kill = self._guarded = self.spawned = self._origin = None
+        self.to_kill = self._guarded = self.spawned = self.known = None
 
-    def forget_spawned(self) -> None:
+    def forget_ended(self) -> None:
         """Keep no job that has ended. Called by the loop monitor: it costs no job anything."""
         if self.spawned is not None and self.spawned[0].job is not self.job:
             self.spawned = None
-        if self._origin is not None and self._origin.job is not self.job:
-            self._origin = None
+        if self.known is not None and self.known.job is not self.job:
+            self.known = None
 
 
 def _is_suspect(job: ReservedJob) -> bool:
