@@ -20,6 +20,9 @@ COMMAND_EXPIRY_SECONDS = 60
 
 NOBODY = "-"
 
+KILLED_BY_ID = "an operator killed it by its id"
+"""How the error of such a job ends, as the exception `DirtyExit`."""
+
 
 class Command(NamedTuple):
     """`kill` with a job's id as the argument, or `stacks`, with one or without. The token names the

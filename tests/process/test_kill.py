@@ -213,5 +213,7 @@ def test_all_of_a_class_that_run_for_long(bench: Bench, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "40 × dead\nsee gresque failed list\n"
     assert bench.redis.llen("resque:failed") == 40
     assert bench.held() == 1, "the other one runs"
+    assert run(["status", *flags]) == 0, "what was killed on purpose is no failure"
+    capsys.readouterr()
     bench.redis.rpush("go", "x")
     wait_for(lambda: bench.runs() == {"go": 1})

@@ -102,9 +102,10 @@ def fail(
     age: float = 1.0,
     key: str = "resque:failed",
     exception: str = "ValueError",
+    error: str = "no route\nto host",
 ) -> None:
     """Failures that are so many seconds old."""
-    raw = encode_entry(item(name), exception, "no route\nto host", [], "w", "mail")
+    raw = encode_entry(item(name), exception, error, [], "w", "mail")
     entry = msgspec.json.decode(raw)
     entry["failed_at"] = retried_at(clock(client) - age) + " UTC"
     client.rpush(key, *[msgspec.json.encode(entry)] * count)

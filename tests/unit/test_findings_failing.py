@@ -47,6 +47,15 @@ def test_more_failures_than_are_read(store: Store, redis_client: redis.Redis) ->
     assert said(finding).startswith("Often failed 1,000 times in N s")
 
 
+def test_what_an_operator_killed_is_no_failure(store: Store, redis_client: redis.Redis) -> None:
+    killed = "Job was killed: an operator killed it by its id"
+    fail(redis_client, "Hung", 300, exception="DirtyExit", error=killed)
+    assert list(failing(view(store))) == []
+    fail(redis_client, "Slow", 300, exception="DirtyExit", error="Job was killed: it took 9 s")
+    (finding,) = failing(view(store))
+    assert finding.message.startswith("Slow failed 300 times")
+
+
 def test_a_single_job_that_took_processes_along(store: Store, redis_client: redis.Redis) -> None:
     fail(redis_client, "Crash", 1, exception="PoisonJob")
     (finding,) = failing(view(store))

@@ -14,12 +14,14 @@ from gresque.failure.failed_list import FailedList
 from gresque.failure.search import Glance, glance
 from gresque.inspector.findings.finding import Finding, Level, shell
 from gresque.inspector.findings.view import View
+from gresque.store.commands import KILLED_BY_ID
 from gresque.text import counted, printable
 
 WINDOW_SECONDS = 300
 ENTRIES = 1000
 """The newest failures that are looked at, of all lists together."""
 MOST_BYTES = 4 * 1024 * 1024
+DIRTY_EXIT = "DirtyExit"
 LISTS = 50
 """Failed lists that are looked at, where each queue has one."""
 WARN_FROM = 3
@@ -89,8 +91,9 @@ def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Find
 
 
 def newest(view: View) -> list[Glance]:
-    """Failures of the last 5 minutes, the newest first; where each queue has a list, those of the
-    lists with the newest ones. They are read in pages, and about 4 MB of them at most."""
+    """Failures of the last 5 minutes, the newest first, without jobs that an operator killed by
+    their ids; where each queue has a list, those of the lists with the newest ones. They are read
+    in pages, and about 4 MB of them at most."""
     oldest = retried_at(view.at - WINDOW_SECONDS)
     lists = open_backend(view.failure_backend, view.store).lists()
     if any(each.name for each in lists):
@@ -108,7 +111,8 @@ def _newest_of(found_in: FailedList, oldest: str, count: int, most_bytes: int) -
         if seen.failed_at:
             if seen.failed_at < oldest:
                 return
-            yield seen
+            if not (seen.exception == DIRTY_EXIT and (seen.error or "").endswith(KILLED_BY_ID)):
+                yield seen
         if most_bytes < 0:
             return
 

@@ -13,10 +13,10 @@ from gevent.monkey import get_original
 from gresque.errors import JobKilled
 from gresque.jobs import payload
 from gresque.logs import fields
-from gresque.store.commands import Fate, KillAnswer
+from gresque.store.commands import KILLED_BY_ID, Fate, KillAnswer
 from gresque.text import encoded, printable
 from gresque.worker.threads.end_log import describe
-from gresque.worker.threads.kills import KILLED_BY_ID, Kill
+from gresque.worker.threads.kills import Kill
 from gresque.worker.threads.outcome import Outcome, directly
 from gresque.worker.threads.pool import ThreadPool
 from gresque.worker.threads.thread import WorkerThread

@@ -14,7 +14,6 @@ from gresque.worker.turns.in_flight import ReservedJob
 if TYPE_CHECKING:
     from gresque.worker.threads.pool import ThreadPool
 
-KILLED_BY_ID = "an operator killed it by its id"
 KILLED_BY_USR1 = "an operator sent USR1"
 
 KILL_AGAIN_SECONDS = 0.5
