@@ -176,10 +176,34 @@ def _check_redis(settings: Settings, report: Report) -> None:
         with closing(TrackedConnection(settings.redis_url)) as connection:
             connection.connect()
             _inspect(connection, settings, report)
+        report.warnings += _entries_in_redis(settings)
     except SettingsError:
         raise
     except (RedisError, GresqueError, OSError) as error:
         report.errors.append(explain(settings.redis_url, error))
+
+
+def _entries_in_redis(settings: Settings) -> Iterator[str]:
+    """Entries of the schedule that cannot run, or whose job is to run here and is not declared;
+    beside those of the code and the schedule file."""
+    from gresque.client.client import Client
+    from gresque.jobs.registry import registry
+    from gresque.schedule.declared import declared
+
+    known, queues = {entry.name for entry in declared}, settings.queues
+    with closing(Client(settings.redis_url, settings.namespace)) as client:
+        entries = client.schedules.list()
+    for entry in entries:
+        if entry.error:
+            yield f"schedule entry {entry.name} cannot run: {entry.error}"
+        elif (
+            entry.name not in known
+            and len(registry)
+            and registry.find(entry.job) is None
+            and queues is not None
+            and entry.queue in queues.resolve([entry.queue])
+        ):
+            yield f"schedule entry {entry.name}: {registry.explain_unknown(entry.job)}"
 
 
 def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "stacks": "Show where the running jobs stand, and what they wait on.",
     "retries": "List the jobs that wait to run again, run them now, cancel them.",
     "failed": "List, show, retry, remove and clear failed jobs.",
+    "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",
     "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn about likely problems.",

@@ -360,10 +360,11 @@ class Client:
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers; and
-        retried, the attempts that were followed by another one, and delayed, the jobs that wait for
-        their time."""
+        retried, the attempts that were followed by another one, delayed, the jobs that wait for
+        their time, and schedules, the number of schedule entries."""
         with self._asking() as store:
             found = store.stats.summary(one_list_each(self.failure_backend))
+            schedules, _ = store.cron.counts()
         return {
             "pending": found.pending,
             "processed": found.processed,
@@ -373,6 +374,7 @@ class Client:
             "failed": found.failed_list,
             "retried": found.retried,
             "delayed": found.delayed,
+            "schedules": schedules,
             "servers": [mask(self.redis_url)],
         }
 

@@ -4,12 +4,16 @@ a worker logs it when it starts. Each check is a function of its own; none asks 
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import registry
 from gresque.queues import quoted
+from gresque.schedule.declared import declared as schedule
+from gresque.schedule.entry import Entry
+from gresque.schedule.line import CronLine
 from gresque.settings import Settings
 from gresque.worker.blocking import REMEDIES, blocking_libraries
 
@@ -71,9 +75,31 @@ def open_files(loaded: Loaded) -> Iterator[str]:
         )
 
 
+def schedules(loaded: Loaded) -> Iterator[str]:
+    return schedule_warnings(schedule, jobs_are_known=bool(loaded.jobs))
+
+
+def schedule_warnings(entries: Iterable[Entry], *, jobs_are_known: bool) -> Iterator[str]:
+    """Of entries whose job no module declares, and of those with a time that the clocks pass over
+    within a year."""
+    now = int(time.time() * 1000)
+    for entry in entries:
+        if jobs_are_known and registry.find(entry.job) is None:
+            yield f"schedule entry {entry.name}: {registry.explain_unknown(entry.job)}"
+        line = entry.schedule
+        gap = line.gap(now) if isinstance(line, CronLine) else None
+        if gap is not None:
+            runs = f"it runs at {gap.runs_at}" if gap.runs_at else "it does not run"
+            yield (
+                f"schedule entry {entry.name} ({line.text}): on {gap.day} the clocks pass over "
+                f"{gap.local}, and {runs} on that day; choose another hour, or UTC, where that "
+                "matters"
+            )
+
+
 AT_START: tuple[Check, ...] = (blocking, open_files)
 """A worker that serves some queues of many is in order: the jobs of others are only counted."""
-CHECKS: tuple[Check, ...] = (unserved_jobs, *AT_START)
+CHECKS: tuple[Check, ...] = (unserved_jobs, schedules, *AT_START)
 
 
 def warnings(loaded: Loaded, checks: Iterable[Check] = CHECKS) -> list[str]:

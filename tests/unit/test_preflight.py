@@ -9,8 +9,16 @@ import types
 import pytest
 
 from gresque.jobs.definition import JobDefinition
+from gresque.schedule.entry import Entry
 from gresque.settings import Settings
-from gresque.worker.preflight import AT_START, CHECKS, Loaded, declared, warnings
+from gresque.worker.preflight import (
+    AT_START,
+    CHECKS,
+    Loaded,
+    declared,
+    schedule_warnings,
+    warnings,
+)
 
 
 def send() -> None: ...
@@ -64,3 +72,17 @@ def test_too_few_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert warning.endswith("over the limit of 1,024 open files; raise it: ulimit -n 65536")
     monkeypatch.setattr(resource, "getrlimit", lambda what: (resource.RLIM_INFINITY,) * 2)
     assert warnings(loaded("mail", "mail", thread_count="100000")) == []
+
+
+def test_schedule_entries() -> None:
+    entries = [
+        Entry(name="a", cron="30 2 * * *", tz="Europe/Berlin", job="gone", queue="q"),
+        Entry(name="b", cron="*/20 2 * * *", tz="Europe/Berlin", job="gone", queue="q"),
+        Entry(name="c", every=60.0, job="gone", queue="q"),
+    ]
+    fixed, left_out = schedule_warnings(entries, jobs_are_known=False)
+    assert fixed.startswith("schedule entry a (30 2 * * * Europe/Berlin): on ")
+    assert "the clocks pass over 02:30, and it runs at 03:00 on that day" in fixed
+    assert "the clocks pass over 02:00, and it does not run on that day" in left_out
+    named = list(schedule_warnings(entries[2:], jobs_are_known=True))
+    assert len(named) == 1 and named[0].startswith("schedule entry c: no job named 'gone'")

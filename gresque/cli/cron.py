@@ -1,0 +1,223 @@
+"""`gresque cron`: jobs that are enqueued again and again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.asking import ListByDefault
+from gresque.cli.connect import open_store
+from gresque.cli.options import load_settings, setting_options
+from gresque.cli.output import Column, Output, complain, json_option, write
+from gresque.clock import duration
+
+if TYPE_CHECKING:
+    from gresque.client.schedules import ScheduleEntry, Schedules
+    from gresque.schedule.entry import Entry
+
+SETTINGS = ("redis_url", "namespace")
+COLUMNS = [
+    Column("NAME", lambda each: each.name),
+    Column("SCHEDULE", lambda each: each.schedule),
+    Column("NEXT IN", lambda each: _next_in(each), whole=True),
+    Column("LAST RAN", lambda each: _last(each), whole=True),
+    Column("QUEUE", lambda each: each.queue),
+    Column("JOB", lambda each: each.error or each.job),
+]
+FILE_COLUMNS = [
+    Column("NAME", lambda each: each.name),
+    Column("SCHEDULE", lambda each: each.schedule.text),
+    Column("NEXT", lambda each: _next(each), whole=True),
+    Column("QUEUE", lambda each: each.queue),
+    Column("JOB", lambda each: each.job),
+]
+
+
+@click.group(name="cron", cls=ListByDefault)
+def command() -> None:
+    """List the schedule, and pause, resume, run and remove its entries; alone: list them.
+
+    Workers declare the entries of their code and of their schedule file when they start; programs
+    set others. The schedule is in docs/time.md.
+
+    \b
+    Examples:
+      gresque cron
+      gresque cron next nightly
+      gresque cron run nightly
+      gresque cron pause nightly
+      gresque cron check cron.yml -r myapp.jobs
+    """
+
+
+@contextmanager
+def _open(flags: dict[str, Any]) -> Iterator[Schedules]:
+    from contextlib import nullcontext
+
+    from gresque.client.schedules import Schedules
+
+    with open_store(flags) as store:
+        yield Schedules(lambda: nullcontext(store))
+
+
+def _named(function: Callable[..., None]) -> Callable[..., Any]:
+    """Decorator: a command for entries that are given by their names."""
+    function = setting_options(*SETTINGS)(function)
+    return click.argument("names", metavar="NAME...", nargs=-1, required=True)(function)
+
+
+@command.command(name="list")
+@setting_options(*SETTINGS)
+@json_option
+def list_command(flags: dict[str, Any], as_json: bool) -> None:
+    """List the entries with their next and their last run.
+
+    \b
+    Examples:
+      gresque cron list
+      gresque cron list --json | jq -r '.[] | select(.error) | .name'
+    """
+    with _open(flags) as schedules:
+        found = schedules.list()
+    as_dict: Callable[[ScheduleEntry], dict[str, Any]] = lambda each: each.as_dict()  # noqa: E731
+    Output(as_json).listing(found, as_dict, COLUMNS, empty="nothing is scheduled")
+
+
+@command.command(name="next")
+@click.argument("name")
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@setting_options(*SETTINGS)
+@json_option
+def next_command(flags: dict[str, Any], name: str, count: int, as_json: bool) -> None:
+    """Print the next times of an entry, with the offset of its zone from UTC.
+
+    \b
+    Examples:
+      gresque cron next nightly
+      gresque cron next nightly --count 400 | grep 03-28
+    """
+    with _open(flags) as schedules:
+        times = [each.isoformat(" ") for each in schedules.next(name, count)]
+    Output(as_json).document(times, lambda: times)
+
+
+@command.command(name="run")
+@_named
+def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Enqueue the job of an entry now, also when it is paused; its schedule stays as it is."""
+    with _open(flags) as schedules:
+        for name in names:
+            write([f"{name}: job {schedules.run_now(name)} is enqueued"])
+
+
+@command.command(name="pause")
+@_named
+def pause_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Let entries rest until `resume`, also when workers declare them again."""
+    with _open(flags) as schedules:
+        for name in names:
+            write([f"{name}: {'paused' if schedules.pause(name) else 'was paused already'}"])
+
+
+@command.command(name="resume")
+@_named
+def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
+    """End a pause. Entries count from now on: what they missed does not run."""
+    with _open(flags) as schedules:
+        for name in names:
+            if schedules.resume(name):
+                write([f"{name}: its next time is {schedules.next(name, 1)[0].isoformat(' ')}"])
+            else:
+                write([f"{name}: was not paused"])
+
+
+@command.command(name="remove")
+@_named
+def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Remove entries. One that code or a schedule file declares comes back when a worker starts;
+    `pause` lasts."""
+    with _open(flags) as schedules:
+        known = {each.name: each for each in schedules.list()}
+        for name in names:
+            schedules.remove(name)
+            found = known.get(name)
+            if found is not None and found.source in ("code", "file"):
+                write(
+                    [
+                        f"{name}: removed, until a worker of {found.app} starts, which declares it "
+                        "again; to stop it, pause it or change the declaration"
+                    ]
+                )
+            else:
+                write([f"{name}: removed"])
+
+
+@command.command(name="check")
+@click.argument("file")
+@setting_options("require", "schedule_env")
+@json_option
+def check_command(flags: dict[str, Any], file: str, as_json: bool) -> int:
+    """Check a schedule file without Redis, and print its entries with their next times.
+
+    With -r it also knows the queues of the jobs, and names entries whose job is not declared. Exit
+    code: 0 when a worker would take the file, 2 when not.
+
+    \b
+    Examples:
+      gresque cron check cron.yml
+      gresque cron check cron.yml -r myapp.jobs --schedule-env production
+    """
+    settings = load_settings(flags)
+    if settings.require:
+        from gresque.worker.boot import load_jobs, patch
+
+        patch()
+        with redirect_stdout(sys.stderr):
+            load_jobs(settings)
+    from gresque.schedule.declared import find_queue
+    from gresque.schedule.file import read_file
+    from gresque.worker.preflight import schedule_warnings
+
+    found = read_file(file, find_queue, settings.schedule_env)
+    warnings = list(schedule_warnings(found.entries, jobs_are_known=bool(settings.require)))
+    if as_json:
+        report = {
+            "entries": [{"name": each.name, "next": _next(each)} for each in found.entries],
+            "notes": found.notes,
+            "warnings": warnings,
+        }
+        Output(as_json).document(report, lambda: ())
+        return 0
+    Output(as_json).listing(found.entries, lambda each: {}, FILE_COLUMNS, empty="no entries")
+    for line in (*found.notes, *(f"warning: {warning}" for warning in warnings)):
+        complain(line)
+    return 0
+
+
+def _next_in(entry: ScheduleEntry) -> str:
+    if entry.error is not None:
+        return "cannot run"
+    if entry.paused:
+        return "paused"
+    if not entry.enabled:
+        return "off"
+    if entry.next is None:
+        return "never"
+    left = entry.next.timestamp() - time.time()
+    return duration(left) if left > 0 else "now"
+
+
+def _last(entry: ScheduleEntry) -> str | None:
+    return None if entry.last is None else entry.last.isoformat(" ")[:19]
+
+
+def _next(entry: Entry) -> str | None:
+    from gresque.client.schedules import next_times
+
+    found = next_times(entry, int(time.time() * 1000), 1)
+    return found[0].isoformat(" ") if found else None

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from gresque.inspector.findings.schedules import schedules
+from gresque.schedule.entry import Entry
+from gresque.store.cron_snapshot import Change
+from gresque.store.store import Store
+from tests.support.views import view
+
+
+def add(store: Store, name: str, age: float) -> None:
+    entry = Entry(name=name, every=3600.0, job="A", queue="q")
+    tick = int((store.now() - age) * 1000)
+    store.cron.put([Change(name, b"", entry.to_json(), tick)])
+
+
+def test_nothing_is_wrong(store: Store) -> None:
+    assert list(schedules(view(store))) == []
+    add(store, "due soon", -60)
+    add(store, "due now", 5)
+    assert list(schedules(view(store))) == []
+
+
+def test_what_is_due_and_does_not_run(store: Store) -> None:
+    add(store, "first", 600)
+    (found,) = schedules(view(store))
+    assert found.is_broken
+    assert found.message.startswith("schedule entry first is due and not run for 10 min: ")
+    add(store, "second", 60)
+    (found,) = schedules(view(store))
+    assert found.message.startswith("schedule entry first and 1 more are due")
+    assert found.details["entries"] == ["first", "second"]
+
+
+def test_an_entry_that_cannot_run(store: Store) -> None:
+    store.cron.put([Change("wrong", b"", b"{}", 5)])
+    (found,) = schedules(view(store))
+    assert found.message.startswith("schedule entry wrong cannot run: it cannot be read")
+    assert found.commands == ("gresque cron list",)
