@@ -18,7 +18,7 @@ from gresque.maintenance.task import NEVER
 from gresque.processes.identity import host
 from gresque.settings import Settings
 from gresque.store.bulk import in_bulks
-from gresque.store.delayed import Destination, Move, to_queue
+from gresque.store.delayed import MOVED_ITEMS, Destination, Move, Moved, to_queue
 from gresque.store.failed_list_name import failed_list_name
 from gresque.store.keys import Keys
 from gresque.store.later import PROMOTED_BYTES
@@ -140,15 +140,9 @@ class Promote:
     # Those of other programs
 
     def _promote_delayed(self, store: Store, until: float) -> None:
-        now, refused = store.now(), set[str]()
-        held = False
+        now, refused, held = store.now(), set[str](), False
         while timestamp := store.delayed.due(now, refused):
-            if time.monotonic() >= until:
-                self._unfinished = True
-                break
-            moves = [self._move(item, timestamp) for item in store.delayed.items(timestamp)]
-            bulk = next(in_bulks(moves, lambda move: len(move.raw), most_bytes=PROMOTED_BYTES), [])
-            moved = store.delayed.move(timestamp, bulk, self._mark)
+            moved = self._promote_list(store, timestamp, until)
             if moved.lock:
                 self._name_holder(moved.lock, moved.holder)
                 self._delayed_from = time.monotonic() + LOCKED_SECONDS
@@ -157,10 +151,22 @@ class Promote:
             if moved.refused:
                 name_refused(self._keys, moved.refused, "its delayed jobs wait")
                 refused.add(timestamp)
-        if refused:
-            self._delayed_from = time.monotonic() + REFUSED_SECONDS
+                self._delayed_from = time.monotonic() + REFUSED_SECONDS
+            if time.monotonic() >= until:
+                self._unfinished = True
+                break
         if held:
             store.delayed.release_locks(self._mark)
+
+    def _promote_list(self, store: Store, timestamp: str, until: float) -> Moved:
+        """The jobs of one second, as many at a time as one script may move; returns what became of
+        the last ones."""
+        while True:
+            moves = [self._move(item, timestamp) for item in store.delayed.items(timestamp)]
+            bulk = next(in_bulks(moves, lambda move: len(move.raw), most_bytes=PROMOTED_BYTES), [])
+            moved = store.delayed.move(timestamp, bulk, self._mark)
+            if moved.jobs < MOVED_ITEMS or moved.refused or time.monotonic() >= until:
+                return moved
 
     def _move(self, item: bytes, timestamp: str) -> Move:
         try:

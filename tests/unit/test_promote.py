@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -269,3 +270,40 @@ def test_it_runs_when_a_job_is_due_or_announced(store: Store, redis_url: str) ->
     assert promote.due(time.monotonic()) == float("inf")
     assert promote.fileno(time.monotonic()) is None
     assert not watch.has_looked, "closed"
+
+
+WIRE = Path(__file__).parents[1] / "wire"
+
+
+@pytest.mark.parametrize("program", ["scheduler", "node", "php"])
+def test_what_other_programs_were_seen_to_write(
+    store: Store, promote: Promote, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it goes to its queues, with the arguments as they are, and no key is left."""
+    captured = json.loads((WIRE / f"{program}_delayed.json").read_text())
+    expected: list[tuple[str, str, str]] = []
+    for key, found in sorted(captured.items()):
+        value = found["value"]
+        if found["type"] == "list":
+            store.redis.rpush(key, *value)
+            for raw in value:
+                args = json.dumps(
+                    json.loads(raw)["args"], ensure_ascii=False, separators=(",", ":")
+                )
+                expected.append((json.loads(raw)["queue"], json.loads(raw)["class"], args))
+        elif found["type"] == "set":
+            store.redis.sadd(key, *value)
+        else:
+            pairs = value if isinstance(value[0], list) else [value]
+            store.redis.zadd(key, {member: float(score) for member, score in pairs})
+    monkeypatch.setattr(store, "now", lambda: 2_000_000_060.0)
+    promote.run(store)
+    arrived = []
+    for queue in store.queues.names():
+        for raw in store.queues.peek(queue, 0, 99):
+            assert json.loads(raw)["id"]
+            args = raw.partition(b'"args":')[2].partition(b',"id":"')[0].decode()
+            arrived.append((queue, json.loads(raw)["class"], args))
+        store.queues.remove(queue)
+    assert sorted(arrived) == sorted(expected)
+    assert store.redis.keys("*") == []
