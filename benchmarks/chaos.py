@@ -5,6 +5,7 @@ of each job.
     python benchmarks/chaos.py --for 300 --seed 7
     python benchmarks/chaos.py --jobs 12000 --seconds 0.02
     python benchmarks/chaos.py --forks 0.05             # one job of twenty forks
+    python benchmarks/chaos.py --retried 0.3 --delayed 0.3
     python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
     python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
@@ -20,8 +21,11 @@ is slow, and the count shows that. With `--fail-over-every` a replica that has h
 `--lag` seconds takes its place: jobs that were enqueued in that time may be lost, and are counted
 apart; those that were held or reserved in it may run twice.
 
-One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost, when more ran twice,
-or when something is left in a ledger.
+Some jobs fail twice and are tried again, some are enqueued with a delay: none may start early.
+Each attempt counts by itself: none may run twice but those that were held at a kill.
+
+One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost or early, when more
+ran twice, or when something is left in a ledger.
 """
 
 from __future__ import annotations
@@ -55,6 +59,9 @@ from gresque.inspector.processes import ProcessStatus
 
 ROOT = Path(__file__).parents[1]
 THREADS = 20
+DELAYED = "delayed"
+CHAOS_DELAY = 0.3
+"""Of benchmarks/jobs.py: seconds from a failure to the next attempt."""
 BACKLOG = 1_000
 """How many jobs may wait: enough for every thread to be busy."""
 
@@ -65,6 +72,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=10**9, help="jobs at most")
     parser.add_argument("--seconds", type=float, default=0.05, help="of each job")
     parser.add_argument("--forks", type=float, default=0.0, help="share of the jobs that fork")
+    parser.add_argument("--retried", type=float, default=0.1, help="share that fails twice first")
+    parser.add_argument("--delayed", type=float, default=0.1, help="share that is delayed")
     parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
     parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
     parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
@@ -93,14 +102,16 @@ def main() -> None:
     print(json.dumps(result))
     print(sentence(result), file=sys.stderr)
     held = result["run_twice_or_more"] > result["held_at_kills"] + result["reserved_in_lags"]
-    sys.exit(1 if result["lost"] or result["left_in_ledgers"] or held else 0)
+    wrong = result["lost"] or result["early"] or result["left_in_ledgers"] or held
+    sys.exit(1 if wrong else 0)
 
 
 def sentence(result: dict[str, Any]) -> str:
     return (
-        "{jobs:,} jobs ({jobs_that_fork:,} fork) in {seconds:.0f} s, {processes} processes, "
+        "{jobs:,} jobs ({jobs_that_fork:,} fork, {retried:,} fail twice first, {delayed:,} are "
+        "delayed) in {seconds:.0f} s, {processes} processes, "
         "{masters} masters and the server "
-        "{servers} times killed, its clock set {clock_steps} times: {lost} lost, "
+        "{servers} times killed, its clock set {clock_steps} times: {lost} lost, {early} early, "
         "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
         "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
         "held or reserved meanwhile), "
@@ -144,8 +155,10 @@ class Chaos:
         """Pid of a worker process -> when."""
         self._held_at_kills = 0
         self._enqueued: list[str] = []
-        self._spawner = 0
-        """Of the jobs, those that fork."""
+        self._spawner = self._retried = 0
+        """Of the jobs, those that fork, and those that fail twice first."""
+        self._due: dict[str, float] = {}
+        """Key of a delayed job -> when it may start at the earliest."""
         self._stop_feeding = threading.Event()
         self._feeding_error: BaseException | None = None
 
@@ -203,17 +216,34 @@ class Chaos:
                 first = len(self._enqueued)
                 keys = range(first, min(first + 100, self._options.jobs))
                 calls = [(f"job-{n}", self._options.seconds) for n in keys]
-                forks = [call for call in calls if self._random.random() < self._options.forks]
-                for name, some in (
-                    ("ChaosForks", forks),
-                    ("Chaos", [call for call in calls if call not in forks]),
-                ):
-                    if some:
-                        self._client.enqueue_many(name, some, queue="bench")
+                kinds = defaultdict[str, list[tuple[str, float]]](list)
+                for call in calls:
+                    kinds[self._kind()].append(call)
+                for kind, some in kinds.items():
+                    delay = self._random.uniform(0.1, 3) if kind == DELAYED else None
+                    if delay is not None:
+                        due = time.monotonic() + delay
+                        self._due |= {key: due for key, _ in some}
+                    name = "Chaos" if kind == DELAYED else kind
+                    self._client.enqueue_many(name, some, queue="bench", in_=delay)
                     self._enqueued += (key for key, _ in some)
-                self._spawner += len(forks)
+                self._spawner += len(kinds["ChaosForks"])
+                self._retried += len(kinds["ChaosRetried"])
         except BaseException as error:
             self._feeding_error = error
+
+    def _kind(self) -> str:
+        """The kind of the next job."""
+        options, draw = self._options, self._random.random()
+        for share, kind in (
+            (options.forks, "ChaosForks"),
+            (options.retried, "ChaosRetried"),
+            (options.delayed, DELAYED),
+        ):
+            if draw < share:
+                return kind
+            draw -= share
+        return "Chaos"
 
     # Killing
 
@@ -318,8 +348,11 @@ class Chaos:
             time.sleep(0.05)
 
     def _is_done(self) -> bool:
-        """Every queue and every ledger is empty."""
-        return _patiently(lambda: not self._client.size("bench") and not self._held()) or False
+        """Every queue and every ledger is empty, and nothing waits for its time. A job may go from
+        a ledger to where it waits between two looks."""
+        client = self._client
+        waits = client.delayed_count
+        return _patiently(lambda: not (waits() or client.size("bench") or self._held() or waits()))
 
     def _held(self) -> int:
         return int(self._client.info()["working"])
@@ -350,6 +383,9 @@ class Chaos:
             "jobs": len(self._enqueued),
             "jobs_that_fork": self._spawner,
             "lost": len(missing - forgotten),
+            "early": 0 if self._clock else self._early(lines),
+            "retried": self._retried,
+            "delayed": len(self._due),
             "forgotten": len(forgotten),
             "reserved_in_lags": reserved,
             "fail_overs": len(self._lags),
@@ -362,6 +398,17 @@ class Chaos:
             "clock_steps": self._clock_steps,
             "seconds": round(seconds, 1),
         }
+
+    def _early(self, lines: list[Note]) -> int:
+        """Jobs that started before their time: delayed ones, and attempts after a failure."""
+        due = dict(self._due)
+        for line in lines:
+            if line.event == "failed":
+                key, _, attempt = line.key.partition("#")
+                due.setdefault(f"{key}#{int(attempt) + 1}", line.at + CHAOS_DELAY)
+        # The notes have ten thousandths of a second.
+        starts = (line for line in lines if line.event == "start" and line.key in due)
+        return sum(line.at < due[line.key] - 0.0002 for line in starts)
 
     def _longest_recovery(self, lines: list[Note]) -> float:
         """From the kill that interrupted a job, or if there was none from its start, until it was

@@ -64,6 +64,23 @@ def chaos_forks(key: str, seconds: float) -> None:
     _note("end", key)
 
 
+CHAOS_FAILURES, CHAOS_DELAY = 2, 0.3
+"""How often a job of chaos that is tried again fails, and the seconds until its next attempt."""
+
+
+@gresque.job(queue="bench", name="ChaosRetried", retries=CHAOS_FAILURES, backoff=CHAOS_DELAY)
+def chaos_retried(key: str, seconds: float) -> None:
+    """As Chaos, at the third attempt. Each attempt has a key of its own."""
+    job = gresque.current_job()
+    assert job is not None
+    _note("start", f"{key}#{job.attempt}")
+    time.sleep(seconds)
+    if job.attempt <= CHAOS_FAILURES:
+        _note("failed", f"{key}#{job.attempt}")
+        raise ValueError("as told")
+    _note("end", key)
+
+
 def _nothing() -> None:
     """With it, Python runs in the child before the program does."""
 
