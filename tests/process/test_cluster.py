@@ -114,8 +114,8 @@ def test_a_job_is_killed_by_command_and_retried(
     assert gresque(bench, "kill", ids[2]) == 0
     (entry,) = bench.failed()
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", ids[2])
-    for arguments in (["running"], ["stacks"], ["workers"], ["ledger"], ["stats"], ["queues"]):
-        assert gresque(bench, *arguments) == 0
+    for name in ("running", "stacks", "workers", "ledger", "stats", "queues", "status"):
+        assert gresque(bench, name) == 0
     capsys.readouterr()
     assert gresque(bench, "failed", "list", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["payload"]["id"] == ids[2]

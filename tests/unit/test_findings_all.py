@@ -43,6 +43,31 @@ def test_what_others_keep_in_redis(store: Store, redis_client: redis.Redis) -> N
         assert (found.message + "".join(found.commands)).isprintable()
 
 
+def test_keys_of_another_type(store: Store, redis_client: redis.Redis) -> None:
+    def fill() -> None:
+        process(redis_client, PROCESS, item("A"), runs={"0": 90}, blocks=("0", 9), state="paused")
+        wait(redis_client, "mail", item("A"))
+        redis_client.sadd("resque:suspects", "mail")
+        redis_client.rpush("resque:suspects:1:mail", "{}")
+        redis_client.sadd("resque:failed_queues", "mail_failed")
+        fail(redis_client, "Often", 30)
+        fail(redis_client, "Often", 30, key="resque:mail_failed")
+        redis_client.rpush("resque:recoveries", "{}")
+
+    fill()
+    for key in redis_client.keys("resque:*"):
+        redis_client.flushdb()
+        fill()
+        redis_client.delete(key)
+        redis_client.pfadd(key, "x")
+        for other in ("string", "zset"):
+            for backend in ("redis", "redis_multi_queue"):
+                find_all(view(store, backend))
+            redis_client.delete(key)
+            if other == "string":
+                redis_client.zadd(key, {"x": 1})
+
+
 def test_it_reads_little(
     store: Store, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
