@@ -42,6 +42,7 @@ def test_records_of_a_job_have_its_fields(bench: Bench) -> None:
 
 
 def test_as_json_they_are_fields(bench: Bench) -> None:
+    failing_id = bench.client.enqueue_to("q", "Boom", "no")
     job_id, lines = work(bench, "--log-format", "json")
     records = {
         record["message"]: record
@@ -58,6 +59,10 @@ def test_as_json_they_are_fields(bench: Bench) -> None:
     for message in ("while imported", "beside the job"):
         assert not fields.keys() & records[message].keys()
     assert "a debug record" not in records
+    (failed,) = [record for record in records.values() if record.get("event") == "job_failed"]
+    assert (failed["level"], failed["exception"]) == ("warning", "ValueError")
+    assert (failed["job_id"], failed["show"]) == (failing_id, f"gresque failed show {failing_id}")
+    assert re.fullmatch(r"/.*/tests/process/jobs.py:\d+:in `boom'", failed["traceback"])
 
 
 def test_debug_records_from_vv_on(bench: Bench) -> None:
@@ -115,17 +120,6 @@ def test_equal_failures_are_a_backtrace_and_a_count(bench: Bench, lives: tuple[s
         r": Boom: ValueError at .*; the last one: gresque failed show \w{32}$", counts[-1]
     )
     assert run(["failed", "show", shown[1], "--redis", bench.redis_url]) == 0
-
-
-def test_a_failure_as_json(bench: Bench) -> None:
-    job_id = bench.client.enqueue_to("q", "Boom", "no")
-    lines = bench.run("-q", "q", "--burst", "--log-format", "json").log.splitlines()
-    (record,) = [r for r in map(json.loads, lines) if r["event"] == "job_failed"]
-    assert (record["level"], record["exception"], record["job_id"]) == (
-        "warning", "ValueError", job_id,
-    )  # fmt: skip
-    assert re.fullmatch(r"/.*/tests/process/jobs.py:\d+:in `boom'", record["traceback"])
-    assert record["show"] == f"gresque failed show {job_id}"
 
 
 def test_with_v_each_failure_has_a_line(bench: Bench) -> None:
