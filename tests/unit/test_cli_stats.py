@@ -22,7 +22,7 @@ def test_stats(call: Call, store: Store, redis_client: redis.Redis) -> None:
         {"resque:stat:processed": 1_234, "resque:stat:failed": 5, "resque:stat:retried": 7}
     )
     assert json.loads(call("stats", "--json").out) == {
-        "processed": 1_234, "failed": 5, "retried": 7, "pending": 1, "in_flight": 2,
+        "processed": 1_234, "failed": 5, "retried": 7, "pending": 1, "delayed": 0, "in_flight": 2,
         "queues": 1, "workers": 1,
         "processes": 1, "failed_list": 3,
     }  # fmt: skip
