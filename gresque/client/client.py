@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from gresque.client import when
-from gresque.client.delayed import DelayedJob, DelayedJobs, cancel_waiting
 from gresque.client.enqueue import (
     Arguments,
     Push,
@@ -23,6 +22,7 @@ from gresque.client.enqueue import (
 from gresque.client.options import CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
+from gresque.client.waiting_jobs import WaitingJobs, matches
 from gresque.client.when import Delay, Moment
 from gresque.connection.urls import mask
 from gresque.errors import (
@@ -53,7 +53,7 @@ Call = Sequence[Any] | Mapping[str, Any]
 """The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
 
 
-class Client:
+class Client(WaitingJobs):
     """Enqueues jobs and looks at queues. Greenlets and threads may share one.
 
     It connects at the first use. With `inline=True` a job runs at once in the caller, as tests
@@ -257,57 +257,6 @@ class Client:
     def _schedule(self) -> Schedule | None:
         return None if self.inline else self.store.scheduler.schedule
 
-    # Delayed jobs
-
-    def delayed(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
-        """`count` jobs that wait for their time, from position `start`, the next due one first:
-        those of Ruby's resque-scheduler, and failed ones before their next attempt, included."""
-        with self._asking() as store:
-            return DelayedJobs(store).page(start, count)
-
-    def delayed_count(self) -> int:
-        """How many jobs wait for their time."""
-        with self._asking() as store:
-            return DelayedJobs(store).count()
-
-    def cancel(self, job_id: str) -> bool:
-        """Remove a job that waits for its time, or in a queue; False when it does not wait: it
-        runs, has ended, or never was. Where it does not wait for its time, all queues are read."""
-        with self._asking() as store:
-            delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
-            return (job is not None and delayed.cancel(job)) or cancel_waiting(store, job_id)
-
-    def reschedule(
-        self, job_id: str, *, in_: Delay | None = None, at: Moment | None = None
-    ) -> bool:
-        """Give a job that waits for its time another one; False when it does not wait for that."""
-        due = when.one_of(in_, at)
-        if due is None:
-            raise EnqueueError(
-                "say when: reschedule(job_id, in_=300) or reschedule(job_id, at=...)"
-            )
-        with self._asking() as store:
-            delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
-            return job is not None and delayed.put_off(job, due)
-
-    def run_now(self, job_id: str) -> bool:
-        """Put a job that waits for its time into its queue; False when it does not wait for it."""
-        with self._asking() as store:
-            delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
-            return job is not None and delayed.run_now(job)
-
-    def remove_delayed(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
-        """Remove jobs that wait for their time and have exactly these arguments, of all queues;
-        returns how many. Reads all that wait."""
-        definition = definition_of(job, "any")
-        payload.encode(definition.name, args, kwargs, "")
-        wanted = definition.call_of(args, kwargs)
-        with self._asking() as store:
-            return DelayedJobs(store).remove(lambda raw: _matches(raw, definition, wanted))
-
     # Taking back
 
     def dequeue(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
@@ -326,7 +275,7 @@ class Client:
             matching = {
                 raw
                 for raw in store.queues.peek(queue, 0, 0x7FFFFFFF)
-                if _matches(raw, definition, wanted)
+                if matches(raw, definition, wanted)
             }
             removed = store.queues.remove_items(queue, matching) if matching else 0
         call_hooks(hooks.after_dequeue, args, kwargs)
@@ -413,13 +362,3 @@ def _split(call: Call) -> Arguments:
     raise EnqueueError(
         f"{call!r} are no arguments; give a tuple or list of positional ones, or a dict of keywords"
     )
-
-
-def _matches(raw: bytes, definition: JobDefinition, wanted: bytes | None) -> bool:
-    item = payload.loads(raw)
-    if item.get("class") != definition.name:
-        return False
-    if wanted is None:
-        return True
-    args, kwargs = item.get("args") or (), item.get("kwargs") or {}
-    return isinstance(args, Sequence) and definition.call_of(args, kwargs) == wanted

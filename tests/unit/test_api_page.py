@@ -31,7 +31,8 @@ def first_cells(title: str) -> list[str]:
 
 
 def public(owner: type) -> set[str]:
-    return {name for name in vars(owner) if not name.startswith("_")}
+    parts = [base for base in owner.__mro__ if base.__module__.startswith("gresque")]
+    return {name for part in parts for name in vars(part) if not name.startswith("_")}
 
 
 def signature(function: Any) -> str:

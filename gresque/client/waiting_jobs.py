@@ -1,0 +1,88 @@
+"""What a client does with jobs that wait for their time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from gresque.client import when
+from gresque.client.delayed import DelayedJob, DelayedJobs, cancel_waiting
+from gresque.client.enqueue import definition_of
+from gresque.client.when import Delay, Moment
+from gresque.errors import EnqueueError
+from gresque.jobs import payload
+from gresque.jobs.definition import JobDefinition
+
+if TYPE_CHECKING:
+    from gresque.client.typed import AnyJob
+    from gresque.store.store import Store
+
+
+class WaitingJobs(ABC):
+    """The part of `Client` about delayed jobs, and jobs that wait to run again."""
+
+    @abstractmethod
+    def _asking(self) -> AbstractContextManager[Store]:
+        """The store, while a method uses it."""
+
+    def delayed(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
+        """`count` jobs that wait for their time, from position `start`, the next due one first:
+        those of Ruby's resque-scheduler, and failed ones before their next attempt, included."""
+        with self._asking() as store:
+            return DelayedJobs(store).page(start, count)
+
+    def delayed_count(self) -> int:
+        """How many jobs wait for their time."""
+        with self._asking() as store:
+            return DelayedJobs(store).count()
+
+    def cancel(self, job_id: str) -> bool:
+        """Remove a job that waits for its time, or in a queue; False when it does not wait: it
+        runs, has ended, or never was. Where it does not wait for its time, all queues are read."""
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return (job is not None and delayed.cancel(job)) or cancel_waiting(store, job_id)
+
+    def reschedule(
+        self, job_id: str, *, in_: Delay | None = None, at: Moment | None = None
+    ) -> bool:
+        """Give a job that waits for its time another one; False when it does not wait for that."""
+        due = when.one_of(in_, at)
+        if due is None:
+            raise EnqueueError(
+                "say when: reschedule(job_id, in_=300) or reschedule(job_id, at=...)"
+            )
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return job is not None and delayed.put_off(job, due)
+
+    def run_now(self, job_id: str) -> bool:
+        """Put a job that waits for its time into its queue; False when it does not wait for it."""
+        with self._asking() as store:
+            delayed = DelayedJobs(store)
+            job = delayed.find(job_id)
+            return job is not None and delayed.run_now(job)
+
+    def remove_delayed(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
+        """Remove jobs that wait for their time and have exactly these arguments, of all queues;
+        returns how many. Reads all that wait."""
+        definition = definition_of(job, "any")
+        payload.encode(definition.name, args, kwargs, "")
+        wanted = definition.call_of(args, kwargs)
+        with self._asking() as store:
+            return DelayedJobs(store).remove(lambda raw: matches(raw, definition, wanted))
+
+
+def matches(raw: bytes, definition: JobDefinition, wanted: bytes | None) -> bool:
+    """Whether this is a payload of the job, with these arguments where any are given."""
+    item = payload.loads(raw)
+    if item.get("class") != definition.name:
+        return False
+    if wanted is None:
+        return True
+    args, kwargs = item.get("args") or (), item.get("kwargs") or {}
+    return isinstance(args, Sequence) and definition.call_of(args, kwargs) == wanted
