@@ -77,7 +77,7 @@ def chaos_retried(key: str, seconds: float) -> None:
     time.sleep(seconds)
     if job.attempt <= CHAOS_FAILURES:
         _note("failed", f"{key}#{job.attempt}")
-        raise ValueError("as told")
+        raise ValueError("on purpose")
     _note("end", key)
 
 

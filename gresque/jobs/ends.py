@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import NamedTuple
 
+from gresque.errors import RetryLater
 from gresque.jobs import attempts, payload
 from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
@@ -188,7 +189,11 @@ def next_run(
     """When a job runs again after this end; None for never. Of the exception only its class is
     looked at. A declared back-off function raises here what it raises; it is passed over without
     `own_delays`."""
-    if end not in TRIED_AGAIN or payload.class_of(job.raw) in (None, payload.INVALID):
+    if end not in TRIED_AGAIN or (
+        end is not End.UNKNOWN and _says_nothing(job, definition, rules, error)
+    ):
+        return None
+    if payload.class_of(job.raw) in (None, payload.INVALID):
         return None
     members = members_of(job.raw)
     if end is End.UNKNOWN:
@@ -198,7 +203,22 @@ def next_run(
     policy = None if definition is None else definition.retry
     if policy is not None and not own_delays:
         policy = replace(policy, backoff=default_backoff)
-    return next_attempt(error, policy, members, rules.retries, now)
+    again = next_attempt(error, policy, members, rules.retries, now)
+    if again is not None and again.counts and b'"expires_at"' in job.raw:
+        expires_at = payload.expiry_of(job.raw)
+        # It would not run, and what happened to it would be lost.
+        if expires_at is not None and now + again.seconds >= expires_at:
+            return None
+    return again
+
+
+def _says_nothing(
+    job: EndedJob, definition: JobDefinition | None, rules: EndRules, error: BaseException
+) -> bool:
+    """Nothing asks for another run: that is most failures, and they cost no reading."""
+    if rules.retries or (definition is not None and definition.retry is not None):
+        return False
+    return b'"retries"' not in job.raw and not issubclass(type(error), RetryLater)
 
 
 def may_be_tried_again(job: EndedJob, definition: JobDefinition | None, rules: EndRules) -> bool:

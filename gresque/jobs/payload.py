@@ -295,6 +295,15 @@ def id_of(raw: bytes) -> Any:
         return None
 
 
+def expiry_of(raw: bytes) -> float | None:
+    """When a queue item is too late to run, in epoch seconds; None for never."""
+    try:
+        found = _decode_id(raw).expires_at
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
 def in_entry(raw: bytes) -> bytes:
     """The payload by which a failure entry keeps a queue item: a job as it is, anything else as
     `{"class":"gresque.InvalidPayload","args":["<raw>"]}`, or with `"<base64>","base64"` as its
@@ -354,6 +363,7 @@ class _Named(msgspec.Struct):
 
 class _Identified(msgspec.Struct):
     id: Any = None
+    expires_at: Any = None
 
 
 _decode_id = msgspec.json.Decoder(_Identified).decode

@@ -285,6 +285,24 @@ def test_a_process_that_was_declared_dead_is_not_revived(place: Place) -> None:
         place.turn(0)
 
 
+def test_a_retry_that_is_refused_is_sent_again(place: Place) -> None:
+    """It counts as held until then, and as one attempt after."""
+    place.push("1", "2")
+    place.turn(2)
+    place.redis.set("resque:later:jobs", "of another program")
+    place.retry("1")
+    place.done("2")
+    place.turn()
+    assert (place.held, len(place.cycle.refused)) == (["1"], 1)
+    assert place.redis.get("resque:stat:retried") is None
+    assert place.redis.hget(place.ledger, "state") == b"2!1 2 1 0 0 0"
+    place.redis.delete("resque:later:jobs")
+    place.turn(retry=True)
+    assert (place.held, place.later.keys(), len(place.cycle.refused)) == ([], {"1"}, 0)
+    assert place.redis.get("resque:stat:retried") == b"1"
+    place.check_totals()
+
+
 def test_what_is_refused_meanwhile_stays_held(place: Place) -> None:
     place.push(*"123")
     place.turn(3)

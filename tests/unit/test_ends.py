@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from gresque.jobs import payload
+from gresque.errors import DirtyExit, JobTimeout, RetryLater, UnknownJob
+from gresque.jobs import attempts, payload
 from gresque.jobs.crash_history import add_death, deaths, recoveries
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.ends import BY_HAND, DIRTY, End, EndedJob, EndRules, Way, effects_of
+from gresque.jobs.ends import (
+    BY_HAND,
+    DIRTY,
+    TRIED_AGAIN,
+    Attempt,
+    End,
+    EndedJob,
+    EndRules,
+    Way,
+    effects_of,
+    next_run,
+)
+from gresque.jobs.retry_policy import Again, retry_policy
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 
@@ -203,3 +217,100 @@ def test_what_is_taken_out_by_hand_has_no_effects_yet() -> None:
     for end in BY_HAND:
         for raw in (RAW, TWICE, PROMISED):
             assert end_of(end, raw, declared(on_dirty_exit="fail")) == (Way.GONE, ())
+
+
+# Another attempt
+
+NOW = 1_800_000_000.0
+
+
+def fails(
+    raw: bytes = RAW,
+    end: End = End.FAILED,
+    error: BaseException | None = None,
+    by: EndRules | None = None,
+    **options: Any,
+) -> tuple[Way, Effect, dict[str, Any]]:
+    """What becomes of a job that raised: the way, its effect, and the envelope that goes on."""
+    definition = declared(retry=retry_policy("test_ends", **options))
+    job, error, by = EndedJob("mail", raw), error or ValueError("no"), by or rules()
+    again = next_run(job, end, definition, by, error, NOW)
+    attempt = Attempt(type(error).__name__, str(error), NOW, again)
+    ending = effects_of(job, end, definition, by, lambda way, raw: raw, attempt)
+    (effect,) = ending.effects
+    return ending.way, effect, json.loads(ending.raw).get("gresque", {})
+
+
+def test_a_job_with_attempts_left_waits_for_the_next_one() -> None:
+    way, effect, envelope = fails(retries=1, backoff=2.5)
+    assert (way, effect.kind, effect.key, effect.a) == (Way.RETRIED, "later", "resque:later", 2500)
+    assert (effect.second_key, len(str(effect.b))) == ("resque:later:jobs", 32)
+    assert isinstance(effect.c, bytes) and effect.c.startswith(b"17:resque:queue:mail{")
+    assert (envelope["attempt"], envelope["run_at"]) == (2, NOW + 2.5)
+    job_id = "01a219b9b2cf7f038901bb6c79dc1b61"
+    assert fails(RAW.replace(b'"id1"', b'"%b"' % job_id.encode()), retries=1)[1].b == job_id
+
+
+def test_without_a_delay_it_goes_to_the_end_of_its_queue() -> None:
+    way, effect, envelope = fails(retries=1, backoff=0)
+    assert (way, effect.kind, effect.key, effect.a) == (
+        Way.RETRIED, "push", "resque:queue:mail", "mail",
+    )  # fmt: skip
+    assert envelope["attempt"] == 2
+    way, effect, _ = fails(error=RetryLater(0))
+    assert (way, effect.kind, effect.a) == (Way.SNOOZED, "snooze", 0)
+
+
+@pytest.mark.parametrize("end", sorted(set(End) - TRIED_AGAIN, key=lambda end: end.name))
+def test_after_no_other_end_it_is_tried_again(end: End) -> None:
+    job = EndedJob("mail", RAW)
+    definition = declared(retry=retry_policy("test_ends", retries=9))
+    assert next_run(job, end, definition, rules(retries=9), ValueError(), NOW) is None
+
+
+@pytest.mark.parametrize("raw", [b"", b"no json", b"[1]", BROKEN, b'{"class":5}'])
+def test_what_cannot_count_its_attempts_fails(raw: bytes) -> None:
+    """It would be tried for ever."""
+    job = EndedJob("mail", raw)
+    again = next_run(job, End.FAILED, None, rules(retries=9), ValueError(), NOW)
+    attempt = Attempt("ValueError", "", NOW, again)
+    ending = effects_of(job, End.FAILED, None, rules(), lambda way, raw: b"entry", attempt)
+    odd = raw == BROKEN and b"attempt" in ending.raw
+    assert (ending.way, ending.effects) == (Way.FAILED, FAILED) or odd
+
+
+def test_the_deaths_of_its_processes_are_forgotten_when_it_ran_to_an_end() -> None:
+    assert fails(TWICE, retries=1)[2].keys().isdisjoint({"recoveries", "deaths"})
+
+
+def test_a_timeout_is_tried_again_and_a_kill_is_not() -> None:
+    assert fails(end=End.TIMED_OUT, error=JobTimeout(), retries=1)[0] is Way.RETRIED
+    assert fails(end=End.BLAMED, error=DirtyExit(), retries=1)[0] is Way.FAILED
+
+
+def test_the_last_error_stands_in_the_entry_with_those_before_it() -> None:
+    once = attempts.failed_attempt(RAW, "OSError", "one", NOW, 1)
+    assert once is not None
+    way, effect, _ = fails(once, retries=1)
+    errors = json.loads(effect.a)["gresque"]["errors"]
+    assert (way, [each["message"] for each in errors]) == (Way.FAILED, ["one", "no"])
+    assert fails(retries=0)[1].a == RAW, "a job that was never retried stays as it is"
+
+
+def test_a_job_whose_next_attempt_would_be_too_late_fails_now() -> None:
+    for expires_at, way in ((NOW + 6, Way.RETRIED), (NOW + 5, Way.FAILED)):
+        raw = payload.encode("test_ends", (1,), None, "id1", expires_at=expires_at)
+        assert fails(raw, retries=3, backoff=5)[0] is way
+
+
+def test_the_time_for_which_an_unknown_job_waits() -> None:
+    for grace, since, waits in (
+        (300, None, True),
+        (300, 299, True),
+        (300, 300, False),
+        (0, None, False),
+    ):
+        raw = RAW if since is None else attempts.unknown_here(RAW, NOW - since, 5) or b""
+        by = rules(unknown_grace_seconds=grace, retries=5)
+        again = next_run(EndedJob("mail", raw), End.UNKNOWN, None, by, UnknownJob(), NOW)
+        assert again == (Again(5.0, False) if waits else None)

@@ -129,6 +129,20 @@ def test_the_job_for_whose_sake_the_process_died_fails(
     assert entry["backtrace"] == ["jobs.py:3:in `spin'"]
 
 
+def test_one_that_ran_over_its_time_is_tried_again(store: Store, redis_client: Redis) -> None:
+    """By what its payload says: this process may lack its code. The neighbour goes back."""
+    raw = payload.encode("unknown", (), None, "id1", envelope={"retries": 1})
+    hold(redis_client, raw, item("plain", 2))
+    dead = DEAD._replace(blamed=BlamedJob(0, KillReason.TIMED_OUT, ()))
+    assert recovery(store).recover(dead) == Totals(requeued=1, retried=1)
+    assert failed(redis_client) == []
+    (entry,) = redis_client.hvals("resque:later:jobs")
+    envelope = json.loads(entry.removeprefix(b"14:resque:queue:q"))["gresque"]
+    assert (envelope["attempt"], envelope["errors"][0]["class"]) == (2, "JobTimeout")
+    assert store.stats.values([store.keys.retried, store.keys.failures]) == [1, 0]
+    assert gone(redis_client)
+
+
 @pytest.mark.parametrize("raw", [b"", b"not json", b"\xff", b"[]", b"{}", b'{"class":5}'])
 @pytest.mark.parametrize("wish", ["requeue", "fail"])
 def test_what_is_no_job_is_recovered_too(

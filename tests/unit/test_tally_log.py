@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import pytest
 
 from gresque.master.tally_log import LOOK_SECONDS, TallyLog
 from gresque.processes.scoreboard import Scoreboard
+from gresque.processes.tallies import RETRIED, UNKNOWN
 from tests.unit.test_tallies import BOOM, Clock
 
 FRAME = BOOM[3]
@@ -68,6 +70,22 @@ def test_at_the_end_the_rest_is_logged_the_most_frequent_first(
         "1 × m.rare back in web",
         "… 1 more like it in the last 1 s: m.f: E; the last one: without id",
     ]
+
+
+def test_attempts_that_are_followed_by_another_are_summed_too(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At INFO. Of unknown names there is no sum: each was logged."""
+    (row,) = Scoreboard(1, 1).rows
+    tally_log = TallyLog([row])
+    for _ in range(5):
+        row.tallies.note((RETRIED, *BOOM[1:]), "id", log_first=True)
+        row.tallies.note((UNKNOWN, "m.new"), "", log_first=True, window_seconds=math.inf)
+    tally_log.finish()
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert "4 more attempts like it" in record.getMessage()
+    assert (vars(record)["event"], vars(record)["count"]) == ("jobs_retried", 4)
 
 
 def test_with_v_each_has_a_line_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
