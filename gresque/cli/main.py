@@ -25,7 +25,7 @@ COMMANDS = {
     "demo": "Watch real work, a process that is killed and a job that hogs the CPU.",
     "status": "Show what is wrong, the worst first, and the totals.",
     "enqueue": "Put jobs into a queue.",
-    "queues": "List the queues with their sizes.",
+    "queues": "List queues, look into one, move its jobs to another, clear it.",
     "workers": "List the workers with their queues, start time and job counts.",
     "delayed": "List jobs that wait for their time, run, move or cancel them.",
     "running": "List the jobs that run now, or count them by class and queue.",

@@ -92,6 +92,15 @@ def compact(value: Any) -> str:
     return printable(json.dumps(value, ensure_ascii=False))
 
 
+def arguments(item: dict[str, Any]) -> str:
+    """The arguments of a job, as `payload.loads` reads it; the whole item where it is no job."""
+    if "raw" in item and "class" not in item:
+        return str(item["raw"])
+    shown = compact(item.get("args") or [])
+    kwargs = item.get("kwargs")
+    return f"{shown} {compact(kwargs)}" if kwargs else shown
+
+
 def pairs(rows: Iterable[tuple[str, Any]]) -> Iterator[str]:
     """Lines of names and values, the values aligned."""
     cells = [(name, shown(value)) for name, value in rows]

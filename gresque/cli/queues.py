@@ -1,23 +1,58 @@
-"""`gresque queues`."""
+"""`gresque queues`: the queues, what waits in them, and moving or removing it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store
+from gresque.cli.asking import ListByDefault, confirm, yes_option
+from gresque.cli.connect import open_store, operator
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, json_option
+from gresque.cli.output import Column, Output, arguments, counted, json_option, pairs
+from gresque.cli.progress import ProgressLine
+from gresque.clock import duration
+from gresque.text import printable
+
+if TYPE_CHECKING:
+    from gresque.inspector.queues import QueueDetails, WaitingJob
+    from gresque.store.store import Store
 
 COLUMNS = [Column("QUEUE", lambda queue: queue.name), Column("SIZE", lambda queue: queue.size)]
+JOB_COLUMNS = [
+    Column("POSITION", lambda job: job.position, rank=2),
+    Column("JOB ID", lambda job: job.item.get("id"), whole=True, rank=1),
+    Column("WAITS", lambda job: duration(job.age_seconds), whole=True),
+    Column("CLASS", lambda job: job.item.get("class")),
+    Column("ARGUMENTS", lambda job: arguments(job.item)),
+]
+
+SETTINGS = ("redis_url", "namespace")
 
 
-@click.command(name="queues")
-@setting_options("redis_url", "namespace")
+@click.group(name="queues", cls=ListByDefault)
+def command() -> None:
+    """List queues, look into one, move its jobs to another, clear it; alone: list them.
+
+    Jobs that run are in no queue: see `gresque running`. Those that saw the death of a process
+    wait in lists of their own beside their queue, and count as part of it.
+
+    \b
+    Examples:
+      gresque queues
+      gresque queues show mail
+      gresque queues peek mail
+      gresque queues move mail low
+      gresque queues clear mail
+    """
+
+
+@command.command(name="list")
+@setting_options(*SETTINGS)
 @json_option
-def command(flags: dict[str, Any], as_json: bool) -> None:
+def list_command(flags: dict[str, Any], as_json: bool) -> None:
     """List queues by name, with the number of jobs that wait in each; and how many wait for their
     time, which `gresque delayed` lists.
 
@@ -37,3 +72,131 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
     if later:
         queues.append(QueueStatus("(wait for their time)", later))
     Output(as_json).listing(queues, asdict, COLUMNS, empty="no queues")
+
+
+@command.command(name="show")
+@click.argument("queue")
+@setting_options(*SETTINGS)
+@json_option
+def show_command(flags: dict[str, Any], queue: str, as_json: bool) -> None:
+    """Show how much waits in a queue, for how long, of which classes, and which workers serve it.
+
+    \b
+    Examples:
+      gresque queues show mail
+      gresque queues show mail --json | jq .age_seconds
+    """
+    from gresque.inspector.queues import QueueDetails
+
+    with open_store(flags) as store:
+        found = QueueDetails.read(store, queue)
+    Output(as_json).document(asdict(found), lambda: pairs(_details(found)))
+
+
+@command.command(name="peek")
+@click.argument("queue")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip that many jobs.")
+@click.option(
+    "-n", "--count", type=click.IntRange(0), default=20, show_default=True, help="Show that many."
+)
+@setting_options(*SETTINGS)
+@json_option
+def peek_command(flags: dict[str, Any], queue: str, offset: int, count: int, as_json: bool) -> None:
+    """List the jobs that wait in a queue, the next one first. Nothing is taken out.
+
+    \b
+    Examples:
+      gresque queues peek mail
+      gresque queues peek mail --offset 1000 -n 5
+      gresque queues peek mail -n 100000 --json | jq -r '.[] | .class' | sort | uniq -c
+    """
+    from gresque.inspector.queues import WaitingJob
+
+    with open_store(flags) as store:
+        jobs = WaitingJob.some(store, queue, offset, count)
+    empty = f"no {'more ' if offset else ''}jobs wait in {printable(queue)}"
+    Output(as_json).listing(jobs, _job_as_dict, JOB_COLUMNS, empty=empty)
+
+
+@command.command(name="clear")
+@click.argument("queue")
+@yes_option
+@setting_options(*SETTINGS)
+def clear_command(flags: dict[str, Any], queue: str, yes: bool) -> None:
+    """Remove all jobs that wait in a queue, for good.
+
+    It asks first, with their number, and removes no more than that: jobs that come meanwhile stay.
+    Without a terminal it needs --yes. A queue that is empty then is forgotten until its next job.
+    Ctrl-C ends it where it is.
+
+    \b
+    Examples:
+      gresque queues clear mail
+      gresque queues clear mail --yes
+    """
+    from gresque.control.queues import clear_jobs
+
+    with open_store(flags) as store:
+        count = _confirmed_size(store, queue, "Remove {} of queue {}, for good?", yes)
+        with ProgressLine("removed") as progress:
+            removed = clear_jobs(store, queue, count, progress, by=operator())
+    click.echo(f"{counted(removed, 'job')} removed")
+    progress.complain_if_stopped()
+
+
+@command.command(name="move")
+@click.argument("queue")
+@click.argument("target")
+@click.option("-n", "--count", type=click.IntRange(1), help="Move that many.  [default: all]")
+@yes_option
+@setting_options(*SETTINGS)
+def move_command(
+    flags: dict[str, Any], queue: str, target: str, count: int | None, yes: bool
+) -> None:
+    """Move the jobs that wait in QUEUE to the end of TARGET, in their order.
+
+    It asks first, with their number, and moves no more than that: jobs that come meanwhile stay.
+    Without a terminal it needs --yes. 1,000 at a time are moved, all of them or none, so that a
+    command that is cut off anywhere has lost and doubled none; Ctrl-C ends it where it is.
+
+    \b
+    Examples:
+      gresque queues move mail low
+      gresque queues move mail low --count 10000 --yes
+    """
+    from gresque.control.queues import move_jobs
+
+    with open_store(flags) as store:
+        question = "Move {} of queue {} to " + f"{printable(target)}?"
+        most = _confirmed_size(store, queue, question, yes, count)
+        with ProgressLine("moved") as progress:
+            moved = move_jobs(store, queue, target, most, progress, by=operator())
+    click.echo(f"{counted(moved, 'job')} moved")
+    progress.complain_if_stopped()
+
+
+def _confirmed_size(
+    store: Store, queue: str, question: str, yes: bool, most: int | None = None
+) -> int:
+    """How many jobs there are, up to `most`, once that was confirmed."""
+    from gresque.inspector.queues import QueueStatus
+
+    size = QueueStatus.of(store, queue).size
+    count = size if most is None else min(size, most)
+    if count:
+        confirm(question.format(counted(count, "job"), printable(queue)), yes)
+    return count
+
+
+def _details(found: QueueDetails) -> Iterator[tuple[str, Any]]:
+    yield "waiting", found.size
+    if found.suspects:
+        yield "of these, suspects", found.suspects
+    yield "the next one waits for", duration(found.age_seconds)
+    of = "" if sum(found.classes.values()) == found.size else " of the next 1,000"
+    yield f"classes{of}", ", ".join(f"{count:,} × {name}" for name, count in found.classes.items())
+    yield "served by", ", ".join(found.workers) or "no worker"
+
+
+def _job_as_dict(job: WaitingJob) -> dict[str, Any]:
+    return {"position": job.position, "age_seconds": job.age_seconds, **job.item}

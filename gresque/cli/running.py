@@ -10,7 +10,7 @@ import click
 from gresque.cli.asking import ListByDefault
 from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, compact, json_option
+from gresque.cli.output import Column, Output, arguments, json_option
 from gresque.cli.wanted import wanted_options, wanted_running
 from gresque.clock import duration
 from gresque.processes.short_names import short_id, short_process
@@ -33,7 +33,7 @@ COLUMNS = [
         lambda job: short_id(job.item.get("id")),
         whole=True,
     ),
-    Column("ARGUMENTS", lambda job: _arguments(job)),
+    Column("ARGUMENTS", lambda job: arguments(job.item)),
 ]
 
 
@@ -127,14 +127,6 @@ def groups_command(flags: dict[str, Any], as_json: bool, **options: Any) -> None
 
 def _age(seconds: float | None) -> str:
     return "< 1 s" if seconds is None else duration(seconds)
-
-
-def _arguments(job: RunningJob) -> str:
-    if "raw" in job.item and "class" not in job.item:
-        return str(job.item["raw"])
-    arguments = compact(job.item.get("args") or [])
-    kwargs = job.item.get("kwargs")
-    return f"{arguments} {compact(kwargs)}" if kwargs else arguments
 
 
 def _as_dict(job: RunningJob) -> dict[str, Any]:

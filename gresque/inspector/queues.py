@@ -1,10 +1,18 @@
-"""Queues: how much waits in each."""
+"""Queues: how much waits in each, and what."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
+from gresque.errors import SettingsError
+from gresque.jobs import payload
+from gresque.jobs.waiting import waits_since
+from gresque.queues import QueueList
 from gresque.store.store import Store
+
+LOOKED_AT = 1000
 
 
 @dataclass(frozen=True)
@@ -18,3 +26,75 @@ class QueueStatus:
     def all(cls, store: Store) -> list[QueueStatus]:
         """Every queue, by name, in two round trips."""
         return [cls(name, size) for name, size in store.queues.sizes().items()]
+
+    @classmethod
+    def of(cls, store: Store, name: str) -> QueueStatus:
+        return cls(name, store.queues.size(name))
+
+
+@dataclass(frozen=True)
+class QueueDetails:
+    """One queue: how much waits in it, for how long, of which classes, and who serves it.
+
+    `suspects` of the waiting jobs saw the death of a process. The next job waits for `age_seconds`,
+    None where it does not say so. `classes` are those of the next LOOKED_AT jobs, the most frequent
+    first. `workers` are the ids of the registered ones whose queue list has it.
+    """
+
+    name: str
+    size: int
+    suspects: int
+    age_seconds: float | None
+    classes: dict[str, int]
+    workers: tuple[str, ...]
+
+    @classmethod
+    def read(cls, store: Store, name: str) -> QueueDetails:
+        keys, reads = store.keys, store.reads()
+        clock = reads.now()
+        sizes = [reads.number("LLEN", place) for place in keys.places(name)]
+        workers = reads.names("SMEMBERS", keys.workers)
+        reads.run()
+        raws = store.queues.peek(name, 0, LOOKED_AT)
+        since = waits_since(raws[0]) if raws else None
+        classes = Counter(payload.class_of(raw) or "no job" for raw in raws)
+        return cls(
+            name,
+            size=sum(size.value for size in sizes),
+            suspects=sum(size.value for size in sizes[:-1]),
+            age_seconds=None if since is None else max(clock.value - since, 0.0),
+            classes=dict(classes.most_common()),
+            workers=tuple(sorted(each for each in workers.value if _serves(each, name))),
+        )
+
+
+@dataclass(frozen=True)
+class WaitingJob:
+    """A job that waits, at its position in the queue, the next one at 0; its item as
+    `payload.loads` reads it."""
+
+    position: int
+    item: dict[str, Any]
+    age_seconds: float | None
+
+    @classmethod
+    def some(cls, store: Store, queue: str, start: int, count: int) -> list[WaitingJob]:
+        now = store.now()
+        raws = store.queues.peek(queue, start, count)
+        ages = (None if (since := waits_since(raw)) is None else max(now - since, 0.0)
+                for raw in raws)  # fmt: skip
+        return [
+            cls(start + number, payload.loads(raw), age)
+            for number, (raw, age) in enumerate(zip(raws, ages, strict=True))
+        ]
+
+
+def _serves(worker_id: str, queue: str) -> bool:
+    """By the id of a worker of any Resque, `host:pid:queues…`, in which a colon is `~`."""
+    parts = worker_id.split(":")
+    try:
+        listed = QueueList.parse(parts[2] if len(parts) > 2 else "")
+    except SettingsError:
+        return False
+    name = queue.replace(":", "~")
+    return name in listed.resolve([name])

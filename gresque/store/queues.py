@@ -112,3 +112,26 @@ class Queues:
         pipeline.srem(self._keys.suspects, name)
         pipeline.delete(*places)
         return sum(pipeline.execute()[: len(places)])
+
+    def move(self, queue: str, target: str, most: int) -> int:
+        """Move up to `most` jobs to the end of another queue, suspects to its suspects; returns how
+        many. Less than `most` when there are no more."""
+        keys = self._keys
+        found = [keys.queues, keys.suspects, *keys.places(queue), *keys.places(target)]
+        names = [encoded(queue), encoded(target)]
+        moved: int = self._server.run_script("move_jobs", _encoded(found), [*names, most])
+        return moved
+
+    def clear(self, queue: str, most: int) -> int:
+        """Remove up to `most` jobs, the next ones first; returns how many. A queue without any is
+        forgotten."""
+        found = [self._keys.queues, self._keys.suspects, *self._keys.places(queue)]
+        removed: int = self._server.run_script(
+            "clear_jobs", _encoded(found), [encoded(queue), most]
+        )
+        return removed
+
+
+def _encoded(keys: Iterable[str]) -> list[bytes]:
+    """Names of other programs may not be UTF-8."""
+    return [encoded(key) for key in keys]

@@ -98,7 +98,7 @@ OPERATING_METHODS = (
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
     "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
-    "queues.remove", "queues.remove_items",
+    "queues.clear", "queues.move", "queues.remove", "queues.remove_items",
 )  # fmt: skip
 
 

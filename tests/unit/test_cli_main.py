@@ -11,6 +11,7 @@ import tempfile
 import pytest
 import redis
 
+from gresque.cli.main import run
 from gresque.store.store import Store
 from tests.support.cli import (
     ROOT,
@@ -72,7 +73,8 @@ class TestInAShell:
 
 @pytest.mark.parametrize(
     "name",
-    ["enqueue", "queues", "workers", "running", "running list", "running groups", "stats", "status",
+    ["enqueue", "queues", "queues list", "queues show", "queues peek", "queues move",
+     "queues clear", "workers", "running", "running list", "running groups", "stats", "status",
      "kill", "stacks", "check", "failed", "failed list",
      "failed show", "failed retry", "failed remove", "failed clear"],
 )  # fmt: skip
@@ -80,7 +82,7 @@ def test_every_help_has_examples(call: Call, name: str) -> None:
     code, out, _ = call(*name.split(), "--help")
     assert code == 0
     assert f"  Examples:\n    gresque {name.split()[0]}" in out
-    assert name in ("failed", "running") or ("--redis" in out and "--namespace" in out)
+    assert name in ("failed", "queues", "running") or ("--redis" in out and "--namespace" in out)
 
 
 ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -112,3 +114,29 @@ def test_a_wait_that_is_no_time_to_wait(call: Call, command: tuple[str, ...], se
     answer = call(*command, "--wait", seconds)
     assert answer.code == 2
     assert "is not a number of seconds from 0 to 3600" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "count", "found"),
+    [
+        ("gresque que", 1, {"queues"}),
+        ("gresque queues ", 2, {"list", "show", "peek", "clear", "move"}),
+        ("gresque queues --", 2, {"--help", "--json", "--redis", "--namespace"}),
+        ("gresque queues move --", 3, {"--count", "--yes", "--redis", "--namespace", "--help"}),
+        ("gresque failed --off", 2, {"--offset"}),
+    ],
+    ids=range(5),
+)
+def test_a_shell_completes_commands_and_flags(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    count: int,
+    found: set[str],
+) -> None:
+    monkeypatch.setenv("_GRESQUE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(count))
+    with pytest.raises(SystemExit):
+        run([])
+    assert {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()} == found

@@ -6,10 +6,14 @@ import json
 
 import redis
 
+from gresque.jobs import payload
+from gresque.jobs.ids import new_id
 from gresque.store.store import Store
 from tests.support.cli import (
     ESCAPE,
+    WORKER,
     Call,
+    items,
 )
 
 
@@ -38,3 +42,107 @@ class TestQueues:
             ["total", "1"],
         ]  # fmt: skip
         assert len(json.loads(call("queues", "--json").out)) == 4
+
+
+def push(store: Store, *numbers: int, queue: str = "mail") -> None:
+    store.enqueuer.push(
+        queue,
+        [
+            payload.encode("Greet" if number else "First", [number], {"a": 1}, new_id())
+            for number in numbers
+        ],
+    )
+
+
+class TestShow:
+    def test_a_queue(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        push(store, 0, 1, 2)
+        redis_client.rpush("resque:suspects:1:mail", b'{"class":"Greet"}')
+        redis_client.sadd("resque:workers", WORKER, "vm:1:other,lo*:1:1:1", "vm:2:!mail,*", "odd")
+        found = json.loads(call("queues", "show", "mail", "--json").out)
+        assert found == {
+            "name": "mail", "size": 4, "suspects": 1, "age_seconds": None,
+            "classes": {"Greet": 3, "First": 1}, "workers": [WORKER],
+        }  # fmt: skip
+        redis_client.delete("resque:suspects:1:mail")
+        age = json.loads(call("queues", "show", "mail", "--json").out)["age_seconds"]
+        assert 0 <= age < 60
+        code, out, err = call("queues", "show", "mail")
+        assert (code, err) == (0, "")
+        assert [line.split("  ")[0] for line in out.splitlines()] == [
+            "waiting", "the next one waits for", "classes", "served by",
+        ]  # fmt: skip
+        assert "2 × Greet, 1 × First" in out
+
+    def test_a_long_one(self, call: Call, store: Store) -> None:
+        push(store, *range(1_001))
+        assert (
+            "classes of the next 1,000  999 × Greet, 1 × First"
+            in call("queues", "show", "mail").out
+        )
+
+    def test_an_empty_one(self, call: Call) -> None:
+        assert call("queues", "show", "mail").out.splitlines() == [
+            "waiting                 0", "the next one waits for  -", "classes                 -",
+            "served by               no worker",
+        ]  # fmt: skip
+
+
+class TestPeek:
+    def test_jobs(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        push(store, 0, 1, 2)
+        redis_client.rpush("resque:queue:mail", "no job")
+        found = json.loads(call("queues", "peek", "mail", "--offset", "1", "--json").out)
+        assert [job["position"] for job in found] == [1, 2, 3]
+        assert (found[0]["class"], found[0]["args"], found[0]["kwargs"]) == ("Greet", [1], {"a": 1})
+        assert found[0]["age_seconds"] >= 0
+        assert (found[2]["raw"], found[2]["age_seconds"]) == ("no job", None)
+        titles, *rows = call("queues", "peek", "mail", "-n", "4").out.splitlines()
+        assert titles.split() == ["POSITION", "JOB", "ID", "WAITS", "CLASS", "ARGUMENTS"]
+        assert rows[0].endswith('First  [0] {"a": 1}')
+        assert rows[3].endswith("no job")
+
+    def test_none(self, call: Call) -> None:
+        assert call("queues", "peek", "mail").out == "no jobs wait in mail\n"
+        assert call("queues", "peek", "mail", "--offset", "3").out == "no more jobs wait in mail\n"
+
+
+class TestClearAndMove:
+    def test_they_ask_with_the_count(
+        self, call: Call, store: Store, redis_client: redis.Redis
+    ) -> None:
+        push(store, *range(1_500))
+        redis_client.rpush("resque:suspects:2:mail", "x")
+        answer = call("queues", "clear", "mail", terminal=True, stdin=b"n\n")
+        assert "Remove 1,501 jobs of queue mail, for good?" in answer.err
+        assert answer.code == 1
+        answer = call("queues", "move", "mail", "low", "-n", "3", terminal=True, stdin=b"n\n")
+        assert "Move 3 jobs of queue mail to low?" in answer.err
+        assert redis_client.llen("resque:queue:mail") == 1_500
+        code, _, err = call("queues", "clear", "mail")
+        assert (code, "give --yes to skip the confirmation" in err) == (2, True)
+        assert redis_client.llen("resque:queue:mail") == 1_500
+
+    def test_move(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        push(store, *range(1_500))
+        assert call("queues", "move", "mail", "low", "-n", "1200", "--yes").out == (
+            "1,200 jobs moved\n"
+        )
+        assert [item["args"][0] for item in items(redis_client, "low")] == list(range(1_200))
+        assert call("queues", "move", "mail", "low", "--yes").out == "300 jobs moved\n"
+        assert call("queues", "move", "mail", "low", "--yes").out == "0 jobs moved\n"
+        assert redis_client.llen("resque:queue:low") == 1_500
+
+    def test_clear(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        push(store, *range(1_500))
+        assert call("queues", "clear", "mail", "--yes").out == "1,500 jobs removed\n"
+        assert call("queues", "clear", "mail", "--yes").out == "0 jobs removed\n"
+        assert call("queues").out == "no queues\n"
+
+    def test_to_itself(self, call: Call, store: Store) -> None:
+        push(store, 1)
+        code, _, err = call("queues", "move", "mail", "mail", "--yes")
+        assert (code, err) == (
+            2,
+            "gresque: jobs of queue 'mail' are there already; name another one\n",
+        )

@@ -1,0 +1,64 @@
+"""Moving and removing jobs that wait, in steps: each is done whole or not at all, so that a command
+that is cut off anywhere has lost and doubled none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gresque.errors import GresqueError
+from gresque.failure.progress import SILENT, Progress
+from gresque.logs import fields
+from gresque.store.store import Store
+from gresque.text import is_utf8, printable
+
+log = logging.getLogger("gresque.control")
+
+AT_ONCE = 1000
+"""A step takes the server about a millisecond."""
+
+
+def move_jobs(
+    store: Store, queue: str, target: str, count: int, progress: Progress = SILENT, *, by: str
+) -> int:
+    """Move the next `count` jobs of a queue to the end of another, suspects included, in their
+    order; returns how many. Fewer when it has no more, or when `progress` ends it. Jobs that run
+    are not moved. Raises GresqueError when the target is no other queue."""
+    if not target or not is_utf8(target):
+        raise GresqueError(
+            f"{printable(target)!r} is not the name of a queue; give one like 'mail'"
+        )
+    if target == queue:
+        raise GresqueError(
+            f"jobs of queue {printable(queue)!r} are there already; name another one"
+        )
+    moved = _in_steps(lambda most: store.queues.move(queue, target, most), count, progress)
+    log.info(
+        "%s moved %d jobs from queue %s to %s", by, moved, printable(queue), printable(target),
+        extra=fields("jobs_moved", by=by, count=moved, queue=queue, target=target),
+    )  # fmt: skip
+    return moved
+
+
+def clear_jobs(
+    store: Store, queue: str, count: int, progress: Progress = SILENT, *, by: str
+) -> int:
+    """Remove the next `count` jobs of a queue for good, suspects included; returns how many. A
+    queue that has no more is forgotten until its next job."""
+    removed = _in_steps(lambda most: store.queues.clear(queue, most), count, progress)
+    log.info(
+        "%s removed %d jobs from queue %s", by, removed, printable(queue),
+        extra=fields("jobs_removed", by=by, count=removed, queue=queue),
+    )  # fmt: skip
+    return removed
+
+
+def _in_steps(step: Callable[[int], int], count: int, progress: Progress) -> int:
+    done = 0
+    while done < count:
+        most = min(AT_ONCE, count - done)
+        found = step(most)
+        done += found
+        if not progress.advanced(done, count) or found < most:
+            break
+    return done
