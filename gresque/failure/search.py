@@ -10,7 +10,9 @@ import msgspec
 from gresque.jobs import payload
 
 
-class _Item(msgspec.Struct):
+class Item(msgspec.Struct):
+    """The class of the job that failed."""
+
     name: str | None = msgspec.field(name="class", default=None)
 
 
@@ -18,7 +20,7 @@ class Glance(msgspec.Struct):
     """The fields by which entries are searched. Of a million entries nearly all are only glanced
     at: to read one whole takes several times as long."""
 
-    payload: _Item | None = None
+    payload: Item | None = None
     exception: str | None = None
     error: str | None = None
     queue: str | None = None
@@ -41,7 +43,7 @@ def glance(raw: bytes) -> Glance:
         entry = payload.loads(raw)
     item = entry.get("payload")
     return Glance(
-        payload=_Item(_text(item.get("class"))) if isinstance(item, dict) else None,
+        payload=Item(_text(item.get("class"))) if isinstance(item, dict) else None,
         **{
             name: _text(entry.get(name))
             for name in ("exception", "error", "queue", "failed_at", "retried_at")

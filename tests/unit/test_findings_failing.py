@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import redis
 
-from gresque.inspector.findings.failing import ENTRIES, failing
+from gresque.inspector.findings.failing import ENTRIES, RETRIES, failing
+from gresque.jobs.attempts import failed_attempt, snoozed, unknown_here
+from gresque.store.later_job import LaterJob
 from gresque.store.store import Store
-from tests.support.views import fail, said, view
+from tests.support.views import fail, item, said, view
 
 
 def test_the_most_frequent_first(store: Store, redis_client: redis.Redis) -> None:
@@ -45,6 +47,45 @@ def test_more_failures_than_are_read(store: Store, redis_client: redis.Redis) ->
     assert finding.details["count"] == ENTRIES
     assert 9 <= finding.details["seconds"] <= 60, "the rate is that of the time they are from"
     assert said(finding).startswith("Often failed 1,000 times in N s")
+
+
+def waits(store: Store, number: int, raw: bytes | None, due: float = 60) -> None:
+    """In `later`."""
+    assert raw is not None
+    store.redis.zadd(store.keys.later, {f"{number}": int((store.now() + due) * 1000)})
+    entry = LaterJob("", 0, "mail", raw).entry(store.keys)
+    store.redis.hset(store.keys.later_jobs, f"{number}", entry)
+
+
+def test_those_that_are_tried_again(store: Store, redis_client: redis.Redis) -> None:
+    now = store.now()
+    for number in range(120):
+        waits(store, number, failed_attempt(item("Often"), "app.Busy", "try later", now, 60))
+    for number in range(200, 210):
+        # Failed long ago; snoozed; only delayed; of no worker that knows it; no job.
+        waits(store, number, failed_attempt(item("Old"), "app.Busy", "no", now - 400, 60))
+        waits(store, number + 10, snoozed(item("Snoozed"), now, 60))
+        waits(store, number + 20, item("Delayed"))
+        waits(store, number + 30, unknown_here(item("Unknown"), now, 60))
+        waits(store, number + 40, b"rubbish")
+    (finding,) = failing(view(store))
+    assert finding.is_broken
+    assert finding.message == (
+        "Often failed 120 times in 5 min with app.Busy: try later; all to be tried again"
+    )
+    assert finding.commands == ("gresque retries --class Often",)
+    fail(redis_client, "Often", 5)
+    (finding,) = failing(view(store))
+    assert finding.message.startswith("Often failed 125 times in 5 min with app.Busy and 1 more: ")
+    assert finding.message.endswith("; 120 of them to be tried again")
+    assert finding.commands == ("gresque failed list --class Often",)
+
+
+def test_not_all_that_waits_is_read(store: Store, redis_client: redis.Redis) -> None:
+    for number in range(RETRIES + 200):
+        waits(store, number, failed_attempt(item("Often"), "app.Busy", "", store.now(), 60), number)
+    (finding,) = failing(view(store))
+    assert finding.details["tried_again"] == RETRIES
 
 
 def test_what_an_operator_killed_is_no_failure(store: Store, redis_client: redis.Redis) -> None:

@@ -8,18 +8,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
-from gresque.clock import retried_at
+from gresque.client.delayed import DelayedJobs
+from gresque.clock import failed_at, parse_iso_8601, retried_at
 from gresque.failure.backend import open_backend
 from gresque.failure.failed_list import FailedList
-from gresque.failure.search import Glance, glance
+from gresque.failure.search import Glance, Item, glance
 from gresque.inspector.findings.finding import Finding, Level, shell
 from gresque.inspector.findings.view import View
+from gresque.inspector.retries import read_retry
 from gresque.store.commands import KILLED_BY_ID
 from gresque.text import counted, printable
 
 WINDOW_SECONDS = 300
 ENTRIES = 1000
 """The newest failures that are looked at, of all lists together."""
+RETRIES = 300
+"""Jobs of `later` that are looked at, the next due ones: the first further attempt comes after 16 s
+by default."""
+RETRIES_AT_ONCE = 100
 MOST_BYTES = 4 * 1024 * 1024
 DIRTY_EXIT = "DirtyExit"
 LISTS = 50
@@ -38,24 +44,28 @@ class _Failures:
     """Those of one class, the newest first."""
 
     count: int = 0
+    again: int = 0
     exceptions: Counter[str] = field(default_factory=Counter)
     newest: Glance = field(default_factory=Glance)
 
 
 def failing(view: View) -> Iterator[Finding]:
-    """The classes of the newest 1,000 failures of the last 5 minutes, the most frequent first."""
-    seen = newest(view)
+    """The classes of the newest 1,000 failures of the last 5 minutes, and of jobs that failed in
+    this time and are soon tried again; the most frequent first."""
+    failed, again = newest(view), tried_again(view)
     seconds = float(WINDOW_SECONDS)
-    if len(seen) == ENTRIES:  # there were more in this time
-        seconds = _seconds_since(_time(seen[-1]), view.at)
+    if len(failed) == ENTRIES:  # there were more in this time
+        seconds = _seconds_since(_time(failed[-1]), view.at)
     by_class = defaultdict[str, _Failures](_Failures)
-    for each in seen:
+    for each in [*failed, *again]:
         of_class = by_class[each.job_class or ""]
         if not of_class.count:
             of_class.newest = each
         of_class.count += 1
         of_class.exceptions[each.exception or "?"] += 1
-    rate = len(seen) / seconds
+    for each in again:
+        by_class[each.job_class or ""].again += 1
+    rate = (len(failed) + len(again)) / seconds
     share = rate / max(view.done_rate, rate, 1e-9)
     for name, found in sorted(by_class.items(), key=lambda each: -each[1].count):
         if found.count >= WARN_FROM or POISON in found.exceptions:
@@ -73,15 +83,20 @@ def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Find
         f"{name or 'jobs without a class'} failed {counted(found.count, 'time')} in {when} with "
         f"{exception}{f' and {others:,} more' if others else ''}" + (f": {error}" if error else "")
     )
+    if found.again:
+        each = "all" if found.again == found.count else f"{found.again:,} of them"
+        message += f"; {each} to be tried again"
+    listing = ("retries",) if found.again == found.count else ("failed", "list")
     selected = ("--class", name) if name else ()
     return Finding(
         Level.BROKEN if broken else Level.WARNING,
         "failing",
         printable(message),
-        (shell("gresque", "failed", "list", *selected),),
+        (shell("gresque", *listing, *selected),),
         {
             "class": name,
             "count": found.count,
+            "tried_again": found.again,
             "seconds": seconds,
             "share_of_all": round(share, 3),
             "exceptions": dict(found.exceptions.most_common(10)),
@@ -102,6 +117,32 @@ def newest(view: View) -> list[Glance]:
     for each in lists:
         found += _newest_of(each, oldest, ENTRIES // len(lists), MOST_BYTES // len(lists))
     return sorted(found, key=_time, reverse=True)
+
+
+def tried_again(view: View) -> list[Glance]:
+    """Jobs whose last attempt failed in the last 5 minutes, among those that are due next."""
+    found: list[Glance] = []
+    jobs = DelayedJobs(view.store)
+    read = 0
+    for start in range(0, RETRIES, RETRIES_AT_ONCE):
+        page = jobs.own_page(start, RETRIES_AT_ONCE)
+        read += sum(len(job.raw) for job in page)
+        for retry in filter(None, map(read_retry, page)):
+            last = retry.history[-1] if retry.history and retry.unknown_since is None else None
+            at = parse_iso_8601(last.at) if last is not None and not retry.snoozes else None
+            if last is not None and at is not None and view.at - at < WINDOW_SECONDS:
+                found.append(
+                    Glance(
+                        payload=Item(retry.name),
+                        exception=last.error_class,
+                        error=last.message,
+                        queue=retry.queue,
+                        failed_at=failed_at(at),
+                    )
+                )
+        if len(page) < RETRIES_AT_ONCE or read > MOST_BYTES:
+            break
+    return found
 
 
 def _newest_of(found_in: FailedList, oldest: str, count: int, most_bytes: int) -> Iterator[Glance]:
