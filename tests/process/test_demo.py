@@ -41,7 +41,7 @@ class Sandbox:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*DEMO, *arguments],
-            env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            env=self.env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -134,7 +134,7 @@ def test_a_signal_at_any_time_leaves_nothing(
     demo = sandbox.start(*FEW)
     read_until(demo, line)
     os.killpg(demo.pid, number)
-    rest, _ = demo.communicate(timeout=30)
+    rest, _ = demo.communicate(timeout=120)
     assert demo.returncode == 130, rest
     *_, first, second = rest.splitlines()
     ended = r"Interrupted (when [\d,]+ of [\d,]+ jobs had ended|before the first job)\."
@@ -156,7 +156,7 @@ def test_another_redis_is_left_as_it_was(
     namespace = found[1]
     wait_for(lambda: redis_client.get(f"{namespace}:stat:processed"))
     demo.send_signal(signal.SIGINT)
-    rest, _ = demo.communicate(timeout=30)
+    rest, _ = demo.communicate(timeout=120)
     assert demo.returncode == 130, rest
     assert redis_client.keys() == [b"mine"]
     wait_for(sandbox.is_clean)
@@ -173,7 +173,7 @@ def test_a_hog_that_the_user_kills_is_no_fault(
     with closing(store):
         job = wait_for(lambda: [j for j in RunningJob.all(store) if j.item["class"] == "demo.Hog"])
         assert kill(store, job[0].item["id"], by="a test", wait_seconds=20)
-    rest, _ = demo.communicate(timeout=60)
+    rest, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, rest
     assert re.search("it was killed from elsewhere|gresque kill [0-9a-f]+: (dead|ended)", rest)
     assert rest.endswith("; 0 lost\n")
@@ -195,7 +195,7 @@ def test_failed_jobs_end_it_with_1(sandbox: Sandbox) -> None:
     wait_for(lambda: sandbox.find("gresque: master"))
     (server,) = sandbox.find("gresque.demo.server")
     server.kill()
-    output, _ = demo.communicate(timeout=30)
+    output, _ = demo.communicate(timeout=120)
     assert demo.returncode == 1, output
     assert re.search("gresque: the demo failed: [0-9]+ jobs failed; the last: demo.Fetch: ", output)
     assert "Traceback" not in output.partition("the demo failed")[0]

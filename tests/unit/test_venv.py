@@ -7,6 +7,7 @@ and so for pip: the one it installs does what FAKE_PIP says, and notes each call
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -119,7 +120,7 @@ class Checkout:
 
     def run(self, extra: str = "demo", pip: str = "works") -> tuple[int, str, str]:
         process = self.start(extra, pip)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=120)
         return process.returncode, output.strip(), errors
 
     def succeed(self, extra: str = "demo") -> str:
@@ -141,11 +142,13 @@ def checkout(tmp_path: Path, python: Path) -> Iterator[Checkout]:
 
 def test_the_second_call_uses_what_is_there(checkout: Checkout) -> None:
     errors = checkout.succeed()
-    assert errors.splitlines() == [
+    # On a busy machine there are lines of progress between them.
+    lines = [line for line in errors.splitlines() if line.endswith("...") or "done" in line]
+    assert [re.sub(r" in \d+ s$", "", line) for line in lines] == [
         "Making a virtual environment in .venv ...",
-        "Making a virtual environment in .venv: done in 0 s",
+        "Making a virtual environment in .venv: done",
         "Installing gresque[demo] into .venv ...",
-        "Installing gresque[demo] into .venv: done in 0 s",
+        "Installing gresque[demo] into .venv: done",
     ]
     assert checkout.succeed() == ""
     assert checkout.calls() == ["demo"]
@@ -228,7 +231,7 @@ def test_a_python_without_venv_says_what_to_install(
     checkout.python = python_without_venv
     # Debian's `python3` beside another version that has venv would be passed over for that one.
     process = checkout.start("demo", PATH=f"{python_without_venv}:{only_dirname(checkout.home)}")
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=120)
     assert (process.returncode, output) == (1, "")
     assert errors.count("\n") == 1
     assert "apt install python3-venv" in errors
@@ -241,13 +244,13 @@ def test_a_python_that_can_make_a_venv_is_preferred(
 ) -> None:
     other = make_python(checkout.home / "other", ENSUREPIP.format(pip=PIP), "python3.11")
     process = checkout.start("demo", PATH=f"{python_without_venv}:{other}:/usr/bin:/bin")
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
 
 
 def test_no_python_at_all_is_one_line(checkout: Checkout) -> None:
     process = checkout.start("demo", PATH=str(only_dirname(checkout.home)))
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     assert errors == (
         "gresque: there is no Python 3.11 or newer on the PATH; install one and try again\n"
@@ -295,10 +298,10 @@ def test_an_interruption_is_one_line_and_ends_pip(
     process = checkout.start("demo", f"hangs {when}")
     pip = wait_for_pip(checkout)
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    last = "gresque: set-up interrupted; run it again to go on"
-    assert errors.splitlines()[-2:] == ["Installing gresque[demo] into .venv ...", last]
+    assert errors.splitlines()[-1] == "gresque: set-up interrupted; run it again to go on"
+    assert "Traceback" not in errors
     wait_for(lambda: has_ended(pip))
     # Cut off while it changes packages: nobody knows what is missing.
     again = checkout.succeed()
@@ -315,7 +318,7 @@ def test_after_a_kill_it_is_made_again_when_pip_has_ended(checkout: Checkout) ->
     line = successor.stderr.readline()
     assert line == "Another script is setting up .venv; waiting for it ...\n"
     os.kill(pip, signal.SIGKILL)
-    _, errors = successor.communicate(timeout=30)
+    _, errors = successor.communicate(timeout=120)
     assert successor.returncode == 0, errors
     assert "Making a virtual environment" in errors
 
@@ -325,7 +328,7 @@ def test_two_at_once_call_pip_one_after_the_other(checkout: Checkout) -> None:
         checkout.start(extra, FAKE_SECONDS="0.2") for extra in ("demo", "dev", "demo", "dev")
     ]
     for process in processes:
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
         assert output.strip() == str(checkout.venv / "bin" / "python")
     assert len(checkout.calls()) == len(set(checkout.calls()))
