@@ -228,7 +228,7 @@ class MaintenanceProcess:
         """Until a task is due, Redis announces a job that is to run later, a signal comes, or the
         master is gone."""
         milliseconds = int(1000 * min(max(seconds, 0), LONGEST_WAIT_SECONDS)) + 1
-        announcements = None if self._outage.lasts else self._promote.fileno(time.monotonic())
+        announcements = self._announcements(time.monotonic())
         if announcements is not None:
             self._poller.register(announcements, select.POLLIN)
         for descriptor, _ in self._poller.poll(milliseconds):
@@ -239,6 +239,13 @@ class MaintenanceProcess:
                     os.read(self._awake, 4096)
         if announcements is not None:
             self._poller.unregister(announcements)
+
+    def _announcements(self, now: float) -> int | None:
+        """The descriptor by which Redis announces such jobs, while one would be looked for: what is
+        not read stays readable, and there would be no waiting."""
+        if self._outage.lasts or self._failures.left(self._promote, now) > 0:
+            return None
+        return self._promote.fileno(now)
 
     def _leave(self) -> None:
         try:

@@ -72,8 +72,8 @@ class Delayed:
     def due(self, now: float, skip: Iterable[str] = ()) -> str | None:
         """The earliest list that is due, but for those in `skip`."""
         skipped = set(skip)
-        found = self._server.call(
-            "ZRANGE", self._keys.delayed_schedule, "-inf", int(now), "BYSCORE",
+        found = self._server.read(
+            (), "ZRANGE", self._keys.delayed_schedule, "-inf", int(now), "BYSCORE",
             "LIMIT", 0, len(skipped) + 1,
         )  # fmt: skip
         return next((t for t in map(decoded, found) if t not in skipped), None)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import redis
+
 from gresque.store.keys import Keys
 from gresque.store.later_job import LATEST_MS, LaterJob
 from gresque.store.ledger import LedgerEntry, parse_entry
@@ -63,11 +65,14 @@ class Later:
     def due(self, skip: int = 0) -> list[tuple[bytes, bytes]]:
         """The next jobs that are due by the server's clock, 250 at most, after the first `skip`:
         name and queue key, which is empty for what is no entry of a job."""
-        found = self._server.run_script(
-            "due_later",
-            [self._keys.later, self._keys.later_jobs],
-            [skip, PROMOTED_JOBS, PROMOTED_BYTES],
-        )
+        keys = [self._keys.later, self._keys.later_jobs]
+        arguments = [skip, PROMOTED_JOBS, PROMOTED_BYTES]
+        found: list[bytes]
+        try:
+            found = self._server.run_script("due_later", keys, arguments)
+        except redis.ResponseError as error:
+            of_jobs = str(error).endswith(f": {self._keys.later_jobs}")
+            found = self._server.reply([], keys[of_jobs], error, "delayed jobs wait")
         return list(zip(found[::2], found[1::2], strict=True))
 
     def promote(self, due: Sequence[tuple[bytes, bytes]]) -> tuple[int, list[tuple[str, str]]]:

@@ -152,3 +152,12 @@ def test_the_clock_of_a_program_does_not_matter(bench: Bench) -> None:
     for job in (first, second):
         assert -1 < (job.due - datetime.now(UTC)).total_seconds() <= 0.5
     wait_for(lambda: bench.runs() == {"behind": 1, "ahead": 1})
+
+
+def test_connections_that_are_cut_do_not_keep_jobs(bench: Bench) -> None:
+    master = bench.start(*ARGUMENTS)
+    wait_for(lambda: holder(master))
+    for n in range(3):
+        bench.redis.client_kill_filter(_type="normal", skipme=True)
+        bench.client.options("Count", queue="q", in_=0.2).enqueue(f"{n}")
+        wait_for(lambda n=n: bench.runs().get(f"{n}") == 1)

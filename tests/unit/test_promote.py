@@ -248,6 +248,26 @@ def test_a_list_that_cannot_be_moved_holds_up_no_other(
     assert store.delayed.due(store.now()) == "1000000000"
 
 
+@pytest.mark.parametrize(
+    "key", ["resque:later", "resque:later:jobs", "resque:delayed_queue_schedule", RUBY_LOCK]
+)
+def test_a_key_of_another_program_holds_up_no_other(
+    store: Store, promote: Promote, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if "later" in key:
+        delay(store, item("A"))
+    else:
+        add_due(store, ("a", "q", item("A")))
+        delay(store, item("B"))
+        store.redis.delete(key)
+    if key.endswith("jobs"):
+        store.redis.zadd("resque:later", {"a": 1})
+    store.redis.hset(key, "a", "b") if key == RUBY_LOCK else store.redis.set(key, "x")
+    promote.run(store)
+    assert ran(store) == [("A", [])]
+    assert key in caplog.text
+
+
 # When it is due
 
 

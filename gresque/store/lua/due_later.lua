@@ -13,7 +13,9 @@ local first = 1
 while first <= #names do
   -- As many as may be read together: payloads have 8 MB at most, and mostly far less.
   local last = math.min(first + math.min(math.floor(most * first / (bytes + most / 4)), 200), #names)
-  for i, entry in ipairs(redis.call('HMGET', jobs, unpack(names, first, last))) do
+  local entries = redis.pcall('HMGET', jobs, unpack(names, first, last))
+  if entries.err then return redis.error_reply(entries.err .. ': ' .. jobs) end
+  for i, entry in ipairs(entries) do
     entry = entry or ''
     bytes = bytes + #entry
     if bytes > most and #found > 0 then return found end

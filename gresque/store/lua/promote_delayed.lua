@@ -20,7 +20,8 @@ local guarded = schedule
 -- include try
 for i, lock in ipairs(locks) do
   if not call('SET', lock, A[2], 'NX', 'PX', A[3]) then
-    local holder = call('GET', lock)
+    local holder = redis.pcall('GET', lock)
+    if type(holder) == 'table' then holder = holder.err end
     if string.sub(holder, 1, 8) ~= 'gresque ' then
       if i == 2 and call('GET', locks[1]) == A[2] then call('DEL', locks[1]) end
       return {lock, holder}
