@@ -18,6 +18,7 @@ from gresque.cli.output import (
     Output,
     coloured,
     counted,
+    ellipsis_for,
     json_option,
     terminal_width,
     write,
@@ -186,7 +187,7 @@ def _wrapped(text: str, colour: str) -> Iterator[str]:
 
 def _cut(line: str) -> str:
     room = terminal_width()
-    return line if room is None else cut(line, room)
+    return line if room is None else cut(line, room, ellipsis_for(sys.stdout.encoding))
 
 
 def _mark(is_broken: bool) -> str:

@@ -122,6 +122,17 @@ def test_a_screen_holds_it(on_a_terminal: Any, redis_client: redis.Redis) -> Non
     assert lines[-1].startswith("running  1 job")
 
 
+def test_a_terminal_that_knows_only_ascii(
+    on_a_terminal: Any, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Screen, "encoding", "ascii")
+    break_it(redis_client, 3)
+    _, lines = on_a_terminal()
+    assert lines[1].startswith("x jobs.Class")
+    assert "\n".join(lines).isascii()
+    assert all(width(line) <= 80 for line in lines)
+
+
 def test_a_pipe_gets_all_of_it(call: Call, redis_client: redis.Redis) -> None:
     break_it(redis_client, 30)
     lines = call("status").out.splitlines()
