@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +213,8 @@ def _readable(raw: bytes) -> Entry | None:
 def _existing(store: Store, name: str) -> bytes:
     raw = store.cron.entry(name)
     if raw is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, store.cron.read().entries, 1)
         meant = f"; there is {near[0]!r}" if near else "; gresque cron list shows all"
         raise ScheduleError(f"no schedule entry is named {name!r}{meant}")

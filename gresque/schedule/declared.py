@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
 from typing import Any
 
 from gresque.errors import ScheduleError
@@ -53,17 +52,19 @@ class Declared:
 
     def expect_job(self, function: Any, declare: Callable[[JobDefinition], None]) -> None:
         """This function is to become a job; its schedule is declared then."""
-        vars(function).setdefault(ATTRIBUTE, []).append(declare)
+        vars(function).setdefault(ATTRIBUTE, []).append((declare, function))
         self._waiting[id(function)] = function
 
     def job_came(self, function: Any, definition: JobDefinition) -> None:
-        """The function is a job now."""
-        if self._waiting.pop(id(function), None) is not None:
-            for declare in vars(function).pop(ATTRIBUTE, ()):
-                declare(definition)
+        """The function is a job now; a decorator between the two may have wrapped it."""
+        for declare, original in getattr(function, "__dict__", {}).pop(ATTRIBUTE, ()):
+            self._waiting.pop(id(original), None)
+            declare(definition)
 
     def digest(self) -> bytes:
         """Differs when any entry differs: 16 bytes."""
+        from hashlib import blake2b
+
         raws = sorted(entry.to_json() for entry in self)
         return blake2b(b"\n".join(raws), digest_size=16).digest()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from hashlib import blake2b
 from itertools import takewhile
 from typing import NamedTuple, Protocol
 
@@ -61,6 +60,8 @@ def jitter(name: str, tick: int, seconds: float) -> int:
     process works it out."""
     if not seconds:
         return 0
+    from hashlib import blake2b
+
     digest = blake2b(f"{name}\0{tick}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) * int(seconds * 1000) >> 64
 

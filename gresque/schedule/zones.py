@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, tzinfo
-from difflib import get_close_matches
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
 
 from gresque.errors import ScheduleError
 
@@ -15,6 +13,8 @@ def zone(name: str) -> tzinfo:
     """The zone of this name. Raises ScheduleError that names one like it."""
     if name == "UTC":
         return UTC
+    from zoneinfo import ZoneInfo  # a program that only enqueues needs no zones
+
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
@@ -22,6 +22,9 @@ def zone(name: str) -> tzinfo:
 
 
 def _meant(name: str) -> str:
+    from difflib import get_close_matches
+    from zoneinfo import available_timezones
+
     known = available_timezones()
     if not known:
         return "this machine has no zones at all: install tzdata (pip install tzdata)"

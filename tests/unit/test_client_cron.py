@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -48,6 +49,23 @@ def test_below_the_job() -> None:
         "first": ("30 2 * * *", []),
         "second": ("30 3 * * *", [{"number": 2, "_kwargs": True}]),
     }
+    declared.check()
+
+
+def test_a_decorator_between_the_two() -> None:
+    def logged(function: Callable[[], None]) -> Callable[[], None]:
+        @functools.wraps(function)
+        def wrapper() -> None:
+            function()
+
+        return wrapper
+
+    @gresque.job(queue="q", name="nightly")
+    @logged
+    @gresque.cron("30 2 * * *")
+    def nightly() -> None: ...
+
+    assert [entry.name for entry in declared] == ["nightly"]
     declared.check()
 
 
