@@ -13,7 +13,7 @@
 -- Returns  1; 0 when it was done before, or is so late that another call has used the slot since
 local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local A, call = ARGV, redis.call
--- include put_off
+-- include put_off_all
 -- include now_ms
 local fresh = call('HSETNX', producer, A[1], 0) == 1
 local last = fresh and 0 or tonumber(call('HGET', producer, A[1]))
@@ -21,7 +21,8 @@ if last >= tonumber(A[2]) then return 0 end
 
 call('HSET', producer, A[1], A[2])
 call('EXPIRE', producer, A[4])
-local names, at_once, failure = {}, {}, nil
+local names, failure
+local ids, values, scores, at_once = {}, {}, {}, {}
 local is_delay = A[5] == 'in'
 local now = now_ms(is_delay and math.ceil or math.floor)
 local from = is_delay and now or 0
@@ -31,20 +32,21 @@ for i = 6, #A, 3 do
   if due <= now then
     at_once[#at_once + 1] = A[i + 2]
   else
-    names[#names + 1], failure = put_off(later, jobs, A[i], due, head .. A[i + 2])
-    if failure then break end
+    local n = #ids + 1
+    ids[n], values[2 * n - 1], values[2 * n] = A[i], A[i], head .. A[i + 2]
+    scores[2 * n - 1], scores[2 * n] = due, A[i]
   end
 end
+names, failure = put_off_all(later, jobs, ids, values, scores)
 if not failure and #at_once > 0 then
-  local key, done = queues, redis.pcall('SADD', queues, A[3])
-  if type(done) ~= 'table' then key, done = queue, redis.pcall('RPUSH', queue, unpack(at_once)) end
-  failure = type(done) == 'table' and done.err .. ': ' .. key
+  failure = refused(redis.pcall('SADD', queues, A[3]), queues)
+    or refused(redis.pcall('RPUSH', queue, unpack(at_once)), queue)
 end
 if not failure then return 1 end
 
 for _, name in ipairs(names) do
-  call('ZREM', later, name)
-  call('HDEL', jobs, name)
+  redis.pcall('ZREM', later, name)
+  redis.pcall('HDEL', jobs, name)
 end
 if fresh then
   call('HDEL', producer, A[1])
