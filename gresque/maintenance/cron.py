@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from functools import cached_property
 from typing import NamedTuple
 
 import redis
 
 from gresque.clock import started
 from gresque.connection.errors import is_reply, means_not_here
-from gresque.errors import GresqueError, ScheduleError
+from gresque.errors import GresqueError
 from gresque.jobs.registry import registry
 from gresque.logs import fields
 from gresque.maintenance.due_watch import DueWatch
@@ -23,7 +24,7 @@ from gresque.schedule.declared import declared
 from gresque.schedule.entry import Entry, from_json
 from gresque.schedule.ticks import due_ticks, jitter
 from gresque.settings import Settings
-from gresque.store.cron_snapshot import Tick
+from gresque.store.cron_snapshot import Push, Tick
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 from gresque.worker.schedules import declare
@@ -34,6 +35,8 @@ PASS_SECONDS = 0.5
 """After this time other tasks have their turn, the lease above all; in a burst all is done."""
 RESYNC_SECONDS = 60.0
 """How long it relies on its view of the server's clock."""
+AT_ONCE = 200
+"""Entries of one round trip."""
 REFUSED_SECONDS = 5.0
 """An entry whose job Redis refuses is tried again after this time."""
 DECLARE_SECONDS = 60.0
@@ -67,6 +70,30 @@ class _Held(NamedTuple):
     entry: bytes
     until: float
     """On the monotonic clock."""
+
+
+class _Run(NamedTuple):
+    """A job to enqueue for a tick; without `raw` the entry only moves on to its next tick."""
+
+    entry: Entry
+    tick: Tick
+    run: int
+    """The tick that runs: `tick.due` is the first one that was not handled."""
+    job_id: str
+    raw: bytes
+
+
+class _RubyElsewhere:
+    """Asks once a pass, and only for entries of Ruby programs, whether a scheduler of Ruby's runs
+    them."""
+
+    def __init__(self, ruby: RubySchedules, store: Store) -> None:
+        self._ruby = ruby
+        self._store = store
+
+    @cached_property
+    def is_elsewhere(self) -> bool:
+        return self._ruby.are_run_elsewhere(self._store)
 
 
 class CronTicks:
@@ -120,82 +147,94 @@ class CronTicks:
         now = int(store.now() * 1000)
         due = store.cron.due(now)
         wait = RESYNC_SECONDS if due else NEVER
-        for name, tick in due:
+        ruby = _RubyElsewhere(self._ruby, store)
+        for first in range(0, len(due), AT_ONCE):
             if time.monotonic() >= until:
                 return 0.0
-            wait = min(wait, self._run_entry(store, name, tick, now))
+            some = due[first : first + AT_ONCE]
+            planned: list[_Run] = []
+            for (name, tick), raw in zip(
+                some, store.cron.entries([name for name, _ in some]), strict=True
+            ):
+                if raw is None:
+                    store.cron.forget_next(name)
+                else:
+                    wait = min(wait, self._plan(planned, Tick(name, raw, tick, None), now, ruby))
+            wait = min(wait, self._enqueue(store, planned, now))
         following = store.cron.first_after(now)
         if following is not None:
             wait = min(wait, RESYNC_SECONDS, following / 1000 - store.now())
         return wait
 
-    def _run_entry(self, store: Store, name: str, tick: int, now: int) -> float:
-        """Enqueue the jobs of one entry whose tick has come; returns the seconds until it is to be
-        looked at again, if that is not known by its next tick."""
-        raw = store.cron.entry(name)
-        if raw is None:
-            store.cron.forget_next(name)
-            return NEVER
-        held = self._held.get(name)
-        if held is not None and held.entry == raw and time.monotonic() < held.until:
+    def _plan(self, planned: list[_Run], due: Tick, now: int, ruby: _RubyElsewhere) -> float:
+        """Add what is to be done for one entry whose tick has come; returns the seconds until it is
+        to be looked at again, if that is not known by its next tick."""
+        held = self._held.get(due.name)
+        if held is not None and held.entry == due.entry and time.monotonic() < held.until:
             return held.until - time.monotonic()
         try:
-            entry = from_json(raw)
-            return self._run_ticks(store, entry, Tick(name, raw, tick, None), now)
-        except ScheduleError as error:
-            self._hold(name, raw, NEVER, f"it cannot run: {error}")
-            return NEVER
-        except (redis.ResponseError, GresqueError) as error:
-            if isinstance(error, redis.RedisError) and (
-                not is_reply(error) or means_not_here(error)
-            ):
-                raise
-            self._hold(name, raw, REFUSED_SECONDS, f"its job is refused: {error}")
-            return REFUSED_SECONDS
+            entry = from_json(due.entry)
+            late = due.due + jitter(due.name, due.due, entry.jitter_seconds) - now
+            if late > 0:
+                return late / 1000
+            planned += self._runs(entry, due, now, ruby)
+        except GresqueError as error:
+            self._hold(due, NEVER, f"it cannot run: {error}")
+        return NEVER
 
-    def _run_ticks(self, store: Store, entry: Entry, first: Tick, now: int) -> float:
-        name, schedule = entry.name, entry.schedule
-        late = first.due + jitter(name, first.due, entry.jitter_seconds) - now
-        if late > 0:
-            return late / 1000
-        found = due_ticks(name, schedule, entry.policy, first.due, now)
-        runs = () if self._ruby.is_run_elsewhere(store, entry) else found.runs
+    def _runs(self, entry: Entry, due: Tick, now: int, ruby: _RubyElsewhere) -> list[_Run]:
+        found = due_ticks(entry.name, entry.schedule, entry.policy, due.due, now)
+        runs = () if entry.source == "ruby" and ruby.is_elsewhere else found.runs
         if found.is_late:
             log.warning(
                 "schedule entry %s: ticks were missed since %s; %s of them run (catch_up=%s)",
-                name, started(first.due / 1000), len(runs) or "none", entry.catch_up,
-                extra=fields("ticks_missed", entry=name, job=entry.job),
+                entry.name, started(due.due / 1000), len(runs) or "none", entry.catch_up,
+                extra=fields("ticks_missed", entry=entry.name, job=entry.job),
             )  # fmt: skip
-        expected = first.due
-        for number, tick in enumerate(runs, start=1):
-            following = runs[number] if number < len(runs) else found.next
-            if not self._enqueue(store, entry, first._replace(due=expected, next=following), tick):
-                return 0.0
-            expected = following or 0
         if not runs:
-            store.cron.tick(first._replace(next=found.next), entry.queue)
-        self._held.pop(name, None)
+            return [_Run(entry, due._replace(next=found.next), 0, "", b"")]
+        # Each sets the next one, so that all of them are compared, and one that is refused stays.
+        befores, afters = (due.due, *runs[1:]), (*runs[1:], found.next)
+        return [
+            _Run(entry, due._replace(due=before, next=after), run, *entry.payload(run, now / 1000))
+            for run, before, after in zip(runs, befores, afters, strict=True)
+        ]
+
+    def _enqueue(self, store: Store, planned: list[_Run], now: int) -> float:
+        """Returns the seconds until what Redis has refused is tried again."""
+        wait, shown = NEVER, started(now / 1000)
+        replies = store.cron.tick(
+            [
+                Push(each.tick, each.entry.queue, each.raw, f"{each.run} {each.job_id}", shown)
+                for each in planned
+            ]
+        )
+        for each, reply in zip(planned, replies, strict=True):
+            if isinstance(reply, redis.RedisError):
+                if not is_reply(reply) or means_not_here(reply):
+                    raise reply
+                self._hold(each.tick, REFUSED_SECONDS, f"its job is refused: {reply}")
+                wait = REFUSED_SECONDS
+            elif reply:
+                self._held.pop(each.entry.name, None)
+                if each.raw:
+                    self._log(each, now)
+        return wait
+
+    def _log(self, run: _Run, now: int) -> None:
+        entry = run.entry
+        log.debug(
+            "schedule entry %s: job %s enqueued into %s, %.3f s late",
+            entry.name, run.job_id, entry.queue, (now - run.run) / 1000,
+            extra=fields(
+                "scheduled", entry=entry.name, job_id=run.job_id, job=entry.job, queue=entry.queue
+            ),
+        )  # fmt: skip
         self._name_undeclared(entry)
-        return NEVER
 
-    def _enqueue(self, store: Store, entry: Entry, tick: Tick, run: int) -> bool:
-        """False when another process did it, or the entry is another by now."""
-        now = store.now()
-        job_id, raw = entry.payload(run, now)
-        done = store.cron.tick(tick, entry.queue, raw, f"{run} {job_id}", started(now))
-        if done:
-            log.debug(
-                "schedule entry %s: job %s enqueued into %s, %.3f s late",
-                entry.name, job_id, entry.queue, now - run / 1000,
-                extra=fields(
-                    "scheduled", entry=entry.name, job_id=job_id, job=entry.job, queue=entry.queue
-                ),
-            )  # fmt: skip
-        return done
-
-    def _hold(self, name: str, raw: bytes, seconds: float, problem: str) -> None:
-        self._held[name] = _Held(raw, time.monotonic() + seconds)
-        self._name(name, problem)
+    def _hold(self, due: Tick, seconds: float, problem: str) -> None:
+        self._held[due.name] = _Held(due.entry, time.monotonic() + seconds)
+        self._name(due.name, problem)
 
     def _name(self, name: str, problem: str) -> None:
         """Log what is wrong with an entry, once until it is something else."""

@@ -72,10 +72,8 @@ class RubySchedules:
         self._named = wrong
         return entries
 
-    def is_run_elsewhere(self, store: Store, entry: Entry) -> bool:
-        """Whether a scheduler of Ruby's runs the entry: while one holds its lock it does."""
-        if entry.source != "ruby":
-            return False
+    def are_run_elsewhere(self, store: Store) -> bool:
+        """Whether a scheduler of Ruby's runs the entries: while one holds its lock it does."""
         lock = self._keys.scheduler_locks[0]
         holder = dict(store.delayed.lock_holders()).get(lock, "")
         if holder != self._holder:

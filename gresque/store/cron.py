@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gresque.store.cron_snapshot import Change, Snapshot, Tick
+from gresque.store.cron_snapshot import Change, Push, Snapshot
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
@@ -36,6 +36,11 @@ class CronTable:
     def entry(self, name: str) -> bytes | None:
         found: bytes | None = self._server.read(None, "HGET", self._keys.cron, name)
         return found
+
+    def entries(self, names: Sequence[str]) -> list[bytes | None]:
+        """Those of these names; None for one that is not there."""
+        missing = [None] * len(names)
+        return list(self._server.read(missing, "HMGET", self._keys.cron, *names))
 
     def counts(self) -> tuple[int, int]:
         """How many entries there are, and how many of them are paused."""
@@ -70,20 +75,23 @@ class CronTable:
                 break
         return boot, changed
 
-    def tick(
-        self, tick: Tick, queue: str, raw: bytes = b"", ran: str = "", shown: str = ""
-    ) -> bool:
-        """Enqueue the job of a tick and set the next one; without a job only the latter. `ran` is
-        written to `cron:last`, `shown` to what Ruby's page shows. False when it was done, or the
-        entry is another by now."""
+    def tick(self, pushes: Sequence[Push]) -> list[bool | Exception]:
+        """Enqueue the job of each tick and set the next one, in one round trip. False for a tick
+        that was done, or whose entry is another by now; an error for one that is refused, which
+        stays due."""
         keys = self._keys
-        names = [
-            keys.cron, keys.cron_next, keys.cron_last, keys.last_enqueued, keys.queues,
-            keys.queue(queue),
-        ]  # fmt: skip
-        following = "" if tick.next is None else tick.next
-        arguments = [tick.name, tick.entry, tick.due, following, queue, raw, ran, shown]
-        return bool(self._server.run_script("cron_tick", list(map(encoded, names)), arguments))
+        ours = [keys.cron, keys.cron_next, keys.cron_last, keys.last_enqueued, keys.queues]
+        calls = []
+        for push in pushes:
+            name, entry, due, following = push.tick
+            arguments = [
+                encoded(name), entry, due, "" if following is None else following,
+                encoded(push.queue), push.raw, push.ran,
+                push.shown,
+            ]  # fmt: skip
+            calls.append(([*ours, keys.queue(push.queue)], arguments))
+        replies = self._server.pipeline_script("cron_tick", calls)
+        return [reply if isinstance(reply, Exception) else bool(reply) for reply in replies]
 
     def due(self, until: int) -> list[tuple[str, int]]:
         """Entries with a tick up to `until` (epoch milliseconds), the earliest first."""

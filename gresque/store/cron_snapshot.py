@@ -40,3 +40,16 @@ class Tick(NamedTuple):
     due: int
     """As it was read, in epoch milliseconds."""
     next: int | None
+
+
+class Push(NamedTuple):
+    """The job of a tick, which is enqueued while the next tick is set."""
+
+    tick: Tick
+    queue: str
+    raw: bytes = b""
+    """Empty: the tick does not run."""
+    ran: str = ""
+    """Written to `cron:last`."""
+    shown: str = ""
+    """Written to what Ruby's page shows."""

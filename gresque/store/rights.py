@@ -66,7 +66,8 @@ WORKER_METHODS = (
     "commands.give_answer", "commands.kills", "maintenance.has_lease", "maintenance.heartbeats",
     "maintenance.processes_of", "maintenance.processes_with_vitals", "maintenance.release_lease",
     "maintenance.renew_lease", "maintenance.take_lease", "maintenance.write_vitals",
-    "cron.counts", "cron.due", "cron.entry", "cron.first_after", "cron.forget_next", "cron.has_app",
+    "cron.counts", "cron.due", "cron.entries", "cron.entry", "cron.first_after",
+    "cron.forget_next", "cron.has_app",
     "failed.begin_sweep", "failed.count", "failed.end_sweep", "failed.names", "failed.page",
     "failed.trim_oldest",
     "cron.put", "cron.read", "cron.ruby", "cron.tick", "delayed.lock_holders",
@@ -197,7 +198,7 @@ def _of_tree(tree: ast.AST, part: str = "") -> Iterator[str]:
 def _of_call(call: ast.Call, part: str) -> Iterator[str]:
     name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
     words = [_word(argument) for argument in call.args]
-    if name in ("script", "run_script"):
+    if name in ("script", "run_script", "pipeline_script"):
         yield from of_script(words[0])
     elif name == "read_by_script":
         yield from (of_script(words[0]) - SCRIPTING) | READING_SCRIPTS

@@ -88,8 +88,19 @@ class Server:
                 raise
             return self._pipeline_script("", name, calls)
 
+    def pipeline_script(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+    ) -> list[Any]:
+        """Run a script once for each of these KEYS and ARGV, one after the other, in one round
+        trip. An error that it replies stands among the replies."""
+        return self._pipeline_script("", name, calls, raise_on_error=False) if calls else []
+
     def _pipeline_script(
-        self, suffix: str, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]
+        self,
+        suffix: str,
+        name: str,
+        calls: Sequence[tuple[Sequence[str], Sequence[Any]]],
+        raise_on_error: bool = True,
     ) -> list[Any]:
         found = script(name)
         pipeline = self.redis.pipeline(transaction=False)
@@ -99,7 +110,7 @@ class Server:
             pipeline.execute_command(
                 run[0] + suffix, run[1], len(keys), *map(encoded, keys), *arguments
             )
-        return list(pipeline.execute())
+        return list(pipeline.execute(raise_on_error))
 
     def now(self) -> float:
         """Epoch seconds by the server's clock, which all heartbeats are written by."""

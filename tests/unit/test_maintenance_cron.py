@@ -90,7 +90,7 @@ def test_a_tick_becomes_a_job(store: Store, cron: CronTicks, redis_client: redis
 
 
 def test_many_that_see_it_run_it_once(store: Store, redis_url: str) -> None:
-    for number in range(20):
+    for number in range(450):
         add(store, str(number))
 
     def run_all(_: int) -> None:
@@ -100,7 +100,22 @@ def test_many_that_see_it_run_it_once(store: Store, redis_url: str) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(run_all, range(8)))
-    assert sorted(names(store)) == sorted(map(str, range(20)))
+    assert store.queues.size("q") == 450
+    assert sorted(names(store)) == sorted(map(str, range(450)))
+
+
+def test_other_tasks_have_their_turn(
+    store: Store, redis_url: str, watch: DueWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cron = ticker(redis_url, watch)
+    add(store, "a")
+    with monkeypatch.context() as patched:
+        patched.setattr("gresque.maintenance.cron.PASS_SECONDS", -1)
+        cron.run(store)
+    assert ran(store) == []
+    assert cron.due(time.monotonic()) <= 0
+    cron.run(store)
+    assert names(store) == ["a"]
 
 
 def test_missed_ticks(store: Store, cron: CronTicks, caplog: pytest.LogCaptureFixture) -> None:

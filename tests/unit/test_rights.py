@@ -56,8 +56,8 @@ def test_a_worker_calls_no_other_methods() -> None:
 
 HELPERS = {
     "server.call", "server.read", "server.ask", "server.numbers", "server.number",
-    "server.run_script", "server.reply", "server.read_by_script", "server.close",
-    "enqueuer.close",
+    "server.run_script", "server.pipeline_script", "server.reply", "server.read_by_script",
+    "server.close", "enqueuer.close",
 }  # fmt: skip
 """They send what their callers say."""
 

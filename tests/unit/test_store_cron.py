@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.store.cron_snapshot import Change, Snapshot, Tick
+from gresque.store.cron_snapshot import Change, Push, Snapshot, Tick
 from gresque.store.store import Store
 
 OLD, NEW = b'{"old":1}', b'{"new":1}'
@@ -61,7 +61,7 @@ def test_any_name(store: Store) -> None:
     store.cron.put([Change("none", b"", OLD, 10)])
     store.cron.put([])
     store.cron.pause("other", OLD)
-    assert store.cron.tick(Tick("none", OLD, 10, 20), "q")
+    assert run(store, Tick("none", OLD, 10, 20), b"")
 
 
 def test_many_at_once(store: Store) -> None:
@@ -82,6 +82,14 @@ def test_the_newest_master_declares(store: Store) -> None:
     assert store.cron.has_app("app") and store.cron.has_app("other")
 
 
+def run(store: Store, tick: Tick, raw: bytes = b"job") -> bool:
+    """True when it is done; raises what is refused."""
+    (reply,) = store.cron.tick([Push(tick, "q", raw, "10 id", "then")])
+    if isinstance(reply, Exception):
+        raise reply
+    return reply
+
+
 def ran(store: Store) -> tuple[list[bytes], dict[str, int], dict[str, tuple[int, str]]]:
     found = store.cron.read()
     return store.queues.peek("q", 0, 9), found.next, found.last
@@ -89,29 +97,49 @@ def ran(store: Store) -> tuple[list[bytes], dict[str, int], dict[str, tuple[int,
 
 def test_a_tick_runs_once(one: Store, redis_client: redis.Redis) -> None:
     tick = Tick("a", OLD, 10, 20)
-    assert one.cron.tick(tick, "q", b"job", "10 id", "then")
-    assert not one.cron.tick(tick, "q", b"job", "10 id", "then")
+    assert run(one, tick)
+    assert not run(one, tick)
     assert ran(one) == ([b"job"], {"a": 20}, {"a": (10, "id")})
     assert one.queues.names() == ["q"]
     assert redis_client.hgetall("resque:delayed:last_enqueued_at") == {b"a": b"then"}
 
 
+def test_many_ticks_in_one_round_trip(one: Store, redis_client: redis.Redis) -> None:
+    """Each is compared by itself, also after one that is refused."""
+    one.cron.put([Change("\udcff", b"", OLD, 10), Change("b", b"", OLD, 10)])
+    redis_client.set("resque:queue:theirs", "theirs")
+    pushes = [
+        Push(Tick("a", OLD, 10, 20), "q", b"1", "10 id", "then"),
+        Push(Tick("a", OLD, 20, 30), "q", b"2", "20 id", "then"),
+        Push(Tick("b", OLD, 10, 20), "theirs", b"3", "10 id", "then"),
+        Push(Tick("b", OLD, 20, 30), "theirs", b"4", "20 id", "then"),
+        Push(Tick("\udcff", OLD, 10, 20), "\udcff", b"5", "10 id", "then"),
+    ]
+    replies = one.cron.tick(pushes)
+    assert [type(reply) for reply in replies] == [bool, bool, redis.ResponseError, bool, bool]
+    assert [reply for reply in replies if isinstance(reply, bool)] == [True, True, False, True]
+    assert one.cron.read().next == {"a": 30, "b": 10, "\udcff": 20}
+    assert one.queues.peek("q", 0, 9) == [b"1", b"2"]
+    assert one.queues.peek("\udcff", 0, 9) == [b"5"]
+    assert one.cron.tick([]) == []
+
+
 def test_a_tick_that_does_not_run(one: Store) -> None:
-    assert one.cron.tick(Tick("a", OLD, 10, 20), "q")
+    assert run(one, Tick("a", OLD, 10, 20), b"")
     assert ran(one) == ([], {"a": 20}, {})
     assert one.queues.names() == []
 
 
 def test_the_last_tick(one: Store) -> None:
-    assert one.cron.tick(Tick("a", OLD, 10, None), "q", b"job", "10 id", "then")
+    assert run(one, Tick("a", OLD, 10, None))
     assert ran(one) == ([b"job"], {}, {"a": (10, "id")})
 
 
 def test_no_tick_of_an_entry_that_has_changed(one: Store) -> None:
     one.cron.put([Change("a", OLD, NEW, 10, keep=True)])
-    assert not one.cron.tick(Tick("a", OLD, 10, 20), "q", b"job", "10 id", "then")
+    assert not run(one, Tick("a", OLD, 10, 20))
     one.cron.pause("a", NEW)
-    assert not one.cron.tick(Tick("a", NEW, 10, 20), "q", b"job", "10 id", "then")
+    assert not run(one, Tick("a", NEW, 10, 20))
     assert ran(one) == ([], {}, {})
 
 
@@ -119,7 +147,7 @@ def test_no_tick_of_an_entry_that_has_changed(one: Store) -> None:
 def test_a_refused_push_leaves_the_tick(one: Store, redis_client: redis.Redis, key: str) -> None:
     redis_client.set(key, "theirs")
     with pytest.raises(redis.ResponseError, match=rf"WRONGTYPE.*: {key}"):
-        one.cron.tick(Tick("a", OLD, 10, 20), "q", b"job", "10 id", "then")
+        run(one, Tick("a", OLD, 10, 20))
     found = one.cron.read()
     assert (found.next, found.last) == ({"a": 10}, {})
 
@@ -127,7 +155,7 @@ def test_a_refused_push_leaves_the_tick(one: Store, redis_client: redis.Redis, k
 def test_what_cannot_be_shown_holds_up_no_tick(one: Store, redis_client: redis.Redis) -> None:
     redis_client.set("resque:delayed:last_enqueued_at", "theirs")
     redis_client.set("resque:cron:last", "theirs")
-    assert one.cron.tick(Tick("a", OLD, 10, 20), "q", b"job", "10 id", "then")
+    assert run(one, Tick("a", OLD, 10, 20))
     assert ran(one) == ([b"job"], {"a": 20}, {})
 
 
@@ -151,6 +179,7 @@ def test_due(store: Store) -> None:
     store.cron.put([Change(f"e{at}", b"", OLD, at) for at in (30, 10, 20)])
     assert store.cron.due(20) == [("e10", 10), ("e20", 20)]
     assert [store.cron.first_after(at) for at in (5, 20, 30)] == [10, 30, None]
+    assert store.cron.entries(["e10", "none", "e20"]) == [OLD, None, OLD]
     store.cron.forget_next("e10")
     assert store.cron.due(20) == [("e20", 20)]
 
