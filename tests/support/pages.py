@@ -21,7 +21,7 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +49,7 @@ _MASKS = [
         (r"\b[0-9a-f]{32}\b", "ID"),
         (r"\b[0-9a-f]{8}\b", "ID"),
         (r"\d{4}([-/])\d\d\1\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|UTC|[+-]\d\d:?\d\d))?", "TIME"),
-        (r"[\w.-]+(?=:\d+:[^\s:]+:\d+:\d+:\d+)", "HOST"),
+        (r"[\w.-]+(?=:\d)", "HOST"),
         (r"/\S*/(?=(site-packages|python3\.\d+)/)", "/"),
         (r"[─-]{2,}", "--"),
         (r"[ \t]+", " "),
@@ -127,12 +127,14 @@ def alike(shown: Block, appeared: str, *, goes_on: bool = False) -> bool:
 @dataclass
 class Walk:
     """A reader who follows a page. `start`: where its first terminal opens, `directory`: where
-    files are saved; `names`: what is read instead of places that differ from run to run."""
+    files are saved; `names`: what is read instead of places that differ from run to run;
+    `prefix`: a command that runs the shells."""
 
     start: Path
     directory: Path
     env: Mapping[str, str]
     names: Mapping[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
     changes: list[tuple[Block, str]] = field(default_factory=list)
     _ports: dict[str, str] = field(default_factory=dict)
     _terminals: dict[str, Terminal] = field(default_factory=dict)
@@ -154,6 +156,8 @@ class Walk:
                 path = self.directory / block.path
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(self._with_ports(block.text))
+                owner = path.parent.stat()
+                os.chown(path, owner.st_uid, owner.st_gid)
 
     def close(self) -> None:
         for terminal in self._terminals.values():
@@ -195,7 +199,7 @@ class Walk:
 
     def _open(self, name: str) -> Terminal:
         if name not in self._terminals:
-            self._terminals[name] = Terminal(self.start, self.env)
+            self._terminals[name] = Terminal(self.start, self.env, self.prefix)
             for text in self._beginning:
                 for command in commands(text):
                     self._succeed(self._terminals[name], command, 0)

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,8 @@ class Ended(NamedTuple):
 class Terminal:
     """One shell. A command runs in the foreground until it ends or `interrupt` is called."""
 
-    def __init__(self, directory: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, env: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
+        """`prefix`: a command that runs the shell, such as `setpriv`."""
         self._screen, slave = os.openpty()
         settings = termios.tcgetattr(slave)
         settings[1] &= ~termios.OPOST
@@ -43,7 +44,7 @@ class Terminal:
         termios.tcsetattr(slave, termios.TCSANOW, settings)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self._shell = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "--noediting", "-i"],
+            [*prefix, "bash", "--noprofile", "--norc", "--noediting", "-i"],
             cwd=directory,
             env={
                 **env,
