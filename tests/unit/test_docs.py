@@ -125,6 +125,38 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_and_flags_on_a_page_exist(page: Path) -> None:
+    for line in commands_on(page.read_text()):
+        name, *rest = line.split()[1:]
+        assert name in COMMANDS, line
+        flags, members = command_line(name)
+        assert {word for word in rest if re.match(r"--?[a-z]", word)} <= flags, line
+        if members and rest and re.fullmatch(r"[a-z]+", rest[0]):
+            assert rest[0] in members, line
+
+
+def commands_on(text: str) -> list[str]:
+    """In fences, in indented lines of code, and within sentences."""
+    fences = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    code = fences + "\n" + "\n".join(re.findall(r"^    .*|(?<=`)[^`\n]+(?=`)", rest, re.MULTILINE))
+    return re.findall(r"^\s*(gresque [a-z][^#|\n]*)", code, re.MULTILINE)
+
+
+def command_line(name: str) -> tuple[set[str], set[str]]:
+    """The flags of a command and of the commands in it, and the names of those."""
+    command = importlib.import_module(f"gresque.cli.{name.replace('-', '_')}").command
+    members = dict(getattr(command, "commands", {}))
+    options = [option for part in [command, *members.values()] for option in part.params]
+    return {flag for o in options for flag in [*o.opts, *o.secondary_opts]} | {"--help"}, set(
+        members
+    )
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("from-*.md")), ids=lambda p: p.stem)
 def test_the_names_that_others_are_called_here_exist(page: Path) -> None:
     spans = re.findall(r"`([^`\n]+)`", page.read_text())
