@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 
@@ -14,7 +12,7 @@ from gresque.control.queues import clear_jobs, move_jobs
 from gresque.errors import GresqueError
 from gresque.failure.progress import Progress
 from gresque.store.store import Store
-from tests.process.support import ROOT, wait_for
+from tests.process.support import ROOT
 
 BY = "joe@vm"
 
@@ -79,21 +77,35 @@ def test_a_target_that_is_none(store: Store, redis_client: redis.Redis, target: 
     assert numbers(redis_client, "a") == [0]
 
 
+STOPPED = """
+import signal, sys
+from gresque.control.queues import move_jobs
+from gresque.failure.progress import Progress
+from gresque.store.store import Store
+
+class Stopped(Progress):
+    def advanced(self, done, total):
+        print(done, flush=True)
+        if done == 2000:
+            signal.pause()
+        return True
+
+move_jobs(Store(sys.argv[1], "resque"), "a", "b", 5000, Stopped(), by="joe@vm")
+"""
+
+
 def test_a_move_that_is_killed_loses_and_doubles_no_job(
-    redis_url: str, redis_client: redis.Redis
+    store: Store, redis_url: str, redis_client: redis.Redis
 ) -> None:
-    push(redis_client, 200_000)
-    killed = 0
-    while redis_client.llen("resque:queue:a"):
-        before = redis_client.llen("resque:queue:b")
-        command = [sys.executable, "-m", "gresque", "queues", "move", "a", "b", "--yes"]
-        mover = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "REDIS_URL": redis_url}, stdout=subprocess.DEVNULL
-        )
-        if killed < 2:
-            wait_for(lambda before=before: redis_client.llen("resque:queue:b") > before)
-            mover.send_signal(signal.SIGKILL)
-        assert mover.wait(60) == (-signal.SIGKILL if killed < 2 else 0)
-        killed += 1
-    assert killed == 3
-    assert numbers(redis_client, "b") == list(range(200_000))
+    push(redis_client, 5_000)
+    mover = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, redis_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert mover.stdout is not None
+    assert [mover.stdout.readline() for _ in range(2)] == ["1000\n", "2000\n"]
+    mover.kill()
+    mover.communicate()
+    assert numbers(redis_client, "b") == list(range(2_000))
+    assert numbers(redis_client, "a") == list(range(2_000, 5_000))
+    assert move_jobs(store, "a", "b", 5_000, by=BY) == 3_000
+    assert numbers(redis_client, "b") == list(range(5_000))
