@@ -5,17 +5,17 @@ function test.later(later, _, _, entries)
     or note('move', pcall('HSETNX', ledger, 'state', ''), 'HSETNX', entries) -- it has one
     or note('move', pcall('HDEL', entries, ''), 'HSETNX', entries)
 end
-local clock, made = nil, 0
+local clock, now, made = nil, nil, 0
 function apply.later(later, _, delay, member, entry, entries)
   clock = clock or redis.call('TIME')
+  now = now or clock[1] * 1000 + math.ceil(clock[2] / 1000)
   local name, taken = member, nil
   repeat
     taken, made = pcall('HSETNX', entries, name, entry), made + 1
     if taken == 0 then name = member .. ':' .. clock[1] .. clock[2] .. ':' .. made end
   until taken ~= 0
-  local due = clock[1] * 1000 + math.ceil(clock[2] / 1000) + delay
   local refusal = note('move', taken, 'HSETNX', entries)
-    or note('move', pcall('ZADD', later, due, name), 'ZADD', later)
+    or note('move', pcall('ZADD', later, now + delay, name), 'ZADD', later)
   if refusal and taken == 1 then pcall('HDEL', entries, name) end
   return refusal
 end

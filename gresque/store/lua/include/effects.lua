@@ -1,6 +1,5 @@
 -- The kinds of effects (store/effects.py): a function in `apply` for each, which returns its error,
--- if any. A carrier has one in `test`, too, which moves nothing: it returns the error of a carrier
--- that the server would refuse. Nothing is read, as a read would be announced at the next change.
+-- and for a carrier one in `test`, which moves nothing. Nothing is read: that would be announced.
 local test, apply, takes_job = {}, {}, {requeue = true, suspect = true}
 local counts = {fail = 'failed', requeue = 'requeued', suspect = 'requeued', snooze = 'requeued',
   later = 'retried', push = 'retried'}

@@ -4,9 +4,7 @@ if not state or string.sub(state, 1, 6) == 'fenced' then return 'fenced' end
 local last, mark = string.match(state, '^(%d+)(%S*)')
 last = tonumber(last) or -1
 if last > tonumber(A[1]) then return 'stale' end
-if last < A[1] - 1 or mark ~= '' and string.sub(mark, 1, 1) == '~' then
-  return {'gap', string.match(state, '^%S*')}
-end
+if last < A[1] - 1 or mark:sub(1, 1) == '~' then return {'gap', string.match(state, '^%S*')} end
 local function keep(kept) -- the jobs in these slots stay there: the others can be filled
   S, base = {}, 0
   for i = slots + 1, #A do
