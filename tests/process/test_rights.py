@@ -59,13 +59,27 @@ def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
     assert "Behave" in wait_for(lambda: command(urls["reader"], "running"))
     for listing in (
         "queues", "workers", "ledger", "stats", "failed list", "ledger --recoveries",
-        "status --json",
+        "status --json", "delayed", "retries",
     ):  # fmt: skip
         command(urls["reader"], *listing.split())
     reader = gresque.Client(urls["reader"])
     assert reader.info()["failed"] == 2
     reader.close()
     assert "sleep" in command(urls["operator"], "stacks")
+    later = gresque.Client(urls["producer"]).options("Quiet", queue="q", in_=3600).enqueue(1)
+    assert str(later) in command(urls["reader"], "delayed")
+    command(urls["operator"], "delayed", "move", str(later), "--in", "2h")
+    command(urls["operator"], "delayed", "run", str(later))
+    wait_for(lambda: bench.client.size("q") == 0)
+    done = bench.stat("processed")
+    gresque.Client(urls["producer"]).options("Quiet", queue="q", in_=0.2).enqueue(2)
+    bench.redis.rpush("resque:delayed:5", '{"class":"Quiet","args":[3],"queue":"q"}')
+    bench.redis.zadd("resque:delayed_queue_schedule", {"5": 5})
+    wait_for(lambda: bench.stat("processed") >= done + 2)
+    for act in ("run", "cancel"):
+        bench.redis.rpush("resque:delayed:5000000000", f'{{"class":"R{act}","queue":"q"}}')
+        bench.redis.zadd("resque:delayed_queue_schedule", {"5000000000": 5e9})
+        command(urls["operator"], "delayed", act, bench.client.delayed()[0].id)
     command(urls["operator"], "kill", long)
     wait_for(lambda: bench.stat("failed") == 3)
     command(urls["operator"], "failed", "retry", "--class", "Behave", "--yes")
