@@ -155,7 +155,7 @@ def _status(error: BaseException | None) -> int:
     if error is None:
         return 0
     if not isinstance(error, SystemExit):
-        traceback.print_exception(error)
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     if error.code is None:
         return 0

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import gresque.stdio as stdio
 from gresque.clock import log_time
+from gresque.errors import JobKilled
 from gresque.outlet import Outlet
 from gresque.raised import MAX_ERROR_CHARS, backtrace, exception_name, one_line
 from gresque.text import encodable, printable
@@ -25,10 +30,14 @@ UNCUT = {"uncut": True}
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", *UNCUT}
 _INDENT = "\n    "
+_SURROGATE = "\\ud"
+"""So JSON in ASCII writes one, alone or as half of a pair, as of an emoji."""
 
 JOB_FIELDS = ("job_id", "job", "queue", "attempt")
 
 Fields = Mapping[str, object]
+
+log = logging.getLogger("gresque.log")
 
 _context: dict[str, object] = {}
 """Fields of every record of this process."""
@@ -124,21 +133,54 @@ class JsonFormatter(logging.Formatter):
             **_context,
             **{name: value for name, value in _job_fields(record).items() if value is not None},
         }
-        shown |= {k: v for k, v in vars(record).items() if k not in _STANDARD}
+        own = vars(record)
+        shown |= {k: v for k, v in own.items() if k not in _STANDARD and not _is_missing(k, v)}
         for name, text in (("exception", _exception(record)), ("stack", record.stack_info)):
             if text:
                 shown[name] = text
         try:
-            return json.dumps(shown, default=_text)
-        except BaseException:  # a ring, keys that are no texts
-            return json.dumps({name: _text(value) for name, value in shown.items()})
+            text = json.dumps(shown, default=_text, allow_nan=False)
+        except JobKilled:
+            raise
+        except BaseException:
+            text = _SURROGATE
+        if _SURROGATE in text:
+            return f"{{{', '.join(_member(name, value) for name, value in shown.items())}}}"
+        return text
+
+
+def _is_missing(name: str, value: object) -> bool:
+    """A job of another program may have no id."""
+    return value is None and name in JOB_FIELDS
+
+
+def _member(name: object, value: object) -> str:
+    """Of a record in which some field has no JSON: a ring, keys that are no texts, NaN."""
+    try:
+        return json.dumps({_pure(name): _pure(value)}, default=_text, allow_nan=False)[1:-1]
+    except JobKilled:
+        raise
+    except BaseException:
+        return json.dumps({_pure(_text(name)): _pure(_text(value))})[1:-1]
+
+
+def _pure(value: Any) -> Any:
+    """JSON has neither NaN nor infinity; readers of it refuse one half of a surrogate pair."""
+    if isinstance(value, str):
+        return encodable(value, "utf-8")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {_pure(key): _pure(each) for key, each in value.items()}
+    return [*map(_pure, value)] if isinstance(value, list | tuple) else value
 
 
 class RecordHandler(logging.StreamHandler[Any]):
     """Writes records to a stream of any encoding.
 
     A record is formatted before the lock is taken: that may call code of a job's, which may switch
-    to another greenlet, and the loop monitor's thread must never wait for it.
+    to another greenlet, and the loop monitor's thread must never wait for it. An Outlet needs no
+    lock. The kill of the job may land in that code, and is not a fault of the record.
     """
 
     def handle(self, record: logging.LogRecord) -> Any:
@@ -146,14 +188,15 @@ class RecordHandler(logging.StreamHandler[Any]):
             return False
         try:
             text = self.format(record)
+        except JobKilled:
+            raise
         except BaseException as broken:
             where = f"{record.filename}:{record.lineno}"
             text = f"<a log record of {where} cannot be written: {exception_name(broken)}>"
-        with self.lock:  # type: ignore[union-attr]
-            try:
-                self._write(text + self.terminator)
-            except Exception:
-                self.handleError(record)
+        try:
+            self._write(text + self.terminator)
+        except Exception:
+            self.handleError(record)
         return True
 
     def _write(self, text: str) -> None:
@@ -161,7 +204,8 @@ class RecordHandler(logging.StreamHandler[Any]):
         outlet = getattr(self.stream, "buffer", None)
         if isinstance(outlet, Outlet):
             outlet.write(text.encode(encoding or "utf-8", "backslashreplace"))
-        else:
+            return
+        with self.lock:  # type: ignore[union-attr]
             self.stream.write(encodable(text, encoding))
             self.flush()
 
@@ -180,9 +224,24 @@ class _Level(int):
     """A level that gresque has set, and not the application."""
 
 
+class _OwnLogger(logging.Logger):
+    """`dictConfig`, which a job may call at any time, disables all loggers that it does not
+    name."""
+
+    @property
+    def disabled(self) -> bool:
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        pass
+
+
 def _message(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
+    except JobKilled:
+        raise
     except BaseException as broken:
         text = f"{_text(record.msg)} <its arguments cannot be shown: {exception_name(broken)}>"
     return text if getattr(record, "uncut", False) else _cut(text)
@@ -203,7 +262,9 @@ def _lines(error: BaseException) -> list[str]:
 
 def _text(value: object) -> str:
     try:
-        return _cut(str(value))
+        return encodable(_cut(str(value)), "utf-8")
+    except JobKilled:
+        raise
     except BaseException as broken:
         return f"<{exception_name(broken)} in __str__>"
 
@@ -237,6 +298,7 @@ def configure_logging(log_format: str, *, verbose: bool, very_verbose: bool) -> 
     logger.setLevel(logging.DEBUG if verbose or very_verbose else logging.INFO)
     logging.getLogger("gresque.cycle").setLevel(logging.DEBUG if very_verbose else logging.INFO)
     _prepare_root(formatter, logging.DEBUG if very_verbose else logging.INFO)
+    _log_what_python_prints()
 
 
 # The root logger. gresque's handler comes to it after the job modules are imported: before that,
@@ -256,9 +318,9 @@ def _prepare_root(formatter: logging.Formatter, level: int) -> None:
 def serve_root() -> None:
     """Where the application has configured no handler of the root logger, give it gresque's; leave
     it alone where it has."""
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.partition(".")[0] == "gresque" and isinstance(logger, logging.Logger):
-            logger.disabled = False  # `dictConfig` disables all loggers that it does not name
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] == "gresque" and type(logger) is logging.Logger:
+            logger.__class__ = _OwnLogger
     if _root is None:
         return
     if all(handler is _root for handler in logging.root.handlers):
@@ -272,13 +334,69 @@ def serve_root() -> None:
 
 @contextmanager
 def root_free() -> Iterator[None]:
-    """While hooks run that may configure logging."""
+    """While hooks run that may configure logging. Without preloading the master leaves the root
+    logger to its children, whose modules may."""
+    is_left = not logging.root.handlers
     if _root is not None:
         logging.root.removeHandler(_root)
     try:
         yield
     finally:
-        serve_root()
+        if not is_left:
+            serve_root()
+
+
+# What Python itself would print to stderr, over several lines, among records that may be JSON.
+
+
+def _log_what_python_prints() -> None:
+    warnings.showwarning = _log_warning
+    sys.unraisablehook = _log_unraisable
+    sys.excepthook = _log_uncaught
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    if file is not None:
+        file.write(warnings.formatwarning(message, category, filename, lineno, line))
+        return
+    # The logger of `logging.captureWarnings`, which an application may have configured.
+    logging.getLogger("py.warnings").warning(
+        "%s:%d: %s: %s",
+        filename,
+        lineno,
+        category.__name__,
+        message,
+        extra=fields("warning", category=category.__name__),
+    )
+
+
+def _log_unraisable(found: Any) -> None:
+    """Of a `__del__` or a callback."""
+    raised: Any = found.exc_type, found.exc_value, found.exc_traceback
+    where = fields("exception_ignored", source=found.object)
+    log.error(
+        "%s: %r",
+        found.err_msg or "exception ignored in",
+        found.object,
+        exc_info=raised,
+        extra=where,
+    )
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    log.error(
+        "an exception that nothing caught ends process %d", os.getpid(),
+        exc_info=(kind, error, trace), extra=fields("exception_uncaught"),
+    )  # fmt: skip
 
 
 def _line(handler: logging.Handler, text: str) -> bytes:

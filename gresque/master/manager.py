@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gresque.connection.topology import resolve_url
 from gresque.jobs.hooks import process_hooks
-from gresque.logs import fields, set_context
+from gresque.logs import fields, root_free, set_context
 from gresque.master import final_recovery, fleet, freeze_monitor
 from gresque.master.accounts import Accounts
 from gresque.master.announcement import announce
@@ -86,7 +86,8 @@ class WorkerManager:
         """Run until a signal, or in a burst until the queues are empty; returns the exit code."""
         settings = self._prepare()
         set_context(worker=self._id)
-        process_hooks.run("before_first_fork")
+        with root_free():
+            process_hooks.run("before_first_fork")
         announce(self._id, settings)
         try:
             self._report()

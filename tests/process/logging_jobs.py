@@ -20,7 +20,9 @@ CONFIGURE = os.environ.get("CONFIGURE")
 log.info("while imported")
 if CONFIGURE == "basicConfig":
     logging.basicConfig(format=OWN_FORMAT, stream=sys.stdout)
-if CONFIGURE == "dictConfig":
+
+
+def dict_config() -> None:
     logging.config.dictConfig(
         {
             "version": 1,
@@ -30,6 +32,16 @@ if CONFIGURE == "dictConfig":
         }
     )
     log.disabled = library.disabled = False
+
+
+if CONFIGURE == "dictConfig":
+    dict_config()
+
+
+@gresque.before_first_fork
+def configure_in_the_master() -> None:
+    if CONFIGURE == "before_first_fork":
+        logging.basicConfig(format=OWN_FORMAT, stream=sys.stdout)
 
 
 @gresque.after_fork
@@ -44,6 +56,8 @@ def logs(text: str) -> None:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter(OWN_FORMAT))
         logging.getLogger().addHandler(handler)
+    if CONFIGURE == "dictConfig in the job":
+        dict_config()
     log.debug("a debug record")
     log.info("its own %s", text)
     gevent.spawn(library.warning, "of a library").join()

@@ -61,6 +61,7 @@ def test_as_json_they_are_fields(bench: Bench) -> None:
     assert "a debug record" not in records
     (failed,) = [record for record in records.values() if record.get("event") == "job_failed"]
     assert (failed["level"], failed["exception"]) == ("warning", "ValueError")
+    assert failed["attempt"] == 1
     assert (failed["job_id"], failed["show"]) == (failing_id, f"gresque failed show {failing_id}")
     assert re.fullmatch(r"/.*/tests/process/jobs.py:\d+:in `boom'", failed["traceback"])
 
@@ -76,6 +77,8 @@ def test_debug_records_from_vv_on(bench: Bench) -> None:
         ("basicConfig", (), "WARNING"),
         ("basicConfig", ("--no-preload",), "WARNING"),
         ("dictConfig", (), "WARNING"),
+        ("dictConfig in the job", (), "WARNING"),
+        ("before_first_fork", (), "WARNING"),
         ("after_fork", (), "WARNING"),
         ("in the job", (), "INFO"),
     ],
@@ -84,9 +87,12 @@ def test_debug_records_from_vv_on(bench: Bench) -> None:
 def test_an_application_that_configures_logging_is_left_alone(
     bench: Bench, configure: str, flags: tuple[str, ...], level: str
 ) -> None:
-    _, lines = work(bench, *flags, CONFIGURE=configure)
+    bench.client.enqueue_to("q", "Boom", "no")
+    _, lines = work(bench, "-v", *flags, CONFIGURE=configure)
+    assert sum("gresque.job[" in line and "done in" in line for line in lines) == 1
+    assert sum("gresque.job[" in line and "failed after" in line for line in lines) == 1
     shown = [line for line in lines if any(name in line for name in OWN)]
-    shown = [line for line in shown if "while imported" not in line]
+    shown = [line for line in shown if "while imported" not in line and "done in" not in line]
     info = ["own format: app.jobs its own te", "own format: library.http in a native thread"]
     warnings = [
         "own format: library.http of a library",

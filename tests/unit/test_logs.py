@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
 import os
 import re
+import sys
+import warnings
 from typing import Any
 
 import pytest
 
+from gresque import logs
+from gresque.errors import JobKilled
 from gresque.logs import (
     UNCUT,
     JsonFormatter,
@@ -75,7 +80,8 @@ def test_json_is_ascii_and_one_line() -> None:
     assert out.text.isascii()
     assert out.text.count("\n") == 1
     told = json.loads(out.text)
-    assert (told["message"], told["job"]) == (f"é{NASTY}\n", {"id": NASTY})
+    shown = NASTY.replace("\udcff", r"\udcff")  # many readers refuse one half of a pair
+    assert (told["message"], told["job"]) == (f"é{shown}\n", {"id": shown})
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp1252", "utf-16"])
@@ -148,6 +154,66 @@ def test_json_of_what_has_none() -> None:
     told = json.loads(out.text)
     assert told["message"] == "x"
     assert "SystemExit in __str__" in told["bad"]
+
+
+def test_json_stays_json_and_the_other_fields_what_they_are() -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    nan, ring = float("nan"), [1]
+    ring.append(ring)  # type: ignore[arg-type]
+    out = Fixture(JsonFormatter())
+    ratios = {"a": [nan, 1.5, "\U0001f600"], "b": (float("-inf"),)}
+    out.log.info("😀", extra={"ratio": nan, "ratios": ratios, "size": 3, "job_id": None})
+    out.log.info("x", extra={"ring": ring, "huge": 10**5000, "size": 3, "event": "mine"})
+    first, second = (json.loads(each, parse_constant=refuse) for each in out.text.splitlines())
+    assert first["ratio"] is None
+    assert first["ratios"] == {"a": [None, 1.5, "😀"], "b": [None]}
+    assert (first["message"], first["size"], first["pid"]) == ("😀", 3, os.getpid())
+    assert "job_id" not in first
+    assert (second["ring"], second["size"], second["pid"]) == ("[1, [...]]", 3, os.getpid())
+    assert "ValueError" in second["huge"]
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_the_kill_of_a_job_passes_through_a_record(formatter: logging.Formatter) -> None:
+    class Killed:
+        __str__ = raises(JobKilled)
+
+    out = Fixture(formatter)
+    for given in (("%s", Killed()), (Killed(),)):
+        with pytest.raises(JobKilled):
+            out.log.info(*given)
+    assert out.text == ""
+
+
+def test_what_python_would_print_is_a_record(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for owner, name in ((warnings, "showwarning"), (sys, "unraisablehook"), (sys, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    logs._log_what_python_prints()
+
+    class Odd:
+        __del__ = raises(KeyError)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning("old\nway", UserWarning, "/app/m.py", 3)
+    Odd()
+    gc.collect()
+    error = ValueError("bad")
+    sys.excepthook(type(error), error, None)
+    warned, ignored, uncaught = caplog.records
+    assert (warned.name, warned.getMessage()) == (
+        "py.warnings",
+        "/app/m.py:3: UserWarning: old\nway",
+    )
+    assert "exception ignored in" in ignored.getMessage()
+    assert ignored.exc_info is not None
+    assert ignored.exc_info[0] is KeyError
+    assert uncaught.exc_info is not None
+    assert uncaught.exc_info[1] is error
 
 
 def test_a_record_is_formatted_outside_the_lock() -> None:

@@ -76,6 +76,7 @@ class EndLog:
             sentence,
             f"{name}: {text}",
             exception=name,
+            attempt=attempt_of(members_of(job[2])),
             **more,
         )
 
