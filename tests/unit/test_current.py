@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,6 +11,7 @@ from gresque.client.client import Client
 from gresque.jobs.attempts import failed_attempt
 from gresque.jobs.current import CurrentJob
 from gresque.jobs.ids import new_id
+from gresque.schedule.entry import Entry
 
 
 def test_a_job_of_gresque() -> None:
@@ -61,6 +63,20 @@ def test_its_attempts() -> None:
         envelope = b'{"attempt":2,"first_failed_at":%f}' % (time.time() - age)
         timed = CurrentJob("q", b'{"class":"CurrentTimed","gresque":%b}' % envelope)
         assert timed.last_attempt is last
+
+
+def test_the_tick_of_its_schedule() -> None:
+    entry = Entry(name="a", cron="30 2 * * *", tz="Europe/Berlin", job="A", queue="q")
+    _, raw = entry.payload(1_795_829_400_000, 0.0)
+    found = CurrentJob("q", raw).scheduled_for
+    assert found is not None and found.isoformat() == "2026-11-28T02:30:00+01:00"
+    for text, expected in (
+        ('"2026-11-28T02:30:00"', datetime(2026, 11, 28, 2, 30, tzinfo=UTC)),
+        ('"soon"', None), ("5", None), ("null", None),
+    ):  # fmt: skip
+        raw = b'{"class":"A","args":[],"gresque":{"scheduled_for":%b}}' % text.encode()
+        assert CurrentJob("q", raw).scheduled_for == expected
+    assert CurrentJob("q", b'{"class":"A","args":[]}').scheduled_for is None
 
 
 def test_its_logger_adds_the_fields_and_yields_to_those_given(

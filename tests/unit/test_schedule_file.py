@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,12 @@ def test_wrong_files_name_the_line(number: int) -> None:
 def test_an_unquoted_cron_line_is_explained() -> None:
     with pytest.raises(ScheduleError, match="put a cron line into quotes"):
         read("a:\n  cron: */5 * * * *\n")
+
+
+def test_without_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(ScheduleError, match=r"pip install 'gresque\[cron\]'"):
+        read("")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -186,6 +187,12 @@ def test_other_wrong_input() -> None:
         CronLine("0 9 * * *", "berlin")
     with pytest.raises(ScheduleError, match="write 'America/New_York'"):
         CronLine("0 9 * * *", "New York")
+
+
+def test_without_cronsim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cronsim", None)
+    with pytest.raises(ScheduleError, match=r"pip install 'gresque\[cron\]'"):
+        CronLine("* * * * *")
 
 
 def test_the_zone_may_be_given_twice() -> None:
