@@ -16,7 +16,7 @@ from gresque.text import decoded
 POLL_SECONDS = 1.0
 """How often it looks where the server does not announce changes."""
 RESYNC_SECONDS = 30.0
-"""How old its view of the server's clock may be."""
+"""How old its view may be: the server's clock may be set, and a connection may end unnoticed."""
 SHORTEST_SECONDS = 0.02
 """Between two looks: thousands of jobs may be scheduled each second."""
 
@@ -25,7 +25,7 @@ class DueWatch:
     """Knows when the next entry of each of some ZSETs is due, by the server's clock.
 
     It reads the lowest scores on a connection on which the server announces changes of what was
-    read. So it sends nothing while nothing changes, and notices an earlier entry at once:
+    read. So it hardly sends anything while nothing changes, and notices an earlier entry at once:
     `fileno` becomes readable.
     """
 
@@ -69,10 +69,7 @@ class DueWatch:
         since = now - self._read_at
         if self._has_news():
             return SHORTEST_SECONDS - since
-        waits = any(due < math.inf for due in self._next.values())
-        if not self._connection.tracking:
-            return POLL_SECONDS - since
-        return RESYNC_SECONDS - since if waits else math.inf
+        return (RESYNC_SECONDS if self._connection.tracking else POLL_SECONDS) - since
 
     def look(self) -> None:
         """Read the next times. Raises redis-py's errors."""

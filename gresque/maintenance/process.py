@@ -189,6 +189,7 @@ class MaintenanceProcess:
             try:
                 self._failures.run(task, self._store)
             except Exception as error:
+                self._promote.close()  # it may hear a server that is no longer the primary
                 return self._outage.note_error(error)
             if probes:
                 self._outage.note_answer()

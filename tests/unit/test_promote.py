@@ -277,7 +277,7 @@ def test_it_runs_when_a_job_is_due_or_announced(store: Store, redis_url: str) ->
     promote = promoter(redis_url, watch)
     assert promote.due(time.monotonic()) <= 0
     promote.run(store)
-    assert promote.due(time.monotonic()) > 3600, "nothing waits"
+    assert promote.due(time.monotonic()) > 20, "nothing waits"
     assert promote.fileno(time.monotonic()) is not None
     store.scheduler.schedule("q", ["a"], [b"1"], Times(True, [300]))
     scheduled = time.monotonic()
