@@ -132,3 +132,14 @@ def test_a_schedule_file(bench: Bench, tmp_path: Path) -> None:
     assert wrong.wait() == 1
     (line,) = [line for line in wrong.log.splitlines() if "cron.yml" in line]
     assert "line 1: entry 'count': the cron line '61 * * * *': its minute '61' is wrong" in line
+
+
+def test_without_preloading_hup_reads_the_file_again(bench: Bench, tmp_path: Path) -> None:
+    file = tmp_path / "cron.yml"
+    file.write_text("old:\n  every: 1w\n  class: Count\n  queue: q\n")
+    options = ("-q", "q", "-j", "100", "--no-preload", "--schedule", str(file))
+    master = bench.start(*options)
+    wait_for(lambda: bench.redis.hkeys("resque:cron") == [b"old"])
+    file.write_text("new:\n  every: 1w\n  class: Count\n  queue: q\n")
+    master.signal(signal.SIGHUP)
+    wait_for(lambda: bench.redis.hkeys("resque:cron") == [b"new"])
