@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,22 @@ def test_quit_lets_running_jobs_finish_and_takes_no_new_ones(bench: Bench) -> No
     assert len(bench.runs()) == 4
     assert bench.client.size("q") == 6
     assert "reserved 4 = 4 done" in master.log
+
+
+def test_a_job_that_comes_with_the_reply_after_a_term_goes_back(bench: Bench) -> None:
+    """The turn that reserves it was sent before."""
+    master = bench.start("-q", "q", "-t", "3", "-j", "1000", "--term-timeout", "6")
+    wait_for(lambda: bench.redis.exists("resque:listening:q"))
+    with bench.redis.pipeline() as pipeline:
+        pipeline.sadd("resque:queues", "q")
+        pipeline.rpush("resque:queue:q", b'{"class":"CountSlowly","args":["never",60]}')
+        pipeline.client_pause(1500)
+        pipeline.execute()
+    time.sleep(0.5)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "did not leave in time" not in master.log
+    assert bench.client.size("q") == 1
 
 
 def test_graceful_term_acts_as_quit(bench: Bench) -> None:

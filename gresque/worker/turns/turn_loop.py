@@ -129,6 +129,10 @@ class TurnLoop:
         want = self._policy.prepare(self._cycle, in_flight, want)
         sent_cpu, sent = time.thread_time(), time.monotonic()
         reserved = self._cycle.turn(want, listen=self._notifier.listening, retry=retry)
+        if self._row.state.gives_back:
+            # A signal came while the turn was on its way. A job that started now would be missed by
+            # the kill of a shutdown, which takes those that run, and the process would never leave.
+            in_flight.give_back_ready()
         if self._refused:
             self._go_on_with_refused()
         self._demand.note_reserved(reserved)
