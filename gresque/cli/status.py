@@ -54,10 +54,11 @@ def command(flags: dict[str, Any], strict: bool, watch: bool, as_json: bool) -> 
     """Show what is wrong, the worst first, each with the command to type next; then the totals.
 
     It looks twice, a second apart, and at no whole queue or list. What it finds: a Redis that is
-    full or takes no writes; a job that blocks its process; a process that is silent; classes that
-    fail, among the newest 1,000 failures of the last 5 minutes; queues that no worker serves, that
-    grow or are late; delayed jobs whose time has passed; processes that died, or wait for long jobs
-    before they leave; paused queues; jobs that wait apart since their process died.
+    full or takes no writes; a job that blocks its process; a process that stands still or is
+    silent; classes that fail, among the newest 1,000 failures of the last 5 minutes; queues that no
+    worker serves, that grow or are late; delayed jobs whose time has passed; processes that died,
+    or wait for long jobs before they leave; paused queues; jobs that wait apart since their process
+    died.
 
     \b
     Exit code:

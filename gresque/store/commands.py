@@ -91,22 +91,25 @@ class Blocking(msgspec.Struct):
     stack: list[str]
 
 
-class Running(msgspec.Struct):
+class Running(msgspec.Struct, omit_defaults=True):
     """The running jobs of a process: slot -> since when, of jobs that run for over a second. In
-    Redis the times are epoch seconds by the server's clock."""
+    Redis the times are epoch seconds by the server's clock. `frozen` is since when the whole
+    process stands still without a job that is known to cause it."""
 
     since: dict[str, float] = msgspec.field(default_factory=dict)
     blocking: Blocking | None = None
+    frozen: float | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.since) or self.blocking is not None
+        return bool(self.since) or self.blocking is not None or self.frozen is not None
 
     def shifted(self, seconds: float) -> Running:
         """The same on a clock that is ahead by so much."""
         blocking = self.blocking
         if blocking is not None:
             blocking = Blocking(blocking.slot, blocking.since + seconds, blocking.stack)
-        return Running({slot: t + seconds for slot, t in self.since.items()}, blocking)
+        since = {slot: t + seconds for slot, t in self.since.items()}
+        return Running(since, blocking, None if self.frozen is None else self.frozen + seconds)
 
     def encode(self) -> bytes:
         """Empty for nothing."""

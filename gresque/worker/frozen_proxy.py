@@ -43,7 +43,8 @@ class FrozenProxy:
     """Acts for a frozen process. Every second:
 
     1. it beats, so that the process does not count as dead: its master lives and looks after it;
-    2. it publishes which job blocks the process, and where that one stands;
+    2. it publishes which job blocks the process, and where that one stands, or that the process
+    stands still;
     3. it takes the process's commands. A job that is to be killed, or one over its timeout, cannot
     be reached: it is blamed, and the master kills the process.
     """
@@ -105,6 +106,8 @@ class FrozenProxy:
             slot = self._slot.decode()
             self._running.since.setdefault(slot, self._post.still_since)
             self._running.blocking = Blocking(slot, self._post.still_since, list(self._stack))
+        elif self._running.blocking is None:
+            self._running.frozen = self._post.still_since
 
     def _report(self) -> None:
         if self._post.settings.hub_blocked_seconds == 0:

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from gresque.cli.main import run
+from gresque.inspector.look import Look
 from tests.process.support import Bench, Master, wait_for
 
 
@@ -118,7 +119,11 @@ def test_a_stopped_process_is_not_dead_while_its_master_lives(bench: Bench) -> N
     wait_for(lambda: "is frozen for" in master.log)
     beat = bench.redis.zscore("resque:ledgers", process)
     wait_for(lambda: bench.redis.zscore("resque:ledgers", process) > beat)
+    store = bench.client.store
+    (found,) = Look.take(store, "redis").processes
+    assert found.running.frozen is not None
     child.resume()
+    wait_for(lambda: Look.take(store, "redis").processes[0].running.frozen is None)
     wait_for(lambda: bench.stat("processed") == 6)
     assert bench.runs() == {str(n): 1 for n in range(5)}
     assert bench.client.store.processes.ids() == [process]

@@ -73,9 +73,11 @@ def process(
     blocks: tuple[str, float] | None = None,
     state: str | None = "ready",
     lag: float = 0.0,
+    still: float | None = None,
 ) -> None:
     """A worker process with its worker. `items` stand in slots 0, 1, …; `runs` is for how long the
-    jobs in some slots have been running, `blocks` which one blocks the loop, and for how long."""
+    jobs in some slots have been running, `blocks` which one blocks the loop, and for how long;
+    `still` for how long nothing of the process runs."""
     worker = name.rsplit(":", 2)[0]
     now = clock(client)
     client.sadd("resque:workers", worker)
@@ -88,6 +90,7 @@ def process(
     client.hset(f"resque:ledger:{name}", mapping={"state": f"1 {len(items)} 0 0 0 0", **slots})
     blocking = blocks and Blocking(blocks[0], now - blocks[1], ["jobs.py:7:in `spin'"])
     running = Running({slot: now - age for slot, age in (runs or {}).items()}, blocking)
+    running.frozen = None if still is None else now - still
     if running:
         client.set(f"resque:running:{name}", running.encode())
     if state is not None:

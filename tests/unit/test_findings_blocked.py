@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from gresque.inspector.findings.blocked import blocked, slow_loops
+from gresque.inspector.findings.blocked import blocked, frozen, slow_loops
 from gresque.store.store import Store
 from tests.support.views import OTHER, PROCESS, item, process, said, view
 
@@ -50,3 +50,23 @@ def test_slow_loops(store: Store, redis_client: redis.Redis) -> None:
     process(redis_client, PROCESS, item("B"), lag=3.2, runs={"0": 3}, blocks=("0", 3))
     (finding,) = slow_loops(view(store))
     assert "vm:12" in finding.message, "of the other one it is known which job it is"
+
+
+def test_a_process_that_stands_still_without_a_job_to_blame(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    process(redis_client, PROCESS, item("B"), item("B"), runs={"0": 30}, still=14, lag=3.2)
+    (finding,) = frozen(view(store))
+    assert finding.is_broken
+    assert said(finding) == (
+        "vm:11 stands still for N s: stopped by a signal, or it hangs; so do 2 jobs in it"
+    )
+    assert finding.commands == ("gresque stacks vm:11", "kill -CONT 11")
+    assert list(slow_loops(view(store))) == []
+    process(redis_client, OTHER, still=60)
+    redis_client.hdel(f"resque:ledger:{PROCESS}", "0", "1")
+    (finding,) = frozen(view(store))
+    assert not finding.is_broken, "nothing waits for it"
+    assert said(finding) == (
+        "2 processes stand still, vm:12 for N s: stopped by a signal, or it hangs"
+    )

@@ -58,4 +58,6 @@ def test_a_kill_and_its_answers(store: Store, redis_client: Redis) -> None:
 def test_what_runs_as_it_is_published(blocking: Blocking | None) -> None:
     running = Running({"0": 1.5, "12": 1764000000.25}, blocking)
     assert Running.parse(running.encode()) == running
+    still = Running(frozen=1764000001.5)
+    assert Running.parse(still.encode()).shifted(-1.0).frozen == 1764000000.5
     assert Running().encode() == b""

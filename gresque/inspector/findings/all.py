@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gresque.inspector.findings.blocked import blocked, slow_loops
+from gresque.inspector.findings.blocked import blocked, frozen, slow_loops
 from gresque.inspector.findings.delayed import overdue
 from gresque.inspector.findings.failing import failing
 from gresque.inspector.findings.finding import Finding
@@ -16,8 +16,8 @@ from gresque.inspector.findings.server import server
 from gresque.inspector.findings.view import View
 
 FINDINGS: tuple[Callable[[View], Iterable[Finding]], ...] = (
-    server, blocked, silent, failing, unserved, overdue, behind, schedules, unknown, deaths,
-    waiting_drains, paused, suspects, slow_loops,
+    server, blocked, frozen, silent, failing, unserved, overdue, behind, schedules, unknown,
+    deaths, waiting_drains, paused, suspects, slow_loops,
 )  # fmt: skip
 """Each looks for one kind of trouble, in few round trips that do not grow with what waits or has
 failed. To add one is to write such a function, and a line here: those before it are worse."""

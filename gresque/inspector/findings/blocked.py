@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from gresque.clock import duration
 from gresque.inspector.findings.finding import Finding, Level, shell
 from gresque.inspector.findings.view import View
+from gresque.inspector.names import worker_and_pid
 from gresque.inspector.running import RunningJob
 from gresque.processes.short_names import short_id, short_process
 from gresque.text import counted, printable
@@ -63,6 +64,36 @@ def _of_class(jobs: list[RunningJob], held: dict[str, int]) -> Finding:
     return Finding(Level.BROKEN, "blocked", printable(message + where + waits), commands, details)
 
 
+def frozen(view: View) -> Iterator[Finding]:
+    """Processes in which nothing runs and no job is to blame: they were stopped by a signal, or
+    hang in C. Their master beats for them."""
+    still = {
+        process.id: max(view.at - since, 0.0)
+        for process in view.look.processes
+        if (since := process.running.frozen) is not None
+    }
+    if not still:
+        return
+    longest = max(still, key=still.__getitem__)
+    name, pid = short_process(longest), worker_and_pid(longest)[1]
+    held = sum(process.held for process in view.look.processes if process.id in still)
+    if len(still) == 1:
+        message = f"{name} stands still"
+    else:
+        message = f"{len(still):,} processes stand still, {name}"
+    message += f" for {duration(still[longest])}: stopped by a signal, or it hangs"
+    if held:
+        message += f"; so {'does' if held == 1 else 'do'} {counted(held, 'job')} in "
+        message += "it" if len(still) == 1 else "them"
+    yield Finding(
+        Level.BROKEN if held else Level.WARNING,
+        "frozen",
+        printable(message),
+        (shell("gresque", "stacks", name), shell("kill", "-CONT", pid)),
+        {"processes": {process: round(age, 1) for process, age in still.items()}},
+    )
+
+
 def slow_loops(view: View) -> Iterator[Finding]:
     """Processes whose loop stood still lately, by what their maintenance process measured."""
     slow = {
@@ -71,6 +102,7 @@ def slow_loops(view: View) -> Iterator[Finding]:
         if process.vitals is not None
         and process.vitals.lag >= SLOW_SECONDS
         and process.running.blocking is None
+        and process.running.frozen is None
     }
     if not slow:
         return
