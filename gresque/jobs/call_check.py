@@ -24,24 +24,25 @@ class CallCheck:
     names of the others. A program uses few forms, so each is bound to the signature once.
     """
 
-    __slots__ = ("_fitting", "_name", "_signature")
+    __slots__ = ("_name", "_signature", "fitting")
 
     def __init__(self, name: str, signature: Signature) -> None:
         self._name = name
         self._signature = signature
-        self._fitting: set[object] = set()
+        self.fitting: set[object] = set()
+        """The forms that fit; one without keywords is its number of arguments alone."""
 
     def __call__(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise WrongArguments when the function cannot be called so."""
         form = (len(args), *kwargs) if kwargs else len(args)
-        if form in self._fitting:
+        if form in self.fitting:
             return
         try:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise WrongArguments(self._explain(args, kwargs, error)) from None
-        if len(self._fitting) < FORMS_KEPT:
-            self._fitting.add(form)
+        if len(self.fitting) < FORMS_KEPT:
+            self.fitting.add(form)
 
     def _explain(self, args: Sequence[Any], kwargs: Mapping[str, Any], error: TypeError) -> str:
         given = f"{len(args)} positional argument{'' if len(args) == 1 else 's'}"

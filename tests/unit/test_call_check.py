@@ -143,7 +143,7 @@ def test_forms_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check is not None
     for count in range(1, 10):
         check(tuple(range(count)), {})
-    assert check._fitting == {1, 2, 3}
+    assert check.fitting == {1, 2, 3}
     with pytest.raises(WrongArguments):
         check((), {})
 
