@@ -31,8 +31,9 @@ class TallyLog:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = rows
-        self._read: dict[tuple[int, int, int], int] = {}
-        """Row, place and key -> how many of its count are in a line, or in `_pending`."""
+        self._read: dict[tuple[int, int], tuple[int, int]] = {}
+        """Row and place -> the key there, and how many of its count are in a line, or in
+        `_pending`."""
         self._pending: dict[int, _Pending] = {}
         self._look_at = 0.0
         self._verbose = log.isEnabledFor(logging.DEBUG)
@@ -55,13 +56,13 @@ class TallyLog:
     def _collect(self, now: float) -> None:
         for number, row in enumerate(self._rows):
             for place, tally in row.tallies.read():
-                where = number, place, tally.key
-                before = self._read.get(where, 0)
-                # A new entry in the same place counts from 0.
-                more = tally.counted - before if tally.counted >= before else tally.counted
+                key, before = self._read.get((number, place), (0, 0))
+                if key != tally.key or tally.counted < before:
+                    before = 0  # a new entry in the same place counts from 0
+                more = tally.counted - before
                 if not more:
                     continue
-                self._read[where] = tally.counted
+                self._read[number, place] = tally.key, tally.counted
                 since = max(tally.since, now - WINDOW_SECONDS)
                 pending = self._pending.setdefault(tally.key, _Pending(since, tally))
                 pending.count += more
@@ -83,51 +84,61 @@ class TallyLog:
 
 
 def _log_failed(each: _Pending, label: Sequence[str], seconds: int) -> None:
-    kind, job, exception, frame = label[:4]
     job_id = each.last.last_id
-    last = f"gresque failed show {job_id}" if kind == FAILED and job_id else job_id or "without id"
+    has_entry = label[0] == FAILED and job_id
     log.warning(
-        "… %s more like it in the last %d s: %s: %s%s; the last one: %s",
+        "… %s more %s; the last one: %s",
         f"{each.count:,}",
-        seconds,
-        job or "an item that is no job",
-        exception,
-        f" at {frame}" if frame else "",
-        last,
+        _of_which(each, label, seconds),
+        f"gresque failed show {job_id}" if has_entry else job_id or "without id",
         extra=fields(
             "jobs_failed",
             count=each.count,
             seconds=seconds,
-            job=job,
-            exception=exception,
-            frame=frame or None,
             job_id=job_id or None,
+            **_names(each, label),
         ),
     )
 
 
 def _log_retried(each: _Pending, label: Sequence[str], seconds: int) -> None:
-    _, job, exception, frame = label[:4]
     log.info(
-        "… %s more attempts like it in the last %d s: %s: %s%s; see gresque retries",
+        "… %s more attempts %s; see gresque retries",
         f"{each.count:,}",
-        seconds,
-        job,
-        exception,
-        f" at {frame}" if frame else "",
-        extra=fields(
-            "jobs_retried",
-            count=each.count,
-            seconds=seconds,
-            job=job,
-            exception=exception,
-            frame=frame or None,
-        ),
+        _of_which(each, label, seconds),
+        extra=fields("jobs_retried", count=each.count, seconds=seconds, **_names(each, label)),
     )
+
+
+def _of_which(each: _Pending, label: Sequence[str], seconds: int) -> str:
+    if _is_mixed(each):
+        return f"of other kinds in the last {seconds} s"
+    _, job, exception, frame = label[:4]
+    place = f" at {frame}" if frame else ""
+    what = f"{job or 'an item that is no job'}: {exception}{place}"
+    return f"like it in the last {seconds} s: {what}"
+
+
+def _names(each: _Pending, label: Sequence[str]) -> dict[str, str | None]:
+    if _is_mixed(each):
+        return {}
+    return {"job": label[1], "exception": label[2], "frame": label[3] or None}
+
+
+def _is_mixed(each: _Pending) -> bool:
+    """Of ends that had no room for entries of their own."""
+    return len(each.last.label) == 1
 
 
 def _log_back(each: _Pending, label: Sequence[str]) -> None:
     _, job, queue = label[:3]
+    if _is_mixed(each):
+        log.info(
+            "%s × other classes back in their queues",
+            f"{each.count:,}",
+            extra=fields("jobs_put_back", count=each.count),
+        )
+        return
     log.info(
         "%s × %s back in %s",
         f"{each.count:,}",

@@ -16,21 +16,26 @@ from typing import NamedTuple
 WINDOW_SECONDS = 10.0
 """Of equal ends the first one in this time is logged, the others are counted."""
 
-ENTRIES = 32
-"""Kinds of ends that a process counts at a time; others are logged each."""
+ENTRIES = 128
+"""Kinds of ends that a process counts at a time; others are counted together."""
 
 FAILED, FAILED_UNKEPT, PUT_BACK = "failed", "failed and not kept", "put back"
 RETRIED, UNKNOWN = "retried", "unknown"
 """Kinds of ends, the first part of a label. The other parts: of a failure, and of one that is
 retried, class, exception and innermost frame; of a job that was put back class and queue; of one
-that no module declares its class."""
+that no module declares its class. Where there is no room for another label, the first part stands
+alone."""
+
+ALL_KINDS = (FAILED, FAILED_UNKEPT, PUT_BACK, RETRIED, UNKNOWN)
 
 _SIZE = 512
 _USED = struct.Struct("=Q")
 _ENTRY = struct.Struct("=QQdd40s")
 _COUNT = struct.Struct("=Qdd40s")
 _COUNT_AT = 8
-_PLACE_SIZE = _USED.size + ENTRIES * _SIZE
+_TOGETHER = _USED.size + ENTRIES * _SIZE
+"""Where the entries begin that count what has no room, one for each of ALL_KINDS."""
+_PLACE_SIZE = _TOGETHER + len(ALL_KINDS) * _SIZE
 _LABEL_BYTES = _SIZE - _ENTRY.size
 _KEY_MASK = (1 << 64) - 1
 
@@ -40,7 +45,6 @@ class Heard(Enum):
 
     FIRST = auto()
     COUNTED = auto()
-    NO_ROOM = auto()
 
 
 class Tally(NamedTuple):
@@ -65,6 +69,8 @@ class Tallies:
         self._siblings = siblings
         self._places: dict[int, int] | None = None
         """Key -> where its entry begins; read from the memory at the first end."""
+        self._full_at = float("-inf")
+        """When no entry was found that may be used again."""
 
     def note(
         self,
@@ -77,22 +83,14 @@ class Tallies:
         """Count an end of this kind. With `log_first` the first one in this time, of all
         processes, is not counted, but for the caller to log."""
         now = monotonic()
-        # The children of a master have one seed for the hashes of strings.
-        key = (hash(label) & _KEY_MASK) | 1
-        place = self._place_of(key)
-        count = since = 0.0
-        if place is not None:
-            _, count, since, _, _ = _ENTRY.unpack_from(self._memory, place)
+        key, place = self._entry_of(label, now)
+        _, count, since, _, _ = _ENTRY.unpack_from(self._memory, place)
         if not log_first or (since and now - since < window_seconds):
             heard = Heard.COUNTED
         else:
             since = max((other.logged_at(key) for other in self._siblings), default=0.0)
             is_new = not since or now - since >= window_seconds
             heard = Heard.FIRST if is_new else Heard.COUNTED
-        if place is None:
-            place = self._make(key, label, now)
-            if place is None:
-                return Heard.NO_ROOM
         if heard is Heard.FIRST:
             since = now
         counted = int(count) + (heard is Heard.COUNTED)
@@ -100,35 +98,50 @@ class Tallies:
         _COUNT.pack_into(self._memory, place + _COUNT_AT, counted, since, now, last)
         return heard
 
-    def _place_of(self, key: int) -> int | None:
+    def _entry_of(self, label: tuple[str, ...], now: float) -> tuple[int, int]:
+        """Its key, and where its entry begins."""
         if self._places is None:
             self._places = {
                 _ENTRY.unpack_from(self._memory, place)[0]: place for place in self._used()
             }
-        return self._places.get(key)
+        key = _key(label)
+        place = self._places.get(key)
+        if place is None:
+            place = self._free(now)
+            if place is None:
+                label = label[:1]
+                key = _key(label)
+                place = _TOGETHER + ALL_KINDS.index(label[0]) * _SIZE
+                if _ENTRY.unpack_from(self._memory, place)[0] == key:
+                    return key, place
+            else:
+                self._places[key] = place
+            self._begin(place, key, label, now)
+        return key, place
 
-    def _make(self, key: int, label: tuple[str, ...], now: float) -> int | None:
-        """A new entry, or one whose count the master has read."""
+    def _free(self, now: float) -> int | None:
+        """A place without an entry, or with one whose count the master has read."""
         assert self._places is not None
         used: int = _USED.unpack_from(self._memory)[0]
         if used < ENTRIES:
-            place = _USED.size + used * _SIZE
-        else:
-            found = [place for place in self._used() if self._is_over(place, now)]
-            if not found:
-                return None
-            place = found[0]
-            self._places.pop(_ENTRY.unpack_from(self._memory, place)[0], None)
+            _USED.pack_into(self._memory, 0, used + 1)
+            return _USED.size + used * _SIZE
+        if now - self._full_at < 1.0:
+            return None
+        for place in self._used():
+            if self._is_over(place, now):
+                self._places.pop(_ENTRY.unpack_from(self._memory, place)[0], None)
+                return place
+        self._full_at = now
+        return None
+
+    def _begin(self, place: int, key: int, label: tuple[str, ...], now: float) -> None:
         text = "\0".join(part.replace("\0", "") for part in label)
         raw = text.encode("utf-8", "backslashreplace")[:_LABEL_BYTES]
         _ENTRY.pack_into(self._memory, place, 0, 0, 0.0, now, b"")
         start = place + _ENTRY.size
         self._memory[start : place + _SIZE] = raw.ljust(_LABEL_BYTES, b"\0")
         _USED.pack_into(self._memory, place, key)  # the entry is whole before it has its key
-        if used < ENTRIES:
-            _USED.pack_into(self._memory, 0, used + 1)
-        self._places[key] = place
-        return place
 
     def _is_over(self, place: int, now: float) -> bool:
         _, _, since, at, _ = _ENTRY.unpack_from(self._memory, place)
@@ -138,11 +151,15 @@ class Tallies:
         used = min(_USED.unpack_from(self._memory)[0], ENTRIES)
         return range(_USED.size, _USED.size + used * _SIZE, _SIZE)
 
+    def _all(self) -> Iterator[int]:
+        yield from self._used()
+        yield from range(_TOGETHER, _PLACE_SIZE, _SIZE)
+
     # What others read
 
     def logged_at(self, key: int) -> float:
         """When an end of this kind was logged last; 0 when that is not known here."""
-        for place in self._used():
+        for place in self._all():
             found, _, since, _, _ = _ENTRY.unpack_from(self._memory, place)
             if found == key:
                 return float(since)
@@ -150,12 +167,17 @@ class Tallies:
 
     def read(self) -> Iterator[tuple[int, Tally]]:
         """The entries, each with where it stands."""
-        for place in self._used():
+        for place in self._all():
             key, count, since, at, last = _ENTRY.unpack_from(self._memory, place)
             if key:
                 text = bytes(self._memory[place + _ENTRY.size : place + _SIZE]).rstrip(b"\0")
                 label = tuple(text.decode("utf-8", "replace").split("\0"))
                 yield place, Tally(key, count, since, at, _text(last), label)
+
+
+def _key(label: tuple[str, ...]) -> int:
+    # The children of a master have one seed for the hashes of strings.
+    return (hash(label) & _KEY_MASK) | 1
 
 
 def _text(raw: bytes) -> str:

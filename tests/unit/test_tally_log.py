@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from typing import Any
 
 import pytest
 
 from gresque.master.tally_log import LOOK_SECONDS, TallyLog
 from gresque.processes.scoreboard import Scoreboard
-from gresque.processes.tallies import RETRIED, UNKNOWN
+from gresque.processes.tallies import ENTRIES, RETRIED, UNKNOWN
 from tests.unit.test_tallies import BOOM, Clock
 
 FRAME = BOOM[3]
@@ -96,3 +97,43 @@ def test_with_v_each_has_a_line_of_its_own(clock: Clock, caplog: pytest.LogCaptu
     tally_log.check()
     tally_log.finish()
     assert not caplog.records
+
+
+def test_kinds_that_have_no_room_are_a_line_together(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (row,) = Scoreboard(1, 1).rows
+    tally_log = TallyLog([row])
+    for number in range(ENTRIES + 100):
+        row.tallies.note(("failed", f"m.f{number}", "E", ""), f"id{number}", log_first=True)
+        row.tallies.note((RETRIED, f"m.f{number}", "E", ""), "", log_first=True)
+        row.tallies.note(("put back", f"m.f{number}", "web"), "", log_first=False)
+    tally_log.finish()
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) < ENTRIES + 3
+    last = f"gresque failed show id{ENTRIES + 99}"
+    assert any(
+        re.fullmatch(rf"… \d+ more of other kinds in .*; the last one: {last}", x) for x in lines
+    )
+    assert any(
+        re.match(r"… \d+ more attempts of other kinds in the last 1 s; see", x) for x in lines
+    )
+    assert any(re.fullmatch(r"\d+ × other classes back in their queues", x) for x in lines)
+
+
+def test_an_entry_that_becomes_another_ones_is_summed_from_0(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor is anything remembered of the one before: a foreign program may have endless names."""
+    (row,) = Scoreboard(1, 1).rows
+    tally_log = TallyLog([row])
+    for name in ("m.one", "m.two"):
+        for number in range(ENTRIES):
+            for _ in range(3):
+                row.tallies.note(("put back", f"{name}{number}", "web"), "", log_first=False)
+        tally_log.check()
+        clock.now += 21
+        tally_log.check()
+    assert len(caplog.records) == 2 * ENTRIES
+    assert all(vars(record)["count"] == 3 for record in caplog.records)
+    assert len(tally_log._read) == ENTRIES

@@ -60,7 +60,7 @@ class EndLog:
         label = (FAILED if kept else FAILED_UNKEPT, job_class, name, trace[0] if trace else "")
         heard = self._tallies.note(label, job_id, log_first=True)
         first = heard is Heard.FIRST
-        if not first and not self.verbose and heard is not Heard.NO_ROOM:
+        if not first and not self.verbose:
             return
         more: dict[str, object] = {}
         if first:
@@ -69,7 +69,7 @@ class EndLog:
             more["show"] = f"gresque failed show {job_id}"
         sentence = f"failed after {monotonic() - start:.3f} s"
         _log(
-            logging.WARNING if first or not self.verbose else logging.DEBUG,
+            logging.WARNING if first else logging.DEBUG,
             "job_failed",
             job,
             start,
@@ -119,8 +119,8 @@ class EndLog:
     def put_back(self, job: ReservedJob, start: float) -> None:
         """A shutdown cut the job short, and it goes back into its queue."""
         job_class, job_id = _class_and_id(job)
-        heard = self._tallies.note((PUT_BACK, job_class, job[1]), job_id, log_first=False)
-        if self.verbose or heard is Heard.NO_ROOM:
+        self._tallies.note((PUT_BACK, job_class, job[1]), job_id, log_first=False)
+        if self.verbose:
             sentence = "cut short by a shutdown, back in its queue"
             _log(logging.INFO, "job_cut_short", job, start, sentence)
 
