@@ -7,6 +7,9 @@ import math
 import os
 import time
 
+import redis
+
+from gresque.connection.errors import means_not_here
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import encode_entry
 from gresque.jobs.delayed_item import read_item
@@ -59,6 +62,9 @@ class Promote:
         self._unfinished = False
         self._later_from = self._delayed_from = -math.inf
         """When it may look again, on the monotonic clock."""
+        self._refused_jobs = 0
+        """The first ones of `later`, which the next run passes over, as this one had no time for
+        what is behind them."""
         self._holder = ""
         """The scheduler that was last named in the log."""
 
@@ -110,38 +116,50 @@ class Promote:
     # gresque's own delayed jobs
 
     def _promote_later(self, store: Store, until: float) -> None:
-        refused_jobs = 0
+        refused_jobs, self._refused_jobs = self._refused_jobs, 0
         while due := store.later.due(skip=refused_jobs):
-            if time.monotonic() >= until:
-                self._unfinished = True
-                return
-            known = [(name, key) for name, key in due if self._is_known(store, name, key)]
+            known = [(name, key) for name, key in due if self._is_queue(key)]
+            refused_jobs += sum(
+                self._bury(store, name) for name, key in due if not self._is_queue(key)
+            )
             _, refused = store.later.promote(known)
             name_refused(self._keys, refused, "its delayed jobs wait")
             keys = {key.encode("utf-8", "surrogateescape") for key, _ in refused}
-            refused_jobs += sum(key in keys for _, key in due)
+            refused_jobs += sum(key in keys for _, key in known)
+            if time.monotonic() >= until:
+                self._unfinished, self._refused_jobs = True, refused_jobs
+                return
         if refused_jobs:
             self._later_from = time.monotonic() + REFUSED_SECONDS
 
-    def _is_known(self, store: Store, name: bytes, queue_key: bytes) -> bool:
-        """False for what is no job of a queue, which goes to a failed list instead."""
+    def _is_queue(self, key: bytes) -> bool:
         prefix = self._keys.queue_prefix.encode("utf-8", "surrogateescape")
-        if queue_key.startswith(prefix) and queue_key != prefix:
-            return True
+        return key.startswith(prefix) and key != prefix
+
+    def _bury(self, store: Store, name: bytes) -> bool:
+        """Move what is no job of a queue to a failed list. True when that refuses it."""
         member = name.decode("utf-8", "surrogateescape")
         entry = store.later.entry(member)
-        if entry is None:
-            return True  # nothing but the name is left: the script forgets it
+        if entry is None:  # nothing but the name is left
+            store.later.promote([(name, b"")])
+            return False
         error = "what waited in later is no entry of a job"
         to, failed_entry = self._failure(entry, error, is_item=False)
-        store.later.bury(member, entry, to.key, failed_entry, to.name)
+        try:
+            store.later.bury(member, entry, to.key, failed_entry, to.name)
+        except redis.ResponseError as refusal:
+            if means_not_here(refusal):
+                raise
+            name_refused(self._keys, [(to.key, str(refusal))], "what belongs there waits in later")
+            return True
+        _log_invalid(error)
         return False
 
     # Those of other programs
 
     def _promote_delayed(self, store: Store, until: float) -> None:
         now, refused, held = store.now(), set[str](), False
-        while timestamp := store.delayed.due(now, refused):
+        while (timestamp := store.delayed.due(now, refused)) is not None:
             moved = self._promote_list(store, timestamp, until)
             if moved.lock:
                 self._name_holder(moved.lock, moved.holder)
@@ -161,25 +179,29 @@ class Promote:
     def _promote_list(self, store: Store, timestamp: str, until: float) -> Moved:
         """The jobs of one second, as many at a time as one script may move; returns what became of
         the last ones."""
+        due = _epoch_seconds(timestamp, store)
         while True:
-            moves = [self._move(item, timestamp) for item in store.delayed.items(timestamp)]
-            bulk = next(in_bulks(moves, lambda move: len(move.raw), most_bytes=PROMOTED_BYTES), [])
-            moved = store.delayed.move(timestamp, bulk, self._mark)
+            found = [self._move(item, due) for item in store.delayed.items(timestamp)]
+            bulks = in_bulks(found, lambda each: len(each[0].raw), most_bytes=PROMOTED_BYTES)
+            bulk = next(bulks, [])
+            moved = store.delayed.move(timestamp, [move for move, _ in bulk], self._mark)
+            for _, error in bulk[: moved.jobs]:
+                _log_invalid(error)
             if moved.jobs < MOVED_ITEMS or moved.refused or time.monotonic() >= until:
                 return moved
 
-    def _move(self, item: bytes, timestamp: str) -> Move:
+    def _move(self, item: bytes, due: float) -> tuple[Move, str]:
+        """Where an item goes, and what is wrong with it."""
         try:
-            job = read_item(item, float(timestamp), registry.queue_of)
-        except InvalidPayload as error:
-            to, entry = self._failure(item, str(error))
-            return Move(item, entry, to)
-        if job.queue:
-            return Move(item, job.raw, to_queue(self._keys, job.queue))
-        to, entry = self._failure(
-            item, f"the delayed job names no queue, and no job {job.name} is declared here"
-        )
-        return Move(item, entry, to)
+            job = read_item(item, due, registry.queue_of)
+        except InvalidPayload as invalid:
+            error = str(invalid)
+        else:
+            if job.queue:
+                return Move(item, job.raw, to_queue(self._keys, job.queue)), ""
+            error = f"the delayed job names no queue, and no job {job.name} is declared here"
+        to, entry = self._failure(item, error)
+        return Move(item, entry, to), error
 
     def _name_holder(self, lock: str, holder: str) -> None:
         if holder == self._holder:
@@ -200,5 +222,18 @@ class Promote:
         entry = encode_entry(
             raw, InvalidPayload.__name__, error, [], self._worker_id, "", is_item=is_item
         )
-        log.error("%s: it is among the failed jobs", error, extra=fields("delayed_invalid"))
         return Destination(place.key, "failed" if place.name else "", place.name), entry
+
+
+def _log_invalid(error: str) -> None:
+    if error:
+        log.error("%s: it is among the failed jobs", error, extra=fields("delayed_invalid"))
+
+
+def _epoch_seconds(timestamp: str, store: Store) -> float:
+    """The time in the name of a list; now for what is none."""
+    try:
+        due = float(timestamp)
+    except ValueError:
+        due = math.nan
+    return due if math.isfinite(due) else round(store.now(), 3)

@@ -110,18 +110,65 @@ def test_a_queue_that_refuses_holds_up_no_other(
 def test_what_is_no_job_is_not_lost(
     store: Store, promote: Promote, redis_client: redis.Redis
 ) -> None:
-    redis_client.zadd(store.keys.later, {"bare": 1, "broken": 2, "elsewhere": 3, "empty": 4})
-    entries = {"broken": b"\xff", "elsewhere": b"9:resque:xyzjob", "empty": b"13:resque:queue:{}"}
-    redis_client.hset(store.keys.later_jobs, mapping=entries)
+    texts = (
+        b"9:resque:xyzjob", b"13:resque:queue:{}", b"016:resque:queue:q{}", b"99:resque:queue:q{}",
+        b"9" * 30 + b":resque:queue:q{}", b":resque:queue:q{}",
+    )  # fmt: skip
+    entries = {b"broken": b"\xff"} | {b"%d" % n: text for n, text in enumerate(texts)}
+    redis_client.zadd(store.keys.later, {"bare": 1, **dict.fromkeys(entries, 2)})
+    redis_client.hset(store.keys.later_jobs, mapping=entries)  # type: ignore[arg-type]
     add_due(store, ("good", "q", b"{}"))
     promote.run(store)
     assert store.queues.peek("q", 0, 9) == [b"{}"]
     assert redis_client.exists(store.keys.later, store.keys.later_jobs) == 0
     kept = [json.loads(raw) for raw in store.failed.page("resque:failed", 0, 9)]
-    assert [entry["exception"] for entry in kept] == ["InvalidPayload"] * 3
-    assert [entry["payload"]["args"][0] for entry in kept[1:]] == [
-        "9:resque:xyzjob", "13:resque:queue:{}",
-    ]  # fmt: skip
+    assert [entry["exception"] for entry in kept] == ["InvalidPayload"] * 7
+    assert {entry["payload"]["args"][0] for entry in kept} >= {text.decode() for text in texts}
+
+
+@pytest.mark.parametrize("where", ["later", "delayed"])
+def test_a_failed_list_that_refuses_holds_up_no_job(
+    store: Store, promote: Promote, redis_client: redis.Redis, where: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    redis_client.set("resque:failed", "x")
+    if where == "later":
+        redis_client.zadd(store.keys.later, {"odd": 1})
+        redis_client.hset(store.keys.later_jobs, "odd", b"junk")
+    else:
+        delay(store, b"junk")
+    add_due(store, ("good", "q", item("A")))
+    delay(store, item("B"), 1_000_000_001)
+    promote.run(store)
+    promote.run(store)
+    assert ran(store) == [("A", []), ("B", [])]
+    assert "it is among the failed jobs" not in caplog.text
+    redis_client.delete("resque:failed")
+    promote.run(store)
+    assert redis_client.llen("resque:failed") == 1
+    assert "it is among the failed jobs" in caplog.text
+    assert not redis_client.keys("resque:*later*") + redis_client.keys("resque:*delayed*")
+
+
+def test_what_is_refused_takes_no_time_from_others(
+    store: Store, redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends before it comes to them goes on there."""
+    monkeypatch.setattr("gresque.maintenance.promote.PASS_SECONDS", 0)
+    keys = store.keys
+    watch = DueWatch(redis_url, {keys.later: 0.001, keys.delayed_schedule: 1.0})
+    promote = promoter(redis_url, watch)
+    redis_client.set("resque:queue:bad", "x")
+    add_due(store, *((f"{n}", "bad", b"%d" % n) for n in range(600)), ("good", "q", b"good"))
+    for _ in range(3):
+        promote.run(store)
+    assert store.queues.peek("q", 0, 9) == [b"good"]
+    redis_client.delete("resque:queue:bad")
+    for _ in range(9):
+        promote._later_from = 0.0
+        promote.run(store)
+    assert store.queues.size("bad") == 600
+    promote.close()
 
 
 def test_large_jobs_go_in_several_calls(store: Store) -> None:
@@ -246,6 +293,19 @@ def test_a_list_that_cannot_be_moved_holds_up_no_other(
     promote.run(store)
     assert ran(store) == [("B", [])]
     assert store.delayed.due(store.now()) == "1000000000"
+
+
+@pytest.mark.parametrize("name", ["", "soon", "nan", "1e400"])
+def test_a_list_whose_name_is_no_time_holds_up_no_other(
+    store: Store, promote: Promote, name: str
+) -> None:
+    store.redis.rpush(f"resque:delayed:{name}", item("A"))
+    store.redis.zadd("resque:delayed_queue_schedule", {name: 5})
+    delay(store, item("B"))
+    promote.run(store)
+    assert ran(store) == [("A", []), ("B", [])]
+    raw, _ = map(json.loads, store.queues.peek("q", 0, 9))
+    assert abs(raw["gresque"]["run_at"] - time.time()) < 60
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ while first <= #names do
     bytes = bytes + #entry
     if bytes > most and #found > 0 then return found end
     local digits = string.match(entry, '^(%d+):') or ''
-    local from = #digits + 2
+    local key = digits == '' and '' or string.sub(entry, #digits + 2, #digits + 1 + digits)
     found[#found + 1] = names[first + i - 1]
-    found[#found + 1] = digits == '' and '' or string.sub(entry, from, from + digits - 1)
+    found[#found + 1] = tostring(#key) == digits and key or '' -- as promote.lua compares it
   end
   first = last + 1
 end
