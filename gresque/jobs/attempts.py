@@ -84,8 +84,9 @@ def snoozed(raw: bytes, now: float, delay_seconds: float) -> bytes | None:
 def unknown_here(raw: bytes, now: float, delay_seconds: float) -> bytes | None:
     """The payload of a job that waits for its code."""
     members = members_of(raw)
-    changes = {UNKNOWN_SINCE: time_of(members, UNKNOWN_SINCE) or round(now, 3)}
-    return _rewritten(raw, members, changes, now + delay_seconds)
+    changes = {name: members[name] for name in DEATHS if name in members}  # it has not run
+    since: dict[str, Any] = {UNKNOWN_SINCE: time_of(members, UNKNOWN_SINCE) or round(now, 3)}
+    return _rewritten(raw, members, since | changes, now + delay_seconds)
 
 
 def ended(raw: bytes, error_class: str, message: str, now: float) -> bytes:

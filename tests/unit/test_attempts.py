@@ -20,7 +20,7 @@ from gresque.jobs.attempts import (
     unknown_here,
     without_history,
 )
-from gresque.jobs.crash_history import add_death
+from gresque.jobs.crash_history import add_death, deaths, recoveries
 from gresque.jobs.envelope import members_of
 
 NOW = 1_800_000_000.0
@@ -71,6 +71,15 @@ def test_a_job_that_is_unknown_keeps_when_it_was_first() -> None:
         "unknown_since": NOW, "run_at": NOW + 10,
     }  # fmt: skip
     assert "unknown_since" not in said(failed_attempt(raw, "E", "", NOW, 1))
+
+
+def test_a_job_that_is_unknown_has_not_run_to_an_end() -> None:
+    """The processes that died under it count, or poison would go on in a fleet of two versions."""
+    raw = add_death(add_death(KEPT, "a"), "b")
+    waits = unknown_here(raw, NOW, 5)
+    assert waits is not None
+    assert (recoveries(waits), deaths(waits)) == (2, ["a", "b"])
+    assert recoveries(snoozed(waits, NOW, 5) or b"") == 0
 
 
 def test_the_last_error_stands_with_those_before_it() -> None:
