@@ -84,7 +84,7 @@ def exponential(
 
 def default_backoff(attempt: int) -> float:
     """Sidekiq's: 16 s, 31 s, 96 s, 271 s, 640 s …, three weeks after 25 attempts."""
-    return _spread(min(float(attempt) ** 4 + 15, LONGEST_SECONDS), JITTER)
+    return _spread(min(min(attempt, 1000.0) ** 4 + 15, LONGEST_SECONDS), JITTER)
 
 
 def _spread(seconds: float, jitter: float) -> float:
@@ -278,7 +278,10 @@ def next_attempt(
     kind = type(error)
     snoozes = snoozes_of(members)
     if issubclass(kind, RetryLater):
-        seconds = min(getattr(error, "seconds", 0.0), LONGEST_SECONDS)
+        given = getattr(error, "seconds", 0.0)
+        seconds = _seconds(given)
+        if seconds is None:  # of a class of the job's own
+            raise ValueError(f"{kind.__qualname__}.seconds is {given!r}: give a number, 0 or more")
         return Again(seconds, False) if snoozes < MOST_SNOOZES else None
     if issubclass(kind, NEVER):
         return None

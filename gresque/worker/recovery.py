@@ -235,7 +235,7 @@ class Recovery:
         now = time.time()
         try:
             again = next_run(job, end, definition, self._rules, error, now)
-        except Exception:  # its own back-off function
+        except BaseException:  # its own back-off function, which may raise SystemExit
             again = next_run(job, end, definition, self._rules, error, now, own_delays=False)
         attempt = Attempt(exception_name(error), str(error), now, again)
         ending = effects_of(job, end, definition, self._rules, make_entry, attempt)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from gresque.jobs import payload
 from gresque.jobs.crash_history import deaths, recoveries, without_deaths
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
+from gresque.jobs.retry_policy import retry_policy
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import BlamedJob, DeadProcess
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
@@ -140,6 +142,16 @@ def test_one_that_ran_over_its_time_is_tried_again(store: Store, redis_client: R
     envelope = json.loads(entry.removeprefix(b"14:resque:queue:q"))["gresque"]
     assert (envelope["attempt"], envelope["errors"][0]["class"]) == (2, "JobTimeout")
     assert store.stats.values([store.keys.retried, store.keys.failures]) == [1, 0]
+    assert gone(redis_client)
+
+
+def test_a_back_off_that_raises_holds_up_no_recovery(store: Store, redis_client: Redis) -> None:
+    hold(redis_client, item("broken", 1), item("plain", 2))
+    one = recovery(store)
+    policy = retry_policy("broken", retries=1, backoff=lambda attempt: sys.exit())
+    one._registry.add(JobDefinition("broken", "q", print, retry=policy))
+    dead = DEAD._replace(blamed=BlamedJob(0, KillReason.TIMED_OUT, ()))
+    assert one.recover(dead) == Totals(requeued=1, retried=1)
     assert gone(redis_client)
 
 

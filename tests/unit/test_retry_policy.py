@@ -256,3 +256,19 @@ def test_a_wrong_delay_of_a_job_is_an_error(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"RetryLater\(.*\): give a number of seconds, 0 or more"):
         RetryLater(wrong)
     assert str(RetryLater(90)) == "run again in 90 s"
+
+
+@pytest.mark.parametrize("wrong", [-1, "5", None, math.nan, True, [5]], ids=repr)
+def test_a_class_of_the_jobs_own_may_have_a_wrong_delay(wrong: Any) -> None:
+    class Mine(RetryLater):
+        def __init__(self) -> None:
+            self.seconds = wrong
+
+    with pytest.raises(ValueError, match=r"Mine.seconds is .*: give a number, 0 or more"):
+        next_attempt(Mine(), None, {}, 0, NOW)
+
+
+def test_no_number_of_attempts_is_too_large() -> None:
+    members = members_of(b'{"gresque":{"attempt":%d,"retries":%d}}' % (10**100, 10**200))
+    found = next_attempt(ValueError(), None, members, 0, NOW)
+    assert found is not None and LONGEST_SECONDS * 0.85 <= found.seconds <= LONGEST_SECONDS * 1.15
