@@ -13,7 +13,7 @@ from gresque.client.schedules import change_to
 from gresque.errors import ScheduleError
 from gresque.logs import fields
 from gresque.schedule.entry import Entry, from_json
-from gresque.store.cron_snapshot import Change
+from gresque.store.cron_snapshot import Change, Snapshot
 
 if TYPE_CHECKING:
     from gresque.store.store import Store
@@ -33,15 +33,20 @@ def declare_schedules(store: Store, app: str, entries: Sequence[Entry], boot: in
     """Write the entries of a program; those that it declared before, and does not any more, go.
 
     `boot` is what this returned at the first call of the same master, and 0 then. Of several
-    masters of one program the one that booted last declares: the result is 0 for an older one.
+    masters of one program the one that booted last declares: where an older one would change
+    something, the result is 0.
     """
     if not entries and not store.cron.has_app(app):
         return boot
     ours = [msgspec.structs.replace(entry, app=app) for entry in entries]
     for _ in range(TRIES):
-        found, now = store.cron.read().entries, int(store.now() * 1000)
-        changes = [change_to(entry, found.get(entry.name), now) for entry in ours]
+        snapshot, now = store.cron.read(), int(store.now() * 1000)
+        found = snapshot.entries
+        every = (change_to(entry, found.get(entry.name), now) for entry in ours)
+        changes = [change for change in every if _is_needed(change, snapshot)]
         gone = _gone(app, {entry.name for entry in ours}, found)
+        if boot and not changes and not gone:
+            return boot
         boot, changed = store.cron.put([*changes, *gone], app, boot)
         if not changed:
             for change in gone if boot else ():
@@ -51,6 +56,13 @@ def declare_schedules(store: Store, app: str, entries: Sequence[Entry], boot: in
                 )  # fmt: skip
             return boot
     raise ScheduleError("the schedule is changed by other programs all the time; it is tried again")
+
+
+def _is_needed(change: Change, found: Snapshot) -> bool:
+    """Also where an entry stands as it should and has lost its tick."""
+    name = change.name
+    has_lost = change.next is not None and not (name in found.next or name in found.paused)
+    return change.new != change.old or has_lost
 
 
 def _gone(app: str, declared: set[str], found: dict[str, bytes]) -> list[Change]:

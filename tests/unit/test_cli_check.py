@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from gresque.schedule.entry import Entry
+from gresque.store.cron_snapshot import Change
+from gresque.store.store import Store
 from tests.support.cli import (
     Answer,
     Call,
@@ -123,6 +126,36 @@ class TestCheckOfModules:
         unserved, *blocking = found["warnings"]
         assert unserved == "job Greet goes to queue 'mail', which other does not serve"
         assert [warning.split()[0] for warning in blocking] == ["MySQLdb", "pycurl"]
+
+    def test_schedule_entries(
+        self, check: Callable[..., Answer], store: Store, tmp_path: Path
+    ) -> None:
+        """Those of the file, and those in Redis, where their queue is served here."""
+        (tmp_path / "cron.yml").write_text(
+            "night:\n  cron: '30 2 * * * Europe/Berlin'\n  class: Greet\n"
+            "gone:\n  every: 1h\n  class: Gone\n  queue: mail\n"
+        )
+        theirs = Entry(name="theirs", every=60.0, job="Gone", queue="theirs")
+        ours = Entry(name="ours", every=60.0, job="Gone", queue="mail")
+        store.cron.put(
+            [
+                Change("theirs", b"", theirs.to_json(), 5),
+                Change("ours", b"", ours.to_json(), 5),
+                Change("wrong", b"", b"{}", 5),
+            ]
+        )
+        code, out, _ = check(JOBS, "-q", "mail", "--schedule", "cron.yml", "--json")
+        found = [each for each in json.loads(out)["warnings"] if each.startswith("schedule")]
+        assert code == 0
+        assert [each.split(":")[0].split(" (")[0] for each in found] == [
+            "schedule entry night", "schedule entry gone", "schedule entry ours",
+            "schedule entry wrong cannot run",
+        ]  # fmt: skip
+        assert "the clocks pass over 02:30, and it runs at 03:00" in found[0]
+        (tmp_path / "cron.yml").write_text("night:\n  cron: '30 25 * * *'\n  class: Greet\n")
+        code, out, err = check(JOBS, "-q", "mail", "--schedule", "cron.yml")
+        assert code == 1
+        assert "error: cron.yml, line 1: entry 'night': the cron line" in err
 
     def test_hints_at_what_works_otherwise(self, check: Callable[..., Answer]) -> None:
         source = JOBS + "        import asyncio, os as o, sqlite3, requests\n        o.fork()\n"

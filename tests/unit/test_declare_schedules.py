@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import redis
@@ -54,6 +55,22 @@ def test_the_newest_master_wins(store: Store) -> None:
     back = declare_schedules(store, "app", [entry("a"), entry("gone")])
     assert back > new
     assert declared(store) == {"a": (60, "app"), "gone": (60, "app")}
+
+
+def test_declaring_the_same_writes_nothing(store: Store, redis_client: redis.Redis) -> None:
+    boot = declare_schedules(store, "app", [entry("a"), entry("b")])
+    store.cron.pause("b", store.cron.read().entries["b"])
+    before = changes(redis_client)
+    assert declare_schedules(store, "app", [entry("a"), entry("b")], boot) == boot
+    assert changes(redis_client) == before
+    redis_client.delete("resque:cron:next")
+    assert declare_schedules(store, "app", [entry("a"), entry("b")], boot) == boot
+    assert store.cron.read().next.keys() == {"a"}
+
+
+def changes(client: redis.Redis) -> int:
+    found: Any = client.info("persistence")
+    return int(found["rdb_changes_since_last_save"])
 
 
 def test_a_server_that_forgot_has_them_again(store: Store, redis_client: redis.Redis) -> None:

@@ -278,7 +278,7 @@ def test_it_sleeps_until_the_next_tick_or_change(
 ) -> None:
     cron = ticker(redis_url, watch)
     cron.run(store)
-    assert cron.due(time.monotonic()) > 1e6, "nothing is scheduled"
+    assert cron.due(time.monotonic()) > 25, "nothing is scheduled"
     add(store, "a", -20)
     wait_for(lambda: cron.due(time.monotonic()) <= 0)
     cron.run(store)
