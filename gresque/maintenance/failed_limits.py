@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import takewhile
+from email.utils import mktime_tz, parsedate_tz
 
 from gresque.failure.backend import open_backend
 from gresque.failure.failed_list import FailedList
@@ -62,7 +64,7 @@ class FailedLimits:
         """Returns how many entries were removed. The lock is taken only where there is one to
         remove."""
         oldest = self._oldest(store)
-        if not self._above(failed) and not self._too_old(store, failed, oldest, 1):
+        if not self._above(failed) and not self._too_old(store, failed, oldest, READ):
             return 0
         if not store.failed.begin_sweep(self._token, EXPIRY_MS):
             return 0
@@ -98,17 +100,32 @@ class FailedLimits:
         self, store: Store, failed: FailedList, oldest: float | None, count: int
     ) -> list[bytes]:
         """The entries at the beginning of the list that are too old. One that does not say when it
-        failed is as old as the one before it."""
+        failed is as old as the next one that does."""
         if oldest is None:
             return []
         page = store.failed.page(failed.key, 0, count)
-        return list(takewhile(lambda raw: _failed_at(raw, oldest) < oldest, page))
+        too_old = 0
+        for place, at in enumerate(map(_failed_at, page), 1):
+            if at is not None and at >= oldest:
+                break
+            if at is not None:
+                too_old = place
+        return page[:too_old]
 
 
-def _failed_at(raw: bytes, oldest: float) -> float:
-    """In epoch seconds, by what every Resque writes: `2026/11/23 15:33:14 UTC`."""
-    text = (glance(raw).failed_at or "")[:19]
-    try:
-        return datetime.strptime(text, "%Y/%m/%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return oldest - 1
+def _failed_at(raw: bytes) -> float | None:
+    """In epoch seconds; None when it does not say so. Ruby and gresque write
+    `2026/11/23 15:33:14 UTC`, programs in other languages a number, or the date as that language
+    writes it."""
+    text = glance(raw).failed_at or ""
+    with suppress(ValueError):
+        ruby = datetime.strptime(text[:19], "%Y/%m/%d %H:%M:%S")
+        return ruby.replace(tzinfo=UTC).timestamp()
+    with suppress(ValueError):
+        number = float(text)
+        if math.isfinite(number):
+            return number / 1000 if abs(number) > 1e11 else number
+    parts = parsedate_tz(text.replace("GMT+", "+").replace("GMT-", "-"))
+    with suppress(ValueError, OverflowError, TypeError):
+        return mktime_tz((*parts[:9], parts[9] or 0)) if parts else None
+    return None

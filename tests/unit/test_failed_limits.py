@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -60,13 +61,15 @@ def test_nothing_vanishes_unasked() -> None:
         ([900, 500, 90, 9], {"failed_max_entries": "0"}, []),
         ([900, 500, 90, 9], {"failed_max_age_seconds": "100"}, [90, 9]),
         ([900, 500, 90, 9], {"failed_max_age_seconds": "1000"}, [900, 500, 90, 9]),
-        ([900, "odd", 500, "odd", 90, 9], {"failed_max_age_seconds": "100"}, [90, 9]),
+        ([900, "odd", 500, "odd", 90, 9], {"failed_max_age_seconds": "100"}, ["odd", 90, 9]),
+        (["odd", 90, 9], {"failed_max_age_seconds": "100"}, ["odd", 90, 9]),
+        (["odd", 900, 9], {"failed_max_age_seconds": "100"}, [9]),
         ([90, "odd", 900, 9], {"failed_max_age_seconds": "100"}, [90, "odd", 900, 9]),
         ([900, 500, 90, 9], {"failed_max_entries": "1", "failed_max_age_seconds": "100"}, [9]),
         ([900, 500, 90, 9], {"failed_max_entries": "3", "failed_max_age_seconds": "100"}, [90, 9]),
         ([*range(700, 500, -1), 5], {"failed_max_age_seconds": "100"}, [5]),
     ],
-    ids=range(10),
+    ids=range(12),
 )  # fmt: skip
 def test_the_oldest_go(
     store: Store, redis_client: redis.Redis, ages: Any, settings: Any, stay: Any
@@ -75,6 +78,27 @@ def test_the_oldest_go(
     limits(**settings).run(store)
     assert left(redis_client) == stay
     assert not redis_client.exists("resque:failed_sweep")
+
+
+DATES = (
+    "%Y/%m/%d %H:%M:%S UTC", "%Y/%m/%d %H:%M:%S", "%a %b %d %Y %H:%M:%S GMT+0000 (UTC)",
+    "%a %b %d %H:%M:%S UTC %Y", "%Y-%m-%d %H:%M:%S",
+)  # fmt: skip
+
+
+def test_the_dates_of_other_programs(store: Store, redis_client: redis.Redis) -> None:
+    """One that cannot be read is not taken to be old."""
+    now = store.now()
+    for age in (900, 9):
+        at = datetime.fromtimestamp(now - age, UTC)
+        found = [at.strftime(form) for form in DATES]
+        east = (at + timedelta(hours=5)).strftime("%a %b %d %Y %H:%M:%S GMT+0500 (X)")
+        west = (at - timedelta(hours=5)).strftime("%a %b %d %Y %H:%M:%S GMT-0500 (X)")
+        for each in (*found, east, west, at.timestamp(), int(at.timestamp() * 1000), "nan"):
+            redis_client.rpush(FAILED, json.dumps({"failed_at": each, "n": age}))
+    limits(failed_max_age_seconds="100").run(store)
+    # The first nonsense may be as young as the entry behind it.
+    assert left(redis_client) == [900, *[9] * 10]
 
 
 def test_each_list_has_the_limit(store: Store, redis_client: redis.Redis) -> None:
