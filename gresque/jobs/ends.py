@@ -189,9 +189,7 @@ def next_run(
     """When a job runs again after this end; None for never. Of the exception only its class is
     looked at. A declared back-off function raises here what it raises; it is passed over without
     `own_delays`."""
-    if end not in TRIED_AGAIN or (
-        end is not End.UNKNOWN and _says_nothing(job, definition, rules, error)
-    ):
+    if not may_run_again(job, end, definition, rules, error):
         return None
     if payload.class_of(job.raw) in (None, payload.INVALID):
         return None
@@ -212,13 +210,19 @@ def next_run(
     return again
 
 
-def _says_nothing(
-    job: EndedJob, definition: JobDefinition | None, rules: EndRules, error: BaseException
+def may_run_again(
+    job: EndedJob,
+    end: End,
+    definition: JobDefinition | None,
+    rules: EndRules,
+    error: BaseException,
 ) -> bool:
-    """Nothing asks for another run: that is most failures, and they cost no reading."""
-    if rules.retries or (definition is not None and definition.retry is not None):
+    """False where nothing asks for another run: most failures, which cost no reading then."""
+    if end not in TRIED_AGAIN:
         return False
-    return b'"retries"' not in job.raw and not issubclass(type(error), RetryLater)
+    if end is End.UNKNOWN or rules.retries or (definition is not None and definition.retry):
+        return True
+    return b'"retries"' in job.raw or issubclass(type(error), RetryLater)
 
 
 def may_be_tried_again(job: EndedJob, definition: JobDefinition | None, rules: EndRules) -> bool:

@@ -33,6 +33,7 @@ from gresque.jobs.ends import (
     Way,
     effects_of,
     may_be_tried_again,
+    may_run_again,
     next_run,
 )
 from gresque.jobs.hooks import call_hooks
@@ -168,6 +169,8 @@ class Outcome:
     ) -> Again | None:
         """The back-off may be a function of the job's own. When that is broken the default one
         takes its place: the job is tried again all the same."""
+        if not may_run_again(ended, end, definition, self._rules, error):
+            return None
         try:
             return as_job(  # type: ignore[no-any-return]
                 job, lambda: next_run(ended, end, definition, self._rules, error, now)
