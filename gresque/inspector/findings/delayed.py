@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from gresque.clock import duration
 from gresque.inspector.findings.finding import Finding, Level, shell
 from gresque.inspector.findings.view import View
+from gresque.store.delayed import LOCK_MARK
 from gresque.store.reads import Reads, Reply
 from gresque.text import counted, decoded, printable
 
-OVERDUE_SECONDS = 5.0
-"""A maintenance process that took over a lease may be as late as this."""
-LOCK_MARK = "gresque "
+OVERDUE_SECONDS = 10.0
+"""A lease is taken over within 9 s after the death of a host."""
 
 
 def overdue(view: View) -> Iterator[Finding]:
