@@ -28,6 +28,22 @@ def test_the_most_frequent_first(store: Store, redis_client: redis.Redis) -> Non
     assert first.details["share_of_all"] == 1
 
 
+def test_many_classes_that_fail_once_each(store: Store, redis_client: redis.Redis) -> None:
+    fail(redis_client, "Hidden", 500, age=60)
+    for number in range(9):
+        fail(redis_client, f"C{number}", 1)
+    assert len([*failing(view(store))]) == 1, "some single failures are everyday"
+    for number in range(9, ENTRIES):
+        fail(redis_client, f"C{number}", 1)
+    (finding,) = failing(view(store))
+    assert finding.is_broken
+    assert said(finding) == (
+        "jobs of 1,000 classes failed 1,000 times in N s, no class more than twice, 1,000 "
+        "times with ValueError"
+    )
+    assert finding.commands == ("gresque failed groups",)
+
+
 @pytest.mark.parametrize(("count", "broken"), [(20, False), (100, True)])
 def test_a_small_share_of_all_jobs(
     store: Store, redis_client: redis.Redis, count: int, broken: bool

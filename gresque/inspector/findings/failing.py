@@ -51,7 +51,8 @@ class _Failures:
 
 def failing(view: View) -> Iterator[Finding]:
     """The classes of the newest 1,000 failures of the last 5 minutes, and of jobs that failed in
-    this time and are soon tried again; the most frequent first."""
+    this time and are soon tried again; the most frequent first. Those that failed once or twice are
+    one finding where they are many."""
     failed, again = newest(view), tried_again(view)
     seconds = float(WINDOW_SECONDS)
     if len(failed) == ENTRIES:  # there were more in this time
@@ -67,9 +68,14 @@ def failing(view: View) -> Iterator[Finding]:
         by_class[each.job_class or ""].again += 1
     rate = (len(failed) + len(again)) / seconds
     share = rate / max(view.done_rate, rate, 1e-9)
+    few: dict[str, _Failures] = {}
     for name, found in sorted(by_class.items(), key=lambda each: -each[1].count):
         if found.count >= WARN_FROM or POISON in found.exceptions:
             yield _of_class(name, found, seconds, share)
+        else:
+            few[name] = found
+    if sum(found.count for found in few.values()) >= BROKEN_FROM:
+        yield _of_many_classes([*few.values()], seconds, share)
 
 
 def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Finding:
@@ -77,11 +83,10 @@ def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Find
     ((exception, _),) = found.exceptions.most_common(1)
     others = len(found.exceptions) - 1
     error = " ".join((found.newest.error or "").split())[:200]
-    broken = found.count >= (BROKEN_FROM if share >= BROKEN_SHARE else BROKEN_ANYWAY)
-    when = "5 min" if seconds >= WINDOW_SECONDS else f"{seconds:.0f} s"
     message = (
-        f"{name or 'jobs without a class'} failed {counted(found.count, 'time')} in {when} with "
-        f"{exception}{f' and {others:,} more' if others else ''}" + (f": {error}" if error else "")
+        f"{name or 'jobs without a class'} failed {counted(found.count, 'time')} in "
+        f"{_span(seconds)} with {exception}{f' and {others:,} more' if others else ''}"
+        f"{f': {error}' if error else ''}"
     )
     if found.again:
         each = "all" if found.again == found.count else f"{found.again:,} of them"
@@ -89,7 +94,7 @@ def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Find
     listing = ("retries",) if found.again == found.count else ("failed", "list")
     selected = ("--class", name) if name else ()
     return Finding(
-        Level.BROKEN if broken else Level.WARNING,
+        _level(found.count, share),
         "failing",
         printable(message),
         (shell("gresque", *listing, *selected),),
@@ -103,6 +108,42 @@ def _of_class(name: str, found: _Failures, seconds: float, share: float) -> Find
             "queue": found.newest.queue,
         },
     )
+
+
+def _of_many_classes(found: list[_Failures], seconds: float, share: float) -> Finding:
+    """Classes that failed once or twice each, which together are many: what they share is broken,
+    such as a host."""
+    count, again = (sum(each.count for each in found), sum(each.again for each in found))
+    exceptions = sum((each.exceptions for each in found), Counter[str]())
+    exception, times = exceptions.most_common(1)[0]
+    message = (
+        f"jobs of {len(found):,} classes failed {count:,} times in {_span(seconds)}, no class "
+        f"more than twice, {times:,} times with {exception}"
+    )
+    return Finding(
+        _level(count, share),
+        "failing",
+        printable(message),
+        (shell("gresque", *(("retries",) if again == count else ("failed", "groups"))),),
+        {
+            "class": None,
+            "classes": len(found),
+            "count": count,
+            "tried_again": again,
+            "seconds": seconds,
+            "share_of_all": round(share, 3),
+            "exceptions": dict(exceptions.most_common(10)),
+        },
+    )
+
+
+def _level(count: int, share: float) -> Level:
+    is_broken = count >= (BROKEN_FROM if share >= BROKEN_SHARE else BROKEN_ANYWAY)
+    return Level.BROKEN if is_broken else Level.WARNING
+
+
+def _span(seconds: float) -> str:
+    return "5 min" if seconds >= WINDOW_SECONDS else f"{seconds:.0f} s"
 
 
 def newest(view: View) -> list[Glance]:
