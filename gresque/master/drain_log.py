@@ -21,7 +21,9 @@ class DrainLog:
     """While jobs keep a master from its end it logs every ten seconds how many, and of which
     classes."""
 
-    def __init__(self) -> None:
+    def __init__(self, cut_short_by: str = "TERM") -> None:
+        """`cut_short_by`: the signal that puts the jobs back; TERM is a QUIT with GRACEFUL_TERM."""
+        self._cut_short_by = cut_short_by
         self._since: float | None = None
         self._said_at = 0.0
 
@@ -36,7 +38,8 @@ class DrainLog:
         self._said_at = now
         held = sum(child.held for child in children if child.kind.takes_jobs)
         if held > 0:
-            _say(held, _classes(children), now - self._since, draining=draining)
+            remedy = f"; {self._cut_short_by} puts them back" if draining else ""
+            _say(held, _classes(children), now - self._since, remedy)
 
 
 def _classes(children: Collection[Child]) -> Counter[str]:
@@ -47,7 +50,7 @@ def _classes(children: Collection[Child]) -> Counter[str]:
     return found
 
 
-def _say(held: int, classes: Counter[str], seconds: float, *, draining: bool) -> None:
+def _say(held: int, classes: Counter[str], seconds: float, remedy: str) -> None:
     parts = [f"{count:,} × {name}" for name, count in classes.most_common(_MOST_CLASSES)]
     others = held - sum(count for _, count in classes.most_common(_MOST_CLASSES))
     if others > 0 and parts:
@@ -57,6 +60,6 @@ def _say(held: int, classes: Counter[str], seconds: float, *, draining: bool) ->
         counted(held, "job"),
         seconds,
         f": {', '.join(parts)}" if parts else "",
-        "; TERM puts them back" if draining else "",
+        remedy,
         extra=fields("drain_waits", count=held, seconds=round(seconds), jobs=dict(classes) or None),
     )

@@ -71,7 +71,7 @@ class WorkerManager:
         self._backoffs = RestartBackoffs(deaths_are_counted=settings.max_recoveries > 0)
         self._status_reporter = StatusReporter(settings, on_first_boot)
         self._output_monitor = OutputMonitor()
-        self._drain_log = DrainLog()
+        self._drain_log = DrainLog("INT" if settings.graceful_term else "TERM")
         self._maintenance_watch = MaintenanceWatch()
         self._pidfile = PidFile(settings.pidfile) if settings.pidfile else None
         self._id = worker_id(settings, os.getpid())

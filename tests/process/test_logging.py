@@ -151,17 +151,20 @@ def test_a_shutdown_sums_up_what_it_puts_back(
     assert ("20 × CountSlowly back in q" in master.log) == (not lines)
 
 
-def test_a_drain_says_for_what_it_waits(bench: Bench) -> None:
+@pytest.mark.parametrize("graceful", [False, True], ids=["plain", "graceful term"])
+def test_a_drain_says_for_what_it_waits(bench: Bench, graceful: bool) -> None:
     for number in range(3):
         bench.client.enqueue_to("q", "CountSlowly", str(number), 60)
     bench.client.enqueue_to("q", "Behave", "sleep", 60)
-    master = bench.start("-q", "q", "-w", "2", "-t", "10", "-j", "100")
+    flags = ("--graceful-term",) if graceful else ()
+    master = bench.start("-q", "q", "-w", "2", "-t", "10", "-j", "100", *flags)
     wait_for(lambda: bench.begun() == 3 and bench.redis.llen("started") == 1)
-    master.signal(signal.SIGQUIT)
-    waits = "waiting for 4 jobs since 10 s: 3 × CountSlowly, 1 × Behave; TERM puts them back"
-    wait_for(lambda: waits in master.log)
+    master.signal(signal.SIGTERM if graceful else signal.SIGQUIT)
+    cut = signal.SIGINT if graceful else signal.SIGTERM
+    waits = "waiting for 4 jobs since 10 s: 3 × CountSlowly, 1 × Behave"
+    wait_for(lambda: f"{waits}; {cut.name[3:]} puts them back" in master.log)
     master.signal(signal.SIGCONT)
-    master.signal(signal.SIGTERM)
+    master.signal(cut)
     assert master.wait() == 0
     assert "SIGCONT" not in master.log
     assert "3 × CountSlowly back in q" in master.log
