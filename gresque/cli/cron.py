@@ -139,8 +139,8 @@ def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
 @command.command(name="remove")
 @_named
 def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Remove entries. One that code or a schedule file declares comes back when a worker starts;
-    `pause` lasts."""
+    """Remove entries. One that code or a schedule file declares comes back while a worker of it
+    runs; `pause` lasts."""
     with _open(flags) as schedules:
         known = {each.name: each for each in schedules.list()}
         for name in names:
@@ -149,8 +149,8 @@ def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
             if found is not None and found.source in ("code", "file"):
                 write(
                     [
-                        f"{name}: removed, until a worker of {found.app} starts, which declares it "
-                        "again; to stop it, pause it or change the declaration"
+                        f"{name}: removed; {found.app} declares it, and a worker of that which "
+                        "runs or starts brings it back within a minute; to stop it, pause it"
                     ]
                 )
             else:

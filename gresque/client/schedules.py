@@ -123,8 +123,8 @@ class Schedules:
         raise _busy(name)
 
     def remove(self, name: str) -> None:
-        """Remove an entry. One that code or a schedule file declares comes back when a worker
-        starts."""
+        """Remove an entry. One that code or a schedule file declares comes back within a minute
+        while a worker of it runs; it can be paused."""
         with self._asking() as store:
             for _ in range(TRIES):
                 raw = _existing(store, name)

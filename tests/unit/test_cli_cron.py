@@ -67,7 +67,7 @@ def test_removing_what_code_declares(call: Call, store: Store) -> None:
     entry = Entry(name="a", every=60.0, job="A", queue="q", source="code", app="myapp.jobs")
     store.cron.put([Change("a", b"", entry.to_json(), 5)])
     out = call("cron", "remove", "a").out
-    assert out.startswith("a: removed, until a worker of myapp.jobs starts")
+    assert out.startswith("a: removed; myapp.jobs declares it, and a worker of that ")
 
 
 def test_check(call: Call, tmp_path: Path) -> None:
