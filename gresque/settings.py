@@ -309,19 +309,13 @@ class Settings:
         "fail a job as PoisonJob after this many of its processes died; 0: never",
     )
     retries: int = _option(
-        "RETRIES",
-        "--retries",
-        0,
-        _whole_number(0, 10**6),
+        "RETRIES", "--retries", 0, _whole_number(0, 10**6),
         "further attempts of jobs that fail and whose declaration says nothing about it",
-    )
+    )  # fmt: skip
     unknown_job_grace_seconds: float = _option(
-        "UNKNOWN_JOB_GRACE_SECONDS",
-        "--unknown-job-grace-seconds",
-        300.0,
-        _seconds,
+        "UNKNOWN_JOB_GRACE_SECONDS", "--unknown-job-grace-seconds", 300.0, _seconds,
         "how long a job waits for its code when no module declares its name; 0: it fails at once",
-    )
+    )  # fmt: skip
     failure_backend: str = _option(
         "FAILURE_BACKEND",
         "--failure-backend",
@@ -330,19 +324,13 @@ class Settings:
         "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
     )
     failed_max_entries: int | None = _option(
-        "FAILED_MAX_ENTRIES",
-        "--failed-max-entries",
-        None,
-        _whole_number(0, 10**12),
+        "FAILED_MAX_ENTRIES", "--failed-max-entries", None, _whole_number(0, 10**12),
         "keep this many failed jobs in a list, and remove the oldest ones",
-    )
+    )  # fmt: skip
     failed_max_age_seconds: int | None = _option(
-        "FAILED_MAX_AGE_SECONDS",
-        "--failed-max-age-seconds",
-        None,
-        _whole_number(1, 10**12),
+        "FAILED_MAX_AGE_SECONDS", "--failed-max-age-seconds", None, _whole_number(1, 10**12),
         "remove failed jobs that failed longer ago",
-    )
+    )  # fmt: skip
     max_rss_mb: int | None = _option(
         "MAX_RSS_MB",
         "--max-rss-mb",

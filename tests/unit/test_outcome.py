@@ -263,6 +263,16 @@ def test_hooks_of_what_is_no_failed_attempt(
         assert item["gresque"].keys() == {"snoozes", "run_at"}
 
 
+def test_a_job_that_snoozes_for_ever_fails(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    declare(bench, fails_with(RetryLater(30)), retries=5)
+    item = {"class": "fail", "args": [], "gresque": {"snoozes": 1000}}
+    bench.run((b"0", "q", json.dumps(item).encode()))
+    (entry,) = bench.entries
+    assert entry["exception"] == "RetryLater"
+    assert entry["error"] == "run again in 30 s; it has asked for that 1,000 times in a row"
+
+
 def test_a_job_that_says_nothing_goes_by_the_setting(open_bench: OpenBench) -> None:
     """Jobs of other programs do, too."""
     bench, noted = open_bench(1, retries=1), Noted()

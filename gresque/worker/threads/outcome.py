@@ -17,6 +17,7 @@ from gresque.errors import (
     JobKilled,
     JobTimeout,
     PayloadTooLarge,
+    RetryLater,
     UnknownJob,
 )
 from gresque.failure.entry import encode_entry
@@ -37,7 +38,7 @@ from gresque.jobs.ends import (
     next_run,
 )
 from gresque.jobs.hooks import call_hooks
-from gresque.jobs.retry_policy import Again
+from gresque.jobs.retry_policy import MOST_SNOOZES, Again
 from gresque.logs import fields
 from gresque.processes.tallies import Tallies, own_tallies
 from gresque.raised import error_text, read_raised, stand_in
@@ -134,6 +135,8 @@ class Outcome:
             name, text, trace = as_job(job, lambda: read_raised(error, raised))
         except BaseException as broken:  # such a kill
             name, text, trace = stand_in(error, broken)
+        if again is None and issubclass(type(error), RetryLater):
+            text = f"{text}; it has asked for that {MOST_SNOOZES:,} times in a row"
         ending = effects_of(
             ended,
             end,

@@ -14,7 +14,7 @@ function apply.later(later, _, delay, member, entry, entries)
     taken, made = pcall('HSETNX', entries, name, entry), made + 1
     if taken == 0 then name = member .. ':' .. clock[1] .. clock[2] .. ':' .. made end
   until taken ~= 0
-  local refusal = note('move', taken, 'HSETNX', entries)
+  local refusal = taken ~= 1 and note('move', taken, 'HSETNX', entries)
     or note('move', pcall('ZADD', later, now + delay, name), 'ZADD', later)
   if refusal and taken == 1 then pcall('HDEL', entries, name) end
   return refusal
