@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +22,7 @@ from gresque.cli.output import (
     terminal_width,
     write,
 )
-from gresque.cli.table import cut
+from gresque.cli.table import cut, wrap
 from gresque.clock import duration, log_time
 from gresque.connection.urls import mask
 from gresque.errors import RedisUnavailable
@@ -178,7 +177,7 @@ def _wrapped(text: str, colour: str) -> Iterator[str]:
     if room is None:
         yield printable(text)
         return
-    lines = textwrap.wrap(printable(text), max(room, 20), subsequent_indent="  ") or [""]
+    lines = wrap(printable(text), max(room, 20))
     if len(lines) > LINES_OF_A_FINDING:
         rest = " ".join(line.strip() for line in lines[LINES_OF_A_FINDING - 1 :])
         lines[LINES_OF_A_FINDING - 1 :] = ["  " + rest]

@@ -156,13 +156,34 @@ def cut(text: str, room: int, ellipsis: str = ELLIPSIS) -> str:
     """The text in `room` columns, with an ellipsis where something is missing."""
     if width(text) <= room:
         return text
-    kept, used = 0, len(ellipsis)
-    for char in text:
+    return text[: _fitting(text, room - len(ellipsis))] + ellipsis
+
+
+def _fitting(text: str, room: int) -> int:
+    """How many of its first characters stand in `room` columns."""
+    used = 0
+    for kept, char in enumerate(text):
         used += _char_width(char)
         if used > room:
-            break
-        kept += 1
-    return text[:kept] + ellipsis
+            return kept
+    return len(text)
+
+
+def wrap(text: str, room: int, indent: str = "  ") -> list[str]:
+    """Lines of `room` columns at most, those after the first one indented: broken at blanks, and in
+    words that are longer than a line. By columns, which `textwrap` does not know."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        rest = word
+        while width(joined := f"{line} {rest}" if line.strip() else line + rest) > room:
+            kept = len(line)
+            if width(indent + rest) > room:
+                kept = max(_fitting(joined, room), len(indent) + 1)
+            lines.append(joined[:kept].rstrip())
+            rest, line = joined[kept:].lstrip(), indent
+        line = joined
+    return [*lines, line]
 
 
 def cut_middle(text: str, room: int, ellipsis: str = ELLIPSIS) -> str:

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 import pytest
 
-from gresque.cli.table import Column, Table, cut, cut_middle, width
+from gresque.cli.table import Column, Table, cut, cut_middle, width, wrap
 
 ID = "0" * 31 + "7"
 LONG = Column("ARGUMENTS", itemgetter(2))
@@ -97,3 +97,21 @@ def test_what_is_cut_in_the_middle(room: int, shown: str) -> None:
     assert kept == shown
     (_, row) = Table([Column("P", itemgetter(0), keeps_end=True)], room).lines([(text,)])
     assert row == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("one two three four five six", ["one two three four", "  five six"]),
+        ("a  b\nc", ["a b c"]),
+        ("語語語 語語語 " + "語" * 13, ["語語語 語語語 語語語", "  " + "語" * 9, "  語"]),
+        ("x" * 45, ["x" * 20, "  " + "x" * 18, "  " + "x" * 7]),
+        ("ab " + "語" * 12, ["ab 語語語語語語語語", "  語語語語"]),
+        ("b" * 19 + " " + "語" * 12, ["b" * 19, "  " + "語" * 9, "  語語語"]),
+        ("b" * 20 + " " + "c" * 18, ["b" * 20, "  " + "c" * 18]),
+    ],
+)  # fmt: skip
+def test_wrapped_by_columns(text: str, lines: list[str]) -> None:
+    assert wrap(text, 20) == lines
+    assert max(map(width, lines)) <= 20
