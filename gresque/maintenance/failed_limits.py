@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import mktime_tz, parsedate_tz
@@ -28,6 +29,8 @@ MOST_A_CALL = 1000
 """Entries that one script removes: while it runs the server serves nobody else."""
 MOST_A_RUN = 20_000
 """Entries that one run removes. Where there are more it runs again at once, after other tasks."""
+PASS_SECONDS = 0.5
+"""After this time other tasks have their turn: there may be many lists, or a slow server."""
 READ = 50
 """Entries that are read at a time to see how old they are."""
 
@@ -47,20 +50,33 @@ class FailedLimits:
         self._age_seconds = settings.failed_max_age_seconds
         self._interval = Interval(LOOK_SECONDS)
         self._token = os.urandom(16).hex()
+        self._lists: deque[FailedList] = deque()
+        """Those that this round has still to look at."""
 
     def due(self, now: float) -> float:
         is_limited = self._most is not None or self._age_seconds is not None
         return self._interval.left(now) if self._lease.held and is_limited else NEVER
 
     def run(self, store: Store) -> None:
-        self._interval.begin(time.monotonic())
-        left = MOST_A_RUN
-        for each in open_backend(self._backend, store).lists():
-            left -= self._trim(store, each, left)
-        if left <= 0:
-            self._interval.begin(time.monotonic(), 0.0)
+        now = time.monotonic()
+        self._interval.begin(now)
+        if not self._lists:
+            self._lists.extend(open_backend(self._backend, store).lists())
+        left, until = MOST_A_RUN, now + PASS_SECONDS
+        try:
+            while self._lists:
+                each = self._lists.popleft()  # one that raises holds up no other one
+                removed = self._trim(store, each, left, until)
+                left -= removed
+                if left <= 0 or time.monotonic() >= until:
+                    if removed:
+                        self._lists.appendleft(each)
+                    break
+        finally:
+            if self._lists:
+                self._interval.begin(time.monotonic(), 0.0)
 
-    def _trim(self, store: Store, failed: FailedList, most: int) -> int:
+    def _trim(self, store: Store, failed: FailedList, most: int, until: float) -> int:
         """Returns how many entries were removed. The lock is taken only where there is one to
         remove."""
         oldest = self._oldest(store)
@@ -78,6 +94,8 @@ class FailedLimits:
                 if count <= 0:
                     break
                 removed += count
+                if time.monotonic() >= until:
+                    break
         finally:
             store.failed.end_sweep(self._token)
         if removed:

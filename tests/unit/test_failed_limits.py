@@ -110,8 +110,12 @@ def test_each_list_has_the_limit(store: Store, redis_client: redis.Redis) -> Non
 
 
 def test_a_run_is_bounded_and_goes_on_at_once(
-    store: Store, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+    store: Store,
+    redis_client: redis.Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(failed_limits, "PASS_SECONDS", 60.0)
     caplog.set_level(logging.INFO, "gresque.maintenance")
     redis_client.rpush(FAILED, *map(str, range(MOST_A_RUN + MOST_A_CALL)))
     one = limits(failed_max_entries="10")
@@ -122,6 +126,26 @@ def test_a_run_is_bounded_and_goes_on_at_once(
     assert redis_client.lrange(FAILED, 0, 0) == [b"%d" % (MOST_A_RUN + MOST_A_CALL - 10)]
     assert one.due(time.monotonic()) > 5
     assert "removed 990 failed jobs from resque:failed" in caplog.text
+
+
+def test_a_slow_server_holds_up_no_other_task(
+    store: Store, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run ends when its time is over, and the next one goes on where it stood."""
+    names = [f"{letter}_failed" for letter in "abcd"]
+    redis_client.sadd("resque:failed_queues", *names)
+    for name in names:
+        fail(redis_client, *range(20), key=f"resque:{name}")
+    monkeypatch.setattr(failed_limits, "PASS_SECONDS", 0.0001)
+    monkeypatch.setattr(failed_limits, "MOST_A_CALL", 10)
+    one = limits(failed_max_entries="0", failure_backend="redis_multi_queue")
+    runs = 0
+    while one.due(time.monotonic()) <= 0:
+        runs += 1
+        one.run(store)
+    assert runs >= 8
+    assert not redis_client.keys("resque:*_failed")
+    assert not redis_client.exists("resque:failed_sweep")
 
 
 def test_it_gives_way_to_a_command(store: Store, redis_client: redis.Redis) -> None:
