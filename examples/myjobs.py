@@ -1,4 +1,4 @@
-"""Jobs for trying things: see the tour in README.md."""
+"""Jobs for trying things: `gresque work -q web -r myjobs`, in this directory."""
 
 from __future__ import annotations
 
