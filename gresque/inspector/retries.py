@@ -21,6 +21,7 @@ from gresque.jobs.attempts import (
 )
 from gresque.jobs.envelope import members_of
 from gresque.store.store import Store
+from gresque.text import counted
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class WaitingRetry:
             return "no worker that took it knows its name"
         last = self.history[-1] if self.history else None
         if self.snoozes:
-            return f"put off {self.snoozes:,} times in a row"
+            return f"put off {counted(self.snoozes, 'time')} in a row"
         return "" if last is None else f"{last.error_class}: {last.message}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +81,9 @@ class WaitingRetry:
             "snoozes": self.snoozes,
             "unknown_since": self.unknown_since,
             "exception": self.exception,
-            "errors": [each._asdict() for each in self.history],
+            "errors": [
+                {"at": at, "class": name, "message": text} for at, name, text in self.history
+            ],
             "payload": self.job.payload,
         }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gresque.logs import fields
 from gresque.processes.scoreboard import Row
 from gresque.processes.tallies import FAILED, PUT_BACK, RETRIED, UNKNOWN, WINDOW_SECONDS, Tally
+from gresque.text import counted
 
 log = logging.getLogger("gresque.job")
 
@@ -103,8 +104,8 @@ def _log_failed(each: _Pending, label: Sequence[str], seconds: int) -> None:
 
 def _log_retried(each: _Pending, label: Sequence[str], seconds: int) -> None:
     log.info(
-        "… %s more attempts %s; see gresque retries",
-        f"{each.count:,}",
+        "… %s %s; see gresque retries",
+        counted(each.count, "more attempt"),
         _of_which(each, label, seconds),
         extra=fields("jobs_retried", count=each.count, seconds=seconds, **_names(each, label)),
     )

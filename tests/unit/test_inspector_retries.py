@@ -55,7 +55,7 @@ def test_what_waits_and_why(waiting: Store) -> None:
     assert [each.queue for each in found] == ["web", "mail", "web"]
     assert [each.exception for each in found] == ["UnknownJob", None, "app.Busy"]
     assert [each.reason for each in found] == [
-        "no worker that took it knows its name", "put off 1 times in a row", "app.Busy: try\nlater",
+        "no worker that took it knows its name", "put off 1 time in a row", "app.Busy: try\nlater",
     ]  # fmt: skip
     shown = json.loads(json.dumps(found[-1].as_dict()))
     assert [each["message"] for each in shown["errors"]] == ["no", "try\nlater"]
