@@ -16,6 +16,7 @@ from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.promote import Promote
 from gresque.settings import Settings
+from gresque.store import refusals
 from gresque.store.later_job import LaterJob, Times
 from gresque.store.store import Store
 
@@ -24,6 +25,12 @@ RUBY_LOCK, NODE_LOCK = (
     "resque:resque_scheduler_leader_lock",
 )
 HOUR = 3_600_000
+
+
+@pytest.fixture(autouse=True)
+def _nothing_named_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is named once in the life of a process, and another test may have met it."""
+    monkeypatch.setattr(refusals, "_named", set())
 
 
 @pytest.fixture
@@ -312,7 +319,10 @@ def test_a_list_whose_name_is_no_time_holds_up_no_other(
     "key", ["resque:later", "resque:later:jobs", "resque:delayed_queue_schedule", RUBY_LOCK]
 )
 def test_a_key_of_another_program_holds_up_no_other(
-    store: Store, promote: Promote, key: str, caplog: pytest.LogCaptureFixture
+    store: Store,
+    promote: Promote,
+    key: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     if "later" in key:
         delay(store, item("A"))
