@@ -44,8 +44,11 @@ _PORT = re.compile(r"(?:(?<=127.0.0.1:)|(?<=127.0.0.1\", )|(?<=port )|(?<=runser
 """Those that the pages use."""
 
 _MASKS = [
-    (re.compile(pattern), mask)
+    (re.compile(pattern, re.MULTILINE), mask)
     for pattern, mask in [
+        # Warnings of `gresque status`: there are more of them on a busy machine.
+        (r"^▲.*\n(  .*\n)*", ""),
+        (r", \d+ warnings?(?= at )", ""),
         (r"\b[0-9a-f]{32}\b", "ID"),
         (r"\b[0-9a-f]{8}\b", "ID"),
         (r"\d{4}([-/])\d\d\1\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?(Z|UTC|[+-]\d\d:?\d\d))?", "TIME"),

@@ -21,6 +21,8 @@ def shown(text: str, *marks: str) -> Block:
         (LISTING, LISTING + "4.2 s     vm:9157  myjobs.fetch\n", False),
         ("a\n…\nz\n", "a\nm\nn\nz\n", True),
         ("a\n…\nz\n", "a\nm\nz\nn\n", False),
+        ("1 thing is broken at 21:30:33 UTC\n✕ it\n\nall\n",
+         "1 thing is broken, 2 warnings at 1:0:3 UTC\n✕ it\n▲ a loop\n    do\n\nall\n", True),
         ("dead; see 01a219c4533d735fa724bbbb181d5bfd\n", "dead; see " + "0" * 32 + "\n", True),
         ("2026-11-26T21:28:58.109Z a\n2026-11-26T21:28:58.109Z b\n",
          "2026-11-27T01:00:00.000Z b\n2026-11-27T01:00:00.001Z a\n", True),
