@@ -313,6 +313,30 @@ def test_a_broken_back_off_costs_no_retry(
     assert "the backoff of fail raised" in caplog.text
 
 
+@pytest.mark.parametrize("base", [Exception, BaseException])
+def test_nor_does_one_whose_error_cannot_be_printed(
+    open_bench: OpenBench, base: type[BaseException]
+) -> None:
+    bench = open_bench(1)
+    declare(bench, fails_with(ValueError()), retries=1, backoff=fails_with(hostile(base)))
+    bench.run(a_job(0, "fail"), a_job(1))
+    assert (bench.counts, bench.in_flight.retried) == ((1, 0, 0), 1)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), "soon", None, -1], ids=repr)
+def test_a_class_of_ones_own_with_a_wrong_delay_fails(open_bench: OpenBench, wrong: Any) -> None:
+    """It asked for another run; when that would be is not known, and its slot must not stay."""
+
+    class Mine(RetryLater):
+        def __init__(self) -> None:
+            self.seconds = wrong
+
+    bench = open_bench(1)
+    declare(bench, fails_with(Mine()), retries=1)
+    bench.run(a_job(0, "fail"), a_job(1))
+    assert bench.counts == (1, 1, 0)
+
+
 def test_an_unknown_job_waits_for_its_code(
     open_bench: OpenBench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -248,4 +248,5 @@ def _log_broken(
     raised = (type(broken), broken, None)
     name = None if definition is None else definition.name
     event = fields("hook_raised", job=name, queue=job[1])
-    log.error("%s of %s raised", what, name, exc_info=raised, extra=event)
+    with suppress(BaseException):  # to print such an exception may raise another one
+        log.error("%s of %s raised", what, name, exc_info=raised, extra=event)
