@@ -34,7 +34,7 @@ def test_a_job_is_tried_again_until_it_succeeds_or_gives_up(bench: Bench) -> Non
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert "stopped: reserved 12 = 2 done + 1 failed + 9 retried + 0 requeued" in master.log
-    assert "attempt 1 failed, the next one comes in 0.0 s: Flaky('good', 3)" in master.log
+    assert "attempt 1 failed, the next one comes in 0.0 s: Flaky(" in master.log
     left = {"resque:queues", "resque:failed", "resque:stat:processed", "resque:stat:failed"}
     assert bench.keys() - {"resque:recoveries"} == left | {"resque:stat:retried"}
 
