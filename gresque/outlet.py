@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import mmap
 import os
@@ -10,6 +11,7 @@ import select
 import socket
 import stat
 import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +24,16 @@ from gresque.unpatched import original
 BACKLOG_BYTES = 1 << 20
 """Kept by a process for a slow reader; more is dropped."""
 
+ROOM_SECONDS = 1.0
+"""How long a line waits until a pipe takes all of it."""
+
 PARTING_SECONDS = 1.0
 STILL_SECONDS = 0.05
 """A process that ends waits PARTING_SECONDS for a reader that goes on reading, and this long for
 one that does not."""
 
+_PAGE_BYTES = 4096
+"""A pipe has room for 16 pages, which writes fill by half or more."""
 _TERMINAL_BYTES = 256
 _PARTS = 1000
 
@@ -66,6 +73,9 @@ class Outlet(io.RawIOBase):
         self._failed = 0
         self.cause = "its reader does not keep up"
         """Why lines were dropped last."""
+        self._pipe_bytes = 0
+        """How much the pipe holds; 0 of anything else."""
+        self._no_room_since: float | None = None
         self._stuck = mmap.mmap(-1, 1)
         """1 when the end of a process found no reader, until there is one: there is no use in
         waiting again. Shared with all forked children."""
@@ -77,6 +87,7 @@ class Outlet(io.RawIOBase):
         self._refused.clear()
         self._size = self._failed = 0
         self._full = False
+        self._no_room_since = None
         self._lock = original("_thread", "allocate_lock")()
 
     # As a file
@@ -215,11 +226,18 @@ class Outlet(io.RawIOBase):
         poll = original("select", "poll")()
         poll.register(self._fd, select.POLLOUT)
         self.drain()
+        left, since = self._size, time.monotonic()
         while self._queue and not self._stuck[0] and time.monotonic() < deadline:
-            if not poll.poll(STILL_SECONDS * 1000):
+            if not poll.poll(STILL_SECONDS * 1000) or time.monotonic() - since > STILL_SECONDS:
                 self._stuck[0] = 1
                 break
             self.drain()
+            if self._size != left:
+                left, since = self._size, time.monotonic()
+            elif self._queue:
+                original("time", "sleep")(0.001)  # there is room, but not for a whole line
+        self._pipe_bytes = 0
+        self.drain()
         return self.dropped + sum(_lines(chunk) for _, chunk in self._queue)
 
     # How to write
@@ -242,7 +260,7 @@ class Outlet(io.RawIOBase):
             return
         if isinstance(self._own, int):
             os.close(self._own)
-        self._target, self._own = target, None
+        self._target, self._own, self._pipe_bytes = target, None, 0
         self._send = self._write_plainly
         if target is None:
             return
@@ -252,12 +270,30 @@ class Outlet(io.RawIOBase):
         elif stat.S_ISFIFO(target.st_mode) or is_terminal(self._fd):
             self._own = _opened_again(self._fd, target)
             self._send = self._write_carefully if self._own is None else self._write_to_own
+            if stat.S_ISFIFO(target.st_mode) and hasattr(fcntl, "F_GETPIPE_SZ"):
+                self._pipe_bytes = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
 
     def _write_plainly(self, data: bytes) -> int:
         return os.write(self._fd, data)
 
     def _write_to_own(self, data: bytes) -> int:
+        self._need_room(len(data))
         return os.write(self._own, data)
+
+    def _need_room(self, size: int) -> None:
+        """Raise BlockingIOError while a pipe does not take all of it: where a second write is to
+        complete it, lines of other processes come in between. What is longer than the pipe goes
+        into an empty one, and nothing waits for long where others always fill it."""
+        if size <= select.PIPE_BUF or not self._pipe_bytes:
+            return
+        unread = int.from_bytes(fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+        now = time.monotonic()
+        if not unread or 2 * (unread + _PAGE_BYTES) + size <= self._pipe_bytes:
+            self._no_room_since = None
+        elif self._no_room_since is None:
+            self._no_room_since = now
+        if self._no_room_since is not None and now - self._no_room_since < ROOM_SECONDS:
+            raise BlockingIOError(errno.EAGAIN, "full")
 
     def _write_to_socket(self, data: bytes) -> int:
         return int(self._own.send(data, socket.MSG_DONTWAIT))
@@ -265,6 +301,7 @@ class Outlet(io.RawIOBase):
     def _write_carefully(self, data: bytes) -> int:
         """To a pipe or terminal of another user, which cannot be opened again: `gresque work` as
         root's child with a user of its own."""
+        self._need_room(len(data))
         try:
             return os.pwritev(self._fd, [data], -1, os.RWF_NOWAIT)
         except BlockingIOError:

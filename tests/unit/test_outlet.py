@@ -102,6 +102,27 @@ def test_one_large_write_gets_through_whole(outlet: Outlet, pipe: tuple[int, int
     assert got + read_all(pipe[0]) == large
 
 
+def test_a_long_line_waits_until_the_pipe_takes_all_of_it(
+    outlet: Outlet, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else lines of other processes, which write to the same pipe, come into its midst."""
+    line = b"z" * 9000 + b"\n"
+    for _ in range(600):
+        os.write(pipe[1], LINE)
+    outlet.write(line)
+    os.write(pipe[1], LINE)
+    assert read_all(pipe[0]) == LINE * 601
+    outlet.drain()
+    assert read_all(pipe[0]) == line
+    for _ in range(600):
+        os.write(pipe[1], LINE)
+    outlet.write(line)
+    assert outlet.backlog == len(line)
+    monkeypatch.setattr(gresque.outlet, "ROOM_SECONDS", 0.0)  # others keep it full
+    outlet.drain()
+    assert outlet.backlog < len(line)
+
+
 def test_a_pipe_without_a_reader(outlet: Outlet, pipe: tuple[int, int]) -> None:
     os.close(pipe[0])
     for _ in range(3):
