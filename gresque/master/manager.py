@@ -26,9 +26,9 @@ from gresque.master.restart_backoff import RestartBackoffs
 from gresque.master.signals import SignalPipe
 from gresque.master.spawner import Spawner, load, prepare_connection
 from gresque.master.status_reporter import MasterStatus, StatusReporter
-from gresque.master.tally_log import TallyLog
 from gresque.processes.identity import worker_id
 from gresque.processes.kind import Kind
+from gresque.processes.tally_log import TallyLog
 from gresque.raised import one_line
 from gresque.settings import Settings
 from gresque.unpatched import original

@@ -11,6 +11,8 @@ from gevent import get_hub, getcurrent
 import gresque.stdio as stdio
 from gresque.errors import CutOff
 from gresque.logs import fields
+from gresque.processes.scoreboard import Row
+from gresque.processes.tally_log import TallyLog
 from gresque.worker.orders import Orders
 from gresque.worker.turns.in_flight import InFlight
 
@@ -26,12 +28,14 @@ class OrphanWatch:
 
     If it holds nothing and Redis is away, it ends after 10 s. If it holds jobs, it waits for Redis
     as long as it takes: only this process knows how they ended, and they would run again. TERM ends
-    that one, too.
+    that one, too. In the master's place it logs how many of its jobs failed.
     """
 
-    def __init__(self, life_fd: int, in_flight: InFlight, orders: Orders) -> None:
+    def __init__(self, life_fd: int, row: Row, in_flight: InFlight, orders: Orders) -> None:
         """Called in the greenlet that runs the worker. `life_fd` is readable when the master is
         gone."""
+        self._row = row
+        self._tally_log: TallyLog | None = None
         self._in_flight = in_flight
         self._orders = orders
         self._main: Any = getcurrent()
@@ -44,12 +48,20 @@ class OrphanWatch:
         self._master.stop()
         stdio.forget_gone_readers()
         log.warning("the master is gone; finishing the running jobs", extra=fields("master_gone"))
+        self._tally_log = TallyLog([self._row], from_now=True)
         self._orders.quit()
         self._empty_since = time.monotonic()
         self._timer: Any = get_hub().loop.timer(1.0, 1.0)
         self._timer.start(self._check)
 
+    def finish(self) -> None:
+        """The last job has ended."""
+        if self._tally_log is not None:
+            self._tally_log.finish()
+
     def _check(self) -> None:
+        if self._tally_log is not None:
+            self._tally_log.check()
         now = time.monotonic()
         if self._in_flight.held or self.runs_hooks:
             self._empty_since = now

@@ -179,13 +179,15 @@ class Worker:
                 extra=fields("cut_off", held=held),
             )
             raise
+        finally:
+            self._orphan_watch.finish()
 
     def _boot(self) -> None:
         spec = self._spec
         self._failures.open()
         retry = BootRetry(spec, lambda: self.orders.ending is not Ending.NONE)
         retry.call(self._register)
-        self._orphan_watch = OrphanWatch(spec.life_fd, self._in_flight, self.orders)
+        self._orphan_watch = OrphanWatch(spec.life_fd, self._row, self._in_flight, self.orders)
         with root_free():
             process_hooks.run("after_fork")
         self._loop_monitor.start(self._heartbeat)

@@ -10,6 +10,7 @@ import sys
 import gevent
 
 import gresque
+from tests.process.jobs import store
 
 log = logging.getLogger("app.jobs")
 library = logging.getLogger("library.http")
@@ -69,3 +70,9 @@ def logs(text: str) -> None:
     print("printed")
     gevent.get_hub().loop.run_callback(log.warning, "beside the job")
     gevent.sleep(0.01)
+
+
+@gresque.job(name="LateBoom")
+def late_boom() -> None:
+    store().blpop("go")
+    raise ValueError("late")

@@ -137,6 +137,24 @@ def test_with_v_each_failure_has_a_line(bench: Bench) -> None:
     assert "more like it" not in log
 
 
+def test_a_process_without_its_master_says_how_its_jobs_ended(bench: Bench) -> None:
+    for number in range(20):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60)
+    for _ in range(3):
+        bench.client.enqueue_to("q", "LateBoom")
+    master = bench.start("-q", "q", "-t", "25", "-j", "100", "-r", "tests.process.logging_jobs")
+    wait_for(lambda: bench.begun() == 20)
+    (worker,) = master.children()
+    master.signal(signal.SIGKILL)
+    wait_for(lambda: "the master is gone" in master.log)
+    bench.redis.rpush("go", *"abc")
+    wait_for(lambda: bench.stat("failed") == 3)
+    worker.send_signal(signal.SIGTERM)
+    wait_for(lambda: not worker.is_running())
+    assert "20 × CountSlowly back in q" in master.log
+    assert re.search(r"… 2 more like it in the last \d+ s: LateBoom: ValueError at", master.log)
+
+
 @pytest.mark.parametrize(("flags", "lines"), [((), 0), (("-v",), 20)], ids=["plain", "v"])
 def test_a_shutdown_sums_up_what_it_puts_back(
     bench: Bench, flags: tuple[str, ...], lines: int

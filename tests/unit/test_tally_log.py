@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gresque.master.tally_log import LOOK_SECONDS, TallyLog
 from gresque.processes.scoreboard import Scoreboard
 from gresque.processes.tallies import ENTRIES, RETRIED, UNKNOWN
+from gresque.processes.tally_log import LOOK_SECONDS, TallyLog
 from tests.unit.test_tallies import BOOM, Clock
 
 FRAME = BOOM[3]

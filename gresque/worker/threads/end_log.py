@@ -44,8 +44,8 @@ class EndLog:
 
     A failure is logged with its backtrace once in ten seconds for each class, exception and
     innermost frame; the others, and the jobs that a shutdown puts back, are counted, and the master
-    logs their number (`master.tally_log`). With -v each of them has a line. Done jobs have one only
-    then.
+    logs their number (`processes.tally_log`). With -v each of them has a line. Done jobs have one
+    only then.
     """
 
     def __init__(self, tallies: Tallies) -> None:

@@ -1,4 +1,4 @@
-"""Logs the numbers of ends that its children counted and did not log."""
+"""Logs the numbers of ends that worker processes counted and did not log."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ class _Pending:
 
 
 class TallyLog:
-    """Sums what the rows of the scoreboard count, by kind, and logs each sum after ten seconds, and
-    when the master ends. With -v the processes log each end themselves."""
+    """In the master, and in a process whose master is gone: sums what rows of the scoreboard count,
+    by kind, and logs each sum after ten seconds, and at the end. With -v the processes log each end
+    themselves."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], *, from_now: bool = False) -> None:
+        """`from_now`: what was counted so far was another one's to log."""
         self._rows = rows
         self._read: dict[tuple[int, int], tuple[int, int]] = {}
         """Row and place -> the key there, and how many of its count are in a line, or in
@@ -38,9 +40,12 @@ class TallyLog:
         self._pending: dict[int, _Pending] = {}
         self._look_at = 0.0
         self._verbose = log.isEnabledFor(logging.DEBUG)
+        if from_now:
+            self._collect(time.monotonic())
+            self._pending.clear()
 
     def check(self) -> None:
-        """Called in each turn of the master's loop; it looks once a second."""
+        """To be called again and again; it looks once a second."""
         now = time.monotonic()
         if now >= self._look_at and not self._verbose:
             self._look_at = now + LOOK_SECONDS
@@ -48,7 +53,7 @@ class TallyLog:
             self._write(now, WINDOW_SECONDS)
 
     def finish(self) -> None:
-        """The last child is gone."""
+        """Nothing is counted any more."""
         if not self._verbose:
             now = time.monotonic()
             self._collect(now)
