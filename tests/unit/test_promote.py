@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gresque.maintenance.lease import Lease
 from gresque.maintenance.promote import Promote
 from gresque.settings import Settings
 from gresque.store import refusals
+from gresque.store.delayed import Move, to_queue
 from gresque.store.later_job import LaterJob, Times
 from gresque.store.store import Store
 
@@ -336,6 +338,34 @@ def test_a_key_of_another_program_holds_up_no_other(
     promote.run(store)
     assert ran(store) == [("A", [])]
     assert key in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["zrem", "hdel", "ltrim", "rpush", "sadd"])
+def test_a_user_who_may_not_move_a_job_does_not_copy_it(
+    store: Store, redis_url: str, redis_client: redis.Redis, missing: str
+) -> None:
+    redis_client.acl_setuser(
+        "limited", enabled=True, nopass=True, keys=["*"], commands=["+@all"], reset=True
+    )
+    redis_client.acl_setuser("limited", commands=[f"-{missing}"], enabled=True)
+    add_due(store, ("a", "q", item("A")))
+    delay(store, item("B"))
+    other = Store(redis_url.replace("unix://", "unix://limited:x@"), "resque")
+    for _ in range(3):
+        with suppress(redis.RedisError):
+            other.later.promote(other.later.due())
+        with suppress(redis.RedisError):
+            for job in other.later.page():
+                other.later.run_now(job, job.raw)
+        with suppress(redis.RedisError):
+            other.delayed.move(
+                "1000000000", [Move(item("B"), item("B"), to_queue(store.keys, "q"))], "me"
+            )
+    other.close()
+    redis_client.acl_deluser("limited")
+    everywhere = [job.raw for job in store.later.page(0, 9)]
+    everywhere += [*store.queues.peek("q", 0, 9), *store.delayed.items("1000000000")]
+    assert sorted(everywhere) == sorted([item("A"), item("B")])
 
 
 # When it is due

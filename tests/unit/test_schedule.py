@@ -294,6 +294,15 @@ def test_all_are_listed_by_their_time(client: gresque.Client) -> None:
     assert jobs[5].payload == {"raw": "no job"}
 
 
+def test_a_set_of_another_type_makes_no_job_run_twice(client: gresque.Client) -> None:
+    server: Any = client.store.redis
+    server.set("resque:queues", "x")
+    due = int(time.time()) + 600
+    delay_by_ruby(client, b'{"class":"R","args":[1],"queue":"r"}', due)
+    assert client.run_now(client.delayed()[0].id)
+    assert (server.llen("resque:queue:r"), client.delayed_count()) == (1, 0)
+
+
 def test_they_are_changed_by_an_id_of_their_own(client: gresque.Client) -> None:
     due = int(time.time()) + 600
     item = b'{"class":"R","args":[1],"queue":"r"}'

@@ -8,6 +8,8 @@ local later, jobs, list, known = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local guarded = later
 -- include guard
 if redis.call('HGET', jobs, ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('ZREM', later, 'none') -- what is refused is so before the job is copied
+redis.call('HDEL', jobs, 'none')
 local done = redis.pcall('RPUSH', list, ARGV[3])
 if type(done) == 'table' then return redis.error_reply(done.err .. ': ' .. list) end
 redis.call('ZREM', later, ARGV[1])

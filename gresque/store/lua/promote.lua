@@ -13,6 +13,9 @@ local guarded = later
 -- include guard
 -- include try
 -- include now_ms
+-- A user who may not take a job out of here must not copy it, again and again.
+call('ZREM', later, 'none')
+call('HDEL', jobs, 'none')
 local now, count, moved = now_ms(math.floor), tonumber(A[1]), 0
 local heads, names, payloads = {}, {}, {}
 for q = 1, count do

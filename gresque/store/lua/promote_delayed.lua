@@ -34,6 +34,7 @@ local lists = tonumber(A[4])
 local first, indexes = 5 + 2 * lists, {queues = queues, failed = failed_queues}
 local count, moved = (#A - first + 1) / 3, 0
 local there = count > 0 and call('LRANGE', list, 0, count - 1) or {}
+if count > 0 then call('LTRIM', list, 0, -1) end -- what is refused is so before a job is copied
 for i = 1, count do
   local place = first + 3 * (i - 1)
   if there[i] ~= A[place] then break end

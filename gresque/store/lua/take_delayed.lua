@@ -17,7 +17,7 @@ local places = call('LPOS', list, A[2], 'COUNT', 2)
 if #places == 0 then return 0 end
 if A[4] == 'run' then
   call('RPUSH', queue, A[5])
-  call('SADD', queues, A[3])
+  redis.pcall('SADD', queues, A[3]) -- refused or not, the job is in its queue now
 elseif A[4] ~= 'drop' then
   local due = (A[4] == 'in' and now_ms(math.ceil) or 0) + A[7]
   local _, failure = put_off(later, jobs, A[6], due, A[5])
@@ -25,5 +25,5 @@ elseif A[4] ~= 'drop' then
 end
 call('LREM', list, 1, A[2])
 if #places == 1 then redis.pcall('SREM', marks, 'delayed:' .. A[1]) end
-if call('LLEN', list) == 0 then call('ZREM', schedule, A[1]) end
+if call('LLEN', list) == 0 then redis.pcall('ZREM', schedule, A[1]) end
 return 1
