@@ -11,8 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
+from gresque.jobs.attempts import ATTEMPT, SNOOZES, UNKNOWN_SINCE
 from gresque.jobs.envelope import RUN_AT, UNREADABLE, Members
 from gresque.jobs.ids import new_id
+
+HAS_RUN = frozenset({ATTEMPT, SNOOZES, UNKNOWN_SINCE})
+"""Members of the envelope of a job that waits to run again: its expiry does not count from the time
+at which that is due."""
 
 _members = msgspec.json.Decoder(Members).decode
 _text = msgspec.json.Decoder(str).decode
@@ -63,8 +68,8 @@ def read_item(
 
 
 def with_due(raw: bytes, due: float) -> bytes:
-    """The payload of a delayed job that is due at another time, its expiry moved along. What is no
-    JSON object stays as it is."""
+    """The payload of a delayed job that is due at another time, its expiry moved along; that of a
+    job which has run before never comes earlier. What is no JSON object stays as it is."""
     try:
         members = _members(raw)
     except UNREADABLE:
@@ -73,7 +78,8 @@ def with_due(raw: bytes, due: float) -> bytes:
     payload: dict[str, Any] = {**members, "gresque": {**envelope, RUN_AT: due}}
     before, expires_at = _number(envelope.get(RUN_AT)), _number(members.get("expires_at"))
     if before is not None and expires_at is not None:
-        payload["expires_at"] = round(expires_at + due - before, 3)
+        moved = round(expires_at + due - before, 3)
+        payload["expires_at"] = max(moved, expires_at) if envelope.keys() & HAS_RUN else moved
     return _encode(payload)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gresque.errors import InvalidPayload
-from gresque.jobs.delayed_item import read_item
+from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.ids import enqueued_at
 
 
@@ -67,3 +67,21 @@ def test_a_class_may_have_its_queue_elsewhere(queue: Any, found: str) -> None:
 def test_what_is_no_job(item: bytes) -> None:
     with pytest.raises(InvalidPayload):
         read_item(item, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "due", "expires_at"),
+    [
+        ({}, 500, 400), ({}, 1500, 1400),
+        ({"attempt": 2}, 500, 900), ({"attempt": 2}, 1500, 1400),
+        ({"snoozes": 1}, 500, 900), ({"unknown_since": 1.5}, 500, 900),
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_to_run_earlier_is_no_reason_to_expire(
+    said: dict[str, Any], due: float, expires_at: float
+) -> None:
+    """The expiry of a job that waits for another attempt does not count from that."""
+    item = {"class": "A", "args": [], "expires_at": 900, "gresque": {"run_at": 1000, **said}}
+    moved = json.loads(with_due(json.dumps(item).encode(), due))
+    assert (moved["expires_at"], moved["gresque"]["run_at"]) == (expires_at, due)
