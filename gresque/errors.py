@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import copyreg
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
+
+from gresque.seconds import seconds_of
 
 
 class GresqueError(Exception):
@@ -109,14 +112,17 @@ class RetryLater(Exception):
     """
 
     def __init__(self, delay: float | timedelta) -> None:
-        seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not math.isfinite(seconds) or seconds < 0:
+        seconds = seconds_of(delay)
+        if seconds is None or seconds < 0:
             raise ValueError(
                 f"RetryLater({delay!r}): give a number of seconds, 0 or more, or a timedelta"
             )
         super().__init__(f"run again in {seconds:g} s")
         self.seconds = float(seconds)
+
+    def __reduce__(self) -> Any:
+        """For a pool of processes: Exception would give its text to `__init__`."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class GiveUp(Exception):

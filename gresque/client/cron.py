@@ -7,6 +7,7 @@ from datetime import timedelta
 from inspect import isfunction
 from typing import Any, TypeVar
 
+from gresque.client.when import Delay
 from gresque.errors import GresqueError, ScheduleError
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import split
@@ -26,8 +27,8 @@ def cron(
     args: Any = None,
     description: str = "",
     catch_up: str = "one",
-    max_late_seconds: float | None = 3600.0,
-    jitter_seconds: float = 0,
+    max_late_seconds: Delay | None = 3600.0,
+    jitter_seconds: Delay = 0,
     enabled: bool = True,
 ) -> Callable[[T], T]:
     """Decorator: enqueue a job whenever a cron line is due.
@@ -61,8 +62,8 @@ def every(
     args: Any = None,
     description: str = "",
     catch_up: str = "one",
-    max_late_seconds: float | None = 3600.0,
-    jitter_seconds: float = 0,
+    max_late_seconds: Delay | None = 3600.0,
+    jitter_seconds: Delay = 0,
     enabled: bool = True,
 ) -> Callable[[T], T]:
     """As `cron`, at each multiple of an interval since the epoch, whenever the worker started.
@@ -112,6 +113,11 @@ def entry_for(
     """An entry for a job that is declared here, or for the name of one that another program
     declares. Raises ScheduleError and WrongArguments."""
     given = arguments(args)
+    options |= {
+        option: value.total_seconds()
+        for option, value in options.items()
+        if isinstance(value, timedelta)
+    }
     if isinstance(job, str):
         if queue is None:
             raise ScheduleError(f"the queue of job {job!r} is not known here; give queue=")

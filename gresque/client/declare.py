@@ -75,8 +75,8 @@ def job(
     name: str | None = None,
     on_dirty_exit: str | None = None,
     skip_failed_queue: bool = False,
-    timeout_seconds: float | None = None,
-    expires_seconds: float | None = None,
+    timeout_seconds: Seconds | None = None,
+    expires_seconds: Seconds | None = None,
     on_expire: str = "fail",
     retries: int | None = None,
     backoff: Backoff | None = None,
@@ -118,8 +118,8 @@ def job(
             function=function,
             on_dirty_exit=on_dirty_exit,
             skip_failed_queue=skip_failed_queue,
-            timeout_seconds=timeout_seconds,
-            expires_seconds=expires_seconds,
+            timeout_seconds=cast(float | None, timeout_seconds),
+            expires_seconds=cast(float | None, expires_seconds),
             on_expire=on_expire,
             retry=retry_policy(
                 name or name_of(function),
@@ -159,8 +159,8 @@ class Job:
     name: ClassVar[str | None] = None
     on_dirty_exit: ClassVar[str | None] = None
     skip_failed_queue: ClassVar[bool] = False
-    timeout_seconds: ClassVar[float | None] = None
-    expires_seconds: ClassVar[float | None] = None
+    timeout_seconds: ClassVar[Seconds | None] = None
+    expires_seconds: ClassVar[Seconds | None] = None
     on_expire: ClassVar[str] = "fail"
     retries: ClassVar[int | None] = None
     backoff: ClassVar[Backoff | None] = None
@@ -186,8 +186,8 @@ class Job:
             function=cast(Callable[..., Any], perform),
             on_dirty_exit=cls.on_dirty_exit,
             skip_failed_queue=cls.skip_failed_queue,
-            timeout_seconds=cls.timeout_seconds,
-            expires_seconds=cls.expires_seconds,
+            timeout_seconds=cast(float | None, cls.timeout_seconds),
+            expires_seconds=cast(float | None, cls.expires_seconds),
             on_expire=cls.on_expire,
             retry=retry_policy(
                 name,

@@ -11,11 +11,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gresque.client.cron import entry_for
+from gresque.client.when import Delay
 from gresque.errors import ScheduleError
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
-from gresque.schedule.entry import Entry, from_json, moment
+from gresque.schedule.entry import Entry, check_name, from_json, moment
 from gresque.schedule.every import Every
 from gresque.schedule.line import CronLine
 from gresque.schedule.ticks import jitter
@@ -89,8 +90,8 @@ class Schedules:
         args: Any = None,
         description: str = "",
         catch_up: str = "one",
-        max_late_seconds: float | None = 3600.0,
-        jitter_seconds: float = 0,
+        max_late_seconds: Delay | None = 3600.0,
+        jitter_seconds: Delay = 0,
         enabled: bool = True,
     ) -> None:
         """Make an entry, or change one that was made so. The options are those of `gresque.cron`.
@@ -180,6 +181,8 @@ class Schedules:
     def next(self, name: str, count: int = 10) -> builtins.list[datetime]:
         """The next times at which a job of the entry is enqueued, in its zone, as if it were not
         paused."""
+        if not isinstance(count, int) or count < 0:
+            raise ScheduleError(f"count={count!r} is no number of times; give 0 or more")
         with self._asking() as store:
             entry = _checked(name, _existing(store, name))
             now = int(store.now() * 1000)
@@ -211,6 +214,7 @@ def _readable(raw: bytes) -> Entry | None:
 
 
 def _existing(store: Store, name: str) -> bytes:
+    check_name(name)
     raw = store.cron.entry(name)
     if raw is None:
         from difflib import get_close_matches

@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
-from typing import NamedTuple, TypeGuard
+from typing import NamedTuple
 
 from gresque.errors import EnqueueError
+from gresque.seconds import is_number, seconds_of
 from gresque.store.later_job import LATEST_MS
 
 LATEST_SECONDS = LATEST_MS // 1000
@@ -43,16 +44,14 @@ NOW = When(True, 0.0)
 
 def delay(value: object) -> When:
     """Raises EnqueueError, which says what to write, for what is no delay."""
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-    elif _is_number(value):
-        seconds = value
-    elif isinstance(value, date):
-        raise EnqueueError(f"{value!r} is a point in time; give it as at=, or to enqueue_at")
-    else:
-        raise EnqueueError(f"{value!r} is no delay; give seconds, such as 300, or a timedelta")
-    if not math.isfinite(seconds):
-        raise EnqueueError(f"{value!r} is no delay; give a finite number of seconds, such as 300")
+    seconds = seconds_of(value)
+    if seconds is None:
+        if isinstance(value, date):
+            raise EnqueueError(f"{value!r} is a point in time; give it as at=, or to enqueue_at")
+        finite = "a finite number of " if _is_endless(value) else ""
+        raise EnqueueError(
+            f"{_cut(value)} is no delay; give {finite}seconds, such as 300, or a timedelta"
+        )
     if seconds < 0:
         raise EnqueueError(f"{value!r} is a negative delay; give 0 for a job that runs at once")
     _check_latest(time.time() + seconds, value)
@@ -68,17 +67,19 @@ def at(value: object) -> When:
                 'tzinfo=ZoneInfo("Europe/Berlin")), or tzinfo=UTC'
             )
         seconds = value.timestamp()
-    elif _is_number(value):
+    elif is_number(value):
         seconds = value
     elif isinstance(value, timedelta):
         raise EnqueueError(f"{value!r} is a delay; give it as in_=, or to enqueue_in")
+    elif _is_endless(value):
+        raise EnqueueError(
+            f"{_cut(value)} is no point in time; give finite seconds since the epoch"
+        )
     else:
         raise EnqueueError(
             f"{value!r} is no point in time; give a datetime with a time zone, such as "
             'datetime.fromisoformat("2026-12-01T09:00+01:00"), or seconds since the epoch'
         )
-    if not math.isfinite(seconds):
-        raise EnqueueError(f"{value!r} is no point in time; give finite seconds since the epoch")
     _check_latest(seconds, value)
     return When(False, float(seconds))
 
@@ -108,8 +109,14 @@ def utc(epoch_ms: float) -> datetime:
     return datetime.fromtimestamp(min(max(epoch_ms, 0), LATEST_MS) / 1000, UTC)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
+def _is_endless(value: object) -> bool:
+    """NaN, an infinite number, or an int over the range of a float."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _naive(value: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from gresque.jobs.ids import as_text
 from gresque.jobs.result import PLAIN, check_function, check_result
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
+from gresque.seconds import seconds_of
 from gresque.text import is_utf8
 
 DIRTY_EXITS = ("requeue", "fail")
@@ -74,22 +74,34 @@ class JobDefinition:
         if self.retry is not None:
             envelope |= self.retry.envelope
         object.__setattr__(self, "envelope", envelope or None)
-        if self.timeout_seconds is not None and not _is_limit(self.timeout_seconds):
+        self._take_seconds("timeout_seconds", "no time to run in")
+        self._take_seconds("expires_seconds", "no time to wait")
+        if not isinstance(self.skip_failed_queue, bool):
             raise JobDeclarationError(
-                f"job {self.name}: timeout_seconds={self.timeout_seconds!r} is no time to run in; "
-                "give a number of seconds above 0, or leave it out"
-            )
-        if self.expires_seconds is not None and not _is_time(self.expires_seconds):
-            raise JobDeclarationError(
-                f"job {self.name}: expires_seconds={self.expires_seconds!r} is no time to wait; "
-                "give a number of seconds above 0, or leave it out"
+                f"job {self.name}: skip_failed_queue={self.skip_failed_queue!r} is unknown; give "
+                "True or False"
             )
         if self.on_expire not in EXPIRIES:
             raise JobDeclarationError(
                 f"job {self.name}: on_expire={self.on_expire!r} is unknown; give 'fail' or 'drop'"
             )
-        if self.queue is not None and (not isinstance(self.queue, str) or not self.queue):
+        if self.queue is not None and (
+            not isinstance(self.queue, str) or not self.queue or not is_utf8(self.queue)
+        ):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
+
+    def _take_seconds(self, option: str, wrong: str) -> None:
+        """Declarations may also give a timedelta."""
+        given = getattr(self, option)
+        if given is None:
+            return
+        seconds = seconds_of(given)
+        if seconds is None or seconds <= 0:
+            raise JobDeclarationError(
+                f"job {self.name}: {option}={given!r} is {wrong}; give a number of seconds above "
+                "0, or leave it out"
+            )
+        object.__setattr__(self, option, seconds)
 
     @cached_property
     def nowhere(self) -> bool:
@@ -162,14 +174,6 @@ def expiry(definition: JobDefinition) -> float | None:
     if definition.expires_seconds is None:
         return None
     return round(time.time() + definition.expires_seconds, 3)
-
-
-def _is_limit(seconds: object) -> bool:
-    return isinstance(seconds, int | float) and seconds > 0
-
-
-def _is_time(seconds: object) -> bool:
-    return _is_limit(seconds) and math.isfinite(seconds)  # type: ignore[arg-type]
 
 
 def check_callable(what: str, function: Any) -> None:

@@ -6,7 +6,6 @@ declaration said, then the setting RETRIES.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from gresque.jobs.attempts import (
     time_of,
 )
 from gresque.jobs.envelope import Members, member
+from gresque.seconds import is_number, seconds_of
 
 Seconds = float | timedelta
 Delays = Seconds | Sequence[Seconds]
@@ -66,20 +66,21 @@ class Exponential:
 
 
 def exponential(
-    base: float = 15, factor: float = 2, max: float = 3600, jitter: float = JITTER
+    base: Seconds = 15, factor: float = 2, max: Seconds = 3600, jitter: float = JITTER
 ) -> Exponential:
     """A back-off for `backoff=`: 15, 30, 60 s and so on, an hour at most, each spread by 15 %.
 
     @gresque.job(queue="web", retries=8, backoff=gresque.exponential(base=1, max=600))
     """
-    for name, value, least in (("base", base, 0), ("factor", factor, 1), ("max", max, 0)):
-        if not _is_number(value) or value < least:
-            raise JobDeclarationError(
-                f"exponential({name}={value!r}): give a number, {least} or more"
-            )
-    if not _is_number(jitter) or not 0 <= jitter <= 1:
+    first, most = _seconds(base), _seconds(max)
+    if first is None or most is None:
+        wrong = f"base={base!r}" if first is None else f"max={max!r}"
+        raise JobDeclarationError(f"exponential({wrong}): give a number of seconds, 0 or more")
+    if not is_number(factor) or factor < 1:
+        raise JobDeclarationError(f"exponential(factor={factor!r}): give a number, 1 or more")
+    if not is_number(jitter) or not 0 <= jitter <= 1:
         raise JobDeclarationError(f"exponential(jitter={jitter!r}): give a number from 0 to 1")
-    return Exponential(base, factor, min(max, LONGEST_SECONDS), jitter)
+    return Exponential(first, factor, most, jitter)
 
 
 def default_backoff(attempt: int) -> float:
@@ -238,21 +239,10 @@ def _name(kind: object) -> str:
     return kind.__qualname__ if isinstance(kind, type) else repr(kind)
 
 
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int of hundreds of digits
-        return False
-
-
 def _seconds(value: object) -> float | None:
     """A delay in seconds; None for what is none."""
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if not _is_number(seconds) or seconds < 0:  # type: ignore[operator]
-        return None
-    return min(float(seconds), LONGEST_SECONDS)  # type: ignore[arg-type]
+    seconds = seconds_of(value)
+    return None if seconds is None or seconds < 0 else min(float(seconds), LONGEST_SECONDS)
 
 
 def retries_of(policy: RetryPolicy | None, members: Members, default: int) -> int:

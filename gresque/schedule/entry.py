@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from math import isfinite
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from gresque.jobs.payload import encode, split
 from gresque.schedule.every import Every
 from gresque.schedule.line import CronLine
 from gresque.schedule.ticks import CATCH_UP, Policy, Schedule
+from gresque.seconds import is_number
 from gresque.text import is_utf8
 
 SOURCES = ("code", "file", "dynamic", "ruby")
@@ -114,27 +114,34 @@ def arguments(args: object) -> list[Any]:
     )
 
 
+def check_name(name: object) -> None:
+    """Raises ScheduleError for what is not the name of an entry."""
+    if not _is_text(name) or not name:
+        raise ScheduleError(f"{name!r} is not the name of an entry; give one such as 'nightly'")
+
+
 def check(entry: Entry) -> Entry:
     """The entry, if it can run. Raises ScheduleError that says what to write."""
-    if not entry.name or not is_utf8(entry.name):
-        raise ScheduleError(
-            f"{entry.name!r} is not the name of an entry; give one such as 'nightly'"
-        )
+    check_name(entry.name)
     if (entry.cron is None) == (entry.every is None):
         raise ScheduleError("give either a cron line or an interval (every)")
     for what, text in (("the name of a job", entry.job), ("the name of a queue", entry.queue)):
-        if not text or not is_utf8(text):
+        if not _is_text(text) or not text:
             raise ScheduleError(f"{text!r} is not {what}; give one such as 'mail'")
     if entry.catch_up not in CATCH_UP:
         raise ScheduleError(f"catch_up={entry.catch_up!r} is unknown; give 'one', 'all' or 'skip'")
     late = entry.max_late_seconds
-    if late is not None and (not isfinite(late) or late <= 0):
+    if late is not None and (not is_number(late) or late <= 0):
         raise ScheduleError(
             f"max_late_seconds={late!r} is no time; give a number of seconds above 0, or None for "
             "no limit"
         )
     if entry.source not in SOURCES:
         raise ScheduleError(f"its source {entry.source!r} is unknown")
+    if not isinstance(entry.enabled, bool):
+        raise ScheduleError(f"enabled={entry.enabled!r} is unknown; give True or False")
+    if not _is_text(entry.description):
+        raise ScheduleError(f"description={entry.description!r} is no text; give a str")
     _check_jitter(entry)
     try:
         entry.payload(0, 0.0)
@@ -143,9 +150,13 @@ def check(entry: Entry) -> Entry:
     return entry
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and is_utf8(value)
+
+
 def _check_jitter(entry: Entry) -> None:
     seconds, schedule = entry.jitter_seconds, entry.schedule
-    if not isfinite(seconds) or seconds < 0:
+    if not is_number(seconds) or seconds < 0:
         raise ScheduleError(f"jitter_seconds={seconds!r} is no time; give a number of seconds")
     if seconds:
         shortest = _shortest_gap(schedule) / 1000

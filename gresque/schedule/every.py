@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
-from math import isfinite
 
 from gresque.errors import ScheduleError
+from gresque.seconds import seconds_of
 
 UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
@@ -50,12 +49,8 @@ class Every:
 
 
 def _seconds(interval: object) -> float:
-    seconds: float | None = None
-    if isinstance(interval, timedelta):
-        seconds = interval.total_seconds()
-    elif isinstance(interval, int | float) and not isinstance(interval, bool):
-        seconds = float(interval)
-    elif isinstance(interval, str):
+    seconds = seconds_of(interval)
+    if isinstance(interval, str):
         text = interval.replace(" ", "").lower()
         if _TEXT.fullmatch(text):
             seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))
@@ -64,6 +59,6 @@ def _seconds(interval: object) -> float:
             f"every {interval!r} is no interval; write a number of seconds, or a text such as "
             "'30s', '15m', '1h30m', '2d' or '1w'"
         )
-    if not isfinite(seconds) or not 1 <= seconds <= 3660 * 86_400:
+    if not 1 <= seconds <= 3660 * 86_400:
         raise ScheduleError(f"every {interval!r} is no interval; write 1 s to 10 years")
-    return seconds
+    return float(seconds)

@@ -64,6 +64,8 @@ class CronLine:
         """Raises ScheduleError."""
         if not isinstance(line, str):
             raise ScheduleError(f"{line!r} is not a cron line; write one such as '*/5 * * * *'")
+        if tz is not None and not isinstance(tz, str):
+            raise ScheduleError(f"tz={tz!r} is no zone; give its name, such as 'Europe/Berlin'")
         fields, own = _split(line)
         if own and tz and own != tz:
             raise ScheduleError(

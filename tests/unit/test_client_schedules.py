@@ -58,6 +58,15 @@ def test_the_tick_stays_where_only_the_job_changes(store: Store) -> None:
     assert store.cron.read().next["a"] > 5
 
 
+def test_times_may_be_timedeltas() -> None:
+    gresque.schedules.set(
+        "nightly", every=timedelta(minutes=1), job="A", queue="q",
+        max_late_seconds=timedelta(minutes=5), jitter_seconds=timedelta(seconds=2),
+    )  # fmt: skip
+    (entry,) = gresque.schedules.list()
+    assert (entry.max_late_seconds, entry.jitter_seconds) == (300, 2)
+
+
 def test_a_declared_job_brings_what_it_declares() -> None:
     @gresque.job(queue="mail", name="mail.send", on_dirty_exit="fail")
     def send(user: int) -> None: ...
@@ -143,6 +152,10 @@ def test_wrong_input() -> None:
         (lambda: schedules.set("a", every=5, job="A"), "give queue="),
         (lambda: schedules.set("a", every=5, job=5), "5 is not a job"),
         (lambda: schedules.set("", every=5, job="A", queue="q"), "not the name of an entry"),
+        (lambda: schedules.set(3, every=5, job="A", queue="q"), "3 is not the name of an entry"),
+        (lambda: schedules.pause(None), "None is not the name of an entry"),
+        (lambda: schedules.next("nightly", -1), "count=-1"),
+        (lambda: schedules.next("nightly", "2"), "count='2'"),
         (lambda: schedules.remove("nihgtly"), "there is 'nightly'"),
         (lambda: schedules.pause("x"), "gresque cron list shows all"),
     ]

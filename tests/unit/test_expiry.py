@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -64,10 +65,26 @@ def test_a_class_declares_it_too() -> None:
     assert expiry(lasting.definition) is None
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), "60"])
-def test_what_is_no_time(seconds: Any) -> None:
-    with pytest.raises(JobDeclarationError, match=r"expires_seconds=.* is no time to wait"):
-        JobDefinition("a", "q", print, expires_seconds=seconds)
+NO_TIMES = {
+    "none": 0, "negative": -1, "negative delta": -timedelta(1), "endless": float("inf"),
+    "nan": float("nan"), "text": "60", "bool": True, "over a float": 10**400,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["timeout_seconds", "expires_seconds"])
+@pytest.mark.parametrize("what", NO_TIMES)
+def test_what_is_no_time(option: str, what: str) -> None:
+    wrong: dict[str, Any] = {option: NO_TIMES[what]}
+    with pytest.raises(JobDeclarationError, match=rf"{option}=.* is no time to "):
+        JobDefinition("a", "q", print, **wrong)
+
+
+def test_a_timedelta_is_seconds() -> None:
+    times: dict[str, Any] = dict.fromkeys(
+        ("timeout_seconds", "expires_seconds"), timedelta(hours=1)
+    )
+    definition = JobDefinition("a", "q", print, **times)
+    assert (definition.timeout_seconds, definition.expires_seconds) == (3600, 3600)
 
 
 def test_what_is_no_end() -> None:

@@ -109,7 +109,7 @@ def test_callables_other_than_functions() -> None:
     assert bound.definition.perform("you") == "hi you"
 
 
-@pytest.mark.parametrize("queue", ["", 5, b"mail", ["mail"], True])
+@pytest.mark.parametrize("queue", ["", 5, b"mail", ["mail"], True, "\ud800"])
 def test_a_queue_that_is_no_name(queue: Any) -> None:
     with pytest.raises(JobDeclarationError, match="the queue must be a name"):
         gresque.job(queue, name="x")(lambda: None)
@@ -139,6 +139,12 @@ def test_on_dirty_exit_is_checked(wish: Any) -> None:
         gresque.job("q", on_dirty_exit=wish, name="x")(lambda: None)
     with pytest.raises(JobDeclarationError, match=r"on_dirty_exit=.* is unknown"):
         type("Bad", (gresque.Job,), {"on_dirty_exit": wish, "name": "x", "perform": lambda: None})
+
+
+@pytest.mark.parametrize("wish", ["no", None, 1])
+def test_skip_failed_queue_is_checked(wish: Any) -> None:
+    with pytest.raises(JobDeclarationError, match=r"skip_failed_queue=.*; give True or False"):
+        gresque.job("q", skip_failed_queue=wish, name="x")(lambda: None)
 
 
 @pytest.mark.parametrize("wish", [None, "requeue", "fail"])

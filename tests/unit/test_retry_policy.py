@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from datetime import timedelta
 from typing import Any
 
@@ -251,7 +253,21 @@ def test_a_declaration_that_says_nothing_changes_no_payload() -> None:
     assert next_attempt(OSError(), policy, {}, 0, NOW) == Again(1, True)
 
 
-@pytest.mark.parametrize("wrong", [-1, "5", None, math.nan, math.inf, True, [5]], ids=repr)
+def test_a_wish_for_later_travels_between_processes() -> None:
+    class Own(RetryLater):
+        pass
+
+    for error in (RetryLater(timedelta(minutes=1)), copy.copy(Own(60))):
+        assert (error.seconds, str(error)) == (60, "run again in 60 s")
+    again = pickle.loads(pickle.dumps(RetryLater(60)))
+    assert (type(again), again.seconds, str(again)) == (RetryLater, 60, "run again in 60 s")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [-1, "5", None, math.nan, math.inf, True, [5], 10**400],
+    ids=lambda each: repr(each)[:9],
+)
 def test_a_wrong_delay_of_a_job_is_an_error(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"RetryLater\(.*\): give a number of seconds, 0 or more"):
         RetryLater(wrong)

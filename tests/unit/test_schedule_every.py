@@ -39,6 +39,7 @@ def test_text() -> None:
 WRONG = {
     "text": "soon", "none": None, "bool": True, "zero": 0, "negative": -5, "fast": 0.5,
     "long": "600w", "infinite": float("inf"), "nan": float("nan"), "negative delta": -timedelta(1),
+    "over a float": 10**400,
 }  # fmt: skip
 
 

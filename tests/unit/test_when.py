@@ -48,6 +48,7 @@ def test_what_is_asked_for() -> None:
         (timedelta(seconds=-1), "is a negative delay"),
         (float("nan"), "nan is no delay; give a finite"),
         (float("inf"), "inf is no delay"),
+        (10**400, "… is no delay; give a finite number"),
         ("5", "'5' is no delay; give seconds"),
         (True, "True is no delay"),
         (None, "None is no delay"),
@@ -67,6 +68,7 @@ def test_no_delay(value: object, error: str) -> None:
     [
         (float("nan"), "nan is no point in time"),
         (float("-inf"), "-inf is no point in time"),
+        (10**400, "… is no point in time; give finite seconds"),
         ("2026-12-01", "is no point in time; give a datetime with a time zone, such as"),
         (date(2026, 12, 1), "is no point in time; give a datetime"),
         (None, "None is no point in time"),
