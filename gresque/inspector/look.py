@@ -15,6 +15,9 @@ from gresque.store.ledger import STATE, Totals
 from gresque.store.reads import Reads
 from gresque.store.store import Store
 
+NEW_SECONDS = 5.0
+"""A process has vitals by then."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -85,6 +88,11 @@ class ProcessLook:
     def state(self) -> str:
         """The name of its state in small letters; empty where that is not known."""
         return self.vitals.state if self.vitals is not None else ""
+
+    @property
+    def seems_to_live(self) -> bool:
+        """Of a process that died its master removes the vitals at once; a new one has none yet."""
+        return self.vitals is not None or self.beat_age < NEW_SECONDS
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import redis
 
+from gresque.clock import iso_8601
 from gresque.inspector.findings.queues import MANY, behind, paused, unserved
 from gresque.store.store import Store
-from tests.support.views import OTHER, PROCESS, WORKER, grown, item, process, said, view, wait
+from tests.support.views import (
+    OTHER,
+    PROCESS,
+    WORKER,
+    clock,
+    grown,
+    item,
+    process,
+    said,
+    view,
+    wait,
+)
 
 
 class TestUnserved:
@@ -87,6 +101,43 @@ class TestBehind:
             "processes are taken"
         )
         assert finding.commands == ("gresque running --queue mail",)
+
+    def test_one_that_stands_still(self, store: Store, redis_client: redis.Redis) -> None:
+        """Its worker lives, and no process of it comes up: one that died has left its ledger."""
+
+        def runs_since(age: float) -> None:
+            text = iso_8601(clock(redis_client) - age)
+            redis_client.set(f"resque:worker:{WORKER}:started", text)
+
+        def findings() -> list[str]:
+            return [said(finding) for finding in behind(view(store))]
+
+        wait(redis_client, "mail", item("A", age=90))
+        process(redis_client, PROCESS, item("A"), state=None, beat_age=30)
+        assert findings() == [], "its start is not known"
+        runs_since(20)
+        assert findings() == [], "it has just started"
+        runs_since(300)
+        (finding,) = behind(view(store))
+        assert finding.is_broken
+        assert finding.message.startswith(
+            "queue mail stands still, none of its workers runs a job: 1 job waits, the oldest for "
+        )
+        assert finding.commands == ("gresque queues show mail",)
+        found = view(store)
+        busy = replace(found, before=replace(found.before, processed=-1))
+        assert len([*behind(busy)]) == 1, "workers of other queues may do jobs"
+        process(redis_client, OTHER)
+        assert len(findings()) == 1, "it takes none"
+        found = view(store)
+        busy = replace(found, before=replace(found.before, processed=-1))
+        assert list(behind(busy)) == [], "a job was done meanwhile, and it may be of this queue"
+        assert list(behind(grown(view(store), mail=2))) == [], "one was taken meanwhile"
+        redis_client.sadd("resque:workers", "ruby:1:mail")
+        assert findings() == [], "another program may run jobs of it"
+        redis_client.srem("resque:workers", "ruby:1:mail")
+        process(redis_client, OTHER, item("A"))
+        assert findings() == [], "a process holds a job"
 
     @pytest.mark.parametrize("count", [MANY - 1, MANY])
     def test_jobs_that_do_not_say_since_when_they_wait(

@@ -67,12 +67,16 @@ def paused(view: View) -> Iterator[Finding]:
 
 
 def behind(view: View) -> Iterator[Finding]:
-    """Queues that are worked and grow, or whose next job has waited for long."""
+    """Queues that are worked and grow, whose next job has waited for long, or that stand still."""
     for name, processes in view.servers.items():
         if name not in view.served or _all_paused(processes):
             continue
         age, growth = view.ages[name], view.growth(name)
-        if growth > 0 and (age >= GROWS_SECONDS if age is not None else view.waiting[name] >= MANY):
+        if view.is_idle(name):
+            broken = True
+            message = f"queue {name} stands still, none of its workers runs a job: "
+            message += _waits(view, name)
+        elif growth > 0 and _is_no_burst(view, name):
             broken = age is not None and age >= BEHIND_SECONDS
             message = f"queue {name} grows by {growth:,.0f}/s: {_waits(view, name)}"
         elif age is not None and age >= LATE_SECONDS:
@@ -84,9 +88,20 @@ def behind(view: View) -> Iterator[Finding]:
             Level.BROKEN if broken else Level.WARNING,
             "behind",
             printable(message + _why(processes)),
-            (shell("gresque", "running", "--queue", name),),
+            (_next_command(view, name),),
             _details(view, name) | {"growth": round(growth, 1)},
         )
+
+
+def _is_no_burst(view: View, name: str) -> bool:
+    age = view.ages[name]
+    return age >= GROWS_SECONDS if age is not None else view.waiting[name] >= MANY
+
+
+def _next_command(view: View, name: str) -> str:
+    if view.is_idle(name):
+        return shell("gresque", "queues", "show", name)
+    return shell("gresque", "running", "--queue", name)
 
 
 def _all_paused(processes: list[ProcessLook]) -> bool:

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import nlargest
 
+from gresque.clock import parse_iso_8601
 from gresque.errors import SettingsError
 from gresque.inspector.look import Counts, Look, ProcessLook
+from gresque.inspector.names import worker_name
 from gresque.inspector.running import RunningJob, read_slots
 from gresque.inspector.workers import heartbeat_age
 from gresque.jobs.waiting import waits_since
 from gresque.processes.identity import queues_of
 from gresque.queues import QueueList
 from gresque.store.store import Store
+from gresque.text import decoded
 
 HEADS = 100
 """Queues whose first job is looked at: those in which the most wait."""
 SILENT_SECONDS = 20.0
 """Two beats of a process that were missed."""
+IDLE_SECONDS = 60.0
 GONE_SECONDS = 60.0
 """A worker that has not beaten for this long serves nothing."""
 
@@ -110,6 +114,35 @@ class View:
             for worker in self.look.workers
         }
         return [worker for worker, age in ages.items() if age is None or age < GONE_SECONDS]
+
+    def is_idle(self, queue: str) -> bool:
+        """Whether nothing is done in a queue although its next job waits, and its workers have run,
+        for IDLE_SECONDS: no process of theirs comes up, or none takes jobs. False where another
+        program serves it, which does not show what it holds."""
+        age = self.ages[queue]
+        if age is None or age < IDLE_SECONDS or self.growth(queue) < 0:
+            return False
+        living = [process for process in self.servers[queue] if process.seems_to_live]
+        if any(process.held for process in living) or (living and self.done_rate):
+            return False
+        workers = [w for w in self.live_workers if queue in self._listed(_queues_of_worker(w))]
+        return bool(workers) and all(map(self._is_old, workers))
+
+    def _is_old(self, worker: str) -> bool:
+        since = self._started.get(worker)
+        return since is not None and self.at - since >= IDLE_SECONDS
+
+    @cached_property
+    def _started(self) -> dict[str, float | None]:
+        """Since when the workers of ours run."""
+        ours = [each for each in self.live_workers if worker_name(each) is not None]
+        reads = self.store.reads()
+        started = reads.texts([self.store.keys.worker_started(each) for each in ours])
+        reads.run()
+        return {
+            each: parse_iso_8601(decoded(raw or b""))
+            for each, raw in zip(ours, started.value, strict=True)
+        }
 
     def _listed(self, queues: str | None) -> Iterable[str]:
         if queues is None:
