@@ -138,10 +138,7 @@ class DelayedJobs:
 
     def each_own(self) -> Iterator[DelayedJob]:
         """Those in `later`, the next due one first, read as they are taken."""
-        start = 0
-        while jobs := self._store.later.page(start, PAGE):
-            yield from map(_own, jobs)
-            start += PAGE
+        return map(_own, self._store.later.each())
 
     def _each_foreign(self, lists: Iterable[Any]) -> Iterator[DelayedJob]:
         for each in lists:

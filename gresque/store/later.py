@@ -7,7 +7,7 @@ of them alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -19,6 +19,7 @@ from gresque.store.refusals import pairs
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
+PAGE = OVERLAP = 500
 PROMOTED_JOBS = 250
 PROMOTED_BYTES = 4 * 1024 * 1024
 """What one script moves at most: while it runs the server serves nobody else."""
@@ -42,7 +43,24 @@ class Later:
         found = self._server.read(
             (), "ZRANGE", self._keys.later, start, start + count - 1, "WITHSCORES"
         )
-        dues = dict(_scores(found))
+        return self._jobs(dict(_scores(found)))
+
+    def each(self) -> Iterator[LaterJob]:
+        """All, the next due one first, read as they are taken. A page begins among the jobs of the
+        one before it, as many of those may be on their way meanwhile."""
+        start, seen = 0, frozenset[str]()
+        while True:
+            found = self._server.read(
+                (), "ZRANGE", self._keys.later, start, start + PAGE + OVERLAP - 1, "WITHSCORES"
+            )
+            dues = dict(_scores(found))
+            yield from self._jobs({name: dues[name] for name in dues if name not in seen})
+            if len(dues) < PAGE + OVERLAP:
+                return
+            start += PAGE
+            seen = frozenset(dues)
+
+    def _jobs(self, dues: Mapping[str, int]) -> list[LaterJob]:
         if not dues:
             return []
         entries = self._server.read(

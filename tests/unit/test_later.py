@@ -51,3 +51,19 @@ def test_only_an_id_that_can_be_no_other_name_is_the_member() -> None:
     for other in (None, 5, "short", ID.upper(), ID + "0"):
         assert len(member_for(other)) == 32
         assert member_for(other) != other != member_for(other)
+
+
+def test_none_hides_behind_those_that_are_moved_meanwhile(store: Store) -> None:
+    names = [f"{n:04}" for n in range(3000)]
+    for start in range(0, 3000, 1000):
+        part = names[start : start + 1000]
+        store.redis.zadd(store.keys.later, dict.fromkeys(part, 5))
+        entries = dict.fromkeys(part, LaterJob("", 5, "q", b"{}").entry(store.keys))
+        store.redis.hset(store.keys.later_jobs, mapping=entries)
+    store.redis.hset(store.keys.later_jobs, mapping=dict.fromkeys(names[500:1700], b"junk"))
+    found = []
+    for job in store.later.each():
+        found.append(job.member)
+        if len(found) % 400 == 0:
+            store.redis.zremrangebyrank(store.keys.later, 0, 249)
+    assert found == names[:500] + names[1700:]
