@@ -73,14 +73,22 @@ def add_job_fields(job: Callable[[], Fields | None]) -> None:
 
 
 def _job_fields(record: logging.LogRecord) -> Fields:
-    """None for a record of gresque that names a job itself."""
+    """A record may name its job itself: one of the job's `log`, or one of gresque, which says it in
+    its sentence. An application may have a `job_id` of its own."""
     own = vars(record)
     if "job_id" in own:
-        return {} if "event" in own else {name: own[name] for name in JOB_FIELDS if name in own}
+        if _is_ours(record.name) and "event" in own:
+            return {}
+        if all(name in own for name in JOB_FIELDS):
+            return {name: own[name] for name in JOB_FIELDS}
     try:
         return _job() or {}
     except Exception:  # a job with an odd payload
         return {}
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0] == "gresque"
 
 
 class TextFormatter(logging.Formatter):
@@ -319,7 +327,7 @@ def serve_root() -> None:
     """Where the application has configured no handler of the root logger, give it gresque's; leave
     it alone where it has."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.partition(".")[0] == "gresque" and type(logger) is logging.Logger:
+        if _is_ours(name) and type(logger) is logging.Logger:
             logger.__class__ = _OwnLogger
     if _root is None:
         return

@@ -62,13 +62,16 @@ class SignalPipe:
         _set_handler(signal.SIGCHLD, _note)
 
     def wait(self, seconds: float) -> Iterator[signal.Signals]:
-        """Wait at most `seconds` for a signal; yields those that came, in order."""
+        """Wait at most `seconds` for a signal; yields those that came, in order. A CONT comes after
+        one that ends the master: so service managers send them, and of two that wait the kernel
+        calls the handler of the second one first."""
         self._select([self._read], [], [], seconds)
         try:
             noted = os.read(self._read, 4096)
         except BlockingIOError:
             return
-        for number in noted:
+        ends = any(number in endable.SIGNALS for number in noted)
+        for number in sorted(noted, key=lambda number: ends and number == signal.SIGCONT):
             if number in HANDLED:
                 yield signal.Signals(number)
 

@@ -189,6 +189,17 @@ def test_a_drain_says_for_what_it_waits(bench: Bench, graceful: bool) -> None:
     assert "crashed" not in master.log
 
 
+def test_a_cont_that_comes_with_a_term_is_not_reported(bench: Bench) -> None:
+    """As from systemd, and `timeout`."""
+    master = bench.start("-q", "q")
+    wait_for(lambda: " started: " in master.log)
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):  # both wait
+        master.signal(number)
+    assert master.wait() == 0
+    assert "SIGTERM: shutting down" in master.log
+    assert "SIGCONT" not in master.log
+
+
 def test_a_process_that_its_master_killed_has_not_crashed(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Behave", "immortal", False)
     master = bench.start("-q", "q", "-j", "10", RESQUE_TERM_TIMEOUT="1.2")

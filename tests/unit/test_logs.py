@@ -247,6 +247,21 @@ def test_fields_are_shown_by_json_and_not_by_text() -> None:
     assert START.sub("", out.text) == "job Mail failed\n"
 
 
+def test_an_application_may_have_a_job_id_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"job_id": "1f", "job": "Mail", "queue": "mail", "attempt": 2}
+    monkeypatch.setattr(logs, "_job", lambda: job)
+    text, json_out = Fixture(TextFormatter()), Fixture(JsonFormatter())
+    for out in (text, json_out):
+        out.log.name = "app"
+        out.log.info("hired", extra={"job_id": 5})
+        out.log.info("hired", extra={"job_id": 5, "event": "hire"})
+    lines = [START.sub("", line) for line in text.text.splitlines()]
+    assert lines == ["[Mail 1f from mail, attempt 2] hired"] * 2
+    for line in json_out.text.splitlines():
+        record = json.loads(line)
+        assert (record["job_id"], record["job"], record["attempt"]) == (5, "Mail", 2)
+
+
 def test_the_context_of_a_process_is_in_all_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gresque.logs._context", {})
     set_context(worker="host:1:mail")
