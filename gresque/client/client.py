@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,7 +21,7 @@ from gresque.client.enqueue import (
 from gresque.client.options import CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
-from gresque.client.waiting_jobs import WaitingJobs, matches
+from gresque.client.waiting_jobs import WaitingJobs, check_page, matches
 from gresque.client.when import Delay, Moment
 from gresque.connection.urls import mask
 from gresque.errors import (
@@ -36,6 +35,7 @@ from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import JobId
+from gresque.seconds import seconds_of
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
@@ -71,17 +71,26 @@ class Client(WaitingJobs):
         *,
         failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
-        retry_seconds: float = DEFAULT_RETRY_SECONDS,
+        retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
     ) -> None:
         """`failure_backend` is the workers' setting: where `info` counts the failed jobs.
         `retry_seconds`: for how long enqueueing is tried again when Redis fails."""
-        if not isinstance(retry_seconds, int | float) or not 0 <= retry_seconds < math.inf:
+        seconds = seconds_of(retry_seconds)
+        if seconds is None or seconds < 0:
             raise SettingsError(f"retry_seconds is a number from 0 on, and not {retry_seconds!r}")
-        self.redis_url = redis_url
-        self.namespace = namespace
-        self.failure_backend: str = OPTIONS["failure_backend"].parse(failure_backend)
+        self.redis_url = argument("redis_url", redis_url)
+        self.namespace = argument("namespace", namespace)
+        self.failure_backend = argument("failure_backend", failure_backend)
         self.inline = inline
-        self.retry_seconds = retry_seconds
+        self.retry_seconds = seconds
+
+    def __repr__(self) -> str:
+        inline = ", inline=True" if self.inline else ""
+        return f"Client({mask(self.redis_url)!r}, {self.namespace!r}{inline})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: its connections are its own."""
+        return {name: value for name, value in vars(self).items() if name != "store"}
 
     @cached_property
     def store(self) -> Store:
@@ -301,6 +310,7 @@ class Client(WaitingJobs):
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
         """`count` waiting jobs from position `start`, the next one first, as their payloads.
         An item that is no JSON object comes as `{"raw": text}`."""
+        check_page(start, count)
         with self._asking() as store:
             return [
                 payload.loads(raw)
@@ -334,11 +344,22 @@ class Client(WaitingJobs):
             del self.__dict__["store"]
 
 
+def argument(name: str, value: object) -> str:
+    """An argument that is a setting as well, checked as that. Raises SettingsError."""
+    if not isinstance(value, str):
+        raise SettingsError(f"{name} is a str, and not of type {type(value).__qualname__}")
+    try:
+        found: str = OPTIONS[name].parse(value)
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
+    return found
+
+
 def _placed(options: CallOptions, job: Any) -> tuple[JobDefinition, str]:
     """The definition of what a caller gives as a job, and the queue that the job goes to."""
     queue = options.queue
     definition = definition_of(job, queue)
-    return definition, checked_queue(queue) if queue is not None else queue_of(definition)
+    return definition, queue_of(definition) if queue is None else queue
 
 
 def _existing_queue(queue: str) -> str:

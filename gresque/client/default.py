@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, overload
 
-from gresque.client.client import Call, Client
+from gresque.client.client import Call, Client, argument
 from gresque.client.delayed import DelayedJob
 from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import Schedules
@@ -33,7 +33,7 @@ def configure(
     *,
     failure_backend: str | None = None,
     inline: bool = False,
-    retry_seconds: float = DEFAULT_RETRY_SECONDS,
+    retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
 ) -> Client:
     """Set up the default client; settings that are not given come from REDIS_URL, RESQUE_NAMESPACE
     and FAILURE_BACKEND. In a worker these three are always the worker's own: its jobs enqueue where
@@ -42,6 +42,9 @@ def configure(
     `retry_seconds`: for how long enqueueing is tried again when Redis fails.
     """
     given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
+    for name, value in given.items():
+        if value is not None:
+            argument(name, value)
     settings = Settings.load(given, os.environ)
     if _worker is not None:
         _tell_of_overridden(settings, _worker, [name for name in given if given[name] is not None])
@@ -49,7 +52,7 @@ def configure(
     return _replace(_client_of(settings, inline, retry_seconds))
 
 
-def _client_of(settings: Settings, inline: bool, retry_seconds: float) -> Client:
+def _client_of(settings: Settings, inline: bool, retry_seconds: Delay) -> Client:
     return Client(
         settings.redis_url,
         settings.namespace,

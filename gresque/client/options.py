@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec
 
+from gresque.client.enqueue import checked_queue
 from gresque.client.when import Delay, Moment, When, one_of
 from gresque.jobs.ids import JobId
 
@@ -22,8 +23,8 @@ class CallOptions(NamedTuple):
 
     @classmethod
     def of(cls, queue: str | None, in_: Delay | None, at: Moment | None) -> CallOptions:
-        """Raises EnqueueError for a time that is none."""
-        return cls(queue, one_of(in_, at))
+        """Raises EnqueueError for a time that is none, or a queue."""
+        return cls(queue if queue is None else checked_queue(queue), one_of(in_, at))
 
 
 class ConfiguredJob(Generic[P]):
@@ -33,6 +34,9 @@ class ConfiguredJob(Generic[P]):
         self._client = client
         self._job = job
         self._options = options
+
+    def __repr__(self) -> str:
+        return f"<{self._job!r} with {self._options}>"
 
     def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
         """Enqueue the job by these options; returns its id, or None when a hook rejected it."""

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gresque.client import when
 from gresque.client.delayed import DelayedJob, DelayedJobs, cancel_waiting
 from gresque.client.enqueue import definition_of
 from gresque.client.when import Delay, Moment
-from gresque.errors import EnqueueError
+from gresque.errors import EnqueueError, GresqueError
 from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
+from gresque.text import encoded
 
 if TYPE_CHECKING:
     from gresque.client.typed import AnyJob
     from gresque.store.store import Store
+
+
+MOST_LISTED = 2**53
+"""Redis counts no further."""
 
 
 class WaitingJobs(ABC):
@@ -30,6 +35,9 @@ class WaitingJobs(ABC):
     def delayed(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
         """`count` jobs that wait for their time, from position `start`, the next due one first:
         those of Ruby's resque-scheduler, and failed ones before their next attempt, included."""
+        check_page(start, count)
+        if start < 0:
+            raise GresqueError(f"start={start} is before the first job; give 0 or more")
         with self._asking() as store:
             return DelayedJobs(store).page(start, count)
 
@@ -43,7 +51,7 @@ class WaitingJobs(ABC):
         runs, has ended, or never was. Where it does not wait for its time, all queues are read."""
         with self._asking() as store:
             delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
+            job = delayed.find(checked_id(job_id))
             return (job is not None and delayed.cancel(job)) or cancel_waiting(store, job_id)
 
     def reschedule(
@@ -57,14 +65,14 @@ class WaitingJobs(ABC):
             )
         with self._asking() as store:
             delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
+            job = delayed.find(checked_id(job_id))
             return job is not None and delayed.put_off(job, due)
 
     def run_now(self, job_id: str) -> bool:
         """Put a job that waits for its time into its queue; False when it does not wait for it."""
         with self._asking() as store:
             delayed = DelayedJobs(store)
-            job = delayed.find(job_id)
+            job = delayed.find(checked_id(job_id))
             return job is not None and delayed.run_now(job)
 
     def remove_delayed(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
@@ -75,6 +83,21 @@ class WaitingJobs(ABC):
         wanted = definition.call_of(args, kwargs)
         with self._asking() as store:
             return DelayedJobs(store).remove(lambda raw: matches(raw, definition, wanted))
+
+
+def checked_id(job_id: object) -> str:
+    """What may be the id of a job. Raises GresqueError."""
+    with suppress(UnicodeEncodeError):
+        if isinstance(job_id, str) and encoded(job_id) is not None:
+            return job_id
+    raise GresqueError(f"{job_id!r} is not the id of a job; give one that an enqueue returned")
+
+
+def check_page(start: object, count: object) -> None:
+    """Raises GresqueError for what is no part of a list."""
+    for name, value in (("start", start), ("count", count)):
+        if not isinstance(value, int) or abs(value) > MOST_LISTED:
+            raise GresqueError(f"{name}={value!r} is no number of jobs; give a whole number")
 
 
 def matches(raw: bytes, definition: JobDefinition, wanted: bytes | None) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
+import pickle
 import textwrap
 import threading
 import traceback
@@ -764,8 +767,71 @@ def test_configure_inline() -> None:
 
 @pytest.mark.parametrize("url", ["localhost", "http://h", "sentinel://h", ""])
 def test_configure_refuses_a_bad_url(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"^--redis: "):
-        gresque.configure(url)
+    for make in (gresque.configure, gresque.Client):
+        with pytest.raises(SettingsError, match=r"^redis_url: "):
+            make(url)
+
+
+WRONG_ARGUMENTS: list[tuple[dict[str, Any], str]] = [
+    ({"redis_url": 5}, "redis_url is a str, and not of type int"),
+    ({"redis_url": b"redis://:secret@h"}, "redis_url is a str, and not of type bytes"),
+    ({"namespace": ""}, "namespace: the namespace is empty"),
+    ({"namespace": "\ud800"}, "is not UTF-8"),
+    ({"failure_backend": "nowhere"}, "failure_backend: 'nowhere' is unknown"),
+    ({"retry_seconds": True}, "retry_seconds is a number"),
+    ({"retry_seconds": -1}, "retry_seconds is a number"),
+    ({"retry_seconds": 10**400}, "retry_seconds is a number"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG_ARGUMENTS, ids=range(len(WRONG_ARGUMENTS)))
+def test_wrong_arguments_of_a_client(given: dict[str, Any], message: str) -> None:
+    for make in (gresque.configure, gresque.Client):
+        with pytest.raises(SettingsError) as raised:
+            make(**given)
+        assert message in str(raised.value)
+        assert "secret" not in str(raised.value)
+
+
+def test_a_client_is_copied_without_its_connections(client: gresque.Client) -> None:
+    client.enqueue(noop, 1)
+    for copied in (pickle.loads(pickle.dumps(client)), copy.deepcopy(client)):
+        assert copied.size("bench") == 1
+        copied.close()
+
+
+def test_a_client_shows_no_password() -> None:
+    shown = repr(gresque.Client("redis://joe:secret@host/0", "mine", inline=True))
+    assert shown == "Client('redis://joe:***@host/0', 'mine', inline=True)"
+    assert repr(noop.options(queue="low")).startswith("<<job Noop> with CallOptions(queue='low'")
+
+
+@pytest.mark.parametrize("job_id", [None, 5, b"x", ["x"], "\ud800"], ids=ascii)
+def test_what_is_no_id(client: gresque.Client, job_id: Any) -> None:
+    def put_off(job_id: Any) -> None:
+        client.reschedule(job_id, in_=5)
+
+    for act in (client.cancel, client.run_now, put_off):
+        with pytest.raises(GresqueError, match="is not the id of a job; give one that an enqueue"):
+            act(job_id)
+
+
+@pytest.mark.parametrize("wrong", ["1", None, 1.5, 10**30], ids=repr)
+def test_what_is_no_part_of_a_list(client: gresque.Client, wrong: Any) -> None:
+    for look in (client.delayed, lambda *page: client.peek("bench", *page)):
+        with pytest.raises(GresqueError, match=r"start=.* is no number of jobs"):
+            look(wrong)
+        with pytest.raises(GresqueError, match=r"count=.* is no number of jobs"):
+            look(0, wrong)
+    with pytest.raises(GresqueError, match="start=-1 is before the first job"):
+        client.delayed(-1)
+
+
+@pytest.mark.parametrize("queue", ["", 5, "\ud800"], ids=ascii)
+def test_options_with_no_queue(queue: Any) -> None:
+    for make in (noop.options, Hooked.options, functools.partial(gresque.options, noop)):
+        with pytest.raises(EnqueueError, match="is not the name of a queue"):
+            make(queue=queue)
 
 
 def test_a_bad_url_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
