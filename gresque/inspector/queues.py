@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gresque.errors import SettingsError
+from gresque.inspector.workers import is_silent
 from gresque.jobs import payload
 from gresque.jobs.waiting import waits_since
 from gresque.queues import QueueList
@@ -38,7 +39,8 @@ class QueueDetails:
 
     `suspects` of the waiting jobs saw the death of a process. The next job waits for `age_seconds`,
     None where it does not say so. `classes` are those of the next LOOKED_AT jobs, the most frequent
-    first. `workers` are the ids of the registered ones whose queue list has it.
+    first. `workers` are the ids of the registered ones whose queue list has it, but for those that
+    are silent.
     """
 
     name: str
@@ -54,6 +56,7 @@ class QueueDetails:
         clock = reads.now()
         sizes = [reads.number("LLEN", place) for place in keys.places(name)]
         workers = reads.names("SMEMBERS", keys.workers)
+        heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
         reads.run()
         raws = store.queues.peek(name, 0, LOOKED_AT)
         since = waits_since(raws[0]) if raws else None
@@ -64,7 +67,14 @@ class QueueDetails:
             suspects=sum(size.value for size in sizes[:-1]),
             age_seconds=None if since is None else max(clock.value - since, 0.0),
             classes=dict(classes.most_common()),
-            workers=tuple(sorted(each for each in workers.value if _serves(each, name))),
+            workers=tuple(
+                sorted(
+                    each
+                    for each in workers.value
+                    if not is_silent(heartbeats.value.get(each, ""), clock.value)
+                    and _serves(each, name)
+                )
+            ),
         )
 
 

@@ -11,6 +11,9 @@ from gresque.processes.identity import WorkerName
 from gresque.store.store import Store
 from gresque.text import decoded
 
+GONE_SECONDS = 60.0
+"""A worker that has not beaten for this long serves nothing."""
+
 
 @dataclass(frozen=True)
 class WorkerProcess:
@@ -90,3 +93,9 @@ def heartbeat_age(heartbeat: str, now: float) -> float | None:
     """Seconds since a worker's heartbeat; None where it gives none."""
     beat = parse_iso_8601(heartbeat)
     return None if beat is None else max(now - beat, 0.0)
+
+
+def is_silent(heartbeat: str, now: float) -> bool:
+    """Whether a worker is gone by its heartbeat. Those of some programs give none."""
+    age = heartbeat_age(heartbeat, now)
+    return age is not None and age >= GONE_SECONDS

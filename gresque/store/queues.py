@@ -24,10 +24,7 @@ class Queues:
 
     def size(self, queue: str) -> int:
         """How many jobs wait in all places of the queue."""
-        pipeline = self._server.redis.pipeline(transaction=False)
-        for place in self._keys.places(queue):
-            pipeline.llen(encoded(place))
-        return sum(pipeline.execute())
+        return sum(self._counts(queue).values())
 
     def sizes(self) -> dict[str, int]:
         """Every queue with the number of jobs that wait in it, in two round trips."""
@@ -55,29 +52,32 @@ class Queues:
         if start < 0:
             return self._range(self._keys.queue(queue), start, count)
         found: list[bytes] = []
-        places = [encoded(place) for place in self._keys.places(queue)]
-        pipeline = self._server.redis.pipeline(transaction=False)
-        for place in places:
-            pipeline.llen(place)
-        for place, size in zip(places, pipeline.execute(), strict=True):
+        for place, size in self._counts(queue).items():
             if start < size and len(found) < count:
                 found += self._range(place, start, count - len(found))
             start = max(start - size, 0)
         return found
 
+    def _counts(self, queue: str) -> dict[str, int]:
+        """How many jobs wait in each place of the queue, the next ones first; in one round trip."""
+        reads = Reads(self._server)
+        sizes = {place: reads.number("LLEN", place) for place in self._keys.places(queue)}
+        reads.run()
+        return {place: size.value for place, size in sizes.items()}
+
     def each(self, queue: str) -> Iterator[bytes]:
         """Every item that waits all the while, the last one first. What is reserved or pushed
         meanwhile moves none of them out of sight."""
         for place in self._keys.places(queue):
-            end = int(self._server.call("LLEN", place))
+            end = int(self._server.read(0, "LLEN", place))
             while end > 0:
                 start = max(end - _PAGE, 0)
                 yield from reversed(self._range(place, start, end - start))
                 # Jobs that are put back to the head move those that were not read yet.
                 end = start + _OVERLAP if start else 0
 
-    def _range(self, key: str | bytes, start: int, count: int) -> list[bytes]:
-        items: list[bytes] = self._server.call("LRANGE", key, start, start + count - 1)
+    def _range(self, key: str, start: int, count: int) -> list[bytes]:
+        items: list[bytes] = self._server.read([], "LRANGE", key, start, start + count - 1)
         return items
 
     def among_heads(self, entries: Sequence[LedgerEntry], count: int) -> list[bool]:

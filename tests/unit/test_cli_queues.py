@@ -14,6 +14,7 @@ from tests.support.cli import (
     WORKER,
     Call,
     items,
+    register,
 )
 
 
@@ -80,6 +81,26 @@ class TestShow:
             "classes of the next 1,000  999 × Greet, 1 × First"
             in call("queues", "show", "mail").out
         )
+
+    def test_one_of_another_type(self, call: Call, redis_client: redis.Redis) -> None:
+        """It counts as empty; what stands beside it is shown."""
+        redis_client.set("resque:queue:mail", "x")
+        assert call("queues", "clear", "mail", "--yes").out == "0 jobs removed\n"
+        assert call("queues", "peek", "mail").out == "no jobs wait in mail\n"
+        redis_client.rpush("resque:suspects:1:mail", b'{"class":"Greet"}')
+        assert call("queues", "show", "mail").out.startswith("waiting                 1\n")
+        assert " Greet " in call("queues", "peek", "mail").out
+
+    def test_a_worker_that_is_silent_serves_nothing(
+        self, call: Call, redis_client: redis.Redis
+    ) -> None:
+        register(redis_client)
+        redis_client.sadd("resque:workers", "ruby:1:mail")  # it does not beat
+        assert json.loads(call("queues", "show", "mail", "--json").out)["workers"] == [
+            "ruby:1:mail", WORKER,
+        ]  # fmt: skip
+        redis_client.hset("resque:workers:heartbeat", WORKER, "2026-11-20T00:00:00Z")
+        assert "served by               ruby:1:mail\n" in call("queues", "show", "mail").out
 
     def test_an_empty_one(self, call: Call) -> None:
         assert call("queues", "show", "mail").out.splitlines() == [

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from gresque.clock import duration, parse_iso_8601
 from gresque.inspector.findings.finding import Finding, Level, shell
-from gresque.inspector.findings.view import GONE_SECONDS, SILENT_SECONDS, View
+from gresque.inspector.findings.view import SILENT_SECONDS, View
 from gresque.inspector.look import ProcessLook
 from gresque.inspector.recoveries import LoggedRecovery
+from gresque.inspector.workers import GONE_SECONDS
 from gresque.processes.short_names import short_id, short_process
 from gresque.text import counted, printable
 

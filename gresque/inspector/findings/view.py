@@ -12,7 +12,7 @@ from gresque.errors import SettingsError
 from gresque.inspector.look import Counts, Look, ProcessLook
 from gresque.inspector.names import worker_name
 from gresque.inspector.running import RunningJob, read_slots
-from gresque.inspector.workers import heartbeat_age
+from gresque.inspector.workers import GONE_SECONDS, is_silent
 from gresque.jobs.waiting import waits_since
 from gresque.processes.identity import queues_of
 from gresque.queues import QueueList
@@ -24,8 +24,7 @@ HEADS = 100
 SILENT_SECONDS = 20.0
 """Two beats of a process that were missed."""
 IDLE_SECONDS = 60.0
-GONE_SECONDS = 60.0
-"""A worker that has not beaten for this long serves nothing."""
+"""So long a queue may wait for workers that start, or whose processes are replaced."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,10 @@ class View:
     @cached_property
     def live_workers(self) -> list[str]:
         """The workers that have beaten lately, and those of programs that do not beat."""
-        ages = {
-            worker: heartbeat_age(self.look.heartbeats.get(worker, ""), self.at)
-            for worker in self.look.workers
-        }
-        return [worker for worker, age in ages.items() if age is None or age < GONE_SECONDS]
+        heartbeats = self.look.heartbeats
+        return [
+            each for each in self.look.workers if not is_silent(heartbeats.get(each, ""), self.at)
+        ]
 
     def is_idle(self, queue: str) -> bool:
         """Whether nothing is done in a queue although its next job waits, and its workers have run,

@@ -13,7 +13,10 @@ for i = FIRST, FIRST + 2 do
   local before = moved
   while moved < most do
     local job = redis.pcall('LMOVE', KEYS[i], KEYS[i + TO], 'LEFT', 'RIGHT')
-    if type(job) == 'table' and job.err then return job end
+    if type(job) == 'table' and job.err then
+      if not string.find(job.err, 'WRONGTYPE', 1, true) then return job end
+      return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' or ' .. KEYS[i + TO] .. ' is not a list')
+    end
     if not job then break end
     moved = moved + 1
   end
