@@ -8,18 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import Signature, signature
-from types import FunctionType
 from typing import Any
 
 import msgspec
 
-from gresque.errors import DontPerform, JobDeclarationError
+from gresque.errors import DontPerform, JobDeclarationError, RetryLater
 from gresque.forked import call_user_code
 from gresque.jobs.call_check import CallCheck, call_check
 from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
-from gresque.jobs.result import PLAIN, check_function, check_result
+from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
 from gresque.seconds import seconds_of
@@ -165,8 +164,12 @@ class JobDefinition:
         return result
 
     def fail(self, error: BaseException, /, *args: Any, **kwargs: Any) -> None:
-        """Tell the job's `on_failure` hooks."""
+        """Tell the job's hooks that it has failed for good; a wish to run later is no failure."""
+        if isinstance(error, RetryLater):
+            return
         call_hooks(self.hooks.on_failure, (error, *args), kwargs)
+        if self.retry is not None and self.retry.retries:
+            call_hooks(self.hooks.on_give_up, (error, *args), kwargs)
 
 
 def expiry(definition: JobDefinition) -> float | None:
@@ -190,15 +193,9 @@ def check_callable(what: str, function: Any) -> None:
         )
     if not callable(function):
         raise JobDeclarationError(f"{what}: {function!r} cannot be called; declare a function")
-    if isinstance(function, FunctionType) and _takes_self(function):
+    if takes_self(function):
         raise JobDeclarationError(
             f"{what} is a method, and a worker has no object to call it on; "
             "leave out its self and declare it outside of the class, or in a gresque.Job"
         )
     check_function(what, function)
-
-
-def _takes_self(function: FunctionType) -> bool:
-    code, parts = function.__code__, function.__qualname__.split(".")
-    in_class = len(parts) > 1 and parts[-2] != "<locals>"
-    return in_class and code.co_argcount > 0 and code.co_varnames[0] in ("self", "cls")

@@ -12,7 +12,7 @@ from typing import Any
 
 from gresque.errors import JobDeclarationError
 from gresque.forked import call_user_code
-from gresque.jobs.result import check_function, check_result
+from gresque.jobs.result import check_function, check_result, takes_self
 
 JOB_HOOKS = (
     "before_enqueue",
@@ -79,6 +79,11 @@ def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:
                 "it gets the rest of the job as its first argument: call that instead"
             )
         check_function(what, hook)
+        if takes_self(hook):
+            raise JobDeclarationError(
+                f"{what} takes a {hook.__code__.co_varnames[0]}, and hooks are called on the class "
+                "with the arguments of the job; leave it out, or make it a @classmethod"
+            )
     return tuple(hooks.values())
 
 

@@ -7,6 +7,7 @@ import functools
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
 from contextlib import _GeneratorContextManagerBase
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from types import FunctionType
 from typing import Any
 
 from gresque.errors import InvalidJobResult, JobDeclarationError
@@ -32,6 +33,15 @@ def check_function(what: str, function: Any) -> None:
         raise JobDeclarationError(
             f"{what} has a yield in it: calling it would run nothing; let it do its work and return"
         )
+
+
+def takes_self(function: Any) -> bool:
+    """Whether it is written as a method of an object, which there is none of."""
+    if not isinstance(function, FunctionType):
+        return False
+    code, parts = function.__code__, function.__qualname__.split(".")
+    in_class = len(parts) > 1 and parts[-2] != "<locals>"
+    return in_class and code.co_argcount > 0 and code.co_varnames[0] in ("self", "cls")
 
 
 def _unwrapped(function: Any) -> Any:

@@ -394,6 +394,35 @@ def test_inline_raises_what_the_job_raises() -> None:
         client.enqueue_to("q", "Ruby::Job")
 
 
+ENDS: list[tuple[Exception, list[str]]] = [
+    (ValueError("wrong"), ["on_failure", "on_give_up"]),
+    (gresque.GiveUp("enough"), ["on_failure", "on_give_up"]),
+    (gresque.RetryLater(5), []),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), ENDS, ids=["failure", "given up", "snooze"])
+def test_inline_calls_the_hooks_of_a_last_attempt(error: Exception, told: list[str]) -> None:
+    class Fails(gresque.Job):
+        queue, name, retries = "q", "fails", 3
+
+        def perform(*args: Any) -> None:
+            raise error
+
+        def on_failure(found: Exception, *args: Any) -> None:
+            calls.append("on_failure")
+
+        def on_retry(found: Exception, *args: Any) -> None:
+            calls.append("on_retry")
+
+        def on_give_up(found: Exception, *args: Any) -> None:
+            calls.append("on_give_up")
+
+    with pytest.raises(type(error)):
+        gresque.Client("unix:///nowhere", inline=True).enqueue_in(60, Fails, 1)
+    assert calls == told
+
+
 # Bulk
 
 

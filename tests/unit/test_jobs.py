@@ -213,6 +213,14 @@ def test_perform_with_self() -> None:
 
 
 @pytest.mark.parametrize("kind", JOB_HOOKS)
+def test_hooks_with_self_are_refused(kind: str) -> None:
+    with pytest.raises(JobDeclarationError, match=rf"hook Hooks\.{kind}_x takes a self, and hooks"):
+        JobHooks(type("Hooks", (), {f"{kind}_x": staticmethod(Owner.method)}))
+    hook = classmethod(lambda cls, *args: None)
+    assert getattr(JobHooks(type("Hooks", (), {f"{kind}_x": hook})), kind)
+
+
+@pytest.mark.parametrize("kind", JOB_HOOKS)
 def test_async_hooks_are_refused(kind: str) -> None:
     for hook in (wait, functools.partial(wait)):
         owner = type("Hooks", (), {f"{kind}_x": staticmethod(hook)})
