@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 import gresque.stdio as stdio
 from gresque.cli.options import load_settings, setting_options
-from gresque.errors import SettingsError
-from gresque.logs import configure_logging
+from gresque.connection.urls import mask_within
+from gresque.errors import BootError, SettingsError
+from gresque.logs import configure_logging, fields
 from gresque.queues import QueueList
-from gresque.settings import Systemd
+from gresque.settings import Settings, Systemd
+
+log = logging.getLogger("gresque.master")
 
 
 @click.command(name="work")
@@ -40,12 +45,22 @@ def command(flags: dict[str, Any], burst: bool) -> int:
         )
     stdio.never_wait()
     configure_logging(settings.log_format, verbose=settings.verbose, very_verbose=settings.vverbose)
-    from gresque.master.manager import WorkerManager
-
     for name in Systemd.ENVS:
         os.environ.pop(name, None)
     if not settings.background:
-        return WorkerManager(settings).run()
+        return _run(settings)
     from gresque.master.daemon import run_in_background
 
-    return run_in_background(lambda works: WorkerManager(settings, works).run())
+    return run_in_background(lambda works: _run(settings, works))
+
+
+def _run(settings: Settings, works: Callable[[], None] | None = None) -> int:
+    from gresque.master.manager import WorkerManager
+
+    try:
+        return WorkerManager(settings, works).run()
+    except BootError as error:
+        if settings.log_format != "json":
+            raise  # and shown as an error of any command
+        log.error("cannot start: %s", mask_within(str(error)), extra=fields("boot_failed"))
+        return 1

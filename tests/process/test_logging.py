@@ -66,6 +66,15 @@ def test_as_json_they_are_fields(bench: Bench) -> None:
     assert re.fullmatch(r"/.*/tests/process/jobs.py:\d+:in `boom'", failed["traceback"])
 
 
+@pytest.mark.parametrize("preload", ["--preload", "--no-preload"])
+def test_as_json_a_start_that_fails_is_a_record(bench: Bench, preload: str) -> None:
+    master = bench.start("-r", "no_such_module", "-q", "q", "--log-format", "json", preload)
+    assert master.wait() == 1
+    records = [json.loads(line) for line in master.log.splitlines()]
+    (failed,) = [record for record in records if record["event"] == "boot_failed"]
+    assert "cannot import no_such_module" in failed["message"]
+
+
 def test_debug_records_from_vv_on(bench: Bench) -> None:
     assert not any("a debug record" in line for line in work(bench, "-v")[1])
     assert any("a debug record" in line for line in work(bench, "-vv")[1])
