@@ -146,13 +146,14 @@ class Promote:
         error = "what waited in later is no entry of a job"
         to, failed_entry = self._failure(entry, error, is_item=False)
         try:
-            store.later.bury(member, entry, to.key, failed_entry, to.name)
+            buried = store.later.bury(member, entry, to.key, failed_entry, to.name)
         except redis.ResponseError as refusal:
             if means_not_here(refusal):
                 raise
             name_refused(self._keys, [(to.key, str(refusal))], "what belongs there waits in later")
             return True
-        _log_invalid(error)
+        if buried:  # else another one was first
+            _log_invalid(error)
         return False
 
     # Those of other programs
