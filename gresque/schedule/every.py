@@ -51,6 +51,11 @@ class Every:
 def _seconds(interval: object) -> float:
     seconds = seconds_of(interval)
     if isinstance(interval, str):
+        if "M" in interval:
+            raise ScheduleError(
+                f"every {interval!r} is no interval: in Ruby M is a month; write '30d' for that, "
+                "'1m' for a minute, or a cron line such as '0 0 1 * *'"
+            )
         text = interval.replace(" ", "").lower()
         if _TEXT.fullmatch(text):
             seconds = sum(float(number) * UNITS[unit] for number, unit in _PART.findall(text))

@@ -18,6 +18,9 @@ NO_TIME, MINUTE = timedelta(0), timedelta(minutes=1)
 LONGEST_REPEAT = timedelta(hours=3)
 """By more than this no clocks are set back."""
 
+LONGEST_LINE = 1000
+"""One that lists each minute, hour, day, month and weekday has half of that."""
+
 SHORTCUTS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -66,6 +69,8 @@ class CronLine:
             raise ScheduleError(f"{line!r} is not a cron line; write one such as '*/5 * * * *'")
         if tz is not None and not isinstance(tz, str):
             raise ScheduleError(f"tz={tz!r} is no zone; give its name, such as 'Europe/Berlin'")
+        if len(line) > LONGEST_LINE:
+            raise ScheduleError(f"the cron line {line[:40]!r}… is longer than {LONGEST_LINE} signs")
         fields, own = _split(line)
         if own and tz and own != tz:
             raise ScheduleError(

@@ -44,6 +44,8 @@ def read_entry(name: str, config: object, find_queue: FindQueue, source: str, ap
     own = {field: config[field] for field in OWN_FIELDS - {"tz"} if field in config}
     _check_own(own)
     tz = config.get("tz")
+    if tz and cron is None:
+        raise ScheduleError("an interval has no zone; leave out tz")
     line = None if cron is None else CronLine(cron, tz)
     return check(
         Entry(
@@ -69,7 +71,8 @@ def is_meant_for(config: object, env: str) -> bool:
     named = config.get("rails_env") or config.get("env")
     if not named:
         return True
-    return env in str(named).replace(",", " ").split()
+    names = named if isinstance(named, list) else str(named).replace(",", " ").split()
+    return env in map(str, names)
 
 
 def first_in(config: object) -> bool:

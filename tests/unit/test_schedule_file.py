@@ -93,6 +93,12 @@ WRONG = {
     "a:\n  every: 5m\n  queue: q\na:\n  every: 6m": "line 4: entry 'a' stands in line 1 already",
     "a:\n  every: 5m\n  queue: q\n  custom_job_class: B": "line 1: entry 'a': custom_job_class",
     "a:\n  every: 5m\n  queue: q\n  enabled: maybe": "line 1: entry 'a': enabled: 'maybe' is wrong",
+    "a:\n  every: 5m\n  every: 6m\n  queue: q": "line 3: the field 'every' stands in line 2",
+    "? [a, b]\n: {every: 5m, queue: q}": "line 1: a sequence is no name",
+    "a:\n  cron: '0 2 * * *'\n  tz: 5\n  queue: q": "line 1: entry 'a': tz=5 is no zone",
+    "a:\n  every: 5m\n  tz: Europe/Berlin\n  queue: q": "line 1: entry 'a': an interval has no",
+    "a:\n  every: 5m\n  queue: q\n  args: [2026-02-31]": "line 4: a value cannot be read: day",
+    "a:\n  every: 1M\n  queue: q": "line 1: entry 'a': every '1M' is no interval: in Ruby M is a",
 }
 
 
@@ -102,6 +108,35 @@ def test_wrong_files_name_the_line(number: int) -> None:
     with pytest.raises(ScheduleError) as raised:
         read(text)
     assert str(raised.value).startswith(f"cron.yml, {message}")
+    assert "\n" not in str(raised.value)
+
+
+def test_merged_settings() -> None:
+    (_, b), _ = read("a: &a\n  every: 1h\n  queue: q\nb:\n  <<: *a\n  queue: r\n")
+    assert (b.name, b.every, b.queue, b.job) == ("b", 3600, "r", "b")
+
+
+@pytest.mark.parametrize("name", ["on", "010", "~", "1.50", "<x>"])
+def test_a_name_is_what_is_written(name: str) -> None:
+    assert [entry.name for entry in read(f"{name}: {{every: 1h, queue: q}}").entries] == [name]
+
+
+BOMB = "a:\n  every: 1h\n  queue: q\n  args:\n  - &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  - &a{number} [{', '.join([f'*a{number - 1}'] * 10)}]\n" for number in range(1, 12)
+)
+HOSTILE = {
+    "aliases": (BOMB, "more than 1,000,000 values"),
+    "deep": (f"a: {'[' * 3000}{']' * 3000}", "nested too deeply"),
+    "control character": ("a: \x07", "special characters are not allowed"),
+    "within itself": ("a: &a\n  args: *a\n", "unconstructable recursive node"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_files(what: str) -> None:
+    text, message = HOSTILE[what]
+    with pytest.raises(ScheduleError, match=message) as raised:
+        read(text)
     assert "\n" not in str(raised.value)
 
 

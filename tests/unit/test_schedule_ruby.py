@@ -52,6 +52,8 @@ WRONG = {
     "custom": ({"every": "1h", "custom_job_class": "C"}, "custom_job_class calls code of a Ruby"),
     "line": ({"cron": 5, "queue": "q"}, "5 is not a cron line"),
     "empty": ({"every": [], "queue": "q"}, "every [] is no interval"),
+    "zone": ({"cron": "0 2 * * *", "tz": ["a"], "queue": "q"}, "tz=['a'] is no zone"),
+    "months": ({"every": "1M", "queue": "q"}, "in Ruby M is a month"),
     "catch_up": ({"every": "1h", "queue": "q", "catch_up": 5}, "catch_up: 5 is wrong"),
 }
 
@@ -70,6 +72,7 @@ def test_environments() -> None:
         True, True, False, False,
     ]  # fmt: skip
     assert is_meant_for({"env": "test"}, "test")
+    assert is_meant_for({"env": ["test", "production"]}, "production")
     assert is_meant_for({}, "") and is_meant_for({}, "test") and is_meant_for([], "test")
 
 
