@@ -20,6 +20,7 @@ from gresque.maintenance.lease import Lease
 from gresque.maintenance.ruby_schedules import RubySchedules
 from gresque.maintenance.task import NEVER, Interval
 from gresque.processes.declared_memory import DeclaredMemory
+from gresque.raised import one_line
 from gresque.schedule.declared import declared
 from gresque.schedule.entry import Entry, from_json
 from gresque.schedule.ticks import due_ticks, jitter
@@ -38,9 +39,16 @@ RESYNC_SECONDS = 60.0
 AT_ONCE = 200
 """Entries of one round trip."""
 REFUSED_SECONDS = 5.0
-"""An entry whose job Redis refuses is tried again after this time."""
+"""What Redis refuses is tried again after this time."""
+ANOTHER_SECONDS = 1.0
+"""An entry that was changed while its tick was worked out is looked at again after this time: no
+announcement follows where its next tick stayed."""
 DECLARE_SECONDS = 60.0
 """How often a master sees to it that a server which forgot its entries has them again."""
+
+
+RUBY = "(those of Ruby programs)"
+"""In the log, where none is meant."""
 
 
 class DeclareSchedules:
@@ -114,6 +122,7 @@ class CronTicks:
         self._ruby = RubySchedules(self._keys, settings.schedule_env)
         self._next_pass = -math.inf
         """On the monotonic clock."""
+        self._next_ruby = -math.inf
         self._held: dict[str, _Held] = {}
         self._named: dict[str, str] = {}
         """Name of an entry -> what was logged of it last."""
@@ -124,22 +133,37 @@ class CronTicks:
         watch = self._watch
         if watch is None or not watch.has_looked:
             return 0.0
-        if watch.has_changed(self._keys.cron_next) or self._ruby_changed(watch):
+        if watch.has_changed(self._keys.cron_next):
             return 0.0
-        return min(watch.left(now), self._next_pass - now)
-
-    def _ruby_changed(self, watch: DueWatch) -> bool:
-        return watch.has_changed(self._keys.persistent_schedules)
+        changed = watch.has_changed(self._keys.persistent_schedules)
+        ruby = self._next_ruby - now if changed else NEVER
+        return min(watch.left(now), self._next_pass - now, ruby)
 
     def run(self, store: Store) -> None:
         watch = self._watch
         if watch is not None and (not watch.has_looked or watch.left(time.monotonic()) <= 0):
             watch.look()
-        if watch is None or watch.take_change(self._keys.persistent_schedules):
-            self._ruby.sync(store)
+        if watch is None or watch.has_changed(self._keys.persistent_schedules):
+            self._follow_ruby(store)
         if watch is not None:
             watch.take_change(self._keys.cron_next)
         self._next_pass = time.monotonic() + self._run_due(store)
+
+    def _follow_ruby(self, store: Store) -> None:
+        """What fails here is tried again, and holds up no tick."""
+        if time.monotonic() < self._next_ruby:
+            return
+        try:
+            self._ruby.sync(store)
+        except (GresqueError, redis.RedisError) as error:
+            if isinstance(error, redis.RedisError) and not _is_refusal(error):
+                raise
+            self._next_ruby = time.monotonic() + REFUSED_SECONDS
+            self._name(RUBY, f"not followed: {one_line(error)}; it is tried again")
+            return
+        self._named.pop(RUBY, None)
+        if self._watch is not None:
+            self._watch.take_change(self._keys.persistent_schedules)
 
     def _run_due(self, store: Store) -> float:
         """Enqueue what is due; returns the seconds until more is."""
@@ -178,8 +202,11 @@ class CronTicks:
             if late > 0:
                 return late / 1000
             planned += self._runs(entry, due, now, ruby)
-        except GresqueError as error:
-            self._hold(due, NEVER, f"it cannot run: {error}")
+        except (redis.RedisError, OSError):
+            raise
+        except Exception as error:  # whatever was written by hand, the others run
+            problem = str(error) if isinstance(error, GresqueError) else one_line(error)
+            self._hold(due, NEVER, f"it cannot run: {problem}")
         return NEVER
 
     def _runs(self, entry: Entry, due: Tick, now: int, ruby: _RubyElsewhere) -> list[_Run]:
@@ -211,11 +238,13 @@ class CronTicks:
         )
         for each, reply in zip(planned, replies, strict=True):
             if isinstance(reply, redis.RedisError):
-                if not is_reply(reply) or means_not_here(reply):
+                if not _is_refusal(reply):
                     raise reply
                 self._hold(each.tick, REFUSED_SECONDS, f"its job is refused: {reply}")
-                wait = REFUSED_SECONDS
-            elif reply:
+                wait = min(wait, REFUSED_SECONDS)
+            elif not reply:
+                wait = min(wait, ANOTHER_SECONDS)
+            else:
                 self._held.pop(each.entry.name, None)
                 if each.raw:
                     self._log(each, now)
@@ -251,3 +280,8 @@ class CronTicks:
             return
         if entry.queue in queues.resolve([entry.queue]):
             self._name(entry.name, f"{registry.explain_unknown(entry.job)}; its job fails here")
+
+
+def _is_refusal(error: redis.RedisError) -> bool:
+    """Whether Redis answers, and is the one to ask."""
+    return is_reply(error) and not means_not_here(error)

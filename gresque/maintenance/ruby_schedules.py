@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 
 import msgspec
 
@@ -20,6 +22,9 @@ from gresque.text import printable
 log = logging.getLogger("gresque.cron")
 
 TRIES = 10
+RESYNC_SECONDS = 30.0
+"""How long what was read once counts, while it is the same: where the server does not announce
+changes it is looked at each second."""
 
 
 class RubySchedules:
@@ -31,14 +36,20 @@ class RubySchedules:
         self._env = env
         self._named: dict[str, str] = {}
         """Name of an entry that cannot be read -> the error that was logged."""
+        self._followed: tuple[dict[str, bytes], float] = {}, -math.inf
+        """What was read last, and when, on the monotonic clock."""
         self._holder = ""
         """The scheduler of another program that was named last."""
 
     def sync(self, store: Store) -> None:
         """Write what Ruby programs have set, and remove what they have removed."""
         for _ in range(TRIES):
-            configs = store.cron.ruby()
+            configs, read_at = store.cron.ruby(), time.monotonic()
+            known, known_at = self._followed
+            if configs == known and read_at < known_at + RESYNC_SECONDS:
+                return
             if not configs and not store.cron.counts()[0]:
+                self._followed = configs, read_at
                 return
             found = store.cron.read().entries
             now, wanted = int(store.now() * 1000), self._entries(configs, found)
@@ -50,6 +61,7 @@ class RubySchedules:
                 if name not in wanted and _source(raw) == "ruby"
             ]
             if not changes or not store.cron.put(changes)[1]:
+                self._followed = configs, read_at
                 return
         raise ScheduleError("the schedule is changed by other programs all the time")
 
@@ -62,7 +74,7 @@ class RubySchedules:
                 config = msgspec.json.decode(raw)
                 if is_meant_for(config, self._env):
                     entries[name] = read_entry(name, config, find_queue, "ruby", "")
-            except (ScheduleError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except Exception as error:  # whatever another program wrote, the others run
                 wrong[name] = str(error)
                 if self._named.get(name) != str(error):
                     log.error(

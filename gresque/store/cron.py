@@ -11,6 +11,8 @@ from gresque.text import decoded, encoded
 
 PUT_AT_ONCE = 500
 """Entries of one script, of five arguments each."""
+LAST_MS = 253_370_764_800_000
+"""The year 9999. A time that was written by hand counts as within this and 1970: cron_tick.lua."""
 
 
 class CronTable:
@@ -28,7 +30,7 @@ class CronTable:
         paused = read((), "SMEMBERS", keys.cron_paused)
         return Snapshot(
             dict(entries),
-            {name: int(float(score)) for name, score in scores},
+            {name: _time(score) for name, score in scores},
             {name: _last(raw) for name, raw in last},
             set(map(decoded, paused)),
         )
@@ -98,7 +100,7 @@ class CronTable:
         found = self._server.read(
             (), "ZRANGEBYSCORE", self._keys.cron_next, "-inf", until, "WITHSCORES"
         )
-        return [(name, int(float(score))) for name, score in _pairs(found)]
+        return [(name, _time(score)) for name, score in _pairs(found)]
 
     def first_after(self, ms: int) -> int | None:
         """The first tick after `ms` of any entry."""
@@ -106,7 +108,7 @@ class CronTable:
             (), "ZRANGEBYSCORE", self._keys.cron_next, f"({ms}", "+inf", "WITHSCORES", "LIMIT",
             0, 1,
         )  # fmt: skip
-        return next((int(float(score)) for _, score in _pairs(found)), None)
+        return next((_time(score) for _, score in _pairs(found)), None)
 
     def forget_next(self, name: str) -> None:
         """Take away the next tick of an entry that is not there."""
@@ -145,6 +147,13 @@ def _pairs(flat: Any) -> Iterator[tuple[str, bytes]]:
     return ((decoded(name), value) for name, value in zip(flat[::2], flat[1::2], strict=True))
 
 
+def _time(score: bytes | str | float) -> int:
+    return int(min(max(float(score), 0), LAST_MS))
+
+
 def _last(raw: bytes) -> tuple[int, str]:
     tick, _, job_id = decoded(raw).partition(" ")
-    return (int(tick) if tick.lstrip("-").isdecimal() else 0), job_id
+    try:
+        return _time(tick), job_id
+    except ValueError:
+        return 0, job_id

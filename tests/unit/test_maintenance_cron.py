@@ -352,3 +352,115 @@ def test_the_log_of_a_tick(store: Store, cron: CronTicks, caplog: pytest.LogCapt
     cron.run(store)
     (record,) = caplog.records
     assert record.message.startswith("schedule entry a: job ")
+
+
+SCORES = ["-inf", "-1e300", "-1.5", "0.5", "-1e15"]
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("catch_up", ["one", "all"])
+def test_a_time_written_by_hand_runs_and_holds_up_no_other(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, score: str, catch_up: str
+) -> None:
+    add(store, "x", catch_up=catch_up, max_late_seconds=7200.0)
+    add(store, "b")
+    redis_client.zadd("resque:cron:next", {"x": float(score)})
+    cron.run(store)
+    assert {"x", "b"} == set(names(store))
+    assert store.cron.read().next["x"] > store.now() * 1000
+
+
+@pytest.mark.parametrize("score", ["inf", "1e300"])
+def test_a_time_that_never_comes(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, score: str
+) -> None:
+    add(store, "x")
+    redis_client.zadd("resque:cron:next", {"x": float(score)})
+    redis_client.hset("resque:cron:last", "x", "9" * 30 + " id")
+    assert store.cron.first_after(0) == store.cron.read().next["x"]
+    add(store, "b")
+    cron.run(store)
+    assert names(store) == ["b"]
+
+
+HOSTILE = {
+    "deep": b'{"every":"1h","queue":"q","args":' + b"[" * 5000 + b"]" * 5000 + b"}",
+    "huge": b'{"queue":"q","every":' + b"9" * 400 + b"}",
+    "zone": b'{"cron":"0 2 * * *","queue":"q","tz":["a"]}',
+    "line": b'{"cron":"' + b"1," * 100_000 + b'1 * * * *","queue":"q"}',
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_entries_of_ruby_hold_up_no_other(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, what: str
+) -> None:
+    redis_client.hset("resque:persistent_schedules", "x", HOSTILE[what])
+    redis_client.hset("resque:persistent_schedules", "y", '{"every":"1h","queue":"q"}')
+    add(store, "a")
+    cron.run(store)
+    assert names(store) == ["a"]
+    assert set(store.cron.read().entries) == {"a", "y"}
+
+
+def test_entries_of_ruby_that_cannot_be_written_hold_up_no_tick(
+    store: Store,
+    redis_url: str,
+    watch: DueWatch,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("gresque.maintenance.cron.REFUSED_SECONDS", 0.05)
+    redis_client.hset("resque:persistent_schedules", "x", '{"every":"1h","queue":"q"}')
+    add(store, "a")
+    cron = ticker(redis_url, watch)
+
+    def refuse(*args: Any) -> Any:
+        raise redis.ResponseError("OOM command not allowed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.cron, "put", refuse)
+        cron.run(store)
+    assert names(store) == ["a"]
+    assert "not followed" in caplog.text
+
+    def is_followed() -> bool:
+        if cron.due(time.monotonic()) <= 0:
+            cron.run(store)
+        return set(store.cron.read().entries) == {"a", "x"}
+
+    wait_for(is_followed, seconds=5)  # though nothing changes any more
+
+
+def test_an_entry_that_was_changed_meanwhile_is_looked_at_again(
+    store: Store, redis_url: str, watch: DueWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next tick stays, so that no announcement follows."""
+    monkeypatch.setattr("gresque.maintenance.cron.ANOTHER_SECONDS", 0.05)
+    tick = add(store, "a")
+    cron, entries = ticker(redis_url, watch), store.cron.entries
+
+    def changed(names: list[str]) -> list[bytes | None]:
+        (raw,) = entries(names)
+        assert raw is not None
+        new = Entry(name="a", every=3600.0, job="A", queue="q", description="new").to_json()
+        store.cron.put([Change("a", raw, new, tick, keep=True)])
+        return [raw]
+
+    cron.run(store)  # it opens the watch
+    add_again(store, tick)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.cron, "entries", changed)
+        cron.run(store)
+    assert len(ran(store)) == 1
+    wait_for(lambda: cron.due(time.monotonic()) <= 0, seconds=5)
+    cron.run(store)
+    assert len(ran(store)) == 2
+
+
+def add_again(store: Store, tick: int) -> None:
+    """Let the tick of entry `a` come once more."""
+    raw = store.cron.entry("a")
+    assert raw is not None
+    store.cron.put([Change("a", raw, raw, tick)])

@@ -19,7 +19,11 @@ local function set(due)
   return call('ZADD', next, due, name)
 end
 
-if tonumber(call('ZSCORE', next, name) or -1) ~= tonumber(tick) then return 0 end
+local score = tonumber(call('ZSCORE', next, name) or nil)
+-- One that was written by hand may be a fraction or infinite: store/cron.py.
+if not score or math.floor(math.min(math.max(score, 0), 253370764800000)) ~= tonumber(tick) then
+  return 0
+end
 if call('HGET', cron, name) ~= json then return 0 end
 -- It goes first: were it refused after the push, the tick would run again and again.
 set(following)
