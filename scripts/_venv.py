@@ -65,11 +65,30 @@ def main(extra: str) -> None:
 
 
 def is_ready(extra: str) -> bool:
-    stamped = any(read(stamp_of(one)) == wanted() for one in (extra, *CONTAINED_IN.get(extra, ())))
-    if not stamped or UNFINISHED.exists():
+    if not any(is_installed(one) for one in (extra, *CONTAINED_IN.get(extra, ()))):
+        return False
+    if UNFINISHED.exists() or not is_complete():
         return False
     # The Python behind .venv may have gone, or have become another version with other packages.
     return succeeds("import gresque, sys; sys.exit(sys.version_info < (3, 11))")
+
+
+def is_installed(extra: str) -> bool:
+    """Whether pip has installed this extra, and none of its packages was removed since."""
+    stamp, wants = read(stamp_of(extra)), wanted()
+    return stamp.startswith(wants) and packages() >= set(stamp[len(wants) :].split())
+
+
+def is_complete() -> bool:
+    """Whether each package in .venv still has all of its files. pip itself does not look."""
+    for package in installed():
+        files = read(package / "RECORD").splitlines()
+        # A path with a comma stands in quotes. Compiled files come and go.
+        paths = [line.partition(",")[0] for line in files if not line.startswith('"')]
+        kept = [path for path in paths if not path.endswith(".pyc")]
+        if not kept or not all((package.parent / path).exists() for path in kept):
+            return False
+    return True
 
 
 def set_up(extra: str, lock: int) -> None:
@@ -85,7 +104,7 @@ def set_up(extra: str, lock: int) -> None:
             UNFINISHED.unlink()
         raise
     half = stamp_of(extra).with_suffix(".new")
-    half.write_text(wanted())
+    half.write_text(wanted() + "\n".join(sorted(packages())))
     half.rename(stamp_of(extra))
     UNFINISHED.unlink()
 
@@ -95,12 +114,22 @@ def is_usable() -> bool:
     made_by = re.search(r"^command = (.*)$", read(VENV / "pyvenv.cfg"), re.MULTILINE)
     return (
         not UNFINISHED.exists()
+        and is_complete()
         # Moved, its programs start with the path of a Python that is no longer there.
         and made_by is not None
         and made_by[1].endswith(f" {VENV}")
         and succeeds("import sys; sys.exit(sys.version_info < (3, 11))")
         and run_quietly([str(PYTHON), *PIP, "--version"])
     )
+
+
+def installed() -> list[Path]:
+    return list(VENV.glob("lib/python3*/site-packages/*.dist-info"))
+
+
+def packages() -> set[str]:
+    """Their names, without their versions."""
+    return {package.name.partition("-")[0] for package in installed()}
 
 
 def make_venv(lock: int) -> None:
@@ -224,11 +253,13 @@ def explain_pip(log: str) -> str:
             "pip reached no package index. Is the network there? A proxy goes into HTTPS_PROXY, "
             "a mirror into PIP_INDEX_URL. Then run it again."
         )
-    return "pip failed:\n" + last_lines(log)
+    # Where a program that pip started has failed, the last lines say only that it did.
+    errors = "\n".join(line for line in log.splitlines() if line.lstrip().startswith("ERROR:"))
+    return "pip failed:\n" + last_lines(errors or log)
 
 
 def last_lines(log: str) -> str:
-    lines = [line for line in log.splitlines() if line.strip()]
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
     return "\n".join(f"  {line}" for line in lines[-8:])
 
 
@@ -287,6 +318,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("gresque: set-up interrupted; run it again to go on", file=sys.stderr)
         sys.exit(130)
+    except PermissionError as error:
+        whose = f"{error.filename} cannot be written; make a checkout of your own"
+        print(f"gresque: set-up failed: {whose}", file=sys.stderr)
+        sys.exit(1)
     except (SetupError, OSError) as error:
         print(f"gresque: set-up failed: {error}", file=sys.stderr)
         sys.exit(1)

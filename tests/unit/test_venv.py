@@ -49,14 +49,20 @@ if what == "no network":
     print("WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'")
     sys.exit(1)
 if what == "broken":
-    sys.exit("ERROR: no space left on device")
+    print("  ERROR: no space left on device", flush=True)
+    sys.exit(chr(10).join(["note: it is not a problem with pip"] * 8))
 if what.startswith("hangs"):
     if "installing" in what:
         print("Installing collected packages: gevent, redis", flush=True)
     (home / "hangs").write_text(str(os.getpid()))
     time.sleep(60)
 time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-(Path(sysconfig.get_path("purelib")) / "gresque.py").touch()
+packages = Path(sysconfig.get_path("purelib"))
+for name in ("gresque", "gevent"):
+    (packages / f"{name}.py").touch()
+    (packages / f"{name}-1.0.dist-info").mkdir(exist_ok=True)
+    record = f"{name}.py,,{chr(10)}__pycache__/{name}.cpython-311.pyc,,{chr(10)}"
+    (packages / f"{name}-1.0.dist-info" / "RECORD").write_text(record)
 print("Installing collected packages: gevent, redis", flush=True)
 """
 
@@ -193,13 +199,31 @@ def cut_off_in_the_middle(venv: Path) -> None:
     (venv / "unfinished").touch()
 
 
+def without_a_file(venv: Path) -> None:
+    (file,) = venv.glob("lib/*/site-packages/gevent.py")
+    file.unlink()
+
+
+def without_a_record(venv: Path) -> None:
+    (record,) = venv.glob("lib/*/site-packages/gevent-*/RECORD")
+    record.unlink()
+
+
 def only_a_directory(venv: Path) -> None:
     shutil.rmtree(venv)
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
 
 
-FAULTS = [without_pip, without_python, another_python, cut_off_in_the_middle, only_a_directory]
+FAULTS = [
+    without_pip,
+    without_python,
+    another_python,
+    cut_off_in_the_middle,
+    without_a_file,
+    without_a_record,
+    only_a_directory,
+]
 
 
 @pytest.mark.parametrize("plant", FAULTS, ids=[fault.__name__ for fault in FAULTS])
@@ -210,6 +234,15 @@ def test_a_broken_venv_is_made_again(checkout: Checkout, plant: object) -> None:
     plant(checkout.venv)
     assert "Making a virtual environment" in checkout.succeed()
     assert not (checkout.venv / "old").exists()
+
+
+def test_a_package_that_was_removed_is_installed_again(checkout: Checkout) -> None:
+    checkout.succeed()
+    for rest in checkout.venv.glob("lib/*/site-packages/gevent*"):
+        shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+    assert "Making" not in checkout.succeed()
+    assert checkout.calls() == ["demo", "demo"]
+    assert checkout.succeed() == ""
 
 
 def test_half_a_stamp_is_none(checkout: Checkout) -> None:
