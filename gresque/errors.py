@@ -19,7 +19,14 @@ class SettingsError(GresqueError):
 
 
 class BootError(GresqueError):
-    """The worker cannot start: Redis out of reach, a module that does not import. Exit 1."""
+    """The worker cannot start: Redis out of reach, a module that does not import. Exit 1.
+
+    `more` are further lines for whoever reads it on a terminal.
+    """
+
+    def __init__(self, text: str, more: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.more = more
 
 
 class AmbiguousId(GresqueError):

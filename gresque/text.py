@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 
 def is_utf8(text: str) -> bool:
@@ -43,6 +44,11 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def shell(*words: object) -> str:
+    """A command as it is typed."""
+    return shlex.join(printable(word) for word in words)
 
 
 def _escaped(char: str) -> str:

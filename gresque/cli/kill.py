@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from gresque.cli.output import Output, counted, json_option
 from gresque.cli.wanted import wanted_options, wanted_running
 from gresque.errors import SettingsError
 from gresque.store.commands import Fate, KillAnswer
-from gresque.text import printable
+from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.control.targets import Target
@@ -150,8 +149,7 @@ def _plain(message: str) -> str:
 
 
 def _outcome(answer: KillAnswer, job_id: str) -> str:
-    shown = shlex.quote(printable(job_id))
-    where = f"; see gresque failed show {shown}" if answer.in_failed else ""
+    where = f"; see {shell('gresque', 'failed', 'show', job_id)}" if answer.in_failed else ""
     return {
         Fate.REQUESTED: "requested; its process has not answered yet",
         Fate.DELIVERED: "delivered; it has not died yet",

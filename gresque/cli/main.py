@@ -7,6 +7,7 @@ import errno
 import gc
 import importlib
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -110,7 +111,9 @@ def run(arguments: list[str] | None) -> int:
         return 130
     except click.ClickException as error:
         return _complain(error.format_message(), 2)
-    except (BootError, RedisUnavailable) as error:
+    except BootError as error:
+        return _complain(str(error), 1, error.more)
+    except RedisUnavailable as error:
         return _complain(str(error), 1)
     except GresqueError as error:
         return _complain(str(error), 2)
@@ -128,7 +131,9 @@ def _cannot_write(error: OSError) -> str:
     return f"cannot write the output: {error.strerror}"
 
 
-def _complain(message: str, code: int) -> int:
+def _complain(message: str, code: int, more: Sequence[str] = ()) -> int:
     with suppress(OSError):
         complain(f"gresque: {mask_within(message)}")
+        for line in more:
+            complain(f"  {mask_within(line)}")
     return code

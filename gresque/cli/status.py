@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import time
@@ -26,7 +25,7 @@ from gresque.cli.table import cut, wrap
 from gresque.clock import duration, log_time
 from gresque.connection.urls import mask
 from gresque.errors import RedisUnavailable
-from gresque.text import encodable, printable
+from gresque.text import encodable, printable, shell
 
 if TYPE_CHECKING:
     from gresque.inspector.findings.finding import Finding
@@ -169,7 +168,7 @@ def _same_server(command: str) -> str:
     url, namespace = given["redis_url"], given["namespace"]
     words = ["--redis", url] if url is not None and mask(url) == url else []
     words += ["--namespace", namespace] if namespace is not None else []
-    return f" {shlex.join(map(printable, words))}" if words else ""
+    return f" {shell(*words)}" if words else ""
 
 
 def _wrapped(text: str, colour: str) -> Iterator[str]:

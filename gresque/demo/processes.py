@@ -73,11 +73,13 @@ class Log:
 
     def fault(self, text: str, count: int = 15) -> BootError:
         """An error with the last lines, in plain text."""
-        found = [f"the demo failed: {text}"]
+        more: list[str] = []
         for line in self.lines()[-count:]:
             record = _record(line)
-            found.append(f"{record['time']} {record['message']}" if "message" in record else line)
-        return BootError("\n  ".join(found))
+            more.append(f"{record['time']} {record['message']}" if "message" in record else line)
+            # As long as the others together may be: its innermost frames, or what it is.
+            more += str(record.get("exception", "")).splitlines()[:count]
+        return BootError(f"the demo failed: {text}", more)
 
 
 def _record(line: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.settings import DEFAULT_NAMESPACE
 from gresque.store.ledger import Totals
 from gresque.store.stats import Summary
+from gresque.text import shell
 
 LOOK_SECONDS = 0.1
 WARM_UP_SECONDS = 2.5
@@ -146,8 +147,10 @@ class Demo:
     def _introduce(self, client: gresque.Client) -> None:
         plan, version = self._plan, sys.version_info
         program = Path(sys.executable).with_name("gresque")
-        command = str(program) if program.exists() else f"{sys.executable} -m gresque"
-        namespace = "" if plan.is_private else f" RESQUE_NAMESPACE={client.namespace}"
+        command = (program,) if program.exists() else (sys.executable, "-m", "gresque")
+        settings = [f"REDIS_URL={mask(client.redis_url)}"]
+        if not plan.is_private:
+            settings.append(f"RESQUE_NAMESPACE={client.namespace}")
         self._screen.say(
             f"{plan.seconds:.0f} s of real HTTP: the source files of Python {version.major}."
             f"{version.minor} are fetched, and checked by SHA-256,",
@@ -156,9 +159,9 @@ class Demo:
             f"on average, and after {AGAIN_SECONDS} s when it is asked again. Ctrl-C ends it all.",
             "",
             "Look from a second terminal while it runs:",
-            f"  export REDIS_URL={mask(client.redis_url)}{namespace}",
-            f"  {command} status",
-            f"  {command} running -n 5",
+            f"  {shell('export', *settings)}",
+            f"  {shell(*command, 'status')}",
+            f"  {shell(*command, 'running', '-n', 5)}",
             "",
         )
 
@@ -335,7 +338,7 @@ def _what_next() -> list[str]:
     readme = Path(gresque.__file__).parents[1] / "README.md"
     lines = ["Next, a job of your own:"]
     if activate.exists():
-        lines.append(f"  . {activate}")
+        lines.append(f"  {shell('.', activate)}")
     if readme.exists():
         lines.append(f"  {readme}: The tour")
     return [*lines, "  gresque --help"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gresque.logs import fields
 from gresque.processes.scoreboard import Row
 from gresque.processes.tallies import FAILED, PUT_BACK, RETRIED, UNKNOWN, WINDOW_SECONDS, Tally
-from gresque.text import counted
+from gresque.text import counted, shell
 
 log = logging.getLogger("gresque.job")
 
@@ -96,7 +96,7 @@ def _log_failed(each: _Pending, label: Sequence[str], seconds: int) -> None:
         "… %s more %s; the last one: %s",
         f"{each.count:,}",
         _of_which(each, label, seconds),
-        f"gresque failed show {job_id}" if has_entry else job_id or "without id",
+        shell("gresque", "failed", "show", job_id) if has_entry else job_id or "without id",
         extra=fields(
             "jobs_failed",
             count=each.count,

@@ -12,6 +12,7 @@ from gresque.store.enqueuer import Enqueuer, push_command
 from gresque.store.keys import Keys
 from gresque.store.later_job import Times
 from gresque.store.producer_slots import ProducerSlot
+from gresque.text import shell
 
 
 class Scheduler(Enqueuer):
@@ -60,4 +61,4 @@ class Scheduler(Enqueuer):
         raise NoPermissionError("a delayed job needs EVALSHA and EVAL, see docs/acl.md")
 
     def _place(self, queue: str) -> str:
-        return f"gresque delayed --queue {queue}"
+        return shell("gresque", "delayed", "--queue", queue)

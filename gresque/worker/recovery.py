@@ -35,7 +35,7 @@ from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
 from gresque.store.recovery import Move, StillAlive
 from gresque.store.refusals import name_refused
 from gresque.store.store import Store
-from gresque.text import counted, decoded, printable
+from gresque.text import counted, decoded, printable, shell
 
 log = logging.getLogger("gresque.recovery")
 
@@ -248,7 +248,9 @@ class Recovery:
                 name,
                 job_id or "without an id",
                 job.queue,
-                f"; gresque failed show {job_id}" if job_id and ending.effects else "",
+                f"; {shell('gresque', 'failed', 'show', job_id)}"
+                if job_id and ending.effects
+                else "",
                 extra=fields(
                     "job_poisoned",
                     job_id=job_id,

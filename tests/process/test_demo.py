@@ -199,6 +199,9 @@ def test_failed_jobs_end_it_with_1(sandbox: Sandbox) -> None:
     assert demo.returncode == 1, output
     assert re.search("gresque: the demo failed: [0-9]+ jobs failed; the last: demo.Fetch: ", output)
     assert "Traceback" not in output.partition("the demo failed")[0]
+    first, *log = output[output.index("gresque: the demo failed") :].splitlines()
+    assert "\\n" not in first
+    assert any(re.match("  [0-9]{4}-.* failed after", line) for line in log), output
     wait_for(sandbox.is_clean)
 
 

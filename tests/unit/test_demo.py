@@ -6,15 +6,21 @@ import contextlib
 import http.server
 import io
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
+from gresque.client.client import Client
 from gresque.demo import processes
+from gresque.demo.interrupts import Interrupts
 from gresque.demo.jobs import fetch
 from gresque.demo.library import library, requests
+from gresque.demo.run import Demo, Plan, _what_next
 from gresque.demo.screen import Screen
 from gresque.demo.server import AGAIN_SECONDS, LONGEST_SECONDS, MEAN_SECONDS, NOT_FOUND, Site
 from gresque.errors import SettingsError
@@ -109,3 +115,26 @@ def test_a_status_is_for_terminals_and_makes_room_for_events() -> None:
             screen.status("too soon for another one")
             screen.say("event")
         assert output.getvalue() == expected
+
+
+def test_what_it_says_to_type_works_in_any_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "an Übungs'platz" / "bin"
+    home.mkdir(parents=True)
+    for name in ("gresque", "activate"):
+        (home / name).write_text("echo $0 of $REDIS_URL $*")
+        (home / name).chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(home / "python"))
+    with contextlib.closing(
+        Client("redis://127.0.0.1:1/0?socket_timeout=2&socket_connect_timeout=1")
+    ) as client:
+        Demo(Plan(2, 1, "redis://elsewhere"), Interrupts())._introduce(client)
+    typed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    typed += [line for line in _what_next() if "activate" in line]
+    shown = subprocess.run(
+        ["sh", "-ec", "\n".join(typed)], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    where = f"{home}/gresque of redis://127.0.0.1:1/0?socket_timeout=2&socket_connect_timeout=1"
+    assert shown[:2] == [f"{where} status", f"{where} running -n 5"]
+    assert len(shown) == 3

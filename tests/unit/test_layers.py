@@ -47,6 +47,7 @@ EXTRA = {
         "inspector",
         "settings",
         "store",
+        "text",
         "__init__",
     },
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gresque.text import encodable, from_os, is_utf8, printable, to_os
+from gresque.text import encodable, from_os, is_utf8, printable, shell, to_os
 
 
 @given(st.text(st.characters()))
@@ -35,3 +35,10 @@ def test_paths_go_back_to_what_the_locale_reads(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("os.fsdecode", lambda raw: raw.decode("ascii", "surrogateescape"))
     escaped = "ü".encode().decode("ascii", "surrogateescape")
     assert to_os("ü") == to_os(escaped) == escaped
+
+
+def test_a_command_is_one_for_a_shell_whatever_its_words_are() -> None:
+    assert shell("gresque", "failed", "show", "0a1b") == "gresque failed show 0a1b"
+    assert shell("gresque", "failed", "show", "; rm -rf *\n") == (
+        "gresque failed show '; rm -rf *\\n'"
+    )

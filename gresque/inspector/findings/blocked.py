@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from gresque.clock import duration
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.inspector.names import worker_and_pid
 from gresque.inspector.running import RunningJob
 from gresque.processes.short_names import short_id, short_process
-from gresque.text import counted, printable
+from gresque.text import counted, printable, shell
 
 MOST = 200
 """Blocked processes that are looked at."""

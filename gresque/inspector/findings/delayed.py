@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gresque.clock import duration
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.store.delayed import LOCK_MARK
 from gresque.store.reads import Reads, Reply
-from gresque.text import counted, decoded, printable
+from gresque.text import counted, decoded, printable, shell
 
 OVERDUE_SECONDS = 10.0
 """A lease is taken over within 9 s after the death of a host."""

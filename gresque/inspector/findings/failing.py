@@ -13,11 +13,11 @@ from gresque.clock import failed_at, parse_iso_8601, retried_at
 from gresque.failure.backend import open_backend
 from gresque.failure.failed_list import FailedList
 from gresque.failure.search import Glance, Item, glance
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.inspector.retries import read_retry
 from gresque.store.commands import KILLED_BY_ID
-from gresque.text import counted, printable
+from gresque.text import counted, printable, shell
 
 WINDOW_SECONDS = 300
 ENTRIES = 1000

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from gresque.text import printable
 
 
 class Level(StrEnum):
@@ -42,8 +39,3 @@ class Finding:
             "commands": list(self.commands),
             "details": self.details,
         }
-
-
-def shell(*words: object) -> str:
-    """A command as it is typed."""
-    return shlex.join(printable(word) for word in words)

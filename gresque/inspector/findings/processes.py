@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gresque.clock import duration, parse_iso_8601
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import SILENT_SECONDS, View
 from gresque.inspector.look import ProcessLook
 from gresque.inspector.recoveries import LoggedRecovery
 from gresque.inspector.workers import GONE_SECONDS
 from gresque.processes.short_names import short_id, short_process
-from gresque.text import counted, printable
+from gresque.text import counted, printable, shell
 
 OVERDUE_SECONDS = 90.0
 """A dead process is recovered after 60 s, where some maintenance process lives."""

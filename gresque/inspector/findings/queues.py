@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gresque.clock import duration
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.inspector.look import ProcessLook
 from gresque.processes.identity import WorkerName, worker_of
 from gresque.processes.short_names import short_worker
 from gresque.queues import quoted
-from gresque.text import counted, printable
+from gresque.text import counted, printable, shell
 
 GROWS_SECONDS = 10.0
 """A queue grows when its next job has waited this long; before, it may be a burst."""

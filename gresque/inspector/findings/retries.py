@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from gresque.client.delayed import DelayedJobs
 from gresque.clock import duration
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.inspector.retries import read_retry
-from gresque.text import counted, printable
+from gresque.text import counted, printable, shell
 
 LOOKED_AT = 20
 """Jobs of `later` that are looked at: one whose code is missing is due within 5 s."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from gresque.clock import duration
 from gresque.errors import ScheduleError
-from gresque.inspector.findings.finding import Finding, Level, shell
+from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.schedule.entry import from_json
 from gresque.schedule.ticks import jitter
-from gresque.text import printable
+from gresque.text import printable, shell
 
 LATE_SECONDS = 30.0
 """When a host dies, another one takes over in up to 9 s."""

@@ -23,6 +23,7 @@ from gresque.processes.tallies import (
     Heard,
     Tallies,
 )
+from gresque.text import shell
 from gresque.worker.turns.in_flight import ReservedJob
 
 log = logging.getLogger("gresque.job")
@@ -66,7 +67,7 @@ class EndLog:
         if first:
             more["traceback"] = "\n".join(trace)
         if kept and job_id:
-            more["show"] = f"gresque failed show {job_id}"
+            more["show"] = shell("gresque", "failed", "show", job_id)
         sentence = f"failed after {monotonic() - start:.3f} s"
         _log(
             logging.WARNING if first else logging.DEBUG,
