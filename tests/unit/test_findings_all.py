@@ -18,7 +18,7 @@ from tests.support.views import PROCESS, WORKER, fail, grown, item, process, vie
 def test_the_worst_first(store: Store, redis_client: redis.Redis) -> None:
     process(redis_client, PROCESS, item("A"), runs={"0": 9}, blocks=("0", 9), state="paused")
     wait(redis_client, "mail", item("A"))
-    wait(redis_client, "web", item("A"))
+    wait(redis_client, "web", item("A", age=20))
     fail(redis_client, "Rare", 3)
     fail(redis_client, "Often", 30)
     found = find_all(view(store))

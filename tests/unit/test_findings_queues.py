@@ -43,6 +43,22 @@ class TestUnserved:
         assert said(finding) == "no worker runs: 2 jobs wait in 2 queues, the oldest for N s"
         assert finding.commands == ("gresque work -q bulk,mail",)
 
+    @pytest.mark.parametrize("has_worker", [True, False])
+    def test_a_worker_may_be_about_to_start(
+        self, store: Store, redis_client: redis.Redis, has_worker: bool
+    ) -> None:
+        if has_worker:
+            process(redis_client)
+        wait(redis_client, "other", item("A", age=2))
+        (finding,) = unserved(view(store))
+        assert not finding.is_broken
+        wait(redis_client, "foreign", b"{}")
+        assert any(finding.is_broken for finding in unserved(view(store))), "it says no age"
+        redis_client.flushall()
+        wait(redis_client, "other", item("A", age=20))
+        (finding,) = unserved(view(store))
+        assert finding.is_broken
+
     def test_a_dead_worker_serves_nothing(self, store: Store, redis_client: redis.Redis) -> None:
         process(redis_client, beat_age=100)
         wait(redis_client, "mail", item("A"))

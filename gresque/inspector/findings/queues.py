@@ -15,6 +15,8 @@ from gresque.text import counted, printable, shell
 
 GROWS_SECONDS = 10.0
 """A queue grows when its next job has waited this long; before, it may be a burst."""
+STARTS_SECONDS = 10.0
+"""A worker that is being replaced is back within this time."""
 BEHIND_SECONDS = 60.0
 LATE_SECONDS = 600.0
 MANY = 1000
@@ -24,7 +26,8 @@ _PAUSED = "paused"
 
 
 def unserved(view: View) -> Iterator[Finding]:
-    """Queues with jobs that no worker takes. Where there is no worker at all, this is said once."""
+    """Queues with jobs that no worker takes. Where there is no worker at all, this is said once. A
+    warning while they wait for no longer than a worker takes to start."""
     alone = [name for name in view.waiting if name not in view.served]
     if not view.live_workers and not any(view.servers.values()):
         if alone:
@@ -33,23 +36,27 @@ def unserved(view: View) -> Iterator[Finding]:
     for name in alone:
         message = f"no worker serves queue {name}: {_waits(view, name)}"
         command = shell("gresque", "work", "-q", quoted(name))
-        yield Finding(
-            Level.BROKEN, "unserved", printable(message), (command,), _details(view, name)
-        )
+        level = _by_age(view.ages[name])
+        yield Finding(level, "unserved", printable(message), (command,), _details(view, name))
 
 
 def _no_worker(view: View, queues: list[str]) -> Finding:
     count = sum(view.waiting[name] for name in queues)
     ages = [age for name in queues if (age := view.ages[name]) is not None]
     oldest = f", the oldest for {duration(max(ages))}" if ages else ""
+    all_say = len(ages) == len(queues)
     jobs = f"{counted(count, 'job')} {'waits' if count == 1 else 'wait'}"
     return Finding(
-        Level.BROKEN,
+        _by_age(max(ages) if all_say else None),
         "unserved",
         printable(f"no worker runs: {jobs} in {counted(len(queues), 'queue')}{oldest}"),
         (shell("gresque", "work", "-q", ",".join(map(quoted, queues[:5]))),),
         {"queues": {name: view.waiting[name] for name in queues}},
     )
+
+
+def _by_age(age: float | None) -> Level:
+    return Level.WARNING if age is not None and age < STARTS_SECONDS else Level.BROKEN
 
 
 def paused(view: View) -> Iterator[Finding]:
