@@ -34,7 +34,10 @@ log = logging.getLogger("gresque.maintenance")
 PASS_SECONDS = 0.5
 """After this time other tasks have their turn, the lease above all; in a burst all is done."""
 REFUSED_SECONDS = 0.2
-"""Jobs whose queue refuses them are tried again after this time."""
+"""Jobs whose queue refuses them are tried again after this time, and not sooner than after
+`REFUSED_REST` times what it takes to try them all, 30 s at most."""
+REFUSED_REST = 10
+LONGEST_REFUSED_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
 """How often it looks whether another program's scheduler still holds its lock."""
 
@@ -63,8 +66,9 @@ class Promote:
         self._later_from = self._delayed_from = -math.inf
         """When it may look again, on the monotonic clock."""
         self._refused_jobs = 0
-        """The first ones of `later`, which the next run passes over, as this one had no time for
-        what is behind them."""
+        """The first ones of `later`, which a run passes over until `_all_from`: where they are
+        many, those behind them would be late."""
+        self._all_from = self._all_since = -math.inf
         self._holder = ""
         """The scheduler that was last named in the log."""
 
@@ -116,7 +120,10 @@ class Promote:
     # gresque's own delayed jobs
 
     def _promote_later(self, store: Store, until: float) -> None:
-        refused_jobs, self._refused_jobs = self._refused_jobs, 0
+        now = time.monotonic()
+        if self._watch is None or now >= self._all_from:
+            self._refused_jobs, self._all_since, self._all_from = 0, now, math.inf
+        refused_jobs = self._refused_jobs
         while due := store.later.due(skip=refused_jobs):
             known = [(name, key) for name, key in due if self._is_queue(key)]
             refused_jobs += sum(
@@ -129,8 +136,14 @@ class Promote:
             if time.monotonic() >= until:
                 self._unfinished, self._refused_jobs = True, refused_jobs
                 return
-        if refused_jobs:
-            self._later_from = time.monotonic() + REFUSED_SECONDS
+        self._refused_jobs, now = refused_jobs, time.monotonic()
+        if not refused_jobs:
+            self._all_from = -math.inf
+            return
+        self._later_from = now + REFUSED_SECONDS
+        if self._all_from == math.inf:
+            rest = min(REFUSED_REST * (now - self._all_since), LONGEST_REFUSED_SECONDS)
+            self._all_from = now + max(rest, REFUSED_SECONDS)
 
     def _is_queue(self, key: bytes) -> bool:
         prefix = self._keys.queue_prefix.encode("utf-8", "surrogateescape")

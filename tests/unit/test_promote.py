@@ -172,10 +172,27 @@ def test_what_is_refused_takes_no_time_from_others(
     for _ in range(3):
         promote.run(store)
     assert store.queues.peek("q", 0, 9) == [b"good"]
+    # Those that are due after them need one look, and they themselves are tried again.
+    monkeypatch.setattr("gresque.maintenance.promote.PASS_SECONDS", 60)
+    promote._later_from = 0.0
+    promote.run(store)
+    store.scheduler.schedule("q", ["late"], [b"late"], Times(True, [1]))
+    due = store.later.due
+    while not due(skip=600):
+        time.sleep(0.001)
+    looks: list[int] = []
+
+    def look(skip: int = 0) -> list[tuple[bytes, bytes]]:
+        looks.append(skip)
+        return due(skip)
+
+    monkeypatch.setattr(store.later, "due", look)
+    promote._all_from, promote._later_from = time.monotonic() + 60, 0.0
+    promote.run(store)
+    assert (store.queues.size("q"), looks) == (2, [600, 600])
     redis_client.delete("resque:queue:bad")
-    for _ in range(9):
-        promote._later_from = 0.0
-        promote.run(store)
+    promote._all_from = promote._later_from = 0.0
+    promote.run(store)
     assert store.queues.size("bad") == 600
     promote.close()
 
