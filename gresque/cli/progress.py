@@ -25,14 +25,16 @@ class ProgressLine(Progress):
     """
 
     def __init__(self, name: str) -> None:
-        self._verb = name
+        self.verb = name
         self._start = self._shown = time.monotonic()
         self._drawn = False
         self._said_it_waits = False
         self._stopped = False
         self._before: Any = None
+        self.done = 0
 
     def __enter__(self) -> ProgressLine:
+        self._start = self._shown = time.monotonic()
         self._before = signal.signal(signal.SIGINT, self._on_interrupt)
         return self
 
@@ -53,11 +55,12 @@ class ProgressLine(Progress):
         self._stopped = True
 
     def advanced(self, done: int, total: int) -> bool:
+        self.done = done
         now = time.monotonic()
         if now - self._start >= QUIET_SECONDS and now - self._shown >= REFRESH_SECONDS:
             self._shown = now
             rate = done / (now - self._start)
-            self._draw(f"{self._verb} {done:,} of {total:,}, {rate:,.0f}/s")
+            self._draw(f"{self.verb} {done:,} of {total:,}, {rate:,.0f}/s")
         return not self._stopped
 
     def waiting(self) -> bool:

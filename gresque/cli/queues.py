@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, arguments, counted, json_option, pairs
 from gresque.cli.progress import ProgressLine
 from gresque.clock import duration
+from gresque.errors import RedisUnavailable
 from gresque.text import printable
 
 if TYPE_CHECKING:
@@ -136,9 +138,10 @@ def clear_command(flags: dict[str, Any], queue: str, yes: bool) -> None:
     """
     from gresque.control.queues import clear_jobs
 
-    with open_store(flags) as store:
+    progress = ProgressLine("removed")
+    with _how_far(progress), open_store(flags) as store:
         count = _confirmed_size(store, queue, "Remove {} of queue {}, for good?", yes)
-        with ProgressLine("removed") as progress:
+        with progress:
             removed = clear_jobs(store, queue, count, progress, by=operator())
     click.echo(f"{counted(removed, 'job')} removed")
     progress.complain_if_stopped()
@@ -166,13 +169,30 @@ def move_command(
     """
     from gresque.control.queues import move_jobs
 
-    with open_store(flags) as store:
+    progress = ProgressLine("moved")
+    with _how_far(progress), open_store(flags) as store:
         question = "Move {} of queue {} to " + f"{printable(target)}?"
         most = _confirmed_size(store, queue, question, yes, count)
-        with ProgressLine("moved") as progress:
+        with progress:
             moved = move_jobs(store, queue, target, most, progress, by=operator())
     click.echo(f"{counted(moved, 'job')} moved")
     progress.complain_if_stopped()
+
+
+@contextmanager
+def _how_far(progress: ProgressLine) -> Iterator[None]:
+    """A Redis that goes away in the middle: whether its last step was done is not known."""
+    try:
+        yield
+    except RedisUnavailable as error:
+        if not progress.done:
+            raise
+        from gresque.control.queues import AT_ONCE
+
+        done = counted(progress.done, "job")
+        raise RedisUnavailable(
+            f"{error}; {done} {progress.verb} before that, and perhaps {AT_ONCE:,} more"
+        ) from error
 
 
 def _confirmed_size(

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import redis
 
+from gresque.cli.progress import ProgressLine
+from gresque.cli.queues import _how_far
+from gresque.errors import RedisUnavailable
 from gresque.jobs import payload
 from gresque.jobs.ids import new_id
 from gresque.store.store import Store
@@ -143,6 +147,15 @@ class TestClearAndMove:
         code, _, err = call("queues", "clear", "mail")
         assert (code, "give --yes to skip the confirmation" in err) == (2, True)
         assert redis_client.llen("resque:queue:mail") == 1_500
+
+    def test_redis_goes_away_in_the_middle(self) -> None:
+        progress = ProgressLine("moved")
+        with pytest.raises(RedisUnavailable) as caught, _how_far(progress):
+            progress.advanced(2000, 5000)
+            raise RedisUnavailable("no answer")
+        assert str(caught.value) == (
+            "no answer; 2,000 jobs moved before that, and perhaps 1,000 more"
+        )
 
     def test_move(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
         push(store, *range(1_500))
