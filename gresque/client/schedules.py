@@ -201,9 +201,10 @@ def next_times(entry: Entry, after: int, count: int) -> list[datetime]:
 def change_to(entry: Entry, old: bytes | None, now: int) -> Change:
     """Write this entry in place of what stands there. Where its times are the same, its next tick
     stays as it is; else it counts from `now` (epoch milliseconds)."""
-    known = None if old is None else _readable(old)
+    raw = entry.to_json()
+    same = old == raw or entry.same_times(None if old is None else _readable(old))
     following = entry.schedule.next_after(now) if entry.enabled else None
-    return Change(entry.name, old or b"", entry.to_json(), following, entry.same_times(known))
+    return Change(entry.name, old or b"", raw, following, same)
 
 
 def _readable(raw: bytes) -> Entry | None:

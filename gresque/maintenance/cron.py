@@ -124,6 +124,8 @@ class CronTicks:
         """On the monotonic clock."""
         self._next_ruby = -math.inf
         self._held: dict[str, _Held] = {}
+        self._delayed: dict[str, tuple[int, int]] = {}
+        """Name of an entry -> its tick, which is due, and when its jitter lets it run (ms)."""
         self._named: dict[str, str] = {}
         """Name of an entry -> what was logged of it last."""
 
@@ -169,8 +171,7 @@ class CronTicks:
         """Enqueue what is due; returns the seconds until more is."""
         until = math.inf if self._watch is None else time.monotonic() + PASS_SECONDS
         now = int(store.now() * 1000)
-        due = store.cron.due(now)
-        wait = RESYNC_SECONDS if due else NEVER
+        due, wait = self._not_delayed(store.cron.due(now), now)
         ruby = _RubyElsewhere(self._ruby, store)
         for first in range(0, len(due), AT_ONCE):
             if time.monotonic() >= until:
@@ -190,6 +191,23 @@ class CronTicks:
             wait = min(wait, RESYNC_SECONDS, following / 1000 - store.now())
         return wait
 
+    def _not_delayed(
+        self, due: list[tuple[str, int]], now: int
+    ) -> tuple[list[tuple[str, int]], float]:
+        """Those whose jitter has passed, as far as it is known, and the seconds until the next one
+        is: else thousands that wait for it would be read again in each pass, and none behind them.
+        """
+        known, self._delayed, left = self._delayed, {}, []
+        wait = RESYNC_SECONDS if due else NEVER
+        for name, tick in due:
+            found = known.get(name)
+            if found is not None and found[0] == tick and found[1] > now:
+                self._delayed[name] = found
+                wait = min(wait, (found[1] - now) / 1000)
+            else:
+                left.append((name, tick))
+        return left, wait
+
     def _plan(self, planned: list[_Run], due: Tick, now: int, ruby: _RubyElsewhere) -> float:
         """Add what is to be done for one entry whose tick has come; returns the seconds until it is
         to be looked at again, if that is not known by its next tick."""
@@ -198,9 +216,10 @@ class CronTicks:
             return held.until - time.monotonic()
         try:
             entry = from_json(due.entry)
-            late = due.due + jitter(due.name, due.due, entry.jitter_seconds) - now
-            if late > 0:
-                return late / 1000
+            runs_at = due.due + jitter(due.name, due.due, entry.jitter_seconds)
+            if runs_at > now:
+                self._delayed[due.name] = due.due, runs_at
+                return (runs_at - now) / 1000
             planned += self._runs(entry, due, now, ruby)
         except (redis.RedisError, OSError):
             raise

@@ -31,6 +31,7 @@ from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease, holder_name
 from gresque.maintenance.promote import Promote
 from gresque.maintenance.prune import Prune
+from gresque.maintenance.restore_ticks import RestoreTicks
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.task import NEVER, Task
@@ -91,6 +92,7 @@ def run_once(
     tasks: tuple[Task, ...] = (
         lease,
         DeclareSchedules(settings, declared),
+        RestoreTicks(lease),
         CronTicks(lease, settings),
         Promote(lease, settings, worker_id),
         Siblings(dead),
@@ -142,6 +144,7 @@ class MaintenanceProcess:
         self._tasks: Sequence[Task] = (
             self._lease,
             *loaded,
+            RestoreTicks(self._lease),
             CronTicks(self._lease, settings, watch),
             self._promote,
             Siblings(dead),

@@ -464,3 +464,23 @@ def add_again(store: Store, tick: int) -> None:
     raw = store.cron.entry("a")
     assert raw is not None
     store.cron.put([Change("a", raw, raw, tick)])
+
+
+def test_entries_that_wait_for_their_jitter_are_not_read_again(
+    store: Store, redis_url: str, watch: DueWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a pass, of which the time is limited, would never come to what is behind thousands."""
+    for number in range(30):
+        add(store, f"a{number:02}", every=864_000.0, jitter_seconds=800_000.0)
+    cron, entries, read = ticker(redis_url, watch), store.cron.entries, list[str]()
+
+    def noted(names: list[str]) -> list[bytes | None]:
+        read.extend(names)
+        return entries(names)
+
+    monkeypatch.setattr(store.cron, "entries", noted)
+    cron.run(store)
+    assert len(read) == 30
+    add(store, "b", 0.4)
+    cron.run(store)
+    assert read[30:] == ["b"] and names(store) == ["b"]
