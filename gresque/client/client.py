@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, overload
 
 from gresque.client import when
@@ -198,7 +198,7 @@ class Client(WaitingJobs):
 
         client.options(send_email, in_=300, queue="low").enqueue(42)
         """
-        return ConfiguredJob(lambda: self, job, CallOptions.of(queue, in_, at))
+        return ConfiguredJob(partial(_itself, self), job, CallOptions.of(queue, in_, at))
 
     def enqueue_many(
         self,
@@ -239,7 +239,9 @@ class Client(WaitingJobs):
         ids: list[JobId] = []
         after = None if spread is None else when.offsets(spread, calls)
         due = options.when or (when.NOW if after is not None else None)
-        split = map(_split, calls)
+        if not isinstance(calls, Iterable):
+            raise EnqueueError(f"{calls!r} are no calls; give a list of tuples, one for each job")
+        split = _split(calls)
         bulks = (
             enqueue_bulks(self.push, queue, definition, split)
             if due is None
@@ -372,14 +374,22 @@ def _existing_queue(queue: str) -> str:
     raise GresqueError(f"{queue!r} is not the name of a queue; give one such as 'mail'")
 
 
+def _itself(client: Client) -> Client:
+    """For a job with options, which can be pickled so."""
+    return client
+
+
 _POSITIONAL = tuple, list
 
 
-def _split(call: Call) -> Arguments:
-    if isinstance(call, _POSITIONAL):
-        return call, {}
-    if isinstance(call, dict):
-        return (), call
-    raise EnqueueError(
-        f"{call!r} are no arguments; give a tuple or list of positional ones, or a dict of keywords"
-    )
+def _split(calls: Iterable[Call]) -> Iterator[Arguments]:
+    for position, call in enumerate(calls):
+        if isinstance(call, _POSITIONAL):
+            yield call, {}
+        elif isinstance(call, dict):
+            yield (), call
+        else:
+            raise EnqueueError(
+                f"job {position} of the bulk: {call!r} are no arguments; give a tuple or list of "
+                "positional ones, or a dict of keywords"
+            )

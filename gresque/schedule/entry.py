@@ -105,6 +105,9 @@ def arguments(args: object) -> list[Any]:
     if args is None:
         return []
     if isinstance(args, Mapping):
+        for name in args:
+            if not isinstance(name, str):
+                raise ScheduleError(f"{name!r} is no name of an argument; names are str")
         return [{**args, "_kwargs": True}] if args else []
     if isinstance(args, Sequence) and not isinstance(args, str | bytes):
         return list(args)

@@ -449,8 +449,13 @@ def test_the_shapes_of_calls(client: gresque.Client, redis_client: Redis) -> Non
 
 @pytest.mark.parametrize("call", ["ab", 5, None, b"x", {1}, iter([1])])
 def test_calls_that_are_none(client: gresque.Client, redis_client: Redis, call: Any) -> None:
-    with pytest.raises(EnqueueError, match="are no arguments; give a tuple or list"):
+    with pytest.raises(
+        EnqueueError, match=r"^job 1 of the bulk: .* are no arguments; give a tuple"
+    ):
         client.enqueue_many(noop, [(1,), call])
+    for calls in (5, None):
+        with pytest.raises(EnqueueError, match="are no calls; give a list of tuples"):
+            client.enqueue_many(noop, calls)  # type: ignore[arg-type]
     assert redis_client.keys() == []
 
 
@@ -827,6 +832,10 @@ def test_a_client_is_copied_without_its_connections(client: gresque.Client) -> N
     for copied in (pickle.loads(pickle.dumps(client)), copy.deepcopy(client)):
         assert copied.size("bench") == 1
         copied.close()
+    configured = pickle.loads(pickle.dumps(client.options(noop, queue="low")))
+    configured.enqueue(1)
+    assert client.size("low") == 1
+    configured._client().close()
 
 
 def test_a_client_shows_no_password() -> None:

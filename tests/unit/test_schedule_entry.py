@@ -56,6 +56,8 @@ def test_arguments() -> None:
     for wrong in ("text", 5):
         with pytest.raises(ScheduleError, match="give a tuple or list"):
             arguments(wrong)
+    with pytest.raises(ScheduleError, match="1 is no name of an argument"):
+        arguments({1: 2})
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
