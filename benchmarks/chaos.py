@@ -168,7 +168,8 @@ class Chaos:
         self._masters = [self._start() for _ in range(self._options.masters)]
         feeder = threading.Thread(target=self._feed)
         feeder.start()
-        self._rage(started + self._options.chaos, feeder)
+        self._wait_for_the_first()
+        self._rage(time.monotonic() + self._options.chaos, feeder)
         self._stop_feeding.set()
         feeder.join()
         if self._feeding_error is not None:
@@ -339,6 +340,13 @@ class Chaos:
                 self._masters[n] = self._start()
 
     # Looking
+
+    def _wait_for_the_first(self) -> None:
+        """Until a job has started: a kill before that interrupts nothing."""
+        deadline = time.monotonic() + self._options.limit
+        while time.monotonic() < deadline and not self._tally.stat().st_size:
+            self._keep_masters()
+            time.sleep(0.02)
 
     def _wait_for_the_rest(self, deadline: float) -> None:
         """What a dead master's last process left behind waits for the heartbeats to miss it, a

@@ -65,7 +65,11 @@ def _by_log() -> None:
 
 
 def _outlive() -> None:
-    gevent.spawn_later(0.02, _tell, "outlived")
+    def tell() -> None:
+        _tell("outlived")
+        store().rpush("outlived", 1)
+
+    gevent.spawn_later(0.02, tell)
 
 
 def _inline() -> None:

@@ -31,7 +31,11 @@ def store() -> redis.Redis:
     """The tests' Redis; one client per process, made by its first job."""
     global _pool
     if _pool is None or _pool.owner != os.getpid():  # type: ignore[attr-defined]
-        _pool = redis.Redis.from_url(os.environ["REDIS_URL"], max_connections=10_000)
+        _pool = redis.Redis.from_url(
+            os.environ["REDIS_URL"],
+            max_connections=10_000,
+            socket_timeout=60,  # for a busy machine
+        )
         _pool.owner = os.getpid()  # type: ignore[attr-defined]
     return _pool
 

@@ -23,7 +23,7 @@ def work(bench: Bench, threads: int = 1) -> dict[str, Any]:
 def test_the_job_and_all_that_it_starts_know_which_one_it_is(bench: Bench) -> None:
     ids = {place: bench.client.enqueue_to("q", "Tell", place) for place in PLACES}
     bench.client.enqueue_to("q", "Outside")
-    bench.client.enqueue_to("q", "CountSlowly", "x", 0.2)  # longest
+    bench.client.enqueue_to("q", "Until", "outlived")  # a burst ends with its last job
     found = work(bench, threads=20)
     assert found.pop("callback") is None
     assert found.pop("after_fork") is None

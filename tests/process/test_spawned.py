@@ -42,7 +42,7 @@ def test_it_is_named_and_shown_and_killed_with_its_job(
 ) -> None:
     master, job_id = start(bench, how, "spin")
     bench.client.enqueue_to("q", "Count", "neighbour")
-    wait_for(lambda: is_told(master, kind), 4)
+    wait_for(lambda: is_told(master, kind))
     assert "in `_spin'" in master.log
 
     def blocks() -> bool:
@@ -50,9 +50,9 @@ def test_it_is_named_and_shown_and_killed_with_its_job(
         jobs = {job["id"]: job for job in json.loads(capsys.readouterr().out)}
         return bool(jobs[job_id]["blocks_seconds"] and "_spin" in jobs[job_id]["stack"][0])
 
-    wait_for(blocks, 4)
+    wait_for(blocks)
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
-    wait_for(lambda: bench.runs() == {"neighbour": 1}, 4)
+    wait_for(lambda: bench.runs() == {"neighbour": 1})
     (entry,) = bench.failed()
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
     assert len(master.children()) == 1
@@ -61,21 +61,21 @@ def test_it_is_named_and_shown_and_killed_with_its_job(
 
 def test_usr1_and_ttin_are_heard_and_term_does_not_wait(bench: Bench) -> None:
     master, _ = start(bench, "thread", "c", 60)
-    wait_for(lambda: is_told(master, "thread 'of-a-job'"), 4)
+    wait_for(lambda: is_told(master, "thread 'of-a-job'"))
     master.signal(signal.SIGTTIN)
-    wait_for(lambda: "where the jobs stand" in master.log, 4)
+    wait_for(lambda: "where the jobs stand" in master.log)
     master.signal(signal.SIGUSR1)
-    wait_for(lambda: bench.failed(), 4)
+    wait_for(lambda: bench.failed())
     bench.client.enqueue_to("q", "Start", "greenlet", "spin")
     wait_for(lambda: bench.redis.llen("started") == 2)
     master.signal(signal.SIGTERM)
-    assert master.wait(5) == 0
+    assert master.wait() == 0
     assert "reserved 2 = 0 done + 1 failed + 1 requeued" in master.log
 
 
 def test_a_timeout_reaches_it(bench: Bench) -> None:
     start(bench, "thread", "spin", job="TimedStart")
-    (entry,) = wait_for(lambda: bench.failed(), 6)
+    (entry,) = wait_for(lambda: bench.failed())
     assert entry.exception == "JobTimeout"
 
 
@@ -94,7 +94,7 @@ def test_what_an_ended_job_left_behind_dies_at_its_second_block(
     master = bench.start("-q", "q", "-t", "10", "-j", "1000", HUB_BLOCKED_SECONDS="0.5")
     wait_for(lambda: bench.redis.llen("started") == 1)
     bench.client.enqueue_to("q", "Count", "next")
-    wait_for(lambda: bench.runs() == {"next": 1}, 5)
+    wait_for(lambda: bench.runs() == {"next": 1})
     assert f"because of {named}" in master.log
     assert ("which has ended" in master.log) == (how == "greenlet")
     assert f"killed because it blocks the loop: {named}" in master.log
@@ -109,7 +109,7 @@ def test_what_a_job_waits_for_is_killed_though_nobody_knows_whose_it_is(
     master, job_id = start(bench, "greenlet", "spin", GEVENT_TRACK_GREENLET_TREE=track)
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
     bench.client.enqueue_to("q", "Count", "next")
-    wait_for(lambda: bench.runs() == {"next": 1}, 5)
+    wait_for(lambda: bench.runs() == {"next": 1})
     assert len(master.children()) == 1
 
 
@@ -117,16 +117,16 @@ def test_one_that_swallows_every_kill_is_stopped_for_good(bench: Bench) -> None:
     bench.client.enqueue_to("q", "Start", "greenlet", "immortal", True, leave=True)
     bench.client.enqueue_to("q", "CountSlowly", "neighbour", 1.0)
     master = bench.start("-q", "q", "-t", "10", "-j", "1000", HUB_BLOCKED_SECONDS="0.3")
-    wait_for(lambda: bench.runs() == {"neighbour": 1}, 10)
+    wait_for(lambda: bench.runs() == {"neighbour": 1})
     assert "ignores every kill, and is stopped for good: greenlet Greenlet" in master.log
     master.signal(signal.SIGTERM)
-    assert master.wait(5) == 0
+    assert master.wait() == 0
     assert "reserved 2 = 2 done" in master.log
 
 
 def test_one_that_holds_the_gil_is_told_with_its_job(bench: Bench) -> None:
     master, job_id = start(bench, "thread", "re")
-    wait_for(lambda: "it hangs in what was started by Start(" in master.log, 8)
+    wait_for(lambda: "it hangs in what was started by Start(" in master.log)
     started = time.monotonic()
     assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
     assert time.monotonic() - started < 3
@@ -137,4 +137,4 @@ def test_one_that_holds_the_gil_is_told_with_its_job(bench: Bench) -> None:
 
 def test_a_callback_of_the_loop_is_named(bench: Bench) -> None:
     master, _ = start(bench, "callback", "c", 1.5)
-    wait_for(lambda: "because of a callback of gevent's loop" in master.log, 4)
+    wait_for(lambda: "because of a callback of gevent's loop" in master.log)
