@@ -1,14 +1,17 @@
-"""What one no-op job costs in a worker process and in Redis, part by part.
+"""What one no-op job costs in a worker process and in Redis, part by part; and what whole jobs
+cost: plain, delayed, retried, failed.
 
     python -m benchmarks.cost
+    python -m benchmarks.cost --only jobs       # thread, turn, jobs; repeatable
 
 A profiler would slow what it measures, and most of these parts take less than a clock does to read.
 So the real code runs again and again with one part taken out of its text, in turns with the whole;
 the difference is what the part costs. A part whose text has changed since is reported, not guessed.
 
-1. The loop of a WorkerThread (`worker/thread.py`), with jobs handed to it by the hundred.
-2. A turn of the cycle (`worker/cycle.py`): the client's side, against a real server.
+1. The loop of a WorkerThread (`worker/threads/thread.py`), with jobs handed to it by the hundred.
+2. A turn of the cycle (`worker/turns/cycle.py`): the client's side, against a real server.
 3. The same turn in the server (`store/lua/cycle.lua`), by the server's own clock.
+4. Whole jobs (`whole_jobs.py`): all CPU from enqueue to the last end.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from benchmarks import harness
 from benchmarks.harness import Results, Server
 from benchmarks.jobs import noop
 from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
+from benchmarks.whole_jobs import whole_jobs
 from gresque.connection.scripts import Script, script
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs import payload
@@ -46,13 +50,21 @@ BATCHES = 300
 
 
 def main() -> None:
-    options = harness.parser(__doc__).parse_args()
+    parser = harness.parser(__doc__)
+    choices = ["thread", "turn", "jobs"]
+    parser.add_argument("--only", choices=choices, action="append", help="repeatable")
+    options = parser.parse_args()
+    wanted = options.only or choices
     server = Server(options.redis)
     results = Results("cost", "µs a job")
     batches = max(10, int(BATCHES * options.scale))
     for _ in range(options.runs):
-        loop_parts(results, batches)
-        turn_parts(server, results, batches)
+        if "thread" in wanted:
+            loop_parts(results, batches)
+        if "turn" in wanted:
+            turn_parts(server, results, batches)
+        if "jobs" in wanted:
+            whole_jobs(server, results, options.scale)
     results.print_table()
 
 

@@ -21,6 +21,33 @@ def noop(*args: Any) -> None:
     """Nothing: what remains is what a job costs."""
 
 
+@gresque.job(queue="bench", name="Fails")
+def fails(*args: Any) -> None:
+    raise ValueError("on purpose")
+
+
+@gresque.job(queue="bench", name="FailsOnce", retries=1, backoff=0)
+def fails_once(*args: Any) -> None:
+    """Its second attempt follows at once."""
+    _fail_once()
+
+
+REST_SECONDS = 3
+"""How long a job of whole_jobs.py waits that is delayed, or tried again after a delay."""
+
+
+@gresque.job(queue="bench", name="FailsOnceAndRests", retries=1, backoff=REST_SECONDS)
+def fails_once_and_rests(*args: Any) -> None:
+    _fail_once()
+
+
+def _fail_once() -> None:
+    job = gresque.current_job()
+    assert job is not None
+    if job.attempt == 1:
+        raise ValueError("on purpose")
+
+
 @gresque.job(queue="bench", name="Sleep")
 def sleep(seconds: float) -> None:
     """Wait, as for a reply over the network."""

@@ -28,7 +28,7 @@ README_ROWS = {
 }
 """Rows of the README's table of comparison whose cells are medians from here."""
 
-RawConnection = dict[str, Any]
+Line = dict[str, Any]
 
 NAMES = {
     "gresque": "gresque",
@@ -79,7 +79,7 @@ def main() -> None:
     print(f"wrote {', '.join(sections)} into {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
 
-def _lines(path: Path) -> list[RawConnection]:
+def _lines(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")]
 
 
@@ -103,10 +103,10 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 class Peers:
     """The side-by-side results."""
 
-    def __init__(self, lines: list[RawConnection]) -> None:
+    def __init__(self, lines: list[Line]) -> None:
         self._machine = next(line for line in lines if "machine" in line)
         self._about = {line["about"]: line for line in lines if "about" in line}
-        self._runs: dict[tuple[str, str], list[RawConnection]] = defaultdict(list)
+        self._runs: dict[tuple[str, str], list[Line]] = defaultdict(list)
         for line in lines:
             if "peer" in line:
                 self._runs[line["peer"], line["scenario"]].append(line)
@@ -262,9 +262,9 @@ def _code(text: str) -> str:
     return "`" + text.replace("`", "'")[:160] + "`"
 
 
-def goals(lines: list[RawConnection]) -> str:
+def goals(lines: list[Line]) -> str:
     """gresque's own measurements against their goals, by benchmark."""
-    found: dict[tuple[str, str], list[RawConnection]] = defaultdict(list)
+    found: dict[tuple[str, str], list[Line]] = defaultdict(list)
     for line in lines:
         found[line["benchmark"], line["scenario"]].append(line)
     out = []
@@ -282,23 +282,25 @@ def goals(lines: list[RawConnection]) -> str:
     return "\n\n".join(out)
 
 
-def costs(lines: list[RawConnection]) -> str:
-    """What a job costs in µs: each whole, and its parts below it."""
+def costs(lines: list[Line]) -> str:
+    """What a job costs in µs: each whole, and its parts below it; whole jobs also in plain ones."""
     values: dict[str, list[float]] = defaultdict(list)
+    units: dict[str, str] = {}
     for line in lines:
         values[line["scenario"]].append(line["value"])
+        units[line["scenario"]] = " ×" if line["unit"] == "×" else ""
     rows = []
     for scenario, found in values.items():
-        median = f"{max(statistics.median(found), 0):.2f}"
+        median = f"{max(statistics.median(found), 0):.2f}{units[scenario]}"
         where, _, part = scenario.partition(": ")
-        whole = part == "all of it" or where == "client"
+        whole = part == "all of it" or where in ("client", "job")
         rows.append(
             [f"**{where}: {part}**" if whole else part, f"**{median}**" if whole else median]
         )
     return table(["", "µs a job"], rows)
 
 
-def _verdict(line: RawConnection, median: float) -> tuple[str, str]:
+def _verdict(line: Line, median: float) -> tuple[str, str]:
     if "goal" not in line:
         return line["unit"], ""
     met = median <= line["goal"] if line["at_most"] else median >= line["goal"]

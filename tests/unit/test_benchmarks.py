@@ -108,6 +108,23 @@ def test_every_scenario_is_reported() -> None:
     assert {scenario.name for scenario in SCENARIOS} == told
 
 
+def test_the_costs_of_whole_jobs_are_told_in_plain_jobs_too() -> None:
+    values = [
+        ("thread: all of it", 1.35, "µs a job"),
+        ("thread: call the job", 0.35, "µs a job"),
+        ("job: plain", 5.0, "µs a job"),
+        ("job: delayed, in plain jobs", 2.2, "×"),
+    ]
+    lines = [{"scenario": name, "value": value, "unit": unit} for name, value, unit in values]
+    rows = report.costs(lines).splitlines()[2:]
+    assert rows == [
+        "| **thread: all of it** | **1.35** |",
+        "| call the job | 0.35 |",
+        "| **job: plain** | **5.00** |",
+        "| **job: delayed, in plain jobs** | **2.20 ×** |",
+    ]
+
+
 def test_the_parts_of_a_jobs_cost_are_in_the_code() -> None:
     """A part whose text has changed is left out of the table: then name it anew in parts.py."""
     source = textwrap.dedent(inspect.getsource(WorkerThread._work))
