@@ -35,13 +35,6 @@ def add_death(raw: bytes, death: str) -> bytes:
     return with_members(raw, members | count)
 
 
-def without_deaths(raw: bytes) -> bytes:
-    """The payload as if no process had died under it."""
-    members = members_of(raw)
-    left = {name: members[name] for name in members if name not in DEATHS}
-    return raw if left == members else with_members(raw, left)
-
-
 def _count(members: Members) -> int:
     return max(member(members, "recoveries", int) or 0, 0)
 

@@ -170,15 +170,19 @@ class Enqueuer:
         queue: str,
         raws: Sequence[bytes],
     ) -> None:
-        keys = self._keys
+        changed = self._changed(queue)
         arguments = (
-            3, producer_slot.key, keys.queues, keys.queue(queue),
+            1 + len(changed), producer_slot.key, *changed,
             producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
         )  # fmt: skip
         try:
             push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
             push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+
+    def _changed(self, queue: str) -> tuple[str, ...]:
+        """The keys that the script changes, beside the producer's."""
+        return self._keys.queues, self._keys.queue(queue)
 
     def _push_plainly(
         self,

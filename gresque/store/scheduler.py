@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redis.exceptions import NoPermissionError, NoScriptError
+from redis.exceptions import NoPermissionError
 
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
-from gresque.store.enqueuer import Enqueuer, push_command
+from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.later_job import Times
 from gresque.store.producer_slots import ProducerSlot
@@ -33,22 +33,9 @@ class Scheduler(Enqueuer):
             arguments += job_id.encode(), b"%d" % milliseconds, raw
         self.push(queue, arguments)
 
-    def _push_once(
-        self,
-        connection: RawConnection,
-        producer_slot: ProducerSlot,
-        queue: str,
-        raws: Sequence[bytes],
-    ) -> None:
+    def _changed(self, queue: str) -> tuple[str, ...]:
         keys = self._keys
-        arguments = (
-            5, producer_slot.key, keys.later, keys.later_jobs, keys.queues, keys.queue(queue),
-            producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
-        )  # fmt: skip
-        try:
-            push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
-        except NoScriptError:
-            push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+        return keys.later, keys.later_jobs, keys.queues, keys.queue(queue)
 
     def _push_plainly(
         self,

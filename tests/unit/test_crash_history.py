@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gresque.errors import PayloadTooLarge
 from gresque.jobs import payload
-from gresque.jobs.crash_history import HISTORY, add_death, deaths, recoveries, without_deaths
+from gresque.jobs.crash_history import HISTORY, add_death, deaths, recoveries
+from tests.support.deaths import without_deaths
 
 JOBS = [
     b'{"class":"A","args":[1]}',

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from gresque.jobs import payload
-from gresque.jobs.crash_history import deaths, recoveries, without_deaths
+from gresque.jobs.crash_history import deaths, recoveries
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.jobs.retry_policy import retry_policy
@@ -27,6 +27,7 @@ from gresque.store.ledger import Totals
 from gresque.store.recovery import Move
 from gresque.store.store import Store
 from gresque.worker.recovery import BATCH, Recovery
+from tests.support.deaths import without_deaths
 
 Redis = redis.Redis
 WORKER = "vm:1:q:1:1:1"
