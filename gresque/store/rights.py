@@ -87,7 +87,7 @@ READING_METHODS = (
     "commands.answers", "cron.counts", "cron.entry", "cron.read",
     "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
-    "later.count", "later.find", "later.page",
+    "later.count", "later.each", "later.find", "later.page",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",
