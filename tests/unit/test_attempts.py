@@ -89,16 +89,28 @@ def test_the_last_error_stands_with_those_before_it() -> None:
     assert [each["message"] for each in said(ended(raw, "E", "2", NOW))["errors"]] == ["1", "2"]
 
 
-@pytest.mark.parametrize("text", ["x" * 10**7, "\x00" * 10**6, "\ud800" * 10**6, "ü" * 10**6])
-def test_a_history_is_bounded(text: str) -> None:
+LARGEST = "x" * (payload.MAX_PAYLOAD_BYTES - 120)
+
+
+@pytest.mark.parametrize(
+    ("text", "argument"),
+    [
+        ("x" * 10**5, "x"),
+        ("\ud800" * 10**5, "x"),
+        ("ü" * 10**5, "x"),
+        ("\x00" * 10**5, "x"),
+        ("\x00" * 10**5, LARGEST),
+    ],
+    ids=["ASCII", "surrogates", "umlauts", "zeros", "of the largest payload"],
+)
+def test_a_history_is_bounded(text: str, argument: str) -> None:
     """Whatever the exceptions say: the payload may be as large as any."""
-    most = payload.encode("mail", ("x" * (payload.MAX_PAYLOAD_BYTES - 120),), None, "id1")
-    raw = most
-    for _ in range(25):
+    raw = before = payload.encode("mail", (argument,), None, "id1")
+    for _ in range(ERRORS_KEPT + 2):
         raw = failed_attempt(raw, text, text, NOW, 1e6)  # type: ignore[assignment]
-    assert len(raw) - len(most) < MOST_BYTES
+    assert len(raw) - len(before) < MOST_BYTES
     assert len(errors_of(members_of(raw))) == ERRORS_KEPT
-    assert attempt_of(members_of(raw)) == 26
+    assert attempt_of(members_of(raw)) == ERRORS_KEPT + 3
     assert payload.decode(raw).name == "mail"
 
 
