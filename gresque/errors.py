@@ -21,7 +21,7 @@ class SettingsError(GresqueError):
 class BootError(GresqueError):
     """The worker cannot start: Redis out of reach, a module that does not import. Exit 1.
 
-    `more` are further lines for whoever reads it on a terminal.
+    `more` are further lines for a reader on a terminal.
     """
 
     def __init__(self, text: str, more: Sequence[str] = ()) -> None:
