@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -20,8 +21,9 @@ HELD = "holds the lease"
 def holder(master: Master) -> psutil.Process | None:
     """The maintenance process, once it holds the lease."""
     for process in master.maintenance():
-        if HELD in " ".join(process.cmdline()):
-            return process
+        with suppress(psutil.NoSuchProcess):  # it is being replaced
+            if HELD in " ".join(process.cmdline()):
+                return process
     return None
 
 
