@@ -47,6 +47,7 @@ class Worker:
             want = max(self.policy.room(self.in_flight, POOL, self.batch_size), 0)
         want = self.policy.prepare(self.cycle, self.in_flight, want)
         reserved = self.cycle.turn(want)
+        self.cycle.forget_suspects()
         self.policy.on_turn(self.cycle, self.in_flight, want, reserved)
         return self.held
 

@@ -108,8 +108,6 @@ class Cycle:
                 break
             # Pushes to the lists of an earlier turn stay noted until these lists are looked at.
             reserved = self._turn(want, window, listen=listen, retry=False, on_reply=_nothing)
-        if self._taken_from:
-            self._forget_suspects()
         return reserved
 
     def _turn(
@@ -236,8 +234,9 @@ class Cycle:
             if window.keys
         )
 
-    def _forget_suspects(self) -> None:
-        """Suspects were taken: their queues may have none left."""
+    def forget_suspects(self) -> None:
+        """Where the last turn took suspects their queues may have none left. Waits for a reply, so
+        that threads run meanwhile. Raises CutOff."""
         keys, queues, self._taken_from = self._keys, self._taken_from, set()
         for queue in queues:
             lists = keys.places(queue)[:2]

@@ -133,6 +133,7 @@ class TurnLoop:
             # A signal came while the turn was on its way. A job that started now would be missed by
             # the kill of a shutdown, which takes those that run, and the process would never leave.
             in_flight.give_back_ready()
+        self._cycle.forget_suspects()
         if self._refused:
             self._go_on_with_refused()
         self._demand.note_reserved(reserved)
