@@ -29,11 +29,14 @@ alone."""
 ALL_KINDS = (FAILED, FAILED_UNKEPT, PUT_BACK, RETRIED, UNKNOWN)
 
 _SIZE = 512
-_USED = struct.Struct("=Q")
-_ENTRY = struct.Struct("=QQdd40s")
-_COUNT = struct.Struct("=Qdd40s")
-_COUNT_AT = 8
-_TOGETHER = _USED.size + ENTRIES * _SIZE
+_WORD = 8
+_ENTRY = struct.Struct("@QQdd40s")
+"""To read an entry. It is written word by word: a number is then seen as it was or as it is, where
+`pack_into` writes zeros first."""
+_KEY, _COUNT, _SINCE, _AT = range(4)
+"""The words of an entry."""
+_ID_AT = 4 * _WORD
+_TOGETHER = _WORD + ENTRIES * _SIZE
 """Where the entries begin that count what has no room, one for each of ALL_KINDS."""
 _PLACE_SIZE = _TOGETHER + len(ALL_KINDS) * _SIZE
 _LABEL_BYTES = _SIZE - _ENTRY.size
@@ -66,6 +69,8 @@ class Tallies:
 
     def __init__(self, memory: memoryview, siblings: Sequence[Tallies] = ()) -> None:
         self._memory = memory
+        self._words = memory.cast("Q")
+        self._times = memory.cast("d")
         self._siblings = siblings
         self._places: dict[int, int] | None = None
         """Key -> where its entry begins; read from the memory at the first end."""
@@ -84,26 +89,26 @@ class Tallies:
         processes, is not counted, but for the caller to log."""
         now = monotonic()
         key, place = self._entry_of(label, now)
-        _, count, since, _, _ = _ENTRY.unpack_from(self._memory, place)
+        entry = place // _WORD
+        since = self._times[entry + _SINCE]
         if not log_first or (since and now - since < window_seconds):
             heard = Heard.COUNTED
         else:
             since = max((other.logged_at(key) for other in self._siblings), default=0.0)
             is_new = not since or now - since >= window_seconds
             heard = Heard.FIRST if is_new else Heard.COUNTED
-        if heard is Heard.FIRST:
-            since = now
-        counted = int(count) + (heard is Heard.COUNTED)
-        last = job_id.encode("utf-8", "replace")[:40]
-        _COUNT.pack_into(self._memory, place + _COUNT_AT, counted, since, now, last)
+        self._times[entry + _SINCE] = now if heard is Heard.FIRST else since
+        self._times[entry + _AT] = now
+        last = job_id.encode("utf-8", "replace")[: _ENTRY.size - _ID_AT]
+        self._memory[place + _ID_AT : place + _ENTRY.size] = last.ljust(_ENTRY.size - _ID_AT, b"\0")
+        if heard is Heard.COUNTED:
+            self._words[entry + _COUNT] += 1
         return heard
 
     def _entry_of(self, label: tuple[str, ...], now: float) -> tuple[int, int]:
         """Its key, and where its entry begins."""
         if self._places is None:
-            self._places = {
-                _ENTRY.unpack_from(self._memory, place)[0]: place for place in self._used()
-            }
+            self._places = {self._words[place // _WORD]: place for place in self._used()}
         key = _key(label)
         place = self._places.get(key)
         if place is None:
@@ -112,7 +117,7 @@ class Tallies:
                 label = label[:1]
                 key = _key(label)
                 place = _TOGETHER + ALL_KINDS.index(label[0]) * _SIZE
-                if _ENTRY.unpack_from(self._memory, place)[0] == key:
+                if self._words[place // _WORD] == key:
                     return key, place
             else:
                 self._places[key] = place
@@ -122,15 +127,15 @@ class Tallies:
     def _free(self, now: float) -> int | None:
         """A place without an entry, or with one whose count the master has read."""
         assert self._places is not None
-        used: int = _USED.unpack_from(self._memory)[0]
+        used = self._words[0]
         if used < ENTRIES:
-            _USED.pack_into(self._memory, 0, used + 1)
-            return _USED.size + used * _SIZE
+            self._words[0] = used + 1
+            return _WORD + used * _SIZE
         if now - self._full_at < 1.0:
             return None
         for place in self._used():
             if self._is_over(place, now):
-                self._places.pop(_ENTRY.unpack_from(self._memory, place)[0], None)
+                self._places.pop(self._words[place // _WORD], None)
                 return place
         self._full_at = now
         return None
@@ -138,18 +143,21 @@ class Tallies:
     def _begin(self, place: int, key: int, label: tuple[str, ...], now: float) -> None:
         text = "\0".join(part.replace("\0", "") for part in label)
         raw = text.encode("utf-8", "backslashreplace")[:_LABEL_BYTES]
-        _ENTRY.pack_into(self._memory, place, 0, 0, 0.0, now, b"")
-        start = place + _ENTRY.size
+        entry, start = place // _WORD, place + _ENTRY.size
+        self._words[entry + _KEY] = 0
+        self._words[entry + _COUNT] = 0
+        self._times[entry + _SINCE] = 0.0
+        self._times[entry + _AT] = now
         self._memory[start : place + _SIZE] = raw.ljust(_LABEL_BYTES, b"\0")
-        _USED.pack_into(self._memory, place, key)  # the entry is whole before it has its key
+        self._words[entry + _KEY] = key  # the entry is whole before it has its key
 
     def _is_over(self, place: int, now: float) -> bool:
         _, _, since, at, _ = _ENTRY.unpack_from(self._memory, place)
         return bool(now - max(since, at) > 2 * WINDOW_SECONDS)
 
     def _used(self) -> range:
-        used = min(_USED.unpack_from(self._memory)[0], ENTRIES)
-        return range(_USED.size, _USED.size + used * _SIZE, _SIZE)
+        used = min(self._words[0], ENTRIES)
+        return range(_WORD, _WORD + used * _SIZE, _SIZE)
 
     def _all(self) -> Iterator[int]:
         yield from self._used()
@@ -172,7 +180,9 @@ class Tallies:
             if key:
                 text = bytes(self._memory[place + _ENTRY.size : place + _SIZE]).rstrip(b"\0")
                 label = tuple(text.decode("utf-8", "replace").split("\0"))
-                yield place, Tally(key, count, since, at, _text(last), label)
+                tally = Tally(key, count, since, at, _text(last), label)
+                if self._words[place // _WORD] == key:  # else it is another one now
+                    yield place, tally
 
 
 def _key(label: tuple[str, ...]) -> int:

@@ -34,14 +34,17 @@ class Waits:
         _LENGTH.pack_into(self._memory, 0, len(raw))
 
     def read(self) -> dict[str, int]:
-        """As it was written last; empty while it is being written."""
+        """As it was written last; empty while it is being written, and perhaps half of it when a
+        write comes between: it stays a mapping of names to numbers."""
         (length,) = _LENGTH.unpack_from(self._memory)
         raw = bytes(self._memory[_LENGTH.size : _LENGTH.size + length])
         try:
             found = json.loads(raw)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        if not isinstance(found, dict):
+            return {}
+        return {name: count for name, count in found.items() if type(count) is int}
 
 
 def shared_waits(size: int) -> list[Waits]:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import time
 
 import pytest
 
@@ -104,3 +107,42 @@ def test_any_label_fits(clock: Clock) -> None:
     own = own_tallies()
     own.note(("failed", "a\0b\udcff", "x" * 1000), "", log_first=True)
     assert only(own).label[:2] == ("failed", "ab\\udcff")
+
+
+def test_a_number_is_never_read_half_written() -> None:
+    """The master reads while a process counts; from 255 to 256 two bytes change."""
+    own = own_tallies()
+    own.note(BOOM, "a", log_first=False)
+    ((place, _),) = own.read()
+    numbers = [(1 << 56) - 2, (1 << 56) - 1]
+    pid = os.fork()
+    if not pid:
+        while True:
+            for number in numbers:
+                own._words[place // 8 + 1] = number
+                own.note(BOOM, "a", log_first=False)
+    try:
+        end, seen = time.monotonic() + 0.5, set()
+        while time.monotonic() < end:
+            seen.update(tally.counted for _, tally in own.read())
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert seen <= {1, *numbers, 1 << 56}
+    assert seen - {1}
+
+
+def test_an_entry_that_becomes_another_one_while_it_is_read_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the new label would stand beside the count of the old one."""
+    own = own_tallies()
+    own.note(BOOM, "a", log_first=False)
+    ((place, _),) = own.read()
+
+    def text(raw: bytes) -> str:
+        own._begin(place, 7, ("failed", "m.other"), 0.0)
+        return ""
+
+    monkeypatch.setattr(tallies, "_text", text)
+    assert list(own.read()) == []

@@ -34,3 +34,13 @@ def test_too_long_a_text_is_left_out() -> None:
     (waits,) = shared_waits(1)
     waits.write({f"{n:02}" + "\x01" * 98: 1 for n in range(15)})
     assert waits.read() == {}
+
+
+def test_halves_of_two_writes_leave_no_value_that_cannot_be_counted() -> None:
+    """The master reads without a lock, and adds up what it reads."""
+    (waits,) = shared_waits(1)
+    waits.write({"m.first": 1})
+    torn = b'{"m": "f", "n": 2}'
+    waits._memory[8 : 8 + len(torn)] = torn
+    waits._memory[:8] = len(torn).to_bytes(8, "little")
+    assert waits.read() == {"n": 2}
