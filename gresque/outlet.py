@@ -322,7 +322,8 @@ class Outlet(io.RawIOBase):
 _interrupted: tuple[int, Callable[[FrameType], None]] | None = None
 """The native thread that was interrupted in a write, and what its handler is to do then."""
 
-_MOST_FRAMES = 12
+_MOST_FRAMES = 40
+"""A write that reports missing lines formats a record, some fifteen frames deep."""
 
 
 def in_write(frame: FrameType | None) -> bool:
