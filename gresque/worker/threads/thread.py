@@ -234,9 +234,11 @@ class WorkerThread(Killable):
 
     def forget_ended(self) -> None:
         """Keep no job that has ended. Called by the loop monitor: it costs no job anything."""
-        if self.spawned is not None and self.spawned[0].job is not self.job:
+        # What the thread forgets meanwhile is None from one line to the next.
+        spawned, known = self.spawned, self.known
+        if spawned is not None and spawned[0].job is not self.job:
             self.spawned = None
-        if self.known is not None and self.known.job is not self.job:
+        if known is not None and known.job is not self.job:
             self.known = None
 
 
