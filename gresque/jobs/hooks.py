@@ -117,6 +117,9 @@ class ProcessHooks:
         self._hooks[kind].append(hook)
         return hook
 
+    def has(self, kind: str) -> bool:
+        return bool(self._hooks[kind])
+
     def run(self, kind: str) -> None:
         call_hooks(self._hooks[kind], (), {})
 

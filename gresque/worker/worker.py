@@ -188,8 +188,9 @@ class Worker:
         retry = BootRetry(spec, lambda: self.orders.ending is not Ending.NONE)
         retry.call(self._register)
         self._orphan_watch = OrphanWatch(spec.life_fd, self._row, self._in_flight, self.orders)
-        with root_free():
-            process_hooks.run("after_fork")
+        if process_hooks.has("after_fork"):  # else a process for one job pays for nothing
+            with root_free():
+                process_hooks.run("after_fork")
         self._loop_monitor.start(self._heartbeat)
         # Run the loop once so that signals received during boot are handled before the first job;
         # an early USR1 would kill it.
