@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import redis
 
-from gresque.inspector.findings.failing import ENTRIES, RETRIES, failing
+from gresque.inspector.findings.failing import ENTRIES, MOST_BYTES, RETRIES, failing
 from gresque.jobs.attempts import failed_attempt, snoozed, unknown_here
 from gresque.store.later_job import LaterJob
 from gresque.store.store import Store
@@ -63,6 +63,26 @@ def test_more_failures_than_are_read(store: Store, redis_client: redis.Redis) ->
     assert finding.details["count"] == ENTRIES
     assert 9 <= finding.details["seconds"] <= 60, "the rate is that of the time they are from"
     assert said(finding).startswith("Often failed 1,000 times in N s")
+
+
+def test_more_than_are_read_of_one_of_several_lists(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    for name, count in (("a", 5000), ("b", 1)):
+        redis_client.sadd("resque:failed_queues", f"{name}_failed")
+        fail(redis_client, "Often", count, age=10, key=f"resque:{name}_failed")
+    (finding,) = failing(view(store, "redis_multi_queue"))
+    assert finding.details["count"] == ENTRIES // 2 + 1
+    assert finding.details["seconds"] <= 60
+
+
+def test_entries_that_are_too_large_to_read_many(store: Store, redis_client: redis.Redis) -> None:
+    fail(redis_client, "Often", 1, age=10)
+    raw = redis_client.lpop("resque:failed") + b" " * (MOST_BYTES // 20)
+    redis_client.rpush("resque:failed", *[raw] * 50)
+    (finding,) = failing(view(store))
+    assert 20 <= finding.details["count"] <= 22
+    assert finding.details["seconds"] <= 60
 
 
 def waits(store: Store, number: int, raw: bytes | None, due: float = 60) -> None:

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 
 from gresque.client.delayed import DelayedJobs
 from gresque.clock import failed_at, parse_iso_8601, retried_at
@@ -53,10 +52,9 @@ def failing(view: View) -> Iterator[Finding]:
     """The classes of the newest 1,000 failures of the last 5 minutes, and of jobs that failed in
     this time and are soon tried again; the most frequent first. Those that failed once or twice are
     one finding where they are many."""
-    failed, again = newest(view), tried_again(view)
-    seconds = float(WINDOW_SECONDS)
-    if len(failed) == ENTRIES:  # there were more in this time
-        seconds = _seconds_since(_time(failed[-1]), view.at)
+    (failed, since), again = newest(view), tried_again(view)
+    # Without those that were not read it is a rate of the time that the others are from.
+    seconds = _seconds_since(since, view.at) if since else float(WINDOW_SECONDS)
     by_class = defaultdict[str, _Failures](_Failures)
     for each in [*failed, *again]:
         of_class = by_class[each.job_class or ""]
@@ -146,18 +144,23 @@ def _span(seconds: float) -> str:
     return "5 min" if seconds >= WINDOW_SECONDS else f"{seconds:.0f} s"
 
 
-def newest(view: View) -> list[Glance]:
+def newest(view: View) -> tuple[list[Glance], str]:
     """Failures of the last 5 minutes, the newest first, without jobs that an operator killed by
     their ids; where each queue has a list, those of the lists with the newest ones. They are read
-    in pages, and about 4 MB of them at most."""
+    in pages, and about 4 MB of them at most. And the time since when these are all that there are;
+    empty where it is the 5 minutes."""
     oldest = retried_at(view.at - WINDOW_SECONDS)
     lists = open_backend(view.failure_backend, view.store).lists()
     if any(each.name for each in lists):
         lists = _with_newest(view, lists, oldest)
     found: list[Glance] = []
+    since = ""
     for each in lists:
-        found += _newest_of(each, oldest, ENTRIES // len(lists), MOST_BYTES // len(lists))
-    return sorted(found, key=_time, reverse=True)
+        some, is_all = _newest_of(each, oldest, ENTRIES // len(lists), MOST_BYTES // len(lists))
+        found += some
+        if some and not is_all:
+            since = max(since, _time(some[-1]))
+    return sorted(found, key=_time, reverse=True), since
 
 
 def tried_again(view: View) -> list[Glance]:
@@ -186,17 +189,22 @@ def tried_again(view: View) -> list[Glance]:
     return found
 
 
-def _newest_of(found_in: FailedList, oldest: str, count: int, most_bytes: int) -> Iterator[Glance]:
-    for _, raw in islice(found_in.backwards(found_in.count()), count):
+def _newest_of(
+    found_in: FailedList, oldest: str, count: int, most_bytes: int
+) -> tuple[list[Glance], bool]:
+    """And whether these are all since `oldest`."""
+    found: list[Glance] = []
+    for number, (_, raw) in enumerate(found_in.backwards(found_in.count())):
+        if number >= count or most_bytes < 0:
+            return found, False
         seen = glance(raw)
         most_bytes -= len(raw)
         if seen.failed_at:
             if seen.failed_at < oldest:
-                return
+                break
             if not (seen.exception == DIRTY_EXIT and (seen.error or "").endswith(KILLED_BY_ID)):
-                yield seen
-        if most_bytes < 0:
-            return
+                found.append(seen)
+    return found, True
 
 
 def _with_newest(view: View, lists: list[FailedList], oldest: str) -> list[FailedList]:
