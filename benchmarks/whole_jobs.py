@@ -6,17 +6,15 @@ worker without jobs is measured first, and taken off. See cost.py.
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import time
 from typing import NamedTuple
 
 import gresque
 from benchmarks import harness
-from benchmarks.harness import ROOT, Results, Server
+from benchmarks.harness import BUILD, Processes, Results, Server
 from benchmarks.jobs import REST_SECONDS
 
 JOBS = 500_000
@@ -102,16 +100,15 @@ def _burst(server: Server) -> Cost:
     """Work off what is there, in one process of 100 threads."""
     before = _server_seconds(server)
     started = _children_seconds()
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "gresque", "work", "-q", "bench", "-r", "benchmarks.jobs"),
-            *("-w", "1", "-t", "100", "-j", str(harness.ENDLESS), "--burst"),
-        ],
-        cwd=ROOT,
-        env={**os.environ, "REDIS_URL": server.url},
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
+    command = [
+        *(sys.executable, "-m", "gresque", "work", "-q", "bench", "-r", "benchmarks.jobs"),
+        *("-w", "1", "-t", "100", "-j", str(harness.ENDLESS), "--burst"),
+    ]
+    env = {"REDIS_URL": server.url}
+    with Processes([command], env, BUILD / "logs" / "whole_jobs.log") as work:
+        work.wait(600)
+        if work.roots[0].returncode:
+            sys.exit(f"the worker failed: {work.last_line()}")
     return Cost(0.0, _children_seconds() - started, _server_seconds(server) - before)
 
 

@@ -2,6 +2,7 @@
 `nice`, many hypothesis examples, and the tests of this directory.
 
     scripts/acceptance                          # all of it, some 25 minutes on two idle cores
+    scripts/acceptance --list                   # the names of the steps
     scripts/acceptance --only shutdowns         # repeatable
     scripts/acceptance --scale 0.1              # a tenth of it, to see that it works
 
@@ -145,7 +146,11 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=STEPS, action="append", help="repeatable")
     parser.add_argument("--scale", type=float, default=1.0, help="of seconds, rounds, examples")
+    parser.add_argument("--list", action="store_true", help="the names of the steps")
     options = parser.parse_args()
+    if options.list:
+        print(*STEPS, sep="\n")
+        return
     rows, failed = [], False
     for name in options.only or STEPS:
         print(f"{name} ...", file=sys.stderr, flush=True)
