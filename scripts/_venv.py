@@ -46,7 +46,7 @@ INSTALL = [*PIP, "install", "--progress-bar", "off", *EDITABLE]
 
 LOOK_SECONDS = 0.1
 PLAIN_LINE_SECONDS = 10
-TERM_SECONDS = 3
+END_SECONDS = 3
 _NO_NETWORK = re.compile(
     r"connection broken by|NewConnectionError|name resolution|Max retries exceeded|ProxyError"
 )
@@ -223,11 +223,12 @@ class Step:
         print(line, end="\n" if ends else "", file=sys.stderr, flush=True)
 
     def _end(self, program: subprocess.Popen[bytes]) -> None:
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        # By Ctrl-C's signal pip clears up: by TERM it leaves its directories in /tmp.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             if program.poll() is None:
                 os.killpg(program.pid, number)
                 try:
-                    program.wait(TERM_SECONDS)
+                    program.wait(END_SECONDS)
                 except subprocess.TimeoutExpired:
                     continue
         if self._terminal:

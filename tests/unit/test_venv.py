@@ -32,7 +32,7 @@ packages = Path(sysconfig.get_path("purelib"))
 """
 
 PIP = """
-import fcntl, os, sys, sysconfig, time
+import fcntl, os, sys, sysconfig, tempfile, time
 from pathlib import Path
 
 what = os.environ["FAKE_PIP"]
@@ -54,8 +54,9 @@ if what == "broken":
 if what.startswith("hangs"):
     if "installing" in what:
         print("Installing collected packages: gevent, redis", flush=True)
-    (home / "hangs").write_text(str(os.getpid()))
-    time.sleep(60)
+    with tempfile.TemporaryDirectory(prefix="pip-", dir=home):
+        (home / "hangs").write_text(str(os.getpid()))
+        time.sleep(60)
 time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
 packages = Path(sysconfig.get_path("purelib"))
 for name in ("gresque", "gevent"):
@@ -336,6 +337,7 @@ def test_an_interruption_is_one_line_and_ends_pip(
     assert errors.splitlines()[-1] == "gresque: set-up interrupted; run it again to go on"
     assert "Traceback" not in errors
     wait_for(lambda: has_ended(pip))
+    assert not list(checkout.home.glob("pip-*"))
     # Cut off while it changes packages: nobody knows what is missing.
     again = checkout.succeed()
     assert ("Making" in again) == (when == "installing")
