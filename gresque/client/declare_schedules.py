@@ -29,14 +29,35 @@ def app_of(modules: Iterable[str]) -> str:
     return ",".join(sorted(set(modules)))
 
 
-def declare_schedules(store: Store, app: str, entries: Sequence[Entry], boot: int = 0) -> int:
+def declare_schedules(
+    store: Store, app: str, entries: Sequence[Entry], boot: int = 0, *, has_file: bool = True
+) -> int:
     """Write the entries of a program; those that it declared before, and does not any more, go.
 
     `boot` is what this returned at the first call of the same master, and 0 then. Of several
     masters of one program the one that booted last declares: where an older one would change
     something, the result is 0.
+
+    A master without a schedule file says nothing of those that others of the program read from
+    theirs: entries of code and file are declared apart.
     """
-    if not entries and not store.cron.has_app(app):
+    sources = ("file", "code") if has_file else ("code",)
+    names = {entry.name for entry in entries}
+    boots = [
+        _declare(
+            store, app, source, [each for each in entries if each.source == source], names, boot
+        )
+        for source in sources
+    ]
+    return min(boots) if boot else max(boots)
+
+
+def _declare(
+    store: Store, app: str, source: str, entries: Sequence[Entry], names: set[str], boot: int
+) -> int:
+    """Those of one source; `names` are those of both."""
+    field = app if source == "code" else f"{app} {source}"
+    if not entries and not store.cron.has_app(field):
         return boot
     ours = [msgspec.structs.replace(entry, app=app) for entry in entries]
     for _ in range(TRIES):
@@ -44,10 +65,10 @@ def declare_schedules(store: Store, app: str, entries: Sequence[Entry], boot: in
         found = snapshot.entries
         every = (change_to(entry, found.get(entry.name), now) for entry in ours)
         changes = [change for change in every if _is_needed(change, snapshot)]
-        gone = _gone(app, {entry.name for entry in ours}, found)
+        gone = _gone((app, source), names, found)
         if boot and not changes and not gone:
             return boot
-        boot, changed = store.cron.put([*changes, *gone], app, boot)
+        boot, changed = store.cron.put([*changes, *gone], field, boot)
         if not changed:
             for change in gone if boot else ():
                 log.info(
@@ -65,18 +86,18 @@ def _is_needed(change: Change, found: Snapshot) -> bool:
     return change.new != change.old or has_lost
 
 
-def _gone(app: str, declared: set[str], found: dict[str, bytes]) -> list[Change]:
+def _gone(owner: tuple[str, str], declared: set[str], found: dict[str, bytes]) -> list[Change]:
     gone = []
     for name, raw in found.items():
-        if name not in declared and _owner(raw) == app:
+        if name not in declared and _owner(raw) == owner:
             gone.append(Change(name, raw, b"", None))
     return gone
 
 
-def _owner(raw: bytes) -> str | None:
-    """The program that declares this entry; None for one that no code declares."""
+def _owner(raw: bytes) -> tuple[str, str] | None:
+    """The program that declares this entry, and where."""
     try:
         entry = from_json(raw)
     except ScheduleError:
         return None
-    return entry.app if entry.source in ("code", "file") else None
+    return entry.app, entry.source

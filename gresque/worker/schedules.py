@@ -20,7 +20,9 @@ def declare(store: Store, settings: Settings, memory: DeclaredMemory) -> None:
     of a process that knows others than were declared: it has loaded new code."""
     boot = memory.read().boot if is_declared(memory) else 0
     entries = list(declared)
-    boot = declare_schedules(store, app_of(settings.require), entries, boot)
+    boot = declare_schedules(
+        store, app_of(settings.require), entries, boot, has_file=bool(settings.schedule)
+    )
     # 1: there was nothing to declare.
     memory.write(DeclaredSchedules(boot or memory.read().boot or 1, declared.digest()))
 

@@ -110,3 +110,28 @@ def test_an_entry_that_is_changed_meanwhile(store: Store, monkeypatch: pytest.Mo
     monkeypatch.setattr(store.cron, "read", read_and_change)
     declare_schedules(store, "app", [entry("a", 90.0)])
     assert declared(store) == {"a": (90, "app")}
+
+
+def test_a_master_without_a_schedule_file_leaves_those_of_a_file(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    """As where one of two pools of a program reads the file: neither undoes what the other does."""
+    both = [entry("code"), entry("file", source="file")]
+    reads = declare_schedules(store, "app", both)
+    other = declare_schedules(store, "app", both[:1], has_file=False)
+    assert set(declared(store)) == {"code", "file"}
+    redis_client.flushall()
+    assert declare_schedules(store, "app", both[:1], other, has_file=False) == other
+    declare_schedules(store, "app", both, reads)
+    assert set(declared(store)) == {"code", "file"}
+    declare_schedules(store, "app", both[:1])  # its file is empty
+    assert set(declared(store)) == {"code"}
+
+
+def test_an_entry_moves_between_code_and_file(store: Store) -> None:
+    declare_schedules(store, "app", [entry("a"), entry("b", source="file")])
+    ticks = store.cron.read().next
+    declare_schedules(store, "app", [entry("b"), entry("a", source="file")])
+    assert store.cron.read().next == ticks
+    found = {name: from_json(raw).source for name, raw in store.cron.read().entries.items()}
+    assert found == {"a": "file", "b": "code"}

@@ -311,7 +311,9 @@ def test_a_changed_expression(store: Store, redis_url: str) -> None:
 
 
 def test_declaring(store: Store, redis_url: str, redis_client: redis.Redis) -> None:
-    settings = Settings.load({"redis_url": redis_url, "require": "app.jobs"}, {})
+    settings = Settings.load(
+        {"redis_url": redis_url, "require": "app.jobs", "schedule": "c.yml"}, {}
+    )
     memory = DeclaredMemory()
     task = DeclareSchedules(settings, memory)
     task.run(store)
