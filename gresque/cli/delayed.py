@@ -10,9 +10,9 @@ import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
 from gresque.cli.connect import open_store
+from gresque.cli.filters import CLASS, Age, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, counted, json_option
-from gresque.cli.wanted import Age
 from gresque.clock import duration, log_time
 from gresque.errors import EnqueueError, InvalidPayload, SettingsError
 from gresque.text import printable
@@ -49,20 +49,17 @@ class Time(click.ParamType[Any]):
         return at(found)
 
 
-def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the flags that say which jobs are meant; `matching` takes their values."""
-    for option in reversed(
-        [
-            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
-            click.option("--queue", metavar="NAME", help="Those for this queue."),
-            click.option(
-                "--before", type=Age(), metavar="AGE",
-                help="Those that are due within this time: 90, 10m, 2h.",
-            ),
-        ]
-    ):  # fmt: skip
-        command = option(command)
-    return command
+filter_options = filters(
+    CLASS,
+    text_filter("--queue", help="Those for this queue."),
+    click.option(
+        "--before",
+        type=Age(),
+        metavar="AGE",
+        help="Those that are due within this time: 90, 10m, 2h.",
+    ),
+)
+"""Decorator: the flags that say which jobs are meant; `matching` takes their values."""
 
 
 def matching(

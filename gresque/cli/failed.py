@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
 from gresque.cli.connect import open_failures, operator
+from gresque.cli.failed_job import describe, find_failed
+from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, compact, counted, json_option, pairs, write
+from gresque.cli.output import Column, Output, counted, json_option, write
 from gresque.cli.progress import ProgressLine
-from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.failure.backend import RedisBackend
     from gresque.failure.failed_list import FailedJob
     from gresque.failure.search import Wanted
-
-MAX_INDEX_DIGITS = 15
-"""A longer number is a job id: ids are 32 hex digits, which can all be decimal ones."""
 
 COLUMNS = [
     Column("INDEX", lambda job: job.place, whole=True),
@@ -54,28 +52,18 @@ GROUP_COLUMNS = [
 
 SETTINGS = ("redis_url", "namespace", "failure_backend")
 
-
-def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the flags that say which failed jobs are meant; `_wanted` takes their values."""
-    for option in reversed(
-        [
-            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
-            click.option("--exception", metavar="NAME", help="Those that failed with this."),
-            click.option("--queue", metavar="NAME", help="Those from this queue."),
-            click.option("--search", "text", metavar="TEXT", help="With this text in the error."),
-        ]
-    ):
-        command = option(command)
-    return command
+wanted_options = filters(
+    CLASS,
+    EXCEPTION,
+    text_filter("--queue", help="Those from this queue."),
+    text_filter("--search", "text", metavar="TEXT", help="With this text in the error."),
+)
+"""Decorator: the flags that say which failed jobs are meant; `_wanted` takes their values."""
 
 
 def _wanted(options: dict[str, Any]) -> Wanted:
     from gresque.failure.search import Wanted
 
-    for name, value in options.items():
-        if value == "":
-            flag = {"job_class": "class", "text": "search"}.get(name, name)
-            raise click.UsageError(f"--{flag} is empty; give a value, or leave it out")
     return Wanted(**options)
 
 
@@ -174,8 +162,8 @@ def show_command(flags: dict[str, Any], target: str, as_json: bool) -> None:
       gresque failed show 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7 --json
     """
     with open_failures(flags) as backend:
-        (job,) = _find(backend, [target])
-    Output(as_json).document(job.as_dict(), lambda: _describe(job))
+        (job,) = find_failed(backend, [target])
+    Output(as_json).document(job.as_dict(), lambda: describe(job))
 
 
 @command.command(name="retry")
@@ -210,7 +198,7 @@ def retry_command(
         if not targets:
             _retry_all(backend, wanted, yes)
             return
-        jobs = _find(backend, targets)
+        jobs = find_failed(backend, targets)
         done = retry_failed(backend, jobs, by=operator())
     _complain_of_moved(job for job, retried in zip(jobs, done, strict=True) if not retried)
     write([f"{counted(len(jobs), 'failed job')} retried"])
@@ -261,7 +249,7 @@ def remove_command(
         if not targets:
             _remove_all(backend, wanted, yes)
             return
-        jobs = _find(backend, targets)
+        jobs = find_failed(backend, targets)
         removed = remove_failed(backend, jobs, by=operator())
     if removed < len(jobs):
         raise click.ClickException(
@@ -333,43 +321,6 @@ def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted
         )
 
 
-def _find(backend: RedisBackend, targets: Sequence[str]) -> list[FailedJob]:
-    """The jobs that are meant, each once; nothing is done when one of them is not there."""
-    targets = list(dict.fromkeys(targets))
-    names = {name for name in backend.counts() if name}
-    places = {target: place for target in targets if (place := _place(target, names))}
-    ids = [target for target in targets if target not in places]
-    by_id = backend.find_ids(ids) if ids else {}
-    jobs: dict[str, FailedJob] = {}
-    for target in targets:
-        job = backend.find(*places[target]) if target in places else by_id.get(target)
-        if job is None:
-            raise click.UsageError(_not_found(backend, target, places.get(target)))
-        jobs[job.place] = job
-    return list(jobs.values())
-
-
-def _place(target: str, names: set[str]) -> tuple[int, str] | None:
-    """The index and the name of its list, where each queue has one; None for a job id."""
-    name, colon, index = target.rpartition(":")
-    if not (index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS):
-        return None
-    return (int(index), name) if not colon or name in names else None
-
-
-def _not_found(backend: RedisBackend, target: str, place: tuple[int, str] | None) -> str:
-    if place is None:
-        return f"no failed job has the id {printable(target)}"
-    counts = backend.counts()
-    index, name = place
-    if counts and name not in counts:
-        example = printable(f"{next(iter(counts))}:{index}")
-        return f"each queue has indexes of its own; name the job as the list does: {example}"
-    count = counts.get(name, 0)
-    there = f"they go from 0 to {count - 1}" if count else "there are none"
-    return f"no failed job has the index {printable(target)}; {there}"
-
-
 def _complain_of_moved(jobs: Iterator[FailedJob]) -> None:
     moved = [job.place for job in jobs]
     if moved:
@@ -383,39 +334,3 @@ def _error(job: FailedJob) -> str:
     if job.entry is None:
         return f"not an entry: {job.raw.decode('utf-8', 'backslashreplace')}"
     return " ".join(job.entry.error.split())
-
-
-def _describe(job: FailedJob) -> Iterator[str]:
-    entry, item = job.entry, job.item
-    if entry is None:
-        yield f"The entry {job.place} is not one of a failed job:"
-        yield from _indented(job.raw.decode("utf-8", "backslashreplace"))
-        return
-    yield from pairs(
-        [
-            ("index", job.place),
-            ("failed at", entry.failed_at),
-            ("retried at", entry.retried_at),
-            ("queue", entry.queue),
-            ("class", item.get("class")),
-            ("job id", job.job_id),
-            ("generation", item.get("generation")),
-            ("args", compact(item["args"]) if "args" in item else None),
-            ("kwargs", compact(item["kwargs"]) if "kwargs" in item else None),
-            ("worker", entry.worker),
-            ("exception", entry.exception),
-        ]
-    )
-    if not item:
-        yield "payload"
-        yield from _indented(compact(entry.payload))
-    yield "error"
-    yield from _indented(entry.error)
-    yield "backtrace"
-    for line in entry.backtrace or ["-"]:
-        yield from _indented(line)
-
-
-def _indented(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        yield f"  {printable(line)}"

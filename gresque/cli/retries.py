@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
 from gresque.cli.connect import open_store
+from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, complain, counted, json_option, write
 from gresque.clock import duration
@@ -29,27 +30,13 @@ COLUMNS = [
     Column("LAST ERROR", lambda each: each.reason),
 ]
 
-
-def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: the flags that say which retries are meant; `_wanted` takes their values."""
-    for option in reversed(
-        [
-            click.option("--class", "job_class", metavar="NAME", help="Jobs of this class."),
-            click.option("--exception", metavar="NAME", help="Those that failed with this."),
-            click.option("--queue", metavar="NAME", help="Those of this queue."),
-        ]
-    ):
-        command = option(command)
-    return command
+wanted_options = filters(CLASS, EXCEPTION, text_filter("--queue", help="Those of this queue."))
+"""Decorator: the flags that say which retries are meant; `_wanted` takes their values."""
 
 
 def _wanted(options: dict[str, Any]) -> WantedRetries:
     from gresque.inspector.retries import WantedRetries
 
-    for name, value in options.items():
-        if value == "":
-            flag = {"job_class": "class"}.get(name, name)
-            raise click.UsageError(f"--{flag} is empty; give a value, or leave it out")
     return WantedRetries(**options)
 
 
