@@ -7,6 +7,7 @@ keeps it.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -22,6 +23,9 @@ MAX_FRAMES_OF_OTHERS = 50
 MAX_LINES = 200
 MAX_GROUP_WIDTH = 15
 MAX_GROUP_DEPTH = 10
+
+CARRYING = re.compile(r"/(gevent|greenlet)/[^/:]+(/[^/:]+)*\.py[xd]?:\d+:in |<frozen ")
+"""Frames of these carry what waits. They are the same ones wherever it waits."""
 
 
 class Raised(NamedTuple):
@@ -41,6 +45,15 @@ def read_raised(error: BaseException, trace_of: BaseException | None = None) -> 
     except BaseException as broken:
         lines = [f"<no backtrace: {exception_name(broken)}>"]
     return Raised(name, text, lines)
+
+
+def from_the_job(lines: list[str]) -> list[str]:
+    """A backtrace without the frames of gevent that it begins with; all of it where there are no
+    others."""
+    for index, line in enumerate(lines):
+        if not CARRYING.search(line):
+            return lines[index:]
+    return lines
 
 
 def stand_in(error: BaseException, broken: BaseException) -> Raised:

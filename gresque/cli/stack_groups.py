@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gresque.clock import duration
 from gresque.processes.short_names import short_process
+from gresque.raised import CARRYING
 
-_NOT_THE_JOBS = re.compile(r"/(gevent|greenlet)/[^/:]+(/[^/:]+)*\.py[xd]?:\d+:in |<frozen ")
-"""Frames of these carry what waits, and say nothing about it that the title does not."""
 NAMED = 3
 """Classes, processes and waits that a title names; of the others it gives the number."""
 
@@ -20,7 +18,7 @@ Greenlet = dict[str, Any]
 
 def own_frames(stack: Sequence[str]) -> list[str]:
     """Without the frames of gevent; all of them where there are no others."""
-    return [line for line in stack if not _NOT_THE_JOBS.search(line)] or list(stack)
+    return [line for line in stack if not CARRYING.search(line)] or list(stack)
 
 
 def grouped(stacks: Mapping[str, list[Greenlet] | None]) -> Iterator[tuple[str, list[str]]]:

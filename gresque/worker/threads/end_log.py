@@ -23,6 +23,7 @@ from gresque.processes.tallies import (
     Heard,
     Tallies,
 )
+from gresque.raised import from_the_job
 from gresque.text import shell
 from gresque.worker.turns.in_flight import ReservedJob
 
@@ -57,6 +58,7 @@ class EndLog:
         self, job: ReservedJob, start: float, name: str, text: str, trace: list[str], *, kept: bool
     ) -> None:
         """The job failed with this exception; `kept`: it stands among the failed jobs."""
+        trace = from_the_job(trace)
         job_class, job_id = _class_and_id(job)
         label = (FAILED if kept else FAILED_UNKEPT, job_class, name, trace[0] if trace else "")
         heard = self._tallies.note(label, job_id, log_first=True)
@@ -89,7 +91,7 @@ class EndLog:
             _log(logging.DEBUG, "job_snoozed", job, start, f"put off for {again.seconds:.1f} s")
             return
         job_class, job_id = _class_and_id(job)
-        label = (RETRIED, job_class, name, trace[0] if trace else "")
+        label = (RETRIED, job_class, name, next(iter(from_the_job(trace)), ""))
         if not self.verbose and self._tallies.note(label, job_id, log_first=True) is Heard.COUNTED:
             return
         attempt = attempt_of(members_of(job[2]))
