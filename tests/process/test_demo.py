@@ -120,17 +120,13 @@ def test_it_shows_the_promises_and_leaves_nothing(sandbox: Sandbox) -> None:
     wait_for(sandbox.is_clean)
 
 
-INTERRUPTED = [
-    (signal.SIGINT, "  export REDIS_URL"),
-    (signal.SIGTERM, "a job that never waits"),
-    (signal.SIGHUP, "for comparison"),
-]
+def test_a_signal_while_a_job_hogs_the_cpu_leaves_nothing(sandbox: Sandbox) -> None:
+    """tests/acceptance does the same at its start and at its end."""
+    interrupt(sandbox, signal.SIGTERM, "a job that never waits")
 
 
-@pytest.mark.parametrize(("number", "line"), INTERRUPTED, ids=["start", "hog", "comparison"])
-def test_a_signal_at_any_time_leaves_nothing(
-    sandbox: Sandbox, number: signal.Signals, line: str
-) -> None:
+def interrupt(sandbox: Sandbox, number: signal.Signals, line: str) -> None:
+    """Send the signal when the demo has shown this line: it ends, and leaves nothing."""
     demo = sandbox.start(*FEW)
     read_until(demo, line)
     os.killpg(demo.pid, number)
