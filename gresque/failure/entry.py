@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from gresque.clock import failed_at
-from gresque.jobs.payload import in_entry, out_of_entry, wrapped
+from gresque.failure.kept_item import in_entry, out_of_entry, wrapped
 from gresque.raised import MAX_ERROR_CHARS
 
 
 class FailedEntry(msgspec.Struct, omit_defaults=True):
-    """One failed job. `payload` is the queue item to the letter, or what `payload.in_entry` makes
+    """One failed job. `payload` is the queue item to the letter, or what `kept_item.in_entry` makes
     of one that is no job. `retried_at` marks a retried entry."""
 
     failed_at: str

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.errors import InvalidPayload
+from gresque.failure.kept_item import out_of_entry
 from gresque.jobs.attempts import begun_again
-from gresque.jobs.payload import out_of_entry
 
 Fields = dict[str, msgspec.Raw]
 

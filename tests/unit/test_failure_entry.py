@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.failure.entry import MAX_ERROR_CHARS, decode_entry, encode_entry
-from gresque.jobs.payload import MAX_PAYLOAD_BYTES, in_entry, out_of_entry
+from gresque.failure.kept_item import in_entry, out_of_entry
+from gresque.jobs.payload import MAX_PAYLOAD_BYTES
 
 WIRE = Path(__file__).parents[1] / "wire"
 FIELDS = ["failed_at", "payload", "exception", "error", "backtrace", "worker", "queue"]

@@ -25,6 +25,7 @@ from gresque.errors import (
     PayloadTooLarge,
     UnserializableArgument,
 )
+from gresque.failure.kept_item import in_entry, is_job, out_of_entry
 from gresque.jobs import payload
 from gresque.jobs.payload import (
     MAX_DEPTH,
@@ -147,7 +148,7 @@ def test_what_is_encoded_decodes_to_the_same(args: list[Any], kwargs: dict[str, 
     told = json.loads(raw)
     sent = [*args, {**kwargs, "_kwargs": True}] if kwargs else args
     assert repr(told["args"]) == repr(sent), "another JSON parser reads the same"
-    assert payload.is_job(raw)
+    assert is_job(raw)
     assert payload.loads(raw)["args"] == args
     assert payload.loads(raw).get("kwargs", {}) == kwargs
 
@@ -204,7 +205,7 @@ def test_keywords_beside_args_are_no_job_of_this_format(kwargs: str) -> None:
     raw = f'{{"class":"A","args":[1],"kwargs":{kwargs}}}'.encode()
     with pytest.raises(InvalidPayload, match=r'has a field kwargs; .*"_kwargs": true'):
         decode(raw)
-    assert payload.is_job(raw), "its entry shows class and arguments, and a retry is the same item"
+    assert is_job(raw), "its entry shows class and arguments, and a retry is the same item"
 
 
 @pytest.mark.parametrize(
@@ -448,11 +449,11 @@ def test_arbitrary_bytes_decode_or_are_invalid(raw: bytes) -> None:
         assert job.args is None or type(job.args) is list
     item = payload.loads(raw)
     assert type(item) is dict
-    assert type(payload.class_of(raw)) is str or not payload.is_job(raw)
-    if payload.is_job(raw):
+    assert type(payload.class_of(raw)) is str or not is_job(raw)
+    if is_job(raw):
         assert payload.class_of(raw) == item["class"]
     else:
-        assert payload.out_of_entry(payload.in_entry(raw)) == raw
+        assert out_of_entry(in_entry(raw)) == raw
 
 
 @given(st.sampled_from(FORK), st.integers(0, 200), st.binary(min_size=1, max_size=1))
@@ -480,7 +481,7 @@ def test_loads_is_for_looking(raw: bytes, item: dict[str, Any]) -> None:
 def test_loads_reads_what_nests_too_deep_as_text() -> None:
     raw = b'{"class":' + as_json(100_000) + b"}"
     assert payload.loads(raw) == {"raw": raw.decode()}
-    assert not payload.is_job(raw)
+    assert not is_job(raw)
 
 
 def test_the_envelope_stands_behind_the_generation_when_there_is_one() -> None:
