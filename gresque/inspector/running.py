@@ -91,24 +91,6 @@ class RunningJob:
             slots[process].append(slot)
         return sorted(read_slots(store, slots, running, now), key=_worst_first)
 
-    @classmethod
-    def find(cls, store: Store, job_id: str) -> list[RunningJob]:
-        """Those with this id: one, as a rule; a foreign program may use an id twice. Redis looks
-        for it, and no other payload is read."""
-        now, running = _published(store)
-        found = (
-            _job(
-                held.process,
-                decoded(held.slot),
-                store.keys.queue_of(decoded(held.entry.queue_key)) or "",
-                held.entry,
-                running[held.process],
-                now,
-            )
-            for held in store.processes.find_held([*running], job_id)
-        )
-        return [job for job in found if str(job.item.get("id")) == job_id]
-
 
 def _published(store: Store) -> tuple[float, dict[str, Running]]:
     """The server's time, and what each process publishes of its running jobs."""

@@ -64,16 +64,3 @@ def test_what_others_keep_there(store: Store, redis_client: redis.Redis) -> None
     redis_client.hset("resque:ledger:d", "0", "no entry")
     (job,) = RunningJob.longest(store)
     assert job.item == {"raw": "no entry"}
-
-
-def test_one_by_its_id(store: Store, redis_client: redis.Redis) -> None:
-    hold(redis_client, 15, 20)
-    with Traffic(redis_client) as traffic:
-        (job,) = RunningJob.find(store, job_id(12, 7))
-    assert (job.process, job.slot) == (process_name(12), "7")
-    assert job.seconds is not None and job.seconds >= 7
-    assert traffic.bytes_sent < 15 * 20 * 30 + 15 * 100 + 10_000
-    assert RunningJob.find(store, "none") == []
-    assert RunningJob.find(store, "") == []
-    # A text that other payloads hold, too, is not their id.
-    assert RunningJob.find(store, "xx") == []
