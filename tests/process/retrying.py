@@ -60,3 +60,35 @@ def gradual(name: str, *args: Any) -> None:
     gevent.sleep(0.01)
     if attempt <= 3:
         raise ValueError
+
+
+class Hangs(gresque.Job):
+    """Fails, and hangs in what is asked before it is put off: where the key `hangs` says."""
+
+    queue, name, retries = "q", "Hangs", 3
+
+    class Error(Exception):
+        def __str__(self) -> str:
+            return hang("message")
+
+    def backoff(attempt: int) -> float:  # type: ignore[override]
+        hang("backoff")
+        return 30
+
+    def perform() -> None:
+        note("Hangs")
+        raise Hangs.Error
+
+    def on_retry(error: BaseException) -> None:
+        store().rpush("hooks:Hangs", "retry")
+        hang("on_retry")
+
+    def on_failure(error: BaseException) -> None:
+        store().rpush("hooks:Hangs", f"failure by {type(error).__name__}")
+
+
+def hang(where: str) -> str:
+    if store().get("hangs") == where.encode():
+        store().rpush("hanging", where)
+        gevent.sleep(600)
+    return where

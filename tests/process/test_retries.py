@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
+from gresque.cli.main import run
 from tests.process.support import Bench, wait_for
 
 OURS = "tests.process.retrying"
@@ -86,3 +89,43 @@ def test_a_job_waits_for_the_workers_that_know_it(bench: Bench) -> None:
     wait_for(lambda: bench.stat("processed") == 1)
     assert attempts(bench, "new") == [1]
     assert (bench.stat("failed"), bench.stat("retried")) == (0, 0)
+
+
+DECISION = {"backoff": [], "on_retry": ["retry"], "message": ["retry"]}
+"""Where code of the job runs before it is put off, and the hooks that it has called by then."""
+
+
+@pytest.mark.parametrize("where", DECISION)
+def test_a_kill_while_a_job_is_about_to_be_put_off(
+    bench: Bench, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    """It ends the job, and not only that code."""
+    bench.redis.set("hangs", where)
+    job_id = bench.client.enqueue_to("q", "Hangs")
+    master = bench.start("-q", "q", "-r", OURS, "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("hanging") == 1)
+    assert run(["kill", job_id, "--redis", bench.redis_url]) == 0
+    assert capsys.readouterr().out == f"dead; see gresque failed show {job_id}\n"
+    (entry,) = bench.failed()
+    killed = "Job was killed: an operator killed it by its id"
+    assert (entry.exception, entry.error) == ("DirtyExit", killed)
+    assert not bench.redis.exists("resque:later", "resque:queue:q")
+    assert hooks(bench, "Hangs") == [*DECISION[where], "failure by DirtyExit"]
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "stopped: reserved 1 = 0 done + 1 failed + 0 requeued" in master.log
+    assert attempts(bench, "Hangs") == [1]
+
+
+@pytest.mark.parametrize("where", DECISION)
+def test_a_shutdown_meanwhile_costs_no_retry(bench: Bench, where: str) -> None:
+    bench.redis.set("hangs", where)
+    bench.client.enqueue_to("q", "Hangs")
+    master = bench.start("-q", "q", "-r", OURS, "-t", "3", "-j", "1000")
+    wait_for(lambda: bench.redis.llen("hanging") == 1)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "stopped: reserved 1 = 0 done + 0 failed + 1 retried + 0 requeued" in master.log
+    (waiting,) = bench.redis.hvals("resque:later:jobs")
+    assert json.loads(b"{" + waiting.partition(b"{")[2])["gresque"]["attempt"] == 2
+    assert bench.failed() == []

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
 
-from gresque.store.commands import Fate, KillAnswer
+from gresque.errors import JobTimeout
+from gresque.jobs.retry_policy import retry_policy
+from gresque.store.commands import KILLED_BY_ID, Fate, KillAnswer
 from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob
@@ -158,3 +161,95 @@ def test_what_the_turn_missed_is_answered_later(bench: PoolBench, kills: KillCom
     assert not kills.order("token", "a").is_final
     assert kills.order("token", "a").fate is Fate.DEAD
     assert not kills
+
+
+def hooks_noting(told: list[str], hangs: str) -> Any:
+    """Of a job that fails. The kind `hangs` does; each notes its call."""
+
+    def noting(kind: str) -> Any:
+        def hook(error: BaseException) -> None:
+            told.append(f"{kind} {type(error).__name__}")
+            # A kill that is repeated lands here.
+            gevent.sleep(PATIENCE_SECONDS if kind == hangs else 0.01)
+            told.append(f"after {kind}")
+
+        return staticmethod(hook)
+
+    return type("Hooks", (), {kind: noting(kind) for kind in ("on_retry", "on_failure")})
+
+
+def swallow() -> None:
+    catch()
+    raise ValueError("its own")
+
+
+def own_error() -> None:
+    raise ValueError("its own")
+
+
+def over_its_time() -> None:
+    raise JobTimeout("it ran for over 5 s")
+
+
+def add(bench: PoolBench, function: Callable[[], None], retries: int, hangs: str = "") -> list[str]:
+    """What its hooks tell."""
+    told: list[str] = []
+    policy = retry_policy("fails", retries=retries, backoff=30)
+    bench.add("fails", function, hooks_noting(told, hangs), retry=policy)
+    return told
+
+
+DIED = ["on_failure DirtyExit", "after on_failure"]
+
+
+@pytest.mark.parametrize(
+    ("function", "hangs", "tells"),
+    [
+        (own_error, "on_retry", ["on_retry ValueError", *DIED]),
+        (over_its_time, "on_retry", ["on_retry JobTimeout", *DIED]),
+        (swallow, "", DIED),
+        (lambda: gevent.sleep(PATIENCE_SECONDS), "", DIED),
+    ],
+    ids=["retry hook", "retry hook after a timeout", "swallowed", "job"],
+)
+def test_no_attempt_follows_a_kill(
+    bench: PoolBench, kills: KillCommands, function: Any, hangs: str, tells: list[str]
+) -> None:
+    """Nor is it repeated against the hooks that follow it."""
+    told = add(bench, function, 2, hangs)
+    bench.put(a_job(0, "a", "fails"))
+    bench.until(lambda: runs(bench))
+    kills.order("token", "a")
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    assert bench.put_off == []
+    (entry,) = bench.entries
+    assert (entry["exception"], entry["error"]) == ("DirtyExit", f"Job was killed: {KILLED_BY_ID}")
+    assert any("caused by ValueError: its own" in line for line in entry["backtrace"]) == (
+        function in (own_error, swallow)
+    )
+    assert told == tells
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
+
+
+def test_one_that_swallows_it_and_fails_for_good_has_ended_by_itself(
+    bench: PoolBench, kills: KillCommands
+) -> None:
+    add(bench, swallow, 0)
+    bench.put(a_job(0, "a", "fails"))
+    bench.until(lambda: runs(bench))
+    kills.order("token", "a")
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    assert [entry["error"] for entry in bench.entries] == ["its own"]
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.ENDED))]
+
+
+def test_a_shutdown_in_a_hook_costs_no_retry(bench: PoolBench, kills: KillCommands) -> None:
+    told = add(bench, own_error, 2, "on_retry")
+    bench.put(a_job(0, "a", "fails"))
+    bench.until(lambda: runs(bench))
+    bench.pool.kill_jobs("shutdown", requeue=True)
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    assert [kind for kind, _, _ in bench.put_off] == ["later"]
+    assert (bench.entries, told) == ([], ["on_retry ValueError"])

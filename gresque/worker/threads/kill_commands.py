@@ -88,9 +88,8 @@ class KillCommands:
                 return asked.answer
             asked.seems_over = True
         threads = [thread for thread in list(self._thread_pool.threads) if asked.means(thread.job)]
-        for thread in threads:
-            self._kill(thread, asked)
-        self._thread_pool.loop.run_callback_threadsafe(self._kill_in_loop, asked)
+        killed = [job for thread in threads if (job := self._kill(thread, asked)) is not None]
+        self._thread_pool.loop.run_callback_threadsafe(self._kill_in_loop, asked, killed)
         guarded = any(thread.guarded for thread in threads)
         return KillAnswer(Fate.GUARDED if guarded else Fate.DELIVERED)
 
@@ -122,25 +121,32 @@ class KillCommands:
         sleep(A_MOMENT_SECONDS)
         return self._find(job_id)
 
-    def _kill(self, thread: WorkerThread, asked: _Asked) -> None:
+    def _kill(self, thread: WorkerThread, asked: _Asked) -> ReservedJob | None:
+        """Returns the job when it is to die."""
         job = thread.job
-        if job is not None and asked.means(job) and not thread.must_die(job):
+        if job is None or not asked.means(job):
+            return None
+        if not thread.must_die(job):
             self._thread_pool.kill_from_outside(
                 thread, Kill(job, KILLED_BY_ID, False, time.monotonic())
             )
+        return job
 
-    def _kill_in_loop(self, asked: _Asked) -> None:
-        """A job that has not started yet never does; or it has started meanwhile."""
+    def _kill_in_loop(self, asked: _Asked, killed: list[ReservedJob]) -> None:
+        """A job that has not started yet never does; or it has started meanwhile. Of those that
+        are `killed` already the hooks may run by now."""
         for job in list(self._in_flight.ready):
             if asked.means(job):
                 self._in_flight.ready.remove(job)
+                kill, now = JobKilled(KILLED_BY_ID), time.monotonic()
                 self._outcome.cut_short(
-                    job, None, JobKilled(KILLED_BY_ID), time.monotonic(), directly, requeue=False
+                    job, None, kill, now, directly, lambda job: None, requeue=False
                 )
                 self._note(job, True)
                 self._wakeup.set()
         for thread in list(self._thread_pool.threads):
-            self._kill(thread, asked)
+            if not any(thread.job is job for job in killed):
+                self._kill(thread, asked)
 
     def _note(self, job: ReservedJob, in_failed: bool) -> None:
         """A kill has ended this job."""

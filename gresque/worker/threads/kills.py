@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from gevent import Greenlet, get_hub
 
-from gresque.errors import JobKilled
+from gresque.errors import JobKilled, JobTimeout
 from gresque.processes.scoreboard import GUARDED
 from gresque.raised import context_of
 from gresque.worker.turns.in_flight import ReservedJob
@@ -28,6 +28,11 @@ class Kill(NamedTuple):
     """It may go back into its queue: a shutdown, not an operator who meant this job."""
     since: float
     error: type[JobKilled] = JobKilled
+
+    @property
+    def by_operator(self) -> bool:
+        """Neither a shutdown nor a timeout, after which the job may run again."""
+        return not self.requeue and not issubclass(self.error, JobTimeout)
 
 
 class Killable(Greenlet):  # type: ignore[misc]

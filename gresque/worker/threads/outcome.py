@@ -50,6 +50,9 @@ log = logging.getLogger("gresque.job")
 AsJob = Callable[[ReservedJob, Callable[[], Any]], Any]
 """Calls code of the job's own after its end: its hooks, the `__str__` of its exception."""
 
+LateKill = Callable[[ReservedJob], JobKilled | None]
+"""Takes the operator's kill that came before the job is put off, if one did."""
+
 
 class Outcome:
     """Notes the ends of jobs in `InFlight`. Nothing here may raise: it runs between jobs."""
@@ -76,9 +79,15 @@ class Outcome:
         error: BaseException,
         start: float,
         as_job: AsJob,
-    ) -> None:
-        """The job raised: it is tried again, or kept as a failure; its hooks are called."""
-        self._keep(job, definition, _end_of(error, definition), error, error, start, as_job)
+        late_kill: LateKill,
+    ) -> bool | None:
+        """The job raised: it is tried again, or kept as a failure; its hooks are called. When a
+        late kill ends it, the result is that of `cut_short`, else None."""
+        end = _end_of(error, definition)
+        kept = self._keep(job, definition, end, error, error, start, as_job, late_kill)
+        if isinstance(kept, bool):
+            return None
+        return self.cut_short(job, definition, kept, start, as_job, late_kill, requeue=False)
 
     def cut_short(
         self,
@@ -87,6 +96,7 @@ class Outcome:
         killed: JobKilled,
         start: float,
         as_job: AsJob,
+        late_kill: LateKill,
         *,
         requeue: bool,
     ) -> bool:
@@ -107,7 +117,11 @@ class Outcome:
             except BaseException as broken:  # another kill
                 reason = stand_in(killed, broken).text
             error = DirtyExit(f"Job was killed: {reason}")
-        return self._keep(job, definition, end, error, killed, start, as_job)
+        kept = self._keep(job, definition, end, error, killed, start, as_job, late_kill)
+        if isinstance(kept, bool):
+            return kept
+        # It ran over its time. After this end none is asked for: no attempt would follow.
+        return self.cut_short(job, definition, kept, start, as_job, late_kill, requeue=False)
 
     def _keep(
         self,
@@ -118,23 +132,32 @@ class Outcome:
         raised: BaseException,
         start: float,
         as_job: AsJob,
-    ) -> bool:
+        late_kill: LateKill,
+    ) -> bool | JobKilled:
         """Count the failure and write its entry, or put the job off until its next attempt, whether
-        or not the exception or a hook raises. Returns whether it stands among the failed jobs now.
+        or not the exception or a hook raises. Returns whether it stands among the failed jobs now;
+        or a kill that came before it was put off, and then notes nothing: no attempt may follow.
 
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
         ended, now = EndedJob(job[1], job[2]), time()
         again = self._next_run(ended, end, definition, error, now, job, as_job)
-        if definition is not None:
+        late = None if again is None else late_kill(job)
+        if late is None and definition is not None:
             for kind in self._hooks_of(ended, definition, again):
                 # A kill that came too late for the hook, or a log handler of the application's.
                 with suppress(BaseException):
                     as_job(job, partial(tell_hooks, kind, definition, error, job))
+            late = None if again is None else late_kill(job)
+        if late is not None:
+            late.__context__ = error  # so that the entry shows it
+            return late
         try:
             name, text, trace = as_job(job, lambda: read_raised(error, raised))
         except BaseException as broken:  # such a kill
             name, text, trace = stand_in(error, broken)
+        if again is not None and (late := late_kill(job)) is not None:
+            return late  # without the error, whose message may never come
         if again is None and issubclass(type(error), RetryLater):
             text = f"{text}; it has asked for that {MOST_SNOOZES:,} times in a row"
         ending = effects_of(
@@ -179,7 +202,8 @@ class Outcome:
                 job, lambda: next_run(ended, end, definition, self._rules, error, now)
             )
         except BaseException as broken:
-            _log_broken("the backoff", definition, job, broken)
+            with suppress(BaseException):  # to print it takes the job's exception, too
+                as_job(job, partial(_log_broken, "the backoff", definition, job, broken))
         try:
             return next_run(ended, end, definition, self._rules, error, now, own_delays=False)
         except BaseException:  # a kill, too late for the job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import gevent
 from gevent import get_hub
 from msgspec import UNSET
 
-from gresque.errors import UnknownJob
+from gresque.errors import JobKilled, UnknownJob
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode, split
@@ -20,7 +21,7 @@ from gresque.logs import fields
 from gresque.processes.scoreboard import SPAWNED
 from gresque.processes.stack_dump import FRAME_PREFIX
 from gresque.raised import exception_name, message
-from gresque.worker.threads.kills import Killable, kill_within
+from gresque.worker.threads.kills import Kill, Killable, kill_within
 from gresque.worker.threads.origin import KEY, Origin
 from gresque.worker.turns.in_flight import ReservedJob
 
@@ -180,19 +181,35 @@ class WorkerThread(Killable):
         outcome = self._thread_pool.outcome
         killed = kill_within(error)
         kill = self.to_kill
-        if kill is not None and kill.job is job:
-            self.to_kill = None  # it has landed, and is not meant for the hooks
-            if self.spawned is not None and self.spawned[0].job is job:
-                self.spawned[0].kill = kill
+        # There is none when the job raised JobKilled itself.
+        kill = self._landed(kill) if kill is not None and kill.job is job else None
+        as_job, late_kill = self._as_job, partial(self._late_kill, kill)
         if killed is None:
-            outcome.fail(job, definition, error, self.since, self._as_job)
+            in_failed = outcome.fail(job, definition, error, self.since, as_job, late_kill)
         else:
-            # There is none when the job raised JobKilled itself.
-            requeue = kill is not None and kill.job is job and kill.requeue
+            requeue = kill is not None and kill.requeue
             in_failed = outcome.cut_short(
-                job, definition, killed, self.since, self._as_job, requeue=requeue
+                job, definition, killed, self.since, as_job, late_kill, requeue=requeue
             )
+        if in_failed is not None:
             self._thread_pool.on_killed(job, in_failed)
+
+    def _landed(self, kill: Kill) -> Kill:
+        """It is not meant for the hooks that follow."""
+        self.to_kill = None
+        if self.spawned is not None and self.spawned[0].job is kill.job:
+            self.spawned[0].kill = kill
+        return kill
+
+    def _late_kill(self, earlier: Kill | None, job: ReservedJob) -> JobKilled | None:
+        """An operator's kill that has not ended the job: it came after the end, or the job
+        swallowed the `earlier` one."""
+        kill = self.to_kill
+        if kill is not None and kill.job is job and kill.by_operator:
+            earlier = self._landed(kill)
+        if earlier is None or not earlier.by_operator:
+            return None
+        return earlier.error(earlier.reason)
 
     def _as_job(self, job: ReservedJob, call: Callable[[], Any]) -> Any:
         """Hooks and the methods of an exception are the job's own code: they are seen and stopped
