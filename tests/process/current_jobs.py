@@ -15,7 +15,7 @@ import gevent
 import gevent.threadpool
 
 import gresque
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 
 def _which() -> list[Any] | None:

@@ -10,7 +10,7 @@ import gevent
 
 import gresque
 from gresque.errors import DontPerform, JobKilled
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 
 def raises(error: BaseException) -> Any:

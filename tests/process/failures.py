@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import gresque
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 
 class Noted(gresque.FailureBackend):

@@ -26,7 +26,7 @@ from gevent.monkey import get_original
 import gresque
 from gresque import forked
 from tests.process import jobs
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 LOCK = gevent.lock.Semaphore(1)
 USER_LOG = logging.getLogger("user")

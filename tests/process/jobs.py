@@ -19,25 +19,10 @@ from typing import Any
 import gevent
 import gevent.event
 import greenlet
-import redis
 
 import gresque
 from gresque.jobs.payload import decode
-
-_pool: redis.Redis | None = None
-
-
-def store() -> redis.Redis:
-    """The tests' Redis; one client per process, made by its first job."""
-    global _pool
-    if _pool is None or _pool.owner != os.getpid():  # type: ignore[attr-defined]
-        _pool = redis.Redis.from_url(
-            os.environ["REDIS_URL"],
-            max_connections=10_000,
-            socket_timeout=60,  # for a busy machine
-        )
-        _pool.owner = os.getpid()  # type: ignore[attr-defined]
-    return _pool
+from tests.process.job_store import store
 
 
 @gresque.job(queue="q", name="Behave")

@@ -10,7 +10,7 @@ import sys
 import gevent
 
 import gresque
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 log = logging.getLogger("app.jobs")
 library = logging.getLogger("library.http")

@@ -7,7 +7,7 @@ from typing import Any
 import gevent
 
 import gresque
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 
 def note(name: str) -> int:

@@ -6,7 +6,7 @@ import os
 import time
 
 import gresque
-from tests.process.jobs import store
+from tests.process.job_store import store
 
 
 @gresque.cron(os.environ["TEST_CRON"], name="tick", catch_up="all", args=[os.environ["TEST_CRON"]])

@@ -1,0 +1,22 @@
+"""The Redis of the jobs of tests."""
+
+from __future__ import annotations
+
+import os
+
+import redis
+
+_pool: redis.Redis | None = None
+
+
+def store() -> redis.Redis:
+    """The tests' Redis; one client per process, made by its first job."""
+    global _pool
+    if _pool is None or _pool.owner != os.getpid():  # type: ignore[attr-defined]
+        _pool = redis.Redis.from_url(
+            os.environ["REDIS_URL"],
+            max_connections=10_000,
+            socket_timeout=60,  # for a busy machine
+        )
+        _pool.owner = os.getpid()  # type: ignore[attr-defined]
+    return _pool
