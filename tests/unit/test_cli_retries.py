@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import redis
@@ -22,7 +23,7 @@ def test_they_are_listed_the_next_one_first(call: Call, waiting: Store) -> None:
         assert title.split()[:5] == ["RUNS", "IN", "ATTEMPT", "QUEUE", "CLASS"]
         assert "app.unknown!" in first and "no worker that took it knows its name" in first
         assert "put off 1 time in a row" in second
-        assert third.split()[2:4] == ["3", "web"] and "app.Busy: try" in third
+        assert re.search(" 3 +web ", third) and "app.Busy: try" in third
     (one,) = json.loads(call("retries", "--class", "app.fails", "--json").out)
     assert (one["class"], one["attempt"], one["exception"]) == ("app.fails", 3, "app.Busy")
     assert [each["class"] for each in one["errors"]] == ["ValueError", "app.Busy"]

@@ -56,7 +56,6 @@ def test_each_call_of_a_pooled_client_opens_a_new_connection(sayer: Sayer) -> No
 def test_a_lasting_error_costs_no_connection(sayer: Sayer) -> None:
     client = gresque.Client(sayer.url)
     for _ in range(3):
-        with pytest.raises(RedisUnavailable):
-            client.size("q")
+        assert client.size("q") == 0
     assert sayer.connections == 1
     client.close()
