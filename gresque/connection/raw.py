@@ -94,7 +94,10 @@ class RawConnection:
             elif isinstance(reply, RedisError):
                 if isinstance(reply, redis.ConnectionError) or means_not_here(reply):
                     self.close()
-                raise reply
+                try:
+                    raise reply
+                finally:
+                    del reply  # its traceback has this frame: a cycle with the connection in it
             else:
                 return reply
 

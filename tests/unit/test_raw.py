@@ -1,10 +1,13 @@
-"""One connection: a refusal closes it, and a large command may take its time."""
+"""One connection: a refusal closes it, no error keeps it, a large command may take its time."""
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
+import weakref
+from contextlib import suppress
 
 import pytest
 import redis
@@ -27,6 +30,25 @@ def test_a_refusal_closes_it(sayer: Sayer) -> None:
     with pytest.raises(redis.RedisError):
         line.read()
     assert line.closed
+
+
+def test_an_error_does_not_keep_it() -> None:
+    """As a cycle it would stay open until some garbage collection, however it was dropped."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"-NOSCRIPT none\r\n")
+    line = RawConnection(OneSocket(ours))  # type: ignore[arg-type]
+    dropped = weakref.ref(line)
+    gc.collect()
+    gc.disable()
+    try:
+        with suppress(redis.RedisError):
+            line.read()
+        del line
+        assert dropped() is None
+    finally:
+        gc.enable()
+        ours.close()
+        theirs.close()
 
 
 class OneSocket:
