@@ -148,8 +148,11 @@ class Sometimes:
 
 
 @pytest.fixture
-def process(master: Master) -> Any:
-    return MaintenanceProcess(master.spec, master.memory, master.title)
+def process(master: Master) -> Iterator[Any]:
+    process: Any = MaintenanceProcess(master.spec, master.memory, master.title)
+    yield process
+    process._promote.close()
+    process._store.close()
 
 
 def test_a_task_that_fails_is_logged_and_ends_no_other(

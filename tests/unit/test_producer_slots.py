@@ -116,6 +116,7 @@ GEVENT = """
     threadpool = gevent.get_hub().threadpool
     gevent.joinall([threadpool.spawn(enqueue) for _ in range(5)], raise_error=True)
     print(*returned)
+    client.close()
 """
 
 
@@ -200,6 +201,7 @@ ONE_AFTER_THE_OTHER = """
             pass
         get_original("time", "sleep")(0.02)
     print(len(threads), client.store.redis.info()["connected_clients"], *told)
+    client.close()
 """
 
 
