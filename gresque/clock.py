@@ -5,6 +5,7 @@ A function that writes takes seconds since the epoch.
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -44,12 +45,8 @@ def retried_at(epoch_seconds: float) -> str:
 
 def log_time(epoch_seconds: float, milliseconds: float) -> str:
     """The time of a log record: `2026-11-24T01:02:03.456Z`. The fraction is given apart."""
-    return f"{_log_second(int(epoch_seconds))}.{int(milliseconds):03d}Z"
-
-
-@lru_cache(maxsize=1)
-def _log_second(epoch_seconds: int) -> str:
-    return _format("%Y-%m-%dT%H:%M:%S", epoch_seconds)
+    second = _format("%Y-%m-%dT%H:%M:%S", epoch_seconds)
+    return f"{second}.{int(milliseconds):03d}Z"
 
 
 def duration(seconds: float | None) -> str:
@@ -65,4 +62,10 @@ def duration(seconds: float | None) -> str:
 
 
 def _format(pattern: str, epoch_seconds: float) -> str:
+    return _format_second(pattern, math.floor(epoch_seconds))
+
+
+@lru_cache(maxsize=4)
+def _format_second(pattern: str, epoch_seconds: int) -> str:
+    """Jobs fail by the thousand in one second."""
     return time.strftime(pattern, time.gmtime(epoch_seconds))

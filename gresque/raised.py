@@ -51,9 +51,22 @@ def from_the_job(lines: list[str]) -> list[str]:
     """A backtrace without the frames of gevent that it begins with; all of it where there are no
     others."""
     for index, line in enumerate(lines):
-        if not CARRYING.search(line):
-            return lines[index:]
+        if not _is_carrying(line):
+            return lines[index:] if index else lines
     return lines
+
+
+def innermost(lines: list[str]) -> str:
+    """The first one of those."""
+    for line in lines:
+        if not _is_carrying(line):
+            return line
+    return lines[0] if lines else ""
+
+
+def _is_carrying(line: str) -> bool:
+    may_be = "gevent/" in line or "greenlet/" in line or "<frozen " in line
+    return may_be and CARRYING.search(line) is not None
 
 
 def stand_in(error: BaseException, broken: BaseException) -> Raised:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from gresque.clock import iso_8601
 from gresque.jobs.crash_history import DEATHS
-from gresque.jobs.envelope import RUN_AT, Members, member, members_of, with_members
+from gresque.jobs.envelope import RUN_AT, Members, member, members_of, rewritten, with_members
 
 ATTEMPT, ERRORS, FIRST_FAILED_AT = "attempt", "errors", "first_failed_at"
 SNOOZES, UNKNOWN_SINCE = "snoozes", "unknown_since"
@@ -24,6 +24,8 @@ CLASS_CHARS = 200
 MOST_BYTES = 64 * 1024
 """The most that the attempts may add to a payload: a character takes 6 bytes at most."""
 
+_PASSING = frozenset({*DEATHS, SNOOZES, UNKNOWN_SINCE, RUN_AT})
+"""What an attempt does not hand on to the next one."""
 _STATE = (ATTEMPT, FIRST_FAILED_AT, RUN_AT, SNOOZES, UNKNOWN_SINCE)
 
 
@@ -61,11 +63,18 @@ def errors_of(members: Members) -> list[AttemptError]:
 
 
 def failed_attempt(
-    raw: bytes, error_class: str, message: str, now: float, delay_seconds: float
+    raw: bytes,
+    error_class: str,
+    message: str,
+    now: float,
+    delay_seconds: float,
+    members: Members | None = None,
 ) -> bytes | None:
     """The payload of the next attempt, after one that failed now. The deaths of its processes are
-    forgotten: it ran to an end. None when the payload cannot be rewritten."""
-    members = members_of(raw)
+    forgotten: it ran to an end. None when the payload cannot be rewritten. `members` are those of
+    the payload, where they are known."""
+    if members is None:
+        members = members_of(raw)
     changes: dict[str, Any] = {
         ATTEMPT: attempt_of(members) + 1,
         ERRORS: _with_error(members, error_class, message, now),
@@ -117,12 +126,9 @@ def without(raw: bytes, *names: str) -> bytes:
 def _rewritten(
     raw: bytes, members: Members, changes: dict[str, Any], run_at: float
 ) -> bytes | None:
-    passing = (*DEATHS, SNOOZES, UNKNOWN_SINCE, RUN_AT)
-    kept = {name: value for name, value in members.items() if name not in passing}
-    new = with_members(raw, kept | changes | {RUN_AT: round(run_at, 3)})
+    kept = {name: value for name, value in members.items() if name not in _PASSING}
     # A payload that stays as it is would be tried for ever.
-    name, value = next(iter(changes.items()))
-    return new if member(members_of(new), name, type(value)) == value else None
+    return rewritten(raw, kept | changes | {RUN_AT: round(run_at, 3)})
 
 
 def _with_error(members: Members, error_class: str, message: str, now: float) -> list[Any]:

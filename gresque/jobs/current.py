@@ -44,6 +44,7 @@ class CurrentJob:
         self.queue = queue
         """The queue it was taken from."""
         self._raw = raw
+        self._known: Members | None = None
 
     def __repr__(self) -> str:
         return f"<CurrentJob {self.name} {self.id} from {self.queue}>"
@@ -135,9 +136,11 @@ class CurrentJob:
         except UNREADABLE:  # the worker says so: it never starts
             return _Head()
 
-    @cached_property
+    @property
     def _members(self) -> Members:
-        return members_of(self._raw)
+        if self._known is None:  # a cached_property takes a lock
+            self._known = members_of(self._raw)
+        return self._known
 
 
 class _JobLogger(logging.LoggerAdapter[logging.Logger]):

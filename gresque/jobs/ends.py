@@ -18,7 +18,7 @@ from gresque.errors import RetryLater
 from gresque.jobs import attempts, payload
 from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
-from gresque.jobs.envelope import DIRTY_EXIT, member, members_of
+from gresque.jobs.envelope import DIRTY_EXIT, Members, member, members_of
 from gresque.jobs.retry_policy import Again, default_backoff, next_attempt, retries_of
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.effects import Effect, failed, pushed, put_off, requeued, suspected
@@ -29,6 +29,8 @@ from gresque.store.later_job import member_for
 
 class End(Enum):
     """How a job left the place where it was."""
+
+    __hash__ = object.__hash__  # Enum's takes a call of Python's
 
     DONE = auto()
     """It returned, or a hook skipped it."""
@@ -113,12 +115,24 @@ class EndRules:
         )
 
 
-class EndedJob(NamedTuple):
-    queue: str
-    raw: bytes
-    """Its payload, as it came."""
-    death: str = ""
-    """For DIED: the process and the time, as the crash history has it."""
+class EndedJob:
+    """A job that has ended. Its envelope is read once, when it is asked for."""
+
+    __slots__ = ("_members", "death", "queue", "raw")
+
+    def __init__(self, queue: str, raw: bytes, death: str = "") -> None:
+        """`raw` is its payload, as it came; `death`, for DIED, the process and the time, as the
+        crash history has it."""
+        self.queue = queue
+        self.raw = raw
+        self.death = death
+        self._members: Members | None = None
+
+    @property
+    def members(self) -> Members:
+        if self._members is None:
+            self._members = members_of(self.raw)
+        return self._members
 
 
 class Ending(NamedTuple):
@@ -191,9 +205,9 @@ def next_run(
     `own_delays`."""
     if not may_run_again(job, end, definition, rules, error):
         return None
-    if payload.class_of(job.raw) in (None, payload.INVALID):
-        return None
-    members = members_of(job.raw)
+    if definition is None and payload.class_of(job.raw) in (None, payload.INVALID):
+        return None  # it is no job
+    members = job.members
     if end is End.UNKNOWN:
         since = attempts.time_of(members, attempts.UNKNOWN_SINCE) or now
         waits = now < since + rules.unknown_grace_seconds
@@ -227,7 +241,7 @@ def may_run_again(
 
 def may_be_tried_again(job: EndedJob, definition: JobDefinition | None, rules: EndRules) -> bool:
     """Whether the job has further attempts, or had one."""
-    members = members_of(job.raw) if b'"gresque"' in job.raw else {}
+    members = job.members if b'"gresque"' in job.raw else {}
     policy = None if definition is None else definition.retry
     return attempts.attempt_of(members) > 1 or retries_of(policy, members, rules.retries) > 0
 
@@ -240,7 +254,7 @@ def _again(
     if again.counts:
         way, kind = Way.RETRIED, "later"
         error = attempt.error_class, attempt.message
-        raw = attempts.failed_attempt(job.raw, *error, now, seconds)
+        raw = attempts.failed_attempt(job.raw, *error, now, seconds, job.members)
     else:
         way, kind = Way.SNOOZED, "snooze"
         write = attempts.unknown_here if end is End.UNKNOWN else attempts.snoozed
@@ -249,7 +263,7 @@ def _again(
         return None
     if again.counts and not seconds:
         return Ending(way, (pushed(keys, job.queue, raw),), raw)
-    member = member_for(payload.id_of(raw))
+    member = member_for(payload.id_of(job.raw))
     effect = put_off(kind, keys, job.queue, math.ceil(seconds * 1000), member, raw)
     return Ending(way, (effect,), raw)
 

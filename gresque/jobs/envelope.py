@@ -7,8 +7,8 @@ the payload as it is.
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -54,16 +54,36 @@ def members_of(raw: bytes) -> Members:
 
 def member(members: Members, name: str, kind: type) -> Any:
     """One member; None when it is missing or of another type."""
-    try:
-        return msgspec.json.decode(members[name], type=kind)
-    except (KeyError, *UNREADABLE):
+    found = members.get(name)
+    if found is None:
         return None
+    try:
+        return _decoder_of(kind)(found)
+    except UNREADABLE:
+        return None
+
+
+@cache
+def _decoder_of(kind: type) -> Callable[[msgspec.Raw], Any]:
+    return msgspec.json.Decoder(kind).decode
 
 
 def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
     """The payload, a JSON object, with this envelope in place of its own. A payload that has to be
     written as a whole, and has a key that is not UTF-8, stays as it is."""
-    old, new = _found(raw), _encode(members) if members else None
+    changed = rewritten(raw, members)
+    if changed is not None:
+        return changed
+    return _appended(raw, _encode(members)) if members and _found(raw) is None else raw
+
+
+def rewritten(raw: bytes, members: Mapping[str, Any]) -> bytes | None:
+    """As `with_members`; None when the payload would not be read with this envelope."""
+    try:
+        old = _field(raw)
+    except UNREADABLE:
+        return None
+    new = _encode(members) if members else None
     if old == new:
         return raw
     if old is None:
@@ -76,7 +96,7 @@ def with_members(raw: bytes, members: Mapping[str, Any]) -> bytes:
     try:
         fields = _members(raw)  # named with escapes, or more than once
     except UNREADABLE:
-        return raw
+        return None
     fields.pop("gresque")
     return _encode(fields | ({} if new is None else {"gresque": msgspec.Raw(new)}))
 
@@ -107,18 +127,27 @@ def _appended(raw: bytes, new: bytes) -> bytes:
 
 
 def _replacements(raw: bytes, old: bytes, new: bytes) -> Iterator[bytes]:
-    for place in _places(raw, rb'"gresque"\s*:\s*(%b)' % re.escape(old)):
-        yield raw[: place.start] + new + raw[place.stop :]
+    for _, start, end in _places(raw, old):
+        yield raw[:start] + new + raw[end:]
 
 
 def _removals(raw: bytes, old: bytes) -> Iterator[bytes]:
-    field = rb'"gresque"\s*:\s*%b' % re.escape(old)
-    for pattern in (rb"(,%b)" % field, rb"(%b,?)" % field):
-        for place in _places(raw, pattern):
-            yield raw[: place.start] + raw[place.stop :]
+    places = _places(raw, old)
+    for name, _, end in places:
+        if raw.endswith(b",", 0, name):
+            yield raw[: name - 1] + raw[end:]
+    for name, _, end in places:
+        yield raw[:name] + raw[end + raw.startswith(b",", end) :]
 
 
-def _places(raw: bytes, pattern: bytes) -> Iterator[slice]:
-    """The last one first: of a name that stands twice the last value counts."""
-    last = deque(re.finditer(pattern, raw), maxlen=_PLACES_TRIED)
-    return (slice(*match.span(1)) for match in reversed(last))
+_NAME = re.compile(rb'"gresque"\s*:\s*')
+
+
+def _places(raw: bytes, old: bytes) -> list[tuple[int, int, int]]:
+    """Where the field begins, its value, and where that ends. The last one first: of a name that
+    stands twice the last value counts."""
+    names = [match for match in _NAME.finditer(raw) if raw.startswith(old, match.end())]
+    return [
+        (match.start(), match.end(), match.end() + len(old))
+        for match in reversed(names[-_PLACES_TRIED:])
+    ]

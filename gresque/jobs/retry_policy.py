@@ -128,6 +128,8 @@ class RetryPolicy:
     def of(self, kind: type[BaseException]) -> tuple[str, Delays | None]:
         """What to do after this exception (`fatal`, `ignore`, `retry`), and the delays of its
         own."""
+        if not (self.retry_on or self.retry_delays or self.fatal or self.ignore):
+            return "retry" if self.retry_on is None else "fatal", None
         for ancestor in kind.__mro__:
             delays = self.retry_delays.get(ancestor)
             if ancestor in self.fatal:

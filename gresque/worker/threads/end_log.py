@@ -23,7 +23,7 @@ from gresque.processes.tallies import (
     Heard,
     Tallies,
 )
-from gresque.raised import from_the_job
+from gresque.raised import from_the_job, innermost
 from gresque.text import shell
 from gresque.worker.turns.in_flight import ReservedJob
 
@@ -91,7 +91,7 @@ class EndLog:
             _log(logging.DEBUG, "job_snoozed", job, start, f"put off for {again.seconds:.1f} s")
             return
         job_class, job_id = _class_and_id(job)
-        label = (RETRIED, job_class, name, next(iter(from_the_job(trace)), ""))
+        label = (RETRIED, job_class, name, innermost(trace))
         if not self.verbose and self._tallies.note(label, job_id, log_first=True) is Heard.COUNTED:
             return
         attempt = attempt_of(members_of(job[2]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gevent.hub import Hub
@@ -31,10 +30,7 @@ class Origin:
         self._thread = thread
         self.kill: Kill | None = None
         """The kill that ended the job, if one did."""
-
-    @cached_property
-    def current_job(self) -> CurrentJob:
-        return CurrentJob(self.job[1], self.job[2])
+        self.current_job = CurrentJob(job[1], job[2])
 
     @property
     def runs(self) -> bool:

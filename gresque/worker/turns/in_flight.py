@@ -106,12 +106,12 @@ class InFlight:
 
     def put_off_job(self, job: ReservedJob, *effects: Effect) -> None:
         """The job is to run again later: as a further attempt, or as the same one."""
-        settled = Settled(job, effects)
-        self.settled.append(settled)
+        self.settled.append(Settled(job, effects))
         self.ended.append(job[0])
-        totals = settled.totals
-        self.retried += totals.retried
-        self.requeued += totals.requeued
+        if KINDS[effects[0].kind].counts == "retried":
+            self.retried += 1
+        else:
+            self.requeued += 1
 
     def put_back(self, job: ReservedJob, *effects: Effect) -> None:
         """Let the next turn put a job that ran back to the head of its list. Of several, the
