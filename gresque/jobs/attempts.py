@@ -146,4 +146,4 @@ def _with_error(members: Members, error_class: str, message: str, now: float) ->
 
 def _sendable(text: str) -> str:
     """Without lone surrogates, which UTF-8 cannot carry."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

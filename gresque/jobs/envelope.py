@@ -29,6 +29,8 @@ ISO 8601 with the zone of the entry."""
 
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+_AS_WRITTEN = b'"gresque":'
+"""By gresque itself; other programs may write the payload anew, with spaces."""
 _PLACES_TRIED = 4
 
 
@@ -88,6 +90,11 @@ def rewritten(raw: bytes, members: Mapping[str, Any]) -> bytes | None:
         return raw
     if old is None:
         return _appended(raw, new or b"")
+    if new is not None:
+        start = raw.rfind(_AS_WRITTEN + old) + len(_AS_WRITTEN)
+        changed = raw[:start] + new + raw[start + len(old) :]
+        if start >= len(_AS_WRITTEN) and _has(changed, new):
+            return changed
     changes = _removals(raw, old) if new is None else _replacements(raw, old, new)
     for changed in changes:
         # The same bytes may stand deeper in the payload: only the parser knows which is the field.

@@ -243,6 +243,9 @@ def _name(kind: object) -> str:
 
 def _seconds(value: object) -> float | None:
     """A delay in seconds; None for what is none."""
+    kind = type(value)
+    if (kind is float or kind is int) and 0 <= value <= LONGEST_SECONDS:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
     seconds = seconds_of(value)
     return None if seconds is None or seconds < 0 else min(float(seconds), LONGEST_SECONDS)
 

@@ -1,6 +1,6 @@
 -- The kinds of effects (store/effects.py): a function in `apply` for each, which returns its error,
 -- and for a carrier one in `test`, which moves nothing. Nothing is read: that would be announced.
-local test, apply, takes_job = {}, {}, {requeue = true, suspect = true}
+local test, apply, named, takes_job = {}, {}, {}, {requeue = true, suspect = true}
 local counts = {fail = 'failed', requeue = 'requeued', suspect = 'requeued', snooze = 'requeued',
   later = 'retried', push = 'retried'}
 local function lacks(right, command, key) -- it shows by an error other than that of the type
@@ -11,10 +11,10 @@ local function may_move(push, list, index, name)
     or lacks(pcall(push, ledger, ''), push, list) -- the ledger is no list
     or note('move', pcall('LTRIM', list, 0, -1), push, list)
 end
-local function put(push, list, job, name)
+local function put(push, list, job, name) -- the queue may have been removed meanwhile
   local refusal = note('move', pcall(push, list, job), push, list)
   if refusal then return refusal end
-  note('count', pcall('SADD', queues, name), 'SADD', queues) -- it may have been removed meanwhile
+  named[name] = named[name] or note('count', pcall('SADD', queues, name), 'SADD', queues) or true
 end
 function test.fail(list, _, name) return may_move('RPUSH', list, name ~= '' and failed_queues, name) end
 function apply.fail(list, _, entry) return note('move', pcall('RPUSH', list, entry), 'RPUSH', list) end
