@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -62,9 +64,11 @@ class Keeper:
 
 
 @pytest.fixture
-def keeper(redis_url: str, redis_client: redis.Redis) -> Keeper:
+def keeper(redis_url: str, redis_client: redis.Redis) -> Iterator[Keeper]:
     register(redis_client, ME, SILENT, BACK)
-    return Keeper(redis_url)
+    keeper = Keeper(redis_url)
+    yield keeper
+    keeper.store.close()
 
 
 def test_the_dead_are_recovered_and_their_worker_is_forgotten(
@@ -108,8 +112,10 @@ def test_a_successor_goes_on_with_what_was_seen(
     redis_url: str, keeper: Keeper, redis_client: redis.Redis, clock: Clock
 ) -> None:
     memory = SharedMemory()
-    Keeper(redis_url, memory).watch(50, redis_client, clock, ME)
-    Keeper(redis_url, memory).watch(12, redis_client, clock, ME)
+    for seconds in (50, 12):
+        each = Keeper(redis_url, memory)
+        with closing(each.store):
+            each.watch(seconds, redis_client, clock, ME)
     assert processes(redis_client) == {ME}
 
 
@@ -169,6 +175,7 @@ def test_two_at_once_recover_each_job_once(
         thread.start()
     for thread in threads:
         thread.join()
+    keepers[1].store.close()
     assert processes(redis_client) == {ME}
     jobs = redis_client.lrange(KEYS.queue("q"), 0, -1)
     assert sorted(jobs) == sorted(process.encode() for process in (SILENT, BACK, *dead))
