@@ -96,16 +96,24 @@ def test_what_a_ruby_program_sets_is_seen_within_2_s(bench: Bench) -> None:
     start(bench, NEVER)
     wait_for(lambda: entries(bench))
     config = {"cron": SECONDLY, "class": "Count", "queue": "ticks", "args": ["ruby"]}
-    bench.redis.hset("resque:persistent_schedules", "dyn", json.dumps(config))
-    bench.redis.sadd("resque:schedules_changed", "dyn")
-    at = time.monotonic()
-    wait_for(lambda: "dyn" in entries(bench))
-    assert time.monotonic() - at < 2
+
+    def change(wanted: bool) -> float:
+        """Set or remove the entry; the seconds until that is seen."""
+        at = time.monotonic()
+        if wanted:
+            bench.redis.hset("resque:persistent_schedules", "dyn", json.dumps(config))
+            bench.redis.sadd("resque:schedules_changed", "dyn")
+        else:
+            bench.redis.hdel("resque:persistent_schedules", "dyn")
+        wait_for(lambda: ("dyn" in entries(bench)) is wanted)
+        return time.monotonic() - at
+
+    change(True)
     wait_for(lambda: bench.runs().get("ruby", 0) >= 1)
-    bench.redis.hdel("resque:persistent_schedules", "dyn")
-    at = time.monotonic()
-    wait_for(lambda: "dyn" not in entries(bench))
-    assert time.monotonic() - at < 2
+    change(False)
+    # Each follows a look at once: one that looks too seldom is late each time, a busy machine once.
+    took = [change(wanted) for wanted in (True, False, True)]
+    assert min(took) < 2, took
 
 
 def test_without_preloading_the_worker_processes_declare(bench: Bench) -> None:
