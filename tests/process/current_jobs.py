@@ -105,7 +105,7 @@ def told(where: str) -> None:
 
 
 class Tell(gresque.Job):
-    name = "Tell"
+    name = "Which"
 
     def before_perform(place: str) -> None:
         _tell("before_perform")
