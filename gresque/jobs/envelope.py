@@ -30,7 +30,7 @@ ISO 8601 with the zone of the entry."""
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _AS_WRITTEN = b'"gresque":'
-"""By gresque itself; other programs may write the payload anew, with spaces."""
+"""By gresque itself; other programs may write it with spaces, when they write the payload."""
 _PLACES_TRIED = 4
 
 
