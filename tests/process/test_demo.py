@@ -10,16 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 import redis
 
-from gresque.control.kill import kill
-from gresque.inspector.running import RunningJob
-from gresque.store.store import Store
 from tests.process.support import ROOT, wait_for
 
 DEMO = [sys.executable, "-m", "gresque", "demo"]
@@ -156,23 +153,6 @@ def test_another_redis_is_left_as_it_was(
     assert demo.returncode == 130, rest
     assert redis_client.keys() == [b"mine"]
     wait_for(sandbox.is_clean)
-
-
-def test_a_hog_that_the_user_kills_is_no_fault(
-    sandbox: Sandbox, redis_url: str, redis_client: redis.Redis
-) -> None:
-    demo = sandbox.start("--seconds", "2", "--threads", "1", "--redis", redis_url)
-    shown = read_until(demo, "  export REDIS_URL")
-    namespace = shown.partition("RESQUE_NAMESPACE=")[2].strip()
-    read_until(demo, "a job that never waits")
-    store = Store(redis_url, namespace)
-    with closing(store):
-        job = wait_for(lambda: [j for j in RunningJob.all(store) if j.item["class"] == "demo.Hog"])
-        assert kill(store, job[0].item["id"], by="a test", wait_seconds=20)
-    rest, _ = demo.communicate(timeout=240)
-    assert demo.returncode == 0, rest
-    assert re.search("it was killed from elsewhere|gresque kill [0-9a-f]+: (dead|ended)", rest)
-    assert rest.endswith("; 0 lost\n")
 
 
 def test_a_missing_extra_is_named(sandbox: Sandbox) -> None:
