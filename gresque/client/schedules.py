@@ -47,7 +47,7 @@ class ScheduleEntry:
     paused: bool
     enabled: bool
     source: str
-    """By whom it was made: `code`, `file`, `dynamic` or `ruby`."""
+    """Its origin: `code`, `file`, `dynamic` or `ruby`."""
     app: str
     catch_up: str
     max_late_seconds: float | None

@@ -1,5 +1,7 @@
 """What type checkers know of jobs: the arguments of a job's function are those of its enqueues.
 
+No program loads this module: only type checkers read it.
+
 Programs may write a job in three ways, and each is checked as far as its types go:
 
 - a function with `@gresque.job`, by its own parameters;
@@ -58,8 +60,7 @@ class Enqueue:
     def __get__(self, instance: None, owner: PerformsPlainly[J]) -> Callable[..., JobId | None]: ...
     @overload
     def __get__(self, instance: None, owner: Performs[P]) -> Callable[P, JobId | None]: ...
-    def __get__(self, instance: None, owner: Any) -> Any:
-        raise NotImplementedError
+    def __get__(self, instance: None, owner: Any) -> Any: ...
 
 
 class EnqueueTo:
@@ -73,8 +74,7 @@ class EnqueueTo:
     def __get__(
         self, instance: None, owner: Performs[P]
     ) -> Callable[Concatenate[str, P], JobId | None]: ...
-    def __get__(self, instance: None, owner: Any) -> Any:
-        raise NotImplementedError
+    def __get__(self, instance: None, owner: Any) -> Any: ...
 
 
 class EnqueueIn:
@@ -88,8 +88,7 @@ class EnqueueIn:
     def __get__(
         self, instance: None, owner: Performs[P]
     ) -> Callable[Concatenate[Delay, P], JobId | None]: ...
-    def __get__(self, instance: None, owner: Any) -> Any:
-        raise NotImplementedError
+    def __get__(self, instance: None, owner: Any) -> Any: ...
 
 
 class EnqueueAt:
@@ -103,8 +102,7 @@ class EnqueueAt:
     def __get__(
         self, instance: None, owner: Performs[P]
     ) -> Callable[Concatenate[Moment, P], JobId | None]: ...
-    def __get__(self, instance: None, owner: Any) -> Any:
-        raise NotImplementedError
+    def __get__(self, instance: None, owner: Any) -> Any: ...
 
 
 class MakeConfigured(Protocol[P]):
@@ -122,5 +120,4 @@ class Options:
     def __get__(self, instance: None, owner: PerformsPlainly[J]) -> MakeConfigured[...]: ...
     @overload
     def __get__(self, instance: None, owner: Performs[P]) -> MakeConfigured[P]: ...
-    def __get__(self, instance: None, owner: Any) -> Any:
-        raise NotImplementedError
+    def __get__(self, instance: None, owner: Any) -> Any: ...

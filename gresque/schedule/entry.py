@@ -23,7 +23,7 @@ from gresque.seconds import is_number
 from gresque.text import is_utf8
 
 SOURCES = ("code", "file", "dynamic", "ruby")
-"""By whom an entry was made: a declaration in code, a schedule file, `schedules.set`, or a Ruby
+"""The origins of an entry: a declaration in code, a schedule file, `schedules.set`, or a Ruby
 program in `persistent_schedules`."""
 
 _GAPS_TRIED = 50

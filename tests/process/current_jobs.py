@@ -33,7 +33,7 @@ def _tell(where: str) -> None:
 
 
 def _note(where: str, found: list[Any] | None) -> None:
-    store().hset("told", where, json.dumps(found))
+    store().hset("which", where, json.dumps(found))
 
 
 class _Sent:
@@ -73,7 +73,7 @@ def _outlive() -> None:
 
 
 def _inline() -> None:
-    gresque.Client(inline=True).enqueue_to("inner", told, "inline")
+    gresque.Client(inline=True).enqueue_to("inner", which, "inline")
     _tell("after inline")
 
 
@@ -99,8 +99,8 @@ def _joined(thread: threading.Thread) -> None:
     thread.join()
 
 
-@gresque.job(name="Told")
-def told(where: str) -> None:
+@gresque.job(name="Inner")
+def which(where: str) -> None:
     _tell(where)
 
 

@@ -9,15 +9,15 @@ from tests.process.current_jobs import PLACES
 from tests.process.support import Bench
 
 
-def told(bench: Bench) -> dict[str, Any]:
-    return {place.decode(): json.loads(job) for place, job in bench.redis.hgetall("told").items()}
+def which(bench: Bench) -> dict[str, Any]:
+    return {place.decode(): json.loads(job) for place, job in bench.redis.hgetall("which").items()}
 
 
 def work(bench: Bench, threads: int = 1) -> dict[str, Any]:
     bench.run(
         "-r", "tests.process.current_jobs", "-q", "q", "-t", str(threads), "-j", "99", "--burst"
     )
-    return told(bench)
+    return which(bench)
 
 
 def test_the_job_and_all_that_it_starts_know_which_one_it_is(bench: Bench) -> None:
@@ -30,7 +30,7 @@ def test_the_job_and_all_that_it_starts_know_which_one_it_is(bench: Bench) -> No
     assert found.pop("worker_exit") is None
     assert found.pop("before_perform")[1] == "Which"
     inner = found.pop("inline")
-    assert inner[1:3] == ["Told", "inner"]
+    assert inner[1:3] == ["Inner", "inner"]
     assert inner[0] != ids["inline"]
     assert found.pop("after inline") == [ids.pop("inline"), "Which", "q", 1, 1, 0]
     assert found == {place: [job_id, "Which", "q", 1, 1, 0] for place, job_id in ids.items()}

@@ -17,7 +17,7 @@ from tests.process.support import ROOT, Bench, wait_for
 
 
 def old_item(age: float) -> bytes:
-    """Of a job that was enqueued so many seconds ago."""
+    """The id of a job that was enqueued so many seconds ago."""
     job_id = f"{int((time.time() - age) * 1000):012x}7000{'8' * 16}"
     return json.dumps({"class": "Until", "args": ["never"], "id": job_id}).encode()
 

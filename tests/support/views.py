@@ -49,7 +49,7 @@ def clock(client: redis.Redis) -> float:
 
 
 def job_id(age: float, number: int = 0) -> str:
-    """Of a job that was enqueued so many seconds ago by this machine's clock."""
+    """The id of a job that was enqueued so many seconds ago by this machine's clock."""
     return f"{int((time.time() - age) * 1000):012x}7{number:03x}8{'0' * 15}"
 
 
