@@ -62,7 +62,7 @@ def test_one_that_does_nothing_is_killed_with_its_stack_in_the_log(
     assert not caplog.records
     pass_seconds(HUNG_SECONDS - 1)
     monkeypatch.undo()
-    wait_for(lambda: stack_dump.read(child.row.dump).stack)
+    wait_for(lambda: "in `hangs_here'" in "".join(stack_dump.read(child.row.dump).stack))
     assert not child.killed
     monkeypatch.setattr(maintenance_watch.time, "monotonic", clock)
     pass_seconds(3)
