@@ -65,7 +65,11 @@ class Tree:
             sys.exit(f"{path} has no gresque/: give the root of a checkout")
         python = path / ".venv" / "bin" / "python"
         self.python = str(python) if python.exists() else sys.executable
-        self.env = {"PYTHONPATH": os.pathsep.join([str(path), str(ROOT / "benchmarks")])}
+        self.env = {
+            "PYTHONPATH": os.pathsep.join([str(path), str(ROOT / "benchmarks")]),
+            # Else the current directory comes before all of it, and both trees run its gresque.
+            "PYTHONSAFEPATH": "1",
+        }
 
     def work(self, server: Server, *options: str, **env: str) -> Processes:
         command = [self.python, "-m", "gresque", "work", "-q", QUEUE, "-r", "pair_jobs", *options]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
+import subprocess
 import textwrap
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 from benchmarks import report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
-from benchmarks.pair import Values, compare
+from benchmarks.harness import ROOT
+from benchmarks.pair import Tree, Values, compare
 from benchmarks.parts import SCRIPT_PARTS, THREAD_PARTS, changed
 from gresque.connection.scripts import script
 from gresque.worker.threads.thread import WorkerThread
@@ -149,3 +152,15 @@ def test_two_trees_are_compared_pair_by_pair_in_turns() -> None:
 def test_a_ratio_is_that_of_the_medians() -> None:
     row = Values(base=[1.0, 2.0, 4.0], new=[2.0, 2.0, 2.0]).row("enqueue", "ms")
     assert row == "| enqueue | ms | 2 | 2 | 1.000 | 0.500 to 2.000 |"
+
+
+def test_a_tree_runs_its_own_gresque_wherever_the_bench_is_started(tmp_path: Path) -> None:
+    (tmp_path / "gresque").mkdir()
+    (tmp_path / "gresque" / "__init__.py").touch()
+    (tmp_path / "gresque" / "__main__.py").write_text("print('mine')")
+    tree = Tree(tmp_path)
+    ran = subprocess.run(
+        [tree.python, "-m", "gresque"],
+        cwd=ROOT, env={**os.environ, **tree.env}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.stdout == "mine\n", ran.stderr
