@@ -89,7 +89,7 @@ def loop_parts(results: Results, batches: int) -> None:
     source = textwrap.dedent(inspect.getsource(WorkerThread._work))
     raw = payload.encode("Noop", (1,), {}, new_id())
     space = vars(thread_module) | {
-        "PAYLOAD": payload.decode(raw),
+        "CALL": payload.read_call(raw),
         "DEFINITION": registry.get("Noop"),
     }
 

@@ -6,18 +6,21 @@ Change = tuple[str, str]
 """A part of a text, and what stands there without it."""
 
 THREAD_PARTS: dict[str, list[Change]] = {
-    "decode the payload": [("payload = decode(job[2])", "payload = PAYLOAD")],
+    "decode the payload": [
+        ("read = read_call if len(job[2]) <= MAX_PAYLOAD_BYTES else decode\n", "pass\n"),
+        ("call = read(job[2])\n", "call = CALL\n"),
+    ],
     "find the job's definition, refuse an unknown one": [
-        ("definition = find(payload.name)\n", "definition = DEFINITION\n"),
+        ("definition = find(call.name)\n", "definition = DEFINITION\n"),
         ("if definition is None:\n", "if False:\n"),
     ],
     "look for a timeout": [("if definition.timeout_seconds is not None:", "if False:")],
-    "look whether it has expired": [("if payload.expires_at is not None and", "if False and")],
-    "look for keyword arguments": [("elif args and type(args[-1]) is dict:", "elif False:")],
+    "look whether it has expired": [("if call.expires_at is not None and", "if False and")],
+    "look for keyword arguments": [("elif type(args[-1]) is dict:", "elif False:")],
     "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
     "write down what runs, for the master": [("words[number] = word_of[job[0]]", "pass")],
     "call the job": [
-        ("definition.perform(*(args or ()))\n", "pass\n"),
+        ("result = definition.call(args[0])", "result = None"),
     ],
     "read the clock, yield after 5 ms": [
         ("now = monotonic()", "now = turned"),

@@ -54,11 +54,16 @@ class JobDefinition:
     """Where it was declared."""
     envelope: dict[str, Any] | None = field(init=False, default=None)
     """Its part of each payload, for a process that lacks its code."""
+    call: Callable[..., Any] = field(init=False, repr=False)
+    """As `perform`, in a frame less: without perform hooks it is the function itself, and the
+    caller handles DontPerform and checks the result."""
 
     def __post_init__(self) -> None:
         if self.source is None:
             found = source_of(self.function)  # type: ignore[unreachable]
             object.__setattr__(self, "source", found)
+        call = self.perform if self.hooks.around_execution else self.function
+        object.__setattr__(self, "call", call)
         if not isinstance(self.name, str) or not self.name or not is_utf8(self.name):
             raise JobDeclarationError(
                 f"{self.name!r} is not the name of a job; give one such as 'mail.send'"

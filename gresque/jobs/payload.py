@@ -35,7 +35,7 @@ KWARGS = "_kwargs"
 arguments. So every program that retries, delays or moves a job hands them on."""
 
 
-class Payload(msgspec.Struct, omit_defaults=True):
+class Payload(msgspec.Struct, omit_defaults=True, gc=False):
     """One queue item, in the order in which the Ruby clients write its fields.
 
     `id` and `generation` are absent in items of stock Resque and may have any type elsewhere;
@@ -53,6 +53,20 @@ class Payload(msgspec.Struct, omit_defaults=True):
     expires_at: Any = None
     kwargs: None = None
 
+
+class Call(msgspec.Struct, gc=False):
+    """What a worker needs of a queue item to run it; see `Payload`. As nothing that JSON can say
+    leads back to it, the collector need not know it."""
+
+    name: str = msgspec.field(name="class")
+    args: list[Any] | None = None
+    gresque: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    expires_at: Any = None
+    kwargs: None = None
+
+
+read_call = msgspec.json.Decoder(Call).decode
+"""For an item of at most MAX_PAYLOAD_BYTES. Of one that raises `decode` says what is wrong."""
 
 _decode = msgspec.json.Decoder(Payload).decode
 _encode = msgspec.json.Encoder(enc_hook=as_text).encode

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import gc
 import json
 import uuid
 from collections import OrderedDict, namedtuple
@@ -425,6 +426,15 @@ READABLE: list[tuple[bytes, str, Any]] = [
 def test_what_other_clients_write_decodes(raw: bytes, name: str, args: Any) -> None:
     job = decode(raw)
     assert (job.name, job.args) == (name, args)
+
+
+def test_a_worker_reads_the_same_into_what_the_collector_need_not_know() -> None:
+    for raw in [raw for raw, *_ in READABLE] + [*FORK, *STOCK]:
+        call, job = payload.read_call(raw), decode(raw)
+        assert [getattr(call, name) for name in payload.Call.__struct_fields__] == [
+            getattr(job, name) for name in payload.Call.__struct_fields__
+        ]
+        assert not gc.is_tracked(call)
 
 
 json_like = st.recursive(

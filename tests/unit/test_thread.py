@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+import weakref
 from contextvars import ContextVar
 from typing import Any
 
@@ -12,6 +13,7 @@ import gevent
 import pytest
 from gevent import get_hub
 
+from gresque.errors import DontPerform
 from gresque.jobs.crash_history import add_death
 from gresque.jobs.critical_section import uninterruptible
 from gresque.store.effects import suspected
@@ -20,6 +22,7 @@ from gresque.worker.threads.thread import WorkerThread
 from tests.support.pool_bench import (
     OpenBench,
     a_job,
+    fails_with,
 )
 
 
@@ -28,6 +31,41 @@ def test_jobs_start_in_the_order_of_the_queue(open_bench: OpenBench) -> None:
     bench.add("start", lambda number: (started.append(number), gevent.sleep(0.001)))
     bench.run(*(a_job(number, "start", number) for number in range(20)))
     assert started == list(range(20))
+
+
+@pytest.mark.parametrize("args", [(), (1,), ([1],), (1, 2), ({"a": 1},), (1, {"a": 1})])
+def test_a_plain_job_is_called_by_its_thread_itself(
+    open_bench: OpenBench, args: tuple[Any, ...]
+) -> None:
+    bench, seen = open_bench(1), []
+    bench.add("see", lambda *args, **kwargs: seen.append((args, kwargs, sys._getframe(1).f_code)))
+    bench.run(a_job(0, "see", *args), a_job(1, "see", *args, key="k"))
+    code = WorkerThread._work.__code__
+    assert seen == [(args, {}, code), (args, {"key": "k"}, code)]
+    assert bench.counts == (2, 0, 0)
+
+
+def test_a_plain_job_may_do_nothing(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    bench.add("no", fails_with(DontPerform("not today")))
+    bench.run(a_job(0, "no"), a_job(1))
+    assert bench.counts == (2, 0, 0)
+
+
+def test_a_thread_keeps_no_result(open_bench: OpenBench) -> None:
+    class Result: ...
+
+    bench, left = open_bench(1), []
+
+    def make() -> Result:
+        result = Result()
+        left.append(weakref.ref(result))
+        return result
+
+    bench.add("make", make)
+    bench.add("look", lambda: left.append(left[0]()))
+    bench.run(a_job(0, "make"), a_job(1, "look"))
+    assert left[1:] == [None]
 
 
 def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_bench: OpenBench) -> None:

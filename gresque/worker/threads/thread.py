@@ -13,10 +13,12 @@ import gevent
 from gevent import get_hub
 from msgspec import UNSET
 
-from gresque.errors import JobKilled, UnknownJob
+from gresque.errors import DontPerform, JobKilled, UnknownJob
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.payload import decode, split
+from gresque.jobs.envelope import UNREADABLE
+from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
+from gresque.jobs.result import PLAIN, check_result
 from gresque.logs import fields
 from gresque.processes.scoreboard import SPAWNED
 from gresque.processes.stack_dump import FRAME_PREFIX
@@ -113,7 +115,7 @@ class WorkerThread(Killable):
         while True:
             if not ready:
                 # A thread may wait here for hours, and a thousand may: none keeps its last payload.
-                job = payload = args = positional = kwargs = definition = None
+                job = call = args = positional = kwargs = definition = None
                 self._forget()
                 self.parked = True
                 pool.parked.append(self)
@@ -140,27 +142,42 @@ class WorkerThread(Killable):
             self.since = now
             try:
                 self.job = job
-                payload = decode(job[2])
-                if payload.gresque is not unset and pool.hands_over and _is_suspect(job):
+                try:
+                    read = read_call if len(job[2]) <= MAX_PAYLOAD_BYTES else decode
+                    call = read(job[2])
+                except UNREADABLE:
+                    call = decode(job[2])  # it says what is wrong
+                if call.gresque is not unset and pool.hands_over and _is_suspect(job):
                     self.job = None
                     in_flight.hand_over(job)
                     wakeup.set()
                     continue
-                definition = find(payload.name)
+                definition = find(call.name)
                 if definition is None:
-                    raise UnknownJob(pool.registry.explain_unknown(payload.name))
+                    raise UnknownJob(pool.registry.explain_unknown(call.name))
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
-                args = payload.args
-                if payload.expires_at is not None and outcome.drop_expired(
-                    job, definition, payload.expires_at
-                ):
-                    definition = None  # it did not run, and is not logged as done
-                elif args and type(args[-1]) is dict:
-                    positional, kwargs = split(args)
-                    definition.perform(*positional, **kwargs)
-                else:
-                    definition.perform(*(args or ()))
+                args = call.args
+                try:
+                    if call.expires_at is not None and outcome.drop_expired(
+                        job, definition, call.expires_at
+                    ):
+                        result = definition = None  # it did not run, and is not logged as done
+                    elif not args:
+                        result = definition.call()
+                    elif type(args[-1]) is dict:
+                        positional, kwargs = split(args)
+                        result = definition.call(*positional, **kwargs)
+                    elif len(args) == 1:
+                        result = definition.call(args[0])  # needs less of C's stack than `*args`
+                    else:
+                        result = definition.call(*args)
+                    if result is not None:
+                        if type(result) not in PLAIN:
+                            check_result(f"job {call.name}", result)
+                        result = None
+                except DontPerform:
+                    pass
                 self.job = None
             except BaseException as error:
                 self.job = None
