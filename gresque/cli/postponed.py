@@ -1,14 +1,14 @@
 """Packages that are imported when they are used, in the process of a command that looks.
 
-redis-py imports its asyncio half whenever its other half is imported: a tenth of the CPU of a
-command that lists something, for code that none of them calls.
+redis-py imports much that no command calls: its asyncio half and Python's asyncio, its clusters,
+what reads the metadata of packages. That is a quarter of the CPU of a command that lists something.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from threading import RLock
@@ -16,21 +16,24 @@ from types import ModuleType
 from typing import Any
 
 
-def postpone(package: str, but_for: str = "") -> None:
+def postpone(package: str, but_for: str = "", names: Mapping[str, str] | None = None) -> None:
     """Let the import of a package bind its name, and import it when one of its names is asked for
     or one of its modules is imported: nobody sees a difference.
 
-    `but_for` is a module or package in it that is imported without it. For a package that is
-    imported already nothing is done.
+    `but_for` is a module or package in it that is imported without it. Where it is the package
+    itself, all of its modules are, and each of `names` is taken from the module that it stands for.
+    For a package that is imported already nothing is done.
     """
     if package not in sys.modules:
-        sys.meta_path.insert(0, _Finder(package, but_for))
+        sys.meta_path.insert(0, _Finder(package, but_for, names or {}))
 
 
-class _Finder(MetaPathFinder):
-    def __init__(self, package: str, but_for: str) -> None:
+# Without the base classes of importlib.abc, which is as large as what is saved.
+class _Finder:
+    def __init__(self, package: str, but_for: str, names: Mapping[str, str]) -> None:
         self._package = package
         self._but_for = but_for
+        self._names = names
         self._loader: _PostponedLoader | None = None
 
     def find_spec(
@@ -41,7 +44,9 @@ class _Finder(MetaPathFinder):
             spec = find_spec(name)
             if spec is not None and spec.loader is not None:
                 sys.meta_path.insert(0, self)
-                spec.loader = self._loader = _PostponedLoader(spec.loader)
+                alone = self._but_for == self._package
+                self._loader = _PostponedLoader(spec.loader, alone, self._names)
+                spec.loader = self._loader  # type: ignore[assignment]
             return spec
         if name.startswith(f"{self._package}.") and self._loader is not None:
             exempt = self._but_for and f"{name}.".startswith(f"{self._but_for}.")
@@ -51,9 +56,11 @@ class _Finder(MetaPathFinder):
         return None
 
 
-class _PostponedLoader(Loader):
-    def __init__(self, loader: Loader) -> None:
+class _PostponedLoader:
+    def __init__(self, loader: Any, alone: bool, names: Mapping[str, str]) -> None:
         self._loader = loader
+        self._alone = alone
+        self._names = names
         self._lock = RLock()
         self._loading = self._done = False
 
@@ -64,6 +71,15 @@ class _PostponedLoader(Loader):
         """Not yet."""
         module.__class__ = _Postponed
         module.__dict__["__postponed__"] = self
+
+    def find(self, package: ModuleType, name: str) -> Any:
+        """A name of the package, by as little of it as has it."""
+        if self._alone and name in self._names:
+            return getattr(importlib.import_module(self._names[name]), name)
+        if self._alone and find_spec(f"{package.__name__}.{name}"):
+            return importlib.import_module(f"{package.__name__}.{name}")
+        self.load(package)
+        return package.__dict__[name]
 
     def load(self, module: ModuleType, *, wait: bool = True) -> None:
         if self._done or not self._lock.acquire(blocking=wait):
@@ -90,8 +106,7 @@ class _PostponedLoader(Loader):
 class _Postponed(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """Called for names that it does not have."""
-        self.__dict__["__postponed__"].load(self)
         try:
-            return self.__dict__[name]
+            return self.__dict__["__postponed__"].find(self, name)
         except KeyError:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None

@@ -75,6 +75,43 @@ assert len(found) == 8
     run(START + program)
 
 
+ALONE = """
+import sys
+from gresque.cli.postponed import postpone
+postpone("asyncio", but_for="asyncio", names={"StreamReader": "asyncio.streams"})
+import asyncio
+from asyncio import StreamReader
+import asyncio.exceptions
+from asyncio import events
+assert asyncio.StreamReader is StreamReader
+assert "asyncio.streams" in sys.modules
+assert "asyncio.base_events" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["asyncio.run", "from asyncio import run", "from asyncio import *; run", "dir(asyncio.run)"],
+)
+def test_its_modules_are_imported_without_it(use: str) -> None:
+    checks = """
+async def main():
+    await asyncio.sleep(0)
+    print(asyncio.StreamReader is StreamReader, asyncio.exceptions.CancelledError.__name__)
+asyncio.run(main())
+assert not hasattr(asyncio, "nothing")
+"""
+    assert run(f"{ALONE}{use}\n{checks}") == "True CancelledError\n"
+
+
+def test_a_name_it_does_not_have_is_asked_for_in_all_of_it() -> None:
+    checks = """
+assert not hasattr(asyncio, "nothing")
+assert "asyncio.base_events" in sys.modules
+"""
+    run(ALONE + checks)
+
+
 def test_one_that_cannot_be_imported_says_so_each_time() -> None:
     program = """
 import sys, tempfile, pathlib
@@ -108,7 +145,9 @@ LOOKING = [
 ]  # fmt: skip
 
 
-def test_a_command_that_looks_loads_neither_the_asyncio_half_nor_a_hub(redis_url: str) -> None:
+def test_a_command_that_looks_loads_no_more_of_redis_than_it_needs_and_no_hub(
+    redis_url: str,
+) -> None:
     program = f"""
     import sys
     from gresque.cli.main import main
@@ -118,7 +157,10 @@ def test_a_command_that_looks_loads_neither_the_asyncio_half_nor_a_hub(redis_url
             main()
         except SystemExit as exit:
             assert exit.code in (0, 1), (arguments, exit.code)
-        bad = {{"redis.asyncio.client", "gevent", "greenlet", "rich"}} & set(sys.modules)
+        bad = {{
+            "redis.asyncio.client", "redis.cluster", "asyncio.base_events", "email",
+            "gevent", "greenlet", "rich",
+        }} & set(sys.modules)
         assert not bad, (arguments, bad)
         assert arguments == ["--version"] or "redis.client" in sys.modules
     """
