@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import subprocess
@@ -62,6 +63,8 @@ THREADS = 20
 DELAYED = "delayed"
 CHAOS_DELAY = 0.3
 """Of benchmarks/jobs.py: seconds from a failure to the next attempt."""
+FURTHEST_STEP = 10_000.0
+"""Seconds by which the server's clock is set forwards or backwards at most."""
 BACKLOG = 1_000
 """How many jobs may wait: enough for every thread to be busy."""
 
@@ -174,6 +177,8 @@ class Chaos:
         feeder.join()
         if self._feeding_error is not None:
             raise self._feeding_error
+        if self._clock is not None:
+            self._clock.set(2 * FURTHEST_STEP)  # what was delayed by a clock that was ahead is due
         self._wait_for_the_rest(time.monotonic() + self._options.limit)
         seconds = time.monotonic() - started
         for master in self._masters:
@@ -317,7 +322,8 @@ class Chaos:
 
     def _step_the_clock(self) -> None:
         assert self._clock is not None
-        self._clock.set(self._random.choice((1, -1)) * 10 ** self._random.uniform(0, 4))
+        furthest = math.log10(FURTHEST_STEP)
+        self._clock.set(self._random.choice((1, -1)) * 10 ** self._random.uniform(0, furthest))
         self._clock_steps += 1
 
     def _start_server(self) -> None:
