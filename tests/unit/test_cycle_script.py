@@ -770,9 +770,10 @@ def beat(
         client, "beat",
         ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}",
          "resque:workers", "resque:worker:w:started", MASTERS,
-         "resque:stat:processed:w", "resque:stat:failed:w", f"resque:ledger:{process}"],
+         "resque:stat:processed:w", "resque:stat:failed:w", "resque:stat:retried:w",
+         f"resque:ledger:{process}"],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15,
-        "2026-11-23 15:33:10 +0000", 7, 2, corrects,
+        "2026-11-23 15:33:10 +0000", 7, 2, 0, corrects,
     )  # fmt: skip
 
 

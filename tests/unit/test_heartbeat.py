@@ -31,7 +31,7 @@ def heartbeat_of(
     return Heartbeat(
         Settings.load({"redis_url": redis_url}, {}),
         ME,
-        WorkerRecord(WORKER, "then", lambda: Totals(10, 5, 2, 0)),
+        WorkerRecord(WORKER, "then", lambda: Totals(13, 5, 2, 0, 3)),
         Running,
         run=lambda command: None,
         each_second=lambda: None,
@@ -84,3 +84,4 @@ def test_a_worker_that_another_program_removed_is_registered_again(
     assert redis_client.get(KEYS.worker_started(WORKER)) == b"then"
     assert redis_client.get(KEYS.worker_stat("processed", WORKER)) == b"7"
     assert redis_client.get(KEYS.worker_stat("failed", WORKER)) == b"2"
+    assert redis_client.get(KEYS.worker_stat("retried", WORKER)) == b"3"

@@ -15,7 +15,7 @@ from tests.support.server import OwnServer
 
 # name -> number of keys, arguments
 CALLS: dict[str, tuple[int, list[Any]]] = {
-    "beat": (9, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0]),
+    "beat": (10, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0, 0]),
     "listen": (4, [4, 11]),
     "catch_up": (10, ["0", "1", "", 0, 0, 0, 0]),
     "cron_pause": (3, ["a", "{}", "pause", ""]),

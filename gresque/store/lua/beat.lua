@@ -8,17 +8,18 @@
 --
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 workers (SET)
 --       5 worker:<id>:started   6 masters (HASH)
---       7 stat:processed:<worker>   8 stat:failed:<worker>   9 ledger (HASH)
+--       7 stat:processed:<worker>   8 stat:failed:<worker>   9 stat:retried:<worker>
+--       10 ledger (HASH)
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
 --       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
---       7 start time of the master   8 jobs that the worker has processed, 9 failed, at least
---       10 1 to correct its counters by these, also when the worker is not missing
+--       7 start time of the master   8-10 what its three counters have at least
+--       11 1 to correct its counters by these, also when the worker is not missing
 -- Returns  {1 while this process is registered, 2 when its worker was missing, else 0;
 --           {key, its error, …}}
 --          A process that is not registered any more does not beat.
 local ledgers, heartbeats, running = KEYS[1], KEYS[2], KEYS[3]
 local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
-local own_processed, own_failed, ledger = KEYS[7], KEYS[8], KEYS[9]
+local ledger = KEYS[10]
 local call = redis.call
 -- include try
 local function at_least(key, count)
@@ -49,9 +50,11 @@ if alive then
     registered = 2
     redis.pcall('SET', started, ARGV[7], 'NX')
   end
-  if missing or ARGV[10] == '1' then
-    if ARGV[8] ~= '0' then at_least(own_processed, tonumber(ARGV[8])) end
-    if ARGV[9] ~= '0' then at_least(own_failed, tonumber(ARGV[9])) end
+  if missing or ARGV[11] == '1' then
+    for counter = 7, 9 do
+      local count = tonumber(ARGV[counter + 1])
+      if count > 0 then at_least(KEYS[counter], count) end
+    end
   end
   if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
   else call('DEL', running) end

@@ -140,14 +140,14 @@ class Heartbeat:
         now = seconds + microseconds / 1_000_000
         totals = worker.counted()
         registered, refused = connection.run(
-            script("beat"), 9,
+            script("beat"), 10,
             keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.workers,
             keys.worker_started(worker.id), keys.masters,
             keys.worker_stat("processed", worker.id), keys.worker_stat("failed", worker.id),
-            keys.ledger(self._process_id),
+            keys.worker_stat("retried", worker.id), keys.ledger(self._process_id),
             self._process_id, worker.id, int(now * 1000), iso_8601(seconds),
             running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
-            worker.started, totals.done + totals.failed, totals.failed,
+            worker.started, totals.done + totals.failed, totals.failed, totals.retried,
             int(self._restores_until is not None),
         )  # fmt: skip
         name_refused(keys, pairs(refused), "this process is not seen there")
