@@ -45,6 +45,10 @@ class ScheduleError(GresqueError):
     """A cron line, an interval, a zone or a schedule file is wrong, or an entry is not there."""
 
 
+class NotReadableHere(ScheduleError):
+    """A package or a time zone is missing; another machine may have it."""
+
+
 class EnqueueError(GresqueError):
     """The job was not enqueued; nothing was written."""
 

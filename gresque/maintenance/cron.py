@@ -12,11 +12,11 @@ import redis
 
 from gresque.clock import started
 from gresque.connection.errors import is_reply, means_not_here
-from gresque.errors import GresqueError
+from gresque.errors import GresqueError, NotReadableHere
 from gresque.jobs.registry import registry
 from gresque.logs import fields
 from gresque.maintenance.due_watch import DueWatch
-from gresque.maintenance.lease import Lease
+from gresque.maintenance.lease import OFFER_SECONDS, Lease
 from gresque.maintenance.ruby_schedules import RubySchedules
 from gresque.maintenance.task import NEVER, Interval
 from gresque.processes.declared_memory import DeclaredMemory
@@ -128,6 +128,8 @@ class CronTicks:
         """Name of an entry -> its tick, which is due, and when its jitter lets it run (ms)."""
         self._named: dict[str, str] = {}
         """Name of an entry -> what was logged of it last."""
+        self._lacks_something = False
+        """Whether an entry needs what this machine has not, and another one may have."""
 
     def due(self, now: float) -> float:
         if not self._lease.held:
@@ -164,6 +166,8 @@ class CronTicks:
             self._name(RUBY, f"not followed: {one_line(error)}; it is tried again")
             return
         self._named.pop(RUBY, None)
+        if self._ruby.lacks_something:
+            self._lease.offer(store)
         if self._watch is not None:
             self._watch.take_change(self._keys.persistent_schedules)
 
@@ -186,6 +190,9 @@ class CronTicks:
                 else:
                     wait = min(wait, self._plan(planned, Tick(name, raw, tick, None), now, ruby))
             wait = min(wait, self._enqueue(store, planned, now))
+        if self._lacks_something:
+            self._lacks_something = False
+            self._lease.offer(store)
         following = store.cron.first_after(now)
         if following is not None:
             wait = min(wait, RESYNC_SECONDS, following / 1000 - store.now())
@@ -223,6 +230,10 @@ class CronTicks:
             planned += self._runs(entry, due, now, ruby)
         except (redis.RedisError, OSError):
             raise
+        except NotReadableHere as error:
+            self._lacks_something = True
+            self._hold(due, OFFER_SECONDS, f"this machine cannot run it: {error}; others may")
+            return OFFER_SECONDS
         except Exception as error:  # whatever was written by hand, the others run
             problem = str(error) if isinstance(error, GresqueError) else one_line(error)
             self._hold(due, NEVER, f"it cannot run: {problem}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 
@@ -14,10 +15,12 @@ log = logging.getLogger("gresque.maintenance")
 
 LEASE_SECONDS = 5.0
 _EXPIRY_MS = int(LEASE_SECONDS * 1000)
-RENEW_SECONDS = 1.6
-"""Two renewals may fail."""
-TRY_SECONDS = 4.0
-TRY_JITTER_SECONDS = 1.0
+RENEW_SECONDS = 2.4
+"""One renewal may fail."""
+SPREAD_SECONDS = 0.4
+"""The others try within this time after the lease would have expired, not all at once."""
+OFFER_SECONDS = 60.0
+"""How often a holder may offer the lease to the others."""
 
 
 def holder_name(worker_id: str, started: str) -> str:
@@ -26,8 +29,8 @@ def holder_name(worker_id: str, started: str) -> str:
 
 
 class Lease:
-    """Held by one maintenance process at a time. The others try to take it at intervals, a new one
-    at once, so that it is taken over within 9 s after the death of a host.
+    """Held by one maintenance process at a time. The others try to take it when it would expire, a
+    new one at once, so that it is taken over within 6 s after the death of a host.
 
     It saves work; nothing relies on it for safety. Two that hold it at once, as after a process was
     stopped for a while, do no harm: every task under the lease compares before it writes.
@@ -46,6 +49,8 @@ class Lease:
         """Whether the key has this holder; not so where another program uses the key, and every
         master does the work."""
         self._is_new = True
+        self._next_offer = -math.inf
+        """On the monotonic clock."""
         self._interval = Interval(RENEW_SECONDS)
 
     def due(self, now: float) -> float:
@@ -59,12 +64,11 @@ class Lease:
         if self._renew(store):
             self._is_ours = self.held = True
         else:
-            taken = store.maintenance.take_lease(self._holder, _EXPIRY_MS)
-            self._is_ours, self.held = bool(taken), taken is not False
+            left = store.maintenance.take_lease(self._holder, _EXPIRY_MS)
+            self._is_ours, self.held = left == 0, not left
+            if left:
+                self._interval.begin(now, left / 1000 + random.uniform(0, SPREAD_SECONDS))
         self._is_new = False
-        if not self.held:
-            jitter = random.uniform(-TRY_JITTER_SECONDS, TRY_JITTER_SECONDS)
-            self._interval.begin(now, TRY_SECONDS + jitter)
         if self.held != held:
             log.debug(
                 "this master has %s the lease",
@@ -83,3 +87,14 @@ class Lease:
         if self._is_ours:
             self._is_ours = False
             store.maintenance.release_lease(self._holder)
+
+    def offer(self, store: Store) -> None:
+        """Let another one take it, as this machine lacks something. This one does the work until
+        that has happened, and keeps the lease when nobody takes it. Raises RedisError."""
+        now = time.monotonic()
+        if not self._is_ours or now < self._next_offer:
+            return
+        self._next_offer = now + OFFER_SECONDS
+        self._is_ours = False
+        self._interval.begin(now, LEASE_SECONDS + 2 * SPREAD_SECONDS)  # by then all have tried
+        store.maintenance.release_lease(self._holder)

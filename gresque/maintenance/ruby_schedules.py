@@ -9,7 +9,7 @@ import time
 import msgspec
 
 from gresque.client.schedules import change_to
-from gresque.errors import ScheduleError
+from gresque.errors import NotReadableHere, ScheduleError
 from gresque.logs import fields
 from gresque.schedule.declared import find_queue
 from gresque.schedule.entry import Entry, from_json
@@ -40,6 +40,8 @@ class RubySchedules:
         """What was read last, and when, on the monotonic clock."""
         self._holder = ""
         """The scheduler of another program that was named last."""
+        self.lacks_something = False
+        """Whether an entry needs what this machine has not, and another one may have."""
 
     def sync(self, store: Store) -> None:
         """Write what Ruby programs have set, and remove what they have removed."""
@@ -66,7 +68,7 @@ class RubySchedules:
         raise ScheduleError("the schedule is changed by other programs all the time")
 
     def _entries(self, configs: dict[str, bytes], found: dict[str, bytes]) -> dict[str, Entry]:
-        entries, wrong = {}, {}
+        entries, wrong, self.lacks_something = {}, {}, False
         for name, raw in configs.items():
             try:
                 if name in found and _source(found[name]) not in ("ruby", None):
@@ -76,6 +78,7 @@ class RubySchedules:
                     entries[name] = read_entry(name, config, find_queue, "ruby", "")
             except Exception as error:  # whatever another program wrote, the others run
                 wrong[name] = str(error)
+                self.lacks_something |= isinstance(error, NotReadableHere)
                 if self._named.get(name) != str(error):
                     log.error(
                         "schedule entry %s of a Ruby program does not run: %s", name, error,

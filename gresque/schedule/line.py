@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from gresque.errors import ScheduleError
+from gresque.errors import NotReadableHere, ScheduleError
 from gresque.schedule.zones import zone
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _sim(fields: str, line: str, start: datetime = datetime(2000, 1, 1)) -> Cron
     try:
         from cronsim import CronSim, CronSimError
     except ImportError:
-        raise ScheduleError(
+        raise NotReadableHere(
             "cron lines need the package cronsim: pip install 'gresque[cron]'"
         ) from None
     try:

@@ -15,7 +15,7 @@ CATCH_UP = ("one", "all", "skip")
 MOST_AT_ONCE = 100
 """Missed ticks that `all` makes up at most: the last ones."""
 GRACE_SECONDS = 15.0
-"""A tick that is less late was not missed: when a host dies, another takes over in up to 9 s."""
+"""A tick that is less late was not missed: when a host dies, another takes over in up to 6 s."""
 
 _FIRST_WINDOW_MS = 60_000
 

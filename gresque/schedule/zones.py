@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, tzinfo
 from functools import lru_cache
 
-from gresque.errors import ScheduleError
+from gresque.errors import NotReadableHere
 
 
 @lru_cache(maxsize=1000)
 def zone(name: str) -> tzinfo:
-    """The zone of this name. Raises ScheduleError that names one like it."""
+    """The zone of this name. Raises NotReadableHere that names one like it."""
     if name == "UTC":
         return UTC
     from zoneinfo import ZoneInfo  # a program that only enqueues needs no zones
@@ -18,7 +18,7 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise ScheduleError(f"the zone {name!r} is unknown; {_meant(name)}") from None
+        raise NotReadableHere(f"the zone {name!r} is unknown; {_meant(name)}") from None
 
 
 def _meant(name: str) -> str:

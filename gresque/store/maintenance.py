@@ -26,20 +26,16 @@ class Maintenance:
 
     # The lease
 
-    def take_lease(self, holder: str, expiry_ms: int) -> bool | None:
-        """Take the lease if it is free; None when another program uses its key, which is then
-        left alone."""
+    def take_lease(self, holder: str, expiry_ms: int) -> int | None:
+        """Take the lease if it is free: 0. Else for how many milliseconds another one has it, if
+        that does not renew it; None when another program uses its key, which is then left alone."""
         key = self._keys.maintenance
-        if self._server.call("SET", key, holder, "NX", "PX", expiry_ms):
-            return True
-        left = int(self._server.call("PTTL", key))
-        if left == -1:
+        left = int(self._server.run_script("take_lease", [key], [holder, expiry_ms]))
+        if left < 0:
             wrong = "WRONGTYPE it does not expire"
             name_refused(self._keys, [(key, wrong)], "every master does the work of the lease")
             return None
-        if left > expiry_ms:  # the server's clock was set back
-            self._server.call("PEXPIRE", key, expiry_ms)
-        return False
+        return left
 
     def renew_lease(self, holder: str, expiry_ms: int) -> bool:
         """Called by a holder, in one plain command; False when another one has taken the lease

@@ -31,6 +31,15 @@ def test_what_is_due_and_does_not_run(store: Store) -> None:
     assert found.details["entries"] == ["first", "second"]
 
 
+def test_entries_that_another_machine_may_read(store: Store) -> None:
+    """Workers run them: nothing is broken."""
+    raw = b'{"name":"%s","cron":"0 9 * * *","tz":"Mars/Olympus","job":"A","queue":"q"}'
+    store.cron.put([Change(name, b"", raw % name.encode(), 10**13) for name in ("a", "b")])
+    (found,) = schedules(view(store))
+    assert not found.is_broken
+    assert found.message.startswith("schedule entry a and 1 more: the zone 'Mars/Olympus' is")
+
+
 def test_an_entry_that_cannot_run(store: Store) -> None:
     store.cron.put([Change("wrong", b"", b"{}", 5)])
     (found,) = schedules(view(store))

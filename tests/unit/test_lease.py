@@ -9,7 +9,13 @@ import pytest
 import redis
 
 from gresque.maintenance import lease as module
-from gresque.maintenance.lease import LEASE_SECONDS, RENEW_SECONDS, Lease
+from gresque.maintenance.lease import (
+    LEASE_SECONDS,
+    OFFER_SECONDS,
+    RENEW_SECONDS,
+    SPREAD_SECONDS,
+    Lease,
+)
 from gresque.store.store import Store
 from tests.support.registered import KEYS, Clock
 
@@ -32,11 +38,22 @@ def test_one_has_it_and_renews_it(store: Store, redis_client: redis.Redis, clock
     other.run(store)
     assert (one.held, other.held, holder(redis_client)) == (True, False, b"one")
     assert one.due(clock.now) == pytest.approx(RENEW_SECONDS)
-    assert 3 <= other.due(clock.now) <= 5
+    assert 4.9 <= other.due(clock.now) <= LEASE_SECONDS + SPREAD_SECONDS
     redis_client.pexpire(KEYS.maintenance, 100)
     one.run(store)
     assert redis_client.pttl(KEYS.maintenance) > 4000
     assert one.held
+
+
+def test_others_try_when_it_would_expire(
+    store: Store, redis_client: redis.Redis, clock: Clock
+) -> None:
+    """So it is taken over soon after the death of its holder, and asked for seldom."""
+    Lease("one").run(store)
+    redis_client.pexpire(KEYS.maintenance, 800)
+    other = Lease("other")
+    other.run(store)
+    assert 0.7 <= other.due(clock.now) <= 0.8 + SPREAD_SECONDS
 
 
 def test_it_is_taken_over_when_it_has_expired(store: Store, redis_client: redis.Redis) -> None:
@@ -105,6 +122,47 @@ def test_a_clock_of_the_server_that_is_set_back_keeps_it_from_nobody(
     redis_client.set(KEYS.maintenance, "gone", px=3_600_000)
     Lease("one").run(store)
     assert redis_client.pttl(KEYS.maintenance) <= LEASE_SECONDS * 1000
+
+
+def test_one_that_is_offered_is_done_until_another_takes_it(
+    store: Store, redis_client: redis.Redis, clock: Clock
+) -> None:
+    one, other = Lease("one"), Lease("other")
+    one.run(store)
+    other.run(store)
+    one.offer(store)
+    assert (one.held, holder(redis_client)) == (True, None)
+    assert one.due(clock.now) > other.due(clock.now), "the others come first"
+    other.run(store)
+    one.run(store)
+    assert (one.held, other.held, holder(redis_client)) == (False, True, b"other")
+
+
+def test_one_that_nobody_takes_is_kept_for_a_while(
+    store: Store, redis_client: redis.Redis, clock: Clock
+) -> None:
+    """Two machines that lack the same do not hand it to and fro."""
+    one = Lease("one")
+    one.run(store)
+    one.offer(store)
+    one.run(store)
+    assert (one.held, holder(redis_client)) == (True, b"one")
+    one.offer(store)
+    assert holder(redis_client) == b"one"
+    clock.now += OFFER_SECONDS
+    one.offer(store)
+    assert holder(redis_client) is None
+
+
+def test_one_that_is_offered_and_released_leaves_the_key_to_its_new_holder(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    one, other = Lease("one"), Lease("other")
+    one.run(store)
+    one.offer(store)
+    other.run(store)
+    one.release(store)
+    assert holder(redis_client) == b"other"
 
 
 @pytest.mark.parametrize(

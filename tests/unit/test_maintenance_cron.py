@@ -486,3 +486,35 @@ def test_entries_that_wait_for_their_jitter_are_not_read_again(
     add(store, "b", 0.4)
     cron.run(store)
     assert read[30:] == ["b"] and names(store) == ["b"]
+
+
+def test_what_this_machine_lacks_is_offered_to_another(
+    store: Store, redis_client: redis.Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A zone that it does not know; the entries that it can run go on meanwhile."""
+    lease = Lease("me")
+    lease.run(store)
+    settings = Settings.load({"redis_url": redis_url, "queues": "q"}, {})
+    cron = CronTicks(lease, settings)
+    raw = b'{"name":"far","cron":"0 9 * * *","tz":"Mars/Olympus","job":"A","queue":"q"}'
+    store.cron.put([Change("far", b"", raw, 5)])
+    add(store, "near")
+    for _ in range(3):
+        cron.run(store)
+    assert lease.held and not redis_client.exists(store.keys.maintenance)
+    assert store.queues.size("q") == 1
+    (line,) = [each.message for each in caplog.records if "far" in each.message]
+    assert line.startswith(
+        "schedule entry far: this machine cannot run it: the zone 'Mars/Olympus'"
+    )
+
+
+def test_what_this_machine_lacks_for_an_entry_of_a_ruby_program(
+    store: Store, redis_client: redis.Redis, redis_url: str
+) -> None:
+    lease = Lease("me")
+    lease.run(store)
+    config = '{"cron":"0 9 * * * Mars/Olympus","class":"A","queue":"q"}'
+    redis_client.hset(store.keys.persistent_schedules, "far", config)
+    CronTicks(lease, Settings.load({"redis_url": redis_url, "queues": "q"}, {})).run(store)
+    assert lease.held and not redis_client.exists(store.keys.maintenance)

@@ -24,6 +24,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "clear_jobs": (5, ["q", 9]),
     "cycle": (11, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
     "release": (1, ["token"]),
+    "take_lease": (1, ["me", 5000]),
     "enqueue": (3, [0, 1, "q", 60, "job"]),
     "fence": (3, ["p", 60]),
     "forget_suspects": (4, ["q"]),

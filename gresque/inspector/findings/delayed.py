@@ -12,7 +12,7 @@ from gresque.store.reads import Reads, Reply
 from gresque.text import counted, decoded, printable, shell
 
 OVERDUE_SECONDS = 10.0
-"""A lease is taken over within 9 s after the death of a host."""
+"""A lease is taken over within 6 s after the death of a host."""
 
 
 def overdue(view: View) -> Iterator[Finding]:

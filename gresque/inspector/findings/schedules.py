@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gresque.clock import duration
-from gresque.errors import ScheduleError
+from gresque.errors import NotReadableHere, ScheduleError
 from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
 from gresque.schedule.entry import from_json
@@ -13,15 +13,19 @@ from gresque.schedule.ticks import jitter
 from gresque.text import printable, shell
 
 LATE_SECONDS = 30.0
-"""When a host dies, another one takes over in up to 9 s."""
+"""When a host dies, another one takes over in up to 6 s."""
 
 
 def schedules(view: View) -> Iterator[Finding]:
     snapshot = view.store.cron.read()
     late: dict[str, float] = {}
+    unread: dict[str, str] = {}
     for name, raw in sorted(snapshot.entries.items()):
+        jitter_seconds = 0.0
         try:
-            entry = from_json(raw)
+            jitter_seconds = from_json(raw).jitter_seconds
+        except NotReadableHere as error:
+            unread[name] = str(error)
         except ScheduleError as error:
             yield Finding(
                 Level.BROKEN,
@@ -33,9 +37,20 @@ def schedules(view: View) -> Iterator[Finding]:
             continue
         tick = snapshot.next.get(name)
         if tick is not None:
-            due = tick + jitter(name, tick, entry.jitter_seconds)
+            due = tick + jitter(name, tick, jitter_seconds)
             if view.at - due / 1000 >= LATE_SECONDS:
                 late[name] = view.at - due / 1000
+    if unread:
+        first, why = min(unread.items())
+        others = f" and {len(unread) - 1:,} more" if len(unread) > 1 else ""
+        yield Finding(
+            Level.WARNING,
+            "schedules",
+            f"schedule entry {printable(first)}{others}: {printable(why)}; on this machine it is "
+            "not known whether workers run them",
+            (shell("gresque", "cron", "list"),),
+            {"entries": sorted(unread), "error": why},
+        )
     if late:
         worst = max(late, key=late.__getitem__)
         others = f" and {len(late) - 1:,} more" if len(late) > 1 else ""
@@ -44,7 +59,8 @@ def schedules(view: View) -> Iterator[Finding]:
             Level.BROKEN,
             "schedules",
             f"schedule entry {printable(worst)}{others} {verb} due and not run for "
-            f"{duration(late[worst])}: no gresque work runs, or its log names what refuses it",
+            f"{duration(late[worst])}: no gresque work runs, or its log names what keeps it from "
+            "running",
             (shell("gresque", "workers"), shell("gresque", "cron", "list")),
             {"entries": sorted(late), "seconds": round(late[worst])},
         )
