@@ -14,6 +14,7 @@ from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition, check_callable
 from gresque.jobs.hooks import JOB_HOOKS, JobHooks
 from gresque.jobs.ids import JobId
+from gresque.jobs.misspelt import refuse_misspelt
 from gresque.jobs.registry import registry
 from gresque.jobs.retry_policy import Backoff, Delays, ErrorClasses, Seconds, retry_policy
 from gresque.jobs.source import default_name, name_of, source_of
@@ -139,6 +140,10 @@ def job(
     return declare
 
 
+OPTIONS = {"queue", *(job.__kwdefaults__ or ())}
+"""What a declaration may say, as arguments of `job` or attributes of a `Job`."""
+
+
 class Job:
     """Base of jobs in Resque's own shape: a class with a queue, `perform` and hooks.
 
@@ -151,7 +156,8 @@ class Job:
         Archive.enqueue(42)
 
     `perform` and the hooks take the job's arguments and no `self`; they are called on the class.
-    `name` overrides the "class" in the payload. A class without `perform` is a mixin of hooks.
+    `name` overrides the "class" in the payload. A class without `perform` is a mixin of hooks. An
+    attribute that looks like a misspelt option raises JobDeclarationError.
     """
 
     definition: ClassVar[JobDefinition]
@@ -171,7 +177,14 @@ class Job:
     retry_for_seconds: ClassVar[Seconds | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
+        unknown = ", ".join(option for option in options if option in OPTIONS)
+        if unknown:
+            raise JobDeclarationError(
+                f"job class {cls.__qualname__}: write {unknown} in the body of the class, as an "
+                "attribute"
+            )
         super().__init_subclass__(**options)
+        refuse_misspelt(cls, OPTIONS)
         for attribute, value in list(vars(cls).items()):
             if isfunction(value) and attribute.startswith(("perform", *JOB_HOOKS)):
                 setattr(cls, attribute, staticmethod(value))

@@ -154,10 +154,10 @@ def encode(
     """
     for arg in args:
         if type(arg) not in _PLAIN:
-            _check_positional(args)
+            _check_positional(printable(name), args)
             break
     if kwargs:
-        _check_keywords(kwargs)
+        _check_keywords(printable(name), kwargs)
     sent: Any = [*args, {**kwargs, KWARGS: True}] if kwargs else args
     item = Payload(name, sent, job_id, generation)  # encodes in less time than a dict
     if envelope:
@@ -188,25 +188,27 @@ _PLAIN = frozenset({str, JobId, int, bool, type(None)})
 _KEYS = frozenset({str, JobId})
 
 
-def _check_positional(args: Sequence[Any]) -> None:
+def _check_positional(job: str, args: Sequence[Any]) -> None:
     for position, arg in enumerate(args, start=1):
-        _check(arg, f"argument {position}", 0)
+        _check(arg, f"{job}: argument {position}", 0)
     if type(args[-1]) is dict and KWARGS in args[-1]:
         raise UnserializableArgument(
-            f"argument {len(args)} has the key {KWARGS!r}, which marks keyword arguments in a "
-            "payload; rename the key"
+            f"{job}: argument {len(args)} has the key {KWARGS!r}, which marks keyword arguments in "
+            "a payload; rename the key"
         )
 
 
-def _check_keywords(kwargs: dict[str, Any]) -> None:
+def _check_keywords(job: str, kwargs: dict[str, Any]) -> None:
     for name, value in kwargs.items():
         if type(name) is not str:
-            raise UnserializableArgument(f"{name!r} is no name of an argument; names are str")
-        _check(value, f"argument {name!r}", 0)
+            raise UnserializableArgument(
+                f"{job}: {name!r} is no name of an argument; names are str"
+            )
+        _check(value, f"{job}: argument {name!r}", 0)
     if KWARGS in kwargs:
         raise UnserializableArgument(
-            f"{KWARGS!r} marks keyword arguments in a payload and cannot be the name of one; "
-            "rename the argument"
+            f"{job}: {KWARGS!r} marks keyword arguments in a payload and cannot be the name of one"
+            "; rename the argument"
         )
 
 

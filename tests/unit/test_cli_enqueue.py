@@ -228,7 +228,7 @@ class TestEnqueueOfADeclaredJob:
         [
             ("broken", "hook before_enqueue_check of Greet raised ValueError: a hook's own; the "
              "job is not enqueued", 0),
-            ("refused", "hook before_enqueue_check of Greet raised UnserializableArgument: "
+            ("refused", "hook before_enqueue_check of Greet raised UnserializableArgument: Log: "
              "argument 1 is an object", 0),
             ("late", "hook after_enqueue_log of Greet raised ValueError: too late; the job is "
              "enqueued", 1),

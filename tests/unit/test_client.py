@@ -479,7 +479,7 @@ def test_what_was_pushed_before_a_bad_call_stays(
 ) -> None:
     arguments: list[Any] = [(number,) for number in range(3000)]
     arguments[bad] = ({1},)
-    with pytest.raises(UnserializableArgument, match=f"^job {bad} of the bulk: argument 1 "):
+    with pytest.raises(UnserializableArgument, match=f"^job {bad} of the bulk: Noop: argument 1 "):
         client.enqueue_many(noop, arguments)
     assert [item["args"] for item in items(redis_client)] == [[number] for number in range(stays)]
 

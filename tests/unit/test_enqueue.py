@@ -138,7 +138,10 @@ def test_the_calls_of_a_bulk_are_read_as_they_are_needed() -> None:
 
 
 def test_a_wrong_call_stops_its_bulk() -> None:
-    with pytest.raises(UnserializableArgument, match="job 1 of the bulk: argument 1 is a set"):
+    with pytest.raises(
+        UnserializableArgument,
+        match=r"job 1 of the bulk: test_enqueue\.Watched: argument 1 is a set",
+    ):
         list(door.enqueue_bulks(push, "q", WATCHED, calls_of(1, {2}, 3)))
     assert "pushed" not in [event[0] for event in events]
 
@@ -147,8 +150,10 @@ def test_a_wrong_call_ends_the_calls_where_somebody_notes_it() -> None:
     noted: list[GresqueError] = []
     (ids,) = door.enqueue_bulks(push, "q", WATCHED, calls_of(1, {2}, 3), noted.append)
     assert len(ids) == 1
-    assert [str(error) for error in noted] == ["argument 1 is a set, which JSON cannot carry; "
-        "pass list(x), and read it in the job with set(x)"]  # fmt: skip
+    assert [str(error) for error in noted] == [
+        "test_enqueue.Watched: argument 1 is a set, which JSON cannot carry; pass list(x), and "
+        "read it in the job with set(x)"
+    ]
     assert ("call", 3) not in events
 
 

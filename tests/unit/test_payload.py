@@ -276,7 +276,7 @@ UNSENDABLE: list[Any] = [
 
 def test_an_argument_that_json_cannot_carry_is_named() -> None:
     for value in UNSENDABLE:
-        with pytest.raises(UnserializableArgument, match=r"^argument 2 ") as caught:
+        with pytest.raises(UnserializableArgument, match=r"^Noop: argument 2 ") as caught:
             encode("Noop", (1, value), None, ID)
         assert isinstance(caught.value, EnqueueError)
         assert isinstance(caught.value, TypeError)
@@ -295,15 +295,15 @@ def test_an_argument_that_json_cannot_carry_is_named() -> None:
 )
 def test_a_nested_one_is_named_with_its_place(wrap: Any, where: str) -> None:
     for value in UNSENDABLE:
-        with pytest.raises(UnserializableArgument, match=f"^{where}"):
+        with pytest.raises(UnserializableArgument, match=f"^Noop: {where}"):
             encode("Noop", (wrap(value),), None, ID)
 
 
 def test_a_keyword_argument_is_named() -> None:
     for value in UNSENDABLE:
-        with pytest.raises(UnserializableArgument, match=r"^argument 'template' "):
+        with pytest.raises(UnserializableArgument, match=r"^Noop: argument 'template' "):
             encode("Noop", (), {"ok": 1, "template": value}, ID)
-        with pytest.raises(UnserializableArgument, match=r"^argument 'template'\[0\] "):
+        with pytest.raises(UnserializableArgument, match=r"^Noop: argument 'template'\[0\] "):
             encode("Noop", (), {"template": [value]}, ID)
 
 
