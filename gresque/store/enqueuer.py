@@ -27,6 +27,10 @@ EXPIRY_SECONDS = 120
 """Added to `retry_seconds`: a slot outlives all that may still be on its way, which is the longest
 wait for a reply, for a new connection, and for one more reply."""
 
+RENEWAL_SECONDS = 10
+"""So often a push renews the expiry of its slot, which lasts longer by as much: to renew it with
+each push would cost the server a tenth of the push."""
+
 STALE_SECONDS = 0.5
 """A connection that was not used for this time is checked before it is used: when the server has
 closed it, nothing has been sent yet, and that is known."""
@@ -47,7 +51,7 @@ class Enqueuer:
         self._retry_seconds = retry_seconds
         self._opener = Opener(url)
         self._script = script("enqueue")
-        self._expiry = EXPIRY_SECONDS + math.ceil(retry_seconds)
+        self._expiry = RENEWAL_SECONDS + EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
         self._slots = ProducerSlots(keys)
@@ -171,14 +175,18 @@ class Enqueuer:
         raws: Sequence[bytes],
     ) -> None:
         changed = self._changed(queue)
+        now = time.monotonic()
+        renews = now - producer_slot.renewed > RENEWAL_SECONDS
         arguments = (
             1 + len(changed), producer_slot.key, *changed,
-            producer_slot.slot, producer_slot.number, queue, self._expiry, *raws,
+            producer_slot.slot, producer_slot.number, queue, self._expiry, int(renews), *raws,
         )  # fmt: skip
         try:
             push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
             push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+        if renews:
+            producer_slot.renewed = now
 
     def _changed(self, queue: str) -> tuple[str, ...]:
         """The keys that the script changes, beside the producer's."""

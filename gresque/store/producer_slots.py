@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -30,7 +31,7 @@ class ProducerSlot:
     """Used by one push at a time: a slot in Redis, the number of the last push in it, and a
     connection, None while that is not known to be in step."""
 
-    __slots__ = ("_pool", "connection", "key", "number", "sent", "slot", "used")
+    __slots__ = ("_pool", "connection", "key", "number", "renewed", "sent", "slot", "used")
 
     def __init__(self, pool: Pool, key: str, slot: int) -> None:
         self._pool = ref(pool)
@@ -39,6 +40,8 @@ class ProducerSlot:
         self.number = 0
         self.connection: RawConnection | None = None
         self.used = 0.0
+        self.renewed = -math.inf
+        """When a push last renewed the expiry."""
         self.sent = False
         """All of a command that pushes went out."""
 

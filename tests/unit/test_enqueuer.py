@@ -310,7 +310,9 @@ def test_a_late_copy_of_a_push_does_nothing_after_a_push_that_was_refused(
 
     def push(number: int, queue: str) -> int:
         keys = ("resque:producer:x", "resque:queues", f"resque:queue:{queue}")
-        done: int = redis_client.eval(script("enqueue").text, 3, *keys, 0, number, queue, 100, "{}")
+        done: int = redis_client.eval(
+            script("enqueue").text, 3, *keys, 0, number, queue, 100, 0, "{}"
+        )
         return done
 
     redis_client.set("resque:queue:full", "a string")
@@ -325,7 +327,7 @@ def test_a_late_copy_of_a_push_does_nothing_after_a_push_that_was_refused(
 
 
 @pytest.mark.parametrize(
-    "rule", ["-evalsha", "-eval", "-hsetnx", "-hset", "resetkeys ~resque:queue*"]
+    "rule", ["-evalsha", "-eval", "-hincrby", "-expire", "resetkeys ~resque:queue*"]
 )
 def test_without_scripts_a_push_is_plain(own: OwnServer, rule: str) -> None:
     acl(own, *rule.split())
@@ -434,7 +436,7 @@ def test_a_replica_forms_no_answer_to_a_push(own: OwnServer, number: int) -> Non
     """Not "done before" either, which only a primary may say."""
     enqueue = script("enqueue").text
     arguments = ("resque:producer:x", "resque:queues", "resque:queue:q", 0)
-    own.redis.eval(enqueue, 3, *arguments, 1, "q", 100, "{}")
+    own.redis.eval(enqueue, 3, *arguments, 1, "q", 100, 0, "{}")
     own.redis.replicaof("127.0.0.1", "1")
     with pytest.raises(redis.ReadOnlyError):
-        own.redis.eval(enqueue, 3, *arguments, number, "q", 100, "{}")
+        own.redis.eval(enqueue, 3, *arguments, number, "q", 100, 0, "{}")
