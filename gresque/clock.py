@@ -35,7 +35,7 @@ def started(epoch_seconds: float) -> str:
 
 def failed_at(epoch_seconds: float) -> str:
     """Resque's format of `failed_at`: `2026/11/23 15:33:14 UTC`."""
-    return f"{retried_at(epoch_seconds)} UTC"
+    return _format("%Y/%m/%d %H:%M:%S UTC", epoch_seconds)
 
 
 def retried_at(epoch_seconds: float) -> str:

@@ -8,9 +8,8 @@ keeps it.
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
 MAX_ERROR_CHARS = 10_000
@@ -134,9 +133,11 @@ def backtrace(error: BaseException, *, whole: bool = False) -> list[str]:
     gresque's own frames that carry a job are left out, unless `whole`.
     `traceback.format_exc` reads source files and takes 43 µs; this walk takes 2.
     """
-    lines = list(_frames(_trace_of(error), MAX_FRAMES, whole))
-    seen = {id(error)}
+    lines = _frames(_trace_of(error), MAX_FRAMES, whole)
     waiting = _related(error, ())
+    if not waiting:
+        return lines
+    seen = {id(error)}
     while waiting and len(lines) < MAX_LINES:
         label, place, other = waiting.pop()
         if id(other) in seen:
@@ -177,29 +178,62 @@ def _notes(error: BaseException) -> Iterator[str]:
             yield _cut(note, MAX_LINE_CHARS)
 
 
-def _frames(trace: TracebackType | None, most: int, whole: bool) -> Iterator[str]:
-    frames: deque[str] = deque(maxlen=most)
+def _frames(trace: TracebackType | None, most: int, whole: bool) -> list[str]:
+    """The innermost frame first; of too many the outermost ones are left out."""
+    lines: list[str] = []
     while trace is not None:
-        if whole or not _is_ours(trace.tb_frame):
-            frames.append(_frame_line(trace.tb_frame, trace.tb_lineno))
+        frame = trace.tb_frame
+        known = _known_code.get(id(frame.f_code))
+        if known is None:
+            known = _know(frame)
+        if whole or not known.is_ours:
+            lines.append(known[trace.tb_lineno])
         trace = trace.tb_next
-    return reversed(frames)
+    lines.reverse()
+    del lines[most:]
+    return lines
 
 
 def frame_line(frame: FrameType, line_number: int) -> str | None:
     """One frame in Ruby's form; None for one of gresque's own."""
-    return None if _is_ours(frame) else _frame_line(frame, line_number)
+    known = _known_code.get(id(frame.f_code))
+    if known is None:
+        known = _know(frame)
+    return None if known.is_ours else known[line_number]
+
+
+class _Lines(dict[int, str]):
+    """Line number -> a frame of this code there, as it is shown: failures at one place share it.
+
+    The code is kept, so that no other one gets its id; to compare two would not tell them apart, as
+    that leaves out the file."""
+
+    def __init__(self, code: CodeType, *, is_ours: bool) -> None:
+        self.code = code
+        self.is_ours = is_ours
+
+    def __missing__(self, line_number: int) -> str:
+        line = f"{self.code.co_filename}:{line_number}:in `{self.code.co_name}'"
+        line = self[line_number] = _cut(line, MAX_LINE_CHARS)
+        return line
+
+
+_known_code: dict[int, _Lines] = {}
+"""By the id of the code object."""
+MAX_KNOWN_CODE = 1_000
+
+
+def _know(frame: FrameType) -> _Lines:
+    if len(_known_code) >= MAX_KNOWN_CODE:  # a program that compiles code again and again
+        _known_code.clear()
+    code = frame.f_code
+    known = _known_code[id(code)] = _Lines(code, is_ours=_is_ours(frame))
+    return known
 
 
 def _is_ours(frame: FrameType) -> bool:
     module: Any = dict.get(frame.f_globals, "__name__")
     return type(module) is str and module.startswith(_OURS)
-
-
-def _frame_line(frame: FrameType, line_number: int) -> str:
-    return _cut(
-        f"{frame.f_code.co_filename}:{line_number}:in `{frame.f_code.co_name}'", MAX_LINE_CHARS
-    )
 
 
 _OURS = ("gresque.worker.", "gresque.jobs.")

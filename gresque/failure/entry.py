@@ -49,13 +49,13 @@ def encode_entry(
     """Write the entry of a job that failed now. `is_item` is False for bytes that are no queue
     item, of any form."""
     entry = FailedEntry(
-        failed_at=failed_at(time.time()),
-        payload=msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),
-        exception=_sendable(exception),
-        error=_sendable(error[:MAX_ERROR_CHARS]),
-        backtrace=[_sendable(line) for line in backtrace],
-        worker=_sendable(worker),
-        queue=_sendable(queue),
+        failed_at(time.time()),
+        msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),
+        _sendable(exception),
+        _sendable(error[:MAX_ERROR_CHARS]),
+        [_sendable(line) for line in backtrace],
+        _sendable(worker),
+        _sendable(queue),
     )
     return _encode(entry)
 
@@ -67,4 +67,4 @@ def decode_entry(raw: bytes) -> FailedEntry:
 
 def _sendable(text: str) -> str:
     """Without lone surrogates, which UTF-8 cannot carry."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -137,6 +137,8 @@ def _with_error(members: Members, error_class: str, message: str, now: float) ->
         "class": _sendable(error_class[:CLASS_CHARS]),
         "message": _sendable(message[:MESSAGE_CHARS]),
     }
+    if ERRORS not in members:
+        return [new]
     earlier = [
         {"at": at[:40], "class": name[:CLASS_CHARS], "message": text[:MESSAGE_CHARS]}
         for at, name, text in errors_of(members)

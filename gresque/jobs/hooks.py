@@ -38,11 +38,14 @@ Hook = Callable[..., Any]
 class JobHooks:
     """The hooks of one job, by kind; `hooks.before_perform` is a tuple of functions."""
 
-    __slots__ = (*JOB_HOOKS, "around_execution")
+    __slots__ = (*JOB_HOOKS, "after_failure", "around_execution")
 
     around_execution: bool
     """True when the job cannot be run by calling its function alone. Worked out once: to look at
     three tuples for each job took as long as to decode it."""
+
+    after_failure: bool
+    """True when any hook is called after a job that raised."""
 
     def __init__(self, owner: type | None = None) -> None:
         for kind in JOB_HOOKS:
@@ -50,6 +53,7 @@ class JobHooks:
         self.around_execution = bool(
             self.before_perform or self.around_perform or self.after_perform
         )
+        self.after_failure = bool(self.on_failure or self.on_retry or self.on_give_up)
 
     before_enqueue: tuple[Hook, ...]
     after_enqueue: tuple[Hook, ...]

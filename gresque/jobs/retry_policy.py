@@ -271,19 +271,18 @@ def next_attempt(
     it raises comes out here.
     """
     kind = type(error)
-    snoozes = snoozes_of(members)
     if issubclass(kind, RetryLater):
         given = getattr(error, "seconds", 0.0)
         seconds = _seconds(given)
         if seconds is None:  # of a class of the job's own
             raise ValueError(f"{kind.__qualname__}.seconds is {given!r}: give a number, 0 or more")
-        return Again(seconds, False) if snoozes < MOST_SNOOZES else None
+        return Again(seconds, False) if snoozes_of(members) < MOST_SNOOZES else None
     if issubclass(kind, NEVER):
         return None
     policy = policy or _SAYS_NOTHING
     what, delays = policy.of(kind)
     attempt = attempt_of(members)
-    if what == "ignore" and snoozes < MOST_SNOOZES:
+    if what == "ignore" and snoozes_of(members) < MOST_SNOOZES:
         return Again(_delay(delays, policy.backoff, attempt), False)
     if what != "retry" or attempt > retries_of(policy, members, default_retries):
         return None

@@ -36,6 +36,7 @@ _ENTRY = struct.Struct("@QQdd40s")
 _KEY, _COUNT, _SINCE, _AT = range(4)
 """The words of an entry."""
 _ID_AT = 4 * _WORD
+_ID_BYTES = _ENTRY.size - _ID_AT
 _TOGETHER = _WORD + ENTRIES * _SIZE
 """Where the entries begin that count what has no room, one for each of ALL_KINDS."""
 _PLACE_SIZE = _TOGETHER + len(ALL_KINDS) * _SIZE
@@ -88,19 +89,21 @@ class Tallies:
         """Count an end of this kind. With `log_first` the first one in this time, of all
         processes, is not counted, but for the caller to log."""
         now = monotonic()
-        key, place = self._entry_of(label, now)
+        key = _key(label)
+        place = None if self._places is None else self._places.get(key)
+        if place is None:
+            key, place = self._entry_of(label, now)
         entry = place // _WORD
-        since = self._times[entry + _SINCE]
-        if not log_first or (since and now - since < window_seconds):
-            heard = Heard.COUNTED
-        else:
+        times, heard = self._times, Heard.COUNTED
+        since = times[entry + _SINCE]
+        if log_first and not (since and now - since < window_seconds):
             since = max((other.logged_at(key) for other in self._siblings), default=0.0)
-            is_new = not since or now - since >= window_seconds
-            heard = Heard.FIRST if is_new else Heard.COUNTED
-        self._times[entry + _SINCE] = now if heard is Heard.FIRST else since
-        self._times[entry + _AT] = now
-        last = job_id.encode("utf-8", "replace")[: _ENTRY.size - _ID_AT]
-        self._memory[place + _ID_AT : place + _ENTRY.size] = last.ljust(_ENTRY.size - _ID_AT, b"\0")
+            if not since or now - since >= window_seconds:
+                heard, since = Heard.FIRST, now
+            times[entry + _SINCE] = since
+        times[entry + _AT] = now
+        last = job_id.encode("utf-8", "replace")[:_ID_BYTES].ljust(_ID_BYTES, b"\0")
+        self._memory[place + _ID_AT : place + _ENTRY.size] = last
         if heard is Heard.COUNTED:
             self._words[entry + _COUNT] += 1
         return heard

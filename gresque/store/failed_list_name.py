@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from gresque.settings import one_list_each
@@ -15,6 +16,7 @@ class FailedListName(NamedTuple):
     name: str
 
 
+@lru_cache(maxsize=256)
 def failed_list_name(setting: str, keys: Keys, queue: str) -> FailedListName:
     """Where a job of `queue` goes when it fails."""
     if one_list_each(setting):

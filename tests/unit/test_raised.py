@@ -14,10 +14,12 @@ from gresque.errors import DirtyExit, GresqueError, JobKilled
 from gresque.raised import (
     MAX_ERROR_CHARS,
     MAX_FRAMES,
+    MAX_KNOWN_CODE,
     MAX_LINE_CHARS,
     MAX_LINES,
     MAX_NAME_CHARS,
     Raised,
+    _known_code,
     backtrace,
     context_of,
     error_text,
@@ -208,6 +210,38 @@ def test_code_without_a_module() -> None:
     exec("def bare():\n    raise ValueError", namespace)
     del namespace["__builtins__"]
     assert names(backtrace(caught(namespace["bare"])))[0] == "bare"
+
+
+def fails_in(file: str) -> Any:
+    namespace: dict[str, Any] = {"__name__": "jobs"}
+    exec(compile("def fails():\n    raise ValueError", file, "exec"), namespace)
+    return namespace["fails"]
+
+
+def test_equal_code_of_different_files_is_told_apart() -> None:
+    one, other = fails_in("/app/one.py"), fails_in("/app/other.py")
+    assert one.__code__ == other.__code__
+    for function, file in ((one, "/app/one.py"), (other, "/app/other.py")):
+        for _ in range(2):
+            assert backtrace(caught(function))[0] == f"{file}:2:in `fails'"
+
+
+def test_code_that_is_gone_lends_its_lines_to_no_other() -> None:
+    for number in range(2 * MAX_KNOWN_CODE):  # an id is given again as soon as it is free
+        file = f"/app/{number}.py"
+        assert backtrace(caught(fails_in(file)))[0] == f"{file}:2:in `fails'"
+        assert len(_known_code) <= MAX_KNOWN_CODE
+
+
+def test_each_line_of_a_function_shows_its_own_number() -> None:
+    def fails(at: int) -> None:
+        if at == 1:
+            raise ValueError
+        raise ValueError
+
+    first, second = (backtrace(caught(lambda at=at: fails(at)))[0] for at in (1, 2))  # type: ignore[misc]
+    start = fails.__code__.co_firstlineno
+    assert [first, second] == [f"{__file__}:{start + n}:in `fails'" for n in (2, 3)]
 
 
 # Exceptions whose class does what it wants

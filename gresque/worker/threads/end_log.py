@@ -58,16 +58,15 @@ class EndLog:
         self, job: ReservedJob, start: float, name: str, text: str, trace: list[str], *, kept: bool
     ) -> None:
         """The job failed with this exception; `kept`: it stands among the failed jobs."""
-        trace = from_the_job(trace)
         job_class, job_id = _class_and_id(job)
-        label = (FAILED if kept else FAILED_UNKEPT, job_class, name, trace[0] if trace else "")
+        label = (FAILED if kept else FAILED_UNKEPT, job_class, name, innermost(trace))
         heard = self._tallies.note(label, job_id, log_first=True)
         first = heard is Heard.FIRST
         if not first and not self.verbose:
             return
         more: dict[str, object] = {}
         if first:
-            more["traceback"] = "\n".join(trace)
+            more["traceback"] = "\n".join(from_the_job(trace))
         if kept and job_id:
             more["show"] = shell("gresque", "failed", "show", job_id)
         sentence = f"failed after {monotonic() - start:.3f} s"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from time import time
 from typing import Any
 
@@ -47,8 +46,9 @@ from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 log = logging.getLogger("gresque.job")
 
-AsJob = Callable[[ReservedJob, Callable[[], Any]], Any]
-"""Calls code of the job's own after its end: its hooks, the `__str__` of its exception."""
+AsJob = Callable[..., Any]
+"""Called with the job, a function and its arguments: calls code of the job's own after its end, as
+its hooks and the `__str__` of its exception."""
 
 LateKill = Callable[[ReservedJob], JobKilled | None]
 """Takes the operator's kill that came before the job is put off, if one did."""
@@ -67,6 +67,7 @@ class Outcome:
     ) -> None:
         self._in_flight = in_flight
         self._failures = failures
+        self._reports = failures.has_backends
         self._worker_id = worker_id
         self._rules = rules
         self._log = EndLog(tallies or own_tallies())
@@ -113,7 +114,7 @@ class Outcome:
             end = End.TIMED_OUT
         else:
             try:
-                reason = as_job(job, lambda: error_text(killed)) or "it raised JobKilled itself"
+                reason = as_job(job, error_text, killed) or "it raised JobKilled itself"
             except BaseException as broken:  # another kill
                 reason = stand_in(killed, broken).text
             error = DirtyExit(f"Job was killed: {reason}")
@@ -141,19 +142,21 @@ class Outcome:
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
         ended, now = EndedJob(job[1], job[2]), time()
-        again = self._next_run(ended, end, definition, error, now, job, as_job)
-        late = None if again is None else late_kill(job)
-        if late is None and definition is not None:
+        again = late = None
+        if may_run_again(ended, end, definition, self._rules, error):
+            again = self._next_run(ended, end, definition, error, now, job, as_job)
+            late = None if again is None else late_kill(job)
+        if late is None and definition is not None and definition.hooks.after_failure:
             for kind in self._hooks_of(ended, definition, again):
                 # A kill that came too late for the hook, or a log handler of the application's.
                 with suppress(BaseException):
-                    as_job(job, partial(tell_hooks, kind, definition, error, job))
+                    as_job(job, tell_hooks, kind, definition, error, job)
             late = None if again is None else late_kill(job)
         if late is not None:
             late.__context__ = error  # so that the entry shows it
             return late
         try:
-            name, text, trace = as_job(job, lambda: read_raised(error, raised))
+            name, text, trace = as_job(job, read_raised, error, raised)
         except BaseException as broken:  # such a kill
             name, text, trace = stand_in(error, broken)
         if again is not None and (late := late_kill(job)) is not None:
@@ -176,7 +179,7 @@ class Outcome:
                 self._log.put_off(job, start, name, text, trace, again)
             return False
         self._in_flight.fail(job, *ending.effects)
-        if ending.effects and self._failures.has_backends:
+        if self._reports and ending.effects:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
@@ -195,15 +198,13 @@ class Outcome:
     ) -> Again | None:
         """The back-off may be a function of the job's own. When that is broken the default one
         takes its place: the job is tried again all the same."""
-        if not may_run_again(ended, end, definition, self._rules, error):
-            return None
         try:
             return as_job(  # type: ignore[no-any-return]
-                job, lambda: next_run(ended, end, definition, self._rules, error, now)
+                job, next_run, ended, end, definition, self._rules, error, now
             )
         except BaseException as broken:
             with suppress(BaseException):  # to print it takes the job's exception, too
-                as_job(job, partial(_log_broken, "the backoff", definition, job, broken))
+                as_job(job, _log_broken, "the backoff", definition, job, broken)
         try:
             return next_run(ended, end, definition, self._rules, error, now, own_delays=False)
         except BaseException:  # a kill, too late for the job
@@ -248,10 +249,10 @@ def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
     return End.FAILED
 
 
-def directly(job: ReservedJob, call: Callable[[], Any]) -> Any:
+def directly(job: ReservedJob, call: Callable[..., Any], *args: Any) -> Any:
     """Calls what belongs to a job that does not run."""
     with running(CurrentJob(job[1], job[2])):
-        return call()
+        return call(*args)
 
 
 def tell_hooks(

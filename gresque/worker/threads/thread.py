@@ -228,12 +228,12 @@ class WorkerThread(Killable):
             return None
         return earlier.error(earlier.reason)
 
-    def _as_job(self, job: ReservedJob, call: Callable[[], Any]) -> Any:
+    def _as_job(self, job: ReservedJob, call: Callable[..., Any], *args: Any) -> Any:
         """Hooks and the methods of an exception are the job's own code: they are seen and stopped
         as it is, by a kill of their own and by what is left of its time."""
         try:
             self.job = job
-            return call()
+            return call(*args)
         finally:
             self.job = None
 
