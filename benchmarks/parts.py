@@ -17,7 +17,7 @@ THREAD_PARTS: dict[str, list[Change]] = {
     "look for a timeout": [("if definition.timeout_seconds is not None:", "if False:")],
     "look whether it has expired": [("if call.expires_at is not None and", "if False and")],
     "look for keyword arguments": [("elif type(args[-1]) is dict:", "elif False:")],
-    "forget what an earlier job left in contextvars": [("self.gr_context = None", "pass")],
+    "forget what an earlier job left in contextvars": [("self.gr_context = None ", "pass ")],
     "write down what runs, for the master": [("words[number] = word_of[job[0]]", "pass")],
     "call the job": [
         ("result = definition.call(args[0])", "result = None"),

@@ -1,7 +1,8 @@
 """The stacks of a worker process, written by the interpreter itself while C code holds the GIL.
 
 `faulthandler` writes the stacks from a signal handler in C. It knows functions and lines, no
-values; so the outermost function of each WorkerThread bears the thread's number in its name.
+values; so the names of two functions, within which each WorkerThread runs, bear its number (see
+`worker.threads.numbered`).
 Imports nothing but the standard library: the master reads dumps.
 """
 
@@ -17,9 +18,14 @@ SIGNAL = signal.SIGWINCH
 is resized costs a dump that is not read."""
 
 MAX_BYTES = 1_000_000
-FRAME_PREFIX = "worker-thread-"
+HIGH_PREFIX, LOW_PREFIX = "worker-thread-high-", "worker-thread-low-"
+BASE = 256
+"""The number of a thread is BASE times the one after HIGH_PREFIX, and the one after LOW_PREFIX."""
+
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+|\?\?\?) in (?P<name>.*)$')
-_NUMBER = re.compile(rf"{FRAME_PREFIX}(\d+)$")
+_CUT = "  ..."
+"""In place of the outer frames, where there are over a hundred."""
+
 _OURS = ("/gresque/worker/", "/gresque/jobs/")
 _LOOP = "/gevent/hub.py"
 
@@ -52,14 +58,20 @@ def parse(text: str) -> Dump:
     for block in reversed(re.split(r"^(?:Current thread|Thread|Stack) .*$", text, flags=re.M)):
         frames = [match for line in block.splitlines() if (match := _FRAME.match(line))]
         stack = tuple(_told(f) for f in frames if not _is_ours(f))
-        for frame in frames:
-            number = _NUMBER.match(frame["name"])
-            if number is not None:
-                return Dump(int(number[1]), stack)
+        number = _number([frame["name"] for frame in frames])
+        if number is not None:
+            return Dump(number, stack)
         if frames and not main.stack:
             ours = any(_is_ours(f) or _is_loop(f) for f in frames)
-            main = Dump(None, tuple(map(_told, frames)), spawned=not ours)
+            main = Dump(None, tuple(map(_told, frames)), spawned=not ours and _CUT not in block)
     return main
+
+
+def _number(names: list[str]) -> int | None:
+    """None also where the dump ends between the two."""
+    high = [name.removeprefix(HIGH_PREFIX) for name in names if name.startswith(HIGH_PREFIX)]
+    low = [name.removeprefix(LOW_PREFIX) for name in names if name.startswith(LOW_PREFIX)]
+    return int(high[0]) * BASE + int(low[0]) if high and low else None
 
 
 def _is_loop(frame: re.Match[str]) -> bool:

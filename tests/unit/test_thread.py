@@ -23,6 +23,7 @@ from tests.support.pool_bench import (
     OpenBench,
     a_job,
     fails_with,
+    wait_long,
 )
 
 
@@ -66,6 +67,21 @@ def test_a_thread_keeps_no_result(open_bench: OpenBench) -> None:
     bench.add("look", lambda: left.append(left[0]()))
     bench.run(a_job(0, "make"), a_job(1, "look"))
     assert left[1:] == [None]
+
+
+def test_a_waiting_job_takes_little_beside_what_gevent_takes(open_bench: OpenBench) -> None:
+    bench = open_bench(1)
+    bench.add("wait", wait_long)
+    bench.put(a_job(0, "wait"))
+    bench.until(lambda: any(thread.job is not None for thread in bench.pool.threads))
+    (thread,) = bench.pool.threads
+    plain = gevent.spawn(wait_long)
+    gevent.sleep(0)
+    assert not vars(thread)
+    assert thread.spawning_stack is None
+    # A call by `*args` would add over 400 bytes.
+    assert thread._stack_saved - plain._stack_saved < 400
+    plain.kill()
 
 
 def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_bench: OpenBench) -> None:

@@ -44,11 +44,14 @@ class Killable(Greenlet):  # type: ignore[misc]
     4. It is done when another job runs, or none.
     """
 
+    # In a dictionary they would take several times the memory.
+    __slots__ = ("_guarded", "_guards", "job", "to_kill")
+
     _thread_pool: ThreadPool
     _number: int
 
-    def __init__(self, *run: Any) -> None:
-        super().__init__(*run)
+    def __init__(self) -> None:
+        super().__init__()
         self.job: ReservedJob | None = None
         """The job that runs now; jobs are compared by identity."""
         self.to_kill: Kill | None = None

@@ -7,7 +7,6 @@ from time import monotonic
 from typing import Any, NoReturn
 
 from gevent import get_hub
-from gevent.pool import Pool
 
 from gresque.forked import end_child
 from gresque.jobs.registry import Registry
@@ -54,8 +53,6 @@ class ThreadPool:
         """Called when a kill has ended a job; whether that stands among the failed, if it was not
         put back."""
         self._size = size
-        # Bounds the threads and holds them; `start` would block above THREAD_COUNT.
-        self._pool: Any = Pool(size)
         self.loop: Any = get_hub().loop
 
     def wake_one(self) -> None:
@@ -67,7 +64,7 @@ class ThreadPool:
             self.waking = True
             thread = WorkerThread(self, len(self.threads))
             self.threads.append(thread)
-            self._pool.start(thread)
+            thread.start()
 
     def leave_to_child(self, current: Any, words: list[int] | memoryview[int]) -> None:
         """In a process that a job forked, in the greenlet that did so: when control comes back

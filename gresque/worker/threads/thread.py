@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -21,9 +20,9 @@ from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
 from gresque.jobs.result import PLAIN, check_result
 from gresque.logs import fields
 from gresque.processes.scoreboard import SPAWNED
-from gresque.processes.stack_dump import FRAME_PREFIX
 from gresque.raised import exception_name, message
 from gresque.worker.threads.kills import Kill, Killable, kill_within
+from gresque.worker.threads.numbered import call_numbered
 from gresque.worker.threads.origin import KEY, Origin
 from gresque.worker.turns.in_flight import ReservedJob
 
@@ -52,8 +51,22 @@ class WorkerThread(Killable):
     It lives as long as its process: a greenlet per job would cost sixty times as much.
     """
 
+    __slots__ = (
+        "_number",
+        "_thread_pool",
+        "deadline",
+        "known",
+        "parked",
+        "passed_deadline",
+        "since",
+        "spawned",
+    )
+
+    spawning_stack_limit = 0
+    """gevent keeps ten frames of where each greenlet was spawned; of a thread they say nothing."""
+
     def __init__(self, pool: ThreadPool, number: int) -> None:
-        super().__init__(_named_frame(number), self)
+        super().__init__()
         self._thread_pool = pool
         self._number = number
         self.since = 0.0
@@ -70,6 +83,10 @@ class WorkerThread(Killable):
     def __repr__(self) -> str:
         """gevent's shows the arguments, and this greenlet is one of its own."""
         return f"<WorkerThread {self._number}>"
+
+    def _run(self) -> None:
+        """Called by gevent, in this greenlet."""
+        call_numbered(self._number, self.perform_jobs)
 
     def perform_jobs(self) -> None:
         """The life of the greenlet: one job after the other."""
@@ -137,7 +154,8 @@ class WorkerThread(Killable):
             elif not pool.waking:
                 pool.wake_one()
             definition = None
-            self.gr_context = None  # what an earlier job set in contextvars is not this one's
+            # What an earlier job set in contextvars is not this one's.
+            self.gr_context = None  # type: ignore[misc]  # it is greenlet's
             words[number] = word_of[job[0]]
             self.since = now
             try:
@@ -263,7 +281,8 @@ class WorkerThread(Killable):
         return origin
 
     def _forget(self) -> None:
-        self.gr_context = self.deadline = self.passed_deadline = None
+        self.gr_context = None  # type: ignore[misc]
+        self.deadline = self.passed_deadline = None
         self.to_kill = self._guarded = self.spawned = self.known = None
 
     def forget_ended(self) -> None:
@@ -284,14 +303,3 @@ def _is_suspect(job: ReservedJob) -> bool:
 def runs_no_job(found: object) -> bool:
     """Whether this is a WorkerThread between two jobs."""
     return isinstance(found, WorkerThread) and found.job is None
-
-
-def _outermost(thread: WorkerThread) -> None:
-    thread.perform_jobs()
-
-
-def _named_frame(number: int) -> Callable[[WorkerThread], None]:
-    """`_outermost` under a name of its own: by it `processes.stack_dump` knows the thread."""
-    code = _outermost.__code__
-    name = f"{FRAME_PREFIX}{number}"
-    return FunctionType(code.replace(co_name=name, co_qualname=name), globals())
