@@ -1,4 +1,4 @@
-"""Says what a shutdown waits for."""
+"""Says for which jobs a shutdown waits, and the replacement of the processes after a HUP."""
 
 from __future__ import annotations
 
@@ -15,38 +15,55 @@ log = logging.getLogger("gresque.master")
 
 SAY_SECONDS = 10.0
 _MOST_CLASSES = 5
+_MOST_PIDS = 5
 
 
 class DrainLog:
-    """While jobs keep a master from its end it logs every ten seconds how many, and of which
+    """While jobs keep processes from their end it logs every ten seconds how many, and of which
     classes."""
 
     def __init__(self, cut_short_by: str = "TERM") -> None:
         """`cut_short_by`: the signal that puts the jobs back; TERM is a QUIT with GRACEFUL_TERM."""
         self._cut_short_by = cut_short_by
-        self._since: float | None = None
-        self._said_at = 0.0
+        self._since = 0.0
+        self._said_at: float | None = None
 
-    def check(self, children: Collection[Child], *, draining: bool) -> None:
-        """Called in each turn of the master's loop that shuts down. `draining`: nothing but the
-        ends of the jobs is waited for."""
-        now = time.monotonic()
-        if self._since is None:
-            self._since = self._said_at = now
-        if now - self._said_at < SAY_SECONDS:
+    def begin(self) -> None:
+        """Processes are to leave from now on."""
+        self._since = self._said_at = time.monotonic()
+
+    def check(self, children: Collection[Child], *, stopping: bool, draining: bool) -> None:
+        """Called in each turn of the master's loop. `draining`: the shutdown waits for nothing but
+        the ends of the jobs. Without `stopping` those are meant that others take the places of."""
+        if self._said_at is None or time.monotonic() - self._said_at < SAY_SECONDS:
             return
-        self._said_at = now
-        held = sum(child.held for child in children if child.kind.takes_jobs)
+        self._said_at = time.monotonic()
+        leaving = [child for child in children if child.kind.takes_jobs]
+        if not stopping:
+            if not any(child.outdated for child in leaving):
+                self._said_at = None
+                return
+            leaving = [child for child in leaving if child.quitting and child.held]
+        held = sum(child.held for child in leaving)
         if held > 0:
-            remedy = f"; {self._cut_short_by} puts them back" if draining else ""
-            _say(held, _classes(children), now - self._since, remedy)
+            seconds = time.monotonic() - self._since
+            remedy = self._remedy(leaving, stopping=stopping, draining=draining)
+            _say(held, _classes(leaving), seconds, remedy)
+
+    def _remedy(self, leaving: Collection[Child], *, stopping: bool, draining: bool) -> str:
+        if stopping:
+            return f"; {self._cut_short_by} puts them back" if draining else ""
+        pids = [str(child.pid) for child in leaving]
+        where = counted(len(pids), "process that is replaced", "processes that are replaced")
+        if len(pids) > _MOST_PIDS:
+            return f"; in {where}"
+        return f"; in {where}: kill -{self._cut_short_by} {' '.join(pids)} puts them back"
 
 
 def _classes(children: Collection[Child]) -> Counter[str]:
     found: Counter[str] = Counter()
     for child in children:
-        if child.kind.takes_jobs:
-            found.update(child.row.waits.read())
+        found.update(child.row.waits.read())
     return found
 
 

@@ -103,8 +103,9 @@ class WorkerManager:
                 self._maintenance_watch.check(self._children)
                 self._output_monitor.check()
                 self._tally_log.check()
-                if self._stopping:
-                    self._drain_log.check(self._children, draining=self._kill_at is None)
+                self._drain_log.check(
+                    self._children, stopping=self._stopping, draining=self._kill_at is None
+                )
         finally:
             self._close()
         return self._exit_code
@@ -264,6 +265,8 @@ class WorkerManager:
         if number == signal.SIGHUP:
             for child in self._children:
                 child.outdated = True
+            if not self._stopping:
+                self._drain_log.begin()
             return
         if number != signal.SIGTTIN:
             self._paused = number == signal.SIGUSR2
@@ -271,6 +274,8 @@ class WorkerManager:
 
     def _stop(self, number: signal.Signals) -> None:
         """Pass a shutdown on. A QUIT may be followed by a TERM, which cuts it short."""
+        if not self._stopping:
+            self._drain_log.begin()
         self._stopping = True
         if number != signal.SIGQUIT and self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.term_timeout

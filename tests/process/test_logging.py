@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 from pathlib import Path
@@ -196,6 +197,23 @@ def test_a_drain_says_for_what_it_waits(bench: Bench, graceful: bool) -> None:
     assert "SIGCONT" not in master.log
     assert "3 × CountSlowly back in q" in master.log
     assert "crashed" not in master.log
+
+
+def test_a_hup_says_for_what_it_waits(bench: Bench) -> None:
+    for number in range(3):
+        bench.client.enqueue_to("q", "CountSlowly", str(number), 60)
+    master = bench.start("-q", "q", "-w", "1", "-t", "10", "-j", "100")
+    wait_for(lambda: bench.begun() == 3)
+    (old,) = bench.client.store.processes.ids()
+    pid = int(old.split(":")[-2])
+    master.signal(signal.SIGHUP)
+    waits = "waiting for 3 jobs since 10 s: 3 × CountSlowly; in 1 process that is replaced"
+    wait_for(lambda: f"{waits}: kill -TERM {pid} puts them back" in master.log)
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: bench.begun() == 6)  # in its successor
+    assert "crashed" not in master.log
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
 
 
 def test_a_cont_that_comes_with_a_term_is_not_reported(bench: Bench) -> None:

@@ -33,17 +33,18 @@ def test_every_ten_seconds_it_says_for_what_it_waits(
 ) -> None:
     one, two, _maintenance = there = children(Kind.WORKER, Kind.WORKER, Kind.MAINTENANCE)
     drain_log = DrainLog()
-    drain_log.check(there, draining=True)
+    drain_log.check(there, stopping=True, draining=True)
+    drain_log.begin()
     one.row.totals = Totals(1010, 10)
     two.row.totals = Totals(3)
     one.row.waits.write({"m.fetch": 999, "m.send": 1})
     two.row.waits.write({"m.fetch": 1, "m.send": 1})
     clock.now += SAY_SECONDS - 0.1
-    drain_log.check(there, draining=True)
+    drain_log.check(there, stopping=True, draining=True)
     assert not caplog.records
     clock.now += 0.1
-    drain_log.check(there, draining=True)
-    drain_log.check(there, draining=True)
+    drain_log.check(there, stopping=True, draining=True)
+    drain_log.check(there, stopping=True, draining=True)
     (record,) = caplog.records
     assert record.getMessage() == (
         "waiting for 1,003 jobs since 10 s: 1,000 × m.fetch, 2 × m.send, 1 of other classes; "
@@ -56,10 +57,41 @@ def test_every_ten_seconds_it_says_for_what_it_waits(
     one.row.waits.clear()
     two.row.waits.clear()
     clock.now += SAY_SECONDS
-    drain_log.check(there, draining=False)
+    drain_log.check(there, stopping=True, draining=False)
     assert caplog.records[-1].getMessage() == "waiting for 1 job since 20 s"
 
     two.row.totals = Totals(3, 3)
     clock.now += SAY_SECONDS
-    drain_log.check(there, draining=True)
+    drain_log.check(there, stopping=True, draining=True)
     assert len(caplog.records) == 2
+
+
+def test_after_a_hup_it_says_for_what_those_wait_that_leave(
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.kill", lambda pid, number: None)
+    one, two, three, new = there = children(*[Kind.WORKER] * 4)
+    for number, child in enumerate(there, 1):
+        child.outdated = child is not new
+        child.row.totals = Totals(number)
+    drain_log = DrainLog()
+    drain_log.begin()
+    one.quit()
+    three.quit()
+    one.row.waits.write({"m.fetch": 1})
+    three.row.waits.write({"m.fetch": 3})
+    clock.now += SAY_SECONDS
+    drain_log.check(there, stopping=False, draining=True)
+    assert caplog.messages == [
+        "waiting for 4 jobs since 10 s: 4 × m.fetch; in 2 processes that are replaced: "
+        "kill -TERM 0 2 puts them back"
+    ]
+    clock.now += SAY_SECONDS
+    drain_log.check([two, new], stopping=False, draining=True)
+    assert len(caplog.messages) == 1, "the one that is left has not been asked to leave"
+    clock.now += SAY_SECONDS
+    drain_log.check([new], stopping=False, draining=True)
+    new.quit()
+    clock.now += SAY_SECONDS
+    drain_log.check([new], stopping=False, draining=True)
+    assert len(caplog.messages) == 1, "the HUP is over"

@@ -96,7 +96,9 @@ class TestBehind:
             (20, 3, None),  # it does not grow
             (90, 1, "broken"),
             (90, 3, None),
-            (700, 3, "warning"),
+            (150, 3, "warning"),
+            (150, 4, None),  # it becomes shorter
+            (700, 4, "warning"),
         ],
     )
     def test_one_that_grows_or_is_late(

@@ -18,6 +18,9 @@ GROWS_SECONDS = 10.0
 STARTS_SECONDS = 10.0
 """A worker that is being replaced is back within this time."""
 BEHIND_SECONDS = 60.0
+STEADY_SECONDS = 120.0
+"""A queue that has not become shorter from one look to the next is late after this: one that grows
+by a job in ten seconds shows no growth in one."""
 LATE_SECONDS = 600.0
 MANY = 1000
 """Jobs of a queue that grows and does not say since when they wait."""
@@ -86,7 +89,7 @@ def behind(view: View) -> Iterator[Finding]:
         elif growth > 0 and _is_no_burst(view, name):
             broken = age is not None and age >= BEHIND_SECONDS
             message = f"queue {name} grows by {growth:,.0f}/s: {_waits(view, name)}"
-        elif age is not None and age >= LATE_SECONDS:
+        elif age is not None and age >= (STEADY_SECONDS if growth >= 0 else LATE_SECONDS):
             broken = False
             message = f"queue {name} is behind: {_waits(view, name)}"
         else:
