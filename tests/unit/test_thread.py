@@ -18,7 +18,7 @@ from gresque.jobs.crash_history import add_death
 from gresque.jobs.critical_section import uninterruptible
 from gresque.store.effects import suspected
 from gresque.store.keys import Keys
-from gresque.worker.threads.thread import WorkerThread
+from gresque.worker.threads.thread import A_TURN, WorkerThread
 from tests.support.pool_bench import (
     OpenBench,
     a_job,
@@ -98,6 +98,20 @@ def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_bench: OpenBen
     bench.run(*(a_job(number, "hog") for number in range(10)))
     timer.close()
     assert turns >= 8
+
+
+def test_a_job_that_has_let_the_loop_turn_is_not_followed_by_another_turn(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn costs as much as the wait of a job itself."""
+    bench, sleep, turns = open_bench(1), gevent.sleep, []
+    monkeypatch.setattr(gevent, "sleep", lambda seconds: (turns.append(seconds), sleep(seconds))[1])
+    bench.add("wait", lambda: sleep(0.007))
+    bench.add("wait, then hog", lambda: (sleep(0.001), time.sleep(0.006)))
+    bench.run(*(a_job(slot, "wait") for slot in range(3)))
+    assert A_TURN not in turns
+    bench.run(a_job(4, "wait, then hog"), a_job(5))
+    assert A_TURN in turns
 
 
 def test_contextvars_do_not_pass_from_job_to_job(open_bench: OpenBench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -127,7 +127,7 @@ class WorkerThread(Killable):
         in_flight, wakeup, outcome = pool.in_flight, pool.wakeup, pool.outcome
         find, ready, hub = pool.registry.find, pool.in_flight.ready, get_hub()
         words, number, word_of, unset = pool.words, self._number, pool.word_of, UNSET
-        turned = monotonic()
+        loop, turned = pool.loop, monotonic()
         pool.waking = False
         while True:
             if not ready:
@@ -144,9 +144,11 @@ class WorkerThread(Killable):
                 continue
             now = monotonic()
             if now - turned > TURN_SECONDS:
-                gevent.sleep(A_TURN)
-                turned = monotonic()
-                continue
+                turned = now - (time() - loop.now())  # a job that waited has let it turn
+                if now - turned > TURN_SECONDS:
+                    gevent.sleep(A_TURN)
+                    turned = monotonic()
+                    continue
             job = ready.popleft()
             if not ready:
                 # If this job waits now, no other thread notices that work has run out.
