@@ -74,7 +74,8 @@ class Ordinary:
         held = in_flight.held - len(in_flight.ended)
         if self._alone:
             return 0 if held else 1
-        return min(batch_size.capacity(self._threads) - held, batch_size.limit)
+        room = self._threads + batch_size.reserve - held
+        return min(room, batch_size.limit - len(in_flight.ready))
 
     def prepare(self, cycle: Cycle, in_flight: InFlight, want: int) -> int:
         cycle.takes = Takes.PLACES if self.takes_suspects else Takes.QUEUES

@@ -89,7 +89,7 @@ class Worker:
             spec.worker_id,
             process,
             settings.queues,
-            slots=most_held(settings.thread_count),
+            slots=most_held(settings.thread_count, settings.jobs_per_fork),
             pause=self._shutdown.sleep,
             revive=lambda *last: self._registration.revive(*last),
             running=self._thread_pool.running_jobs,

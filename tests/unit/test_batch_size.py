@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gresque.worker.turns.batch_size import FIRST_BATCH, PREFETCH_BELOW, BatchSize, most_held
+from gresque.worker.turns.batch_size import FIRST_BATCH, MOST_IN_RESERVE, BatchSize, most_held
 
 seconds = st.floats(0, 100, allow_nan=False)
 
@@ -21,12 +21,11 @@ def test_it_stays_in_its_bounds(
     batch_size = BatchSize()
     for cpu, wall, started, ended, trip in notes:
         before = batch_size.limit
-        batch_size.note_trip(trip)
+        batch_size.note_turn(0.0, trip)
         batch_size.note(cpu, wall, started, ended)
         assert 1 <= batch_size.limit <= 2 * before
         assert type(batch_size.limit) is int
-        for threads in (1, 63, 64, 1000):
-            assert threads <= batch_size.capacity(threads) <= most_held(threads)
+        assert 0 <= batch_size.reserve <= MOST_IN_RESERVE
 
 
 def test_it_starts_at_8_and_doubles_while_jobs_are_cheap() -> None:
@@ -57,7 +56,8 @@ TRIPS = [(0.0, 10), (0.009, 10), (0.050, 50), (0.3, 300), (1.0, 1000), (30.0, 10
 def test_far_from_redis_a_batch_holds_as_much_work_as_a_trip_takes(trip: float, limit: int) -> None:
     batch_size = BatchSize()
     for number in range(100):
-        batch_size.note_trip(trip if number % 4 == 0 else trip + 60.0)  # others were held up
+        # Others were held up. What the process computes meanwhile is none of the trip.
+        batch_size.note_turn(0.5, 0.5 + (trip if number % 4 == 0 else trip + 60.0))
         batch_size.note(0.001 * batch_size.limit, 1.0, batch_size.limit, batch_size.limit)
     assert abs(batch_size.limit - limit) <= 1
 
@@ -65,7 +65,7 @@ def test_far_from_redis_a_batch_holds_as_much_work_as_a_trip_takes(trip: float, 
 def test_a_trip_of_long_ago_does_not_count() -> None:
     batch_size = BatchSize()
     for trip in [60.0] * 20 + [0.001]:
-        batch_size.note_trip(trip)
+        batch_size.note_turn(0.0, trip)
         batch_size.note(0.001 * batch_size.limit, 1.0, batch_size.limit, batch_size.limit)
     assert abs(batch_size.limit - 10) <= 1
 
@@ -86,16 +86,34 @@ def test_work_of_turns_without_an_end_is_counted_when_the_job_ends() -> None:
     assert batch_size.limit == 1
 
 
-def test_reserves_are_kept_only_for_fast_jobs_and_few_threads() -> None:
-    idle, fast = BatchSize(), BatchSize()
-    for _ in range(100):
-        fast.note(0.001, 0.001, 1000, 1000)
-    assert [idle.capacity(1), idle.capacity(63)] == [1, 63]
-    assert [fast.capacity(1), fast.capacity(63)] == [65, 127]
-    assert fast.capacity(PREFETCH_BELOW) == PREFETCH_BELOW
-    for _ in range(100):
-        fast.note(0.0, 0.01, 40, 40)  # 4,000 a second
-    assert [fast.capacity(threads) for threads in (1, 10, 20)] == [21, 30, 20]
-    for _ in range(100):
-        fast.note(0.0, 1.0, 1, 1)
-    assert fast.capacity(10) == 10
+# Jobs that end in a second, how many are held in reserve
+RESERVES = [(100, 0), (199, 0), (200, 1), (4000, 20), (51_200, 256), (1_000_000, 256)]
+
+
+@pytest.mark.parametrize(("rate", "reserve"), RESERVES)
+def test_in_reserve_are_as_many_as_start_within_5_ms(rate: int, reserve: int) -> None:
+    batch_size = BatchSize()
+    assert batch_size.reserve == 0
+    batch_size.note(0.0, 1.0, rate, rate)
+    assert batch_size.reserve == reserve
+    batch_size.note(0.0, 0.04, 0, 0)
+    assert batch_size.reserve == reserve, "jobs may happen to end together"
+    batch_size.note(0.0, 1.0, 1, 1)
+    assert batch_size.reserve == 0
+
+
+def test_a_process_for_few_jobs_needs_few_slots() -> None:
+    assert [most_held(*case) for case in ((1, 1), (100, 10), (100, 10**9))] == [2, 110, 356]
+
+
+def test_what_a_turn_costs_is_what_the_cheapest_of_the_last_cost() -> None:
+    batch_size = BatchSize()
+    assert batch_size.pace().turn_cpu_seconds == 0.0
+    for cpu in [0.001, *[0.004] * 10]:
+        batch_size.note_turn(cpu, 0.005)
+    assert batch_size.pace().turn_cpu_seconds == 0.001
+    for _ in range(16):
+        batch_size.note_turn(0.004, 0.005)
+    pace = batch_size.pace()
+    assert pace.turn_cpu_seconds == 0.004
+    assert pace.trip_seconds == pytest.approx(0.005, rel=0.01)

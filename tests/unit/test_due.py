@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gresque.worker.turns.due import (
+    Pace,
     Situation,
     Wait,
     due,
     enough_ended,
     enough_while_lingering,
+    linger_seconds,
     next_wait,
     worthwhile,
 )
@@ -18,7 +20,7 @@ IDLE = Situation(
     held=0,
     ended=0,
     ready=0,
-    threads=16,
+    worthwhile=2,  # of 16 threads
     enough=8,
     most=100,
     gives_back=False,
@@ -88,20 +90,49 @@ def test_how_many_jobs_are_wanted_is_asked_only_where_it_decides() -> None:
     next_wait(now(is_dry=True), unasked, lingered=False)
 
 
-@pytest.mark.parametrize(
-    ("held", "threads", "capacity", "heavy", "enough"),
-    [
-        (10, 16, 16, False, 10),  # all that are held
-        (0, 16, 16, False, 1),
-        (60, 10, 74, False, 37),  # some are held in reserve
-        (60, 10, 74, True, 1),
-    ],
-)
-def test_enough_ended(held: int, threads: int, capacity: int, heavy: bool, enough: int) -> None:
-    assert enough_ended(held, threads, capacity, heavy=heavy) == enough
+SLOW = Pace(jobs_per_second=100.0, trip_seconds=0.001, turn_cpu_seconds=0.0002, reserve=0)
+FAST = SLOW._replace(jobs_per_second=20_000.0, reserve=100)
+CHEAP = FAST._replace(turn_cpu_seconds=0.0)
+
+# situation and pace just after a turn, ends that are worth the next one
+ENOUGH = [
+    (now(held=10, most=99), SLOW, 10),  # all that are held
+    (now(), SLOW, 1),
+    (now(held=1100, ready=100, most=999), CHEAP, 80),  # 20 start while a turn is on its way
+    (now(held=1100, ready=80, ended=20, most=999), CHEAP, 80),
+    (now(held=1100, ready=100, most=999), FAST, 120),  # sqrt(80² + 2 · 0.2 ms · 1,000 · 20,000)
+    (now(held=1100, ready=100, most=50), FAST, 50),
+    (now(held=356, ready=356, most=999), FAST, 336),  # none waits: the CPU must not run dry
+    (now(held=1100, ready=100, most=999), CHEAP._replace(trip_seconds=1.0), 50),  # half of it
+    (now(held=1, ready=1), FAST, 1),
+]
 
 
-def test_an_eighth_of_the_threads() -> None:
-    assert [worthwhile(threads) for threads in (1, 8, 9, 1000)] == [1, 1, 2, 125]
-    cases = [(1, 1), (100, 8), (100, 1000), (1000, 1000)]
-    assert [enough_while_lingering(*case) for case in cases] == [1, 1, 100, 125]
+@pytest.mark.parametrize(("situation", "pace", "enough"), ENOUGH)
+def test_enough_ended(situation: Situation, pace: Pace, enough: int) -> None:
+    assert enough_ended(situation, pace, heavy=False) == enough
+    assert enough_ended(situation, pace, heavy=True) == 1
+
+
+def test_an_eighth_of_the_threads_beyond_the_reserve() -> None:
+    cases = [(1, 0), (8, 0), (9, 0), (1000, 0), (1000, 100)]
+    assert [worthwhile(*case) for case in cases] == [1, 1, 2, 125, 225]
+    lingering = now(held=100, enough=50, worthwhile=125)
+    assert enough_while_lingering(lingering) == 50
+    assert enough_while_lingering(lingering._replace(enough=300)) == 100
+    assert enough_while_lingering(lingering._replace(enough=300, worthwhile=13)) == 13
+    assert enough_while_lingering(lingering._replace(held=0)) == 1
+
+
+LINGERS = [
+    (now(held=16, enough=8), SLOW, 0.002),
+    (now(held=1100, ended=50, enough=150), FAST, 0.005),
+    (now(held=1100, ended=50, enough=150, is_dry=True), FAST, 0.002),
+    (now(held=1100, ended=145, enough=150), FAST, 0.002),
+    (now(held=1100, ended=50, enough=900), FAST, 0.010),
+]
+
+
+@pytest.mark.parametrize(("situation", "pace", "seconds"), LINGERS)
+def test_how_long_more_ends_are_gathered(situation: Situation, pace: Pace, seconds: float) -> None:
+    assert linger_seconds(situation, pace) == pytest.approx(seconds)

@@ -114,6 +114,16 @@ def test_a_job_that_has_let_the_loop_turn_is_not_followed_by_another_turn(
     assert A_TURN in turns
 
 
+def test_enough_ends_wake_the_cycle_once(open_bench: OpenBench) -> None:
+    """It takes them a moment later: a switch for each further end would be in vain."""
+    bench, wakes = open_bench(1), []
+    bench.add("two", lambda: setattr(bench.pool, "wake_at", 2))
+    original = bench.wakeup.set
+    bench.wakeup.set = lambda: (wakes.append(len(bench.in_flight.ended)), original())[1]  # type: ignore[method-assign]
+    bench.run(a_job(0, "two"), *(a_job(slot) for slot in range(1, 10)))
+    assert wakes == [2, 9, 10], "enough, the last job begins, the thread parks"
+
+
 def test_contextvars_do_not_pass_from_job_to_job(open_bench: OpenBench) -> None:
     bench, seen = open_bench(1), []
     user: ContextVar[str] = ContextVar("user", default="nobody")

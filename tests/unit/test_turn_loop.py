@@ -3,6 +3,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from gresque.processes.scoreboard import Row, Scoreboard
 from gresque.processes.state import ProcessState
 from gresque.store.keys import Keys
@@ -33,19 +35,13 @@ class Cycle:
         self.startable.append(len(self.in_flight.ready))
 
 
-def test_what_comes_with_the_reply_after_a_signal_goes_back_before_another_round_trip() -> None:
-    """A thread would start it meanwhile, after the kill of the shutdown."""
-    row = Scoreboard(1, 1).rows[0]
-    for state in (ProcessState.REGISTERING, ProcessState.REGISTERED, ProcessState.READY):
-        row.enter(state)
-    in_flight = InFlight(Totals(), Keys("resque"))
-    cycle = Cycle(row, in_flight)
+def turn_loop(row: Row, in_flight: InFlight, cycle: Any) -> TurnLoop:
     anything: Any = SimpleNamespace(
         check_seconds=None,
         prepare=lambda cycle, in_flight, want: want,
         on_turn=lambda *_: None,
         note=lambda *_: None,
-        note_trip=lambda *_: None,
+        note_turn=lambda *_: None,
         note_reserved=lambda *_: None,
         listening=False,
         quota=10,
@@ -53,12 +49,12 @@ def test_what_comes_with_the_reply_after_a_signal_goes_back_before_another_round
     settings = SimpleNamespace(thread_count=1, interval=0)
     spec: Any = SimpleNamespace(row=row, tell_master=lambda: None, settings=settings)
     kills: Any = ()
-    turns = TurnLoop(
+    return TurnLoop(
         spec,
         Keys("resque"),
         policy=anything,
         demand=anything,
-        cycle=cycle,  # type: ignore[arg-type]
+        cycle=cycle,
         notifier=anything,
         in_flight=in_flight,
         pool=anything,
@@ -67,6 +63,32 @@ def test_what_comes_with_the_reply_after_a_signal_goes_back_before_another_round
         kills=kills,
         wakeup=anything,
     )
-    assert turns.turn(1) == 1
+
+
+def test_what_comes_with_the_reply_after_a_signal_goes_back_before_another_round_trip() -> None:
+    """A thread would start it meanwhile, after the kill of the shutdown."""
+    row = Scoreboard(1, 1).rows[0]
+    for state in (ProcessState.REGISTERING, ProcessState.REGISTERED, ProcessState.READY):
+        row.enter(state)
+    in_flight = InFlight(Totals(), Keys("resque"))
+    cycle = Cycle(row, in_flight)
+    assert turn_loop(row, in_flight, cycle).turn(1) == 1
     assert cycle.startable == [0]
     assert [each.job[0] for each in in_flight.settled] == [b"0"]
+
+
+# How many jobs run in a process with one thread, how many ended in 50 ms, and how many of ten in
+# reserve it keeps
+STUCK = [(1, 0, 0), (1, 9, 0), (1, 40, 4), (1, 500, 10), (0, 0, 10)]
+
+
+@pytest.mark.parametrize(("running", "ended", "kept"), STUCK)
+def test_of_a_reserve_it_keeps_what_starts_within_5_ms(running: int, ended: int, kept: int) -> None:
+    in_flight = InFlight(Totals(), Keys("resque"))
+    in_flight.ready.extend((b"%d" % slot, "q", b"{}") for slot in range(10))
+    in_flight.ended = [b"x"] * ended
+    in_flight.held = 10 + ended + running
+    turns = turn_loop(Scoreboard(1, 1).rows[0], in_flight, SimpleNamespace(refused=()))
+    turns._give_back_what_is_stuck(ended)
+    assert [job[0] for job in in_flight.ready] == [b"%d" % slot for slot in range(kept)]
+    assert in_flight.returning == 10 - kept

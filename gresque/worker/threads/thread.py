@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, time
@@ -34,6 +35,8 @@ log = logging.getLogger("gresque.worker")
 TURN_SECONDS = 0.005
 """A thread that has run jobs for this long without the loop turning lets it turn: signals, timers
 and other jobs' sockets wait for that."""
+
+NEVER = sys.maxsize
 
 A_TURN = 1e-6
 """To sleep for this long is to wait for a timer, and so for a whole turn of the loop; after
@@ -208,6 +211,7 @@ class WorkerThread(Killable):
                 if outcome.verbose and definition is not None:
                     outcome.log_done(job, now)
             if len(in_flight.ended) >= pool.wake_at:
+                pool.wake_at = NEVER  # until the main greenlet waits again
                 wakeup.set()
                 gevent.sleep(0)
                 turned = monotonic()

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from gresque.worker.turns.due import Pace
+
 BATCH_CPU_SECONDS = 0.010
 """A batch may hold this much work for the CPU; a higher-priority job waits no longer."""
 LARGEST_BATCH_CPU_SECONDS = 1.0
@@ -19,9 +21,12 @@ LARGEST_BATCH_CPU_SECONDS = 1.0
 TRIPS = 4
 """The quickest of this many counts as what a trip takes: others waited for the CPU, or through an
 outage."""
+TURNS = 16
+"""Of this many the cheapest one tells what a turn costs by itself."""
 
-PREFETCH_BELOW = 64  # threads
-PREFETCH_SECONDS = 0.005
+MOST_IN_RESERVE = 256
+RESERVE_SECONDS = 0.005
+"""What is held in reserve starts within this time: else another process would start it sooner."""
 RATE_WINDOW_SECONDS = 0.05
 """Long enough that some jobs which happen to end together do not look like fast ones."""
 FIRST_BATCH = 8
@@ -35,14 +40,24 @@ class BatchSize:
     def __init__(self) -> None:
         self.limit = FIRST_BATCH
         self._trips: deque[float] = deque(maxlen=TRIPS)
+        self._turns: deque[float] = deque(maxlen=TURNS)
+        self._trip_seconds = 0.0
         self._cpu_per_job: float | None = None
         self._unassigned_cpu = 0.0
         self._jobs_per_second = 0.0
         self._window_jobs, self._window_seconds = 0, 0.0
 
-    def note_trip(self, seconds: float) -> None:
-        """How long a turn waited for its answer, in which this process used no CPU."""
-        self._trips.append(seconds)
+    def note_turn(self, cpu_seconds: float, wall_seconds: float) -> None:
+        """What a turn took; the threads that ran meanwhile count in."""
+        self._trips.append(wall_seconds - cpu_seconds)
+        self._turns.append(cpu_seconds)
+        self._trip_seconds += _WEIGHT * (wall_seconds - self._trip_seconds)
+
+    def pace(self) -> Pace:
+        """What has been measured. The cheapest of the last turns tells what a turn costs by itself:
+        beside it the fewest jobs ran."""
+        turn = min(self._turns, default=0.0)
+        return Pace(self._jobs_per_second, self._trip_seconds, turn, self.reserve)
 
     def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
         """Note the time since the last call. A job counts half where it starts and half where it
@@ -64,20 +79,16 @@ class BatchSize:
         affordable = int(budget / max(self._cpu_per_job, 1e-7))
         self.limit = max(1, min(self.limit * 2, affordable))
 
-    def capacity(self, threads: int) -> int:
-        """How many jobs a process with `threads` threads may hold.
+    @property
+    def reserve(self) -> int:
+        """How many jobs a process may hold beside those that its threads run.
 
-        Few threads run through their jobs faster than Redis answers; some in reserve then keep
-        them busy (nothing is gained from 64 threads on). Only where jobs end so fast that what
-        waits here starts within 5 ms: else another process would start it sooner.
+        A thread that ends a job then finds the next one here, and nothing waits for a trip to
+        Redis. Only so many as start within 5 ms at the rate at which jobs have been ending.
         """
-        if threads < PREFETCH_BELOW:
-            reserve = int(self._jobs_per_second * PREFETCH_SECONDS)
-            if reserve > threads:
-                return threads + min(reserve, PREFETCH_BELOW)
-        return threads
+        return min(int(self._jobs_per_second * RESERVE_SECONDS), MOST_IN_RESERVE)
 
 
-def most_held(threads: int) -> int:
+def most_held(threads: int, jobs_per_fork: int) -> int:
     """A process with this many threads never holds more jobs."""
-    return threads + max(threads, PREFETCH_BELOW)
+    return threads + min(MOST_IN_RESERVE, jobs_per_fork)

@@ -6,9 +6,13 @@ and an end that is not settled, should wait for milliseconds only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
+
+LINGER_SECONDS = 0.002
+LONGEST_LINGER_SECONDS = 0.010
 
 
 class Situation(NamedTuple):
@@ -17,7 +21,8 @@ class Situation(NamedTuple):
     held: int
     ended: int
     ready: int
-    threads: int
+    worthwhile: int
+    """It is worth a turn to start this many jobs (see `worthwhile`)."""
     enough: int
     """This many ends are worth a turn by themselves (see `enough_ended`)."""
     most: int
@@ -45,13 +50,53 @@ class Wait(Enum):
     ANYTHING = "a thread that lacks work, or enough ends"
 
 
-def enough_ended(held: int, threads: int, capacity: int, *, heavy: bool) -> int:
-    """How many ends make a turn worth it while jobs are ready still: half of the capacity where
-    jobs are held in reserve, else all that are held. The failure entries of large jobs (`heavy`)
-    leave one by one."""
+class Pace(NamedTuple):
+    """What a process has measured of its jobs and of its turns (see `BatchSize`)."""
+
+    jobs_per_second: float
+    trip_seconds: float
+    turn_cpu_seconds: float
+    reserve: int
+    """How many jobs it may hold beside those that run."""
+
+
+def enough_ended(now: Situation, pace: Pace, *, heavy: bool) -> int:
+    """How many ends make a turn worth it. The failure entries of large jobs (`heavy`) leave one by
+    one.
+
+    A turn costs the same whatever it carries. So it waits until the reserve is used up but for what
+    starts while it is on its way. From then on a thread lacks work for each job that ends. What
+    they lose, as a share of the jobs that run, and what turns cost, as a share of the CPU, are
+    together the least where n² = r² + 2·c·j·k: n jobs end between two turns, r of them from the
+    reserve; a turn costs c seconds of CPU; j jobs run, k end in a second.
+    """
     if heavy:
         return 1
-    return capacity // 2 if capacity > threads else max(1, held)
+    if not pace.reserve:
+        return max(1, now.held)
+    rate = pace.jobs_per_second
+    meanwhile = min(int(rate * pace.trip_seconds), pace.reserve // 2)
+    spare = max(now.ended + now.ready - meanwhile, 0)
+    enough = math.sqrt(spare**2 + 2 * pace.turn_cpu_seconds * now.running * rate)
+    return max(1, min(int(enough), now.held, now.most))
+
+
+def enough_while_lingering(now: Situation) -> int:
+    """The same once nothing is ready any more."""
+    return max(1, min(now.enough, now.held, now.worthwhile))
+
+
+def linger_seconds(now: Situation, pace: Pace) -> float:
+    """How long more ends are gathered before a turn, while threads lack work: by the pace of the
+    jobs until there are enough of them.
+
+    Where they come one by one nothing is gained by waiting. Where the queues were empty, what is
+    pushed meanwhile would wait, too.
+    """
+    if now.is_dry or not pace.reserve:
+        return LINGER_SECONDS
+    seconds = (now.enough - now.ended) / pace.jobs_per_second
+    return min(max(seconds, LINGER_SECONDS), LONGEST_LINGER_SECONDS)
 
 
 def due(now: Situation, want: Callable[[], int], *, lingered: bool) -> bool:
@@ -67,12 +112,12 @@ def due(now: Situation, want: Callable[[], int], *, lingered: bool) -> bool:
     if now.ready:
         return False
     wanted = want()
-    return wanted >= min(worthwhile(now.threads), now.most) or (lingered and wanted > 0)
+    return wanted >= min(now.worthwhile, now.most) or (lingered and wanted > 0)
 
 
-def worthwhile(threads: int) -> int:
+def worthwhile(threads: int, reserve: int) -> int:
     """An eighth of the threads without a job is worth a turn at once."""
-    return -(-threads // 8)
+    return -(-threads // 8) + reserve
 
 
 def next_wait(now: Situation, want: Callable[[], int], *, lingered: bool) -> Wait:
@@ -84,7 +129,3 @@ def next_wait(now: Situation, want: Callable[[], int], *, lingered: bool) -> Wai
     if not lingered and (now.ended or want()):
         return Wait.MORE_ENDS
     return Wait.ANYTHING
-
-
-def enough_while_lingering(held: int, threads: int) -> int:
-    return max(1, min(held, threads // 8))

@@ -16,7 +16,7 @@ from gresque.worker.native.answers import give_answer
 from gresque.worker.policies import Policy
 from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.pool import ThreadPool
-from gresque.worker.turns.batch_size import BatchSize
+from gresque.worker.turns.batch_size import RESERVE_SECONDS, BatchSize
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
 from gresque.worker.turns.due import (
@@ -25,7 +25,9 @@ from gresque.worker.turns.due import (
     due,
     enough_ended,
     enough_while_lingering,
+    linger_seconds,
     next_wait,
+    worthwhile,
 )
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.notifier import SECOND_SECONDS, Notifier
@@ -33,11 +35,8 @@ from gresque.worker.turns.retry_timer import RetryTimer
 from gresque.worker.turns.wakeup import Wakeup
 from gresque.worker.turns.weight import Weight
 
-LINGER_SECONDS = 0.002
-"""How long ends are gathered before they are settled, while other jobs still run."""
-
 STUCK_SECONDS = 0.05
-"""Jobs held in reserve that no thread took for this long go back, for other processes."""
+"""What the threads have not used up of the reserve by then goes back, for other processes."""
 
 
 class TurnLoop:
@@ -83,6 +82,7 @@ class TurnLoop:
         self._wakeup = wakeup
         self._retry = RetryTimer(wakeup)
         self._is_lost = False
+        self._worthwhile = self._enough = 1
         if policy.check_seconds is not None:
             self._check_timer: Any = get_hub().loop.timer(
                 policy.check_seconds, policy.check_seconds
@@ -141,7 +141,7 @@ class TurnLoop:
         if self._kills:
             self._answer_kills()
         cpu, clock = time.thread_time(), time.monotonic()
-        self._batch_size.note_trip((clock - sent) - (cpu - sent_cpu))
+        self._batch_size.note_turn(cpu - sent_cpu, clock - sent)
         self._batch_size.note(cpu - self._cpu, clock - self._clock, started - self._started, ended)
         self._cpu, self._clock, self._started = cpu, clock, started
         self._weight.note(self._cycle.connection.reply_bytes)
@@ -201,12 +201,12 @@ class TurnLoop:
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `due`)."""
         in_flight, pool, want = self._in_flight, self._thread_pool, self._demand.jobs
-        capacity = self._batch_size.capacity(self._threads)
-        pool.wake_at = enough_ended(
-            in_flight.held, self._threads, capacity, heavy=self._weight.heavy
-        )
+        pace = self._batch_size.pace()
+        self._worthwhile = worthwhile(self._threads, pace.reserve)
+        self._enough = enough_ended(self._situation(), pace, heavy=self._weight.heavy)
         lingered = False
         while not due(now := self._situation(), want, lingered=lingered):
+            pool.wake_at = self._enough
             match next_wait(now, want, lingered=lingered):
                 case Wait.PUSH:
                     if self._wait_for_push():
@@ -214,12 +214,12 @@ class TurnLoop:
                         if not in_flight.held:
                             return
                 case Wait.THREADS:
-                    if not self._wakeup.wait(STUCK_SECONDS) and len(in_flight.ended) == now.ended:
-                        self._give_back_if_stuck()
+                    if not self._wakeup.wait(STUCK_SECONDS):
+                        self._give_back_what_is_stuck(len(in_flight.ended) - now.ended)
                 case Wait.MORE_ENDS:
                     pool.lingering = True
-                    pool.wake_at = enough_while_lingering(in_flight.held, self._threads)
-                    self._wakeup.wait(LINGER_SECONDS)
+                    pool.wake_at = self._enough = enough_while_lingering(now)
+                    self._wakeup.wait(linger_seconds(now, pace))
                     pool.lingering = False
                     lingered = True
                 case Wait.ANYTHING:
@@ -231,8 +231,8 @@ class TurnLoop:
             in_flight.held,
             len(in_flight.ended),
             len(in_flight.ready),
-            self._threads,
-            self._thread_pool.wake_at,
+            self._worthwhile,
+            self._enough,
             min(self._batch_size.limit, max(1, demand.quota)),
             self._row.state.gives_back,
             demand.is_over,
@@ -240,10 +240,11 @@ class TurnLoop:
             demand.is_dry,
         )
 
-    def _give_back_if_stuck(self) -> None:
-        """Every thread is busy with something long: what waits here, others could start now."""
+    def _give_back_what_is_stuck(self, ended: int) -> None:
+        """In 50 ms so few jobs ended that the reserve has not been used up. Where every thread is
+        busy, others could start now what waits here for longer than 5 ms."""
         if self._in_flight.running >= self._threads:
-            self._in_flight.give_back_ready()
+            self._in_flight.give_back_ready(keep=int(ended * RESERVE_SECONDS / STUCK_SECONDS))
 
     def _wait_for_push(self) -> bool:
         """Wait for work with the queues found empty; True when it is time to look again."""
