@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 from gresque.errors import JobTimeout
+from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.retry_policy import retry_policy
 from gresque.store.commands import KILLED_BY_ID, Fate, KillAnswer
 from gresque.worker.threads.kill_commands import KillCommands
+from gresque.worker.threads.kills import Kill
 from gresque.worker.threads.thread import WorkerThread
 from gresque.worker.turns.in_flight import ReservedJob
 from tests.support.pool_bench import PATIENCE_SECONDS, PoolBench
@@ -125,6 +128,37 @@ def test_asked_again_it_is_not_thrown_anew(bench: PoolBench, kills: KillCommands
     kill = thread.to_kill
     assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
     assert thread.to_kill is kill  # by its time a guarded job is given up in the end
+
+
+@pytest.mark.parametrize("first", ["timeout", "operator"])
+def test_an_operator_goes_before_a_timeout(
+    bench: PoolBench, kills: KillCommands, first: str
+) -> None:
+    """Both wait for the end of a section. The job would be tried again after the timeout."""
+    leave = gevent.event.Event()
+
+    def charge() -> None:
+        with uninterruptible():
+            leave.wait()
+
+    bench.add("charge", charge, retry=retry_policy("charge", 3, None, None, None, (), (), None))
+    bench.put(a_job(0, "a", "charge"))
+    bench.until(lambda: runs(bench) and bench.pool.threads[0].guarded)
+    (thread,) = bench.pool.threads
+    assert thread.job is not None
+    timeout = Kill(thread.job, "it ran for over 1 s", False, 5.0, JobTimeout)
+    if first == "timeout":
+        bench.pool.kill_from_outside(thread, timeout)
+    assert kills.order("token", "a") == KillAnswer(Fate.GUARDED)
+    bench.pool.kill_from_outside(thread, timeout)
+    assert thread.to_kill is not None
+    assert thread.to_kill.by_operator
+    assert (thread.to_kill.since == timeout.since) == (first == "timeout")
+    leave.set()
+    bench.until(lambda: bench.in_flight.ended == [b"0"])
+    assert [entry["error"] for entry in bench.entries] == [f"Job was killed: {KILLED_BY_ID}"]
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
 def test_a_shutdown_puts_back_no_killed_job(bench: PoolBench, kills: KillCommands) -> None:

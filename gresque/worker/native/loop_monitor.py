@@ -161,7 +161,7 @@ class LoopMonitor:
             # If the loop does not turn, these land by an interrupt, or the process is replaced.
             for thread in list(self._thread_pool.threads):
                 job = thread.job
-                if job is not None and not thread.must_die(job):
+                if job is not None:
                     self._thread_pool.kill_from_outside(
                         thread, Kill(job, KILLED_BY_USR1, False, now)
                     )

@@ -126,10 +126,8 @@ class KillCommands:
         job = thread.job
         if job is None or not asked.means(job):
             return None
-        if not thread.must_die(job):
-            self._thread_pool.kill_from_outside(
-                thread, Kill(job, KILLED_BY_ID, False, time.monotonic())
-            )
+        kill = Kill(job, KILLED_BY_ID, False, time.monotonic())
+        self._thread_pool.kill_from_outside(thread, kill)
         return job
 
     def _kill_in_loop(self, asked: _Asked, killed: list[ReservedJob]) -> None:

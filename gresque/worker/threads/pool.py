@@ -91,7 +91,14 @@ class ThreadPool:
                 thread.kill_job(Kill(job, reason, requeue, monotonic()))
 
     def kill_from_outside(self, thread: WorkerThread, kill: Kill) -> None:
-        """Called in another native thread."""
+        """Called in another native thread. A kill that waits already, for a section's end or for
+        the loop, stays; only an operator's takes the place of a timeout's: no attempt is to follow.
+        It has no more time than that one."""
+        earlier = thread.to_kill
+        if earlier is not None and earlier.job is kill.job and not earlier.requeue:
+            if earlier.by_operator or not kill.by_operator:
+                return
+            kill = kill._replace(since=earlier.since)
         thread.to_kill = kill  # for the loop monitor, if the loop does not turn
         # Queued now: if the job waits for something of its own that dies first, this goes first.
         self.loop.run_callback_threadsafe(thread.throw_kill, kill)
