@@ -31,6 +31,7 @@ from gresque.maintenance.judge import Judge, SharedMemory
 from gresque.maintenance.lease import Lease, holder_name
 from gresque.maintenance.promote import Promote
 from gresque.maintenance.prune import Prune
+from gresque.maintenance.restore_later import RestoreLater
 from gresque.maintenance.restore_ticks import RestoreTicks
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
@@ -94,6 +95,7 @@ def run_once(
         DeclareSchedules(settings, declared),
         RestoreTicks(lease),
         CronTicks(lease, settings),
+        RestoreLater(lease),
         Promote(lease, settings, worker_id),
         Siblings(dead),
         Prune(lease, Judge(memory), dead),
@@ -146,6 +148,7 @@ class MaintenanceProcess:
             *loaded,
             RestoreTicks(self._lease),
             CronTicks(self._lease, settings, watch),
+            RestoreLater(self._lease),
             self._promote,
             Siblings(dead),
             SuspectsWatch(spec),

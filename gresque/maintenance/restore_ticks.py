@@ -12,6 +12,7 @@ from gresque.maintenance.task import NEVER, Interval
 from gresque.schedule.entry import from_json
 from gresque.store.cron_snapshot import Change, Snapshot
 from gresque.store.store import Store
+from gresque.text import counted
 
 log = logging.getLogger("gresque.cron")
 
@@ -44,9 +45,9 @@ class RestoreTicks:
         if changes:
             store.cron.put(changes)
             log.warning(
-                "%d schedule entries, %s among them, had no next tick, or one that was too far "
-                "away, as when the clock of Redis is set back; they count from now",
-                len(changes), changes[0].name,
+                "%s, %s among them, had no next tick, or one that was too far away, as when the "
+                "clock of Redis is set back: counted from now",
+                counted(len(changes), "schedule entry", "schedule entries"), changes[0].name,
                 extra=fields("ticks_restored", count=len(changes)),
             )  # fmt: skip
         self._interval.begin(time.monotonic())

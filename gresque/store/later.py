@@ -7,7 +7,7 @@ of them alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -113,6 +113,41 @@ class Later:
         found: bytes | None = self._server.read(None, "HGET", self._keys.later_jobs, member)
         return found
 
+    # Jobs without a time
+
+    def count_strays(self) -> int:
+        """How many more jobs there are than times: as when another program has deleted some."""
+        keys = [self._keys.later, self._keys.later_jobs]
+        pipeline = self._server.redis.pipeline(transaction=True)
+        pipeline.zcard(keys[0])
+        pipeline.hlen(keys[1])
+        times, jobs = self._server.numbers(keys, pipeline.execute(raise_on_error=False))
+        return max(jobs - times, 0)
+
+    def strays(self, cursor: int) -> tuple[int, dict[bytes, bytes]]:
+        """Some jobs that have no time, name -> entry, and the cursor for more; 0 at the end."""
+        keys = self._keys
+        following, flat = self._server.call("HSCAN", keys.later_jobs, cursor, "COUNT", PAGE)
+        found = dict(_pairs(flat))
+        if not found:
+            return int(following), {}
+        dues = self._server.call("ZMSCORE", keys.later, *found)
+        return int(following), {
+            name: entry
+            for (name, entry), due in zip(found.items(), dues, strict=True)
+            if due is None
+        }
+
+    def give_times(self, dues: Mapping[bytes, int]) -> int:
+        """Let jobs without a time be due then (epoch milliseconds); returns how many were."""
+        arguments = [part for pair in dues.items() for part in pair]
+        given = 0
+        for first in range(0, len(arguments), 2 * PAGE):
+            some = arguments[first : first + 2 * PAGE]
+            keys = [self._keys.later, self._keys.later_jobs]
+            given += int(self._server.run_script("restore_later", keys, some))
+        return given
+
     # One job
 
     def cancel(self, member: str) -> bool:
@@ -170,6 +205,10 @@ def entry_of(keys: Keys, entry: bytes | None) -> LedgerEntry | None:
         return parse_entry(entry or b"", (encoded(keys.queue_prefix),))
     except ValueError:
         return None
+
+
+def _pairs(flat: Any) -> Iterable[tuple[bytes, bytes]]:
+    return flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
 
 
 def _scores(flat: list[bytes]) -> list[tuple[str, int]]:

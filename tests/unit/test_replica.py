@@ -24,6 +24,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "clear_jobs": (5, ["q", 9]),
     "cycle": (11, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0]),
     "release": (1, ["token"]),
+    "restore_later": (2, ["a", 9]),
     "take_lease": (1, ["me", 5000]),
     "enqueue": (3, [0, 1, "q", 60, 0, "job"]),
     "fence": (3, ["p", 60]),

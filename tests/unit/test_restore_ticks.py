@@ -43,7 +43,7 @@ def test_the_clock_was_set_back(
     after = store.cron.read().next
     assert 0 < after["a"] - now(store) <= 60_000 and after["a"] % 60_000 == 0
     assert after["daily"] == before["daily"]
-    assert "1 schedule entries, a among them" in caplog.text
+    assert "1 schedule entry, a among them" in caplog.text
     caplog.clear()
     restore.run(store)
     assert store.cron.read().next == after and caplog.text == ""
