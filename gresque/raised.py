@@ -8,7 +8,7 @@ keeps it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
 
@@ -76,7 +76,10 @@ def stand_in(error: BaseException, broken: BaseException) -> Raised:
 
 _module_of = type.__dict__["__module__"].__get__
 _qualname_of = type.__dict__["__qualname__"].__get__
-_context_of = BaseException.__dict__["__context__"].__get__
+context_of: Callable[[BaseException], BaseException | None] = BaseException.__dict__[
+    "__context__"
+].__get__
+"""Its `__context__`, without asking the exception."""
 _cause_of = BaseException.__dict__["__cause__"].__get__
 _suppresses = BaseException.__dict__["__suppress_context__"].__get__
 _trace_of = BaseException.__dict__["__traceback__"].__get__
@@ -120,12 +123,6 @@ def one_line(error: BaseException) -> str:
     return ": ".join(filter(None, (exception_name(error), message(error))))
 
 
-def context_of(error: BaseException) -> BaseException | None:
-    """Its `__context__`, without asking the exception."""
-    found: BaseException | None = _context_of(error)
-    return found
-
-
 def backtrace(error: BaseException, *, whole: bool = False) -> list[str]:
     """The frames in Ruby's order and form, the innermost first: ``file:line:in `name'``.
 
@@ -159,7 +156,7 @@ def _related(error: BaseException, place: Place) -> list[tuple[str, Place, BaseE
     found: list[tuple[str, Place, BaseException]] = []
     cause = _cause_of(error)
     if cause is None and not _suppresses(error):
-        cause = _context_of(error)
+        cause = context_of(error)
     if cause is not None:
         found.append(("caused by", place, cause))
     if issubclass(type(error), BaseExceptionGroup) and len(place) < MAX_GROUP_DEPTH:

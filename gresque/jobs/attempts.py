@@ -39,7 +39,7 @@ class AttemptError(NamedTuple):
 
 def attempt_of(members: Members) -> int:
     """1 for the first one."""
-    return max(member(members, ATTEMPT, int) or 1, 1)
+    return max(member(members, ATTEMPT, int) or 1, 1) if ATTEMPT in members else 1
 
 
 def snoozes_of(members: Members) -> int:
@@ -49,6 +49,8 @@ def snoozes_of(members: Members) -> int:
 
 def time_of(members: Members, name: str) -> float | None:
     """A time in epoch seconds; None for what is none."""
+    if name not in members:
+        return None
     found = member(members, name, float)
     return found if found is not None and 0 < found < 1e11 else None
 
@@ -75,19 +77,21 @@ def failed_attempt(
     the payload, where they are known."""
     if members is None:
         members = members_of(raw)
+    rounded = round(now, 3)
     changes: dict[str, Any] = {
         ATTEMPT: attempt_of(members) + 1,
         ERRORS: _with_error(members, error_class, message, now),
-        FIRST_FAILED_AT: time_of(members, FIRST_FAILED_AT) or round(now, 3),
+        FIRST_FAILED_AT: time_of(members, FIRST_FAILED_AT) or rounded,
+        RUN_AT: round(now + delay_seconds, 3) if delay_seconds else rounded,
     }
-    return _rewritten(raw, members, changes, now + delay_seconds)
+    return _rewritten(raw, members, changes)
 
 
 def snoozed(raw: bytes, now: float, delay_seconds: float) -> bytes | None:
     """The payload of the same attempt once more."""
     members = members_of(raw)
-    changes = {SNOOZES: snoozes_of(members) + 1}
-    return _rewritten(raw, members, changes, now + delay_seconds)
+    changes = {SNOOZES: snoozes_of(members) + 1, RUN_AT: round(now + delay_seconds, 3)}
+    return _rewritten(raw, members, changes)
 
 
 def unknown_here(raw: bytes, now: float, delay_seconds: float) -> bytes | None:
@@ -95,7 +99,8 @@ def unknown_here(raw: bytes, now: float, delay_seconds: float) -> bytes | None:
     members = members_of(raw)
     changes = {name: members[name] for name in DEATHS if name in members}  # it has not run
     since: dict[str, Any] = {UNKNOWN_SINCE: time_of(members, UNKNOWN_SINCE) or round(now, 3)}
-    return _rewritten(raw, members, since | changes, now + delay_seconds)
+    since[RUN_AT] = round(now + delay_seconds, 3)
+    return _rewritten(raw, members, since | changes)
 
 
 def ended(raw: bytes, error_class: str, message: str, now: float) -> bytes:
@@ -123,12 +128,12 @@ def without(raw: bytes, *names: str) -> bytes:
     return raw if len(left) == len(members) else with_members(raw, left)
 
 
-def _rewritten(
-    raw: bytes, members: Members, changes: dict[str, Any], run_at: float
-) -> bytes | None:
-    kept = {name: value for name, value in members.items() if name not in _PASSING}
+def _rewritten(raw: bytes, members: Members, changes: dict[str, Any]) -> bytes | None:
     # A payload that stays as it is would be tried for ever.
-    return rewritten(raw, kept | changes | {RUN_AT: round(run_at, 3)})
+    if not members:
+        return rewritten(raw, changes)
+    kept = {name: value for name, value in members.items() if name not in _PASSING}
+    return rewritten(raw, kept | changes)
 
 
 def _with_error(members: Members, error_class: str, message: str, now: float) -> list[Any]:

@@ -129,7 +129,7 @@ def _has(raw: bytes, envelope: bytes | None) -> bool:
 
 def _appended(raw: bytes, new: bytes) -> bytes:
     end = raw.rindex(b"}")
-    comma = b"" if raw[:end].rstrip().endswith(b"{") else b","
+    comma = b"" if raw.rfind(b'"', 0, end) < 0 else b","  # one with members names them
     return b'%b%b"gresque":%b%b' % (raw[:end], comma, new, raw[end:])
 
 

@@ -10,7 +10,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from gresque.errors import (
     DirtyExit,
@@ -92,7 +94,7 @@ def _spread(seconds: float, jitter: float) -> float:
     return seconds * random.uniform(1 - jitter, 1 + jitter)
 
 
-class Again(NamedTuple):
+class Again(msgspec.Struct):
     """The job runs once more."""
 
     seconds: float
@@ -296,7 +298,7 @@ def next_attempt(
 def time_left(policy: RetryPolicy | None, members: Members, now: float) -> float | None:
     """How long the job may be tried again; None for any time."""
     limit = policy.retry_for_seconds if policy is not None else None
-    if limit is None:
+    if limit is None and members:
         limit = member(members, RETRY_FOR, float)
     if limit is None or limit <= 0:
         return None

@@ -77,7 +77,12 @@ class Effect(NamedTuple):
     @property
     def size(self) -> int:
         """Of the failure entry or the payload that it carries."""
-        return sum(len(each) for each in (self.a, self.b, self.c) if isinstance(each, bytes))
+        _, _, a, b, c, _ = self
+        return (
+            (len(a) if type(a) is bytes else 0)
+            + (len(b) if type(b) is bytes else 0)
+            + (len(c) if type(c) is bytes else 0)
+        )
 
 
 def failed(list_key: str, entry: bytes, list_name: str = "") -> Effect:

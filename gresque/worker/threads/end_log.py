@@ -15,12 +15,13 @@ from gresque.jobs.envelope import UNREADABLE, members_of
 from gresque.jobs.retry_policy import Again
 from gresque.logs import fields
 from gresque.processes.tallies import (
+    COUNTED,
     FAILED,
     FAILED_UNKEPT,
+    FIRST,
     PUT_BACK,
     RETRIED,
     UNKNOWN,
-    Heard,
     Tallies,
 )
 from gresque.raised import from_the_job, innermost
@@ -61,7 +62,7 @@ class EndLog:
         job_class, job_id = _class_and_id(job)
         label = (FAILED if kept else FAILED_UNKEPT, job_class, name, innermost(trace))
         heard = self._tallies.note(label, job_id, log_first=True)
-        first = heard is Heard.FIRST
+        first = heard is FIRST
         if not first and not self.verbose:
             return
         more: dict[str, object] = {}
@@ -91,7 +92,7 @@ class EndLog:
             return
         job_class, job_id = _class_and_id(job)
         label = (RETRIED, job_class, name, innermost(trace))
-        if not self.verbose and self._tallies.note(label, job_id, log_first=True) is Heard.COUNTED:
+        if not self.verbose and self._tallies.note(label, job_id, log_first=True) is COUNTED:
             return
         attempt = attempt_of(members_of(job[2]))
         _log(
@@ -110,7 +111,7 @@ class EndLog:
         """The job waits for its code. Its name is logged once, by one of all processes."""
         label = (UNKNOWN, _class_and_id(job)[0])
         heard = self._tallies.note(label, "", log_first=True, window_seconds=math.inf)
-        if heard is Heard.COUNTED:
+        if heard is COUNTED:
             return
         sentence = (
             f"its jobs wait {grace_seconds:g} s for a worker that knows them, then they fail (see "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+
+import msgspec
 
 from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
 from gresque.store.effects import KINDS, Effect
@@ -15,7 +16,7 @@ ReservedJob = tuple[bytes, str, bytes]
 whole batch are made in C, and compared by identity: two may be equal."""
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, gc=False):
     """A job that has ended, and the effects of its end; carriers come first (see `KINDS`)."""
 
     job: ReservedJob
@@ -40,7 +41,10 @@ class Settled(NamedTuple):
     @property
     def size(self) -> int:
         """Of its payload, and its failure entry or the payload that goes on."""
-        return len(self.job[2]) + sum([effect.size for effect in self.effects])
+        size = len(self.job[2])
+        for effect in self.effects:
+            size += effect.size
+        return size
 
 
 class Slots:

@@ -111,12 +111,13 @@ def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list
     """The keys of the effects, the first of which has this index, and their arguments."""
     index: dict[str, int] = {}
     arguments: list[Any] = []
-    for job, effects in settled:
-        for kind, key, a, b, c, second in effects:
+    for each in settled:
+        slot = each.job[0]
+        for kind, key, a, b, c, second in each.effects:
             place = index.setdefault(key, first + len(index))
             if second:
                 index.setdefault(second, place + 1)
-            arguments += (job[0], kind, place, a, b, c)
+            arguments += (slot, kind, place, a, b, c)
     return tuple(index), arguments
 
 

@@ -199,7 +199,7 @@ class Session:
         """A job had left the ledger, the server forgot that and now refuses to move it: it is
         held again, in a new slot, and the totals do not count it."""
         job = (self._slots.make(), *move.job[1:])
-        self.refused.settled.append(move._replace(job=job))
+        self.refused.settled.append(Settled(job, move.effects))
         self.discount(move)
         turn.totals -= move.totals
         catch_up.hold(job)
