@@ -26,7 +26,7 @@ def test_it_gives_back_what_is_ready_the_last_one_first() -> None:
     in_flight.held = 5
     assert in_flight.running == 2
     in_flight.give_back_ready()
-    assert [job[:2] for job, _ in in_flight.settled] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
+    assert [each.job[:2] for each in in_flight.settled] == [(b"2", "q"), (b"1", "q"), (b"0", "q")]
     assert in_flight.settled[0].effects == (Effect("requeue", "resque:queue:q", "q"),)
     assert in_flight.ended == [b"2", b"1", b"0"]
     assert (in_flight.requeued, in_flight.running, len(in_flight.ready)) == (3, 2, 0)

@@ -246,8 +246,9 @@ def test_a_suspect_goes_to_its_list_before_it_starts(
         raw = add_death(raw, "p at noon")
     bench.run((slot, queue, raw), a_job(1, "note", "other"))
     if hands_over and deaths:
-        ((job, (effect,)),) = bench.in_flight.settled
-        assert (job, effect) == ((slot, queue, raw), suspected(Keys("resque"), "q", deaths))
+        (settled,) = bench.in_flight.settled
+        assert settled.job == (slot, queue, raw)
+        assert settled.effects == (suspected(Keys("resque"), "q", deaths),)
         assert (ran, bench.counts, bench.in_flight.handed_over) == (["other"], (1, 0, 1), 1)
     else:
         assert (sorted(ran), bench.counts) == (["other", "suspect"], (2, 0, 0))
