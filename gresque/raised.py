@@ -23,7 +23,7 @@ MAX_LINES = 200
 MAX_GROUP_WIDTH = 15
 MAX_GROUP_DEPTH = 10
 
-CARRYING = re.compile(r"/(gevent|greenlet)/[^/:]+(/[^/:]+)*\.py[xd]?:\d+:in |<frozen ")
+CARRYING = re.compile(r"/(gevent|greenlet)/[^/:]+(/[^/:]+)*\.(py|pyx|pxd):\d+:in |<frozen ")
 """Frames of these carry what waits. They are the same ones wherever it waits."""
 
 

@@ -24,6 +24,8 @@ from gresque.raised import (
     context_of,
     error_text,
     exception_name,
+    from_the_job,
+    innermost,
     one_line,
     read_raised,
     stand_in,
@@ -397,3 +399,15 @@ def caught_in_passing(kind: type[Exception]) -> None:
         inner()
     except ValueError:
         raise kind  # noqa: B904
+
+
+def test_the_frames_that_carry_a_wait_are_not_the_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a kill of a job that waits, with those of gevent's compiled code."""
+    monkeypatch.setattr(gevent.get_hub(), "print_exception", lambda *arguments: None)
+    waiting = gevent.spawn(lambda: gevent.sleep(3600))
+    gevent.sleep(0)
+    waiting.kill(KeyError("x"))
+    lines = backtrace(waiting.exception)
+    assert "gevent/" in lines[0]
+    assert from_the_job(lines)[0].startswith(f"{__file__}:")
+    assert innermost(lines) == from_the_job(lines)[0]
