@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import hiredis
+import redis
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
@@ -15,7 +17,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 from gresque.connection.errors import without_arguments
-from gresque.connection.raw import RawConnection, ignore
+from gresque.connection.raw import RawConnection
 from gresque.connection.topology import Topology, topology_of
 from gresque.connection.urls import check, mask
 from gresque.errors import SettingsError
@@ -43,24 +45,18 @@ class Opener:
         self.connection_class: Any = self.options.pop("connection_class", Connection)
         self.limit_seconds: float | None = self.options.get("socket_timeout")
         """How long a reply may take by the user's wish; None without one."""
+        self._selects = bool(self.options.get("db"))
+        self._handshake = _handshake(self.options)
         try:
             self._first: AbstractConnection | None = self._make(3)
         except (RedisError, TypeError, ValueError) as error:
             message = str(error).removeprefix("AbstractConnection.__init__() ")
             raise SettingsError(f"Redis URL of {topology.place()}: {message}") from error
 
-    def open(
-        self,
-        reply_seconds: float,
-        protocol: int = 2,
-        on_push: Callable[[list[Any]], None] = ignore,
-    ) -> RawConnection:
+    def open(self, reply_seconds: float) -> RawConnection:
         """Connect. Each reply of the server may take `reply_seconds`, unless the user has set a
-        limit; `on_push` is called with messages that the server sends by itself. Raises redis-py's
-        errors."""
-        first, self._first = self._first, None
-        connection = first if first is not None and protocol == 3 else self._make(protocol)
-        connection.pid = os.getpid()  # a master may have made it for the process it forked
+        limit. Raises redis-py's errors."""
+        connection = self._make(2)
         connection.socket_timeout = self.limit_seconds or reply_seconds
         try:
             connection.connect()
@@ -71,7 +67,47 @@ class Opener:
         except BaseException:
             connection.disconnect()
             raise
-        return RawConnection(connection, on_push)
+        return RawConnection(connection)
+
+    def open_tracked(
+        self, reply_seconds: float, on_push: Callable[[list[Any]], None]
+    ) -> tuple[RawConnection, bool]:
+        """As `open`, by RESP3, and have the server announce changes of keys that are read; False
+        where it refuses that.
+
+        redis-py opens the socket. Its handshake takes a trip for each command and a millisecond of
+        CPU in a process that has just been forked: here all of it is one packet.
+        """
+        first, self._first = self._first, None
+        connection: Any = first if first is not None else self._make(3)
+        connection.pid = os.getpid()  # a master may have made it for the process it forked
+        connection.socket_timeout = self.limit_seconds or reply_seconds
+        try:
+            connection._sock = connection._connect()
+        except TimeoutError as error:
+            raise redis.TimeoutError("Timeout connecting to server") from error
+        except OSError as error:
+            raise redis.ConnectionError(connection._error_message(error)) from error
+        raw = RawConnection(connection, on_push)
+        try:
+            return raw, self._shake_hands(raw)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _shake_hands(self, raw: RawConnection) -> bool:
+        """Whether the server announces changes of keys."""
+        raw.send_packed(self._handshake)
+        reply = raw.read()
+        if not isinstance(reply, dict) or reply.get(b"proto") != 3:
+            raise redis.ConnectionError("the server does not speak RESP3")
+        if self._selects:
+            raw.read()
+        try:
+            raw.read()
+        except ResponseError:
+            return False
+        return True
 
     def open_ready(self, reply_seconds: float) -> RawConnection:
         """Connect to a server that then takes commands: one that is loading or full says so before
@@ -93,6 +129,19 @@ class Opener:
     def _make(self, protocol: int) -> AbstractConnection:
         made: AbstractConnection = self.connection_class(protocol=protocol, **self.options)
         return made
+
+
+def _handshake(options: dict[str, Any]) -> bytes:
+    """The commands that begin a tracked connection."""
+    user, password = options.get("username"), options.get("password")
+    hello: list[Any] = [b"HELLO", 3]
+    if user or password:
+        hello += [b"AUTH", user or b"default", password or b""]
+    if name := options.get("client_name"):
+        hello += [b"SETNAME", name]
+    commands = [hello, *([[b"SELECT", options["db"]]] if options.get("db") else [])]
+    commands.append([b"CLIENT", b"TRACKING", b"ON", b"NOLOOP"])
+    return b"".join(hiredis.pack_command(tuple(command)) for command in commands)
 
 
 def _options(topology: Topology, url: str) -> dict[str, Any]:

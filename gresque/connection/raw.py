@@ -66,6 +66,10 @@ class RawConnection:
             data = hiredis.pack_command(command)
         except TypeError as error:
             raise redis.DataError(str(error)) from error
+        self.send_packed(data)
+
+    def send_packed(self, data: bytes) -> None:
+        """As `send`, for one or several commands that are packed already."""
         try:
             sent = self._socket.send(data)
             if sent < len(data):

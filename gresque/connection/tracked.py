@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import redis
@@ -33,23 +31,10 @@ def prepare_ahead(url: str) -> None:
         import gevent.resolver.blocking  # noqa: F401
 
 
-@contextmanager
-def _names_looked_up_here() -> Iterator[None]:
-    """Let the lookup of a host's name block the process, for its first connection: nothing else
-    runs yet, and gevent's own lookup starts a pool of threads, 9 ms in a process that may live for
-    one job. Later a lookup that hangs would hold up jobs."""
+def _hub() -> Any:
+    """The hub of this thread, if there is one: a program without gevent has none."""
     hub_local = sys.modules.get("gevent._hub_local")
-    hub = hub_local.get_hub_if_exists() if hub_local is not None else None
-    if hub is None:
-        yield
-        return
-    from gevent.resolver.blocking import Resolver
-
-    hub.resolver = Resolver()
-    try:
-        yield
-    finally:
-        hub.resolver = None
+    return hub_local.get_hub_if_exists() if hub_local is not None else None
 
 
 class TrackedConnection:
@@ -74,25 +59,30 @@ class TrackedConnection:
         """Open a new connection; each reply of the server to that may take `reply_seconds`. Raises
         RedisUnavailable and redis-py's errors."""
         self.close()
+        self.invalidated.clear()
+        hub, self._connected_before = None if self._connected_before else _hub(), True
+        if hub is None:
+            self._raw, self.tracking = self._open(reply_seconds)
+        else:
+            # For the first connection the lookup of a host's name blocks the process: nothing else
+            # runs yet, and gevent's own lookup starts a pool of threads, 9 ms in a process that may
+            # live for one job. Later a lookup that hangs would hold up jobs.
+            from gevent.resolver.blocking import Resolver
+
+            hub.resolver = Resolver()
+            try:
+                self._raw, self.tracking = self._open(reply_seconds)
+            finally:
+                hub.resolver = None
+        self._opener.set_limit(self._raw, self._reply_seconds)
+
+    def _open(self, reply_seconds: float) -> tuple[RawConnection, bool]:
         try:
-            self._raw = self._open(3, reply_seconds)
+            return self._opener.open_tracked(reply_seconds, self._on_push)
         except AuthenticationError as error:
             raise password_refused(error) from error
-        except ResponseError:  # a server from before RESP3
-            self._raw = self._open(2, reply_seconds)
-        self._opener.set_limit(self._raw, self._reply_seconds)
-        self.tracking = False
-        self.invalidated.clear()
-        try:
-            self.call(b"CLIENT", b"TRACKING", b"ON", b"NOLOOP")
-            self.tracking = True
-        except ResponseError:
-            pass  # `tracking` says so, and the worker polls instead
-
-    def _open(self, protocol: int, reply_seconds: float) -> RawConnection:
-        first, self._connected_before = not self._connected_before, True
-        with _names_looked_up_here() if first else nullcontext():
-            return self._opener.open(reply_seconds, protocol, self._on_push)
+        except ResponseError:  # a server from before RESP3, which announces nothing
+            return self._opener.open(reply_seconds), False
 
     def _on_push(self, push: list[Any]) -> None:
         if push[0] == b"invalidate":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 
 import pytest
@@ -9,6 +11,7 @@ import redis
 
 from gresque.connection import opening, tracked
 from gresque.connection.tracked import TrackedConnection
+from gresque.errors import RedisUnavailable
 from tests.support.server import OwnServer
 
 
@@ -68,3 +71,70 @@ def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
     connection.connect(20)
     assert limit(connection) == 1.5
     connection.close()
+
+
+class Scripted:
+    """A server that takes one packet of a connection and gives one reply to all of it."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.packet = b""
+        self._reply = reply
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        client, _ = self._socket.accept()
+        self.packet = client.recv(65_536)
+        client.sendall(self._reply)
+        client.recv(1)  # until it hangs up
+        client.close()
+
+    def close(self) -> None:
+        self._thread.join(5)
+        self._socket.close()
+
+
+HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+
+
+def shake_hands(reply: bytes, url: str) -> tuple[TrackedConnection, bytes]:
+    server = Scripted(reply)
+    connection = TrackedConnection(url.format(server.address))
+    try:
+        connection.connect()
+    finally:
+        connection.close()
+        server.close()
+    return connection, server.packet
+
+
+def test_it_shakes_hands_in_one_packet() -> None:
+    connection, packet = shake_hands(
+        HELLO + b"+OK\r\n+OK\r\n", "redis://me:secret@{}/2?client_name=jobs"
+    )
+    assert connection.tracking
+    words = [word for word in packet.split(b"\r\n") if word and word[:1] not in b"*$"]
+    assert words == [
+        *(b"HELLO", b"3", b"AUTH", b"me", b"secret", b"SETNAME", b"jobs"),
+        *(b"SELECT", b"2", b"CLIENT", b"TRACKING", b"ON", b"NOLOOP"),
+    ]
+
+
+def test_a_server_may_refuse_to_announce() -> None:
+    connection, _ = shake_hands(HELLO + b"-ERR unknown subcommand\r\n", "redis://{}")
+    assert not connection.tracking
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (b"-WRONGPASS invalid\r\n-NOAUTH\r\n-NOAUTH\r\n", "refused the password"),
+        (b"*2\r\n$5\r\nproto\r\n:2\r\n+OK\r\n", "does not speak RESP3"),
+    ],
+    ids=["password", "protocol"],
+)
+def test_a_handshake_may_fail(reply: bytes, error: str) -> None:
+    with pytest.raises((redis.RedisError, RedisUnavailable), match=error):
+        shake_hands(reply, "redis://:wrong@{}")
