@@ -42,7 +42,8 @@ COMMANDS = {
 }
 
 WORKING = (["work"], ["demo"], ["check"])
-"""These run the code of jobs, or what a worker would, in a process as it comes."""
+"""These run the code of jobs, or what a worker would, in a process as it comes; but a worker leaves
+out the asyncio half of redis-py, which its children would take over and nobody uses."""
 OBJECTS_OF_A_COMMAND = 100_000
 
 REDIS = {
@@ -98,6 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     stdio.open_missing()
     if sys.argv[1:2] not in WORKING:
         _start_cheaply()
+    elif sys.argv[1:2] == ["work"]:
+        postpone("redis.asyncio", but_for="redis.asyncio.observability")
     code = run(arguments)
     stdio.finish()
     try:

@@ -48,6 +48,32 @@ def test_a_hup_does_not_wait_for_those_that_retire(bench: Bench) -> None:
     assert "reserved 2 = 0 done + 0 failed + 2 requeued" in master.log
 
 
+WATCHES_IMPORTS = """
+import os, sys
+import gresque
+
+at_fork = set()
+os.register_at_fork(before=lambda: at_fork.update(sys.modules))
+
+
+@gresque.job(queue="q")
+def tell(path):
+    with open(path, "w") as file:
+        file.write(" ".join(sorted(set(sys.modules) - at_fork)) + "\\n")
+        file.write(str("redis.asyncio.client" in at_fork))
+"""
+
+
+def test_a_process_for_one_job_imports_nothing(bench: Bench, tmp_path: Path) -> None:
+    """Each import would be made anew for every job. What nobody uses the master does not load."""
+    (tmp_path / "watches.py").write_text(WATCHES_IMPORTS)
+    told = tmp_path / "told"
+    bench.client.enqueue_to("q", "watches.tell", str(told))
+    master = bench.start("-q", "q", "-r", "watches", "--burst", PYTHONPATH=str(tmp_path))
+    assert master.wait() == 0
+    assert told.read_text() == "\nFalse"
+
+
 def broken_deploy(bench: Bench, directory: Path) -> tuple[Path, Master]:
     module = directory / "deployed.py"
     module.write_text("")
