@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from gresque.errors import SettingsError
 from gresque.text import is_utf8
@@ -51,7 +51,7 @@ class QueueList:
             )
         found = cls(patterns, excluded)
         if all(p in excluded or "*" in excluded for p in patterns) or (
-            not found.dynamic and not found.resolve(())
+            not found.dynamic and not found.named
         ):
             raise SettingsError(
                 f"no queues to work: {text!r} excludes all that it names; drop an exclusion"
@@ -60,10 +60,15 @@ class QueueList:
             raise SettingsError(f"queues {text!r}: that is not UTF-8")
         return found
 
-    @property
+    @cached_property
     def dynamic(self) -> bool:
         """True when a queue that does not exist yet may come to belong to the list."""
         return any(_is_glob(pattern) for pattern in self.patterns)
+
+    @cached_property
+    def named(self) -> tuple[str, ...]:
+        """The queues that the list serves whether they exist or not."""
+        return tuple(self.resolve(()))
 
     def resolve(self, existing: Iterable[str]) -> list[str]:
         """The queue names to serve, in order, given the names that exist now."""
@@ -81,6 +86,10 @@ class QueueList:
         return any(_matches(name, pattern) for pattern in self.excluded)
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         return ",".join([*self.patterns, *("!" + name for name in self.excluded)])
 
 

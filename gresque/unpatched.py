@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from functools import cache
 from typing import Any
 
 
+@cache
 def original(module: str, name: str) -> Any:
     """`original("select", "select")`: patched or not, the one that blocks the whole process."""
     if "gevent.monkey" in sys.modules:

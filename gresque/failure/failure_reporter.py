@@ -48,7 +48,7 @@ class FailureReporter:
 
     def open(self) -> None:
         """Make the backends. Raises BootError."""
-        self._backends = call_user_code(make_reporters, self._names)
+        self._backends = call_user_code(make_reporters, self._names) if self._names else []
 
     def report(self, failure: Failure) -> None:
         """Pass a failure to the backends. Does not wait, and never raises."""

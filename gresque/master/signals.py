@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import Any
 import gresque.stdio as stdio
 from gresque.forked import disown, own
 from gresque.unpatched import original
+
+_c_signal = importlib.import_module("_signal")
 
 HANDLED = (
     signal.SIGTERM,
@@ -83,16 +86,17 @@ class SignalPipe:
 
     def leave_to_child(self) -> None:
         """In a forked child: give up the master's handlers; the child sets its own."""
-        signal.set_wakeup_fd(-1)
-        set_handler = original("signal", "signal")
+        # The functions in C: the wrappers, and what they call, are read into memory for this alone.
+        set_handler: Any = _c_signal.signal
+        _c_signal.set_wakeup_fd(-1)
         for number in HANDLED:
             if number == signal.SIGCONT:
                 continue  # the default would drop a pending one: the call to a standby
             # A HUP to a worker process means the master, which replaces them one by one.
             ignored = number == signal.SIGHUP
-            set_handler(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+            set_handler(number, _c_signal.SIG_IGN if ignored else _c_signal.SIG_DFL)
         disown(self._read)
-        os.close(self._read)
+        original("os", "close")(self._read)
 
 
 def _set_handler(number: signal.Signals, handler: Any) -> None:

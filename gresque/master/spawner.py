@@ -6,6 +6,7 @@ import gc
 import importlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Collection
 from typing import NoReturn
@@ -56,6 +57,10 @@ def load(settings: Settings) -> RunWorker:
     if settings.max_rss_mb:
         importlib.import_module("gresque.worker.native.memory")
     gc.freeze()
+    if sys.version_info < (3, 12):
+        # A child copies the page of each string that falls out of the cache, which is full of names
+        # that imports looked up. Later versions do not count references to them.
+        sys._clear_type_cache()
     return run_worker
 
 

@@ -56,7 +56,7 @@ def _namespace(kind: str) -> str:
 
 def find(pid: int, master_pid: int) -> str:
     """Where a process and its master can be found; '' where that is not known for sure."""
-    started, master_started = _started(pid), _started(master_pid)
+    started, master_started = _started(pid), _started_once(master_pid)
     if not machine() or started is None or master_started is None:
         return ""
     return f"{machine()} {pid} {started} {master_pid} {master_started}"
@@ -98,6 +98,9 @@ def _started(pid: int) -> str | None:
     fields = stat_fields(pid)
     return fields[_STARTED] if fields else None
 
+
+_started_once = cache(_started)
+"""Of a master: its children may inherit the answer, which holds for as long as they ask."""
 
 _STATE, _THREADS, _STARTED = 0, 17, 19
 """Of the fields after the name. A zombie is a dead process that its parent has not reaped yet.

@@ -54,14 +54,11 @@ class ProcessState(IntEnum):
     has_left: bool
     """Whether it settled everything; a job may exit with status 0 just as well."""
     has_ended: bool
+    word: str
+    """As it is shown: `working`, `standing by`, `draining`."""
 
     def may_become(self, state: ProcessState) -> bool:
         return state in TRANSITIONS[self]
-
-    @property
-    def word(self) -> str:
-        """As it is shown: `working`, `standing by`, `draining`."""
-        return _WORDS.get(self, self.name.lower())
 
 
 def _states(*states: ProcessState) -> frozenset[ProcessState]:
@@ -103,17 +100,6 @@ TRANSITIONS: dict[ProcessState, frozenset[ProcessState]] = {
 
 _REPLACEABLE = _ANY_END | {ProcessState.RETIRING, ProcessState.DRAINING, ProcessState.DRY}
 
-# The master and each turn of a worker process ask for these: they are looked up, not worked out.
-for _state in ProcessState:
-    _state.may_have_registered = _state is not ProcessState.BOOTING
-    _state.has_booted = _state > ProcessState.REGISTERED
-    _state.takes_jobs = _state is ProcessState.READY
-    _state.is_at_work = _state in (ProcessState.READY, ProcessState.PAUSED)
-    _state.may_be_replaced = _state in _REPLACEABLE
-    _state.gives_back = _state in (ProcessState.DRAINING, ProcessState.PAUSED)
-    _state.has_left = _state in (ProcessState.LEFT, ProcessState.LEFT_DRY)
-    _state.has_ended = not TRANSITIONS[_state]
-
 _WORDS = {
     ProcessState.REGISTERING: "booting",
     ProcessState.REGISTERED: "booting",
@@ -125,3 +111,15 @@ _WORDS = {
     ProcessState.LEFT_HOLDING: "draining",
     ProcessState.STRANDED: "draining",
 }
+
+# The master and each turn of a worker process ask for these: they are looked up, not worked out.
+for _state in ProcessState:
+    _state.may_have_registered = _state is not ProcessState.BOOTING
+    _state.has_booted = _state > ProcessState.REGISTERED
+    _state.takes_jobs = _state is ProcessState.READY
+    _state.is_at_work = _state in (ProcessState.READY, ProcessState.PAUSED)
+    _state.may_be_replaced = _state in _REPLACEABLE
+    _state.gives_back = _state in (ProcessState.DRAINING, ProcessState.PAUSED)
+    _state.has_left = _state in (ProcessState.LEFT, ProcessState.LEFT_DRY)
+    _state.has_ended = not TRANSITIONS[_state]
+    _state.word = _WORDS.get(_state, _state.name.lower())

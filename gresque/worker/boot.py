@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import logging
+import os
 from collections.abc import Callable
 
 from gresque.client.default import adopt
@@ -13,7 +14,7 @@ from gresque.failure.reporters import load_reporters, reporter_names
 from gresque.forked import call_user_code
 from gresque.jobs.modules import import_jobs
 from gresque.logs import fields, serve_root, use_native_locks
-from gresque.processes.fingerprint import machine
+from gresque.processes.fingerprint import find
 from gresque.processes.spec import ProcessSpec
 from gresque.schedule.declared import declared, find_queue
 from gresque.schedule.file import read_file
@@ -89,6 +90,8 @@ def _load_schedules(settings: Settings) -> None:
 def _import_what_children_would() -> None:
     """Import what a worker process would import at its first connection: 5 ms, for every job when
     there is one job per fork."""
+    from gevent import config
+
     from gresque.connection.scripts import script
 
     for module in (
@@ -102,4 +105,6 @@ def _import_what_children_would() -> None:
         importlib.import_module(module)
     for name in ("register", "cycle", "unregister"):
         script(name)
-    machine()
+    find(os.getpid(), os.getpid())
+    for name in ("loop", "libev_backend", "monitor_thread"):
+        getattr(config, name)  # a hub reads it, and the first reader works it out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 from functools import partial
+from typing import Any
 
 import gevent
 from gevent._hub_local import get_hub_if_exists
@@ -22,6 +24,8 @@ from gresque.worker.schedules import declare_once
 from gresque.worker.threads.current import know_current_job
 from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
+
+_set_mask: Any = importlib.import_module("_signal").pthread_sigmask  # the wrapper makes enums of it
 
 
 def run_worker(spec: ProcessSpec) -> None:
@@ -64,7 +68,7 @@ def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:
     watchers = {number: gevent.signal_handler(number, do) for number, do in meanings.items()}
     worker.signals = list(watchers.values())
     protect(gevent.get_hub(), gevent.getcurrent(), runs_no_job, watchers)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _set_mask(signal.SIG_SETMASK, [])
 
 
 def _inherit(spec: ProcessSpec) -> Totals:

@@ -37,6 +37,23 @@ def test_what_is_stored_tells_machine_processes_and_starts() -> None:
     assert 0 < int(started) / os.sysconf("SC_CLK_TCK") < uptime
 
 
+def test_the_start_of_a_master_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its children inherit it: each life that is forked for one job would read a file for it."""
+    master = os.getppid()
+    read: list[int] = []
+    fields = fingerprint.stat_fields
+
+    def note(pid: int) -> list[str]:
+        read.append(pid)
+        return fields(pid)
+
+    monkeypatch.setattr(fingerprint, "stat_fields", note)
+    first = find(os.getpid(), master)
+    assert find(os.getpid(), master) == first != ""
+    assert read.count(os.getpid()) == 2
+    assert read.count(master) <= 1
+
+
 def test_both_must_be_gone() -> None:
     dead = str(a_dead_pid())
     place = find(os.getpid(), os.getppid())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import Enum
+from functools import cached_property
 
 from gevent import sleep
 
@@ -54,10 +55,9 @@ class Notifier:
     """
 
     def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
-        queues = queues_of(process_id) or ""  # as the process that recovers this one reads it
         self.role = Role.BUSY
         self._cycle = cycle
-        self._keys = (keys.listening(queues), keys.waiting(queues), keys.wake(process_id))
+        self._all_keys, self._process_id = keys, process_id
         self._limit = LISTENING if interval_seconds <= LONGEST_INTERVAL_SECONDS else 0
         self._renew_seconds = max(interval_seconds, 1.0)
         self._stay_seconds = int(2 * self._renew_seconds) + 1
@@ -68,6 +68,13 @@ class Notifier:
         self._call_seconds = 0.0
         self._was_notified = False
         self.is_second = False
+
+    @cached_property
+    def _keys(self) -> tuple[str, str, str]:
+        """Made at the first use: a process that lives for one job has none."""
+        keys, process_id = self._all_keys, self._process_id
+        queues = queues_of(process_id) or ""  # as the process that recovers this one reads it
+        return keys.listening(queues), keys.waiting(queues), keys.wake(process_id)
 
     @property
     def listening(self) -> bool:

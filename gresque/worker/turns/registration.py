@@ -54,7 +54,8 @@ class Registration:
             keys.worker_stat("processed", worker), keys.worker_stat("failed", worker),
             *self._self_description(), totals.done + totals.failed, totals.failed,
         )  # fmt: skip
-        name_refused(keys, pairs(refused), "this worker does not stand there")
+        if refused:
+            name_refused(keys, pairs(refused), "this worker does not stand there")
 
     def revive(self, held: Iterable[ReservedJob], number: int, totals: Totals) -> bool:
         """Register again after Redis has lost its data, with the jobs that are held still; `number`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -56,13 +56,12 @@ class ServedLists:
         self._last_takes: Takes | None = None
         self._last_windows: list[Window] = []
         """Of the last question: nearly every turn asks the same one."""
-        self._names: list[str] = []
-        self.set_names(queues.resolve(()))
+        self._names: Sequence[str] = queues.named
 
     def __bool__(self) -> bool:
         return bool(self._names)
 
-    def set_names(self, names: list[str]) -> None:
+    def set_names(self, names: Sequence[str]) -> None:
         self._names = names
         self._last_takes = None
 
@@ -80,12 +79,13 @@ class ServedLists:
         else:
             order = [(name, deaths) for name in self._names for deaths in takes.value]
         for first in range(0, len(order), MOST_LISTS):
-            part = order[first : first + MOST_LISTS]
-            keys = tuple(self._key(name, deaths).encode() for name, deaths in part)
-            yield Window(keys, tuple(name for name, _ in part), tuple(d for _, d in part))
+            names, deaths = zip(*order[first : first + MOST_LISTS], strict=True)
+            keys = tuple(map(self._key, names, deaths))
+            yield Window(keys, names, deaths)
 
-    def _key(self, name: str, deaths: int) -> str:
-        return self._keys.suspects_of(name, deaths) if deaths else self._keys.queue(name)
+    def _key(self, name: str, deaths: int) -> bytes:
+        key = self._keys.suspects_of(name, deaths) if deaths else self._keys.queue(name)
+        return key.encode()
 
     def forget(self) -> None:
         """Look up what globs stand for before the next turn."""
