@@ -7,11 +7,13 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
+from gresque.cli.group import Group
+
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 """Its value goes to `confirm`."""
 
 
-class ListByDefault(click.Group):
+class ListByDefault(Group):
     """A group of commands that, alone or with options of `list`, is its command `list`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

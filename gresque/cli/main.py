@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import gresque.stdio as stdio
+from gresque.cli.group import Group, explain
 from gresque.cli.output import complain, write
 from gresque.cli.postponed import postpone
 from gresque.connection.urls import mask_within
@@ -67,7 +68,7 @@ UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """The device of a file or terminal does not take what is printed."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands live in modules of their own, `gresque.cli.<name>`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -133,7 +134,7 @@ def run(arguments: list[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except click.ClickException as error:
-        return _complain(error.format_message(), 2)
+        return _complain(explain(error), 2)
     except BootError as error:
         return _complain(str(error), 1, error.more)
     except RedisUnavailable as error:
