@@ -19,6 +19,8 @@ from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.control.targets import Target
+    from gresque.inspector.wanted import WantedRunning
+    from gresque.store.store import Store
 
 CLASSES = 3
 """Classes that the question names."""
@@ -70,22 +72,17 @@ def command(
       gresque kill --process web-07:4712 --yes --json | jq -r '.[].outcome' | sort | uniq -c
     """
     from gresque.control.kill import kill_all
-    from gresque.control.targets import targets_named, targets_selected
 
     wanted = wanted_running(options)
     if bool(job_ids) == bool(wanted):
         raise click.UsageError("give either the ids of the jobs to kill, or --class and so on")
     with open_store(flags) as store:
+        missing: Sequence[str] = ()
         if wanted:
-            targets, nameless = targets_selected(store, wanted)
-            missing: list[str] = []
-            _refuse_none(targets, ("no such job runs", "such jobs have no ids")[nameless > 0])
+            targets = _selected(store, wanted)
             confirm(f"Kill {_summary(targets)}?", yes)
         else:
-            targets, missing = targets_named(store, job_ids)
-            one = f"no job with the id {printable(job_ids[0])} is running"
-            several = "no job with one of these ids is running"
-            _refuse_none(targets, one if len(job_ids) == 1 else several)
+            targets, missing = _named(store, job_ids)
         killed = kill_all(store, targets, by=operator(), wait_seconds=wait)
     rows: list[dict[str, Any]] = [
         {
@@ -103,6 +100,24 @@ def command(
     ]
     Output(as_json).document(rows + absent, lambda: _lines(rows + absent, left + absent))
     return 1 if absent or (left and wait) else 0
+
+
+def _selected(store: Store, wanted: WantedRunning) -> Sequence[Target]:
+    from gresque.control.targets import targets_selected
+
+    targets, nameless = targets_selected(store, wanted)
+    _refuse_none(targets, "such jobs have no ids" if nameless else "no such job runs")
+    return targets
+
+
+def _named(store: Store, job_ids: Sequence[str]) -> tuple[Sequence[Target], Sequence[str]]:
+    """The jobs, and the ids that do not run."""
+    from gresque.control.targets import targets_named
+
+    targets, missing = targets_named(store, job_ids)
+    one = f"no job with the id {printable(job_ids[0])} is running"
+    _refuse_none(targets, one if len(job_ids) == 1 else "no job with one of these ids is running")
+    return targets, missing
 
 
 def _refuse_none(targets: Sequence[Target], reason: str) -> None:
