@@ -77,6 +77,8 @@ DIRTY = frozenset({End.CUT_SHORT, End.DIED, End.DIED_BESIDE})
 class Way(Enum):
     """Where an end leads, and what it counts as."""
 
+    __hash__ = object.__hash__
+
     DONE = auto()
     FAILED = auto()
     POISON = auto()
@@ -89,6 +91,9 @@ class Way(Enum):
     """To the head of its queue, or to the suspects of that."""
     GONE = auto()
     """The job was not taken by a worker, so it counts as nothing."""
+
+
+RUNS_AGAIN = frozenset({Way.RETRIED, Way.SNOOZED})
 
 
 @dataclass(frozen=True)

@@ -45,11 +45,9 @@ _encode = msgspec.json.Encoder().encode
 
 def members_of(raw: bytes) -> Members:
     """The envelope of a payload; empty for what has none, or one that cannot be read."""
-    found = _found(raw)
-    if found is None:
-        return {}
     try:
-        return _members(found)
+        found = _enveloped(raw).gresque
+        return {} if found is msgspec.UNSET else _members(found)
     except UNREADABLE:
         return {}
 

@@ -22,7 +22,8 @@ def know_current_job(default_retries: int = 0) -> None:
 
 
 def _find() -> CurrentJob | None:
-    origin = _origin()
+    here = getcurrent()
+    origin = here.origin if type(here) is WorkerThread else _origin()
     return None if origin is None else origin.current_job
 
 

@@ -25,6 +25,8 @@ _LONGEST_CHAIN = 100
 class Origin:
     """The job in which a greenlet, or one of those that spawned it, was spawned."""
 
+    __slots__ = ("__weakref__", "_thread", "current_job", "job", "kill")
+
     def __init__(self, thread: WorkerThread, job: ReservedJob) -> None:
         self.job = job
         self._thread = thread

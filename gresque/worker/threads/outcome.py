@@ -26,6 +26,7 @@ from gresque.jobs import payload
 from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ends import (
+    RUNS_AGAIN,
     Attempt,
     End,
     EndedJob,
@@ -171,7 +172,7 @@ class Outcome:
             lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
             Attempt(name, text, now, again),
         )
-        if again is not None and ending.way in (Way.RETRIED, Way.SNOOZED):
+        if again is not None and ending.way in RUNS_AGAIN:
             self._in_flight.put_off_job(job, *ending.effects)
             if end is End.UNKNOWN:
                 self._log.unknown(job, start, text, self._rules.unknown_grace_seconds)
