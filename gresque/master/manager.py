@@ -38,6 +38,9 @@ log = logging.getLogger("gresque.master")
 CHECK_SECONDS = 1.0
 """How often the master looks at its children when nothing wakes it."""
 
+LOOK_SECONDS = 0.1
+"""The least time between two looks at what shows over a time."""
+
 _MEANINGS = {
     signal.SIGUSR1: "killing the running jobs",
     signal.SIGUSR2: "paused: no new jobs until CONT",
@@ -79,7 +82,9 @@ class WorkerManager:
         self._exit_code = EXIT_OK
         self._stopping = self._paused = False
         self._kill_at: float | None = None
-        self._shared_totals_at = float("-inf")
+        self._shared_totals_at = self._look_at = float("-inf")
+        self._must_look = False
+        """A turn of the loop came too soon after the last look."""
         self._waitpid: Callable[[int, int], tuple[int, int]] = original("os", "waitpid")
 
     def run(self) -> int:
@@ -97,15 +102,8 @@ class WorkerManager:
                 for number in self._signals.wait(self._seconds_to_wait()):
                     self._handle_signal(number)
                 self._note_boots()
-                self._report()
                 self._reap()
-                self._freeze_monitor.check(self._children)
-                self._maintenance_watch.check(self._children)
-                self._output_monitor.check()
-                self._tally_log.check()
-                self._drain_log.check(
-                    self._children, stopping=self._stopping, draining=self._kill_at is None
-                )
+                self._look()
         finally:
             self._close()
         return self._exit_code
@@ -140,6 +138,26 @@ class WorkerManager:
                 child.booted = True
                 self._accounts.boots += 1
                 self._backoffs.of(child.kind).note_boot()
+                if self._accounts.boots <= self._settings.worker_count:
+                    self._look_at = float("-inf")  # the service manager waits for that
+
+    def _look(self) -> None:
+        """Report the state, and look at what shows over a time only. Not at each turn of the loop
+        that a fork for each job brings: every object that the master uses after a fork costs it the
+        copy of a page."""
+        now = time.monotonic()
+        self._must_look = now < self._look_at and not self._stopping
+        if self._must_look:
+            return
+        self._look_at = now + LOOK_SECONDS
+        self._report()
+        self._freeze_monitor.check(self._children)
+        self._maintenance_watch.check(self._children)
+        self._output_monitor.check()
+        self._tally_log.check()
+        self._drain_log.check(
+            self._children, stopping=self._stopping, draining=self._kill_at is None
+        )
 
     def _report(self) -> None:
         self._status_reporter.report(
@@ -167,6 +185,8 @@ class WorkerManager:
         check = freeze_monitor.CHECK_SECONDS if self._freeze_monitor.busy else CHECK_SECONDS
         deadlines = [now + check, self._kill_at, self._status_reporter.due]
         deadlines += self._backoffs.deadlines()
+        if self._must_look:
+            deadlines.append(max(self._look_at, now + 0.001))
         return min(deadline - now for deadline in deadlines if deadline and deadline > now)
 
     # The actions that the fleet decides on
@@ -250,6 +270,7 @@ class WorkerManager:
     def _handle_signal(self, number: signal.Signals) -> None:
         if number == signal.SIGCHLD:
             return  # children are reaped at every turn of the loop
+        self._look_at = float("-inf")
         if number == signal.SIGTERM and self._settings.graceful_term:
             number = signal.SIGQUIT
         if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 from typing import Any
 
-from gresque.master.manager import WorkerManager
+from gresque.master.manager import LOOK_SECONDS, WorkerManager
 from gresque.processes.kind import Kind
 from gresque.queues import QueueList
 from gresque.settings import Settings
@@ -23,3 +24,22 @@ def test_after_a_fork_that_fails_no_other_is_tried_until_the_backoff_is_over() -
     manager._act()
     manager._act()
     assert tried == [Kind.WORKER]
+
+
+def test_a_loop_that_turns_often_looks_now_and_then() -> None:
+    """With a fork for each job; what shows over a time only is looked at ten times a second."""
+    manager: Any = WorkerManager(Settings(queues=QueueList.parse("q")))
+    looks = []
+    watch = SimpleNamespace(check=lambda *args, **kwargs: looks.append(args), busy=False)
+    manager._freeze_monitor = watch
+    for name in ("maintenance_watch", "output_monitor", "tally_log", "drain_log"):
+        setattr(manager, f"_{name}", SimpleNamespace(check=lambda *args, **kwargs: None))
+    manager._status_reporter = SimpleNamespace(report=lambda status: None, due=float("inf"))
+    for _ in range(10):
+        manager._look()
+    assert len(looks) == 1
+    assert 0 < manager._seconds_to_wait() <= LOOK_SECONDS, "the one that was left out follows"
+    watch.note_signal = lambda *args: None
+    manager._handle_signal(signal.SIGCONT)
+    manager._look()
+    assert len(looks) == 2, "a signal is answered at once"
