@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from typing import NoReturn
 
 import gresque.stdio as stdio
+from gresque.client.default import adopt
 from gresque.clock import started
 from gresque.errors import BootError, CutOff, SettingsError
 from gresque.forked import disown, fork_own, own
@@ -65,8 +66,10 @@ def load(settings: Settings) -> RunWorker:
 
 
 def prepare_connection(settings: Settings) -> None:
-    """With preloading, import what the first connection of a child needs. Raises BootError."""
+    """With preloading, import what the first connection of a child needs, and let jobs enqueue by
+    these settings, in which the URL is resolved. Raises BootError."""
     if settings.preload:
+        adopt(settings)
         try:
             importlib.import_module("gresque.connection.tracked").prepare_ahead(settings.redis_url)
         except SettingsError as error:

@@ -10,7 +10,6 @@ from typing import Any
 import gevent
 from gevent._hub_local import get_hub_if_exists
 
-from gresque.client.default import adopt
 from gresque.processes.kind import Kind
 from gresque.processes.spec import ProcessSpec
 from gresque.store.ledger import Totals
@@ -21,7 +20,6 @@ from gresque.worker.policies import Ordinary, Policy
 from gresque.worker.quarantine import Quarantine
 from gresque.worker.recovery import Recovery, recovery_for
 from gresque.worker.schedules import declare_once
-from gresque.worker.threads.current import know_current_job
 from gresque.worker.threads.thread import runs_no_job
 from gresque.worker.worker import Worker
 
@@ -37,12 +35,10 @@ def run_worker(spec: ProcessSpec) -> None:
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
     settings = spec.settings
-    adopt(settings)
     in_quarantine = spec.kind is Kind.QUARANTINE
     policy: Policy = Quarantine(spec) if in_quarantine else Ordinary(spec)
     worker = Worker(spec, _inherit(spec), policy)
     be_worker(worker.leave_to_child)
-    know_current_job(spec.settings.retries)
     _receive_signals(worker, graceful_term=spec.settings.graceful_term)
     if spec.maintain is not None:
         spec.maintain()
