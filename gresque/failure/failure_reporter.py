@@ -126,7 +126,7 @@ class FailureReporter:
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
         """Wait for what is being passed on, for `seconds` at most."""
-        if not self._idle.wait(max(seconds, 0)):
+        if self._names and not self._idle.wait(max(seconds, 0)):
             names = ", ".join(self._names)
             log.error(
                 "left before %s had all failures; they stand in Redis",

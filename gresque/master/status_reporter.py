@@ -45,7 +45,7 @@ class StatusReporter:
     """Notifies systemd (readiness, reloads, the end, a status line, the watchdog) and the caller of
     `--daemon` (the first process works), and sets the title that `ps` shows.
 
-    The master's loop calls `report` at each turn, so a loop that hangs does not feed the watchdog.
+    The master's loop calls `report`, so a loop that hangs does not feed the watchdog.
     """
 
     def __init__(self, settings: Settings, on_first_boot: Callable[[], None] | None) -> None:

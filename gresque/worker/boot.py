@@ -108,5 +108,5 @@ def _import_what_children_would() -> None:
     for name in ("register", "cycle", "unregister"):
         script(name)
     find(os.getpid(), os.getpid())
-    for name in ("loop", "libev_backend", "monitor_thread"):
+    for name in ("loop", "libev_backend", "format_context", "monitor_thread"):
         getattr(config, name)  # a hub reads it, and the first reader works it out

@@ -29,7 +29,8 @@ def end_user_code(failures: FailureReporter, shutdown: Shutdown) -> None:
     """Wait for failure reports that are under way, run the `worker_exit` hooks, and end the
     processes that jobs have left in pools and the like."""
     failures.finish(shutdown.seconds_left(FINISH_SECONDS))
-    process_hooks.run("worker_exit")
+    if process_hooks.has("worker_exit"):
+        process_hooks.run("worker_exit")
     try:
         end_processes(lambda: Timeout(max(shutdown.seconds_left(FINISH_SECONDS), 0), False))
     except Exception:
