@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
@@ -22,6 +22,7 @@ from gresque.jobs.crash_history import deaths, recoveries
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ends import Attempt, End, EndedJob, Ending, EndRules, Way, effects_of, next_run
 from gresque.jobs.registry import Registry, registry
+from gresque.jobs.retry_policy import Again
 from gresque.logs import fields
 from gresque.processes.identity import queues_of, worker_of
 from gresque.processes.scoreboard import KillReason
@@ -36,8 +37,12 @@ from gresque.store.recovery import Move, StillAlive
 from gresque.store.refusals import name_refused
 from gresque.store.store import Store
 from gresque.text import counted, decoded, printable, shell
+from gresque.unpatched import original
 
 log = logging.getLogger("gresque.recovery")
+
+OWN_CODE_SECONDS = 1.0
+"""How long a recovery waits for the back-off function of a job."""
 
 BATCH = 450
 """Of each job seven arguments and a key: a call stays under the 3,900 that every server takes."""
@@ -233,8 +238,12 @@ class Recovery:
             return self._entry(dead, slot, job.queue, raw, found, end)
 
         now = time.time()
+        rules = self._rules
         try:
-            again = next_run(job, end, definition, self._rules, error, now)
+            if end is End.TIMED_OUT:
+                again = _in_time(lambda: next_run(job, end, definition, rules, error, now))
+            else:
+                again = next_run(job, end, definition, rules, error, now)
         except BaseException:  # its own back-off function, which may raise SystemExit
             again = next_run(job, end, definition, self._rules, error, now, own_delays=False)
         attempt = Attempt(exception_name(error), str(error), now, again)
@@ -356,3 +365,28 @@ def recovery_for(settings: Settings) -> Recovery:
         settings.failure_backend,
         settings.retries,
     )
+
+
+def _in_time(call: Callable[[], Again | None]) -> Again | None:
+    """What a call of a job's own code returns or raises. It runs in a native thread: what it waits
+    for, all that its process held would wait for. Raises TimeoutError after a second; the thread is
+    left to itself then."""
+    results: list[Again | None] = []
+    errors: list[BaseException] = []
+    done = original("_thread", "allocate_lock")()
+    done.acquire()
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.release()
+
+    original("_thread", "start_new_thread")(run, ())
+    if not done.acquire(timeout=OWN_CODE_SECONDS):
+        raise TimeoutError
+    if errors:
+        raise errors[0]
+    return results[0]

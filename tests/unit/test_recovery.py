@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from datetime import datetime
 from typing import Any
 
@@ -153,6 +154,25 @@ def test_a_back_off_that_raises_holds_up_no_recovery(store: Store, redis_client:
     one._registry.add(JobDefinition("broken", "q", print, retry=policy))
     dead = DEAD._replace(blamed=BlamedJob(0, KillReason.TIMED_OUT, ()))
     assert one.recover(dead) == Totals(requeued=1, retried=1)
+    assert gone(redis_client)
+
+
+def test_a_back_off_that_waits_holds_up_no_recovery(store: Store, redis_client: Redis) -> None:
+    """The job gets the delay that all jobs have by default."""
+    hold(redis_client, item("waits", 1), item("plain", 2))
+    one = recovery(store)
+    end = threading.Event()
+    policy = retry_policy("waits", retries=1, backoff=lambda attempt: float(end.wait(60)))
+    one._registry.add(JobDefinition("waits", "q", print, retry=policy))
+    dead = DEAD._replace(blamed=BlamedJob(0, KillReason.TIMED_OUT, ()))
+    started = time.monotonic()
+    try:
+        assert one.recover(dead) == Totals(requeued=1, retried=1)
+    finally:
+        end.set()
+    assert time.monotonic() - started < 30
+    ((_, due),) = redis_client.zrange("resque:later", 0, -1, withscores=True)
+    assert due > 1000 * (time.time() + 5)
     assert gone(redis_client)
 
 
