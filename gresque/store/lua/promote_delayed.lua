@@ -35,15 +35,17 @@ local first, indexes = 5 + 2 * lists, {queues = queues, failed = failed_queues}
 local count, moved = (#A - first + 1) / 3, 0
 local there = count > 0 and call('LRANGE', list, 0, count - 1) or {}
 if count > 0 then call('LTRIM', list, 0, -1) end -- what is refused is so before a job is copied
-for i = 1, count do
-  local place = first + 3 * (i - 1)
-  if there[i] ~= A[place] then break end
-  local to = tonumber(A[place + 2])
-  if not try('RPUSH', KEYS[6 + to], A[place + 1]) then break end
+while moved < count do
+  -- As many as follow each other into one list.
+  local place, run, to = first + 3 * moved, {}, A[first + 3 * moved + 2]
+  while there[moved + #run + 1] and there[moved + #run + 1] == A[place] and A[place + 2] == to do
+    run[#run + 1], place = A[place + 1], place + 3
+  end
+  if #run == 0 or not try('RPUSH', KEYS[6 + to], unpack(run)) then break end
   local index, name = indexes[A[3 + 2 * to]], A[4 + 2 * to]
   if index then try('SADD', index, name) end
-  try('SREM', KEYS[6 + lists + i], 'delayed:' .. A[1])
-  moved = i
+  for i = moved + 1, moved + #run do try('SREM', KEYS[6 + lists + i], 'delayed:' .. A[1]) end
+  moved = moved + #run
 end
 if moved > 0 then call('LTRIM', list, moved, -1) end
 if try('LLEN', list) == 0 then call('ZREM', schedule, A[1]) end
