@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import signal
 import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
-from tests.process.support import Bench, wait_for
+from tests.process.support import Bench, Master, wait_for
 
 OURS = "tests.process.retrying"
 POINTS = 40
@@ -19,6 +21,13 @@ def attempts(bench: Bench, name: str) -> list[int]:
     return [int(each) for each in bench.redis.lrange(f"attempts:{name}", 0, -1)]
 
 
+def has_lived(master: Master) -> bool:
+    """Its process does not die quickly: the master waits after eleven quick deaths in a row."""
+    with suppress(psutil.NoSuchProcess):
+        return any(time.time() - each.create_time() > 1.5 for each in master.children())
+    return False
+
+
 def test_no_attempt_is_taken_by_a_death_at_any_moment(bench: Bench) -> None:
     """A job that fails three times and then succeeds; its process is killed at one of 40 moments of
     that. It runs 4 times, and once more for the death while it ran."""
@@ -26,6 +35,7 @@ def test_no_attempt_is_taken_by_a_death_at_any_moment(bench: Bench) -> None:
     chosen, deaths = random.Random(7), 0
     for point in range(POINTS):
         name = f"at {point}"
+        wait_for(lambda: has_lived(master), 60)
         bench.client.enqueue_to("q", "Gradual", name)
         until = time.monotonic() + chosen.uniform(0, 0.4)
         wait_for(lambda: attempts(bench, name))  # noqa: B023
