@@ -4,7 +4,7 @@ starts."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gresque.cron")
 
 TRIES = 10
-
-
-def app_of(modules: Iterable[str]) -> str:
-    """The name of a program among those that share a namespace: the modules that declare its
-    jobs."""
-    return ",".join(sorted(set(modules)))
 
 
 def declare_schedules(

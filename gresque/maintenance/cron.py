@@ -309,7 +309,9 @@ class CronTicks:
         if not len(registry) or registry.find(entry.job) or queues is None:
             return
         if entry.queue in queues.resolve([entry.queue]):
-            self._name(entry.name, f"{registry.explain_unknown(entry.job)}; its job fails here")
+            self._name(
+                entry.name, f"{registry.explain_unknown(entry.job)}; its jobs do not run here"
+            )
 
 
 def _is_refusal(error: redis.RedisError) -> bool:

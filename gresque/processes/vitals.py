@@ -8,6 +8,7 @@ import msgspec
 
 from gresque.processes.fingerprint import stat_fields
 from gresque.processes.scoreboard import Row
+from gresque.schedule.declared import app_of
 from gresque.settings import Settings
 from gresque.version import __version__
 
@@ -35,6 +36,8 @@ class Vitals(msgspec.Struct, omit_defaults=True):
     Linux; so is `cpu`."""
     cpu: float | None = None
     """Seconds of CPU that it has used."""
+    app: str = ""
+    """The modules that declare its jobs, as in the schedule entries of these."""
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -59,6 +62,7 @@ def vitals_of(row: Row, settings: Settings) -> Vitals:
         version=__version__,
         rss=rss,
         cpu=cpu,
+        app=app_of(settings.require),
     )
 
 

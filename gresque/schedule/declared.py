@@ -92,6 +92,12 @@ declared = Declared()
 """Those of this process."""
 
 
+def app_of(modules: Iterable[str]) -> str:
+    """The name of a program among those that share a namespace: the modules that declare its
+    jobs."""
+    return ",".join(sorted(set(modules)))
+
+
 def find_queue(job: str) -> str | None:
     """The queue of a job that is declared here."""
     definition = registry.find(job)

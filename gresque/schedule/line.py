@@ -207,6 +207,8 @@ def _explain(error: str, fields: str, line: str) -> str:
     words = dict(zip(FIELDS, fields.split(), strict=False))
     if name not in FIELDS or len(words) != len(FIELDS):
         return f"the cron line {line!r} cannot be read: {error}"
+    if name == "day-of-month" and words[name].isdigit() and 1 <= int(words[name]) <= 31:
+        return f"the cron line {line!r}: month {words['month']!r} has no day {words[name]}"
     return f"the cron line {line!r}: its {name} {words[name]!r} is wrong; write {FIELDS[name]}"
 
 

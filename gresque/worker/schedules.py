@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gresque.client.declare_schedules import app_of, declare_schedules
+from gresque.client.declare_schedules import declare_schedules
 from gresque.processes.declared_memory import DeclaredMemory, DeclaredSchedules
-from gresque.schedule.declared import declared
+from gresque.schedule.declared import app_of, declared
 from gresque.settings import Settings
 from gresque.store.store import Store
 

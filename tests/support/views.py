@@ -94,7 +94,7 @@ def process(
     if running:
         client.set(f"resque:running:{name}", running.encode())
     if state is not None:
-        vitals = Vitals(state, len(items), len(items), lag, 1, "mail,bulk", "0.1.0")
+        vitals = Vitals(state, len(items), len(items), lag, 1, "mail,bulk", "0.1.0", app="app")
         client.hset("resque:vitals", name, vitals.encode())
 
 

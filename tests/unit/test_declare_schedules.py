@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.client.declare_schedules import app_of, declare_schedules
+from gresque.client.declare_schedules import declare_schedules
+from gresque.schedule.declared import app_of
 from gresque.schedule.entry import Entry, from_json
 from gresque.store.cron_snapshot import Change
 from gresque.store.store import Store

@@ -164,7 +164,7 @@ WRONG = {
     "0 9 * * FUNDAY": "its day-of-week 'FUNDAY' is wrong",
     "70 * * * * *": "its second '70' is wrong",
     "*/0 * * * *": "its minute '*/0' is wrong",
-    "0 9 31 2 *": "its day-of-month '31' is wrong",
+    "0 9 31 2 *": "month '2' has no day 31",
     "0 9 * * * Europe/Berln": "the zone 'Europe/Berln' is unknown; write 'Europe/Berlin'",
     "0 9 * * * Nowhere/Qqq": "the zone 'Nowhere/Qqq' is unknown; write one such as",
     "every day at noon": "has 4 fields",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from gresque.clock import duration
@@ -16,14 +17,22 @@ LATE_SECONDS = 30.0
 """When a host dies, another one takes over in up to 6 s."""
 
 
+DECLARED = ("code", "file")
+
+
 def schedules(view: View) -> Iterator[Finding]:
     snapshot = view.store.cron.read()
     late: dict[str, float] = {}
     unread: dict[str, str] = {}
+    apps = {each.vitals.app for each in view.look.processes if each.vitals is not None}
+    orphans = defaultdict[str, list[str]](list)
     for name, raw in sorted(snapshot.entries.items()):
         jitter_seconds = 0.0
         try:
-            jitter_seconds = from_json(raw).jitter_seconds
+            entry = from_json(raw)
+            jitter_seconds = entry.jitter_seconds
+            if entry.source in DECLARED and apps and entry.app not in apps and entry.enabled:
+                orphans[entry.app].append(name)
         except NotReadableHere as error:
             unread[name] = str(error)
         except ScheduleError as error:
@@ -40,6 +49,10 @@ def schedules(view: View) -> Iterator[Finding]:
             due = tick + jitter(name, tick, jitter_seconds)
             if view.at - due / 1000 >= LATE_SECONDS:
                 late[name] = view.at - due / 1000
+    for app, names in orphans.items():
+        left = [name for name in names if name not in snapshot.paused]
+        if left:
+            yield _undeclared(app, left)
     if unread:
         first, why = min(unread.items())
         others = f" and {len(unread) - 1:,} more" if len(unread) > 1 else ""
@@ -64,3 +77,19 @@ def schedules(view: View) -> Iterator[Finding]:
             (shell("gresque", "workers"), shell("gresque", "cron", "list")),
             {"entries": sorted(late), "seconds": round(late[worst])},
         )
+
+
+def _undeclared(app: str, names: list[str]) -> Finding:
+    """Of a program that no worker runs: as when the modules of -r have changed, and the entries
+    were taken out of the code at the same time."""
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return Finding(
+        Level.WARNING,
+        "schedules",
+        printable(
+            f"schedule entry {names[0]}{more} is enqueued, and no worker with -r {app} runs, which "
+            "declares it; remove it if the code does not have it any more"
+        ),
+        (shell("gresque", "cron", "list"), shell("gresque", "cron", "remove", *names[:10])),
+        {"entries": names, "app": app},
+    )
