@@ -24,6 +24,7 @@ OWN = {
     "growth": [],
     "fairness": [],
     "enqueueing": [],
+    "floors": [],
     "inspecting": [],
     "cost": [],
 }

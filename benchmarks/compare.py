@@ -327,7 +327,7 @@ def servers() -> Iterator[tuple[Server, str]]:
     BUILD.mkdir(parents=True, exist_ok=True)
     valkey = ValkeyServer()
     valkey.start()
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.http_server", str(port)]
     try:
         with Processes([command], {}, BUILD / "logs" / "http.log"):
@@ -336,7 +336,7 @@ def servers() -> Iterator[tuple[Server, str]]:
         valkey.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     import socket
 
     with socket.socket() as probe:

@@ -69,6 +69,10 @@ class Counts:
     def total(self) -> int:
         return sum(self.by_process())
 
+    def word(self, number: int) -> int:
+        """What a job has left there for the bench."""
+        return int(self._words[1 + body.PROCESSES + number])
+
     def started_at(self, number: int) -> float:
         """When the job of that number started, by time.monotonic; 0 if it has not."""
         return self._words[1 + body.PROCESSES + number] / 1e9

@@ -63,6 +63,7 @@ class Tree:
     def __init__(self, path: Path) -> None:
         if not (path / "gresque" / "__init__.py").exists():
             sys.exit(f"{path} has no gresque/: give the root of a checkout")
+        self.path = path
         python = path / ".venv" / "bin" / "python"
         self.python = str(python) if python.exists() else sys.executable
         self.env = {

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import floors
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, RESULTS
 from benchmarks.harness import BUILD, ROOT, readable
@@ -68,7 +69,12 @@ def main() -> None:
     own = BUILD / "own.jsonl"
     if own.exists():
         lines = _lines(own)
-        sections["goals"] = goals([line for line in lines if line["benchmark"] != "cost"])
+        sections["goals"] = goals(
+            [line for line in lines if line["benchmark"] not in ("cost", "floors")]
+        )
+        floors_found = floors.pairs([line for line in lines if line["benchmark"] == "floors"])
+        if floors_found:
+            sections["floors"] = floors.table(floors_found)
         sections["cost"] = costs([line for line in lines if line["benchmark"] == "cost"])
     if not sections:
         sys.exit("no results: run scripts/bench and scripts/bench own first")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import report
+from benchmarks import floors, report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
 from benchmarks.harness import ROOT
@@ -164,3 +164,17 @@ def test_a_tree_runs_its_own_gresque_wherever_the_bench_is_started(tmp_path: Pat
         cwd=ROOT, env={**os.environ, **tree.env}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert ran.stdout == "mine\n", ran.stderr
+
+
+def test_each_figure_is_judged_by_its_ratio_to_its_floor() -> None:
+    lines = [
+        {"scenario": "pick-up, enqueue", "value": ours, "floor": floor}
+        for ours, floor in ((1.0, 1.0), (2.4, 2.0), (6.0, 3.0))
+    ]
+    lines += [{"scenario": "half of the jobs fail", "value": 39_000, "floor": 0}]
+    rows = floors.table(floors.pairs(lines)).splitlines()[2:]
+    assert rows == [
+        "| pick-up, enqueue | 2.4 ms, p50 | 2 | bare BLPOP | 1.20 | 1.00 – 2.00 | ≤ 1.30 | met |",
+        "| half of the jobs fail | 39,000 jobs/s | – |  | 39,000 | 39,000 – 39,000 | ≥ 40,000 "
+        "| **missed** |",
+    ]
