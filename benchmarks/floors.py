@@ -69,7 +69,8 @@ class Bench:
         }
 
     def scaled(self, number: int) -> int:
-        return max(1, int(number * self._scale))
+        """Not under a quarter: a run that is over between two looks has no rate."""
+        return max(number // 4, int(number * self._scale))
 
     def begin(self) -> Counts:
         """An empty server, and counts from 0."""
