@@ -142,6 +142,8 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
 def commands(role: Role) -> list[str]:
     """The commands that the role needs, in the form in which ACL rules name them."""
     found = set(CONNECTING)
+    if "connection/tracked.py" in role.modules:
+        found.add("CLIENT|TRACKING")  # it is sent as bytes, with the first packet
     for module in role.modules:
         found |= _of_module(module)
     for method in role.methods:
