@@ -22,11 +22,6 @@ local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
 local ledger = KEYS[10]
 local call = redis.call
 -- include try
-local function at_least(key, count)
-  local value = try('INCRBY', key, 0)
-  if value and value < count then try('INCRBY', key, count - value) end
-end
-
 local guarded = ledger
 -- include guard
 local alive = redis.pcall('ZADD', ledgers, 'XX', 'GT', 'CH', ARGV[3], ARGV[1])
@@ -52,8 +47,9 @@ if alive then
   end
   if missing or ARGV[11] == '1' then
     for counter = 7, 9 do
-      local count = tonumber(ARGV[counter + 1])
-      if count > 0 then at_least(KEYS[counter], count) end
+      local least = tonumber(ARGV[counter + 1])
+      local count = least > 0 and try('INCRBY', KEYS[counter], 0)
+      if count and count < least then try('INCRBY', KEYS[counter], least - count) end
     end
   end
   if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
