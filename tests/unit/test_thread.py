@@ -84,7 +84,12 @@ def test_a_waiting_job_takes_little_beside_what_gevent_takes(open_bench: OpenBen
     plain.kill()
 
 
-def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(open_bench: OpenBench) -> None:
+@pytest.mark.parametrize("jump", [0, -3600, 3600])
+def test_a_job_that_hogs_the_cpu_lets_the_loop_turn_after_it(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch, jump: int
+) -> None:
+    """Also where the clock of the day has been set since the last turn."""
+    monkeypatch.setattr("gresque.worker.threads.thread.time", lambda: time.time() + jump)
     bench, turns = open_bench(1), 0
 
     def count() -> None:

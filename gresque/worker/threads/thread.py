@@ -147,7 +147,9 @@ class WorkerThread(Killable):
                 continue
             now = monotonic()
             if now - turned > TURN_SECONDS:
-                turned = now - (time() - loop.now())  # a job that waited has let it turn
+                # A job that waited has let it turn. The loop goes by the clock of the day: where
+                # that was set back meanwhile, the turn must not seem to lie ahead.
+                turned = now - abs(time() - loop.now())
                 if now - turned > TURN_SECONDS:
                     gevent.sleep(A_TURN)
                     turned = monotonic()
