@@ -72,6 +72,7 @@ WAITS = [
     (now(is_dry=True), 0, Wait.PUSH, Wait.PUSH),
     (now(held=3, is_dry=True), 0, Wait.PUSH, Wait.PUSH),
     (now(held=3, ended=1, is_dry=True), 0, Wait.MORE_ENDS, Wait.ANYTHING),
+    (now(held=3, ready=1, is_dry=True), 0, Wait.THREADS, Wait.THREADS),  # it may be stuck
 ]
 
 

@@ -122,10 +122,10 @@ def worthwhile(threads: int, reserve: int) -> int:
 
 def next_wait(now: Situation, want: Callable[[], int], *, lingered: bool) -> Wait:
     """The events to wait for while no turn is due."""
-    if now.is_dry and not now.ended:
-        return Wait.PUSH
     if now.ready:
         return Wait.THREADS
+    if now.is_dry and not now.ended:
+        return Wait.PUSH
     if not lingered and (now.ended or want()):
         return Wait.MORE_ENDS
     return Wait.ANYTHING
