@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import redis
@@ -56,6 +56,35 @@ def role_of(child: psutil.Process) -> str:
             time.sleep(0.005)
             continue
         return "gone"
+
+
+ACCOUNT = re.compile(
+    r"stopped: reserved ([\d,]+) = ([\d,]+) done \+ ([\d,]+) failed "
+    r"(?:\+ ([\d,]+) retried )?\+ ([\d,]+) requeued"
+)
+
+
+class Account(NamedTuple):
+    """What a master logs as it stops."""
+
+    reserved: int
+    done: int
+    failed: int
+    retried: int
+    requeued: int
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """How its jobs ended. How many went back before they started, and came again, is left out:
+        it depends on how busy the machine is."""
+        assert self.reserved == sum(self[1:])
+        return {"done": self.done, "failed": self.failed, "retried": self.retried}
+
+
+def account(log: str) -> Account:
+    found = ACCOUNT.search(log)
+    assert found is not None, log
+    return Account(*(int((part or "0").replace(",", "")) for part in found.groups()))
 
 
 class Master:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections import Counter
 from collections.abc import Callable
 
 from tests.process.ending import ENDS
-from tests.process.support import Bench, Master, wait_for
+from tests.process.support import Bench, Master, account, wait_for
 
 OURS = "tests.process.ending"
-ACCOUNT = re.compile(
-    r"stopped: reserved ([\d,]+) = ([\d,]+) done \+ ([\d,]+) failed "
-    r"(?:\+ ([\d,]+) retried )?\+ ([\d,]+) requeued"
-)
 
 
 def test_every_end_is_counted_once_through_every_signal(bench: Bench) -> None:
@@ -45,11 +40,7 @@ def test_every_end_is_counted_once_through_every_signal(bench: Bench) -> None:
 
     totals = Counter[str]()
     for master in masters:
-        found = ACCOUNT.search(master.log)
-        assert found is not None
-        reserved, *ways = (int((part or "0").replace(",", "")) for part in found.groups())
-        assert reserved == sum(ways), found[0]
-        totals.update(dict(zip(("done", "failed", "retried", "requeued"), ways, strict=True)))
+        totals.update(account(master.log).ended)
     assert totals["done"] + totals["failed"] == each * len(ENDS)
     assert totals["retried"] == bench.stat("retried")
     assert totals["failed"] == bench.stat("failed")
