@@ -53,7 +53,32 @@ class _Finder:
             if not exempt:
                 # Another thread that loads the package may wait for the lock of this very import.
                 self._loader.load(sys.modules[self._package], wait=False)
+                return _loaded_along(name)
         return None
+
+
+def _loaded_along(name: str) -> ModuleSpec | None:
+    """The spec of a module whose package has just imported it. The import that asks does not look
+    for it again: it would run the module a second time, and make each of its classes twice."""
+    module = sys.modules.get(name)
+    spec = None if module is None else module.__spec__
+    if module is not None and spec is not None:
+        spec.loader = _LoadedAlong(module, spec)  # type: ignore[assignment]
+    return spec
+
+
+class _LoadedAlong:
+    def __init__(self, module: ModuleType, spec: ModuleSpec) -> None:
+        self._module = module
+        self._loader = spec.loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It has run."""
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
 
 
 class _PostponedLoader:

@@ -49,6 +49,24 @@ assert not hasattr(redis.asyncio, "nothing")
     run(f"{START}{use}\n{checks}")
 
 
+@pytest.mark.parametrize("module", ["client", "connection", "retry"])
+def test_a_module_that_is_imported_first_runs_once(module: str) -> None:
+    """Else its classes are there twice, and none is an instance of the other's."""
+    program = f"""
+import redis.asyncio.{module} as module, redis.asyncio
+classes = [found for found in vars(module).values() if isinstance(found, type)]
+for found in classes:
+    if found.__module__.startswith("redis.asyncio."):
+        assert getattr(sys.modules[found.__module__], found.__name__) is found, found
+assert redis.asyncio.Redis is redis.asyncio.client.Redis
+assert redis.asyncio.ConnectionPool is redis.asyncio.connection.ConnectionPool
+assert redis.asyncio.client.Retry is redis.asyncio.retry.Retry
+assert module is sys.modules["redis.asyncio.{module}"] is redis.asyncio.{module}
+assert module.__spec__.loader is module.__loader__
+"""
+    run(START + program)
+
+
 def test_it_works(redis_url: str) -> None:
     program = """
 import asyncio
