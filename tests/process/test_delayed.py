@@ -140,8 +140,8 @@ def test_the_clock_of_a_program_does_not_matter(bench: Bench) -> None:
     finally:
         time.time = real
     (first, second) = bench.client.delayed(0, 2)
-    for job in (first, second):
-        assert -1 < (job.due - datetime.now(UTC)).total_seconds() <= 3
+    for job in (first, second):  # due times are whole milliseconds, never too early
+        assert -1 < (job.due - datetime.now(UTC)).total_seconds() <= 3.001
     wait_for(lambda: bench.runs() == {"behind": 1, "ahead": 1})
 
 
