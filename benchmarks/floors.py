@@ -266,7 +266,7 @@ def waiting(counts: Counts, work: Processes, jobs: int = WAITING) -> int:
 
 def pick_up(bench: Bench, first: bool) -> Pair:
     bench.begin()
-    with bench.work(1, 10), bench.start("blpop"):
+    with bench.work(1, 10, "-j", str(ENDLESS)), bench.start("blpop"):
         wait_ready(bench.server, 1)
         found = bench.ask("pick_up", bench.scaled(60))
     p50 = {way: statistics.median(values) for way, values in found.items()}
