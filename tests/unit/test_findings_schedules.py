@@ -50,6 +50,9 @@ def test_entries_of_a_program_that_no_worker_runs(store: Store) -> None:
         "schedule entry their file and 1 more is enqueued, and no worker with -r app,more runs"
     )
     assert found.commands[1] == "gresque cron remove 'their file' theirs"
+    process(store.redis, "h:2:q:2:1", state=None)
+    assert list(schedules(view(store))) == [], "this one may run them"
+    store.redis.zrem(store.keys.ledgers, "h:2:q:2:1")
     for name in ("their file", "theirs"):
         raw = store.cron.entry(name)
         assert raw is not None

@@ -24,7 +24,7 @@ def schedules(view: View) -> Iterator[Finding]:
     snapshot = view.store.cron.read()
     late: dict[str, float] = {}
     unread: dict[str, str] = {}
-    apps = {each.vitals.app for each in view.look.processes if each.vitals is not None}
+    apps = _apps(view)
     orphans = defaultdict[str, list[str]](list)
     for name, raw in sorted(snapshot.entries.items()):
         jitter_seconds = 0.0
@@ -77,6 +77,13 @@ def schedules(view: View) -> Iterator[Finding]:
             (shell("gresque", "workers"), shell("gresque", "cron", "list")),
             {"entries": sorted(late), "seconds": round(late[worst])},
         )
+
+
+def _apps(view: View) -> set[str]:
+    """The programs that workers run; empty while one of them may not be known. A process that lives
+    for a few jobs has no vitals as a rule."""
+    vitals = [each.vitals for each in view.look.processes if each.seems_to_live]
+    return set() if None in vitals else {each.app for each in vitals if each is not None}
 
 
 def _undeclared(app: str, names: list[str]) -> Finding:
