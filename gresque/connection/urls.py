@@ -6,6 +6,7 @@ import re
 from urllib.parse import parse_qsl, urlsplit
 
 from gresque.errors import SettingsError
+from gresque.text import is_utf8
 
 EXAMPLE = "redis://localhost:6379/0"
 
@@ -69,6 +70,8 @@ def _check_parts(url: str, shown: str) -> None:
             f"{shown} is not a Redis URL: its host and port cannot be read; {_ENCODE}; "
             f"or give one such as {EXAMPLE}"
         ) from None
+    if not is_utf8(parts.netloc + parts.query):  # a path may have any bytes
+        raise SettingsError(f"{shown} is not UTF-8; {_ENCODE}, and %C3%A4 for ä")
     if parts.scheme != "unix" and not re.fullmatch(r"/?\d*/?", parts.path):
         raise SettingsError(
             f"{shown}: the database is a number, such as in {EXAMPLE}; if that is the end of a "

@@ -174,6 +174,9 @@ def test_what_is_special_is_asked_for_encoded() -> None:
         ("redis://h?ssl_cert_reqs=none", "rediss://"),
         ("unix:///run/x.sock?ssl_certfile=/x", "rediss://"),
         ("unix:///run/x.sock?socket_keepalive=1", "drop it"),
+        ("redis://:\udcff@h", "not UTF-8; percent-encode"),
+        ("unix://:p\udcff@/run/x.sock", "not UTF-8; percent-encode"),
+        ("redis://h?client_name=\udcff", "not UTF-8; percent-encode"),
     ],
 )
 def test_an_option_that_cannot_work_is_named_with_the_remedy(url: str, told: str) -> None:
@@ -184,6 +187,7 @@ def test_an_option_that_cannot_work_is_named_with_the_remedy(url: str, told: str
 def test_options_that_work() -> None:
     check("redis://h?socket_timeout=0.5&socket_connect_timeout=3&socket_keepalive=1")
     check("redis://h?socket_timeout=")
+    check("unix:///run/\udcff.sock")
     check("rediss://h?ssl_cert_reqs=none")
 
 
