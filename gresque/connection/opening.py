@@ -97,7 +97,7 @@ class Opener:
 
     def _shake_hands(self, raw: RawConnection) -> bool:
         """Whether the server announces changes of keys."""
-        raw.send_packed(self._handshake)
+        raw.send_first(self._handshake)
         reply = raw.read()
         if not isinstance(reply, dict) or reply.get(b"proto") != 3:
             raise redis.ConnectionError("the server does not speak RESP3")

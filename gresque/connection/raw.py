@@ -66,10 +66,6 @@ class RawConnection:
             data = hiredis.pack_command(command)
         except TypeError as error:
             raise redis.DataError(str(error)) from error
-        self.send_packed(data)
-
-    def send_packed(self, data: bytes) -> None:
-        """As `send`, for one or several commands that are packed already."""
         try:
             sent = self._socket.send(data)
             if sent < len(data):
@@ -106,11 +102,15 @@ class RawConnection:
                 return reply
 
     def ping(self) -> None:
-        """Ask for a sign of life. Reads also the last error of a server that has hung up. Raises
-        redis-py's errors."""
-        with suppress(OSError):
-            self._socket.sendall(b"PING\r\n")
+        """Ask for a sign of life. Raises redis-py's errors."""
+        self.send_first(b"PING\r\n")
         self.read()
+
+    def send_first(self, data: bytes) -> None:
+        """Send what begins a connection. What fails here fails in `read` as well, which has the
+        last words of a server that has hung up: that it is full."""
+        with suppress(OSError):
+            self._socket.sendall(data)
 
     def wait(self, seconds: float) -> None:
         """Block the native thread until there is something to read, at most this long."""

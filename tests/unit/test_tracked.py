@@ -73,6 +73,14 @@ def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
     connection.close()
 
 
+def test_a_full_server_says_so(own: OwnServer) -> None:
+    """It hangs up at once: what we send fails, and its last words wait to be read."""
+    own.redis.config_set("maxclients", "1")
+    for _ in range(5):
+        with pytest.raises(redis.ConnectionError, match="max number of clients reached"):
+            TrackedConnection(own.url).connect()
+
+
 class Scripted:
     """A server that takes one packet of a connection and gives one reply to all of it."""
 
