@@ -1,5 +1,6 @@
-"""`enqueue` in turns with a redis-py pipeline of SADD and RPUSH, and `enqueue_many` in turns with a
-bare RPUSH of 1,000; payloads of the floors are made before.
+"""`enqueue` in turns with a redis-py pipeline of SADD and RPUSH of payloads that were made before,
+and `enqueue_many` in turns with an RPUSH of 1,000 payloads, made by `json.dumps` as by a program
+that pushes them itself.
 
     python -m benchmarks.floor.enqueueing one|many BLOCKS
 """
@@ -32,7 +33,7 @@ def payload(number: int) -> str:
     )
 
 
-raws = [payload(number) for number in range(BULK)]
+raws = [payload(number) for number in range(BLOCK)]
 
 
 def enqueue() -> None:
@@ -53,7 +54,7 @@ def enqueue_many() -> None:
 
 
 def rpush() -> None:
-    server.rpush("resque:queue:floors", *raws)
+    server.rpush("resque:queue:floors", *[payload(number) for number in range(BULK)])
 
 
 def cost(function: Callable[[], None], jobs: int) -> tuple[float, float]:
