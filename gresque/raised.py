@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple
+from weakref import ref
 
 MAX_ERROR_CHARS = 10_000
 MAX_NOTES_CHARS = 2_000
@@ -202,27 +203,26 @@ def frame_line(frame: FrameType, line_number: int) -> str | None:
 class _Lines(dict[int, str]):
     """Line number -> a frame of this code there, as it is shown: failures at one place share it.
 
-    The code is kept, so that no other one gets its id; to compare two would not tell them apart, as
-    that leaves out the file."""
+    It is forgotten with its code, whose id another one may get then. To compare two would not tell
+    them apart, as that leaves out the file."""
 
     def __init__(self, code: CodeType, *, is_ours: bool) -> None:
-        self.code = code
+        self.file, self.name = code.co_filename, code.co_name
         self.is_ours = is_ours
+        key, forget = id(code), _known_code.pop
+        self.watch = ref(code, lambda _: forget(key, None))
 
     def __missing__(self, line_number: int) -> str:
-        line = f"{self.code.co_filename}:{line_number}:in `{self.code.co_name}'"
+        line = f"{self.file}:{line_number}:in `{self.name}'"
         line = self[line_number] = _cut(line, MAX_LINE_CHARS)
         return line
 
 
 _known_code: dict[int, _Lines] = {}
-"""By the id of the code object."""
-MAX_KNOWN_CODE = 1_000
+"""By the id of the code object, which is not kept: a program may compile code for each job."""
 
 
 def _know(frame: FrameType) -> _Lines:
-    if len(_known_code) >= MAX_KNOWN_CODE:  # a program that compiles code again and again
-        _known_code.clear()
     code = frame.f_code
     known = _known_code[id(code)] = _Lines(code, is_ours=_is_ours(frame))
     return known

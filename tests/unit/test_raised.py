@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
 from typing import Any
+from weakref import ref
 
 import gevent
 import pytest
@@ -14,7 +16,6 @@ from gresque.errors import DirtyExit, GresqueError, JobKilled
 from gresque.raised import (
     MAX_ERROR_CHARS,
     MAX_FRAMES,
-    MAX_KNOWN_CODE,
     MAX_LINE_CHARS,
     MAX_LINES,
     MAX_NAME_CHARS,
@@ -229,10 +230,21 @@ def test_equal_code_of_different_files_is_told_apart() -> None:
 
 
 def test_code_that_is_gone_lends_its_lines_to_no_other() -> None:
-    for number in range(2 * MAX_KNOWN_CODE):  # an id is given again as soon as it is free
+    for number in range(100):  # an id is given again as soon as it is free
         file = f"/app/{number}.py"
         assert backtrace(caught(fails_in(file)))[0] == f"{file}:2:in `fails'"
-        assert len(_known_code) <= MAX_KNOWN_CODE
+
+
+def test_code_that_was_compiled_for_one_job_is_not_kept() -> None:
+    """It may be large: what is generated from a template, with the data in it."""
+    function = fails_in("/app/generated.py")
+    code, key = ref(function.__code__), id(function.__code__)
+    assert backtrace(caught(function))[0] == "/app/generated.py:2:in `fails'"
+    assert key in _known_code
+    del function
+    gc.collect()
+    assert code() is None
+    assert key not in _known_code
 
 
 def test_each_line_of_a_function_shows_its_own_number() -> None:
