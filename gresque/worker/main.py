@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 from functools import partial
@@ -25,6 +26,9 @@ from gresque.worker.worker import Worker
 
 _set_mask: Any = importlib.import_module("_signal").pthread_sigmask  # the wrapper makes enums of it
 
+DEFAULT_THRESHOLDS = {(700, 10, 10), (2000, 10, 10), (2000, 10, 0)}
+"""Of the versions of Python: another one is the user's."""
+
 
 def run_worker(spec: ProcessSpec) -> None:
     """Run a worker process from its fork to its end. Raises BootError, CutOff.
@@ -35,6 +39,7 @@ def run_worker(spec: ProcessSpec) -> None:
     if get_hub_if_exists() is not None:  # a job module used the network while it was imported
         gevent.reinit()
     settings = spec.settings
+    _collect_less_often(settings.thread_count)
     in_quarantine = spec.kind is Kind.QUARANTINE
     policy: Policy = Quarantine(spec) if in_quarantine else Ordinary(spec)
     worker = Worker(spec, _inherit(spec), policy)
@@ -47,6 +52,13 @@ def run_worker(spec: ProcessSpec) -> None:
     worker.run()
     if spec.maintain is not None:
         spec.maintain()
+
+
+def _collect_less_often(threads: int) -> None:
+    """A collection walks the objects of all jobs that wait, so the more jobs there may be, the more
+    new objects it waits for. What the user has set stays."""
+    if gc.isenabled() and gc.get_threshold() in DEFAULT_THRESHOLDS:
+        gc.set_threshold(max(10_000, 10 * threads))
 
 
 def _receive_signals(worker: Worker, *, graceful_term: bool) -> None:

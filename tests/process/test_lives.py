@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.process.support import Bench, Master, wait_for
 
@@ -118,3 +120,37 @@ def test_a_hup_into_a_broken_deploy_keeps_the_old_processes_at_work(
     wait_for(lambda: len(master.pids()) == 2 and not master.pids() & before)
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0
+
+
+TELLS_THRESHOLDS = """
+import gc
+import gresque
+
+
+@gresque.job(queue="q")
+def tell(path):
+    with open(path, "w") as file:
+        file.write(f"{gc.get_threshold()[0]} {gc.isenabled()}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "threads", "told"),
+    [
+        ("", 5, "10000 True"),
+        ("", 2000, "20000 True"),
+        ("gc.set_threshold(3000)", 2000, "3000 True"),
+        ("gc.disable()", 5, f"{gc.get_threshold()[0]} False"),
+    ],
+)
+def test_the_collector_waits_for_more_objects_unless_the_user_has_chosen(
+    bench: Bench, tmp_path: Path, chosen: str, threads: int, told: str
+) -> None:
+    (tmp_path / "tells.py").write_text(TELLS_THRESHOLDS + chosen)
+    file = tmp_path / "told"
+    bench.client.enqueue_to("q", "tells.tell", str(file))
+    bench.run(
+        "-q", "q", "-r", "tells", "-t", str(threads), "-j", "99", "--burst",
+        PYTHONPATH=str(tmp_path),
+    )  # fmt: skip
+    assert file.read_text() == told
