@@ -154,9 +154,9 @@ def test_two_that_promote_without_a_lease(bench: Bench) -> None:
         thread.join()
 
 
-def test_an_idle_keeper_sends_one_command_a_second(bench: Bench) -> None:
-    """All that a master with one idle process sends, its worker process included, and with jobs
-    that wait beside it the same."""
+def test_a_job_that_waits_costs_no_commands(bench: Bench) -> None:
+    """Counted are all that a master with one idle process sends, its worker process included, and
+    those that its scripts call."""
     master = bench.start(*ARGUMENTS)
     wait_for(lambda: holder(master))
     rates = []
