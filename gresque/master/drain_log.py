@@ -33,7 +33,7 @@ class DrainLog:
         self._since = self._said_at = time.monotonic()
 
     def check(self, children: Collection[Child], *, stopping: bool, draining: bool) -> None:
-        """Called in each turn of the master's loop. `draining`: the shutdown waits for nothing but
+        """To be called again and again. `draining`: the shutdown waits for nothing but
         the ends of the jobs. Without `stopping` those are meant that others take the places of."""
         if self._said_at is None or time.monotonic() - self._said_at < SAY_SECONDS:
             return
