@@ -105,7 +105,9 @@ class Opener:
             raw.read()
         try:
             raw.read()
-        except ResponseError:
+        except ResponseError as error:
+            if raw.closed:  # the server cannot serve anything now
+                raise redis.ConnectionError(str(error)) from error
             return False
         return True
 

@@ -140,8 +140,9 @@ def test_a_server_may_refuse_to_announce() -> None:
     [
         (b"-WRONGPASS invalid\r\n-NOAUTH\r\n-NOAUTH\r\n", "refused the password"),
         (b"*2\r\n$5\r\nproto\r\n:2\r\n+OK\r\n", "does not speak RESP3"),
+        (HELLO + b"-MASTERDOWN Link with MASTER is down\r\n", "Link with MASTER is down"),
     ],
-    ids=["password", "protocol"],
+    ids=["password", "protocol", "not here"],
 )
 def test_a_handshake_may_fail(reply: bytes, error: str) -> None:
     with pytest.raises((redis.RedisError, RedisUnavailable), match=error):
