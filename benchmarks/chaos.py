@@ -9,6 +9,8 @@ of each job.
     python benchmarks/chaos.py --step-clock-every 3   # needs Debian's package faketime
     python benchmarks/chaos.py --fail-over-every 8 --kill-server-every 0
 
+It is started by its path, and not with -m: its other modules lie beside it.
+
 Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
 starts and its ends in a file, beside Redis. After that time (or number of jobs) the killing
 stops, what is left is worked off, and every job must have ended (else it is lost); and at most as

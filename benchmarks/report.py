@@ -69,13 +69,16 @@ def main() -> None:
     own = BUILD / "own.jsonl"
     if own.exists():
         lines = _lines(own)
-        sections["goals"] = goals(
-            [line for line in lines if line["benchmark"] not in ("cost", "floors")]
-        )
-        floors_found = floors.pairs([line for line in lines if line["benchmark"] == "floors"])
-        if floors_found:
-            sections["floors"] = floors.table(floors_found)
-        sections["cost"] = costs([line for line in lines if line["benchmark"] == "cost"])
+        own_goals = [line for line in lines if line["benchmark"] not in ("cost", "floors")]
+        beside = floors.pairs(line for line in lines if line["benchmark"] == "floors")
+        cost = [line for line in lines if line["benchmark"] == "cost"]
+        # What has not been measured keeps its table.
+        if own_goals:
+            sections["goals"] = goals(own_goals)
+        if beside:
+            sections["floors"] = floors.table(beside)
+        if cost:
+            sections["cost"] = costs(cost)
     if not sections:
         sys.exit("no results: run scripts/bench and scripts/bench own first")
     page = PAGE.read_text()
