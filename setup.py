@@ -61,7 +61,7 @@ setup(
     package_data={"gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"]},
     install_requires=[
         # Upper bounds where private parts are used: another major version may have changed them.
-        "gevent>=25.5,<27",
+        "gevent>=26,<27",
         "redis[hiredis]>=8,<9",
         "psutil>=6",
         "click>=8.1",

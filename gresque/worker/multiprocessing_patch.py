@@ -31,9 +31,8 @@ def patch_processes() -> None:
     """After gevent's own patches; more than once does no harm."""
     if isinstance(_posixsubprocess.fork_exec, partial):
         return
-    if "close" in gevent_os.__implements__:  # gevent 25 leaves the system's own there
-        os.close = _close
-        connection.Connection._close.__defaults__ = (_close,)  # type: ignore[attr-defined]
+    os.close = _close
+    connection.Connection._close.__defaults__ = (_close,)  # type: ignore[attr-defined]
     connection.Connection._recv.__defaults__ = (_read,)  # type: ignore[attr-defined]
     connection.Connection._send.__defaults__ = (_write,)  # type: ignore[attr-defined]
     _posixsubprocess.fork_exec = partial(start_program, _posixsubprocess.fork_exec)
