@@ -30,7 +30,8 @@ RESERVE_SECONDS = 0.005
 RATE_WINDOW_SECONDS = 0.05
 """Long enough that some jobs which happen to end together do not look like fast ones."""
 FIRST_BATCH = 8
-_WEIGHT = 0.3  # of the newest turn in the moving average
+_WEIGHT = 0.3  # of the newest turn in a moving average
+_KEPT = 1 - _WEIGHT
 
 
 class BatchSize:
@@ -42,8 +43,8 @@ class BatchSize:
         self._trips: deque[float] = deque(maxlen=TRIPS)
         self._turns: deque[float] = deque(maxlen=TURNS)
         self._trip_seconds = 0.0
-        self._cpu_per_job: float | None = None
         self._unassigned_cpu = 0.0
+        self._cpu = self._jobs = 0.0
         self._jobs_per_second = 0.0
         self._window_jobs, self._window_seconds = 0, 0.0
 
@@ -70,13 +71,13 @@ class BatchSize:
             self._window_jobs, self._window_seconds = 0, 0.0
         if not started and not ended:
             return
-        cost = 2 * self._unassigned_cpu / (started + ended)
+        # Sums, and not a mean of what a job cost in each turn: a turn with one job says little.
+        self._cpu = _KEPT * self._cpu + self._unassigned_cpu
+        self._jobs = _KEPT * self._jobs + (started + ended) / 2
         self._unassigned_cpu = 0.0
-        known = self._cpu_per_job
-        self._cpu_per_job = cost if known is None else known + _WEIGHT * (cost - known)
         trip = min(self._trips, default=0.0)
         budget = min(max(BATCH_CPU_SECONDS, trip), LARGEST_BATCH_CPU_SECONDS)
-        affordable = int(budget / max(self._cpu_per_job, 1e-7))
+        affordable = int(budget / max(self._cpu / self._jobs, 1e-7))
         self.limit = max(1, min(self.limit * 2, affordable))
 
     @property
