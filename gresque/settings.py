@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gresque.connection.urls import EXAMPLE, check
 from gresque.errors import SettingsError
-from gresque.queues import QueueList
+from gresque.queues import QueueList, Weights
 from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
@@ -212,16 +212,16 @@ class Settings:
         "-q --queues",
         None,
         QueueList.parse,
-        "queues in strict priority; globs (mail-*) and exclusions (!slow)",
+        "queues in strict priority; globs (mail-*), exclusions (!slow), caps (mail:5, mail:50%)",
     )
+    weights: Weights | None = _option(
+        "WEIGHTS", "--weights", None, Weights.parse,
+        "draw the order of the queues by weight, for each turn: critical=5,low=1",
+    )  # fmt: skip
     require: tuple[str, ...] = _option(
-        "REQUIRE",
-        "-r --require",
-        (),
-        _required,
-        "module that declares jobs; repeatable",
+        "REQUIRE", "-r --require", (), _required, "module that declares jobs; repeatable",
         repeatable=True,
-    )
+    )  # fmt: skip
     schedule: str = _option(
         "SCHEDULE",
         "--schedule",
@@ -237,12 +237,9 @@ class Settings:
         "the environment for which entries of a schedule file count that name one (rails_env)",
     )
     worker_count: int = _option(
-        "WORKER_COUNT",
-        "-w --workers",
-        1,
-        _whole_number(1, 10_000),
+        "WORKER_COUNT", "-w --workers", 1, _whole_number(1, 10_000),
         "worker processes",
-    )
+    )  # fmt: skip
     thread_count: int = _option(
         "THREAD_COUNT",
         "-t --threads",
@@ -251,19 +248,13 @@ class Settings:
         "greenlets in each worker process: jobs that run at once",
     )
     jobs_per_fork: int = _option(
-        "JOBS_PER_FORK",
-        "-j --jobs-per-fork",
-        1,
-        _whole_number(1, 10**15),
+        "JOBS_PER_FORK", "-j --jobs-per-fork", 1, _whole_number(1, 10**15),
         "jobs after which a worker process is replaced",
-    )
+    )  # fmt: skip
     interval: float = _option(
-        "INTERVAL",
-        "--interval",
-        5.0,
-        _seconds,
+        "INTERVAL", "--interval", 5.0, _seconds,
         "seconds between fallback polls; 0: exit when the queues are empty",
-    )
+    )  # fmt: skip
     redis_url: str = _option(
         "REDIS_URL",
         "--redis",
@@ -273,19 +264,13 @@ class Settings:
         secret=True,
     )
     namespace: str = _option(
-        "RESQUE_NAMESPACE",
-        "--namespace",
-        DEFAULT_NAMESPACE,
-        _namespace,
+        "RESQUE_NAMESPACE", "--namespace", DEFAULT_NAMESPACE, _namespace,
         "prefix of every key",
-    )
+    )  # fmt: skip
     term_timeout: float = _option(
-        "RESQUE_TERM_TIMEOUT",
-        "--term-timeout",
-        30.0,
-        _seconds,
+        "RESQUE_TERM_TIMEOUT", "--term-timeout", 30.0, _seconds,
         "seconds from TERM to SIGKILL of what is left",
-    )
+    )  # fmt: skip
     graceful_term: bool = _option(
         "GRACEFUL_TERM",
         "--graceful-term",
@@ -354,12 +339,9 @@ class Settings:
         "name in the log a job that keeps the others from running for this long; 0: never",
     )
     pidfile: str = _option(
-        "PIDFILE",
-        "--pidfile",
-        "",
-        to_os,
+        "PIDFILE", "--pidfile", "", to_os,
         "write the master's pid to this file",
-    )
+    )  # fmt: skip
     background: bool = _option(
         "BACKGROUND",
         "--daemon",
@@ -424,6 +406,12 @@ class Settings:
                 values[name] = text if isinstance(text, bool) else option.parse(text)
             except SettingsError as error:
                 raise SettingsError(f"{source}: {error}") from None
+        weights, queues = values["weights"], values["queues"]
+        if weights is not None and queues is not None:
+            try:
+                weights.check(queues)
+            except SettingsError as error:
+                raise SettingsError(f"{sources['weights']}: {error}") from None
         return cls(**values, systemd=Systemd.read(environ), sources=sources)
 
 

@@ -108,7 +108,7 @@ def _settings(settings: Settings) -> list[dict[str, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if name == "redis_url":
         return mask(value)
-    if name == "queues":
+    if name in ("queues", "weights"):
         return None if value is None else str(value)
     return list(value) if isinstance(value, tuple) else value
 

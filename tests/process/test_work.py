@@ -333,7 +333,8 @@ def test_the_worker_of_a_dead_host_is_recovered_and_forgotten_by_short_lived_pro
         (["-q", "q", "--redis", "redis://127.0.0.1:1"], {}, 1, "no answer from Redis at 127.0.0.1"),
         (["-q", "q", "-r", "no.such.module"], {}, 1, "cannot import no.such.module"),
         (["-q", "q", "--no-such-flag"], {}, 2, "No such option"),
-        (["-q", "mail:5"], {}, 2, "caps are not supported yet"),
+        (["-q", "mail:0"], {}, 2, "a cap is 1 or more"),
+        (["-q", "mail", "--weights", "low=5"], {}, 2, "--weights: low=5: the queues to work"),
     ],
 )
 def test_one_clear_line_and_the_right_exit_code(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
-from gresque.queues import QueueList, quoted
+from gresque.queues import Cap, QueueList, Weights, quoted
 
 # text, patterns, excluded
 PARSED = [
@@ -59,14 +59,170 @@ def test_nothing_to_serve_is_refused(text: str) -> None:
         QueueList.parse(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "item"),
-    [("mail:5", "mail"), ("a,mail:50%", "mail"), ("a:b:1", "a:b"), ("*:2", "*"), ("m:05%", "m")],
-)
-def test_caps_are_refused_for_now(text: str, item: str) -> None:
-    with pytest.raises(SettingsError, match="caps are not supported yet") as caught:
+# text, its canonical form, caps
+CAPPED: list[tuple[str, str, dict[str, Cap]]] = [
+    ("mail:5", "mail:5", {"mail": Cap(5, False)}),
+    ("a,mail:50%,!b", "a,mail:50%,!b", {"mail": Cap(50, True)}),
+    ("a:b:1", "a:b:1", {"a:b": Cap(1, False)}),
+    ("mail-*:2,*", "mail-*:2,*", {"mail-*": Cap(2, False)}),
+    ("m:05%,x :3", "m:5%,x:3", {"m": Cap(5, True), "x": Cap(3, False)}),
+    ("mail:5,mail:5", "mail:5", {"mail": Cap(5, False)}),
+    (r"mail\:5:7", r"mail\:5:7", {r"mail\:5": Cap(7, False)}),
+    (r"a\,b:2", r"a\,b:2", {r"a\,b": Cap(2, False)}),
+]
+
+
+@pytest.mark.parametrize(("text", "canonical", "caps"), CAPPED, ids=[row[0] for row in CAPPED])
+def test_caps(text: str, canonical: str, caps: dict[str, Cap]) -> None:
+    queues = QueueList.parse(text)
+    assert str(queues) == canonical
+    assert dict(queues.caps) == caps
+    assert QueueList.parse(canonical) == queues
+
+
+BAD_CAPS = [
+    ("mail:0", "a cap is 1 or more; to leave the queue out write !mail"),
+    ("mail:-5", "a cap is 1 or more"),
+    ("mail:0%", "a cap is 1 or more"),
+    ("mail:101%", "100% at most"),
+    ("a,!mail:5", "an exclusion has no cap"),
+    (":5", "no name stands before the cap"),
+    ("mail:5,a,mail:10", "'mail' is listed with the cap 5 and with the cap 10; list it once"),
+    ("mail-*:5,mail-*", "'mail-*' is listed with the cap 5 and without a cap; list it once"),
+    (r"a\b,a\\b:1", r"is listed without a cap and with the cap 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_CAPS, ids=[row[0] for row in BAD_CAPS])
+def test_bad_caps_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
         QueueList.parse(text)
-    assert f"such as {item!r}" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_an_error_says_how_the_queue_of_that_name_is_written() -> None:
+    with pytest.raises(SettingsError) as caught:
+        QueueList.parse("a:b:0")
+    assert str(caught.value).endswith(r"is written a:b\:0")
+    assert QueueList.parse(r"a:b\:0").named == ("a:b:0",)
+
+
+# text, queue, its cap in a worker with 30 threads
+RESOLVED_CAPS: list[tuple[str, str, int | None]] = [
+    ("mail:5,low", "mail", 5),
+    ("mail:5,low", "low", None),
+    ("mail:500", "mail", 500),
+    ("mail:50%", "mail", 15),
+    ("mail:99%", "mail", 29),
+    ("mail:3%", "mail", 1),
+    ("mail-*:2", "mail-a", 2),
+    ("mail-*:2,mail-a", "mail-a", None),
+    ("mail-*:2,mail-a:7", "mail-a", 7),
+    ("mail-*:2,*:3", "mail-a", 2),
+    ("mail-*,*:3", "mail-a", None),
+    ("mail-*,*:3", "low", 3),
+    (r"mail\:5:7", "mail:5", 7),
+    (r"m\*:4", "m*", 4),
+    ("m[x:4", "m[x", 4),
+]
+
+
+@pytest.mark.parametrize(("text", "queue", "cap"), RESOLVED_CAPS)
+def test_cap_of(text: str, queue: str, cap: int | None) -> None:
+    assert QueueList.parse(text).cap_of(queue, 30) == cap
+
+
+def test_percent_of_one_thread_is_one_job() -> None:
+    assert QueueList.parse("mail:50%").cap_of("mail", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "in_id"),
+    [
+        ("mail:5,a:b,mail-*:50%,!slow", "mail,a~b,mail-*,!slow"),
+        (r"mail\:5", "mail~5"),
+        (r"!mail\:5,*", "*,!mail~5"),
+        ("a\\\\\\:5", "a\\\\~5"),
+    ],
+)
+def test_an_id_has_the_names_alone(text: str, in_id: str) -> None:
+    assert QueueList.parse(text).in_id == in_id
+
+
+@pytest.mark.parametrize("name", ["mail:5", "a\\:5", "a:b", "mail", "!x:50%"])
+def test_the_list_in_an_id_serves_the_queue(name: str) -> None:
+    listed = QueueList.parse(QueueList.parse(quoted(name)).in_id)
+    assert listed.resolve([]) == [name.replace(":", "~")]
+
+
+# text, queue, weight
+WEIGHED = [
+    ("critical=5,low=2", "critical", 5),
+    ("critical=5,low=2", "low", 2),
+    ("critical=5,low=2", "mail", 1),
+    ("mail-*=3,*=2", "mail-a", 3),
+    ("mail-*=3,*=2", "low", 2),
+    ("*=2,mail-*=3,mail-a=9", "mail-a", 9),
+    ("*=2,mail-*=3", "mail-b", 2),
+    (" a = 5 , b=2,", "a", 5),
+    ("a=b=7", "a=b", 7),
+    (r"a\,b=7", "a,b", 7),
+    (r"a\:5=7", "a:5", 7),
+    ("a:b=7", "a:b", 7),
+    ("a=3,a=3", "a", 3),
+]
+
+
+@pytest.mark.parametrize(("text", "queue", "weight"), WEIGHED)
+def test_weights(text: str, queue: str, weight: int) -> None:
+    weights = Weights.parse(text)
+    assert weights.of(queue) == weight
+    assert Weights.parse(str(weights)) == weights
+
+
+BAD_WEIGHTS = [
+    ("", "has no weights"),
+    (",", "has no weights"),
+    ("critical", "'critical' is no weight; write one such as critical=5"),
+    ("=5", "is no weight"),
+    ("a=0", "a whole number from 1 to 1,000,000"),
+    ("a=-1", "a whole number from 1"),
+    ("a=1.5", "a whole number from 1"),
+    ("a=x", "a whole number from 1"),
+    ("a=2000000", "a whole number from 1"),
+    ("a=5,b=1,a=4", "'a' has two weights, 5 and 4; give one"),
+    ("mail:5=2", "caps stand in QUEUES and -q"),
+    ("!a=2", "what is excluded has no weight"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD_WEIGHTS, ids=[row[0] for row in BAD_WEIGHTS])
+def test_bad_weights_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Weights.parse(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "queues", "fits"),
+    [
+        ("critical=5,low=1", "critical,low", True),
+        ("critical=5", "mail,low", False),
+        ("critical=5", "*", True),
+        ("critical=5", "*,!critical", False),
+        ("critical=5", "mail-*", False),
+        ("mail-*=5", "mail-a,low", True),
+        ("mail-*=5", "low", False),
+        ("mail-*=5", "low,x-*", True),  # a queue may come that both match
+        ("mail=5", "mail:3,low", True),
+    ],
+)
+def test_weights_are_of_queues_that_are_served(weights: str, queues: str, fits: bool) -> None:
+    if fits:
+        Weights.parse(weights).check(QueueList.parse(queues))
+        return
+    with pytest.raises(SettingsError, match="have no "):
+        Weights.parse(weights).check(QueueList.parse(queues))
 
 
 # text, existing, served
@@ -190,8 +346,8 @@ def test_every_name_can_be_written(names: list[str]) -> None:
 
 
 def test_messages_say_how_a_name_is_written() -> None:
-    with pytest.raises(SettingsError, match=r"write tenant\\:42 for a queue of that name"):
-        QueueList.parse("tenant:42")
+    with pytest.raises(SettingsError, match=r"a queue of that name is written tenant\\:0"):
+        QueueList.parse("tenant:0")
     with pytest.raises(SettingsError, match=r"a queue named '!bang' is written \\!bang"):
         QueueList.parse("!bang")
 

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
-from gresque.queues import QueueList
+from gresque.queues import QueueList, Weights
 from gresque.settings import OPTIONS, Settings, Systemd
 
 LONG_FLAGS = {
     "queues": "--queues",
+    "weights": "--weights",
     "require": "--require",
     "schedule": "--schedule",
     "schedule_env": "--schedule-env",
@@ -50,6 +51,7 @@ LONG_FLAGS = {
 TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("queues", "QUEUES", None, ("a,b", QueueList(("a", "b"))), ("c", QueueList(("c",)))),
     ("queues", "QUEUE", None, ("a", QueueList(("a",))), ("c", QueueList(("c",)))),
+    ("weights", "WEIGHTS", None, ("a=5", Weights((("a", 5),))), ("b=2", Weights((("b", 2),)))),
     ("require", "REQUIRE", (), (("a", "b,c"), ("a", "b", "c")), (" d , e,", ("d", "e"))),
     ("schedule", "SCHEDULE", "", ("cron.yml", "cron.yml"), ("/etc/cron.yml", "/etc/cron.yml")),
     ("schedule_env", "SCHEDULE_ENV", "", ("production", "production"), ("test", "test")),
@@ -161,7 +163,8 @@ NUMBERS = ["x", "1.5", "1e3", "-1", "0", " ", "0x10", "1 2", "∞", "--1", "9" *
 SECONDS = ["x", "-1", "-0.001", "nan", "inf", "-inf", "1e400", "1e9", " ", "1s"]
 SWITCHES = ["x", "2", "-1", "yess", "o n", "none"]
 BAD: dict[str, list[str]] = {
-    "queues": [" ", ",", "!a", "!a,!b", "mail:5", "mail:50%", "a,b:1"],
+    "queues": [" ", ",", "!a", "!a,!b", "mail:0", "mail:-5", "mail:101%", "!a:5,b"],
+    "weights": [" ", ",", "a", "a=0", "a=-1", "a=x", "a=1,a=2", "a:5=1", "!a=1"],
     "worker_count": NUMBERS,
     "thread_count": NUMBERS,
     "jobs_per_fork": NUMBERS,
@@ -231,6 +234,16 @@ def test_settings_are_frozen_and_equal_whatever_their_source() -> None:
     assert by_flag.sources != by_env.sources
     with pytest.raises(dataclasses.FrozenInstanceError):
         by_flag.worker_count = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("source", ["flag", "env"])
+def test_weights_are_of_queues_that_are_worked(source: str) -> None:
+    flags, environ = ({"weights": "c=5"}, {}) if source == "flag" else ({}, {"WEIGHTS": "c=5"})
+    name = "--weights" if source == "flag" else "WEIGHTS"
+    with pytest.raises(SettingsError, match=f"^{name}: c=5: the queues to work, a,b, have no 'c'"):
+        Settings.load(flags | {"queues": "a,b"}, environ)
+    assert Settings.load(flags | {"queues": "a,c"}, environ).weights == Weights((("c", 5),))
+    assert Settings.load(flags, environ).queues is None, "a command that works no queues"
 
 
 def test_every_setting_has_a_source() -> None:
