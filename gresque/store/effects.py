@@ -85,6 +85,29 @@ class Effect(NamedTuple):
         )
 
 
+class EffectKeys:
+    """The keys of effects, in the order in which a script gets them: a second key stands behind its
+    first one. Pairs that differ in one key have both keys of their own."""
+
+    __slots__ = ("_first", "_places", "keys")
+
+    def __init__(self, first: int) -> None:
+        """`first` is the index of the first of them among the KEYS of the script."""
+        self._first = first
+        self._places: dict[tuple[str, str], int] = {}
+        self.keys: list[str] = []
+
+    def place(self, key: str, second: str) -> int:
+        """The index of this key, with `second` behind it, if there is one."""
+        place = self._places.get((key, second))
+        if place is None:
+            place = self._places[key, second] = self._first + len(self.keys)
+            self.keys.append(key)
+            if second:
+                self.keys.append(second)
+        return place
+
+
 def failed(list_key: str, entry: bytes, list_name: str = "") -> Effect:
     """The job goes to a failed list as this entry. `list_name` stands for the list among the
     failed queues, if it stands there."""

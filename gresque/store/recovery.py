@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gresque.store.effects import Effect
+from gresque.store.effects import Effect, EffectKeys
 from gresque.store.ledger import HeldLedger, parse_ledger
 from gresque.store.refusals import name_refused, pairs
 from gresque.store.server import Server
@@ -31,16 +31,22 @@ class StillAlive(Exception):
 class Move(NamedTuple):
     """A job on its way out of a dead process's ledger. `action` is the kind of the effect that
     takes it out, or "poison": a failure that the log counts by itself. `raw` is its payload. The
-    key of `effect` is empty for a failure without an entry."""
+    key of `effect` is empty for a failure without an entry. `more` are further effects of its end,
+    none of them a carrier: they happen if this recovery moves the job."""
 
     slot: bytes
     action: str
     raw: bytes
     effect: Effect
+    more: tuple[Effect, ...] = ()
+
+    @property
+    def effects(self) -> int:
+        return 1 + len(self.more)
 
     @property
     def size(self) -> int:
-        return len(self.raw) + self.effect.size
+        return len(self.raw) + self.effect.size + sum(each.size for each in self.more)
 
 
 class Recovered(NamedTuple):
@@ -99,20 +105,22 @@ class Recoveries:
 
     def _recover(self, process_id: str, moves: Sequence[Move], entry: bytes) -> Recovered:
         keys = self._keys
-        index: dict[str, int] = {}
+        effect_keys = EffectKeys(FIRST_LIST)
         arguments: list[Any] = []
-        for slot, action, raw, (_, key, a, b, c, second) in moves:
-            a = encoded(a) if isinstance(a, str) else a
-            place = index.setdefault(key, FIRST_LIST + len(index)) if key else 0
-            if second:
-                index.setdefault(second, place + 1)
-            arguments += (slot, action, place, raw, a, b, c)
+        for move in moves:
+            whose: tuple[bytes, str, bytes] = move.slot, move.action, move.raw
+            for kind, key, a, b, c, second in (move.effect, *move.more):
+                a = encoded(a) if isinstance(a, str) else a
+                slot, action, raw = whose
+                place = effect_keys.place(key, second) if key else 0
+                arguments += (slot, action or kind, place, raw, a, b, c)
+                whose = b"", "", b""  # the same job
         moved = self._server.run_script(
             "recover",
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
                 keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
-                keys.recoveries, keys.retried, *map(encoded, index),
+                keys.recoveries, keys.retried, *map(encoded, effect_keys.keys),
             ],
             [
                 process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS, *arguments,

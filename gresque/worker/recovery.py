@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
@@ -44,8 +44,9 @@ log = logging.getLogger("gresque.recovery")
 OWN_CODE_SECONDS = 1.0
 """How long a recovery waits for the back-off function of a job."""
 
-BATCH = 450
-"""Of each job seven arguments and a key: a call stays under the 3,900 that every server takes."""
+BATCH = 420
+"""Effects that a call applies: seven arguments and two keys each stay under the 3,900 that every
+server takes."""
 REFUSED = (
     "jobs that belong there stay in the ledger of their dead process and are tried again; counters "
     "and notes are left out"
@@ -116,7 +117,7 @@ class Recovery:
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         self.has_found_suspects |= any(move.action == "suspect" for move in moves)
         recovered, left = Totals(), 0
-        for batch in in_bulks(moves, lambda move: move.size, BATCH) if moves else [[]]:
+        for batch in _batches(moves):
             moved = self.store.recovery.move(dead.process_id, batch)
             recovered += Totals(requeued=moved.requeued, failed=moved.failed, retried=moved.retried)
             left = moved.left
@@ -307,10 +308,21 @@ class Recovery:
 
 
 def _as_move(slot: bytes, ending: Ending) -> Move:
-    """An end has one carrier, or it is a failure without an entry."""
-    effect = ending.effects[0] if ending.effects else WITHOUT_ENTRY
+    """An end has one carrier, before its other effects, or it is a failure without an entry."""
+    effect, more = WITHOUT_ENTRY, ending.effects
+    if more and KINDS[more[0].kind].carrier:
+        effect, *rest = more
+        more = tuple(rest)
     action = "poison" if ending.way is Way.POISON else effect.kind
-    return Move(slot, action, b"" if effect.kind == "fail" else ending.raw, effect)
+    return Move(slot, action, b"" if effect.kind == "fail" else ending.raw, effect, more)
+
+
+def _batches(moves: list[Move]) -> Iterator[list[Move]]:
+    """What goes into one call each; one at least, which asks for what is left."""
+    if not moves:
+        yield []
+    most = BATCH // max((move.effects for move in moves), default=1)
+    yield from in_bulks(moves, lambda move: move.size, most)
 
 
 def _poison(dead: DeadProcess, raw: bytes) -> PoisonJob:

@@ -33,3 +33,11 @@ def test_it_gives_back_what_is_ready_the_last_one_first() -> None:
     assert in_flight.totals == Totals(0, 0, 0, 3)
     in_flight.give_back_ready()
     assert in_flight.requeued == 3
+
+
+def test_a_failure_without_an_entry_counts_as_one_whatever_its_effects() -> None:
+    in_flight = InFlight(Totals(), Keys("resque"))
+    in_flight.fail(a_job(1), Effect("unlock", "resque:unique:1", "id", second_key="resque:queue:q"))
+    (settled,) = in_flight.settled
+    assert settled.totals == Totals(failed=1)
+    assert settled.arguments == 9

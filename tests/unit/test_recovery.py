@@ -444,7 +444,7 @@ def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
     assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
     assert entry.pop("by").endswith(f":{os.getpid()}")
     assert entry == {
-        "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 720, "failed": 180,
+        "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 672, "failed": 168,
         "poison": 0, "retried": 0,
     }  # fmt: skip
 

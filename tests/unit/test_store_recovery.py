@@ -80,3 +80,28 @@ def test_recover(store: Store, redis_client: Redis) -> None:
         assert not redis_client.exists("resque:ledger:p", "resque:ledgers")
     assert store.recovery.log(9) == [b'{"a":1,"requeued":1,"failed":2,"poison":0,"retried":0}']
     assert store.recovery.move("p", []) == (0, 0, 0, [], [], 0)
+
+
+def test_further_effects_of_a_job_go_with_its_move(store: Store, redis_client: Redis) -> None:
+    """Once, by the recovery that moves it; and not where it stays in its slot."""
+    hold(redis_client, _0=b"x", _1=b"y", _2=b"z")
+    store.recovery.fence("p")
+    more = pushed(store.keys, "b", b"next")
+    # The second key of one effect is the first key of another one.
+    waits = put_off("later", store.keys, "a", 5_000, "id", b"z2")
+    moves = [
+        Move(b"0", "fail", b"", Effect("fail", ""), (more, pushed(store.keys, "c", b"third"))),
+        Move(b"1", "requeue", b"y", requeued(store.keys, "b"), (more,)),
+        Move(b"2", "later", b"z", waits, (Effect("push", store.keys.later_jobs, "d", b"no"), more)),
+    ]
+    redis_client.set(store.keys.queue("b"), "no list")
+    moved = store.recovery.move("p", moves)
+    assert (moved.failed, moved.requeued, moved.retried, moved.left) == (1, 0, 1, 1)
+    assert {key for key, _ in moved.refused} == {store.keys.queue("b"), store.keys.later_jobs}
+    assert redis_client.lrange(store.keys.queue("c"), 0, -1) == [b"third"]
+    redis_client.delete(store.keys.queue("b"))
+    for requeued_now in (1, 0):
+        moved = store.recovery.move("p", moves)
+        assert (moved.failed, moved.requeued, moved.left) == (0, requeued_now, 0)
+    assert redis_client.lrange(store.keys.queue("b"), 0, -1) == [b"y", b"next"]
+    assert redis_client.lrange(store.keys.queue("c"), 0, -1) == [b"third"]

@@ -12,9 +12,11 @@
 --       if no jobs are left; '' to leave it with its totals, which are to be counted first
 --       3 how many entries the log keeps   4 seconds until the log expires, when nothing comes to it
 --       any more
---       5.. for each job seven: slot; the kind of its effect (effects.lua), or 'poison' for a failure;
---       index of its list in KEYS (0 for a failure without an entry); its payload; a, b, c; of those
---       that go back to a list the last one comes to its head
+--       5.. for each effect seven: slot, '' for that of the effect before; its kind (effects.lua),
+--       or 'poison' for a failure; index of its key in KEYS (0 for a failure without an entry); the
+--       job's payload; a, b, c. The first effect of a job is the one that moves it; the others
+--       happen only when it was moved here. Of those that go back to a list the last one comes to
+--       its head
 -- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …},
 --           retried};
 --          An error when the ledger is not fenced: nothing was done

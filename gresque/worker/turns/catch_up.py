@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from gresque.store.effects import PUT_OFF
+from gresque.store.effects import PUT_OFF, EffectKeys
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals, write_entry
 from gresque.text import decoded
 from gresque.worker.turns.history import History, KeptTurn
 from gresque.worker.turns.in_flight import ReservedJob, Settled
 
-MOST_EFFECTS = 450
-"""Effects that one call applies: seven arguments each, and a key, stay under the 3,900 that every
+MOST_EFFECTS = 420
+"""Effects that one call applies: seven arguments and two keys each stay under the 3,900 that every
 server takes."""
 MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
@@ -110,22 +110,21 @@ class CatchUp:
             last = turn.number
         if last == number:
             return None
-        index: dict[str | bytes, int] = {}
+        effect_keys = EffectKeys(FIRST_KEY)
         moves: list[Settled] = []
         parts: list[Any] = []
         for age_ms, each in ((turn.age_ms, each) for turn in turns for each in turn.settled):
             slot = each.job[0]
             for kind, key, a, b, c, second in each.effects:
-                place = index.setdefault(key, FIRST_KEY + len(index))
-                if second:
-                    index.setdefault(second, place + 1)
+                place = effect_keys.place(key, second)
                 if kind in PUT_OFF:  # its delay has counted since the turn
                     a = max(int(a) - age_ms, 0)
                 parts += (slot, self._entry(each.job), kind, place, a, b, c)
                 moves.append(each)
                 slot = b""  # the same job
         lost = word.startswith(b"0~")  # as revive.lua leaves it
-        return Call(b"%d~0" % last, tuple(index), ("", int(lost), len(moves), 0, 0, *parts), moves)
+        arguments = "", int(lost), len(moves), 0, 0, *parts
+        return Call(b"%d~0" % last, tuple(effect_keys.keys), arguments, moves)
 
     def _slots_from(self, first: int, number: int) -> Call:
         clear: list[bytes] = []

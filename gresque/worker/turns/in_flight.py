@@ -21,17 +21,22 @@ class Settled(msgspec.Struct, gc=False):
 
     job: ReservedJob
     effects: tuple[Effect, ...]
+    counts: str = ""
+    """The total that it counts in; "" where its first effect says that."""
 
     @property
     def totals(self) -> Totals:
-        """As what it counts, by its first effect (see `lua/include/settle.lua`)."""
-        return Totals(**{KINDS[self.effects[0].kind].counts: 1})
+        """As what it counts (see `lua/include/settle.lua`)."""
+        return Totals(**{self.counts or KINDS[self.effects[0].kind].counts: 1})
 
     @property
     def arguments(self) -> int:
-        """How many it adds to a turn at most: six for each effect, its key, and the slot. The
-        second key, if there is one, is the same for all (see `request.NUMBERS`)."""
-        return 7 * len(self.effects) + 1
+        """How many it adds to a turn at most: six for each effect, its keys, which may be those of
+        others, too, and the slot."""
+        arguments = 1
+        for effect in self.effects:
+            arguments += 8 if effect.second_key else 7
+        return arguments
 
     @property
     def returns(self) -> bool:
@@ -105,7 +110,7 @@ class InFlight:
         """The job has ended as a failure, with a failure entry among its effects or without one."""
         self.failed += 1
         if effects:
-            self.settled.append(Settled(job, effects))
+            self.settled.append(Settled(job, effects, "failed"))
         self.ended.append(job[0])
 
     def put_off_job(self, job: ReservedJob, *effects: Effect) -> None:

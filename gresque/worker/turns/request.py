@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
+from gresque.store.effects import EffectKeys
 from gresque.store.ledger import Totals
 from gresque.worker.turns.in_flight import InFlight, Settled
 
 MOST_ARGUMENTS = 3900
 """KEYS and ARGV of any call: some servers take no more than 3,999."""
-NUMBERS = 15
-"""ARGV before the effects and slots, and a second key of effects."""
-
-
-ARGUMENTS_OF_EFFECT = 7
-"""Six in ARGV, and its key, which may be that of others, too."""
+NUMBERS = 14
+"""ARGV before the effects and slots."""
 
 
 class Request:
@@ -64,8 +61,8 @@ class Request:
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
-        effects = sum([len(each.effects) for each in self.settled])
-        return room - len(self.ended) - ARGUMENTS_OF_EFFECT * effects
+        slots = len(self.ended) - len(self.settled)  # of jobs with effects theirs are counted, too
+        return room - slots - sum([each.arguments for each in self.settled])
 
     def retry(self, refused: list[Settled], in_flight: InFlight) -> None:
         """Send these, too, before all others."""
@@ -109,16 +106,13 @@ class Request:
 
 def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list[Any]]:
     """The keys of the effects, the first of which has this index, and their arguments."""
-    index: dict[str, int] = {}
+    effect_keys = EffectKeys(first)
     arguments: list[Any] = []
     for each in settled:
         slot = each.job[0]
         for kind, key, a, b, c, second in each.effects:
-            place = index.setdefault(key, first + len(index))
-            if second:
-                index.setdefault(second, place + 1)
-            arguments += (slot, kind, place, a, b, c)
-    return tuple(index), arguments
+            arguments += (slot, kind, effect_keys.place(key, second), a, b, c)
+    return tuple(effect_keys.keys), arguments
 
 
 def fit(
