@@ -32,7 +32,11 @@ class Keys:
             f"{self.prefix}{namespace}:resque_scheduler_master_lock",
             f"{self.prefix}resque_scheduler_leader_lock",
         )
+        self.pause_all = self.prefix + "pause-all-workers"
         # ours
+        self.policies = self.prefix + "policies"
+        self.inflight = self.prefix + "inflight"
+        self.rates = self.prefix + "rates"
         self.retried = self.stat("retried")
         self.failed_sweep = self.prefix + "failed_sweep"
         self.ledgers = self.prefix + "ledgers"
@@ -64,18 +68,22 @@ class Keys:
             self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",
             self.cron_paused: "a set", self.cron_apps: "a hash",
             self.persistent_schedules: "a hash", self.schedules_changed: "a set",
-            self.last_enqueued: "a hash",
+            self.last_enqueued: "a hash", self.policies: "a hash", self.inflight: "a hash",
+            self.rates: "a hash", self.pause_all: "a string",
             self.delayed_schedule: "a sorted set",
             **dict.fromkeys(self.scheduler_locks, "a string"),
         }  # fmt: skip
         if key in kinds:
             return kinds[key]
+        if key.startswith(self.prefix + "unique:") and key.endswith(":waiting"):
+            return "a list"
         for beginning, kind in (
             ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
             ("kills:", "a hash"),
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
-            ("timestamps:", "a set"),
+            ("timestamps:", "a set"), ("inflight:", "a hash"), ("freed:", "a string"),
+            ("unique:", "a hash"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
                 return kind
@@ -110,6 +118,22 @@ class Keys:
         """Each list of waiting jobs has a key that begins with one of these."""
         prefixes = (self.queue_prefix, *self.suspect_prefixes)
         return tuple(prefix.encode("utf-8", "surrogateescape") for prefix in prefixes)
+
+    def inflight_of(self, worker_id: str) -> str:
+        """HASH: queue -> how many jobs of it this worker holds that its own cap counts."""
+        return f"{self.inflight}:{worker_id}"
+
+    def freed(self, queue: str) -> str:
+        """STRING with an expiry: written when a full queue has room again."""
+        return f"{self.prefix}freed:{queue}"
+
+    def unique(self, digest: str) -> str:
+        """HASH with an expiry: the lock of unique jobs with this digest of class and key."""
+        return f"{self.prefix}unique:{digest}"
+
+    def unique_waiting(self, digest: str) -> str:
+        """LIST with an expiry: members of `later` that wait for this lock."""
+        return f"{self.prefix}unique:{digest}:waiting"
 
     def delayed(self, timestamp: str) -> str:
         """LIST of resque-scheduler's: the jobs that are due in this second of the epoch."""

@@ -25,6 +25,10 @@ OWN_PROCESSED, OWN_FAILURES = "resque:stat:processed:w", "resque:stat:failed:w"
 FAILED, QUEUES, FAILED_QUEUES = "resque:failed", "resque:queues", "resque:failed_queues"
 SUSPECTS, PROCESSES, RECOVERIES = "resque:suspects", "resque:processes", "resque:recoveries"
 MASTERS = "resque:masters"
+POLICIES, PAUSE_ALL, INFLIGHT = "resque:policies", "resque:pause-all-workers", "resque:inflight"
+OWN_INFLIGHT, RATES = "resque:inflight:w", "resque:rates"
+FIXED = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES, SUSPECTS,
+         RETRIED, OWN_RETRIED, POLICIES, PAUSE_ALL, INFLIGHT, OWN_INFLIGHT, RATES]  # fmt: skip
 VITALS = "resque:vitals"
 
 
@@ -76,9 +80,7 @@ def cycle(
         queue = origins.get(slot, ("none", ""))[0]
         made.append((slot, "requeue", q(queue), queue, "", ""))
     made += effects
-    fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES,
-             SUSPECTS, RETRIED, OWN_RETRIED]  # fmt: skip
-    lists = [*fixed, *map(q, queues)]
+    lists = [*FIXED, *map(q, queues)]
     more = list(dict.fromkeys(
         key for _, _, first, _, _, _, *second in made for key in (first, *second)
     ))  # fmt: skip
@@ -643,19 +645,7 @@ def tracked(db: Redis, redis_url: str) -> Iterator[TrackedConnection]:
 
 
 def turn(connection: TrackedConnection, sequence: int, want: int, arm: int, *queues: str) -> Any:
-    fixed = [
-        LEDGER,
-        PROCESSED,
-        FAILURES,
-        OWN_PROCESSED,
-        OWN_FAILURES,
-        QUEUES,
-        FAILED_QUEUES,
-        SUSPECTS,
-        RETRIED,
-        OWN_RETRIED,
-    ]
-    keys = [*fixed, *map(q, queues)]
+    keys = [*FIXED, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
         sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, len(queues), 0, 0, *slots(want),
@@ -694,11 +684,9 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: TrackedConnection) -> Non
     db.rpush(q("a"), "0")
     turn(tracked, 1, 1, 1, "a")
     assert turn(tracked, 2, 1, 1, "a") == []
-    fixed = [LEDGER, PROCESSED, FAILURES, OWN_PROCESSED, OWN_FAILURES, QUEUES, FAILED_QUEUES]
-    keys = [*fixed, SUSPECTS, RETRIED, OWN_RETRIED, q("a")]
-    give = ["0", "requeue", 12, "a", "", ""]
-    keys.append(q("a"))
-    tracked.run(script("cycle"), 12, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, *give, "0")
+    keys = [*FIXED, q("a"), q("a")]
+    give = ["0", "requeue", 17, "a", "", ""]
+    tracked.run(script("cycle"), 17, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, *give, "0")
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 

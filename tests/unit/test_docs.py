@@ -74,7 +74,9 @@ def test_every_key_is_documented() -> None:
         keys.cron, keys.cron_next, keys.cron_last, keys.cron_paused, keys.cron_apps,
         keys.persistent_schedules, keys.schedules_changed, keys.last_enqueued,
         keys.delayed_schedule, keys.delayed("X"), keys.timestamps(b"X").decode(),
-        *keys.scheduler_locks,
+        *keys.scheduler_locks, keys.policies, keys.pause_all, keys.inflight,
+        keys.inflight_of("X"), keys.rates, keys.freed("X"), keys.unique("X"),
+        keys.unique_waiting("X"),
     }  # fmt: skip
     assert made == shown
 

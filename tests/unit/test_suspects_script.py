@@ -67,7 +67,8 @@ def test_to_a_turn_they_are_lists_like_any_other(db: Redis) -> None:
     db.rpush(q("a"), job("a"))
     register(db)
     keys = ["resque:ledger:p", *["resque:x"] * 4, QUEUES, "resque:failed_queues", SUSPECTS]
-    keys += ["resque:stat:retried", "resque:stat:retried:w"]
+    keys += ["resque:stat:retried", "resque:stat:retried:w", KEYS.policies, KEYS.pause_all]
+    keys += [KEYS.inflight, KEYS.inflight_of("w"), KEYS.rates]
     reply = run(
         db, "cycle", [*keys, TWO, ONE, q("a")], 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, *slots(5)
     )

@@ -9,8 +9,8 @@
 -- Each call names the word that it continues from, so that a call does nothing the second time, and
 -- one that arrives late does nothing at all.
 --
--- KEYS  1 ledger (HASH)   2-10 as in cycle.lua
---       11.. the keys of effects; with ARGV 4 = 2 the lists that jobs go back to
+-- KEYS  1 ledger (HASH)   2-15 as in cycle.lua
+--       16.. the keys of effects; with ARGV 4 = 2 the lists that jobs go back to
 -- ARGV  1 first word of `state` to continue from   2 the one to write; '!' and the positions of
 --       refused effects, among all that follow, are appended to it
 --       3 totals to write ('reserved done failed requeued retried'): the counters get what those in
@@ -32,7 +32,7 @@ local own_processed, own_failed = KEYS[4], KEYS[5]
 local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
 local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
 local retried_stat, own_retried = KEYS[9], KEYS[10]
-local FIRST_LIST, FIRST_EFFECT = 11, 8
+local FIRST_LIST, FIRST_EFFECT = 16, 8
 local effects, lists, clear = tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
 local first_list = FIRST_EFFECT + 7 * effects
 local first_slot = first_list + 2 * lists

@@ -6,7 +6,9 @@
 -- KEYS  1 ledger (HASH)   2 stat:processed   3 stat:failed
 --       4 stat:processed:<worker>   5 stat:failed:<worker>   6 queues (SET)
 --       7 failed_queues (SET)   8 suspects (SET)   9 stat:retried   10 stat:retried:<worker>
---       11.. the lists to reserve from, in priority order; then the keys of effects
+--       11 policies (HASH)   12 pause-all-workers (STRING)   13 inflight (HASH)
+--       14 inflight:<worker> (HASH)   15 rates (HASH)
+--       16.. the lists to reserve from, in priority order; then the keys of effects
 -- ARGV  1 sequence number of this turn; a turn whose reply was lost is sent again under the same
 --       2 want: how many jobs to reserve at most
 --       3 1 to have the server announce the next push when nothing was found
@@ -31,7 +33,7 @@ local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
 local own_processed, own_failed, own_retried = KEYS[4], KEYS[5], KEYS[10]
 local queues, failed_queues, suspects, retried_stat = KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local K, A, call, pcall, guarded = KEYS, ARGV, redis.call, redis.pcall, ledger
-local FIRST_LIST, FIRST_EFFECT, CHUNK = 11, 15, 4000 -- one unpack takes some 8,000
+local FIRST_LIST, FIRST_EFFECT, CHUNK = 16, 15, 4000 -- one unpack takes some 8,000
 local want, effects, ended = tonumber(A[2]), tonumber(A[13]), tonumber(A[14])
 local last_list, slots = FIRST_LIST - 1 + A[12], FIRST_EFFECT - 1 + 6 * effects
 local S, base = A, slots -- the slots that can be filled are S[base + 1], …

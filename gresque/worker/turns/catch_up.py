@@ -20,7 +20,7 @@ MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
 MOST_SLOTS_PUT_BACK = 700
 """When what the server holds in excess goes back to its lists: three more for each, at most."""
-FIRST_KEY = 11
+FIRST_KEY = 16
 """The index of the first effect's key among the KEYS of catch_up.lua."""
 MOST_BYTES = 16 << 20
 

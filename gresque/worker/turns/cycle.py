@@ -63,6 +63,11 @@ class Cycle:
             keys.suspects,
             keys.retried,
             keys.worker_stat("retried", worker_id),
+            keys.policies,
+            keys.pause_all,
+            keys.inflight,
+            keys.inflight_of(worker_id),
+            keys.rates,
         ]
         self.lists = ServedLists(keys, queues)
         self.takes = Takes.QUEUES
