@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gresque.maintenance.lease import Lease
+from gresque.store.store import Store
 from tests.process.support import Bench, Master, wait_for
 from tests.process.test_delayed import ELSEWHERE, delay_by_ruby
 from tests.process.test_maintenance import ARGUMENTS, holder
@@ -172,3 +174,23 @@ def test_a_job_that_waits_costs_no_commands(bench: Bench) -> None:
 
 def _commands(bench: Bench) -> int:
     return int(bench.redis.info("stats")["total_commands_processed"])
+
+
+def test_a_hundred_that_stand_by_ask_seldom(store: Store) -> None:
+    """They send at most 30 commands a second together while one holds the lease."""
+    leases = [Lease(f"host {number}") for number in range(101)]
+    for lease in leases:
+        lease.run(store)
+    assert [lease.held for lease in leases] == [True] + 100 * [False]
+    store.redis.config_resetstat()
+    started = time.monotonic()
+    while time.monotonic() < started + 25:
+        now = time.monotonic()
+        for lease in leases:
+            if lease.due(now) <= 0:
+                lease.run(store)
+        time.sleep(0.005)
+    rate = store.redis.info("commandstats")["cmdstat_evalsha"]["calls"] / 25
+    print(f"{rate:.1f} commands a second")
+    assert leases[0].held and sum(lease.held for lease in leases) == 1
+    assert rate <= 30
