@@ -113,7 +113,8 @@ class Stem:
             opened.append(its)
             return its
 
-        ours, its = socket.socketpair()
+        # Each message by itself: the program may have ended before its pid is read here.
+        ours, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
         fds = [
             its.fileno(), end_of("stdin", stdin), end_of("stdout", stdout),
             end_of("stderr", stderr), *pass_fds,
