@@ -33,29 +33,53 @@ return held
 """
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+PATIENCE_SECONDS = 60.0
+"""Far above what anything here takes on a busy machine: a test that waits this long has failed."""
+
+SOON_SECONDS = 25.0
+"""The same for what gresque would do every 30 s at the latest, had it missed what happened."""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = SOON_SECONDS) -> Any:
     """The first true value of `condition()`; fails when there is none for so long."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {condition}")
         time.sleep(0.005)
-    raise AssertionError(f"not within {seconds} s: {condition}")
+    return value
 
 
 def role_of(child: psutil.Process) -> str:
-    """By its title: `worker`, `proxy`, `maintenance`; `master` for one that has not set its own
-    some time after its fork, which is a worker process that imports modules."""
-    deadline = time.monotonic() + 0.2
-    while True:
-        with suppress(psutil.NoSuchProcess):
+    """By its title: `worker`, `proxy`, `maintenance`; `master` for a worker process that imports
+    modules; `gone` for one that has ended, whether its master knows it or not.
+
+    Every child has the title of its master until it sets its own. The maintenance process does so
+    before it ever sleeps: one that sleeps under the title of its master is none."""
+
+    def role() -> str | None:
+        try:
+            status = child.status()  # first: the title may come between the two
             found = re.search(r"gresque: (\w+)", " ".join(child.cmdline()))
-            role = found[1] if found else "master"
-            if role != "master" or time.monotonic() > deadline:
-                return role
-            time.sleep(0.005)
-            continue
-        return "gone"
+        except psutil.NoSuchProcess:  # or a zombie
+            return "gone"
+        if status == psutil.STATUS_ZOMBIE:
+            return "gone"
+        if found and found[1] != "master":
+            return found[1]
+        return "master" if status in (psutil.STATUS_SLEEPING, psutil.STATUS_STOPPED) else None
+
+    return str(wait_for(role, PATIENCE_SECONDS))
+
+
+def shows(master: Master, state: str) -> bool:
+    """Whether the titles of all processes that take jobs show this state. A signal to the master
+    has reached them by then."""
+    found = []
+    for child in master.children():
+        with suppress(psutil.NoSuchProcess):
+            found.append(" ".join(child.cmdline()))
+    return bool(found) and all(f": {state}" in title for title in found)
 
 
 ACCOUNT = re.compile(
@@ -109,8 +133,9 @@ class Master:
         return self.log_path.read_text()
 
     def children(self) -> list[psutil.Process]:
-        """Without the maintenance process."""
-        return [child for child in self.all_children() if role_of(child) != "maintenance"]
+        """Those that live, without the maintenance process."""
+        no = ("maintenance", "gone")
+        return [child for child in self.all_children() if role_of(child) not in no]
 
     def maintenance(self) -> list[psutil.Process]:
         return [child for child in self.all_children() if role_of(child) == "maintenance"]
@@ -131,8 +156,8 @@ class Master:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
-        """Its exit code; no child may be left behind."""
+    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
+        """Its exit code."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -153,9 +178,11 @@ class Master:
         """Whatever is left of it, and of its children."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGSTOP)  # it must not replace them
-            family = [*self.all_children(), psutil.Process(self.process.pid)]
-            for member in family:
-                member.kill()
+            master = psutil.Process(self.process.pid)
+            wait_for(lambda: master.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE))
+            for member in (*master.children(), master):
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
             self.process.wait()
 
 
@@ -207,9 +234,13 @@ class Bench:
         return {key.decode(): int(n) for key, n in self.redis.hgetall("runs").items()}
 
     def begun(self) -> int:
-        """How often CountSlowly has begun. What is held and has not begun is put back when its
-        process is told to pause or to leave."""
+        """How often CountSlowly and its like have begun. What is held and has not begun is put back
+        when its process is told to pause or to leave."""
         return sum(map(int, self.redis.hvals("begun")))
+
+    def let(self) -> None:
+        """CountWhenLet ends."""
+        self.redis.set("let", 1)
 
     def held(self) -> int:
         """Jobs in all ledgers, at one moment: one process may settle its job and the next one

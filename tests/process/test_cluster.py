@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,11 +25,12 @@ NAMESPACE = "{resque}"
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     """It takes two seconds to serve, so that all tests here share it. Its bus needs a port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    options = ["--cluster-enabled", "yes", "--cluster-port", port, "--bind", "127.0.0.1"]
-    node = OwnServer(tmp_path_factory.mktemp("cluster"), *options).start()
+
+    def on_port(port: str) -> OwnServer:
+        options = ["--cluster-enabled", "yes", "--cluster-port", port, "--bind", "127.0.0.1"]
+        return OwnServer(tmp_path_factory.mktemp("cluster"), *options)
+
+    node = OwnServer.on_a_free_port(on_port)
     node.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
     wait_for(lambda: b"cluster_state:ok" in node.redis.execute_command("CLUSTER", "INFO"))
     yield node
@@ -91,11 +91,12 @@ def test_a_shutdown_gives_back(bench: Bench) -> None:
 
 
 def test_the_jobs_of_a_killed_process_run_again(bench: Bench) -> None:
-    bench.client.enqueue_many("CountSlowly", [(str(n), 1) for n in range(20)], queue="q")
+    bench.client.enqueue_many("CountWhenLet", [(str(n),) for n in range(20)], queue="q")
     master = bench.start("-q", "q", "-t", "20", "-j", "1000")
     wait_for(lambda: bench.begun() == 20)
     for child in master.children():
         os.kill(child.pid, signal.SIGKILL)
+    bench.let()
     wait_for(lambda: len(bench.runs()) == 20)
     wait_for(lambda: bench.held() == 0)
     (recovery,) = map(json.loads, bench.client.store.recovery.log(9))
@@ -108,10 +109,11 @@ def test_the_jobs_of_a_killed_process_run_again(bench: Bench) -> None:
 def test_a_job_is_killed_by_command_and_retried(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ids = bench.client.enqueue_many("CountSlowly", [(str(n), 2.5) for n in range(5)], queue="q")
+    ids = bench.client.enqueue_many("CountWhenLet", [(str(n),) for n in range(5)], queue="q")
     master = bench.start("-q", "q", "-t", "5", "-j", "1000")
     wait_for(lambda: bench.redis.keys(f"{NAMESPACE}:running:*"))
     assert gresque(bench, "kill", ids[2]) == 0
+    bench.let()
     (entry,) = bench.failed()
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", ids[2])
     for name in ("running", "stacks", "workers", "ledger", "stats", "queues", "status"):

