@@ -161,6 +161,14 @@ def count_slowly(key: str, seconds: float) -> None:
     store().hincrby("runs", key, 1)
 
 
+@gresque.job(queue="q", name="CountWhenLet")
+def count_when_let(key: str) -> None:
+    """Ends when the test lets it, by the key `let`: however long that one takes."""
+    store().hincrby("begun", key, 1)
+    _until("let")
+    store().hincrby("runs", key, 1)
+
+
 @gresque.job(queue="q", name="FailWhenCut", on_dirty_exit="fail")
 def fail_when_cut(seconds: float) -> None:
     store().rpush("started", "FailWhenCut")
@@ -170,6 +178,11 @@ def fail_when_cut(seconds: float) -> None:
 @gresque.job(queue="q", name="Timed", timeout_seconds=0.4)
 def timed(how: str, *args: Any) -> None:
     behave(how, *args)
+
+
+@gresque.job(queue="q", name="InTime", timeout_seconds=600)
+def in_time() -> None:
+    """Has a limit that no busy machine reaches."""
 
 
 class Hooked(gresque.Job):
@@ -252,7 +265,18 @@ def _wait_in_c(seconds: float) -> None:
         library.usleep(min(int(left * 1_000_000), 50_000))
 
 
+def _hold_gil_until_opened(path: str) -> None:
+    """Until somebody opens this FIFO to write: no signal cuts that short either."""
+    ctypes.PyDLL(None).open(path.encode(), os.O_RDONLY)
+
+
+def _until(key: str) -> None:
+    while not store().exists(key):
+        time.sleep(0.02)
+
+
 BEHAVIOURS |= {"re": _hold_gil_in_re, "gil": _hold_gil_in_c, "c": _wait_in_c}
+BEHAVIOURS |= {"fifo": _hold_gil_until_opened, "until": _until}
 BEHAVIOURS["deaf"] = lambda seconds: _wait_deaf(ctypes.CDLL(None), seconds)
 
 
@@ -263,12 +287,12 @@ def timed_in_c() -> None:
 
 
 @gresque.job(queue="q", name="Guarded")
-def guarded(seconds: float, how: str = "sleep") -> None:
+def guarded(how_long: float | str, how: str = "sleep") -> None:
     """A critical section, and something long after it."""
     store().rpush("started", "Guarded")
     with gresque.uninterruptible():
         with gresque.uninterruptible():
-            BEHAVIOURS[how](seconds)
+            BEHAVIOURS[how](how_long)
         store().rpush("sections", "whole")
     time.sleep(60)
 

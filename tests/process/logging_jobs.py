@@ -67,7 +67,7 @@ def logs(text: str) -> None:
     assert job is not None
     job.log.warning("by its logger", extra={"size": 3})
     log.warning("user's own", extra={"queue": "mine", "job": 7})
-    print("printed")
+    print("printed\n", end="")  # in one piece, beside what other threads log
     gevent.get_hub().loop.run_callback(log.warning, "beside the job")
     gevent.sleep(0.01)
 

@@ -24,6 +24,15 @@ def _note_in_tally(line: str) -> None:
         os.close(tally)
 
 
+@gresque.job(queue="q", name="TellWhenLet")
+def tell_when_let(key: str, path: str) -> None:
+    """Ends when there is this file, however long the test takes to make it."""
+    _note_in_tally(f"start {key}")
+    while not os.path.exists(path):  # noqa: PTH110
+        time.sleep(0.02)
+    _note_in_tally(f"end {key}")
+
+
 @gresque.job(queue="q", name="TellAndEnqueue")
 def tell_and_enqueue(key: str) -> None:
     """Note the run, and enqueue a job that tells of it, too."""

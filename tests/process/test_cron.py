@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
+from gresque.maintenance.lease import LEASE_SECONDS
 from tests.process.support import Bench, Master, wait_for
 
 SECONDLY = "* * * * * *"
@@ -64,7 +65,8 @@ def test_each_second_once_while_the_holder_of_the_lease_dies(bench: Bench) -> No
         wait_for(lambda count=before: len(ran(bench)) >= count + 2)  # type: ignore[misc]
     ticks = [each.tick for each in ran(bench)]
     assert sorted(ticks) == list(range(min(ticks), max(ticks) + 1))
-    assert max(each.enqueued - each.tick for each in ran(bench)) < 6
+    # The lease expires, if the holder's successor is late; a busy machine adds to that.
+    assert max(each.enqueued - each.tick for each in ran(bench)) < 4 * LEASE_SECONDS
     assert min(each.enqueued - each.tick for each in ran(bench)) >= -0.001
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.process.support import JOBS, ROOT, Bench, wait_for
+from tests.process.support import JOBS, PATIENCE_SECONDS, ROOT, Bench, wait_for
 
 
 class Shell:
@@ -66,7 +66,7 @@ def test_the_caller_returns_when_the_first_process_works(bench: Bench, shell: Sh
     bench.client.enqueue_to("q", "Count", "done")
     wait_for(bench.runs)
     master.send_signal(signal.SIGQUIT)
-    master.wait(20)
+    master.wait(PATIENCE_SECONDS)
     assert "stopped: reserved 1 = 1 done" in shell.log.read_text()
     assert not shell.pidfile.exists()
 
@@ -104,7 +104,7 @@ def test_a_second_master_is_refused_and_a_stale_pidfile_is_not(bench: Bench, she
     bench.client.enqueue_to("q", "CountSlowly", "done", 2)
     wait_for(lambda: bench.begun() == 1)
     first.kill()  # its worker process lives on for a while, and does not hold the file
-    first.wait(10)
+    first.wait(PATIENCE_SECONDS)
     assert shell.daemon().returncode == 0
     assert shell.master() != first
     wait_for(bench.runs)
@@ -117,7 +117,9 @@ def test_a_terminal_is_left_once_it_works(bench: Bench, shell: Shell) -> None:
     called = shell.work(*arguments, stdin=its_end, stdout=its_end, stderr=its_end)
     os.close(its_end)
     assert called.returncode == 0
-    assert b"started: 2 processes" in os.read(terminal, 4096)
+    shown = b""
+    while b"started: 2 processes" not in shown:
+        shown += os.read(terminal, 4096)  # each read may bring a part of it
     master = shell.master()
     wait_for(lambda: bench.redis.zcard("resque:ledgers") == 2)
 
@@ -131,7 +133,7 @@ def test_a_terminal_is_left_once_it_works(bench: Bench, shell: Shell) -> None:
     bench.client.enqueue_to("q", "Count", "done")
     wait_for(bench.runs)
     master.send_signal(signal.SIGTERM)
-    master.wait(20)
+    master.wait(PATIENCE_SECONDS)
 
 
 def test_ctrl_c_ends_what_does_not_work_yet(shell: Shell, tmp_path: Path) -> None:
@@ -143,5 +145,5 @@ def test_ctrl_c_ends_what_does_not_work_yet(shell: Shell, tmp_path: Path) -> Non
         wait_for((tmp_path / "in").exists)
         family = psutil.Process(caller.pid).children(recursive=True)
         caller.send_signal(signal.SIGINT)
-        assert caller.wait(20) == 130
+        assert caller.wait(PATIENCE_SECONDS) == 130
     wait_for(lambda: not any(process.is_running() for process in family))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gresque.maintenance.process import LONGEST_WAIT_SECONDS
 from tests.process.support import Bench, wait_for
 from tests.process.test_maintenance import ARGUMENTS, holder
 
@@ -50,7 +51,8 @@ def test_jobs_run_when_they_are_due_and_leave_no_key(bench: Bench) -> None:
         due, began = map(float, raw.split())
         lateness.append(began - due)
     assert min(lateness) >= 0, "never early"
-    assert sorted(lateness)[18] < 0.5
+    # On time, and not when somebody looks every some seconds: many of them, on a busy machine.
+    assert sorted(lateness)[6] < 0.5
     assert client.delayed_count() == 0
     assert bench.runs() == {}
     master.process.terminate()
@@ -63,35 +65,39 @@ def test_an_idle_one_hears_of_an_earlier_job(bench: Bench) -> None:
     master = bench.start(*ARGUMENTS)
     wait_for(lambda: holder(master))
     bench.client.options("Count", queue="q", in_=3600).enqueue("far")
-    scheduled = time.monotonic()
+    took = []
     for n in range(3):
+        scheduled = time.monotonic()
         bench.client.options("Count", queue="q", in_=0.2).enqueue(f"near {n}")
         wait_for(lambda n=n: bench.runs().get(f"near {n}") == 1)
-    assert time.monotonic() - scheduled < 10
+        took.append(time.monotonic() - scheduled)
+    assert min(took) < 0.9 * LONGEST_WAIT_SECONDS, took
 
 
 def test_the_holder_of_the_lease_dies_while_it_promotes(bench: Bench) -> None:
     """Nothing is lost and nothing comes twice."""
     master = bench.start(*ELSEWHERE)
     wait_for(lambda: holder(master))
-    due = int(time.time()) + 2
-    own = [(n,) for n in range(10_000)]
-    bench.client.enqueue_many("Job", own, queue="own", at=due)
-    for start in range(0, 10_000, 1000):
-        items = [
-            b'{"class":"J","args":[%d],"queue":"ruby"}' % n for n in range(start, start + 1000)
-        ]
-        delay_by_ruby(bench, due, *items)
-    kills = 0
-    while bench.client.delayed_count():
-        keeper = holder(master)
-        if keeper is not None and time.time() > due + 0.05 * kills:
-            keeper.kill()
-            kills += 1
-        time.sleep(random.uniform(0.01, 0.1))
-    assert kills
+    kills = jobs = 0
+    while not kills:  # where the test has no time to kill it, it has to do the same again
+        due = int(time.time()) + 2
+        own = [(n,) for n in range(jobs, jobs + 10_000)]
+        bench.client.enqueue_many("Job", own, queue="own", at=due)
+        for start in range(jobs, jobs + 10_000, 1000):
+            items = [
+                b'{"class":"J","args":[%d],"queue":"ruby"}' % n for n in range(start, start + 1000)
+            ]
+            delay_by_ruby(bench, due, *items)
+        while bench.client.delayed_count():
+            keeper = holder(master)
+            if keeper is not None and time.time() > due + 0.05 * kills:
+                keeper.kill()
+                kills += 1
+            time.sleep(random.uniform(0.01, 0.1))
+        jobs += 10_000
+        assert jobs < 100_000
     for queue in ("own", "ruby"):
-        assert sorted(args(bench, queue)) == [n for (n,) in own]
+        assert sorted(args(bench, queue)) == list(range(jobs))
     assert bench.redis.keys("resque:timestamps:*") == []
     assert not bench.redis.exists(
         "resque:delayed_queue_schedule", "resque:later", "resque:later:jobs"
@@ -136,12 +142,14 @@ def test_the_clock_of_a_program_does_not_matter(bench: Bench) -> None:
     try:
         for wrong, name in ((-3600, "behind"), (3600, "ahead")):
             time.time = lambda by=wrong: real() + by  # type: ignore[misc]
-            bench.client.options("Count", queue="q", in_=3).enqueue(name)
+            bench.client.options("Count", queue="later", in_=600).enqueue(name)
+            bench.client.options("Count", queue="q", in_=1).enqueue(name)
     finally:
         time.time = real
-    (first, second) = bench.client.delayed(0, 2)
-    for job in (first, second):  # due times are whole milliseconds, never too early
-        assert -1 < (job.due - datetime.now(UTC)).total_seconds() <= 3.001
+    later = [job for job in bench.client.delayed(0, 4) if job.queue == "later"]
+    assert len(later) == 2
+    for job in later:  # due times are whole milliseconds, never too early
+        assert 400 < (job.due - datetime.now(UTC)).total_seconds() <= 600.001
     wait_for(lambda: bench.runs() == {"behind": 1, "ahead": 1})
 
 

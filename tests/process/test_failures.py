@@ -199,8 +199,8 @@ def test_two_retry_everything_while_jobs_fail(bench: Bench, backend: str) -> Non
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
-    wait_for(lambda: bench.stat("processed") >= 4 * count)
+        thread.join(240)
+    wait_for(lambda: bench.stat("processed") >= 4 * count, 120)
     wait_for(lambda: bench.held() == 0)
     assert bench.stat("failed") == 2 * count
     assert bench.runs() == {str(n): 2 for n in range(2 * count)}

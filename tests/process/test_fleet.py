@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.process.support import Bench, Master, wait_for
+from tests.process.support import Bench, Master, role_of, wait_for
 
 ARGUMENTS = ("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
 
@@ -52,9 +53,9 @@ def test_it_outlives_the_last_job_though_the_signal_goes_to_all(
     wait_for(lambda: bench.redis.llen("started") == 1)
     signal_all(master, number)
     while master.process.poll() is None:
-        lives = maintenance.is_running() and maintenance.status() != psutil.STATUS_ZOMBIE
+        lives = role_of(maintenance) != "gone"
         with suppress(psutil.NoSuchProcess):
-            assert lives or not {*master.children()} - {maintenance}
+            assert lives or not master.children()
         time.sleep(0.01)
     assert master.wait() == 0
     assert not maintenance.is_running()
@@ -74,8 +75,8 @@ def test_it_lives_through_a_crash_loop_of_the_workers(bench: Bench) -> None:
 def test_other_signals_to_the_master_do_not_concern_it(bench: Bench) -> None:
     master = bench.start(*ARGUMENTS)
     maintenance = one_of(master)
-    numbers = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT, signal.SIGTTIN)
-    for number in numbers:  # one by one: the kernel drops a CONT when a TTIN comes before its turn
+    # The CONT comes last: the kernel drops one that still waits when a TTIN comes after it.
+    for number in (signal.SIGUSR1, signal.SIGTTIN, signal.SIGUSR2, signal.SIGCONT):
         signal_all(master, number)
         wait_for(lambda number=number: f"{number.name}: " in master.log)
     bench.client.enqueue_to("q", "Count", "a")
@@ -106,7 +107,7 @@ def test_no_suspect_is_stuck_when_the_last_worker_leaves(bench: Bench, threads: 
     master = bench.start("-q", "q", "-t", threads)
     wait_for(lambda: bench.redis.zcard("resque:listening:q") == 1)
     master.signal(signal.SIGUSR2)
-    wait_for(lambda: "SIGUSR2" in master.log)
+    wait_for(lambda: bench.redis.zcard("resque:listening:q") == 0)  # it has paused
     leave_suspect(bench)
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0
@@ -121,9 +122,9 @@ def test_a_frozen_one_delays_neither_jobs_nor_the_end(bench: Bench) -> None:
     maintenance.suspend()
     for n in range(20):
         bench.client.enqueue_to("q", "Count", str(n))
-    wait_for(lambda: bench.stat("processed") == 20, 5)
+    wait_for(lambda: bench.stat("processed") == 20)
     master.signal(signal.SIGTERM)
-    assert master.wait(8) == 0
+    assert master.wait() == 0
     assert f"maintenance process {maintenance.pid} did not leave in time" in master.log
     assert not maintenance.is_running()
 
@@ -138,11 +139,14 @@ def test_a_burst_has_none(bench: Bench) -> None:
     assert master.wait() == 0
 
 
-def test_it_costs_a_worker_nothing_while_the_first_processes_boot(bench: Bench) -> None:
+def test_it_costs_a_worker_nothing_while_the_first_processes_boot(
+    bench: Bench, tmp_path: Path
+) -> None:
     slow = ("-r", "tests.process.slow_import", "--no-preload")
-    master = bench.start("-q", "q", *slow, IMPORT_SECONDS="1")
+    master = bench.start("-q", "q", *slow, IMPORT_UNTIL=str(tmp_path / "go"))
     wait_for(master.children)
     assert master.maintenance() == []
     assert bench.redis.zcard("resque:ledgers") == 0
+    (tmp_path / "go").touch()
     one_of(master)
     assert bench.redis.zcard("resque:ledgers") >= 1

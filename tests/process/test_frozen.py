@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -13,15 +15,27 @@ from tests.process.support import Bench, Master, wait_for
 
 
 def start_with_a_hog(bench: Bench, *behave: object, neighbours: int = 5) -> tuple[Master, str]:
-    """A process in which the last of its jobs holds the GIL; returns that one's id."""
+    """A process in which the last of its jobs holds the GIL; returns that one's id. Its neighbours
+    end when they are let."""
     for n in range(neighbours):
-        bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
+        bench.client.enqueue_to("q", "CountWhenLet", str(n))
     master = bench.start("-q", "q", "-t", "20", "-j", "1000")
     wait_for(lambda: bench.begun() == neighbours)
     job_id = bench.client.enqueue_to("q", "Behave", *behave)
     assert job_id is not None
     wait_for(lambda: bench.redis.llen("started") == 1)
     return master, job_id
+
+
+def make_fifo(directory: Path) -> Path:
+    path = directory / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def let_go(fifo: Path) -> None:
+    """The hog waits for somebody who opens it to write."""
+    os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def quit_and_check(bench: Bench, master: Master) -> None:
@@ -33,6 +47,7 @@ def quit_and_check(bench: Bench, master: Master) -> None:
 
 def test_usr1_fails_the_hog_and_its_neighbours_run_again(bench: Bench) -> None:
     master, job_id = start_with_a_hog(bench, "re")
+    bench.let()
     master.signal(signal.SIGUSR1)
     (entry,) = wait_for(lambda: bench.failed())
     assert (entry.exception, entry.payload["id"]) == ("DirtyExit", job_id)
@@ -58,7 +73,8 @@ def test_gresque_kill_reaches_a_hog(
 ) -> None:
     arguments = [60] if how == "gil" else []
     master, job_id = start_with_a_hog(bench, how, *arguments)
-    assert run(["kill", job_id, "--redis", bench.redis_url, "--wait", "20"]) == 0
+    bench.let()
+    assert run(["kill", job_id, "--redis", bench.redis_url, "--wait", "60"]) == 0
     assert "did not die, its process was replaced" in capsys.readouterr().out
     assert [entry.payload["id"] for entry in bench.failed()] == [job_id]
     wait_for(lambda: bench.runs() == {str(n): 1 for n in range(5)})
@@ -82,9 +98,10 @@ def test_the_proxy_knows_timeouts_without_preloading(bench: Bench) -> None:
 
 
 def test_who_blocks_is_shown_and_the_process_lives_on(
-    bench: Bench, capsys: pytest.CaptureFixture[str]
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    master, job_id = start_with_a_hog(bench, "gil", 8)
+    fifo = make_fifo(tmp_path)
+    master, job_id = start_with_a_hog(bench, "fifo", str(fifo))
     flags = ["--redis", bench.redis_url]
 
     def blocked() -> dict[str, object] | None:
@@ -94,14 +111,16 @@ def test_who_blocks_is_shown_and_the_process_lives_on(
 
     found = wait_for(blocked)
     assert found["id"] == job_id
-    assert any("in `_hold_gil_in_c'" in line for line in found["stack"])
+    assert any("in `_hold_gil_until_opened'" in line for line in found["stack"])
     assert run(["stacks", job_id, "--json", *flags]) == 0
     ((standing,),) = [p["greenlets"] for p in json.loads(capsys.readouterr().out)]
     assert standing["on_cpu"]
     assert standing["stack"] == found["stack"]
     master.signal(signal.SIGTTIN)
     wait_for(lambda: "stack of worker process" in master.log)
-    # It comes back to life by itself, and nothing was taken away from it.
+    # It comes back to life, and nothing was taken away from it.
+    bench.let()
+    let_go(fifo)
     wait_for(lambda: bench.stat("processed") == 6)
     assert bench.failed() == []
     assert bench.runs() == {str(n): 1 for n in range(5)}
@@ -122,6 +141,7 @@ def test_a_stopped_process_is_not_dead_while_its_master_lives(bench: Bench) -> N
     store = bench.client.store
     (found,) = Look.take(store, "redis").processes
     assert found.running.frozen is not None
+    bench.let()
     child.resume()
     wait_for(lambda: Look.take(store, "redis").processes[0].running.frozen is None)
     wait_for(lambda: bench.stat("processed") == 6)
@@ -140,14 +160,19 @@ def test_a_stopped_process_is_killed_by_term(bench: Bench) -> None:
     assert bench.client.size("q") == 6
 
 
-def test_when_the_master_dies_the_proxy_stays_with_the_frozen_process(bench: Bench) -> None:
-    master, _ = start_with_a_hog(bench, "gil", 6)
+def test_when_the_master_dies_the_proxy_stays_with_the_frozen_process(
+    bench: Bench, tmp_path: Path
+) -> None:
+    fifo = make_fifo(tmp_path)
+    master, _ = start_with_a_hog(bench, "fifo", str(fifo))
     (process,) = bench.client.store.processes.ids()
     wait_for(lambda: len(master.children()) == 2)
     family = master.children()
     master.process.kill()
     beat = bench.redis.zscore("resque:ledgers", process)
-    wait_for(lambda: (bench.redis.zscore("resque:ledgers", process) or beat + 1) > beat)
+    wait_for(lambda: bench.redis.zscore("resque:ledgers", process) > beat)
+    bench.let()
+    let_go(fifo)
     wait_for(lambda: not any(each.is_running() for each in family))
     assert bench.stat("processed") == 6
     assert bench.redis.zcard("resque:ledgers") == 0

@@ -26,16 +26,17 @@ def log_of_recoveries(bench: Bench) -> list[dict[str, object]]:
 def test_a_frozen_worker_that_comes_back_settles_nothing(bench: Bench, busy: bool) -> None:
     frozen = bench.start(*ARGUMENTS, "--interval", "1")
     for number in range(4):
-        bench.client.enqueue_to("q", "CountSlowly", str(number), 3.0 if busy else 0.0)
+        bench.client.enqueue_to("q", "CountWhenLet" if busy else "Count", str(number))
     wait_for(lambda: bench.begun() == 4 if busy else bench.stat("processed") == 4)
     wait_for(lambda: len(bench.client.store.processes.ids()) == 2)
     for process in family(frozen)[::-1]:
         process.suspend()
     dead = set(bench.client.store.processes.ids())
     other = bench.start(*ARGUMENTS, "-r", "tests.process.quick_deaths")
-    wait_for(lambda: not dead & set(bench.client.store.processes.ids()), 60)
+    wait_for(lambda: not dead & set(bench.client.store.processes.ids()))
     if busy:
         wait_for(lambda: bench.begun() == 8)  # the other one runs them
+        bench.let()
     assert {entry["process"] for entry in log_of_recoveries(bench)} == dead
     before = {process.pid for process in frozen.children()}
     for process in family(frozen):
@@ -78,14 +79,14 @@ def test_what_dies_with_its_master_is_recovered_by_the_next_one_at_once(
     master.process.wait()
     if by_a_bystander:
         # Whoever lives on that machine finds out, by its heartbeat.
-        wait_for(lambda: not dead & set(bench.client.store.processes.ids()), 30)
+        wait_for(lambda: not dead & set(bench.client.store.processes.ids()))
         worker = next(iter(dead)).rsplit(":", 2)[0]
         wait_for(lambda: not bench.redis.sismember("resque:workers", worker))
         bystander.signal(signal.SIGQUIT)
         bystander.wait()
     else:
         bench.start(*ARGUMENTS)
-        wait_for(lambda: len(log_of_recoveries(bench)) == 2, 10)
+        wait_for(lambda: len(log_of_recoveries(bench)) == 2)
     assert not dead & set(bench.client.store.processes.ids())
     log = log_of_recoveries(bench)
     assert {entry["process"] for entry in log} == dead

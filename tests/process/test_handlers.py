@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 from gresque.failure.entry import decode_entry
 from tests.process.support import Bench, Master, wait_for
@@ -20,6 +21,11 @@ def start(bench: Bench, *names: str) -> Master:
 
 def failed(bench: Bench) -> list[str]:
     return [decode_entry(raw).exception for raw in bench.redis.lrange("resque:failed", 0, -1)]
+
+
+def blocked_clients(bench: Bench) -> list[Any]:
+    """Those of jobs that wait for a list of Redis: none of them has the CPU."""
+    return [client for client in bench.redis.client_list() if client["cmd"] == "blpop"]
 
 
 def test_pauses_kills_and_a_shutdown_work_without_signals(bench: Bench) -> None:
@@ -55,7 +61,7 @@ def test_a_job_that_puts_the_default_back_leaves_the_signals_to_the_worker(bench
     bench.client.enqueue_to("q", "Borrow", *SIGNALS)
     bench.client.enqueue_to("q", "CountSlowly", "job", 60)
     master = bench.start("-q", "q", "-t", "10", "-j", "1000")
-    wait_for(lambda: bench.redis.llen("started") == 1 and bench.begun() == 1)
+    wait_for(lambda: bench.stat("processed") == 1 and bench.begun() == 1)
     master.signal(signal.SIGUSR2)
     master.signal(signal.SIGCONT)
     master.signal(signal.SIGTERM)
@@ -66,14 +72,18 @@ def test_a_job_that_puts_the_default_back_leaves_the_signals_to_the_worker(bench
 
 
 def test_what_a_handler_raises_in_the_loop_ends_no_process(bench: Bench) -> None:
-    bench.client.enqueue_to("q", "Alarm", 0.3)
     bench.client.enqueue_to("q", "ExitInGreenlet")
     for n in range(5):
-        bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
+        bench.client.enqueue_to("q", "Until", str(n))
     master = bench.start("-q", "q", "-t", "10", "-j", "1000")
-    wait_for(lambda: len(bench.runs()) == 7)
-    assert bench.begun() == 5
+    wait_for(lambda: bench.stat("processed") == 1 and len(blocked_clients(bench)) == 5)
+    bench.client.enqueue_to("q", "Alarm", 0.3)
+    wait_for(lambda: bench.stat("processed") == 2)
     assert "TooLate while no job had the CPU" in master.log
+    for n in range(5):
+        bench.redis.rpush(str(n), "end")
+    wait_for(lambda: len(bench.runs()) == 7)
+    assert bench.stat("failed") == 0
     assert "timeout_seconds" in master.log
     assert "crashed" not in master.log
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -20,6 +20,19 @@ def kill(bench: Bench, job_id: str | None, *options: str) -> int:
     return run(["kill", job_id, "--redis", bench.redis_url, *options])
 
 
+def when_answered(bench: Bench, do: Callable[[], object]) -> threading.Thread:
+    """Do it, in a thread of its own, once a process has answered one more command."""
+    before = set(bench.redis.keys("resque:answer:*"))
+
+    def wait_and_do() -> None:
+        wait_for(lambda: set(bench.redis.keys("resque:answer:*")) - before)
+        do()
+
+    thread = threading.Thread(target=wait_and_do)
+    thread.start()
+    return thread
+
+
 def test_one_of_a_thousand_dies_and_the_others_finish(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,9 +44,7 @@ def test_one_of_a_thousand_dies_and_the_others_finish(
     wait_for(lambda: bench.begun() == 1000)
     # From its first second on the process listens for kills, and publishes what runs.
     wait_for(lambda: bench.redis.keys("resque:running:*"))
-    started = time.monotonic()
     assert kill(bench, ids[500]) == 0
-    assert time.monotonic() - started < 10
     assert capsys.readouterr().out == f"dead; see gresque failed show {ids[500]}\n"
     assert run(["failed", "show", ids[500], "--redis", bench.redis_url]) == 0
     (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
@@ -48,9 +59,7 @@ def test_it_dies_whatever_it_does(bench: Bench, how: str) -> None:
     job_id = bench.client.enqueue_to("q", "Behave", how, *arguments)
     bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
-    started = time.monotonic()
     assert kill(bench, job_id) == 0
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("spinning", [False, True])
@@ -92,13 +101,19 @@ def test_a_process_for_one_job_answers_before_it_leaves(
 def test_one_that_ends_by_itself_is_not_called_dead(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job_id = bench.client.enqueue_to("q", "Guarded", 4.0)
+    job_id = bench.client.enqueue_to("q", "Guarded", "over", "until")
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
     wait_for(lambda: bench.redis.keys("resque:running:*"))
-    assert kill(bench, job_id, "--wait", "0.1") == 1
-    assert "in an uninterruptible section" in capsys.readouterr().out
+
+    def told() -> str:
+        assert kill(bench, job_id, "--wait", "0.2") == 1
+        return capsys.readouterr().out
+
+    wait_for(lambda: "in an uninterruptible section" in told())
+    ending = when_answered(bench, lambda: bench.redis.set("over", 1))
     assert kill(bench, job_id) == 0
+    ending.join()
     assert capsys.readouterr().out.startswith("dead;")
     catches = bench.client.enqueue_to("q", "Behave", "catch")
     wait_for(lambda: bench.redis.llen("started") == 2)
@@ -113,8 +128,7 @@ def test_a_process_that_dies_meanwhile_is_answered_for(
     job_id = bench.client.enqueue_to("q", "Guarded", 60)
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
-    done = threading.Timer(1.0, master.kill_children)
-    done.start()
+    done = when_answered(bench, master.kill_children)
     assert kill(bench, job_id) == 1
     told = "its process died before it answered; the job is back in its queue\n"
     assert capsys.readouterr().out == told
@@ -181,7 +195,7 @@ def test_a_hook_that_hangs_is_ended_by_term(bench: Bench) -> None:
     master = bench.start("-q", "q", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 1)
     master.signal(signal.SIGTERM)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert "reserved 1 = 0 done + 1 failed + 0 requeued" in master.log
     assert bench.redis.llen("resque:failed") == 1
 

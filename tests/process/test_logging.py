@@ -6,11 +6,13 @@ import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from gresque.cli.main import run
+from gresque.processes.tallies import WINDOW_SECONDS
 from tests.process.support import ROOT, Bench, wait_for
 
 OWN = ["app.jobs", "library.http", "Logs"]
@@ -118,10 +120,12 @@ def test_an_application_that_configures_logging_is_left_alone(
 def test_equal_failures_are_a_backtrace_and_a_count(bench: Bench, lives: tuple[str, ...]) -> None:
     jobs = 1000 if lives else 20
     ids = {bench.client.enqueue_to("q", "Boom", "two\nlines") for _ in range(jobs)}
+    began = time.monotonic()
     lines = bench.run("-q", "q", *lives, "--burst").log.splitlines()
+    windows = 1 + (time.monotonic() - began) // WINDOW_SECONDS  # one, unless the machine is busy
     first = [number for number, line in enumerate(lines) if "failed after" in line]
     counts = [line for line in lines if "more like it" in line]
-    assert len(first) <= 2  # both processes may fail at the same moment
+    assert len(first) <= 2 * windows  # both processes may fail at the same moment
     start = first[0]
     assert re.search(r" WARNING gresque.job\[\d+\] failed after .*: ValueError: two$", lines[start])
     assert lines[start + 1] == "    lines"
@@ -131,7 +135,7 @@ def test_equal_failures_are_a_backtrace_and_a_count(bench: Bench, lives: tuple[s
     assert shown[1] in ids
     counted = sum(int(re.search(r"… ([\d,]+) more", line)[1].replace(",", "")) for line in counts)
     assert counted == jobs - len(first)
-    assert len(counts) <= 3
+    assert len(counts) <= 3 * windows
     assert re.search(
         r": Boom: ValueError at .*; the last one: gresque failed show \w{32}$", counts[-1]
     )
@@ -189,8 +193,8 @@ def test_a_drain_says_for_what_it_waits(bench: Bench, graceful: bool) -> None:
     wait_for(lambda: bench.begun() == 3 and bench.redis.llen("started") == 1)
     master.signal(signal.SIGTERM if graceful else signal.SIGQUIT)
     cut = signal.SIGINT if graceful else signal.SIGTERM
-    waits = "waiting for 4 jobs since 10 s: 3 × CountSlowly, 1 × Behave"
-    wait_for(lambda: f"{waits}; {cut.name[3:]} puts them back" in master.log)
+    waits = r"waiting for 4 jobs since \d\d s: 3 × CountSlowly, 1 × Behave"
+    wait_for(lambda: re.search(f"{waits}; {cut.name[3:]} puts them back", master.log))
     master.signal(signal.SIGCONT)
     master.signal(cut)
     assert master.wait() == 0
@@ -207,8 +211,8 @@ def test_a_hup_says_for_what_it_waits(bench: Bench) -> None:
     (old,) = bench.client.store.processes.ids()
     pid = int(old.split(":")[-2])
     master.signal(signal.SIGHUP)
-    waits = "waiting for 3 jobs since 10 s: 3 × CountSlowly; in 1 process that is replaced"
-    wait_for(lambda: f"{waits}: kill -TERM {pid} puts them back" in master.log)
+    waits = r"waiting for 3 jobs since \d\d s: 3 × CountSlowly; in 1 process that is replaced"
+    wait_for(lambda: re.search(f"{waits}: kill -TERM {pid} puts them back", master.log))
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: bench.begun() == 6)  # in its successor
     assert "crashed" not in master.log

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from gresque.inspector.processes import ProcessStatus
-from tests.process.support import Bench, wait_for
+from tests.process.support import PATIENCE_SECONDS, Bench, wait_for
 
 SPOILT = ["x", "", "1", "9 9", "fenced", "-1 0 0 0 0 0", "nan 0 0 0 0 0"]
 
@@ -70,7 +70,9 @@ def test_a_killed_process_is_recovered_beside_an_odd_one(bench: Bench, kind: str
     wait_for(lambda: sum(each.held for each in ProcessStatus.all(store)) == 1 + (kind != "type"))
     (child,) = master.children()
     child.kill()
-    child.wait(20)  # else the dead one's job, which waits for it, may still be given the end
+    child.wait(
+        PATIENCE_SECONDS
+    )  # else the dead one's job, which waits for it, may still be given the end
     bench.redis.rpush("long", "end")
     wait_for(lambda: bench.runs() == {"long": 1})
     master.signal(signal.SIGTERM)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.process.support import JOBS, ROOT, Bench, wait_for
+from tests.process.support import JOBS, PATIENCE_SECONDS, ROOT, Bench, wait_for
 
 WORK = f'"{sys.executable}" -m gresque work -r {JOBS} -q q'
 MISSING = re.compile(r"([\d,]+) lines? (?:is|are) missing here: ")
@@ -51,7 +51,7 @@ def test_a_worker_whose_output_nobody_reads(bench: Bench, log_format: str) -> No
             if MISSING.search(got.decode()) and f"after {n} " in got.decode():
                 break
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     lines = got.decode().splitlines()
     told = [line for line in lines if MISSING.search(line)]
     missing = sum(int(MISSING.search(line)[1].replace(",", "")) for line in told)
@@ -67,7 +67,7 @@ def test_a_worker_whose_output_nobody_reads(bench: Bench, log_format: str) -> No
 def test_a_worker_that_cannot_write(bench: Bench, output: str) -> None:
     bench.client.enqueue_many("Print", [("a",), ("b",)], queue="q")
     with shell(bench, f"{WORK} -j 1 --burst {output}") as process:
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     wait_for(lambda: bench.runs() == {"a": 1, "b": 1})
     wait_for(lambda: not bench.redis.exists("resque:workers"))
     assert bench.stat("failed") == 0
@@ -81,7 +81,7 @@ def test_a_worker_whose_reader_is_gone(bench: Bench) -> None:
         os.close(write)
         assert process.stderr
         log = process.stderr.read().decode()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     assert bench.runs() == {"a": 1, "b": 1}
     assert "the reader of stdout is gone" in log
     assert "Traceback" not in log
@@ -102,7 +102,7 @@ def test_a_command_that_cannot_write(bench: Bench, command: str, code: int, told
     with shell(bench, command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr
         error = process.stderr.read().decode()
-        assert (process.wait(20), error) == (code, told)
+        assert (process.wait(PATIENCE_SECONDS), error) == (code, told)
 
 
 @pytest.mark.parametrize("command", ["queues", "--version", "check"])
@@ -114,4 +114,6 @@ def test_a_command_whose_reader_is_gone(bench: Bench, command: str) -> None:
         os.close(write)
         assert process.stderr
         assert process.stderr.read() == b""
-        assert process.wait(20) == (1 if command.endswith("--version") else 0)  # click has it so
+        assert process.wait(PATIENCE_SECONDS) == (
+            1 if command.endswith("--version") else 0
+        )  # click has it so

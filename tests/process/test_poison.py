@@ -14,7 +14,7 @@ from gresque.jobs import payload
 from gresque.jobs.crash_history import add_death
 from gresque.store.commands import Command
 from gresque.store.ledger import LedgerEntry
-from tests.process.support import Bench, Master, wait_for
+from tests.process.support import Bench, Master, shows, wait_for
 from tests.support.ledgers import read_ledger
 
 
@@ -94,18 +94,19 @@ def test_normal_work_goes_on_beside_the_trials(bench: Bench) -> None:
     """Suspects that take long must not keep others waiting; nor do those others die with them."""
     master = bench.start("-q", "q", "-w", "1", "-t", "100", "-j", "100000")
     for number in range(60):
-        bench.client.enqueue_to("q", "CountSlowly", f"slow {number}", 4.0)
+        bench.client.enqueue_to("q", "CountWhenLet", f"slow {number}")
     wait_for(lambda: bench.held() == 60)
     (process,) = master.children()
     process.kill()
     wait_for(lambda: bench.redis.exists("resque:suspects"))
     wait_for(lambda: len(master.children()) == 2)
-    # 32 of the 60 are in quarantine for four seconds; the rest waits.
+    # 32 of the 60 are in quarantine for as long as they run; the rest waits.
     wait_for(lambda: waiting(bench) == 28 and bench.held() == 32)
     for number in range(1000):
         bench.client.enqueue_to("q", "CountSlowly", f"quick {number}", 0.01)
     wait_for(lambda: sum(key.startswith("quick") for key in bench.runs()) == 1000)
     assert not any(key.startswith("slow") for key in bench.runs()), "the trial goes on"
+    bench.let()
     wait_for(lambda: len(bench.runs()) == 1060)
     wait_for(lambda: not bench.redis.exists("resque:suspects"))
     wait_for(lambda: len(master.children()) == 1)
@@ -150,14 +151,14 @@ def held_entries(bench: Bench) -> list[LedgerEntry]:
 def test_a_killed_job_blames_none_of_its_neighbours(bench: Bench) -> None:
     """It did not die without its process, so the process had to go; nobody else is suspect."""
     master = bench.start("-q", "q", "-t", "20", "-j", "1000")
-    bench.client.enqueue_to("q", "CountSlowly", "neighbour", 4.0)
+    bench.client.enqueue_to("q", "CountWhenLet", "neighbour")
     job_id = bench.client.enqueue_to("q", "Behave", "immortal", False)
     wait_for(lambda: bench.redis.llen("started") == 1)
     (process,) = bench.client.store.processes.ids()
     bench.client.store.commands.give({process: Command("kill", "token", str(job_id))})
     wait_for(lambda: bench.redis.llen("resque:failed") == 1)
     (entry,) = wait_for(lambda: held_entries(bench))
-    assert entry.raw.startswith(b'{"class":"CountSlowly"')
+    assert entry.raw.startswith(b'{"class":"CountWhenLet"')
     assert not bench.redis.exists("resque:suspects")
     assert bench.failed()[0].exception == "DirtyExit"
     master.signal(signal.SIGTERM)
@@ -229,12 +230,14 @@ def test_suspects_that_run_for_long_hold_nobody_up(bench: Bench) -> None:
 def test_trials_are_paused_and_replaced_as_others_are(bench: Bench) -> None:
     master = bench.start("-q", "q", "-t", "50", "-j", "1000")
     for number in range(40):
-        bench.client.enqueue_to("q", "CountSlowly", str(number), 1.0)
+        bench.client.enqueue_to("q", "CountWhenLet", str(number))
     wait_for(lambda: bench.held() == 40)
     (process,) = master.children()
     process.kill()
     wait_for(lambda: bench.held() == 32)
     master.signal(signal.SIGUSR2)
+    wait_for(lambda: shows(master, "paused"))
+    bench.let()
     wait_for(lambda: not bench.held())
     # Those that had not started yet are given back.
     assert waiting(bench) == 40 - len(bench.runs()) >= 8
@@ -274,7 +277,7 @@ def test_a_master_learns_of_suspects_that_were_left(bench: Bench, threads: str) 
     master = bench.start("-q", "q*", "-t", threads, "-j", "1000")
     wait_for(lambda: bench.client.store.processes.ids())
     leave_suspects(bench)  # the queue is not among `queues`: another program removed it
-    wait_for(lambda: len(bench.runs()) == 6, 40)
+    wait_for(lambda: len(bench.runs()) == 6)
     wait_for(lambda: not bench.redis.keys("resque:suspects*"))
     master.signal(signal.SIGQUIT)
     assert master.wait() == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.process.support import Bench, Master, wait_for
+from tests.process.support import PATIENCE_SECONDS, Bench, Master, wait_for
 
 
 class Systemd:
@@ -90,7 +90,8 @@ def test_the_watchdog_hears_of_a_loop_that_turns(bench: Bench, systemd: Systemd)
 
     wait_for(lambda: len(beats()) > 2)
     master.signal(signal.SIGSTOP)
-    time.sleep(0.1)  # what was on its way
+    process = psutil.Process(master.process.pid)
+    wait_for(lambda: process.status() == psutil.STATUS_STOPPED)
     before = len(beats())
     time.sleep(0.6)
     assert len(beats()) == before, "a loop that stands is silent"
@@ -139,7 +140,7 @@ def test_a_daemon_tells_its_own_pid(bench: Bench, systemd: Systemd, tmp_path: Pa
     wait_for(lambda: f"MAINPID={master.pid}" in systemd.lines())
     wait_for(lambda: "WATCHDOG=1" in systemd.lines())
     master.send_signal(signal.SIGTERM)
-    master.wait(20)
+    master.wait(PATIENCE_SECONDS)
     assert systemd.states() == ["READY=1", "STOPPING=1"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gresque.failure.entry import decode_entry
-from tests.process.support import Bench, account, wait_for
+from tests.process.support import Bench, account, shows, wait_for
 
 WIRE = Path(__file__).parents[1] / "wire"
 
@@ -153,7 +153,7 @@ def test_an_idle_worker_hears_of_new_jobs_and_new_queues(bench: Bench) -> None:
     wait_for(lambda: bench.redis.zcard("resque:ledgers"))
     for n in range(20):
         bench.push_raw(f"new-{n}", b'{"class":"Count","args":["%d"]}' % n)
-        wait_for(lambda n=n: bench.runs().get(str(n)), 5)  # type: ignore[misc]
+        wait_for(lambda n=n: bench.runs().get(str(n)))  # type: ignore[misc]
 
 
 def test_a_burst_works_what_its_own_jobs_enqueue(bench: Bench) -> None:
@@ -202,7 +202,7 @@ def test_term_puts_running_jobs_back_at_once(bench: Bench) -> None:
     master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000")
     wait_for(lambda: bench.redis.llen("started") == 5)
     master.signal(signal.SIGTERM)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert sorted(bench.redis.lrange("resque:queue:q", 0, -1)) == sorted(before[:4])
     (entry,) = map(decode_entry, bench.redis.lrange("resque:failed", 0, -1))
     assert (entry.exception, entry.item()) == ("DirtyExit", before[4])
@@ -213,11 +213,13 @@ def test_term_puts_running_jobs_back_at_once(bench: Bench) -> None:
 
 def test_quit_lets_running_jobs_finish_and_takes_no_new_ones(bench: Bench) -> None:
     for n in range(10):
-        bench.client.enqueue_to("q", "CountSlowly", str(n), 1.0)
+        bench.client.enqueue_to("q", "CountWhenLet", str(n))
     master = bench.start("-q", "q", "-t", "4", "-j", "1000")
     wait_for(lambda: bench.begun() == 4)
     master.signal(signal.SIGQUIT)
-    assert master.wait(10) == 0
+    wait_for(lambda: shows(master, "draining"))
+    bench.let()
+    assert master.wait() == 0
     assert len(bench.runs()) == 4
     assert bench.client.size("q") == 6
     assert "reserved 4 = 4 done" in master.log
@@ -244,7 +246,7 @@ def test_graceful_term_acts_as_quit(bench: Bench) -> None:
     master = bench.start("-q", "q", "--graceful-term")
     wait_for(lambda: bench.begun() == 1)
     master.signal(signal.SIGTERM)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert bench.runs() == {"x": 1}
 
 
@@ -253,7 +255,7 @@ def test_a_job_that_will_not_die_is_killed_with_its_process_and_recovered(bench:
     master = bench.start("-q", "q", "-t", "2", "-j", "100", "--term-timeout", "0.5")
     wait_for(lambda: bench.redis.llen("started") == 1)
     master.signal(signal.SIGINT)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert bench.client.size("q") == 1
     assert "1 requeued" in master.log
     assert bench.held() == 0
@@ -264,7 +266,7 @@ def test_a_clean_end_leaves_no_trace_of_the_worker(bench: Bench) -> None:
     wait_for(lambda: bench.redis.zcard("resque:ledgers") >= 2)
     assert bench.redis.scard("resque:workers") == 1
     master.signal(signal.SIGTERM)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert bench.keys() == set()
 
 
@@ -273,16 +275,17 @@ def test_a_clean_end_leaves_no_trace_of_the_worker(bench: Bench) -> None:
 
 def test_a_killed_process_is_recovered_and_replaced_at_once(bench: Bench) -> None:
     for n in range(30):
-        bench.client.enqueue_to("q", "CountSlowly", str(n), 0.5)
+        bench.client.enqueue_to("q", "CountWhenLet", str(n))
     master = bench.start("-q", "q", "-w", "2", "-t", "5", "-j", "1000")
     wait_for(lambda: bench.begun() == 10)
     master.children()[0].kill()
+    wait_for(lambda: "recovered 5 jobs" in master.log)
+    bench.let()
     wait_for(lambda: len(bench.runs()) == 30)
     wait_for(lambda: bench.held() == 0)
     master.signal(signal.SIGQUIT)
-    assert master.wait(10) == 0
+    assert master.wait() == 0
     assert set(bench.runs().values()) == {1}
-    assert "recovered 5 jobs" in master.log
     assert "reserved 35 = 30 done + 0 failed + 5 requeued" in master.log
 
 
@@ -316,7 +319,7 @@ def test_the_worker_of_a_dead_host_is_recovered_and_forgotten_by_short_lived_pro
         bench.client.enqueue_to("q", "Behave", "ok")
         return bench.runs() == {"found": 1} and not bench.redis.sismember("resque:workers", dead)
 
-    wait_for(busy, 30)
+    wait_for(busy)
     assert bench.redis.hget("resque:workers:heartbeat", dead) is None
 
 
@@ -341,7 +344,7 @@ def test_one_clear_line_and_the_right_exit_code(
     bench: Bench, arguments: list[str], env: dict[str, str], code: int, line: str
 ) -> None:
     master = bench.start(*arguments, **env)
-    assert master.wait(10) == code, master.log
+    assert master.wait() == code, master.log
     complaint = [text for text in master.log.splitlines() if " INFO " not in text]
     assert len(complaint) == 1, master.log
     assert line in complaint[0]
@@ -349,7 +352,7 @@ def test_one_clear_line_and_the_right_exit_code(
 
 def test_a_module_that_fails_in_the_first_process_ends_the_master(bench: Bench) -> None:
     master = bench.start("-q", "q", "-r", "no.such.module", "--no-preload")
-    assert master.wait(10) == 1
+    assert master.wait() == 1
     assert "cannot import no.such.module" in master.log
     assert "Traceback" not in master.log
 
@@ -400,5 +403,7 @@ def test_the_start_says_which_jobs_there_are_and_what_may_go_wrong(
     assert master.wait() == 0, master.log
     assert re.search(r" (\d+) jobs declared, \1 of them for queues that it does", master.log)
     assert master.log.count("jobs declared") == 1, "by one process of several"
-    (warning,) = [line for line in master.log.splitlines() if "WARNING" in line]
+    warnings = [line for line in master.log.splitlines() if "open files" in line]
+    (warning,) = warnings  # a busy machine may add others, of other things
+    assert " WARNING " in warning
     assert "301 threads with a socket each are over the limit of 400 open files" in warning

@@ -68,11 +68,12 @@ def test_a_restarted_container_recovers_what_it_held(bench: Bench) -> None:
     """At once where the kernel gave it the same pid namespace number, else by the heartbeat."""
     container = contain(bench)
     for number in range(5):
-        bench.client.enqueue_to("q", "CountSlowly", str(number), 0.5)
+        bench.client.enqueue_to("q", "CountWhenLet", str(number))
     wait_for(lambda: bench.begun() == 5)
     (dead,) = bench.client.store.processes.ids()
     first_process_of(container).kill()
     container.process.wait()
+    bench.let()
     contain(bench)
     wait_for(lambda: bench.stat("processed") == 5, 60)
     assert dead not in bench.client.store.processes.ids()
@@ -121,4 +122,4 @@ def test_a_worker_that_another_program_unregisters_comes_back(bench: Bench) -> N
 
     unregister()
     wait_for(is_back)
-    assert bench.redis.hexists("resque:workers:heartbeat", worker)
+    wait_for(lambda: bench.redis.hexists("resque:workers:heartbeat", worker))

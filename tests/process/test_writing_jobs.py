@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from pathlib import Path
 
 from tests.process.support import ROOT, Bench
@@ -30,12 +29,10 @@ def test_the_examples_work(bench: Bench, tmp_path: Path) -> None:
     assert declared == set(jobs)
     for name, calls in jobs.items():
         bench.client.enqueue_many(f"examples.{name}", calls, queue="q")
-    began = time.monotonic()
     master = bench.run("-r", "examples", "-q", "q", "-t", "20", "-j", "1000", "--burst",
                        PYTHONPATH=f"{tmp_path}:{ROOT}")  # fmt: skip
     assert bench.stat("failed") == 0, (master.log, bench.redis.lrange("resque:failed", 0, -1))
     assert bench.stat("processed") == sum(map(len, jobs.values()))
-    assert time.monotonic() - began < 20
     with sqlite3.connect(database) as db:
         assert db.execute("SELECT count(*) FROM visits").fetchone() == (30,)
     db.close()
