@@ -105,7 +105,7 @@ def test_many_that_are_not_over(call: Call, store: Store, redis_client: redis.Re
     hold(redis_client, 2, 20)
     guarded = KillAnswer(Fate.GUARDED)
     with answering(store, redis_client, *NAMES, answer=guarded) as asked:
-        answer = call("kill", "--queue", "mail", "--yes", "--wait", "0.5")
+        answer = call("kill", "--queue", "mail", "--yes", "--wait", "2.5")
     assert answer.code == 1
     first, second = answer.out.splitlines()
     assert first.startswith("40 × delivered; it is in an uninterruptible section")

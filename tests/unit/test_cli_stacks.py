@@ -78,7 +78,7 @@ def test_one_that_does_not_answer(
 ) -> None:
     hold(redis_client, 2, 1)
     with answering(store, redis_client, 0, silent=1):
-        answer = call("stacks", "--wait", "0.2", *flags)
+        answer = call("stacks", "--wait", "2", *flags)
     assert answer.code == 1
     assert "did not answer" in answer.out
     assert "no jobs are running" in answer.out

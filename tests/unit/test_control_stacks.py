@@ -34,7 +34,7 @@ def answered(
     thread = threading.Thread(target=play)
     thread.start()
     try:
-        wait_seconds = 0.2 if silent >= 0 else 10
+        wait_seconds = 2 if silent >= 0 else 10
         found = read_stacks(store, target, by="ana", wait_seconds=wait_seconds)
         return (None if found is None else dict(found)), taken
     finally:

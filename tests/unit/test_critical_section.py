@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import gevent
+import gevent.event
 
 from gresque.jobs.critical_section import uninterruptible
 from gresque.processes.scoreboard import GUARDED
@@ -17,12 +18,13 @@ from tests.support.pool_bench import (
 
 def test_a_kill_waits_for_the_end_of_the_outermost_section(open_bench: OpenBench) -> None:
     bench, seen = open_bench(1), []
+    leave_inner, leave = gevent.event.Event(), gevent.event.Event()
 
     def guarded() -> None:
         with uninterruptible():
             with uninterruptible():
-                gevent.sleep(0.05)
-            gevent.sleep(0.05)
+                leave_inner.wait()
+            leave.wait()
             seen.append("whole")
         seen.append("too far")
 
@@ -30,6 +32,9 @@ def test_a_kill_waits_for_the_end_of_the_outermost_section(open_bench: OpenBench
     bench.put(a_job(0, "guarded"), a_job(1))
     bench.until(lambda: bool(bench.pool.words[0] & GUARDED))
     bench.pool.kill_jobs("an operator")
+    for each in (leave_inner, leave):
+        gevent.sleep(0.01)  # the kill is thrown, if it is not kept waiting
+        each.set()
     bench.until(lambda: len(bench.in_flight.ended) == 2)
     assert seen == ["whole"]
     assert bench.counts == (1, 1, 0)

@@ -955,7 +955,7 @@ def test_recover_moves_each_job_where_it_goes(db: Redis) -> None:
         "poison": 0,
         "retried": 0,
     }
-    assert db.ttl(RECOVERIES) == 60
+    assert 50 < db.ttl(RECOVERIES) <= 60
 
 
 def test_recover_in_parts(db: Redis) -> None:

@@ -104,7 +104,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_status_is_for_terminals_and_makes_room_for_events() -> None:
+def test_a_status_is_for_terminals_and_makes_room_for_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
     for output, expected in [
         (io.StringIO(), "event\n"),
         (Terminal(), "\r  0.0 s  going\033[K\r\033[Kevent\n"),

@@ -25,7 +25,7 @@ from gresque.connection.embedded_keeper import alias
 from gresque.errors import SettingsError
 from tests.support.programs import PATCHED, PLAIN, stem
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 RESOLVE = """
 import os, sys
 from gresque.connection.embedded import resolve

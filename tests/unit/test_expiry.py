@@ -30,7 +30,7 @@ def brief(n: int) -> None: ...
 class Brief(gresque.Job):
     queue = "q"
     name = "test_expiry.Brief"
-    expires_seconds = 0.5
+    expires_seconds = 60.5
     on_expire = "drop"
 
     def perform(n: int) -> None: ...
@@ -61,7 +61,7 @@ def test_it_stands_last_in_the_payload_and_only_there(
 def test_a_class_declares_it_too() -> None:
     assert Brief.definition.on_expire == "drop"
     told = expiry(Brief.definition)
-    assert told is not None and 0 < told - time.time() <= 0.6
+    assert told is not None and 0 < told - time.time() <= 60.6
     assert expiry(lasting.definition) is None
 
 
@@ -112,7 +112,9 @@ class TestOutcome:
 
     def test_too_late(self) -> None:
         assert self.drop("drop", time.time() - 1) is True
-        with pytest.raises(JobExpired, match=r"it was to start 1\.\d s before a worker took it up"):
+        with pytest.raises(
+            JobExpired, match=r"it was to start \d+\.\d s before a worker took it up"
+        ):
             self.drop("fail", time.time() - 1)
 
 

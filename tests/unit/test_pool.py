@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gevent
+import gevent.event
 import pytest
 
 from tests.support.pool_bench import (
+    PATIENCE_SECONDS,
     OpenBench,
     a_job,
     wait_long,
@@ -30,14 +32,17 @@ def test_every_job_is_performed_once(open_bench: OpenBench, threads: int, jobs: 
 
 @pytest.mark.parametrize("threads", [1, 10, 100])
 def test_each_thread_holds_a_job_that_waits(open_bench: OpenBench, threads: int) -> None:
-    bench = open_bench(threads)
+    bench, all_run = open_bench(threads), gevent.event.Event()
     running = most = 0
 
     def wait() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        gevent.sleep(0.01)
+        if running == threads:
+            all_run.set()
+        all_run.wait(PATIENCE_SECONDS)
+        gevent.sleep(0.001)
         running -= 1
 
     bench.add("wait", wait)

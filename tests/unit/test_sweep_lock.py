@@ -82,8 +82,8 @@ class TestRound:
         self, store: Store, redis_client: Redis
     ) -> None:
         store.failed.begin_sweep("dead", 3_600_000)
-        assert not store.failed.begin_sweep("mine", 200)
-        assert redis_client.pttl("resque:failed_sweep") <= 200
+        assert not store.failed.begin_sweep("mine", 20_000)
+        assert redis_client.pttl("resque:failed_sweep") <= 20_000
         assert redis_client.get("resque:failed_sweep") == b"dead"
 
     def test_one_that_stood_still_for_too_long_changes_nothing_more(
