@@ -28,9 +28,8 @@ def worker_id(settings: Settings, master_pid: int) -> str:
 
 
 def queues_in_id(settings: Settings) -> str:
-    """The queue list of a worker, as its id has it."""
-    assert settings.queues is not None
-    return settings.queues.in_id
+    """The queue list of a worker, as its id has it; empty where it has none."""
+    return "" if settings.queues is None else settings.queues.in_id
 
 
 def process_id(worker: str, pid: int, born_ms: int) -> str:
