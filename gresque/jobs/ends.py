@@ -1,7 +1,7 @@
 """The meaning of each end of a job. Pure.
 
-The threads of a worker, give-backs and recovery ask `effects_of`. What is taken out by hand has no
-effects, so nothing asks about it. An end goes by the job's declaration where that is known, then by
+The threads of a worker, give-backs and recovery ask `effects_of`, and so do those that take jobs
+out by hand, about their locks. An end goes by the job's declaration where that is known, then by
 the envelope, which says what the declaration said when the job was enqueued, then by the settings:
 a process that recovers a job may lack its code, and a payload of another program has no envelope.
 """
@@ -16,11 +16,12 @@ from enum import Enum, auto
 import msgspec
 
 from gresque.errors import RetryLater
-from gresque.jobs import attempts, payload
+from gresque.jobs import attempts, locks, payload
 from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
 from gresque.jobs.envelope import DIRTY_EXIT, Members, member, members_of
 from gresque.jobs.retry_policy import Again, default_backoff, next_attempt, retries_of
+from gresque.jobs.unique import Mark, mark_of
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.effects import Effect, failed, pushed, put_off, requeued, suspected
 from gresque.store.failed_list_name import failed_list_name
@@ -51,6 +52,8 @@ class End(Enum):
     """The item is no job, or its entry in the ledger is none."""
     GIVEN_BACK = auto()
     """It was reserved, and did not start."""
+    LOCKED_OUT = auto()
+    """It was reserved, and another job has the lock without which it must not start."""
     DIED = auto()
     """Its process died while it held the job, which may be the reason."""
     DIED_BESIDE = auto()
@@ -150,6 +153,11 @@ class Ending(msgspec.Struct):
     raw: bytes = b""
     """The payload that goes on, with its history."""
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether a failure leaves an entry."""
+        return bool(self.effects) and self.effects[0].kind == "fail"
+
 
 class Attempt(msgspec.Struct):
     """The attempt that ended: the class of its exception and the message, when, and when the job
@@ -174,8 +182,44 @@ def effects_of(
     make_entry: MakeEntry | None = None,
     attempt: Attempt | None = None,
 ) -> Ending:
-    """Where a job goes, and the effects that take it there. Without `make_entry` a failure leaves
-    no entry. `attempt` is for ends that an exception made."""
+    """Where a job goes, the effects that take it there, and what becomes of its lock. Without
+    `make_entry` a failure leaves no entry. `attempt` is for ends that an exception made."""
+    mark = None
+    if job.has_envelope and locks.UNIQUE_IN_BYTES in job.raw:
+        mark = mark_of(job.members)
+    if end is End.LOCKED_OUT and mark is not None:
+        effects = locks.wait(rules.keys, job.queue, job.raw, mark)
+        return Ending(Way.SNOOZED, effects, job.raw)
+    ending = _ending_of(job, end, definition, rules, make_entry, attempt)
+    if mark is not None:
+        ending.effects += _of_lock(job, end, ending, mark, rules)
+    return ending
+
+
+def _of_lock(
+    job: EndedJob, end: End, ending: Ending, mark: Mark, rules: EndRules
+) -> tuple[Effect, ...]:
+    """What an end means for the lock. A job that goes on keeps a lock that it took when it was
+    enqueued; one that it took when it started is another one's turn."""
+    keys, way = rules.keys, ending.way
+    if end in (End.GIVEN_BACK, End.RETRIED, End.ENTRY_REMOVED):
+        return ()
+    if mark.mode == "running" or way not in (Way.BACK, *RUNS_AGAIN):
+        following = "" if end is End.QUEUE_REMOVED else job.queue
+        return (locks.release(keys, following, job.raw, mark),)
+    if way is Way.BACK or ending.effects[0].kind == "push":
+        return ()
+    return (locks.keep_until(keys, job.raw, mark, int(ending.effects[0].a)),)
+
+
+def _ending_of(
+    job: EndedJob,
+    end: End,
+    definition: JobDefinition | None,
+    rules: EndRules,
+    make_entry: MakeEntry | None,
+    attempt: Attempt | None,
+) -> Ending:
     if end not in TRIED_AGAIN:
         if end is End.DONE or (
             end is End.EXPIRED and definition and definition.on_expire == "drop"
@@ -183,7 +227,7 @@ def effects_of(
             return Ending(Way.DONE)
         if end in BY_HAND:
             return Ending(Way.GONE)
-        if end is End.GIVEN_BACK:
+        if end in (End.GIVEN_BACK, End.LOCKED_OUT):
             return _back(job.queue, job.raw, rules)
         if end in DIRTY and dirty_exit(job.raw, definition, rules) == "requeue":
             # Also when a field that is not read is broken: such a job runs, and may be to blame.

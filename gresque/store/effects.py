@@ -52,7 +52,22 @@ KINDS: dict[str, Kind] = {
     "snooze": Kind(
         "later", "as later, with the same attempt", carrier=True, built=True, counts="requeued",
     ),
-    "unlock": Kind("unique:<digest>", "DEL where its id is a", carrier=False, built=False),
+    "unlock": Kind(
+        "unique:<digest>", "where its id is b: what stands in again goes to the tail of queue a "
+        "and gets the lock; without that, or a queue, DEL", carrier=False, built=True,
+    ),
+    "pass_on": Kind(
+        "unique:<digest>", "where its id is b: the first job that waits for it goes to the head of "
+        "queue a, or is due, and gets the lock; without one DEL", carrier=False, built=True,
+    ),
+    "await": Kind(
+        "unique:<digest>", "job b, which the effect before it has put off, waits for the lock; it "
+        "is due where that is free", carrier=False, built=True,
+    ),
+    "prolong": Kind(
+        "unique:<digest>", "where its id is b: PEXPIRE, an hour more than c ms at least",
+        carrier=False, built=True,
+    ),
     "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
     "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
     "count": Kind("inflight", "HINCRBY field a by -b", carrier=False, built=False),
@@ -71,8 +86,15 @@ class Effect(NamedTuple):
     a: str | bytes | int = ""
     b: str | bytes | int = ""
     c: str | bytes | int = ""
-    second_key: str = ""
-    """The full name of a second key that it changes: it stands behind the first among KEYS."""
+    second_key: str | tuple[str, ...] = ""
+    """The full name of a second key that it changes, or of several more: they stand behind the
+    first one among KEYS."""
+
+    @property
+    def keys(self) -> int:
+        """How many keys it changes."""
+        second = self.second_key
+        return 1 + (len(second) if isinstance(second, tuple) else second != "")
 
     @property
     def size(self) -> int:
@@ -86,25 +108,25 @@ class Effect(NamedTuple):
 
 
 class EffectKeys:
-    """The keys of effects, in the order in which a script gets them: a second key stands behind its
-    first one. Pairs that differ in one key have both keys of their own."""
+    """The keys of effects, in the order in which a script gets them: further keys stand behind the
+    first one. Effects that differ in one key have all keys of their own."""
 
     __slots__ = ("_first", "_places", "keys")
 
     def __init__(self, first: int) -> None:
         """`first` is the index of the first of them among the KEYS of the script."""
         self._first = first
-        self._places: dict[tuple[str, str], int] = {}
+        self._places: dict[tuple[str, str | tuple[str, ...]], int] = {}
         self.keys: list[str] = []
 
-    def place(self, key: str, second: str) -> int:
+    def place(self, key: str, second: str | tuple[str, ...]) -> int:
         """The index of this key, with `second` behind it, if there is one."""
         place = self._places.get((key, second))
         if place is None:
             place = self._places[key, second] = self._first + len(self.keys)
             self.keys.append(key)
             if second:
-                self.keys.append(second)
+                self.keys += (second,) if isinstance(second, str) else second
         return place
 
 
@@ -133,3 +155,26 @@ def put_off(kind: str, keys: Keys, queue: str, delay_ms: int, member: str, raw: 
     """The job waits for this long, with this payload; `kind` is `later` or `snooze`."""
     entry = write_entry(encoded(keys.queue(queue)), raw)
     return Effect(kind, keys.later, max(delay_ms, 0), member, entry, keys.later_jobs)
+
+
+def unlocked(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
+    """The job, of this queue, releases the lock. Without a queue there is no next run."""
+    return Effect("unlock", keys.unique(digest), queue, job_id, second_key=keys.queue(queue))
+
+
+def passed_on(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
+    """The job, of this queue, leaves the lock to the first one that waits for it."""
+    waiting = keys.unique_waiting(digest)
+    more = keys.queue(queue), waiting, keys.later, keys.later_jobs
+    return Effect("pass_on", keys.unique(digest), queue, job_id, second_key=more)
+
+
+def awaited(keys: Keys, digest: str, job_id: str) -> Effect:
+    """The job, which the effect before this one has put off, waits for the lock."""
+    more = keys.unique_waiting(digest), keys.later
+    return Effect("await", keys.unique(digest), "", job_id, second_key=more)
+
+
+def prolonged(keys: Keys, digest: str, job_id: str, delay_ms: int) -> Effect:
+    """The lock of the job lives for longer than this at least."""
+    return Effect("prolong", keys.unique(digest), "", job_id, delay_ms)

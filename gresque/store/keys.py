@@ -76,7 +76,7 @@ class Keys:
         if key in kinds:
             return kinds[key]
         if key.startswith(self.prefix + "unique:") and key.endswith(":waiting"):
-            return "a list"
+            return "a sorted set"
         for beginning, kind in (
             ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
             ("kills:", "a hash"),
@@ -132,7 +132,8 @@ class Keys:
         return f"{self.prefix}unique:{digest}"
 
     def unique_waiting(self, digest: str) -> str:
-        """LIST with an expiry: members of `later` that wait for this lock."""
+        """ZSET with an expiry: members of `later` that wait for this lock, in the order of their
+        enqueueing."""
         return f"{self.prefix}unique:{digest}:waiting"
 
     def delayed(self, timestamp: str) -> str:

@@ -41,8 +41,9 @@ class Move(NamedTuple):
     more: tuple[Effect, ...] = ()
 
     @property
-    def effects(self) -> int:
-        return 1 + len(self.more)
+    def arguments(self) -> int:
+        """How many it adds to a call at most."""
+        return sum(7 + effect.keys for effect in (self.effect, *self.more))
 
     @property
     def size(self) -> int:

@@ -44,9 +44,9 @@ log = logging.getLogger("gresque.recovery")
 OWN_CODE_SECONDS = 1.0
 """How long a recovery waits for the back-off function of a job."""
 
-BATCH = 420
-"""Effects that a call applies: seven arguments and two keys each stay under the 3,900 that every
-server takes."""
+BATCH = 3780
+"""Arguments and keys of the jobs of one call, with others under the 3,900 that every server takes.
+"""
 REFUSED = (
     "jobs that belong there stay in the ledger of their dead process and are tried again; counters "
     "and notes are left out"
@@ -259,7 +259,7 @@ class Recovery:
                 job_id or "without an id",
                 job.queue,
                 f"; {shell('gresque', 'failed', 'show', job_id)}"
-                if job_id and ending.effects
+                if job_id and ending.is_kept
                 else "",
                 extra=fields(
                     "job_poisoned",
@@ -321,7 +321,7 @@ def _batches(moves: list[Move]) -> Iterator[list[Move]]:
     """What goes into one call each; one at least, which asks for what is left."""
     if not moves:
         yield []
-    most = BATCH // max((move.effects for move in moves), default=1)
+    most = BATCH // max((move.arguments for move in moves), default=1)
     yield from in_bulks(moves, lambda move: move.size, most)
 
 

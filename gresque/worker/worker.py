@@ -121,6 +121,7 @@ class Worker:
             settings.term_timeout,
         )
         kills = KillCommands(self._thread_pool, self._in_flight, wakeup, outcome)
+        self._cycle.starter.on_replaced = kills.replace
         self.command_runner = CommandRunner(self._thread_pool, self._loop_monitor, kills)
         self._turns = TurnLoop(
             spec,

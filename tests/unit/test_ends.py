@@ -69,6 +69,7 @@ EVERY_END: dict[End, tuple[tuple[Way, tuple[Effect, ...]], tuple[Way, tuple[Effe
     End.KILLED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.CUT_SHORT: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),
     End.UNREADABLE: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
+    End.LOCKED_OUT: ((Way.BACK, QUEUED), (Way.BACK, QUEUED)),  # one without a mark: it never is
     End.GIVEN_BACK: ((Way.BACK, QUEUED), (Way.BACK, QUEUED)),
     End.DIED: ((Way.BACK, SUSPECT_1), (Way.FAILED, FAILED)),
     End.DIED_BESIDE: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),
@@ -209,14 +210,90 @@ def test_with_a_list_for_each_queue_that_list_is_named() -> None:
     assert effect == Effect("fail", "resque:mail_failed", b"entry", "mail_failed")
 
 
-def test_what_is_taken_out_by_hand_has_no_effects_yet() -> None:
-    """So a queue of a million is removed in one step, and no item of it is read. Once a kind that
-    is no carrier is built, `remove_queue`, `dequeue`, and retrying and removing of failed jobs have
-    to ask `effects_of` for each job, and to apply what it returns."""
-    assert [name for name, kind in KINDS.items() if kind.built and not kind.carrier] == []
-    for end in BY_HAND:
-        for raw in (RAW, TWICE, PROMISED):
-            assert end_of(end, raw, declared(on_dirty_exit="fail")) == (Way.GONE, ())
+@pytest.mark.parametrize("end", sorted(BY_HAND, key=lambda end: end.name))
+def test_what_is_taken_out_by_hand_goes_nowhere(end: End) -> None:
+    for raw in (RAW, TWICE, PROMISED):
+        assert end_of(end, raw, declared(on_dirty_exit="fail")) == (Way.GONE, ())
+
+
+# Locks
+
+DIGEST = "0123456789abcdef" * 2
+LOCK = "resque:unique:" + DIGEST
+UNLOCK = (Effect("unlock", LOCK, "mail", "id1", second_key="resque:queue:mail"),)
+DROP = (Effect("unlock", LOCK, "", "id1", second_key="resque:queue:"),)
+OF_WAITING = (LOCK + ":waiting", "resque:later", "resque:later:jobs")
+PASS_ON = (
+    Effect("pass_on", LOCK, "mail", "id1", second_key=("resque:queue:mail", *OF_WAITING)),
+)  # fmt: skip
+TO_NO_QUEUE = (Effect("pass_on", LOCK, "", "id1", second_key=("resque:queue:", *OF_WAITING)),)
+NOTHING: tuple[Effect, ...] = ()
+
+# What each end does to a lock that is held from the enqueue on, and to one of mode `running`
+LOCKS: dict[End, tuple[tuple[Effect, ...], tuple[Effect, ...]]] = {
+    End.DONE: (UNLOCK, PASS_ON),
+    End.FAILED: (UNLOCK, PASS_ON),
+    End.TIMED_OUT: (UNLOCK, PASS_ON),
+    End.UNKNOWN: (UNLOCK, PASS_ON),
+    End.EXPIRED: (UNLOCK, PASS_ON),
+    End.KILLED: (UNLOCK, PASS_ON),
+    End.CUT_SHORT: (NOTHING, PASS_ON),
+    End.UNREADABLE: (UNLOCK, PASS_ON),
+    End.GIVEN_BACK: (NOTHING, NOTHING),
+    End.DIED: (NOTHING, PASS_ON),
+    End.DIED_BESIDE: (NOTHING, PASS_ON),
+    End.BLAMED: (UNLOCK, PASS_ON),
+    End.DEQUEUED: (UNLOCK, PASS_ON),
+    End.QUEUE_REMOVED: (DROP, TO_NO_QUEUE),
+    End.RETRIED: (NOTHING, NOTHING),
+    End.ENTRY_REMOVED: (NOTHING, NOTHING),
+}
+
+
+def marked(mode: str, *more: str, **members: Any) -> bytes:
+    members["unique"] = [DIGEST, mode, *more]
+    return payload.encode("test_ends", (1,), None, "id1", envelope=members)
+
+
+@pytest.mark.parametrize("end", [end for end in End if end is not End.LOCKED_OUT])
+def test_every_end_of_a_unique_job(end: End) -> None:
+    """The lock is released by each end after which the job does not run again, once, and behind
+    what moves the job."""
+    of_enqueued, of_running = LOCKS[end]
+    plain_way, plain = end_of(end)
+    if end is End.DIED:
+        plain = SUSPECT_1
+    for raw in (marked("both"), marked("queued"), marked("both", "replace")):
+        assert end_of(end, raw) == (plain_way, plain + of_enqueued)
+    assert end_of(end, marked("running")) == (plain_way, plain + of_running)
+    if end in DIRTY:  # and is not to run again
+        for raw, released in ((marked("both"), UNLOCK), (marked("running"), PASS_ON)):
+            by = rules(on_dirty_exit="fail")
+            assert end_of(end, raw, by=by) == (Way.FAILED, FAILED + released)
+
+
+def test_a_poisoned_job_releases_its_lock() -> None:
+    raw = add_death(add_death(marked("both"), "vm:1"), "vm:2")
+    assert end_of(End.DIED, raw) == (Way.POISON, FAILED + UNLOCK)
+
+
+def test_a_failure_that_is_not_kept_releases_its_lock() -> None:
+    job = EndedJob("mail", marked("both"))
+    ending = effects_of(job, End.FAILED, declared(skip_failed_queue=True), rules(), lambda *_: b"")
+    assert (ending.effects, ending.is_kept) == (UNLOCK, False)
+
+
+def test_a_job_whose_lock_another_one_has_waits_for_it() -> None:
+    member = "0" * 32
+    raw = marked("running").replace(b'"id1"', b'"%b"' % member.encode())
+    entry = b"17:resque:queue:mail" + raw
+    assert end_of(End.LOCKED_OUT, raw) == (
+        Way.SNOOZED,
+        (
+            Effect("snooze", "resque:later", 60_000, member, entry, "resque:later:jobs"),
+            Effect("await", LOCK, "", member, second_key=(LOCK + ":waiting", "resque:later")),
+        ),
+    )
 
 
 # Another attempt
@@ -314,3 +391,22 @@ def test_the_time_for_which_an_unknown_job_waits() -> None:
         by = rules(unknown_grace_seconds=grace, retries=5)
         again = next_run(EndedJob("mail", raw), End.UNKNOWN, None, by, UnknownJob(), NOW)
         assert again == (Again(5.0, False) if waits else None)
+
+
+@pytest.mark.parametrize("mode", ["queued", "both", "running"])
+def test_a_lock_before_another_attempt(mode: str) -> None:
+    """It outlives the wait; one that is held while the job runs is another job's turn."""
+    ended = EndedJob("mail", marked(mode))
+
+    def effects(seconds: float) -> tuple[Effect, ...]:
+        attempt = Attempt("ValueError", "no", NOW, Again(seconds, counts=True))
+        ending = effects_of(ended, End.FAILED, None, rules(), None, attempt)
+        assert ending.way is Way.RETRIED
+        return ending.effects
+
+    carrier, of_lock = effects(90.0)
+    assert carrier.kind == "later"
+    prolonged = Effect("prolong", LOCK, "", "id1", 90_000)
+    assert of_lock == (PASS_ON[0] if mode == "running" else prolonged)
+    at_once = [each.kind for each in effects(0.0)]
+    assert at_once == (["push", "pass_on"] if mode == "running" else ["push"])

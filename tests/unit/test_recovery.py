@@ -431,7 +431,9 @@ def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
     store: Store, redis_client: Redis
 ) -> None:
     """Also when it broke off, and somebody else came to its end."""
-    hold(redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH)))
+    hold(
+        redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH // 9))
+    )
     store.recovery.fence(PROCESS)
     store.recovery.move(
         PROCESS, [Move(b"3", "requeue", item("plain", 3), requeued(store.keys, "q"))]

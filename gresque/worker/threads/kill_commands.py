@@ -104,9 +104,19 @@ class KillCommands:
         popped = ((token, self._asked.pop(token, None)) for token in over)
         return [(token, asked.answer) for token, asked in popped if asked is not None]
 
+    def replace(self, old: ReservedJob, new: ReservedJob) -> None:
+        """A job has started with another payload."""
+        for asked in list(self._asked.values()):
+            asked.jobs = [new if each is old else each for each in asked.jobs]
+
+    def kill_ready(self) -> None:
+        """Jobs that waited for their start when they were to be killed are ready now."""
+        for asked in list(self._asked.values()):
+            self._thread_pool.loop.run_callback(self._kill_in_loop, asked, [])
+
     def _find(self, job_id: str) -> list[ReservedJob]:
         # First those that are ready: a thread may take one up meanwhile.
-        ready = list(self._in_flight.ready)
+        ready = [*self._in_flight.ready, *self._in_flight.starting]
         running = [
             job for thread in list(self._thread_pool.threads) if (job := thread.job) is not None
         ]
@@ -136,15 +146,21 @@ class KillCommands:
         for job in list(self._in_flight.ready):
             if asked.means(job):
                 self._in_flight.ready.remove(job)
-                kill, now = JobKilled(KILLED_BY_ID), time.monotonic()
-                self._outcome.cut_short(
-                    job, None, kill, now, directly, lambda job: None, requeue=False
-                )
-                self._note(job, True)
-                self._wakeup.set()
+                self._cut_short(job)
+        for job in self._in_flight.starting[self._in_flight.being_started :]:
+            if asked.means(job):
+                self._in_flight.starting.remove(job)
+                self._cut_short(job)
         for thread in list(self._thread_pool.threads):
             if not any(thread.job is job for job in killed):
                 self._kill(thread, asked)
+
+    def _cut_short(self, job: ReservedJob) -> None:
+        """It has not started yet, and never does."""
+        kill, now = JobKilled(KILLED_BY_ID), time.monotonic()
+        self._outcome.cut_short(job, None, kill, now, directly, lambda job: None, requeue=False)
+        self._note(job, True)
+        self._wakeup.set()
 
     def _note(self, job: ReservedJob, in_failed: bool) -> None:
         """A kill has ended this job."""
@@ -158,7 +174,8 @@ class KillCommands:
         """Whether all of its jobs are settled."""
         if any(asked.means(thread.job) for thread in list(self._thread_pool.threads)):
             return False
-        if any(asked.means(job) for job in list(self._in_flight.ready)):
+        waiting = [*self._in_flight.ready, *self._in_flight.starting]
+        if any(asked.means(job) for job in waiting):
             return False
         return not {job[0] for job in asked.jobs} & set(self._in_flight.ended)
 

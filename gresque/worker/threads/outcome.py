@@ -180,12 +180,12 @@ class Outcome:
                 self._log.put_off(job, start, name, text, trace, again)
             return False
         self._in_flight.fail(job, *ending.effects)
-        if self._reports and ending.effects:
+        if self._reports and ending.is_kept:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
-        self._log.failed(job, start, name, text, trace, kept=bool(ending.effects))
-        return bool(ending.effects)
+        self._log.failed(job, start, name, text, trace, kept=ending.is_kept)
+        return ending.is_kept
 
     def _next_run(
         self,

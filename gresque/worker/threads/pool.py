@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 from gevent import get_hub
 
 from gresque.forked import end_child
+from gresque.jobs.crash_history import recoveries
+from gresque.jobs.locks import UNIQUE_IN_BYTES
 from gresque.jobs.registry import Registry
 from gresque.worker.threads.kills import Kill
 from gresque.worker.threads.outcome import Outcome
@@ -54,6 +56,16 @@ class ThreadPool:
         put back."""
         self._size = size
         self.loop: Any = get_hub().loop
+
+    def steps_aside(self, job: ReservedJob, name: str) -> bool:
+        """Whether something is to be done with this job, which has an envelope, before a thread
+        performs it, or in place of that."""
+        if self.hands_over and b'"recoveries"' in job[2] and recoveries(job[2]) > 0:
+            self.in_flight.hand_over(job)  # a process has died under it
+            return True
+        if UNIQUE_IN_BYTES not in job[2] or self.registry.find(name) is None:
+            return False  # one that is not known here has not started
+        return self.in_flight.waits_for_start(job)
 
     def wake_one(self) -> None:
         """Let one more thread look for work, if there is one that does not."""

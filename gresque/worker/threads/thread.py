@@ -14,7 +14,6 @@ from gevent import get_hub
 from msgspec import UNSET
 
 from gresque.errors import DontPerform, JobKilled, UnknownJob
-from gresque.jobs.crash_history import recoveries
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
@@ -172,9 +171,8 @@ class WorkerThread(Killable):
                     call = read(job[2])
                 except UNREADABLE:
                     call = decode(job[2])  # it says what is wrong
-                if call.gresque is not unset and pool.hands_over and _is_suspect(job):
+                if call.gresque is not unset and pool.steps_aside(job, call.name):
                     self.job = None
-                    in_flight.hand_over(job)
                     wakeup.set()
                     continue
                 definition = find(call.name)
@@ -301,11 +299,6 @@ class WorkerThread(Killable):
             self.spawned = None
         if known is not None and known.job is not self.job:
             self.known = None
-
-
-def _is_suspect(job: ReservedJob) -> bool:
-    """Whether a process has died under this job, which has an envelope."""
-    return b'"recoveries"' in job[2] and recoveries(job[2]) > 0
 
 
 def runs_no_job(found: object) -> bool:

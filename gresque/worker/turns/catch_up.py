@@ -13,8 +13,8 @@ from gresque.text import decoded
 from gresque.worker.turns.history import History, KeptTurn
 from gresque.worker.turns.in_flight import ReservedJob, Settled
 
-MOST_EFFECTS = 420
-"""Effects that one call applies: seven arguments and two keys each stay under the 3,900 that every
+MOST_ARGUMENTS = 3780
+"""Arguments and keys of the effects that one call applies, with others under the 3,900 that every
 server takes."""
 MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
@@ -100,11 +100,12 @@ class CatchUp:
 
     def _moves(self, word: bytes, number: int) -> Call | None:
         turns: list[KeptTurn] = []
-        last, size, effects = number, 0, 0
+        last, size, sent = number, 0, 0
         for turn in self._history.after(number):
             size += turn.size
-            effects += sum(len(each.effects) for each in turn.settled)
-            if last > number and (size > MOST_BYTES or effects > MOST_EFFECTS):
+            effects = (effect for each in turn.settled for effect in each.effects)
+            sent += sum(7 + effect.keys for effect in effects)
+            if last > number and (size > MOST_BYTES or sent > MOST_ARGUMENTS):
                 break
             turns.append(turn)
             last = turn.number

@@ -17,6 +17,7 @@ from gresque.worker.turns.in_flight import InFlight, ReservedJob, Slots
 from gresque.worker.turns.request import Request, fit
 from gresque.worker.turns.served_lists import ServedLists, Takes, Window
 from gresque.worker.turns.session import Session
+from gresque.worker.turns.starter import Starter
 
 log_turns = logging.getLogger("gresque.cycle")
 
@@ -83,6 +84,7 @@ class Cycle:
             url, keys, self._fixed_keys, in_flight, self._slots, pause, revive, running
         )
         self._session.on_reconnect = self._on_reconnect
+        self.starter = Starter(self._session, keys, in_flight, process_id)
         self.refused = self._session.refused
         self._log_turns = log_turns.isEnabledFor(logging.DEBUG)
 

@@ -7,6 +7,7 @@ from collections import deque
 import msgspec
 
 from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
+from gresque.jobs.locks import mark_in, release
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
@@ -35,7 +36,7 @@ class Settled(msgspec.Struct, gc=False):
         others, too, and the slot."""
         arguments = 1
         for effect in self.effects:
-            arguments += 8 if effect.second_key else 7
+            arguments += 6 + effect.keys
         return arguments
 
     @property
@@ -90,6 +91,13 @@ class InFlight:
         this order: the last of them will be the very first in its list."""
         self.returning = 0
         """How many of `settled` go back to where this process reserves from."""
+        self.starting: list[ReservedJob] = []
+        """Unique jobs that start by a trip of their own (see `Starter`)."""
+        self.being_started = 0
+        """How many of these, the first ones, are on their trip now."""
+        self.started: dict[bytes, Settled | None] = {}
+        """Of unique jobs that have started, by their slot: what their lock needs when they are
+        done."""
         self.handed_over = 0
         """Suspects that were met in an ordinary queue and went to their own list, so far."""
         self.done = totals.done
@@ -100,7 +108,7 @@ class InFlight:
 
     @property
     def running(self) -> int:
-        return self.held - len(self.ended) - len(self.ready)
+        return self.held - len(self.ended) - len(self.ready) - len(self.starting)
 
     @property
     def totals(self) -> Totals:
@@ -137,22 +145,60 @@ class InFlight:
         self.requeued += 1
         self.handed_over += 1
 
+    def waits_for_start(self, job: ReservedJob) -> bool:
+        """Whether the job, which has an envelope, must not run yet: it is started first."""
+        mark = mark_in(job[2])
+        if mark is None:
+            return False
+        if job[0] not in self.started and (mark.mode != "both" or mark.replaced):
+            self.starting.append(job)
+            return True
+        if mark.mode != "queued":
+            ended = EndedJob(job[1], job[2])
+            done = effects_of(ended, End.DONE, None, self._rules).effects
+            self.started[job[0]] = Settled(job, done)
+        return False
+
     def give_back_ready(self, keep: int = 0) -> None:
         """Give back what no thread has taken, but for the first `keep` of them; the last one first,
         so that their order stays."""
         while len(self.ready) > keep:
-            job = self.ready.pop()
-            self.settled.append(Settled(job, self._way_back(job)))
-            self.ended.append(job[0])
-            self.requeued += 1
-            self.returning += 1
+            self._give_back(self.ready.pop())
+        while not keep and len(self.starting) > self.being_started:
+            self._give_back(self.starting.pop())
+
+    def _give_back(self, job: ReservedJob) -> None:
+        way = self._way_back(job)
+        if job[0] in self.started:
+            mark = mark_in(job[2])
+            if mark is not None and mark.mode == "running":  # the lock is another job's turn
+                way += (release(self._rules.keys, job[1], job[2], mark),)
+        self.settled.append(Settled(job, way))
+        self.ended.append(job[0])
+        self.requeued += 1
+        self.returning += 1
+
+    def lock_out(self, job: ReservedJob) -> None:
+        """Another job has the lock that this one needs."""
+        ended = EndedJob(job[1], job[2])
+        self.put_off_job(job, *effects_of(ended, End.LOCKED_OUT, None, self._rules).effects)
 
     def take_settled(self) -> tuple[list[bytes], deque[Settled]]:
         """All that ended: the slots, and the jobs with effects among them. They are no longer kept
         here."""
+        if self.started:
+            self._settle_started()
         taken = self.ended, self.settled
         self.ended, self.settled, self.returning = [], deque(), 0
         return taken
+
+    def _settle_started(self) -> None:
+        """Those that are simply done have effects, too."""
+        settled = {each.job[0] for each in self.settled}
+        for slot in self.ended:
+            done = self.started.pop(slot, None)
+            if done is not None and slot not in settled:
+                self.settled.append(done)
 
     def put_off(self, ended: list[bytes], settled: deque[Settled]) -> None:
         """A turn takes only so much: the rest waits for the next one, before all that ends until

@@ -150,7 +150,9 @@ class Session:
         known."""
         in_flight = self._in_flight
         moved = [each.job for each in (*settled, *in_flight.settled)]
-        return [*self._running(), *in_flight.ready, *moved, *self.refused.jobs]
+        return [
+            *self._running(), *in_flight.ready, *in_flight.starting, *moved, *self.refused.jobs
+        ]  # fmt: skip
 
     def _catch_up(self, word: bytes, turn: Request) -> None:
         """Bring the server up to date before the turn is sent once more."""

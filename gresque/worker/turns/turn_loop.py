@@ -99,6 +99,8 @@ class TurnLoop:
         while not demand.is_finished():
             if self._row.state.gives_back:
                 in_flight.give_back_ready()
+            if in_flight.starting:
+                self._start()
             want = demand.jobs()
             if want or in_flight.ended or self._is_urgent:
                 if rested:
@@ -150,6 +152,17 @@ class TurnLoop:
         self._policy.on_turn(self._cycle, in_flight, want, reserved)
         return reserved
 
+    def _start(self) -> None:
+        """Start the unique jobs that wait for it (see `Starter`)."""
+        while not self._cycle.starter.start():
+            self.turn(0)
+        if self._row.state.gives_back:
+            self._in_flight.give_back_ready()
+        if self._kills:
+            self._kills.kill_ready()
+        if self._in_flight.ready and not self._thread_pool.waking:
+            self._thread_pool.wake_one()
+
     def _go_on_with_refused(self) -> None:
         self._retry.start()
         if self._demand.go_on_with_refused() and self._row.state is ProcessState.RETIRING:
@@ -196,7 +209,9 @@ class TurnLoop:
     @property
     def _is_urgent(self) -> bool:
         # Jobs that go back leave before a job here may kill the process.
-        return self._is_lost or self._retry.is_due or self._in_flight.returning > 0
+        in_flight = self._in_flight
+        jobs = in_flight.returning or len(in_flight.starting)
+        return self._is_lost or self._retry.is_due or jobs > 0
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `due`)."""

@@ -6,6 +6,7 @@ function test.later(later, _, _, entries)
     or note('move', pcall('HDEL', entries, ''), 'HSETNX', entries)
 end
 local clock, now, made = nil, nil, 0
+local put_off_as -- the name of the last one, for an effect that follows
 function apply.later(later, _, delay, member, entry, entries)
   clock = clock or redis.call('TIME')
   now = now or clock[1] * 1000 + math.ceil(clock[2] / 1000)
@@ -17,6 +18,7 @@ function apply.later(later, _, delay, member, entry, entries)
   local refusal = taken ~= 1 and note('move', taken, 'HSETNX', entries)
     or note('move', pcall('ZADD', later, now + delay, name), 'ZADD', later)
   if refusal and taken == 1 then pcall('HDEL', entries, name) end
+  put_off_as = name
   return refusal
 end
 test.snooze, apply.snooze = test.later, apply.later

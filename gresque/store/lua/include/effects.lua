@@ -25,6 +25,7 @@ apply.suspect = apply.requeue
 function test.push(queue) return may_move('RPUSH', queue) end
 function apply.push(list, _, name, job) return put('RPUSH', list, job, name) end
 -- include effect_later
+-- include effect_locks
 local function job_in(entry) -- the payload of a ledger entry, nil for what is none
   local digits = string.match(entry, '^(%d+):')
   return digits and string.sub(entry, #digits + 2 + digits)

@@ -9,7 +9,7 @@ for i = 5, #ARGV, 7 do
   local slot, action, index = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local list, a, b, c, second = KEYS[index], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], KEYS[index + 1]
   if slot == '' then
-    if is_moved then apply[action](list, nil, a, b, c, second) end
+    if is_moved then apply[action](list, nil, a, b, c, second, index) end
   else
     is_moved = false
     local there, kind = redis.call('HEXISTS', ledger, slot) == 1, action

@@ -11,7 +11,8 @@ for i = FIRST_EFFECT, first_list - 1, 7 do
   if wanted and not is_refused then
     local second = K[A[i + 3] + 1]
     local refusal = test[kind] and test[kind](key, A[i + 4], A[i + 5], second)
-      or apply[kind](key, job_in(entry), A[i + 4], A[i + 5], A[i + 6], second)
+      or apply[kind](key, job_in(entry), A[i + 4], A[i + 5], A[i + 6], second,
+        A[i + 3])
     if refusal and test[kind] then
       is_refused = true
       refused[#refused + 1] = (i - FIRST_EFFECT) / 7 + 1

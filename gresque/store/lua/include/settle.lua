@@ -31,7 +31,7 @@ for i = FIRST_EFFECT, slots, 6 do
   if entry and not job then
     refusal = note('move', {err = 'an entry without its length'}, 'HGET', ledger)
   elseif not kept[slot] and (job or not takes_job[kind]) then
-    refusal = apply[kind](key, job, A[i + 3], A[i + 4], A[i + 5], second)
+    refusal = apply[kind](key, job, A[i + 3], A[i + 4], A[i + 5], second, index)
   end
   if refusal and test[kind] then refuse(slot, kind) end
 end

@@ -1,0 +1,48 @@
+"""What an end of a unique job means for its lock. Pure.
+
+A lock says which job holds it, and effects compare: the end of a job that holds none does nothing.
+"""
+
+from __future__ import annotations
+
+from gresque.jobs import payload
+from gresque.jobs.envelope import members_of
+from gresque.jobs.unique import Mark, mark_of
+from gresque.store.effects import Effect, awaited, passed_on, prolonged, put_off, unlocked
+from gresque.store.keys import Keys
+from gresque.store.later_job import member_for
+
+UNIQUE_IN_BYTES = b'"unique"'
+"""Without these bytes a payload has no mark."""
+WAIT_MS = 60_000
+"""A job that waits for a lock is due after this time, should no end of another job call it."""
+
+
+def release(keys: Keys, queue: str, raw: bytes, mark: Mark) -> Effect:
+    """The job has ended for good, or goes back and gives up its lock."""
+    job_id = _id_of(raw)
+    make = passed_on if mark.mode == "running" else unlocked
+    return make(keys, mark.digest, queue, job_id)
+
+
+def keep_until(keys: Keys, raw: bytes, mark: Mark, delay_ms: int) -> Effect:
+    """The job waits for its next attempt and keeps its lock."""
+    return prolonged(keys, mark.digest, _id_of(raw), delay_ms)
+
+
+def wait(keys: Keys, queue: str, raw: bytes, mark: Mark) -> tuple[Effect, Effect]:
+    """Another job has the lock: this one waits for it in `later`."""
+    job_id = _id_of(raw)
+    away = put_off("snooze", keys, queue, WAIT_MS, member_for(job_id), raw)
+    return away, awaited(keys, mark.digest, job_id)
+
+
+def mark_in(raw: bytes) -> Mark | None:
+    """The mark of a payload; None without one."""
+    return mark_of(members_of(raw)) if UNIQUE_IN_BYTES in raw else None
+
+
+def _id_of(raw: bytes) -> str:
+    """Without an id of its own a job holds no lock."""
+    found = payload.id_of(raw)
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,18 @@
+-- include unlock
+-- include pass_on
+local function noted(done, command, key)
+  return done and note('count', done, command, key)
+end
+function apply.unlock(lock, _, name, id, _, queue) return noted(unlock(lock, id, queue, name, queues)) end
+function apply.pass_on(lock, _, name, id, _, queue, at)
+  return noted(pass_on(lock, id, queue, KEYS[at + 2], KEYS[at + 3], KEYS[at + 4], name, queues))
+end
+function apply.await(lock, _, _, id, _, waiting, at)
+  return noted(await(lock, id, waiting, KEYS[at + 2], put_off_as))
+end
+function apply.prolong(lock, _, _, id, delay) -- the lock outlives the wait for another attempt
+  local holder, left = pcall('HGET', lock, 'id'), pcall('PTTL', lock)
+  if holder == id and type(left) == 'number' and left < delay + 3600000 then
+    return note('count', pcall('PEXPIRE', lock, delay + 3600000), 'PEXPIRE', lock)
+  end
+end
