@@ -1,5 +1,5 @@
-"""The cycle alone: reserve a batch by one script, call its jobs in a bare loop, settle them with
-the next batch. No threads, no kills, no hooks, no failures.
+"""The cycle alone: gresque's own turns, by its own script, and a bare loop that decodes and calls
+their jobs. No threads, no pool, no definitions, no kills, no hooks, no failures.
 
     python -m benchmarks.floor.cycle_alone THREADS
 """
@@ -8,51 +8,46 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Any
 
-import hiredis
 import msgspec
-import redis
 
+from benchmarks.floor.least_cycle import Payload, noop
 from benchmarks.peers import body
+from gresque.queues import QueueList
+from gresque.store.keys import Keys
+from gresque.store.ledger import Totals
+from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.in_flight import InFlight
 
-
-class Payload(msgspec.Struct):
-    name: str = msgspec.field(name="class")
-    args: list[Any]
-
-
-def noop(number: int) -> None:
-    """The job."""
+decode = msgspec.json.Decoder(Payload).decode
 
 
 def main(threads: int) -> None:
-    client = redis.Redis.from_url(body.REDIS_URL)
-    sha = client.script_load(Path(__file__).with_name("cycle.lua").read_text())
-    socket = client.connection_pool.get_connection()._get_socket()
-    reader = hiredis.Reader()
-    decode = msgspec.json.Decoder(Payload).decode
-    keys = (
-        4, f"resque:ledger:{os.getpid()}", "resque:stat:processed",
-        f"resque:stat:processed:{os.getpid()}", "resque:queue:floors",
-    )  # fmt: skip
-    functions = {"noop": noop}
-    slots = [b"%d" % slot for slot in range(threads)]
-    number, ended, jobs = 0, 0, [b""]
-    while jobs:
-        number += 1
-        socket.sendall(
-            hiredis.pack_command(("EVALSHA", sha, *keys, number, threads, ended, *slots))
-        )
-        while (jobs := reader.gets()) is False:
-            reader.feed(socket.recv(65_536))
-        if isinstance(jobs, Exception):
-            raise jobs
-        for raw in jobs:
-            payload = decode(raw)
-            functions[payload.name](*payload.args)
-        ended = len(jobs)
+    keys, process = Keys("resque"), f"floor:{os.getpid()}"
+    in_flight = InFlight(Totals(), keys)
+    cycle = Cycle(
+        body.REDIS_URL,
+        keys,
+        in_flight,
+        "floor",
+        process,
+        QueueList.parse("floors"),
+        slots=threads,
+        pause=lambda _: False,
+        revive=lambda *_: False,
+        running=list,
+    )
+    cycle.connect()
+    state = " ".join(map(str, (0, *Totals())))
+    cycle.connection.call(b"HSET", keys.ledger(process), b"state", state)
+    functions, ready = {"noop": noop}, in_flight.ready
+    while cycle.turn(threads):
+        for slot, _, raw in ready:
+            call = decode(raw)
+            functions[call.name](*call.args)
+            in_flight.ended.append(slot)
+        in_flight.done += len(ready)
+        ready.clear()
 
 
 if __name__ == "__main__":

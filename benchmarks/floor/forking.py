@@ -14,7 +14,7 @@ from pathlib import Path  # noqa: E402
 import msgspec  # noqa: E402
 import redis  # noqa: E402
 
-from benchmarks.floor.cycle_alone import Payload, noop  # noqa: E402
+from benchmarks.floor.least_cycle import Payload, noop  # noqa: E402
 from benchmarks.peers import body  # noqa: E402
 
 decode = msgspec.json.Decoder(Payload).decode

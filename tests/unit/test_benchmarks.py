@@ -172,9 +172,11 @@ def test_each_figure_is_judged_by_its_ratio_to_its_floor() -> None:
         for ours, floor in ((1.0, 1.0), (2.4, 2.0), (6.0, 3.0))
     ]
     lines += [{"scenario": "half of the jobs fail", "value": 39_000, "floor": 0}]
+    lines += [{"scenario": "the same 2x100", "value": 3, "floor": 4}]
     rows = floors.table(floors.pairs(lines)).splitlines()[2:]
     assert rows == [
         "| pick-up, enqueue | 2.4 ms, p50 | 2 | bare BLPOP | 1.20 | 1.00 – 2.00 | ≤ 1.30 | met |",
         "| half of the jobs fail | 39,000 jobs/s | – |  | 39,000 | 39,000 – 39,000 | ≥ 40,000 "
         "| **missed** |",
+        "| the same 2x100 | 3 jobs/s | 4 | the least cycle | 0.75 | 0.75 – 0.75 |  |  |",
     ]
