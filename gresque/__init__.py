@@ -37,6 +37,7 @@ from gresque.client.schedules import ScheduleEntry
 from gresque.errors import (
     DirtyExit,
     DontPerform,
+    DuplicateJob,
     EnqueueError,
     GiveUp,
     GresqueError,
@@ -73,6 +74,7 @@ __all__ = [
     "DelayedJob",
     "DirtyExit",
     "DontPerform",
+    "DuplicateJob",
     "EnqueueError",
     "Failure",
     "FailureBackend",

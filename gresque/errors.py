@@ -71,6 +71,16 @@ class PerhapsEnqueued(RedisUnavailable):
     enqueued_ids: Sequence[str] = ()
 
 
+class DuplicateJob(EnqueueError):
+    """A unique job with `on_duplicate="raise"`: another one with its key waits or runs.
+
+    `job_id` is the id of that one. In a bulk `enqueued_ids` are the jobs that are enqueued already.
+    """
+
+    job_id: str = ""
+    enqueued_ids: Sequence[str] = ()
+
+
 class UnserializableArgument(EnqueueError, TypeError):
     """JSON cannot carry an argument; the message names the argument."""
 

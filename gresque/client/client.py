@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from gresque.client import when
 from gresque.client.enqueue import (
@@ -18,13 +19,15 @@ from gresque.client.enqueue import (
     enqueue_bulks,
     queue_of,
 )
-from gresque.client.options import CallOptions, ConfiguredJob
+from gresque.client.options import AS_DECLARED, CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
+from gresque.client.unique import enqueue_unique, unique_bulks
 from gresque.client.waiting_jobs import WaitingJobs, check_page, matches
 from gresque.client.when import Delay, Moment
 from gresque.connection.urls import mask
 from gresque.errors import (
+    DuplicateJob,
     EnqueueError,
     GresqueError,
     NotEnqueued,
@@ -35,6 +38,7 @@ from gresque.jobs import payload
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import JobId
+from gresque.jobs.unique import UniqueOptions
 from gresque.seconds import seconds_of
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
@@ -127,6 +131,8 @@ class Client(WaitingJobs):
         JobDeclarationError, and when Redis fails NotEnqueued or PerhapsEnqueued.
         """
         definition = definition_of(job)
+        if definition.unique is not None:
+            return self._enqueue_by(AS_DECLARED, job, args, kwargs)
         return enqueue(self.push, queue_of(definition), definition, args, kwargs)
 
     @overload
@@ -141,6 +147,8 @@ class Client(WaitingJobs):
         """Put a job into another queue than its own. `job` may also be the bare name of a job that
         another program declares, such as a Ruby class."""
         definition = definition_of(job, checked_queue(queue))
+        if definition.unique is not None:
+            return self._enqueue_by(CallOptions(queue), job, args, kwargs)
         return enqueue(self.push, queue, definition, args, kwargs)
 
     @overload
@@ -176,6 +184,7 @@ class Client(WaitingJobs):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]: ...
     @overload
     def options(
@@ -185,6 +194,7 @@ class Client(WaitingJobs):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[...]: ...
     def options(
         self,
@@ -193,12 +203,15 @@ class Client(WaitingJobs):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[Any]:
-        """The job with options for the next calls.
+        """The job with options for the next calls; those about duplicates are as in `gresque.job`.
 
         client.options(send_email, in_=300, queue="low").enqueue(42)
+        client.options(sync, debounce=10, max_wait=300).enqueue(42)
         """
-        return ConfiguredJob(partial(_itself, self), job, CallOptions.of(queue, in_, at))
+        options = CallOptions.of(queue, in_, at, job, unique)
+        return ConfiguredJob(partial(_itself, self), job, options)
 
     def enqueue_many(
         self,
@@ -228,6 +241,10 @@ class Client(WaitingJobs):
         self, options: CallOptions, job: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> JobId | None:
         definition, queue = _placed(options, job)
+        rule = options.unique or definition.unique
+        if rule is not None:
+            store = self._reached
+            return enqueue_unique(store, queue, definition, rule, args, kwargs, options.when)
         if options.when is None:
             return enqueue(self.push, queue, definition, args, kwargs)
         return schedule(self._schedule, queue, definition, args, kwargs, options.when)
@@ -242,19 +259,23 @@ class Client(WaitingJobs):
         if not isinstance(calls, Iterable):
             raise EnqueueError(f"{calls!r} are no calls; give a list of tuples, one for each job")
         split = _split(calls)
+        rule = options.unique or definition.unique
         bulks = (
-            enqueue_bulks(self.push, queue, definition, split)
+            unique_bulks(self._reached, queue, definition, rule, split, due, after)
+            if rule is not None
+            else enqueue_bulks(self.push, queue, definition, split)
             if due is None
             else schedule_bulks(self._schedule, queue, definition, split, due, after)
         )
         try:
             for pushed in bulks:
                 ids += pushed
-        except (NotEnqueued, PerhapsEnqueued) as error:
+        except (NotEnqueued, PerhapsEnqueued, DuplicateJob) as error:
             if not ids:
                 raise
             text = f"{error}; the {len(ids):,} jobs of the bulk before it are enqueued"
-            another = type(error)(text)
+            another = copy(error)
+            another.args = (text,)
             another.enqueued_ids = tuple(ids)
             raise another from error.__cause__
         return ids
@@ -263,6 +284,11 @@ class Client(WaitingJobs):
     def push(self) -> Push | None:
         """The function that puts payloads into queues; None when jobs run inline."""
         return None if self.inline else self.store.enqueuer.push
+
+    @property
+    def _reached(self) -> Store | None:
+        """The store; None when jobs run inline."""
+        return None if self.inline else self.store
 
     @property
     def _schedule(self) -> Schedule | None:

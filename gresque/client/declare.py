@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import isfunction
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from gresque.client.default import default_client
-from gresque.client.options import CallOptions, ConfiguredJob
+from gresque.client.options import DEBOUNCE, UNIQUE, CallOptions, ConfiguredJob
 from gresque.client.when import Delay, Moment
 from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition, check_callable
@@ -18,6 +18,7 @@ from gresque.jobs.misspelt import refuse_misspelt
 from gresque.jobs.registry import registry
 from gresque.jobs.retry_policy import Backoff, Delays, ErrorClasses, Seconds, retry_policy
 from gresque.jobs.source import default_name, name_of, source_of
+from gresque.jobs.unique import UniqueOptions, unique_rule
 from gresque.schedule.declared import declared
 
 if TYPE_CHECKING:
@@ -56,11 +57,27 @@ class JobFunction(Generic[P, R]):
         epoch."""
         return default_client().enqueue_at(moment, self, *args, **kwargs)
 
+    def enqueue_unique(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """Enqueue the job unless one with its key waits or runs: as by the options `unique="both"`
+        and `on_duplicate="drop"`."""
+        return _by_rule(self, UNIQUE, args, kwargs)
+
+    def enqueue_debounce(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """As `enqueue_unique`, with at most one further run after the one that waits or runs: as by
+        `on_duplicate="again"`."""
+        return _by_rule(self, DEBOUNCE, args, kwargs)
+
     def options(
-        self, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+        self,
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+        **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]:
-        """The job with options for its next calls: `send.options(in_=300).enqueue(42)`."""
-        return ConfiguredJob(default_client, self, CallOptions.of(queue, in_, at))
+        """The job with options for its next calls: `send.options(in_=300).enqueue(42)`. Those about
+        duplicates are as in `gresque.job`."""
+        return ConfiguredJob(default_client, self, CallOptions.of(queue, in_, at, self, unique))
 
     def __reduce__(self) -> str:
         """Pickled by its place in its module, as a function is, for a pool of processes."""
@@ -68,6 +85,14 @@ class JobFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<job {self.definition.name}>"
+
+
+def _by_rule(
+    job: Any, options: UniqueOptions, args: Sequence[Any], kwargs: dict[str, Any]
+) -> JobId | None:
+    return ConfiguredJob[...](
+        default_client, job, CallOptions.of(None, None, None, job, options)
+    ).enqueue(*args, **kwargs)
 
 
 def job(
@@ -86,6 +111,14 @@ def job(
     fatal: ErrorClasses = (),
     ignore: ErrorClasses = (),
     retry_for_seconds: Seconds | None = None,
+    unique: str | None = None,
+    unique_key: Callable[..., Any] | None = None,
+    on_duplicate: str | None = None,
+    unique_ttl_seconds: Seconds | None = None,
+    debounce: Seconds | None = None,
+    max_wait: Seconds | None = None,
+    throttle: Seconds | None = None,
+    trailing: bool = False,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Declare a function as a job.
 
@@ -107,7 +140,29 @@ def job(
     classes, after one of `fatal` there is none, and one of `ignore` takes no attempt. The first
     failure is `retry_for_seconds` ago at the last attempt; without `retries` their number has no
     limit then.
+
+    `unique` says from when until when no other job with the same key is enqueued: "queued", from
+    its enqueue until it starts; "both", from its enqueue to its end, retries included; or that none
+    runs beside it: "running". The key is the job and its arguments, or what the function
+    `unique_key` makes of these: a text, a number or a list. `on_duplicate` is what becomes of
+    another: "drop", "replace" (its arguments replace those of the job that waits), "again" (one
+    further run, with the latest arguments) or "raise". A lock that nobody releases ends after
+    `unique_ttl_seconds`.
+
+    With `debounce` the job runs when it was not enqueued for this time, by the latest arguments,
+    or `max_wait` (an hour) after the first. With `throttle` it runs at once, and others within
+    this time are dropped; with `trailing` one of them runs at its end, by the latest arguments.
     """
+    options = UniqueOptions(
+        unique=unique,
+        unique_key=unique_key,
+        on_duplicate=on_duplicate,
+        unique_ttl_seconds=unique_ttl_seconds,
+        debounce=debounce,
+        max_wait=max_wait,
+        throttle=throttle,
+        trailing=trailing,
+    )
     if callable(queue):
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
 
@@ -132,6 +187,7 @@ def job(
                 ignore,
                 retry_for_seconds,
             ),
+            unique=unique_rule(name or name_of(function), options, error=JobDeclarationError),
         )
         registry.add(definition)
         declared.job_came(function, definition)
@@ -175,6 +231,14 @@ class Job:
     fatal: ClassVar[ErrorClasses] = ()
     ignore: ClassVar[ErrorClasses] = ()
     retry_for_seconds: ClassVar[Seconds | None] = None
+    unique: ClassVar[str | None] = None
+    unique_key: ClassVar[Callable[..., Any] | None] = None
+    on_duplicate: ClassVar[str | None] = None
+    unique_ttl_seconds: ClassVar[Seconds | None] = None
+    debounce: ClassVar[Seconds | None] = None
+    max_wait: ClassVar[Seconds | None] = None
+    throttle: ClassVar[Seconds | None] = None
+    trailing: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         unknown = ", ".join(option for option in options if option in OPTIONS)
@@ -212,6 +276,11 @@ class Job:
                 cls.ignore,
                 cls.retry_for_seconds,
             ),
+            unique=unique_rule(
+                name,
+                {option: getattr(cls, option) for option in UniqueOptions.__annotations__},
+                error=JobDeclarationError,
+            ),
             hooks=JobHooks(cls),
             source=source_of(perform, cls),
         )
@@ -223,6 +292,8 @@ class Job:
         enqueue_to: ClassVar[EnqueueTo] = EnqueueTo()
         enqueue_in: ClassVar[EnqueueIn] = EnqueueIn()
         enqueue_at: ClassVar[EnqueueAt] = EnqueueAt()
+        enqueue_unique: ClassVar[Enqueue] = Enqueue()
+        enqueue_debounce: ClassVar[Enqueue] = Enqueue()
         options: ClassVar[Options] = Options()
     else:
 
@@ -249,6 +320,16 @@ class Job:
             return default_client().enqueue_at(moment, cls, *args, **kwargs)
 
         @classmethod
-        def options(cls, *, queue=None, in_=None, at=None):
+        def enqueue_unique(cls, /, *args, **kwargs):
+            """Enqueue the job unless one with its key waits or runs."""
+            return _by_rule(cls, UNIQUE, args, kwargs)
+
+        @classmethod
+        def enqueue_debounce(cls, /, *args, **kwargs):
+            """As `enqueue_unique`, with at most one further run."""
+            return _by_rule(cls, DEBOUNCE, args, kwargs)
+
+        @classmethod
+        def options(cls, *, queue=None, in_=None, at=None, **unique):
             """The job with options for its next calls."""
-            return ConfiguredJob(default_client, cls, CallOptions.of(queue, in_, at))
+            return ConfiguredJob(default_client, cls, CallOptions.of(queue, in_, at, cls, unique))

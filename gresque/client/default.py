@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from gresque.client.client import Call, Client, argument
 from gresque.client.delayed import DelayedJob
@@ -14,6 +14,7 @@ from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
 from gresque.jobs.ids import JobId
+from gresque.jobs.unique import UniqueOptions
 from gresque.logs import fields
 from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
@@ -163,7 +164,12 @@ def enqueue_many(
 
 @overload
 def options(
-    job: Checked[P], *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+    job: Checked[P],
+    *,
+    queue: str | None = None,
+    in_: Delay | None = None,
+    at: Moment | None = None,
+    **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[P]: ...
 @overload
 def options(
@@ -172,12 +178,18 @@ def options(
     queue: str | None = None,
     in_: Delay | None = None,
     at: Moment | None = None,
+    **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[...]: ...
 def options(
-    job: Any, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+    job: Any,
+    *,
+    queue: str | None = None,
+    in_: Delay | None = None,
+    at: Moment | None = None,
+    **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[Any]:
     """See `Client.options`."""
-    return default_client().options(job, queue=queue, in_=in_, at=at)
+    return default_client().options(job, queue=queue, in_=in_, at=at, **unique)
 
 
 def delayed(start: int = 0, count: int = 1) -> list[DelayedJob]:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec
 
 from gresque.client.enqueue import checked_queue
 from gresque.client.when import Delay, Moment, When, one_of
+from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ids import JobId
+from gresque.jobs.registry import registry
+from gresque.jobs.unique import UniqueOptions, UniqueRule, unique_rule
 
 if TYPE_CHECKING:
     from gresque.client.client import Call, Client
@@ -20,11 +23,43 @@ class CallOptions(NamedTuple):
 
     queue: str | None = None
     when: When | None = None
+    unique: UniqueRule | None = None
+    """None: as the job declares."""
 
     @classmethod
-    def of(cls, queue: str | None, in_: Delay | None, at: Moment | None) -> CallOptions:
-        """Raises EnqueueError for a time that is none, or a queue."""
-        return cls(queue if queue is None else checked_queue(queue), one_of(in_, at))
+    def of(
+        cls,
+        queue: str | None,
+        in_: Delay | None,
+        at: Moment | None,
+        job: Any = None,
+        unique: UniqueOptions | None = None,
+    ) -> CallOptions:
+        """Raises EnqueueError for a time that is none, or a queue, and for options about duplicates
+        that contradict each other or the declaration of `job`."""
+        return cls(
+            queue if queue is None else checked_queue(queue),
+            one_of(in_, at),
+            _rule_of(job, unique) if unique else None,
+        )
+
+
+def _rule_of(job: Any, options: UniqueOptions) -> UniqueRule | None:
+    unknown = options.keys() - UniqueOptions.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"options() got an unexpected keyword argument {min(unknown)!r}")
+    definition = registry.find(job) if isinstance(job, str) else getattr(job, "definition", None)
+    declared = definition.unique if isinstance(definition, JobDefinition) else None
+    name = job if definition is None else definition.name
+    return unique_rule(name, options, declared)
+
+
+AS_DECLARED = CallOptions()
+
+UNIQUE = UniqueOptions(unique="both", on_duplicate="drop")
+"""Those of `enqueue_unique`."""
+DEBOUNCE = UniqueOptions(unique="both", on_duplicate="again")
+"""Those of `enqueue_debounce`."""
 
 
 class ConfiguredJob(Generic[P]):

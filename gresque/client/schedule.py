@@ -30,7 +30,9 @@ Schedule = Callable[[str, Sequence[str], Sequence[bytes], Times], object]
 """Lets payloads of a queue wait under these ids until they are due, all of them or none."""
 
 
-class _DelayedJob(NamedTuple):
+class TimedJob(NamedTuple):
+    """A job, and when it is due: a delay, or a time of the epoch."""
+
     job: NewJob
     milliseconds: int
 
@@ -46,10 +48,10 @@ def schedule(
     """Enqueue one job that is due at this time; returns its id, or None when a hook rejected it.
     Without `put` it runs here and now."""
     check_reach(definition, inline=put is None)
-    found = _make(definition, new_id(), args, kwargs, when)
+    found = make_delayed(definition, new_id(), args, kwargs, when)
     if found is None:
         return None
-    _put(put, queue, definition, [found], when)
+    put_delayed(put, queue, definition, [found], when)
     return JobId(found.job[0])
 
 
@@ -66,30 +68,33 @@ def schedule_bulks(
     check_reach(definition, inline=put is None)
     jobs = _make_all(definition, calls, when, after)
     for bulk in in_bulks(jobs, lambda found: len(found.job[1])):
-        _put(put, queue, definition, bulk, when)
+        put_delayed(put, queue, definition, bulk, when)
         yield [JobId(found.job[0]) for found in bulk]
 
 
-def _make(
+def make_delayed(
     definition: JobDefinition,
     job_id: str,
     args: Sequence[Any],
     kwargs: dict[str, Any],
     when: When,
     after: float = 0.0,
-) -> _DelayedJob | None:
+    envelope: dict[str, Any] | None = None,
+) -> TimedJob | None:
+    """A job that its hooks do not reject. `envelope` takes the place of what the declaration says
+    in it."""
     hooks = definition.hooks
     if hooks.before_schedule and not allowed(hooks.before_schedule, args, kwargs):
         return None
     run_at = when.run_at(after)
     expires = definition.expires_seconds
     expires_at = None if expires is None else round(run_at + expires, 3)
-    envelope = {**(definition.envelope or {}), RUN_AT: run_at}
+    envelope = {**(envelope or definition.envelope or {}), RUN_AT: run_at}
     job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
     if job is None:
         return None
     call_hooks(hooks.before_delayed_enqueue, args, kwargs)
-    return _DelayedJob(job, when.milliseconds(after))
+    return TimedJob(job, when.milliseconds(after))
 
 
 def _make_all(
@@ -97,22 +102,22 @@ def _make_all(
     calls: Iterable[Arguments],
     when: When,
     after: Iterator[float] | None,
-) -> Iterator[_DelayedJob]:
+) -> Iterator[TimedJob]:
     each = zip(count(), calls, after or repeat(0.0), new_ids(), strict=False)
     for position, (args, kwargs), seconds, job_id in each:
         try:
-            job = _make(definition, job_id, args, kwargs, when, seconds)
+            job = make_delayed(definition, job_id, args, kwargs, when, seconds)
         except GresqueError as error:
             raise type(error)(f"job {position} of the bulk: {error}") from None
         if job is not None:
             yield job
 
 
-def _put(
+def put_delayed(
     put: Schedule | None,
     queue: str,
     definition: JobDefinition,
-    bulk: Sequence[_DelayedJob],
+    bulk: Sequence[TimedJob],
     when: When,
 ) -> None:
     raws = [found.job[1] for found in bulk]

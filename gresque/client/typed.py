@@ -21,6 +21,7 @@ from typing import (
     Protocol,
     TypeAlias,
     TypeVar,
+    Unpack,
     overload,
 )
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gresque.client.declare import Job, JobFunction
     from gresque.client.options import ConfiguredJob
     from gresque.client.when import Delay, Moment
+    from gresque.jobs.unique import UniqueOptions
 
 P = ParamSpec("P")
 J = TypeVar("J", bound="Job", contravariant=True)
@@ -109,7 +111,12 @@ class MakeConfigured(Protocol[P]):
     """`Archive.options`, once its class is known."""
 
     def __call__(
-        self, *, queue: str | None = None, in_: Delay | None = None, at: Moment | None = None
+        self,
+        *,
+        queue: str | None = None,
+        in_: Delay | None = None,
+        at: Moment | None = None,
+        **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]: ...
 
 

@@ -21,6 +21,7 @@ from gresque.jobs.ids import as_text
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
+from gresque.jobs.unique import UniqueRule
 from gresque.seconds import seconds_of
 from gresque.text import is_utf8
 
@@ -37,7 +38,8 @@ class JobDefinition:
     A job that runs for over `timeout_seconds` is ended by JobTimeout, to a tenth of a second. One
     that no worker takes up within `expires_seconds` of being enqueued never runs: with `on_expire`
     `fail` it fails as JobExpired, with `drop` it counts as done. `retry` says whether it is tried
-    again when it fails, None for the worker's setting.
+    again when it fails, None for the worker's setting. `unique` says what becomes of it while
+    another one with its key waits or runs, None for a job that excludes no other.
     """
 
     name: str
@@ -49,6 +51,7 @@ class JobDefinition:
     expires_seconds: float | None = None
     on_expire: str = "fail"
     retry: RetryPolicy | None = None
+    unique: UniqueRule | None = None
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""

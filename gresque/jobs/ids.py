@@ -27,10 +27,25 @@ class JobId(str):
 
     __slots__ = ()
 
+    duplicate = False
+    """Whether it is the id of another job, which waits or runs already: that one does the work of a
+    unique job."""
+
+
+class DuplicateId(JobId):
+    """The id of the job that does the work of one that was not enqueued."""
+
+    __slots__ = ()
+
+    duplicate = True
+
+
+JOB_IDS = frozenset({JobId, DuplicateId})
+
 
 def as_text(value: Any) -> str:
     """For msgspec, which encodes no subclass of str: the text of an id that is an argument."""
-    if type(value) is JobId:
+    if type(value) in JOB_IDS:
         return str(value)
     raise TypeError(f"{type(value).__qualname__} cannot be carried by JSON")
 

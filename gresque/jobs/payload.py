@@ -15,7 +15,7 @@ from gresque.jobs.attempts import MOST_BYTES as MOST_ERROR_BYTES
 from gresque.jobs.attempts import without_history
 from gresque.jobs.conversions import remedy
 from gresque.jobs.crash_history import MOST_BYTES as MOST_DEATH_BYTES
-from gresque.jobs.ids import JobId, as_text
+from gresque.jobs.ids import JOB_IDS, as_text
 from gresque.text import printable
 
 MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
@@ -184,8 +184,8 @@ def encode(
     return raw
 
 
-_PLAIN = frozenset({str, JobId, int, bool, type(None)})
-_KEYS = frozenset({str, JobId})
+_PLAIN = frozenset({str, *JOB_IDS, int, bool, type(None)})
+_KEYS = frozenset({str, *JOB_IDS})
 
 
 def _check_positional(job: str, args: Sequence[Any]) -> None:

@@ -56,8 +56,9 @@ class Enqueuer:
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
         self._slots = ProducerSlots(keys)
 
-    def push(self, queue: str, raws: Sequence[bytes]) -> None:
-        """Make the queue known and push the jobs, all of them or none, in one round trip.
+    def push(self, queue: str, raws: Sequence[bytes]) -> Any:
+        """Make the queue known and push the jobs, all of them or none, in one round trip; returns
+        the reply.
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """
@@ -71,10 +72,13 @@ class Enqueuer:
             raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from alone(error)
         try:
             producer_slot.number += 1
-            self._send(producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted)
+            reply = self._send(
+                producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted
+            )
             pool.done_at = producer_slot.used
+            return reply
         except (RedisError, OSError) as error:
-            self._repeat(pool, producer_slot, queue, raws, error)
+            return self._repeat(pool, producer_slot, queue, raws, error)
         finally:
             pool.give_back(producer_slot)
 
@@ -85,7 +89,7 @@ class Enqueuer:
         queue: str,
         raws: Sequence[bytes],
         error: Exception,
-    ) -> None:
+    ) -> Any:
         """Try again: at once on a new connection, as the server may have restarted, then with
         back-off, until it succeeds or must not be tried any more.
 
@@ -115,13 +119,13 @@ class Enqueuer:
                 time.sleep(min(wait, left))
             wait = backoff.next_seconds()
             try:
-                self._send(producer_slot, queue, raws, reply_seconds, scripted=scripted)
+                reply = self._send(producer_slot, queue, raws, reply_seconds, scripted=scripted)
             except (RedisError, OSError) as another:
                 error = another
             else:
                 self._scripted = scripted
                 pool.done_at = producer_slot.used
-                return
+                return reply
         why = explain(self._url, error)
         if not perhaps:
             raise NotEnqueued(f"not enqueued: {why}") from alone(error)
@@ -141,7 +145,7 @@ class Enqueuer:
         reply_seconds: float,
         *,
         scripted: bool,
-    ) -> None:
+    ) -> Any:
         """One try. The slot gets its connection back only when that is in step: an interruption
         halfway, such as a kill of the job that enqueues, costs the connection."""
         connection, producer_slot.connection = producer_slot.connection, None
@@ -154,10 +158,8 @@ class Enqueuer:
                 and connection.something_arrived()
             ):
                 raise redis.ConnectionError("the server hung up, or sent a reply to no command")
-            if scripted:
-                self._push_once(connection, producer_slot, queue, raws)
-            else:
-                self._push_plainly(connection, producer_slot, queue, raws)
+            push = self._push_once if scripted else self._push_plainly
+            reply = push(connection, producer_slot, queue, raws)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -166,6 +168,7 @@ class Enqueuer:
             self._opener.set_limit(connection, FIRST_REPLY_SECONDS)
         producer_slot.used = time.monotonic()
         producer_slot.connection = connection
+        return reply
 
     def _push_once(
         self,
@@ -173,8 +176,8 @@ class Enqueuer:
         producer_slot: ProducerSlot,
         queue: str,
         raws: Sequence[bytes],
-    ) -> None:
-        changed = self._changed(queue)
+    ) -> Any:
+        changed = self._changed(queue, raws)
         now = time.monotonic()
         renews = now - producer_slot.renewed > RENEWAL_SECONDS
         arguments = (
@@ -182,13 +185,14 @@ class Enqueuer:
             producer_slot.slot, producer_slot.number, queue, self._expiry, int(renews), *raws,
         )  # fmt: skip
         try:
-            push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
+            reply = push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
         except NoScriptError:
-            push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
+            reply = push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
         if renews:
             producer_slot.renewed = now
+        return reply
 
-    def _changed(self, queue: str) -> tuple[str, ...]:
+    def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
         """The keys that the script changes, beside the producer's."""
         return self._keys.queues, self._keys.queue(queue)
 
@@ -198,12 +202,12 @@ class Enqueuer:
         producer_slot: ProducerSlot,
         queue: str,
         raws: Sequence[bytes],
-    ) -> None:
+    ) -> Any:
         """Without scripts a push must not be repeated once it may have arrived. Making the queue
         known may be repeated, so that goes first and alone."""
         connection.send(b"SADD", self._keys.queues, queue)
         connection.read()
-        push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
+        return push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -212,11 +216,11 @@ class Enqueuer:
             slots.close()
 
 
-def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> None:
+def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> Any:
     producer_slot.sent = False
     connection.send(*command)
     producer_slot.sent = True
-    connection.read()
+    return connection.read()
 
 
 def _refuses_scripts(error: Exception) -> bool:

@@ -46,7 +46,7 @@ PARTS = {
     "maintenance": "Maintenance",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
-    "stats": "Stats", "suspects": "Suspects", "workers": "Workers",
+    "stats": "Stats", "suspects": "Suspects", "unique": "UniqueEnqueuer", "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
 
@@ -76,7 +76,7 @@ WORKER_METHODS = (
     "later.entry", "later.give_times", "later.promote", "later.strays",
     "processes.ids", "recovery.fence", "recovery.hand_over",
     "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
-    "workers.unregister",
+    "unique.enqueue", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -98,7 +98,7 @@ OPERATING_METHODS = (
     "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
     "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
-    "failed.begin_sweep", "failed.end_sweep",
+    "unique.enqueue", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
     "queues.clear", "queues.move", "queues.remove", "queues.remove_items",
 )  # fmt: skip
@@ -123,10 +123,10 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("enqueuer.push", "scheduler.schedule"),
+            ("enqueuer.push", "scheduler.schedule", "unique.enqueue"),
             (
                 f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}",
-                f"~{keys.later}", f"~{keys.later_jobs}",
+                f"~{keys.later}", f"~{keys.later_jobs}", f"~{keys.unique('*')}",
             ),
         ),
         Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
@@ -174,8 +174,9 @@ def _of_module(module: str) -> set[str]:
 def _of_method(name: str) -> set[str]:
     if name == "enqueuer.push":
         return _of_module("store/enqueuer.py")
-    if name == "scheduler.schedule":  # it sends by what it has in common with the enqueuer
-        return _of_module("store/scheduler.py") | _of_module("store/enqueuer.py")
+    if name in ("scheduler.schedule", "unique.enqueue"):  # they send as the enqueuer does
+        module = "store/" + name.replace("scheduler.schedule", "scheduler").partition(".")[0]
+        return _of_module(f"{module}.py") | _of_module("store/enqueuer.py")
     return set(_of_tree(_methods()[name], name.partition(".")[0]))
 
 

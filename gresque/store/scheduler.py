@@ -33,7 +33,7 @@ class Scheduler(Enqueuer):
             arguments += job_id.encode(), b"%d" % milliseconds, raw
         self.push(queue, arguments)
 
-    def _changed(self, queue: str) -> tuple[str, ...]:
+    def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
         keys = self._keys
         return keys.later, keys.later_jobs, keys.queues, keys.queue(queue)
 

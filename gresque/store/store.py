@@ -21,6 +21,7 @@ from gresque.store.scheduler import Scheduler
 from gresque.store.server import Server
 from gresque.store.stats import Stats
 from gresque.store.suspects import Suspects
+from gresque.store.unique import UniqueEnqueuer
 from gresque.store.workers import Workers
 
 
@@ -42,6 +43,7 @@ class Store:
         self.server = server = Server(redis_url, namespace)
         self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
         self.scheduler = Scheduler(redis_url, server.keys, retry_seconds)
+        self.unique = UniqueEnqueuer(redis_url, server.keys, retry_seconds)
         self.queues = Queues(server)
         self.failed = FailedLists(server)
         self.workers = Workers(server)
@@ -76,4 +78,5 @@ class Store:
         """Close the connections. The store may be used again."""
         self.enqueuer.close()
         self.scheduler.close()
+        self.unique.close()
         self.server.close()

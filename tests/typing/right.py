@@ -78,6 +78,18 @@ gresque.enqueue_in(300, send_email, 42)
 gresque.enqueue_at(1796115600, Archive, 42, branch="main")
 gresque.options(send_email, in_=300).enqueue(42)
 gresque.options("Ruby::Job", queue="ruby", in_=300).enqueue(1, two=2)
+
+
+@gresque.job(queue="sync", unique="both", unique_key=lambda site, **_: site, on_duplicate="again")
+def sync(site: int, *, full: bool = False) -> None: ...
+
+
+sync.enqueue_unique(7, full=True)
+sync.enqueue_debounce(7)
+Archive.enqueue_unique(42, branch="main")
+sync.options(debounce=10, max_wait=timedelta(minutes=5)).enqueue(7)
+gresque.options(sync, throttle=60, trailing=True).enqueue_many([(7,)])
+was_there: bool = job_id is not None and job_id.duplicate
 Archive.enqueue_in(timedelta(1), 42, "main")
 Archive.enqueue_at(1796115600.5, repo_id=42)
 Archive.options(in_=300).enqueue(42)

@@ -90,7 +90,8 @@ def test_the_options_of_a_job() -> None:
         name: repr(parameter.default).replace("'", '"') for name, parameter in parameters.items()
     }
     assert public(gresque.Job) == {
-        *parameters, "enqueue", "enqueue_to", "enqueue_in", "enqueue_at", "options",
+        *parameters, "enqueue", "enqueue_to", "enqueue_in", "enqueue_at", "enqueue_unique",
+        "enqueue_debounce", "options",
     }  # fmt: skip
 
 

@@ -1,0 +1,53 @@
+-- Push unique jobs and take their locks, once: the numbers are those of enqueue.lua, and a call that
+-- is sent again answers as the first time. A job whose lock is held is not pushed: what becomes of
+-- it says `on_duplicate`. All is planned before the first write, so that an error changes nothing.
+--
+-- KEYS  1 producer (HASH)   2 later (ZSET)   3 later:jobs (HASH)   4 queues (SET)
+--       5 the queue (LIST)   6.. for each job the lock of its key (HASH)
+-- ARGV  1 slot   2 number of this call   3 queue name   4 seconds until the producer expires
+--       5 1 to count these from now on; for a new slot they always are
+--       6 'in' or 'at' as in schedule.lua, 'debounce' or 'throttle'   7 mode of the locks
+--       8 on_duplicate   9 class of the jobs   10 ms until a lock expires, from when its job is due
+--       11 ms of a debounce or a throttle
+--       12 ms for which a debounce is prolonged at most; of a throttle, 1 for a job at its end, or 0
+--       13.. for each job: its id, its time (as in schedule.lua), the text of its key, its payload
+-- Returns  1 where all jobs are enqueued; else for each, parted by blanks, `+` where it is, or the
+--          id of the job that holds the lock. With 'raise' one such id means that none is enqueued
+local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local A, K, call, pcall, FIRST_LOCK, FIRST_JOB = ARGV, KEYS, redis.call, redis.pcall, 6, 13
+local kind, mode, on_duplicate = A[6], A[7], A[8]
+local period, most, answer = tonumber(A[11]), tonumber(A[12]), A[1] .. ':answer'
+-- include put_off_all
+-- include now_ms
+local number, last = (function()
+-- include take_number
+  return number, last
+end)()
+if not last then -- done before: only what is not the rule was kept
+  local kept, text = string.match(call('HGET', producer, answer) or '', '^(%d+) (.*)$')
+  return kept == A[2] and text or 1
+end
+local now = now_ms(kind == 'at' and math.floor or math.ceil)
+local failure = nil
+-- include unique_jobs
+-- include unique_locks
+-- include unique_duplicates
+-- include unique_write
+local words, pushed = {}, 0
+for i = FIRST_JOB, #A, 4 do
+  local lock = lock_of(K[FIRST_LOCK + (i - FIRST_JOB) / 4])
+  if failure then break end
+  local due = (kind == 'at' and 0 or now) + A[i + 1]
+  words[#words + 1] = (kind == 'throttle' and throttled or unique)(lock, A[i], due, A[i + 2], A[i + 3])
+  if words[#words] == '+' then pushed = pushed + 1 end
+  if failure then break end
+end
+if not failure and (pushed == #words or on_duplicate ~= 'raise') then failure = write() end
+if failure then
+  call('HINCRBY', producer, A[1], last - number) -- late copies of calls before this one stay done
+  return redis.error_reply(failure)
+end
+if pushed == #words then return 1 end
+local text = table.concat(words, ' ')
+call('HSET', producer, answer, A[2] .. ' ' .. text)
+return text

@@ -1,0 +1,62 @@
+"""Enqueueing unique jobs through outages of Redis: once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis.exceptions import NoPermissionError
+
+from gresque.connection.raw import RawConnection
+from gresque.connection.scripts import script
+from gresque.store.enqueuer import Enqueuer
+from gresque.store.keys import Keys
+from gresque.store.producer_slots import ProducerSlot
+from gresque.store.unique_job import Terms, UniqueJob
+from gresque.text import encoded
+
+_ENQUEUED = b"+"
+
+
+class _Call(list[bytes]):
+    """The arguments of a call, and the locks of its jobs."""
+
+    locks: tuple[str, ...] = ()
+
+
+class UniqueEnqueuer(Enqueuer):
+    """As the Enqueuer, for jobs that others with the same key exclude."""
+
+    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+        super().__init__(url, keys, retry_seconds)
+        self._script = script("enqueue_unique")
+
+    def enqueue(self, queue: str, terms: Terms, jobs: Sequence[UniqueJob]) -> list[str | None]:
+        """Enqueue the jobs, MOST_JOBS at most, in one round trip; returns for each None, or the id
+        of the job that does its work. Where duplicates are to raise, and there is one, no job is
+        enqueued.
+
+        Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
+        """
+        call = _Call(encoded(part) if isinstance(part, str) else b"%d" % part for part in terms)
+        for job_id, milliseconds, key, _, raw in jobs:
+            call += job_id.encode(), b"%d" % milliseconds, key.encode(), raw
+        call.locks = tuple(self._keys.unique(job.digest) for job in jobs)
+        reply = self.push(queue, call)
+        if isinstance(reply, int):
+            return [None] * len(jobs)
+        return [None if word == _ENQUEUED else word.decode() for word in reply.split(b" ")]
+
+    def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
+        keys = self._keys
+        locks = raws.locks if isinstance(raws, _Call) else ()
+        return (keys.later, keys.later_jobs, keys.queues, keys.queue(queue), *locks)
+
+    def _push_plainly(
+        self,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        queue: str,
+        raws: Sequence[bytes],
+    ) -> None:
+        """No plain command takes a lock and pushes a job."""
+        raise NoPermissionError("a unique job needs EVALSHA and EVAL, see docs/acl.md")
