@@ -124,7 +124,7 @@ class Keys:
         return f"{self.inflight}:{worker_id}"
 
     def freed(self, queue: str) -> str:
-        """STRING with an expiry: written when a full queue has room again."""
+        """STRING: written, and removed at once, when a full queue may have room again."""
         return f"{self.prefix}freed:{queue}"
 
     def unique(self, digest: str) -> str:

@@ -14,7 +14,7 @@ import redis
 
 from gresque.store.keys import Keys
 from gresque.store.later_job import LATEST_MS, LaterJob
-from gresque.store.ledger import LedgerEntry, parse_entry
+from gresque.store.ledger import UNCOUNTED, LedgerEntry, parse_entry
 from gresque.store.refusals import pairs
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
@@ -202,9 +202,10 @@ class Later:
 def entry_of(keys: Keys, entry: bytes | None) -> LedgerEntry | None:
     """What stands in `later:jobs`; None for what is no job of a queue."""
     try:
-        return parse_entry(entry or b"", (encoded(keys.queue_prefix),))
+        found = parse_entry(entry or b"", (encoded(keys.queue_prefix),))
     except ValueError:
         return None
+    return found if found.flag == UNCOUNTED else None
 
 
 def _pairs(flat: Any) -> Iterable[tuple[bytes, bytes]]:

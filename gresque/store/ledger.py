@@ -1,7 +1,10 @@
-"""The entries of the in-flight ledger: `<length>:<queue key><payload>`.
+"""The entries of the in-flight ledger: `<length><flag><queue key><payload>`.
 
 The length marks the end of the queue key, so that a queue may have any characters in its name. The
-field `state` holds the turn's sequence number and the process's totals (see `lua/cycle.lua`).
+flag says in which counters of jobs in flight the job was counted when it was reserved: who takes
+the entry out of the ledger counts it off there, whatever the limits of its queue are by then. Jobs
+that wait in `later` are written in the same way, and count nowhere. The field `state` holds the
+turn's sequence number and the process's totals (see `lua/cycle.lua`).
 """
 
 from __future__ import annotations
@@ -11,36 +14,49 @@ from typing import NamedTuple
 
 STATE = b"state"
 
+UNCOUNTED = b":"
+COUNTED = b"+"
+"""In `inflight`: its queue has a cap."""
+COUNTED_OWN = b"@"
+"""In `inflight:<worker>`: its worker has a cap of its own for the queue."""
+COUNTED_BOTH = b"#"
+IN_ALL = frozenset({COUNTED, COUNTED_BOTH})
+"""The flags of jobs that `inflight` counts."""
+IN_OWN = frozenset({COUNTED_OWN, COUNTED_BOTH})
+"""The flags of jobs that `inflight:<worker>` counts."""
+
 
 class LedgerEntry(NamedTuple):
     """A job in a slot: the key of the list that it came from (its queue, or one of the suspects of
-    its queue, see `Keys.queue_of`) and its raw payload."""
+    its queue, see `Keys.queue_of`), its raw payload, and the flag that says where it is counted."""
 
     queue_key: bytes
     raw: bytes
+    flag: bytes = UNCOUNTED
 
 
 def parse_entry(value: bytes, prefixes: tuple[bytes, ...] = (b"",)) -> LedgerEntry:
     """Read what stands in a slot. Raises ValueError, which says what is wrong with it, also when
     its queue key begins with none of `prefixes`."""
-    length, colon, rest = value.partition(b":")
-    if not colon or not _LENGTH.fullmatch(length):
+    head = _HEAD.match(value)
+    if head is None:
         raise ValueError("it does not begin with the length of a queue key")
-    split = int(length)
-    if split > len(rest):
+    length, flag = head.groups()
+    split = head.end() + int(length)
+    if split > len(value):
         raise ValueError("its queue key goes beyond its end")
-    queue_key = rest[:split]
-    if not split or not queue_key.startswith(prefixes) or queue_key in prefixes:
+    queue_key = value[head.end() : split]
+    if not queue_key or not queue_key.startswith(prefixes) or queue_key in prefixes:
         raise ValueError(f"its queue key is not one of a queue: {queue_key[:100]!r}")
-    return LedgerEntry(queue_key, rest[split:])
+    return LedgerEntry(queue_key, value[split:], flag)
 
 
-_LENGTH = re.compile(rb"[0-9]{1,9}")
+_HEAD = re.compile(rb"([0-9]{1,9})([:+@#])")
 
 
-def write_entry(queue_key: bytes, raw: bytes) -> bytes:
+def write_entry(queue_key: bytes, raw: bytes, flag: bytes = UNCOUNTED) -> bytes:
     """What stands in a slot for a job of this list."""
-    return b"%d:%b%b" % (len(queue_key), queue_key, raw)
+    return b"%d%b%b%b" % (len(queue_key), flag, queue_key, raw)
 
 
 class Unreadable(NamedTuple):

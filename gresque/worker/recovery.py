@@ -31,8 +31,8 @@ from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.bulk import in_bulks
 from gresque.store.commands import Fate, KillAnswer
-from gresque.store.effects import KINDS, Effect
-from gresque.store.ledger import HeldLedger, LedgerEntry, Totals, Unreadable
+from gresque.store.effects import KINDS, Effect, counted_off
+from gresque.store.ledger import UNCOUNTED, HeldLedger, LedgerEntry, Totals, Unreadable
 from gresque.store.recovery import Move, StillAlive
 from gresque.store.refusals import name_refused
 from gresque.store.store import Store
@@ -113,7 +113,10 @@ class Recovery:
         now = iso_8601(self.store.now())
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
-        moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
+        moves = [
+            self._counted_off(dead, self._move(dead, now, slot, entry), entry)
+            for slot, entry in reversed(entries)
+        ]
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         self.has_found_suspects |= any(move.action == "suspect" for move in moves)
         recovered, left = Totals(), 0
@@ -218,6 +221,14 @@ class Recovery:
         died = DirtyExit(f"its process died: {dead.process_id} ({dead.cause})")
         end = End.DIED_BESIDE if innocent else End.DIED
         return self._end(dead, slot, job, end, definition, died)
+
+    def _counted_off(self, dead: DeadProcess, move: Move, entry: LedgerEntry) -> Move:
+        """With the effects by which its job is counted no longer."""
+        if entry.flag == UNCOUNTED:
+            return move
+        worker, queue = worker_of(dead.process_id), self._queue(entry)
+        counts = counted_off(self.store.keys, worker, queue, entry.flag)
+        return move._replace(more=move.more + counts)
 
     def _end(
         self,

@@ -89,11 +89,12 @@ class LastingProcess(Process):
 
     def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
         keys = self.cycle._keys
-        jobs = [part for slot, queue, raw in held for part in (slot, keys.queue(queue), raw)]
+        jobs = [part for job in held for part in (job[0], self.in_flight.entry(job))]
         done = self.line.run(
-            script("revive"), 7,
+            script("revive"), 9,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),
             keys.heartbeats, keys.fenced, keys.processes,
+            keys.inflight, keys.inflight_of(WORKER),
             WORKER, "now", self.name, "now", 1000, "0 0 0 0 0", "machine 1",
             number, " ".join(map(str, totals)), *jobs,
         )  # fmt: skip

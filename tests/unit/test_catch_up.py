@@ -420,7 +420,7 @@ def test_a_turn_settles_as_many_jobs_as_fit_into_its_arguments(place: Place) -> 
 
 def test_many_slots_take_many_calls() -> None:
     keys, slots = Keys("resque"), 2 * MOST_SLOTS + 5
-    held = [(b"%d" % slot, "a", b"x") for slot in range(0, slots, 3)]
+    held = [(b"%d" % slot, b"1:ax") for slot in range(0, slots, 3)]
     catch_up = CatchUp(keys, History(), 7, Totals(), held, slots, unknown=False)
     word, calls = b"5", []
     while (call := catch_up.next_call(word)) is not None:
@@ -428,7 +428,7 @@ def test_many_slots_take_many_calls() -> None:
         calls.append(call)
     assert [call.to for call in calls] == [b"5~1800", b"5~3600", b"7"]
     assert all(len(call.arguments) < 3900 for call in calls)
-    big = [(b"%d" % slot, "a", b"x" * (9 << 20)) for slot in range(4)]
+    big = [(b"%d" % slot, b"1:a" + b"x" * (9 << 20)) for slot in range(4)]
     call = CatchUp(keys, History(), 7, Totals(), big, 4, unknown=False).next_call(b"5")
     assert call is not None
     assert call.to == b"5~2"

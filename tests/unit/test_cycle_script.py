@@ -15,7 +15,7 @@ import redis
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.store.keys import Keys
-from gresque.store.ledger import parse_entry, parse_state
+from gresque.store.ledger import LedgerEntry, parse_entry, parse_state
 
 Redis = redis.Redis
 KEYS = Keys("resque")
@@ -195,7 +195,7 @@ def test_entries_tell_their_queue_whatever_its_name(db: Redis, name: str) -> Non
 def test_any_bytes_travel(db: Redis, raw: bytes) -> None:
     db.rpush(q("a"), raw)
     assert cycle(db, 1, 1, ["a"], free=["0"]) == [0, [raw]]
-    assert parse_entry(db.hget(LEDGER, "0")) == (q("a").encode(), raw)
+    assert parse_entry(db.hget(LEDGER, "0")) == LedgerEntry(q("a").encode(), raw)
     cycle(db, 2, 0, ["a"], to_requeue=["0"], ended=["0"])
     assert db.lrange(q("a"), 0, -1) == [raw]
 

@@ -72,7 +72,7 @@ def test_effects_are_made_by_name() -> None:
 # A further kind: one branch in the include
 
 COUNT = """
-function apply.count(hash, _, field, by)
+function apply.tally(hash, _, field, by)
   return note('count', pcall('HINCRBY', hash, field, by), 'HINCRBY', hash)
 end
 """
@@ -106,8 +106,8 @@ def turn(db: redis.Redis, *effects: tuple[Any, ...], totals: Any = (2, 2, 0, 0, 
 def test_a_counting_effect_happens_with_the_acknowledgement(db: redis.Redis) -> None:
     reserve(db, "12")
     effects = [
-        ("0", "count", "in_flight", "a", "-1", ""),
-        ("1", "count", "in_flight", "b", "-1", ""),
+        ("0", "tally", "in_flight", "a", "-1", ""),
+        ("1", "tally", "in_flight", "b", "-1", ""),
     ]
     for _ in range(2):  # the reply is lost
         refused, notes, _ = turn(db, *effects)
@@ -118,7 +118,7 @@ def test_a_counting_effect_happens_with_the_acknowledgement(db: redis.Redis) -> 
 def test_a_counting_effect_that_is_refused_is_skipped(db: redis.Redis) -> None:
     reserve(db, "12")
     db.set("in_flight", "x")
-    refused, notes, _ = turn(db, ("0", "count", "in_flight", "a", "-1", ""))
+    refused, notes, _ = turn(db, ("0", "tally", "in_flight", "a", "-1", ""))
     assert (refused, notes) == ([], {("count", "in_flight"): WRONG_TYPE})
     assert held(db).keys() == {"1"}
 
@@ -130,7 +130,7 @@ def test_of_a_job_with_a_carrier_that_is_refused_nothing_happens(db: redis.Redis
     refused, notes, _ = turn(
         db,
         ("0", "push", q("good"), "good", "next", ""), ("0", "push", q("bad"), "bad", "next", ""),
-        ("0", "count", "in_flight", "a", "-1", ""), ("1", "count", "in_flight", "b", "-1", ""),
+        ("0", "tally", "in_flight", "a", "-1", ""), ("1", "tally", "in_flight", "b", "-1", ""),
         totals=(2, 1, 0, 0, 1),
     )  # fmt: skip
     assert (refused, notes) == (["0"], {("move", q("bad")): WRONG_TYPE})

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gresque.store.ledger import LedgerEntry, Totals, parse_entry, parse_ledger, parse_state
+from gresque.store.ledger import (
+    COUNTED,
+    COUNTED_BOTH,
+    COUNTED_OWN,
+    UNCOUNTED,
+    LedgerEntry,
+    Totals,
+    parse_entry,
+    parse_ledger,
+    parse_state,
+    write_entry,
+)
 
 # value, queue key, payload
 ENTRIES = [
@@ -24,6 +35,16 @@ def test_parse_entry(value: bytes, queue_key: bytes, raw: bytes) -> None:
     assert parse_entry(value) == LedgerEntry(queue_key, raw)
 
 
+@pytest.mark.parametrize("flag", [UNCOUNTED, COUNTED, COUNTED_OWN, COUNTED_BOTH])
+@pytest.mark.parametrize(("value", "queue_key", "raw"), ENTRIES, ids=[str(e[0]) for e in ENTRIES])
+def test_the_flag_says_where_a_job_was_counted(
+    value: bytes, queue_key: bytes, raw: bytes, flag: bytes
+) -> None:
+    value = value.replace(b":", flag, 1)
+    assert parse_entry(value) == LedgerEntry(queue_key, raw, flag)
+    assert write_entry(queue_key, raw, flag) == value
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -33,6 +54,8 @@ def test_parse_entry(value: bytes, queue_key: bytes, raw: bytes) -> None:
         (b"-1:ab", "does not begin with the length"),
         (b"+1:ab", "does not begin with the length"),
         (b" 1:ab", "does not begin with the length"),
+        (b"1*ab", "does not begin with the length"),
+        (b"+ab", "does not begin with the length"),
         (b"1_0:0123456789", "does not begin with the length"),
         (b"9" * 5000 + b":ab", "does not begin with the length"),
         ("²:ab".encode(), "does not begin with the length"),
@@ -52,12 +75,16 @@ def test_what_is_no_entry(value: bytes, reason: str) -> None:
 def test_a_key_that_is_none_of_a_queue(value: bytes) -> None:
     with pytest.raises(ValueError, match=r"not one of a queue|beyond its end"):
         parse_entry(value, b"q:")
-    assert parse_entry(b"3:q:ax", b"q:") == (b"q:a", b"x")
+    assert parse_entry(b"3:q:ax", b"q:") == (b"q:a", b"x", b":")
 
 
 @given(st.binary(min_size=1), st.binary())
 def test_any_queue_key_and_any_payload(queue_key: bytes, raw: bytes) -> None:
-    assert parse_entry(b"%d:%s%s" % (len(queue_key), queue_key, raw)) == (queue_key, raw)
+    assert parse_entry(b"%d:%s%s" % (len(queue_key), queue_key, raw)) == (
+        queue_key,
+        raw,
+        UNCOUNTED,
+    )
 
 
 @pytest.mark.parametrize(

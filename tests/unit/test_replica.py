@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "remove_failed": (1, [0, "entry"]),
     "retry_failed": (3, [0, "entry", "marked", "q", "job"]),
     "return_suspects": (5, ["q", 9]),
-    "revive": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", "", 0, "0 0 0 0 0"]),
+    "revive": (9, ["w", "now", "p", "now", 1, "0 0 0 0 0", "", 0, "0 0 0 0 0"]),
     "rewrite_failed": (3, ["token", 1000, 1, ""]),
     "schedule": (5, [0, 1, "q", 60, 0, "in", "a", 9, "job"]),
     "take_commands": (1, []),

@@ -31,7 +31,7 @@ local ledger, processed_stat, failed_stat = KEYS[1], KEYS[2], KEYS[3]
 local own_processed, own_failed = KEYS[4], KEYS[5]
 local queues, failed_queues, suspects = KEYS[6], KEYS[7], KEYS[8]
 local K, A, call, pcall = KEYS, ARGV, redis.call, redis.pcall
-local retried_stat, own_retried = KEYS[9], KEYS[10]
+local retried_stat, own_retried, inflight, own_inflight = KEYS[9], KEYS[10], KEYS[13], KEYS[14]
 local FIRST_LIST, FIRST_EFFECT = 16, 8
 local effects, lists, clear = tonumber(A[5]), tonumber(A[6]), tonumber(A[7])
 local first_list = FIRST_EFFECT + 7 * effects
@@ -45,6 +45,7 @@ local word, totals = string.match(state, '^(%S*) ?(.*)$')
 if word ~= A[1] then return word end
 call('HSET', ledger, 'state', state) -- as in cycle.lua
 -- include effects
+-- include count_entries
 local refused = {}
 -- include repeat_effects
 if A[4] == '2' then

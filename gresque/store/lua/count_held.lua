@@ -8,7 +8,7 @@ for index, ledger in ipairs(ledgers) do
   local counts, each = {}, {}
   local values = redis.pcall('HVALS', ledger) -- that of `state` has no list
   for i = 1, #values do
-    local length = string.match(values[i], '^(%d+):')
+    local length = string.match(values[i], '^(%d+)[:+@#]')
     if length and #length < 10 then
       local list = string.sub(values[i], #length + 2, #length + 1 + tonumber(length))
       counts[list] = (counts[list] or 0) + 1

@@ -53,27 +53,28 @@ class CatchUp:
         history: History,
         goal: int,
         totals: Totals,
-        held: Iterable[ReservedJob],
+        held: Iterable[tuple[bytes, bytes]],
         slots: int,
         *,
         unknown: bool,
     ) -> None:
-        """`goal` is the number of the last turn, `totals` are those after it. `slots` is how many
-        there are, numbered from 0. With `unknown`, turns were forgotten that are not in the
-        history: what the server holds in excess goes back to its queue."""
+        """`goal` is the number of the last turn, `totals` are those after it. `held` are slots with
+        their entries; `slots` is how many slots there are, numbered from 0. With `unknown`, turns
+        were forgotten that are not in the history: what the server holds in excess goes back to its
+        queue."""
         self._keys = keys
         self._history = history
         self._goal = goal
         self.totals = totals
-        self._held = {job[0]: self._entry(job) for job in held}
+        self._held = dict(held)
         self._slots = slots
         self._unknown = unknown
         self._lists: list[bytes] = []
         """To which the next call gives back what the server holds in excess."""
 
-    def hold(self, job: ReservedJob) -> None:
+    def hold(self, slot: bytes, entry: bytes) -> None:
         """One more is held, in a slot of its own after all others."""
-        self._held[job[0]] = self._entry(job)
+        self._held[slot] = entry
         self._slots += 1
 
     def _entry(self, job: ReservedJob) -> bytes:
@@ -117,6 +118,8 @@ class CatchUp:
         for age_ms, each in ((turn.age_ms, each) for turn in turns for each in turn.settled):
             slot = each.job[0]
             for kind, key, a, b, c, second in each.effects:
+                if kind == "count":  # the entry that leaves its slot says that by its flag
+                    continue
                 place = effect_keys.place(key, second)
                 if kind in PUT_OFF:  # its delay has counted since the turn
                     a = max(int(a) - age_ms, 0)

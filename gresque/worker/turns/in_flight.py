@@ -10,7 +10,8 @@ from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
 from gresque.jobs.locks import mark_in, release
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
-from gresque.store.ledger import Totals
+from gresque.store.ledger import UNCOUNTED, Totals, write_entry
+from gresque.text import encoded
 
 ReservedJob = tuple[bytes, str, bytes]
 """A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
@@ -80,6 +81,7 @@ class InFlight:
     """
 
     def __init__(self, totals: Totals, keys: Keys) -> None:
+        self._keys = keys
         self._rules = EndRules(keys)
         self.ready: deque[ReservedJob] = deque()
         self.held = 0
@@ -89,6 +91,8 @@ class InFlight:
         self.settled: deque[Settled] = deque()
         """Of the ended ones those with effects. Jobs that go back to the head of a list do so in
         this order: the last of them will be the very first in its list."""
+        self.flags: dict[bytes, bytes] = {}
+        """Slot -> flag of the held jobs that are counted as in flight (see `store/ledger.py`)."""
         self.returning = 0
         """How many of `settled` go back to where this process reserves from."""
         self.starting: list[ReservedJob] = []
@@ -113,6 +117,11 @@ class InFlight:
     @property
     def totals(self) -> Totals:
         return Totals(self.reserved, self.done, self.failed, self.requeued, self.retried)
+
+    def entry(self, job: ReservedJob) -> bytes:
+        """As it stands in its slot."""
+        slot, queue, raw = job
+        return write_entry(encoded(self._keys.queue(queue)), raw, self.flags.get(slot, UNCOUNTED))
 
     def fail(self, job: ReservedJob, *effects: Effect) -> None:
         """The job has ended as a failure, with a failure entry among its effects or without one."""

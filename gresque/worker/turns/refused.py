@@ -83,6 +83,11 @@ _EFFECTS = {
 
 def explain(what: str, command: str, key: str, error: str) -> str:
     """One line: the key, what Redis says, the effect on the jobs, and the remedy."""
+    if what == "below":
+        return (
+            f"{key} counted fewer jobs in flight than there are ({error}): it counts from 0 again. "
+            "gresque limits --verify counts again from the ledgers"
+        )
     return (
         f"Redis refuses {command} {key} ({error}): {_EFFECTS[what]}. {_remedy(command, key, error)}"
     )

@@ -18,7 +18,7 @@ from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
-MOST_REVIVED = 1200
+MOST_REVIVED = 1800
 """Jobs that are sent when a process registers again."""
 
 
@@ -40,6 +40,7 @@ class Registration:
         self._keys = keys
         self._spec = spec
         self._process_id = process_id
+        self._in_flight = in_flight
         self._totals = " ".join(map(str, in_flight.totals))
         """Those that the process started from."""
         self._connection = connection
@@ -65,11 +66,13 @@ class Registration:
         """
         keys = self._keys
         first = islice(held, MOST_REVIVED)  # the others follow when it is brought up to date
-        jobs = [part for slot, queue, raw in first for part in (slot, keys.queue(queue), raw)]
+        jobs = [part for job in first for part in (job[0], self._in_flight.entry(job))]
+        worker = self._spec.worker_id
         done = self._connection.run(
-            script("revive"), 7,
-            keys.workers, keys.worker_started(self._spec.worker_id), keys.ledgers,
+            script("revive"), 9,
+            keys.workers, keys.worker_started(worker), keys.ledgers,
             keys.ledger(self._process_id), keys.heartbeats, keys.fenced, keys.processes,
+            keys.inflight, keys.inflight_of(worker),
             *self._self_description(), number, " ".join(map(str, totals)), *jobs,
         )  # fmt: skip
         return bool(done)

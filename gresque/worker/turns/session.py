@@ -95,8 +95,11 @@ class Session:
         return reply
 
     def keep(self, settled: list[Settled]) -> None:
-        """These left the ledger in the last turn: keep them, should the server forget it."""
-        self._history.keep(self.number, settled)
+        """These left the ledger in the last turn: keep them, should the server forget it. What was
+        counted is brought up to date with the slots."""
+        moved = [each for each in settled if each.effects[0].kind != "count"]
+        if moved:
+            self._history.keep(self.number, moved)
 
     # Outages
 
@@ -171,7 +174,7 @@ class Session:
             self._history,
             goal,
             self.settled._replace(reserved=turn.totals.reserved),
-            self.held(turn.settled),
+            [(job[0], self._in_flight.entry(job)) for job in self.held(turn.settled)],
             self._slots.made,
             unknown=self._unknown_turns,
         )
@@ -201,10 +204,11 @@ class Session:
         """A job had left the ledger, the server forgot that and now refuses to move it: it is
         held again, in a new slot, and the totals do not count it."""
         job = (self._slots.make(), *move.job[1:])
-        self.refused.settled.append(Settled(job, move.effects))
+        effects = tuple(each for each in move.effects if each.kind != "count")  # not in this slot
+        self.refused.settled.append(Settled(job, effects, move.counts))
         self.discount(move)
         turn.totals -= move.totals
-        catch_up.hold(job)
+        catch_up.hold(job[0], self._in_flight.entry(job))
         catch_up.totals = self.settled._replace(reserved=turn.totals.reserved)
 
     def discount(self, refused: Settled) -> None:

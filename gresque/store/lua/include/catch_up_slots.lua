@@ -1,7 +1,16 @@
 -- The slots as they are now, and the counters with the last of them.
-if clear > 0 then call('HDEL', ledger, unpack(A, first_slot, first_slot + clear - 1)) end
-local first_held = first_slot + clear
+local first_held, slots = first_slot + clear, {}
+for i = first_slot, first_held - 1 do slots[#slots + 1] = A[i] end
+for i = first_held, #A, 2 do
+  slots[#slots + 1] = A[i]
+  count_entry(A[i + 1], 1)
+end
+for _, entry in ipairs(#slots > 0 and call('HMGET', ledger, unpack(slots)) or {}) do
+  if entry then count_entry(entry, -1) end
+end
+if clear > 0 then call('HDEL', ledger, unpack(A, first_slot, first_held - 1)) end
 if first_held < #A then call('HSET', ledger, unpack(A, first_held, #A)) end
+write_counts()
 
 word = A[2]
 if #refused > 0 then word = word .. '!' .. table.concat(refused, ',') end

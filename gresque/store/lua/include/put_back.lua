@@ -10,7 +10,7 @@ local function look(slot, held)
   if list and not known[list] then
     undeclared[#undeclared + 1], known[list] = list, 0
   end
-  moves[#moves + 1] = {slot, list, job}
+  moves[#moves + 1] = {slot, list, job, entry}
 end
 for i = first_slot, first_slot + clear - 1 do look(A[i]) end
 for i = first_slot + clear, #A, 2 do look(A[i], A[i + 1]) end
@@ -20,7 +20,11 @@ for _, move in ipairs(moves) do
   if list then
     local kind, name = A[known[list]], A[known[list] + 1]
     local refusal = test[kind](list, name) or apply[kind](list, job, name)
-    if refusal then return refusal end -- sent again, and begins with this slot
+    if refusal then -- sent again, and begins with this slot
+      write_counts()
+      return refusal
+    end
   end
   call('HDEL', ledger, at)
+  count_entry(move[4], -1)
 end

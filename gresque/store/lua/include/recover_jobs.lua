@@ -29,6 +29,7 @@ for i = 5, #ARGV, 7 do
     end
   end
 end
+write_counts()
 if failed > 0 then
   try('INCRBY', processed_stat, failed)
   try('INCRBY', failed_stat, failed)

@@ -1,10 +1,10 @@
 -- The effects of the forgotten turns.
-local slot, is_there, is_refused
+local slot, there, is_there, is_refused
 for i = FIRST_EFFECT, first_list - 1, 7 do
   local entry, kind, key = A[i + 1], A[i + 2], K[tonumber(A[i + 3])]
   if A[i] ~= '' then
     slot, is_refused = A[i], false
-    local there = call('HGET', ledger, slot)
+    there = call('HGET', ledger, slot)
     is_there = there and job_in(there) == job_in(entry)
   end
   local wanted = is_there or test[kind] and (counts[kind] == 'failed' or A[4] == '1')
@@ -16,8 +16,8 @@ for i = FIRST_EFFECT, first_list - 1, 7 do
     if refusal and test[kind] then
       is_refused = true
       refused[#refused + 1] = (i - FIRST_EFFECT) / 7 + 1
-    elseif is_there then
-      call('HDEL', ledger, slot)
+    elseif is_there and call('HDEL', ledger, slot) == 1 then
+      count_entry(there, -1)
     end
   end
 end
