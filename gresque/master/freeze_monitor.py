@@ -26,9 +26,9 @@ PROXY_SECONDS = 2.0
 CHECK_SECONDS = 0.2
 """How often to check while the pulse of some process does not change or a kill is under way."""
 
-_LONGEST_GAP_SECONDS = 1.5
-"""A longer time between two checks counts as this: the master may have been stopped together with
-its processes."""
+_LONGEST_GAP_SECONDS = 1.0
+"""A longer time between two checks counts as this: the whole machine may have stood still, and
+nothing follows from one check alone. The pulse of a live process changes before the next ones."""
 
 KILLS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 

@@ -49,6 +49,36 @@ def test_a_deadline_that_has_passed_does_not_take_that_of_the_next_job() -> None
     assert kill.job is NEXT
 
 
+def test_a_kill_gets_its_time_again_after_a_gap() -> None:
+    """The process had no CPU. A job that holds the GIL again and again gains nothing by that."""
+    kill = Kill(FIRST, "an operator", False, 10.0)
+    thread = SimpleNamespace(to_kill=kill, job=FIRST, guarded=False)
+    monitor: Any = object.__new__(LoopMonitor)
+    monitor._thread_pool = SimpleNamespace(threads=[thread])
+    monitor._row = SimpleNamespace(blame=lambda *blamed: None)
+    monitor._guarded_seconds = 60.0
+    again: list[str] = []
+    monitor._wishes = SimpleNamespace(wait_again=lambda: again.append("wishes"))
+    monitor._blockers = SimpleNamespace(
+        current_greenlet=None, wait_again=lambda now: again.append("blockers")
+    )
+    killed: list[float] = []
+    monitor._checked, monitor._back_at = 10.0, float("-inf")
+
+    def check(*times: float) -> None:
+        for now in times:
+            monitor._kill_process = lambda at=now: killed.append(at)
+            monitor._forgive_gap(now)
+            monitor._replace_process_if_kills_fail(now)
+
+    check(13.0, 13.1)
+    assert (killed, again) == ([], ["wishes", "blockers"])
+    check(14.5)
+    assert killed == []
+    check(15.0)
+    assert (killed, len(again)) == ([15.0], 2)
+
+
 def test_an_interrupt_in_a_write_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monitor: Any = object.__new__(LoopMonitor)
     monitor.root = None

@@ -66,6 +66,17 @@ def call(row: Row) -> None:
     row.kind = Kind.WORKER
 
 
+def test_a_signal_gets_its_time_again_after_a_gap() -> None:
+    process = Process()
+    pause(process.row)
+    process.check(0.0)
+    process.wishes.wait_again()
+    process.check(LATE, LATE + SOON)
+    assert process.done == []
+    process.check(2 * LATE)
+    assert process.done == ["pause"]
+
+
 @pytest.mark.parametrize(
     ("told", "done"),
     [

@@ -116,6 +116,11 @@ class Blockers:
             self._remembered.remove(self._current)  # the next callback is another one
         self._current = None
 
+    def wait_again(self, now: float) -> None:
+        """A kill gets its time again: this process had no CPU."""
+        if self.killed is not None:
+            self.killed.killed_at = now
+
     def check(self, now: float, since: float) -> None:
         """The loop has not turned since then, both on the monotonic clock."""
         found = blocking(self._main_thread, self._root, self.current_greenlet)

@@ -37,6 +37,11 @@ CHECK_SECONDS = 0.1
 BLOCKED_SECONDS = 0.2
 """A loop that has not turned for this long is blocked by the job that runs."""
 
+GAP_SECONDS = 1.0
+"""After a longer time between two checks this process had no CPU, or C code held the GIL."""
+
+FORGIVEN_EVERY_SECONDS = 10.0
+
 INTERRUPT = signal.SIGURG  # ignored by default: one that comes too late does no harm
 
 _set_handler: Any = get_original("signal", "signal")
@@ -78,7 +83,9 @@ class LoopMonitor:
         self.main_thread = get_original("_thread", "get_ident")()  # patched, it names a greenlet
         self.root = root_of(getcurrent())
         self._blockers = Blockers(self.main_thread, self.root, wishes, hub_blocked_seconds)
-        self._turned = self._asked = time.monotonic()
+        self._turned = self._asked = self._checked = time.monotonic()
+        self._back_at = float("-inf")
+        """When the last gap ended."""
         self._question = self._loop.async_()
 
     @property
@@ -122,6 +129,7 @@ class LoopMonitor:
     def _check(self) -> None:
         now = time.monotonic()
         self._row.beat()
+        self._forgive_gap(now)
         self._kill_overdue_jobs(now)
         self._carry_out_overdue_orders(now)
         self._row.note_lag((self._turned if self._turned >= self._asked else now) - self._asked)
@@ -134,6 +142,15 @@ class LoopMonitor:
             if self._something_waits():
                 signal.pthread_kill(self.main_thread, INTERRUPT)
         self._replace_process_if_kills_fail(now)
+
+    def _forgive_gap(self, now: float) -> None:
+        """Give what is waited for its time again after a gap: in a process without CPU nothing
+        could come about. Not each time: a job may hold the GIL over and over."""
+        if now - self._checked > GAP_SECONDS and now - self._back_at > FORGIVEN_EVERY_SECONDS:
+            self._back_at = now
+            self._wishes.wait_again()
+            self._blockers.wait_again(now)
+        self._checked = now
 
     def _kill_overdue_jobs(self, now: float) -> None:
         for thread in list(self._thread_pool.threads):
@@ -182,7 +199,7 @@ class LoopMonitor:
             if kill is None or kill.job is not thread.job or kill.requeue:
                 continue  # a shutdown's SIGKILL comes from the master, after RESQUE_TERM_TIMEOUT
             limit = self._guarded_seconds if thread.guarded else GIVE_UP_SECONDS
-            if now - kill.since < limit:
+            if now - max(kill.since, self._back_at) < limit:
                 continue
             log.error(
                 "did not die within %.1f s, its process is replaced: %s",

@@ -74,6 +74,10 @@ class MasterWishes:
             )
         return wish
 
+    def wait_again(self) -> None:
+        """A signal gets its time again: this process had no CPU to handle it."""
+        self._since = None
+
     def _wishes(self) -> Iterator[Wish]:
         row, orders = self._row, self._orders
         ending = row.ending
