@@ -21,7 +21,11 @@ from gresque.client.default import (
     enqueue_many,
     enqueue_to,
     info,
+    limit,
+    limits,
     options,
+    pause,
+    pause_all,
     peek,
     queues,
     remove_delayed,
@@ -30,8 +34,11 @@ from gresque.client.default import (
     run_now,
     schedules,
     size,
+    unpause,
+    unpause_all,
 )
 from gresque.client.delayed import DelayedJob
+from gresque.client.flow import QueueLimits
 from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import ScheduleEntry
 from gresque.errors import (
@@ -93,6 +100,7 @@ __all__ = [
     "PayloadTooLarge",
     "PerhapsEnqueued",
     "PoisonJob",
+    "QueueLimits",
     "RedisUnavailable",
     "RetryLater",
     "ScheduleEntry",
@@ -122,7 +130,11 @@ __all__ = [
     "exponential",
     "info",
     "job",
+    "limit",
+    "limits",
     "options",
+    "pause",
+    "pause_all",
     "peek",
     "queues",
     "remove_delayed",
@@ -132,5 +144,7 @@ __all__ = [
     "schedules",
     "size",
     "uninterruptible",
+    "unpause",
+    "unpause_all",
     "worker_exit",
 ]

@@ -22,6 +22,7 @@ _ESCAPED = re.compile(r"\\([,!:*?\[\]\\\s])")
 _ITEM = re.compile(rf"(?:{_ESCAPED.pattern}|[^,])+")
 _PART = re.compile(rf"{_ESCAPED.pattern}|.", re.DOTALL)
 _CAP = re.compile(r":(-?[0-9]+)(%?)$")
+_CAP_IN_ID = re.compile(r"(.+)~[0-9]+%?")
 MOST_WEIGHT = 1_000_000
 
 
@@ -79,6 +80,14 @@ class QueueList:
         if not is_utf8(text):
             raise SettingsError(f"queues {text!r}: that is not UTF-8")
         return found
+
+    @classmethod
+    def parse_id(cls, text: str) -> QueueList:
+        """Read the list in the id of a worker of any Resque, in which a colon is `~`. The Ruby
+        fork's has caps, `mail~5`: that is the queue `mail`, and may be `mail:5`, too. Raises
+        SettingsError."""
+        bare = [found[1] for item in _items(text) if (found := _CAP_IN_ID.fullmatch(item))]
+        return cls.parse(",".join([text, *bare]))
 
     @staticmethod
     def _refuse_empty(text: str, items: list[str]) -> None:

@@ -19,6 +19,7 @@ from gresque.client.enqueue import (
     enqueue_bulks,
     queue_of,
 )
+from gresque.client.flow import FlowControl
 from gresque.client.options import AS_DECLARED, CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
@@ -57,7 +58,7 @@ Call = Sequence[Any] | Mapping[str, Any]
 """The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
 
 
-class Client(WaitingJobs):
+class Client(WaitingJobs, FlowControl):
     """Enqueues jobs and looks at queues. Greenlets and threads may share one.
 
     It connects at the first use. With `inline=True` a job runs at once in the caller, as tests
@@ -348,10 +349,13 @@ class Client(WaitingJobs):
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers; and
         retried, the attempts that were followed by another one, delayed, the jobs that wait for
-        their time, and schedules, the number of schedule entries."""
+        their time, and schedules, the number of schedule entries; all_paused, whether all queues
+        are paused, and the names of those that are paused by themselves, or have a cap or a
+        rate."""
         with self._asking() as store:
             found = store.stats.summary(one_list_each(self.failure_backend))
             schedules, _ = store.cron.counts()
+            flow = store.policies.read()
         return {
             "pending": found.pending,
             "processed": found.processed,
@@ -362,6 +366,9 @@ class Client(WaitingJobs):
             "retried": found.retried,
             "delayed": found.delayed,
             "schedules": schedules,
+            "all_paused": flow.all_paused,
+            "paused": [name for name, policy in flow.policies.items() if policy.paused],
+            "limited": [name for name, policy in flow.policies.items() if policy.is_limited],
             "servers": [mask(self.redis_url)],
         }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from gresque.client.client import Call, Client, argument
 from gresque.client.delayed import DelayedJob
+from gresque.client.flow import UNCHANGED, Kept, QueueLimits
 from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
@@ -250,3 +251,39 @@ def peek(queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
 def info() -> dict[str, Any]:
     """See `Client.info`."""
     return default_client().info()
+
+
+def pause(queue: str) -> bool:
+    """See `Client.pause`."""
+    return default_client().pause(queue)
+
+
+def unpause(queue: str) -> bool:
+    """See `Client.unpause`."""
+    return default_client().unpause(queue)
+
+
+def pause_all() -> bool:
+    """See `Client.pause_all`."""
+    return default_client().pause_all()
+
+
+def unpause_all() -> bool:
+    """See `Client.unpause_all`."""
+    return default_client().unpause_all()
+
+
+def limit(
+    queue: str,
+    *,
+    concurrent: int | Kept | None = UNCHANGED,
+    rate: str | Kept | None = UNCHANGED,
+    burst: int | None = None,
+) -> None:
+    """See `Client.limit`."""
+    default_client().limit(queue, concurrent=concurrent, rate=rate, burst=burst)
+
+
+def limits() -> list[QueueLimits]:
+    """See `Client.limits`."""
+    return default_client().limits()

@@ -72,7 +72,7 @@ class QueueDetails:
                     each
                     for each in workers.value
                     if not is_silent(heartbeats.value.get(each, ""), clock.value)
-                    and _serves(each, name)
+                    and serves(each, name)
                 )
             ),
         )
@@ -99,11 +99,11 @@ class WaitingJob:
         ]
 
 
-def _serves(worker_id: str, queue: str) -> bool:
+def serves(worker_id: str, queue: str) -> bool:
     """By the id of a worker of any Resque, `host:pid:queues…`, in which a colon is `~`."""
     parts = worker_id.split(":")
     try:
-        listed = QueueList.parse(parts[2] if len(parts) > 2 else "")
+        listed = QueueList.parse_id(parts[2] if len(parts) > 2 else "")
     except SettingsError:
         return False
     name = queue.replace(":", "~")

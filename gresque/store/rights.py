@@ -43,7 +43,7 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 PARTS = {
     "commands": "Commands", "cron": "CronTable", "delayed": "Delayed",
     "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later",
-    "maintenance": "Maintenance",
+    "maintenance": "Maintenance", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
     "stats": "Stats", "suspects": "Suspects", "unique": "UniqueEnqueuer", "workers": "Workers",
@@ -80,7 +80,7 @@ WORKER_METHODS = (
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
-    "inspector/findings/delayed.py",
+    "inspector/findings/delayed.py", "inspector/flow.py",
     "inspector/look.py", "inspector/findings/view.py", "inspector/findings/failing.py",
     "control/kill.py",
 )  # fmt: skip
@@ -88,7 +88,7 @@ READING_METHODS = (
     "commands.answers", "cron.counts", "cron.entry", "cron.read",
     "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
-    "later.count", "later.each", "later.find", "later.page",
+    "later.count", "later.each", "later.find", "later.page", "policies.read",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",
@@ -100,6 +100,8 @@ OPERATING_METHODS = (
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
     "unique.enqueue", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
+    "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
+    "policies.unpause_all",
     "queues.clear", "queues.move", "queues.remove", "queues.remove_items",
 )  # fmt: skip
 

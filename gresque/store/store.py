@@ -13,6 +13,7 @@ from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
 from gresque.store.later import Later
 from gresque.store.maintenance import Maintenance
+from gresque.store.policies import Policies
 from gresque.store.processes import Processes
 from gresque.store.queues import Queues
 from gresque.store.reads import Reads
@@ -45,6 +46,7 @@ class Store:
         self.scheduler = Scheduler(redis_url, server.keys, retry_seconds)
         self.unique = UniqueEnqueuer(redis_url, server.keys, retry_seconds)
         self.queues = Queues(server)
+        self.policies = Policies(server)
         self.failed = FailedLists(server)
         self.workers = Workers(server)
         self.processes = Processes(server)

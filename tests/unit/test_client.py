@@ -608,6 +608,7 @@ def test_an_empty_redis(client: gresque.Client, redis_url: str) -> None:
     assert client.info() == {
         "pending": 0, "processed": 0, "queues": 0, "workers": 0, "working": 0, "failed": 0,
         "retried": 0, "delayed": 0, "schedules": 0, "servers": [redis_url],
+        "all_paused": False, "paused": [], "limited": [],
     }  # fmt: skip
 
 
@@ -629,6 +630,7 @@ def test_info_counts(client: gresque.Client, redis_client: Redis) -> None:
     assert info == {
         "pending": 4, "processed": 7, "queues": 3, "workers": 2, "working": 1, "failed": 2,
         "retried": 3, "delayed": 3, "schedules": 0,
+        "all_paused": False, "paused": [], "limited": [],
     }  # fmt: skip
     assert client.queues() == ["bench", "empty", "other"]
 

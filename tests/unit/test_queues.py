@@ -155,6 +155,19 @@ def test_the_list_in_an_id_serves_the_queue(name: str) -> None:
     assert listed.resolve([]) == [name.replace(":", "~")]
 
 
+@pytest.mark.parametrize(
+    ("text", "existing", "served"),
+    [
+        ("high~4,low~50%", ["high", "low"], ["high~4", "low~50%", "high", "low"]),  # the fork's
+        ("mail~5", ["mail~5"], ["mail~5", "mail"]),  # ours, of "mail:5"
+        ("mail-*~5", ["mail-a"], ["mail-a"]),
+        ("a~b,!c", [], ["a~b"]),
+    ],
+)
+def test_the_list_in_an_id_of_any_resque(text: str, existing: list[str], served: list[str]) -> None:
+    assert QueueList.parse_id(text).resolve(existing) == served
+
+
 # text, queue, weight
 WEIGHED = [
     ("critical=5,low=2", "critical", 5),

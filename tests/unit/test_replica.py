@@ -17,6 +17,8 @@ from tests.support.server import OwnServer
 CALLS: dict[str, tuple[int, list[Any]]] = {
     "beat": (10, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0, 0]),
     "listen": (4, [4, 11]),
+    "change_policy": (2, ["q", "p", "r", "p"]),
+    "pause_all": (1, ["true"]),
     "catch_up": (10, ["0", "1", "", 0, 0, 0, 0]),
     "cron_pause": (3, ["a", "{}", "pause", ""]),
     "cron_put": (6, ["app", 0, "a", "", "{}", 9, 0]),

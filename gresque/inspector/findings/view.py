@@ -148,7 +148,7 @@ class View:
         if queues not in self._lists:
             names = {name.replace(":", "~"): name for name in self.waiting}
             try:
-                resolved = QueueList.parse(queues).resolve(names)
+                resolved = QueueList.parse_id(queues).resolve(names)
             except SettingsError:
                 resolved = []
             self._lists[queues] = [names[name] for name in resolved if name in names]

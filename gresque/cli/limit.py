@@ -1,0 +1,115 @@
+"""`gresque limit`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.connect import open_store, operator
+from gresque.cli.flow import warn_of_unserved
+from gresque.cli.options import setting_options
+from gresque.cli.output import complain, counted, write
+from gresque.text import printable, shell
+
+if TYPE_CHECKING:
+    from gresque.control.flow import Rate
+
+
+@click.command(
+    name="limit",
+    # -5 is a cap that is refused, and no flag.
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("queue")
+@click.argument("limits", metavar="[CAP] [RATE]", nargs=-1)
+@click.option("--burst", type=int, help="Start that many at once after a rest; of a rate.")
+@click.option("--no-cap", is_flag=True, help="Take the cap away.")
+@click.option("--no-rate", is_flag=True, help="Take the rate away.")
+@click.option("--off", is_flag=True, help="Take both away.")
+@setting_options("redis_url", "namespace")
+def command(
+    flags: dict[str, Any],
+    queue: str,
+    limits: tuple[str, ...],
+    burst: int | None,
+    no_cap: bool,
+    no_rate: bool,
+    off: bool,
+) -> None:
+    """Limit how many jobs of a queue run at once, how many start in a time, or both.
+
+    It holds over all workers, from their next reservation on; what is not given stays as it is.
+    A cap is a number: 20. A rate is a number of jobs and a time: 5/s, 100/m, 1000/h, 2/30s. Its
+    jobs start evenly; after a rest --burst of them start at once, by default as many as a tenth of
+    a second brings, and at least one. Jobs over a limit wait in their queue, and other queues are
+    worked meanwhile.
+
+    Jobs that are in flight when a queue gets its first cap are not counted: the cap is exact when
+    they have ended. A cap that is lowered kills nothing.
+
+    \b
+    Examples:
+      gresque limit mail 20
+      gresque limit mail 100/m --burst 10
+      gresque limit mail 20 100/m
+      gresque limit mail --no-rate
+      gresque limit mail --off
+    """
+    from gresque.control.flow import checked_queue, limit, remove_limits
+    from gresque.inspector.flow import Serving
+
+    name = checked_queue(queue)
+    cap, rate = _parse(limits, burst)
+    no_cap, no_rate = no_cap or off, no_rate or off
+    _check(cap, rate, no_cap, no_rate)
+    with open_store(flags) as store:
+        if no_cap or no_rate:
+            change = remove_limits(store, name, cap=no_cap, rate=no_rate, by=operator())
+        if cap is not None or rate is not None:
+            change = limit(store, name, cap, rate, by=operator())
+        found = Serving.read(store, [name])
+    write([f"{printable(name)}: {change.after}"])
+    if cap is not None and change.before.cap is None:
+        write(["jobs that are in flight now are not counted until they end"])
+    held = found.policies.in_flight.get(name, 0)
+    if cap is not None and held > cap:
+        write([f"{counted(held, 'job')} are in flight; none starts until fewer than {cap:,} are"])
+    if found.policies.all_paused:
+        complain("warning: all queues are paused; to end that: gresque unpause --all")
+    if change.after.paused:
+        complain(f"warning: it is paused; to end that: {shell('gresque', 'unpause', name)}")
+    if change.after.is_limited:
+        warn_of_unserved(found.queues)
+
+
+def _parse(limits: tuple[str, ...], burst: int | None) -> tuple[int | None, Rate | None]:
+    """The cap and the rate among these texts."""
+    from gresque.control.flow import Rate, checked_cap
+
+    rates = [text for text in limits if "/" in text]
+    caps = [text for text in limits if "/" not in text]
+    for kind, texts in (("caps", caps), ("rates", rates)):
+        if len(texts) > 1:
+            raise click.UsageError(f"{' and '.join(texts)} are two {kind}; give one")
+    if burst is not None and not rates:
+        raise click.UsageError("--burst belongs to a rate; give both, such as 100/m --burst 10")
+    rate = Rate.parse(rates[0], burst) if rates else None
+    if not caps:
+        return None, rate
+    try:
+        cap = int(caps[0])
+    except ValueError:
+        raise click.UsageError(
+            f"{caps[0]!r} is no limit; give a cap such as 20, or a rate such as 100/m"
+        ) from None
+    return checked_cap(cap), rate
+
+
+def _check(cap: int | None, rate: Rate | None, no_cap: bool, no_rate: bool) -> None:
+    if (cap is not None and no_cap) or (rate is not None and no_rate):
+        raise click.UsageError("a limit is given and taken away; do one of both")
+    if cap is None and rate is None and not no_cap and not no_rate:
+        raise click.UsageError(
+            "give a cap such as 20, a rate such as 100/m, or --off; gresque limits shows them"
+        )

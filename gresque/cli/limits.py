@@ -1,0 +1,94 @@
+"""`gresque limits`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.connect import open_store
+from gresque.cli.options import setting_options
+from gresque.cli.output import Output, ellipsis_for, json_option, terminal_width
+from gresque.cli.table import Column, Table
+from gresque.clock import duration
+from gresque.text import printable
+
+if TYPE_CHECKING:
+    from gresque.client.flow import QueueLimits
+    from gresque.inspector.flow import Flow
+
+
+@click.command(name="limits")
+@setting_options("redis_url", "namespace")
+@json_option
+def command(flags: dict[str, Any], as_json: bool) -> None:
+    """List the queues that are paused or limited, and how they stand.
+
+    IN FLIGHT are the jobs that count against a cap. NEXT START is when the rate lets the next job
+    start. Caps of single workers (gresque work -q mail:5) follow in a table of their own.
+
+    \b
+    Examples:
+      gresque limits
+      gresque limits --json | jq -r '.queues[] | select(.paused) | .queue'
+    """
+    from gresque.inspector.flow import Flow
+
+    with open_store(flags) as store:
+        found = Flow.read(store)
+    Output(as_json).document(found.as_dict(), lambda: _lines(found))
+
+
+def _lines(found: Flow) -> Iterator[str]:
+    if found.all_paused:
+        yield (
+            "all queues are paused (pause-all-workers), for Resque's Ruby workers, too; "
+            "to end that: gresque unpause --all"
+        )
+    if found.queues:
+        yield from _table(
+            [
+                Column("QUEUE", lambda each: each.queue),
+                Column("PAUSED", lambda each: "yes" if each.paused else "-"),
+                Column("CAP", lambda each: each.concurrent),
+                Column("IN FLIGHT", _in_flight),
+                Column("RATE", lambda each: each.rate),
+                Column("BURST", lambda each: each.burst),
+                Column("NEXT START", _next_start),
+                Column("WAITING", lambda each: found.waiting[each.queue]),
+            ],
+            found.queues,
+        )
+    elif not found.all_paused:
+        yield "no queue is paused or limited"
+    for each in found.queues:
+        if each.unread:
+            words = printable(" ".join(each.unread))
+            yield f"{printable(each.queue)}: passed over in its policy, as unknown: {words}"
+    if found.workers:
+        yield ""
+        yield from _table(
+            [
+                Column("WORKER", lambda each: each.worker),
+                Column("QUEUE", lambda each: each.queue),
+                Column("CAP", lambda each: each.cap),
+                Column("IN FLIGHT", lambda each: each.in_flight),
+            ],
+            found.workers,
+        )
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Any]) -> Iterator[str]:
+    return iter(Table(columns, terminal_width(), ellipsis_for(sys.stdout.encoding)).lines(rows))
+
+
+def _in_flight(each: QueueLimits) -> int | None:
+    return each.in_flight if each.concurrent is not None or each.in_flight else None
+
+
+def _next_start(each: QueueLimits) -> str | None:
+    if each.rate is None:
+        return None
+    return duration(each.starts_in_seconds) if each.starts_in_seconds else "now"

@@ -1,0 +1,45 @@
+"""`gresque pause`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gresque.cli.connect import open_store, operator
+from gresque.cli.flow import named_queues, warn_of_unserved
+from gresque.cli.options import setting_options
+from gresque.cli.output import counted, write
+from gresque.text import printable
+
+
+@click.command(name="pause")
+@named_queues
+@setting_options("redis_url", "namespace")
+def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> None:
+    """Let no more jobs of a queue start, in any worker; the running ones go on.
+
+    When it returns, none starts until `gresque unpause`, workers that start later included. Jobs
+    can be enqueued as ever. --all pauses every queue, those to come included, by Resque's own key
+    pause-all-workers, which Resque's Ruby workers obey, too.
+
+    \b
+    Examples:
+      gresque pause mail
+      gresque pause --all
+    """
+    from gresque.control.flow import pause, pause_all
+    from gresque.inspector.flow import Serving
+
+    with open_store(flags) as store:
+        if is_all:
+            changed = pause_all(store, by=operator())
+            write([f"all queues: {'paused' if changed else 'were paused already'}"])
+            return
+        paused = {name: pause(store, name, by=operator()) for name in queues}
+        found = Serving.read(store, queues).queues
+    for each in found:
+        did = "paused" if paused[each.queue] else "was paused already"
+        jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
+        write([f"{printable(each.queue)}: {did}; {jobs}"])
+    warn_of_unserved(found)

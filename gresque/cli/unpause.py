@@ -1,0 +1,50 @@
+"""`gresque unpause`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gresque.cli.connect import open_store, operator
+from gresque.cli.flow import named_queues
+from gresque.cli.options import setting_options
+from gresque.cli.output import complain, counted, write
+from gresque.text import printable, shell
+
+
+@click.command(name="unpause")
+@named_queues
+@setting_options("redis_url", "namespace")
+def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> None:
+    """End the pause of a queue; idle workers go on at once.
+
+    --all ends the pause of all queues (Resque's pause-all-workers), whichever program has set it; a
+    queue that is paused by its name stays so.
+
+    \b
+    Examples:
+      gresque unpause mail
+      gresque unpause --all
+    """
+    from gresque.control.flow import unpause, unpause_all
+    from gresque.inspector.flow import Serving
+
+    with open_store(flags) as store:
+        if is_all:
+            changed = unpause_all(store, by=operator())
+            write([f"all queues: {'unpaused' if changed else 'were not paused'}"])
+        unpaused = {name: unpause(store, name, by=operator()) for name in queues}
+        found = Serving.read(store, queues)
+    for each in found.queues:
+        did = "unpaused" if unpaused[each.queue] else "was not paused"
+        jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
+        write([f"{printable(each.queue)}: {did}; {jobs}"])
+    left = [name for name, policy in found.policies.policies.items() if policy.paused]
+    if found.policies.all_paused:
+        complain("warning: all queues are paused still; to end that: gresque unpause --all")
+    elif is_all and left:
+        complain(
+            f"warning: {counted(len(left), 'queue')} paused by name "
+            f"{'stays' if len(left) == 1 else 'stay'} so: {shell('gresque', 'unpause', *left[:10])}"
+        )

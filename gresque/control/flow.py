@@ -1,0 +1,77 @@
+"""Pausing and limiting queues, and ending that. What is done holds in all workers from their next
+reservation on."""
+
+from __future__ import annotations
+
+import logging
+
+from gresque.logs import fields
+from gresque.store.policies import CAP, RATE, Change
+from gresque.store.policies import Rate as Rate
+from gresque.store.policies import checked_cap as checked_cap
+from gresque.store.policies import checked_queue as checked_queue
+from gresque.store.store import Store
+from gresque.text import printable
+
+log = logging.getLogger("gresque.control")
+
+
+def pause(store: Store, queue: str, *, by: str) -> bool:
+    """False when the queue was paused already."""
+    changed = store.policies.pause(queue)
+    if changed:
+        log.info(
+            "%s paused queue %s", by, printable(queue),
+            extra=fields("queue_paused", by=by, queue=queue),
+        )  # fmt: skip
+    return changed
+
+
+def unpause(store: Store, queue: str, *, by: str) -> bool:
+    """False when the queue was not paused."""
+    changed = store.policies.unpause(queue)
+    if changed:
+        log.info(
+            "%s unpaused queue %s", by, printable(queue),
+            extra=fields("queue_unpaused", by=by, queue=queue),
+        )  # fmt: skip
+    return changed
+
+
+def pause_all(store: Store, *, by: str) -> bool:
+    """False when all queues were paused already."""
+    changed = store.policies.pause_all()
+    if changed:
+        log.info("%s paused all queues", by, extra=fields("all_queues_paused", by=by))
+    return changed
+
+
+def unpause_all(store: Store, *, by: str) -> bool:
+    """False when all queues were not paused. One that is paused by itself stays so."""
+    changed = store.policies.unpause_all()
+    if changed:
+        log.info("%s unpaused all queues", by, extra=fields("all_queues_unpaused", by=by))
+    return changed
+
+
+def limit(store: Store, queue: str, cap: int | None, rate: Rate | None, *, by: str) -> Change:
+    """Give the queue this cap, this rate or both; what is None stays as it is."""
+    change = store.policies.limit(queue, cap=cap, rate=rate)
+    log.info(
+        "%s limited queue %s: %s", by, printable(queue), change.after,
+        extra=fields("queue_limited", by=by, queue=queue, policy=str(change.after)),
+    )  # fmt: skip
+    return change
+
+
+def remove_limits(
+    store: Store, queue: str, *, cap: bool = True, rate: bool = True, by: str
+) -> Change:
+    """Take the cap, the rate or both away."""
+    drop = (CAP if cap else "") + (RATE if rate else "")
+    change = store.policies.limit(queue, drop=drop)
+    log.info(
+        "%s removed limits of queue %s: %s", by, printable(queue), change.after,
+        extra=fields("queue_limited", by=by, queue=queue, policy=str(change.after)),
+    )  # fmt: skip
+    return change

@@ -1,0 +1,159 @@
+"""The policies of queues, the caps of single workers, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gresque.client.flow import QueueLimits, limits_of
+from gresque.errors import SettingsError
+from gresque.inspector.names import worker_name
+from gresque.inspector.processes import parse_vitals_or_none
+from gresque.inspector.queues import serves
+from gresque.inspector.workers import is_silent
+from gresque.processes.identity import worker_of
+from gresque.queues import QueueList
+from gresque.store.policies import PolicyReads, PolicySnapshot
+from gresque.store.store import Store
+from gresque.text import decoded
+
+
+@dataclass(frozen=True)
+class WorkerCap:
+    """How many jobs of a queue one worker runs at once, by its queue list, and how many it
+    holds."""
+
+    worker: str
+    queue: str
+    cap: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """All that is paused or limited. `waiting` is how many jobs wait in each queue of `queues`."""
+
+    all_paused: bool
+    queues: tuple[QueueLimits, ...]
+    waiting: Mapping[str, int]
+    workers: tuple[WorkerCap, ...]
+
+    @classmethod
+    def read(cls, store: Store) -> Flow:
+        """In two round trips, or three where workers have caps."""
+        keys, reads = store.keys, store.reads()
+        asked = PolicyReads(store.server, reads)
+        vitals = reads.ask(_NONE, "HGETALL", keys.vitals)
+        names = reads.names("SMEMBERS", keys.queues)
+        reads.run()
+        limits = limits_of(asked.snapshot())
+        lists = _lists_of_workers(vitals.value)
+        sizes = {
+            each.queue: [reads.number("LLEN", place) for place in keys.places(each.queue)]
+            for each in limits
+        }
+        held = {worker: reads.ask(_NONE, "HGETALL", keys.inflight_of(worker)) for worker in lists}
+        reads.run()
+        found = asked.snapshot()
+        return cls(
+            all_paused=found.all_paused,
+            queues=tuple(limits),
+            waiting={name: sum(size.value for size in each) for name, each in sizes.items()},
+            workers=tuple(
+                cap
+                for worker, queues in sorted(lists.items())
+                for cap in _caps(worker, queues, sorted(names.value), held[worker].value)
+            ),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "all_paused": self.all_paused,
+            "queues": [
+                {**asdict(each), "waiting": self.waiting[each.queue]} for each in self.queues
+            ],
+            "workers": [asdict(each) for each in self.workers],
+        }
+
+
+_NONE: dict[bytes, bytes] = {}
+
+
+def _lists_of_workers(vitals: Mapping[bytes, bytes]) -> dict[str, QueueList]:
+    """The queue lists of the workers that have caps: the vitals of their processes show these, and
+    their ids do not."""
+    found = {}
+    for process, raw in vitals.items():
+        worker, read = worker_of(decoded(process)), parse_vitals_or_none(raw)
+        if read is None or worker in found or ":" not in read.queues:
+            continue
+        try:
+            queues = QueueList.parse(read.queues)
+        except SettingsError:
+            continue
+        if queues.caps:
+            found[worker] = queues
+    return found
+
+
+def _caps(
+    worker: str, queues: QueueList, existing: list[str], held: Mapping[bytes, bytes]
+) -> Iterator[WorkerCap]:
+    name = worker_name(worker)
+    if name is None:
+        return
+    counts = {decoded(queue): int(count) for queue, count in held.items() if count.isdigit()}
+    for queue in queues.resolve(existing):
+        cap = queues.cap_of(queue, name.worker_count * name.thread_count)
+        if cap is not None:
+            yield WorkerCap(worker, queue, cap, counts.get(queue, 0))
+
+
+@dataclass(frozen=True)
+class Served:
+    """A queue, how many jobs wait in it, and whether a worker serves it."""
+
+    queue: str
+    waiting: int
+    is_served: bool
+    is_known: bool
+    """Something was pushed to it before."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Some queues, and the policies of all."""
+
+    queues: tuple[Served, ...]
+    policies: PolicySnapshot
+
+    @classmethod
+    def read(cls, store: Store, queues: Iterable[str]) -> Serving:
+        """In one round trip."""
+        keys, reads = store.keys, store.reads()
+        asked = PolicyReads(store.server, reads)
+        clock = reads.now()
+        workers = reads.names("SMEMBERS", keys.workers)
+        heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        known = reads.names("SMEMBERS", keys.queues)
+        sizes = {
+            name: [reads.number("LLEN", place) for place in keys.places(name)] for name in queues
+        }
+        reads.run()
+        living = [
+            each
+            for each in workers.value
+            if not is_silent(heartbeats.value.get(each, ""), clock.value)
+        ]
+        found = (
+            Served(
+                name,
+                sum(size.value for size in each),
+                any(serves(worker, name) for worker in living),
+                name in known.value,
+            )
+            for name, each in sizes.items()
+        )
+        return cls(tuple(found), asked.snapshot())

@@ -1,0 +1,33 @@
+"""Pausing and limiting from outside: the log says who did it, once."""
+
+from __future__ import annotations
+
+import pytest
+
+from gresque.control.flow import limit, pause, pause_all, remove_limits, unpause, unpause_all
+from gresque.store.policies import Policy, Rate
+from gresque.store.store import Store
+
+BY = "joe@vm"
+
+
+def test_the_log_says_who_did_what(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gresque.control")
+    assert pause(store, "mail\n", by=BY) and not pause(store, "mail\n", by=BY)
+    assert unpause(store, "mail\n", by=BY) and not unpause(store, "mail\n", by=BY)
+    assert pause_all(store, by=BY) and not pause_all(store, by=BY)
+    assert unpause_all(store, by=BY) and not unpause_all(store, by=BY)
+    assert limit(store, "mail", 5, Rate(5, 1_000, 1), by=BY).after == Policy(
+        False, 5, Rate(5, 1_000, 1)
+    )
+    assert remove_limits(store, "mail", rate=False, by=BY).after.cap is None
+    assert remove_limits(store, "mail", by=BY).after == Policy()
+    assert [record.getMessage() for record in caplog.records] == [
+        r"joe@vm paused queue mail\n",
+        r"joe@vm unpaused queue mail\n",
+        "joe@vm paused all queues",
+        "joe@vm unpaused all queues",
+        "joe@vm limited queue mail: at most 5 jobs at once, 5/s evenly",
+        "joe@vm removed limits of queue mail: 5/s evenly",
+        "joe@vm removed limits of queue mail: no limits",
+    ]
