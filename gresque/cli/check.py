@@ -18,7 +18,7 @@ from gresque.connection.topology import topology_of
 from gresque.connection.urls import mask
 from gresque.errors import GresqueError, SettingsError
 from gresque.settings import OPTIONS, Settings
-from gresque.text import printable
+from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.connection.tracked import TrackedConnection
@@ -177,6 +177,7 @@ def _check_redis(settings: Settings, report: Report) -> None:
             connection.connect()
             _inspect(connection, settings, report)
         report.warnings += _entries_in_redis(settings)
+        report.warnings += _policies_in_redis(settings)
     except SettingsError:
         raise
     except (RedisError, GresqueError, OSError) as error:
@@ -204,6 +205,32 @@ def _entries_in_redis(settings: Settings) -> Iterator[str]:
             and entry.queue in queues.resolve([entry.queue])
         ):
             yield f"schedule entry {entry.name}: {registry.explain_unknown(entry.job)}"
+
+
+def _policies_in_redis(settings: Settings) -> Iterator[str]:
+    """Queues to work that are paused, and words of policies that cannot be read."""
+    from gresque.inspector.flow import Flow
+    from gresque.store.store import Store
+
+    with closing(Store(settings.redis_url, settings.namespace)) as store:
+        flow = Flow.read(store)
+    if flow.all_paused:
+        yield (
+            "all queues are paused, by the key pause-all-workers: no job starts until "
+            "gresque unpause --all"
+        )
+    queues = settings.queues
+    for each in flow.queues:
+        if each.unread:
+            yield (
+                f"the policy of queue {each.queue} has {' '.join(each.unread)!r}, which this "
+                "version cannot read and passes over; gresque limit writes what it can"
+            )
+        if each.paused and queues is not None and each.queue in queues.resolve([each.queue]):
+            yield (
+                f"queue {each.queue} is paused: none of its jobs starts until "
+                f"{shell('gresque', 'unpause', each.queue)}"
+            )
 
 
 def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gresque.store.store import Store
 
 COLUMNS = [Column("QUEUE", lambda queue: queue.name), Column("SIZE", lambda queue: queue.size)]
+POLICY = Column("POLICY", lambda queue: queue.policy)
 JOB_COLUMNS = [
     Column("POSITION", lambda job: job.position, rank=2),
     Column("JOB ID", lambda job: job.item.get("id"), whole=True, rank=1),
@@ -55,8 +56,8 @@ def command() -> None:
 @setting_options(*SETTINGS)
 @json_option
 def list_command(flags: dict[str, Any], as_json: bool) -> None:
-    """List queues by name, with the number of jobs that wait in each; and how many wait for their
-    time, which `gresque delayed` lists.
+    """List queues by name, with the number of jobs that wait in each, and what is paused or limited
+    (see `gresque limits`); and how many wait for their time, which `gresque delayed` lists.
 
     \b
     Examples:
@@ -73,7 +74,8 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
         queues.append(QueueStatus("total", sum(queue.size for queue in queues)))
     if later:
         queues.append(QueueStatus("(wait for their time)", later))
-    Output(as_json).listing(queues, asdict, COLUMNS, empty="no queues")
+    columns = [*COLUMNS, POLICY] if any(queue.policy for queue in queues) else COLUMNS
+    Output(as_json).listing(queues, asdict, columns, empty="no queues")
 
 
 @command.command(name="show")
@@ -212,6 +214,8 @@ def _details(found: QueueDetails) -> Iterator[tuple[str, Any]]:
     yield "waiting", found.size
     if found.suspects:
         yield "of these, suspects", found.suspects
+    if found.policy is not None:
+        yield "policy", found.policy
     yield "the next one waits for", duration(found.age_seconds)
     of = "" if sum(found.classes.values()) == found.size else " of the next 1,000"
     yield f"classes{of}", ", ".join(f"{count:,} × {name}" for name, count in found.classes.items())

@@ -54,9 +54,9 @@ def command(flags: dict[str, Any], strict: bool, watch: bool, as_json: bool) -> 
     It looks twice, a second apart, and at no whole queue or list. What it finds: a Redis that is
     full or takes no writes; a job that blocks its process; a process that stands still or is
     silent; classes that fail, among the newest 1,000 failures of the last 5 minutes; queues that no
-    worker serves, that grow or are late; delayed jobs whose time has passed; processes that died,
-    or wait for long jobs before they leave; paused queues; jobs that wait apart since their process
-    died.
+    worker serves, that grow or are late, with the limits that may be the cause; delayed jobs whose
+    time has passed; processes that died, or wait for long jobs before they leave; paused queues;
+    jobs that wait apart since their process died.
 
     \b
     Exit code:
@@ -239,5 +239,10 @@ def _as_dict(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
             "held": look.held,
             "processes": len(look.processes),
             "workers": len(look.workers),
+        },
+        "flow": {
+            "all_paused": look.flow.all_paused,
+            "paused": [name for name, each in look.flow.policies.items() if each.paused],
+            "limited": [name for name, each in look.flow.policies.items() if each.is_limited],
         },
     }

@@ -12,6 +12,7 @@ from gresque.processes.vitals import Vitals
 from gresque.settings import one_list_each
 from gresque.store.commands import Running
 from gresque.store.ledger import STATE, Totals
+from gresque.store.policies import PolicyReads, PolicySnapshot
 from gresque.store.reads import Reads
 from gresque.store.store import Store
 
@@ -110,6 +111,7 @@ class Look:
     later: int
     """Jobs that wait for their time, but for those of other programs."""
     server: Mapping[str, Any]
+    flow: PolicySnapshot
 
     @property
     def at(self) -> float:
@@ -131,6 +133,7 @@ class Look:
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
         later = reads.number("ZCARD", keys.later)
         server = reads.info()
+        policies = PolicyReads(store.server, reads)
         reads.run()
         ids = [*beats.value]
         counting.ask_sizes()
@@ -165,4 +168,5 @@ class Look:
             kept_failed=sum(count.value for count in kept),
             later=later.value,
             server=server.value,
+            flow=policies.snapshot(),
         )

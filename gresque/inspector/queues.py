@@ -11,6 +11,7 @@ from gresque.inspector.workers import is_silent
 from gresque.jobs import payload
 from gresque.jobs.waiting import waits_since
 from gresque.queues import QueueList
+from gresque.store.policies import PolicyReads
 from gresque.store.store import Store
 
 LOOKED_AT = 1000
@@ -18,15 +19,21 @@ LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """A queue, and how many jobs wait in it, those that a process died under included."""
+    """A queue, how many jobs wait in it, those that a process died under included, and its policy
+    for people, None where it has none."""
 
     name: str
     size: int
+    policy: str | None = None
 
     @classmethod
     def all(cls, store: Store) -> list[QueueStatus]:
-        """Every queue, by name, in two round trips."""
-        return [cls(name, size) for name, size in store.queues.sizes().items()]
+        """Every queue, by name, in three round trips."""
+        flow = store.policies.read()
+        return [
+            cls(name, size, flow.describe(name) or None)
+            for name, size in store.queues.sizes().items()
+        ]
 
     @classmethod
     def of(cls, store: Store, name: str) -> QueueStatus:
@@ -40,11 +47,12 @@ class QueueDetails:
     `suspects` of the waiting jobs saw the death of a process. The next job waits for `age_seconds`,
     None where it does not say so. `classes` are those of the next LOOKED_AT jobs, the most frequent
     first. `workers` are the ids of the registered ones whose queue list has it, but for those that
-    are silent.
+    are silent. `policy` is its policy, for people, None where it has none.
     """
 
     name: str
     size: int
+    policy: str | None
     suspects: int
     age_seconds: float | None
     classes: dict[str, int]
@@ -57,6 +65,7 @@ class QueueDetails:
         sizes = [reads.number("LLEN", place) for place in keys.places(name)]
         workers = reads.names("SMEMBERS", keys.workers)
         heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        policies = PolicyReads(store.server, reads)
         reads.run()
         raws = store.queues.peek(name, 0, LOOKED_AT)
         since = waits_since(raws[0]) if raws else None
@@ -64,6 +73,7 @@ class QueueDetails:
         return cls(
             name,
             size=sum(size.value for size in sizes),
+            policy=policies.snapshot().describe(name) or None,
             suspects=sum(size.value for size in sizes[:-1]),
             age_seconds=None if since is None else max(clock.value - since, 0.0),
             classes=dict(classes.most_common()),

@@ -17,13 +17,14 @@ def announce(worker_id: str, settings: Settings) -> None:
     """The start of a master, with the jobs when it has loaded them for its children."""
     jobs = declared(Loaded.now(settings)) if settings.preload else "each process loads the jobs"
     log.info(
-        "worker %s started: %s x %s, %s per fork, %s %s; %s",
+        "worker %s started: %s x %s, %s per fork, %s %s%s; %s",
         worker_id,
         counted(settings.worker_count, "process", "processes"),
         counted(settings.thread_count, "thread"),
         counted(settings.jobs_per_fork, "job"),
         "queue" if _names_one(settings) else "queues",
         settings.queues,
+        "" if settings.weights is None else f" by weight {settings.weights}",
         jobs,
         extra=fields("worker_started"),
     )

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from gresque.clock import duration
 from gresque.errors import GresqueError
 from gresque.store.reads import Reads
 from gresque.store.server import Server
@@ -164,8 +165,26 @@ class PolicySnapshot(NamedTuple):
         cap = self.policy(queue).cap
         return cap is not None and self.in_flight.get(queue, 0) >= cap
 
+    def holds_back(self, queue: str) -> bool:
+        """Whether its cap or its rate lets none of its jobs start now."""
+        return self.is_full(queue) or self.next_in(queue) > 0
+
     def is_paused(self, queue: str) -> bool:
         return self.all_paused or self.policy(queue).paused
+
+    def describe(self, queue: str) -> str:
+        """Its policy and how that stands, for people; empty where it has none."""
+        policy = self.policy(queue)
+        if self.all_paused:
+            policy = replace(policy, paused=False)
+        parts = ["paused as all are"] if self.all_paused else []
+        if policy.paused or policy.is_limited:
+            parts.append(str(policy))
+        if policy.cap is not None:
+            parts.append(f"{self.in_flight.get(queue, 0):,} in flight")
+        if self.next_in(queue):
+            parts.append(f"the next one in {duration(self.next_in(queue))}")
+        return ", ".join(parts)
 
 
 class PolicyReads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,23 @@ class TestCheck:
         assert "  thread_count" in out
         assert "warning: no queues are named" in out
         assert "warning: no module is required" in out
+
+    def test_policies(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        for name in ("mail", "other"):
+            store.policies.pause(name)
+        redis_client.hset("resque:policies", "low", "c5 zz")
+        found = json.loads(call("check", "-q", "mail", "--json").out)["warnings"]
+        assert [each for each in found if "queue" in each] == [
+            "the policy of queue low has 'zz', which this version cannot read and passes over; "
+            "gresque limit writes what it can",
+            "queue mail is paused: none of its jobs starts until gresque unpause mail",
+        ]
+        store.policies.pause_all()
+        assert "warning: all queues are paused, by the key pause-all-workers" in call("check").out
+
+    def test_weights(self, call: Call) -> None:
+        out = call("check", "-q", "a:5,b", "--weights", "a=5").out
+        assert "a:5,b" in out and re.search(r"weights +a=5 +--weights\n", out)
 
     def test_an_evicting_redis(self, call: Call, redis_client: redis.Redis) -> None:
         redis_client.config_set("maxmemory-policy", "allkeys-lru")

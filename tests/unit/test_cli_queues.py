@@ -32,9 +32,28 @@ class TestQueues:
         store.enqueuer.push("Big", [b"{}"] * 1_234)
         assert call("queues").out == ("QUEUE   SIZE\nBig    1,234\nsmall      1\ntotal  1,235\n")
         assert json.loads(call("queues", "--json").out) == [
-            {"name": "Big", "size": 1_234},
-            {"name": "small", "size": 1},
+            {"name": "Big", "size": 1_234, "policy": None},
+            {"name": "small", "size": 1, "policy": None},
         ]
+
+    def test_policies(self, call: Call, store: Store, redis_client: redis.Redis) -> None:
+        for name in ("a", "b", "c"):
+            store.enqueuer.push(name, [b"{}"])
+        store.policies.pause("a")
+        store.policies.limit("b", cap=5)
+        redis_client.hset("resque:inflight", "b", 3)
+        assert call("queues").out.splitlines() == [
+            "QUEUE  SIZE  POLICY",
+            "a         1  paused",
+            "b         1  at most 5 jobs at once, 3 in flight",
+            "c         1  -",
+            "total     3  -",
+        ]
+        store.policies.pause_all()
+        assert json.loads(call("queues", "--json").out)[1]["policy"] == (
+            "paused as all are, at most 5 jobs at once, 3 in flight"
+        )
+        assert "\npolicy                  paused as all are\n" in call("queues", "show", "a").out
 
     def test_odd_data(self, call: Call, redis_client: redis.Redis) -> None:
         redis_client.sadd("resque:queues", b"\xff", ESCAPE, "no list", "queue\u202eabc")
@@ -66,7 +85,7 @@ class TestShow:
         redis_client.sadd("resque:workers", WORKER, "vm:1:other,lo*:1:1:1", "vm:2:!mail,*", "odd")
         found = json.loads(call("queues", "show", "mail", "--json").out)
         assert found == {
-            "name": "mail", "size": 4, "suspects": 1, "age_seconds": None,
+            "name": "mail", "size": 4, "policy": None, "suspects": 1, "age_seconds": None,
             "classes": {"Greet": 3, "First": 1}, "workers": [WORKER],
         }  # fmt: skip
         redis_client.delete("resque:suspects:1:mail")

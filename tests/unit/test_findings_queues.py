@@ -9,6 +9,7 @@ import redis
 
 from gresque.clock import iso_8601
 from gresque.inspector.findings.queues import MANY, behind, paused, unserved
+from gresque.store.policies import Rate
 from gresque.store.store import Store
 from tests.support.views import (
     OTHER,
@@ -86,8 +87,76 @@ class TestPaused:
         assert finding.commands == ("kill -CONT 10",)
         assert list(behind(grown(view(store), mail=0))) == []
 
+    def test_by_name(self, store: Store, redis_client: redis.Redis) -> None:
+        wait(redis_client, "mail", item("A", age=700))
+        process(redis_client)
+        store.policies.pause("mail")
+        store.policies.pause("bulk")  # with nothing in it
+        (finding,) = paused(view(store))
+        assert said(finding) == "queue mail is paused: 1 job waits, the oldest for 12 min"
+        assert finding.commands == ("gresque unpause mail",)
+        assert not finding.is_broken
+        assert list(behind(grown(view(store), mail=0))) == []
+
+    def test_all_queues(self, store: Store, redis_client: redis.Redis) -> None:
+        redis_client.set("resque:pause-all-workers", "True")  # by Ruby
+        (finding,) = paused(view(store))
+        assert said(finding).endswith("(by the key pause-all-workers): 0 jobs wait in 0 queues")
+        wait(redis_client, "mail", item("A", age=700))
+        process(redis_client)
+        (finding,) = paused(view(store))
+        assert said(finding) == (
+            "all queues are paused, for Resque's Ruby workers, too (by the key pause-all-workers): "
+            "1 job waits in 1 queue, the oldest for 12 min"
+        )
+        assert finding.commands == ("gresque unpause --all",)
+        assert list(behind(grown(view(store), mail=0))) == []
+
 
 class TestBehind:
+    @pytest.mark.parametrize("limit", ["cap", "rate"])
+    def test_one_that_is_limited(self, store: Store, redis_client: redis.Redis, limit: str) -> None:
+        process(redis_client, PROCESS, *[item("A")] * 4)
+        wait(redis_client, "mail", item("A", age=180), *[item("A")] * 40)
+        (finding,) = behind(grown(view(store), mail=3))
+        assert finding.is_broken
+        if limit == "cap":
+            store.policies.limit("mail", cap=4)
+            redis_client.hset("resque:inflight", "mail", 4)
+            said_of = "at most 4 jobs at once, 4 in flight"
+        else:
+            store.policies.limit("mail", rate=Rate(1, 3_600_000, 1))
+            later = int((clock(redis_client) + 9000) * 1_000_000)
+            redis_client.hset("resque:rates", "mail", later)
+            said_of = "1/h evenly, the next one in 2.5 h"
+        (finding,) = behind(grown(view(store), mail=3))
+        assert not finding.is_broken
+        assert finding.message == (
+            "queue mail grows by 38/s: 41 jobs wait, the oldest for 3 min; "
+            f"it is limited: {said_of}"
+        )
+        assert finding.commands == ("gresque limits",)
+        assert finding.details["limits"] == said_of
+
+    def test_one_that_is_limited_and_stands_still(
+        self, store: Store, redis_client: redis.Redis
+    ) -> None:
+        """A limit that is reached explains it; one that is not does not."""
+        process(redis_client)
+        redis_client.set(f"resque:worker:{WORKER}:started", iso_8601(clock(redis_client) - 300))
+        wait(redis_client, "mail", item("A", age=180))
+        store.policies.limit("mail", cap=4)
+        (finding,) = behind(view(store))
+        assert finding.is_broken
+        assert "stands still" in finding.message
+        redis_client.hset("resque:inflight", "mail", 4)
+        (finding,) = behind(view(store))
+        assert not finding.is_broken
+        assert said(finding) == (
+            "queue mail is behind: 1 job waits, the oldest for 3 min; "
+            "it is limited: at most 4 jobs at once, 4 in flight"
+        )
+
     @pytest.mark.parametrize(
         ("age", "before", "level"),
         [

@@ -63,31 +63,56 @@ def _by_age(age: float | None) -> Level:
 
 
 def paused(view: View) -> Iterator[Finding]:
-    """Queues with jobs of which every process is paused."""
+    """A pause of all queues; queues with jobs that are paused by name, or in every process."""
+    flow = view.look.flow
+    if flow.all_paused:
+        yield _all_are_paused(view)
     for name, processes in view.servers.items():
-        if processes and all(process.state == _PAUSED for process in processes):
+        if flow.policy(name).paused:
+            message = f"queue {name} is paused: {_waits(view, name)}"
+            command = shell("gresque", "unpause", name)
+        elif _all_paused(processes):
             workers = sorted({worker_of(process.id) for process in processes})
             pids = [WorkerName.parse(each).master_pid for each in workers]
             names = ", ".join(map(short_worker, workers))
             message = f"queue {name} is paused in {names}: {_waits(view, name)}"
             command = shell("kill", "-CONT", *pids)
-            yield Finding(
-                Level.WARNING, "paused", printable(message), (command,), _details(view, name)
-            )
+        else:
+            continue
+        yield Finding(Level.WARNING, "paused", printable(message), (command,), _details(view, name))
+
+
+def _all_are_paused(view: View) -> Finding:
+    count = sum(view.waiting.values())
+    ages = [age for age in view.ages.values() if age is not None]
+    oldest = f", the oldest for {duration(max(ages))}" if ages else ""
+    jobs = f"{counted(count, 'job')} {'waits' if count == 1 else 'wait'}"
+    return Finding(
+        Level.WARNING,
+        "paused",
+        "all queues are paused, for Resque's Ruby workers, too (by the key pause-all-workers): "
+        f"{jobs} in {counted(len(view.waiting), 'queue')}{oldest}",
+        (shell("gresque", "unpause", "--all"),),
+        {"queues": dict(view.waiting)},
+    )
 
 
 def behind(view: View) -> Iterator[Finding]:
-    """Queues that are worked and grow, whose next job has waited for long, or that stand still."""
+    """Queues that are worked and grow, whose next job has waited for long, or that stand still. One
+    that is limited is what an operator wanted: nothing is broken, unless it stands still although
+    its limits let jobs start."""
+    flow = view.look.flow
     for name, processes in view.servers.items():
-        if name not in view.served or _all_paused(processes):
+        if name not in view.served or _all_paused(processes) or flow.is_paused(name):
             continue
         age, growth = view.ages[name], view.growth(name)
-        if view.is_idle(name):
+        limits = flow.describe(name)
+        if view.is_idle(name) and not flow.holds_back(name):
             broken = True
             message = f"queue {name} stands still, none of its workers runs a job: "
             message += _waits(view, name)
         elif growth > 0 and _is_no_burst(view, name):
-            broken = age is not None and age >= BEHIND_SECONDS
+            broken = age is not None and age >= BEHIND_SECONDS and not limits
             message = f"queue {name} grows by {growth:,.0f}/s: {_waits(view, name)}"
         elif age is not None and age >= (STEADY_SECONDS if growth >= 0 else LATE_SECONDS):
             broken = False
@@ -97,9 +122,9 @@ def behind(view: View) -> Iterator[Finding]:
         yield Finding(
             Level.BROKEN if broken else Level.WARNING,
             "behind",
-            printable(message + _why(processes)),
+            printable(message + (f"; it is limited: {limits}" if limits else _why(processes))),
             (_next_command(view, name),),
-            _details(view, name) | {"growth": round(growth, 1)},
+            _details(view, name) | {"growth": round(growth, 1), "limits": limits or None},
         )
 
 
@@ -109,6 +134,8 @@ def _is_no_burst(view: View, name: str) -> bool:
 
 
 def _next_command(view: View, name: str) -> str:
+    if view.look.flow.policy(name).is_limited:
+        return shell("gresque", "limits")
     if view.is_idle(name):
         return shell("gresque", "queues", "show", name)
     return shell("gresque", "running", "--queue", name)
