@@ -19,13 +19,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.server import free_port
 from tests.support.terminal import Terminal
 
 REFRESH_ENV = "GRESQUE_REFRESH_PAGES"
@@ -180,7 +180,7 @@ class Walk:
             terminal.start(self._with_ports(block.text))
             if shown:
                 self._compare(
-                    shown, block.text, lambda: self._renamed(terminal.read()), 30, goes_on=True
+                    shown, block.text, lambda: self._renamed(terminal.read()), 60, goes_on=True
                 )
             return
         output = ""
@@ -198,7 +198,7 @@ class Walk:
             wrong = "" if ended.code == block.exit_code else f"\nIt exited with {ended.code}."
             return self._renamed(output + ended.output + wrong)
 
-        self._compare(shown, block.text, look, 30)
+        self._compare(shown, block.text, look, 60)
 
     def _open(self, name: str) -> Terminal:
         if name not in self._terminals:
@@ -223,8 +223,7 @@ class Walk:
     def _with_ports(self, text: str) -> str:
         """With ports that are free, as another walk may be under way."""
         for port in set(_PORT.findall(text)) - set(self._ports):
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                self._ports[port] = port if REFRESH else str(server.getsockname()[1])
+            self._ports[port] = port if REFRESH else str(free_port())
         return _PORT.sub(lambda found: self._ports[found[0]], text)
 
     def _compare(

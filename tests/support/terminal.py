@@ -72,11 +72,11 @@ class Terminal:
         *first, last = command.strip().split("\n")
         for line in first:
             self._type(line + "\n")
-            self._read_until(lambda: self._text.endswith(MORE), 10)
+            self._read_until(lambda: self._text.endswith(MORE), 60)
             self._text = self._text.removesuffix(MORE)
         self._type(last + "\n")
 
-    def interrupt(self, seconds: float = 30) -> Ended:
+    def interrupt(self, seconds: float = 60) -> Ended:
         """Type Ctrl-C, and wait for the end of the command that runs."""
         self.read()
         self._text = ""
