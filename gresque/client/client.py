@@ -36,6 +36,7 @@ from gresque.errors import (
     SettingsError,
 )
 from gresque.jobs import payload
+from gresque.jobs.by_hand import remove_queue, take_out
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import JobId
@@ -315,14 +316,14 @@ class Client(WaitingJobs, FlowControl):
                 for raw in store.queues.peek(queue, 0, 0x7FFFFFFF)
                 if matches(raw, definition, wanted)
             }
-            removed = store.queues.remove_items(queue, matching) if matching else 0
+            removed = take_out(store, queue, matching) if matching else 0
         call_hooks(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
         """Delete a queue with every job in it; returns how many those were."""
         with self._asking() as store:
-            return store.queues.remove(_existing_queue(queue))
+            return remove_queue(store, _existing_queue(queue))
 
     # Looking
 

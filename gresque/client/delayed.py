@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gresque.client.when import When, utc
 from gresque.errors import InvalidPayload
 from gresque.jobs import payload
+from gresque.jobs.by_hand import effect_on_lock, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
 from gresque.jobs.ids import new_id
@@ -105,7 +106,10 @@ class DelayedJobs:
         """False when it does not wait any more."""
         source = job.source
         if isinstance(source, LaterJob):
-            return self._store.later.cancel(source.member)
+            effect = effect_on_lock(self._store.keys, source.queue, source.raw)
+            if effect is None:
+                return self._store.later.cancel(source.member)
+            return bool(self._store.locks.take_out(source.queue, effect, member=source.member))
         return self._store.delayed.cancel(*source)
 
     def run_now(self, job: DelayedJob) -> bool:
@@ -158,7 +162,7 @@ def cancel_waiting(store: Store, job_id: str) -> bool:
     for queue in store.queues.names():
         for raw in store.queues.each(queue):
             if wanted in raw and payload.loads(raw).get("id") == job_id:
-                return bool(store.queues.remove_items(queue, [raw]))
+                return bool(take_out(store, queue, [raw]))
     return False
 
 

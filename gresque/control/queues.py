@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gresque.errors import GresqueError
 from gresque.failure.progress import SILENT, Progress
+from gresque.jobs.by_hand import release_locks
 from gresque.logs import fields
 from gresque.store.store import Store
 from gresque.text import is_utf8, printable
@@ -45,7 +46,13 @@ def clear_jobs(
 ) -> int:
     """Remove the next `count` jobs of a queue for good, suspects included; returns how many. A
     queue that has no more is forgotten until its next job."""
-    removed = _in_steps(lambda most: store.queues.clear(queue, most), count, progress)
+
+    def clear(most: int) -> int:
+        cleared = store.queues.clear(queue, most)
+        release_locks(store, queue, cleared.unique)
+        return cleared.removed
+
+    removed = _in_steps(clear, count, progress)
     log.info(
         "%s removed %d jobs from queue %s", by, removed, printable(queue),
         extra=fields("jobs_removed", by=by, count=removed, queue=queue),
@@ -59,6 +66,6 @@ def _in_steps(step: Callable[[int], int], count: int, progress: Progress) -> int
         most = min(AT_ONCE, count - done)
         found = step(most)
         done += found
-        if not progress.advanced(done, count) or found < most:
+        if not progress.advanced(done, count) or not found:
             break
     return done

@@ -20,9 +20,9 @@ from gresque.store.store import Store
 
 PAGE = 1000
 """Entries per round trip at most; a list of a million is never in memory as a whole."""
-CHANGES = 500
-"""Entries per round trip at most that may be changed: a change takes seven arguments, and some
-servers refuse a call with 4,000."""
+CHANGES = 350
+"""Entries per round trip at most that may be changed: a change takes eleven arguments and keys, and
+some servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
 """The size of a round trip: some 3 ms of Redis's time when every entry is changed. Entries
 are measured as they come."""
@@ -235,4 +235,4 @@ def _move(job: FailedJob, retried_at: str) -> FailedMove:
         retry = prepare_retry(job.raw, retried_at)
     except InvalidPayload as error:
         raise InvalidPayload(f"failed job {job.place} cannot be retried: {error}") from None
-    return FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item)
+    return FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock)

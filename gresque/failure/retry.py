@@ -10,6 +10,9 @@ import msgspec
 from gresque.errors import InvalidPayload
 from gresque.failure.kept_item import out_of_entry
 from gresque.jobs.attempts import begun_again
+from gresque.jobs.locks import job_id_of, mark_in
+from gresque.jobs.payload import class_of
+from gresque.store.failed import NO_LOCK, RetriedLock
 
 Fields = dict[str, msgspec.Raw]
 
@@ -26,6 +29,7 @@ class Retry(NamedTuple):
     queue: str
     item: bytes
     marked: bytes
+    lock: RetriedLock = NO_LOCK
 
 
 def prepare_retry(raw: bytes, retried_at: str) -> Retry:
@@ -41,7 +45,17 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
     queue = _text(entry, "queue")
     if not queue:
         raise InvalidPayload("the entry names no queue")
-    return Retry(queue, _item(entry), _encode(entry | {"retried_at": retried_at}))
+    item = _item(entry)
+    return Retry(queue, item, _encode(entry | {"retried_at": retried_at}), _lock_of(item))
+
+
+def _lock_of(item: bytes) -> RetriedLock:
+    """The lock that a unique job takes again, if it is free. One of mode `running` takes it when it
+    starts."""
+    mark = mark_in(item)
+    if mark is None or mark.mode == "running":
+        return NO_LOCK
+    return RetriedLock(mark.digest, job_id_of(item), mark.mode, class_of(item) or "")
 
 
 def _item(entry: Fields) -> bytes:

@@ -20,19 +20,19 @@ WAIT_MS = 60_000
 
 def release(keys: Keys, queue: str, raw: bytes, mark: Mark) -> Effect:
     """The job has ended for good, or goes back and gives up its lock."""
-    job_id = _id_of(raw)
+    job_id = job_id_of(raw)
     make = passed_on if mark.mode == "running" else unlocked
     return make(keys, mark.digest, queue, job_id)
 
 
 def keep_until(keys: Keys, raw: bytes, mark: Mark, delay_ms: int) -> Effect:
     """The job waits for its next attempt and keeps its lock."""
-    return prolonged(keys, mark.digest, _id_of(raw), delay_ms)
+    return prolonged(keys, mark.digest, job_id_of(raw), delay_ms)
 
 
 def wait(keys: Keys, queue: str, raw: bytes, mark: Mark) -> tuple[Effect, Effect]:
     """Another job has the lock: this one waits for it in `later`."""
-    job_id = _id_of(raw)
+    job_id = job_id_of(raw)
     away = put_off("snooze", keys, queue, WAIT_MS, member_for(job_id), raw)
     return away, awaited(keys, mark.digest, job_id)
 
@@ -42,7 +42,7 @@ def mark_in(raw: bytes) -> Mark | None:
     return mark_of(members_of(raw)) if UNIQUE_IN_BYTES in raw else None
 
 
-def _id_of(raw: bytes) -> str:
+def job_id_of(raw: bytes) -> str:
     """Without an id of its own a job holds no lock."""
     found = payload.id_of(raw)
     return found if isinstance(found, str) else ""

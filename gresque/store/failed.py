@@ -10,6 +10,19 @@ from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
 
+class RetriedLock(NamedTuple):
+    """The lock that a unique job takes when it is tried again by hand, if it is free; the digest is
+    empty for other jobs."""
+
+    digest: str = ""
+    job_id: str = ""
+    mode: str = ""
+    job_class: str = ""
+
+
+NO_LOCK = RetriedLock()
+
+
 class FailedMove(NamedTuple):
     """A failed job on its way back: the entry as it was read at `place` in the list, what stands
     there then, and the item to push into its queue."""
@@ -19,6 +32,7 @@ class FailedMove(NamedTuple):
     marked: bytes
     queue: str
     item: bytes
+    lock: RetriedLock = NO_LOCK
 
 
 class FailedChange(NamedTuple):
@@ -29,6 +43,7 @@ class FailedChange(NamedTuple):
     kept: bytes
     queue: str = ""
     item: bytes = b""
+    lock: RetriedLock = NO_LOCK
 
 
 class FailedLists:
@@ -65,13 +80,18 @@ class FailedLists:
         another entry stands now."""
         found, keys = script("retry_failed"), self._keys
         pipeline = self._server.redis.pipeline(transaction=False)
-        for position, (place, entry, marked, queue, item) in enumerate(moves):
+        for position, (place, entry, marked, queue, item, lock) in enumerate(moves):
             # The first one brings the script along, should the server not know it.
             run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
             pipeline.execute_command(
-                *run, 3, key, keys.queues, keys.queue(queue), place, entry, marked, queue, item
-            )
+                *run, 4, key, keys.queues, keys.queue(queue), self._lock(lock, key),
+                place, entry, marked, queue, item, *lock[1:],
+            )  # fmt: skip
         return [bool(done) for done in pipeline.execute()]
+
+    def _lock(self, lock: RetriedLock, otherwise: str) -> str:
+        """Its key; another one where there is no lock, as a script wants a key for each job."""
+        return self._keys.unique(lock.digest) if lock.digest else otherwise
 
     def begin_sweep(self, token: str, expiry_ms: int) -> bool:
         """Take the lock on the failed jobs; False when another command holds it."""
@@ -102,11 +122,18 @@ class FailedLists:
         the lock over: nothing was done.
         """
         keys = self._keys
-        queues = [keys.queue(change.queue) if change.queue else key for _, change in changes]
+        queues = [
+            part
+            for _, change in changes
+            for part in (
+                keys.queue(change.queue) if change.queue else key,
+                self._lock(change.lock, key),
+            )
+        ]
         arguments = [
             part
-            for place, (entry, kept, queue, item) in changes
-            for part in (place, entry, kept, "push" if queue else "", queue, item)
+            for place, (entry, kept, queue, item, lock) in changes
+            for part in (place, entry, kept, "push" if queue else "", queue, item, *lock[1:])
         ]
         return int(
             self._server.run_script(

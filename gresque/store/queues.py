@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from gresque.store.ledger import LedgerEntry
 from gresque.store.reads import Reads
@@ -10,6 +11,15 @@ from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
 _PAGE, _OVERLAP = 1000, 200
+
+
+class Cleared(NamedTuple):
+    """How many jobs were removed, whether none are left, and the items of unique ones among them,
+    whose locks are to be released."""
+
+    removed: int
+    is_over: bool
+    unique: list[bytes]
 
 
 class Queues:
@@ -94,24 +104,14 @@ class Queues:
         return [entry.raw in found[entry.queue_key] for entry in entries]
 
     def remove_items(self, queue: str, raws: Iterable[bytes]) -> int:
-        """Remove every copy of these items from the queue; returns how many were removed."""
+        """Remove every copy of these items from the queue; returns how many were removed. Unique
+        jobs have a lock as well: see `Locks.take_out`."""
         pipeline = self._server.redis.pipeline(transaction=False)
         places = [encoded(place) for place in self._keys.places(queue)]
         for raw in raws:
             for place in places:
                 pipeline.execute_command("LREM", place, 0, raw)
         return sum(pipeline.execute())
-
-    def remove(self, queue: str) -> int:
-        """Forget the queue and every job in it; returns how many those were."""
-        name, places = encoded(queue), [encoded(place) for place in self._keys.places(queue)]
-        pipeline = self._server.redis.pipeline(transaction=True)
-        for place in places:
-            pipeline.llen(place)
-        pipeline.srem(self._keys.queues, name)
-        pipeline.srem(self._keys.suspects, name)
-        pipeline.delete(*places)
-        return sum(pipeline.execute()[: len(places)])
 
     def move(self, queue: str, target: str, most: int) -> int:
         """Move up to `most` jobs to the end of another queue, suspects to its suspects; returns how
@@ -122,14 +122,14 @@ class Queues:
         moved: int = self._server.run_script("move_jobs", _encoded(found), [*names, most])
         return moved
 
-    def clear(self, queue: str, most: int) -> int:
-        """Remove up to `most` jobs, the next ones first; returns how many. A queue without any is
-        forgotten."""
+    def clear(self, queue: str, most: int) -> Cleared:
+        """Remove up to `most` jobs, the next ones first; fewer, where they are large. A queue
+        without any is forgotten."""
         found = [self._keys.queues, self._keys.suspects, *self._keys.places(queue)]
-        removed: int = self._server.run_script(
+        removed, is_over, *unique = self._server.run_script(
             "clear_jobs", _encoded(found), [encoded(queue), most]
         )
-        return removed
+        return Cleared(int(removed), bool(is_over), unique)
 
 
 def _encoded(keys: Iterable[str]) -> list[bytes]:

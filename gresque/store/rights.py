@@ -42,7 +42,7 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 PARTS = {
     "commands": "Commands", "cron": "CronTable", "delayed": "Delayed",
-    "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later",
+    "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later", "locks": "Locks",
     "maintenance": "Maintenance", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
@@ -102,7 +102,8 @@ OPERATING_METHODS = (
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
-    "queues.clear", "queues.move", "queues.remove", "queues.remove_items",
+    "queues.clear", "queues.move", "queues.remove_items",
+    "locks.apply", "locks.each", "locks.release", "locks.take_out",
 )  # fmt: skip
 
 
@@ -116,6 +117,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
             (
                 "connection/tracked.py", "connection/opening.py", "worker/turns/notifier.py",
                 "worker/turns/cycle.py", "worker/turns/session.py", "worker/turns/served_lists.py",
+                "worker/turns/starter.py",
                 "worker/frozen_proxy.py",
                 "worker/native/heartbeat.py", "worker/turns/registration.py",
             ),

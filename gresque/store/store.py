@@ -12,6 +12,7 @@ from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
 from gresque.store.keys import Keys
 from gresque.store.later import Later
+from gresque.store.locks import Locks
 from gresque.store.maintenance import Maintenance
 from gresque.store.policies import Policies
 from gresque.store.processes import Processes
@@ -57,6 +58,7 @@ class Store:
         self.suspects = Suspects(server)
         self.cron = CronTable(server)
         self.later = Later(server)
+        self.locks = Locks(server)
         self.delayed = Delayed(server)
 
     @property

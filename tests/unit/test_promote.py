@@ -13,6 +13,7 @@ import pytest
 import redis
 
 import gresque
+from gresque.jobs.by_hand import remove_queue
 from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.promote import Promote
@@ -212,7 +213,7 @@ def test_four_equal_items_of_one_second(store: Store, promote: Promote) -> None:
     promote.run(store)
     assert ran(store) == [("Mail", [1, {"a": "ä"}])] * 4 + [("Mail", [2])]
     assert store.queues.names() == ["q"]
-    store.queues.remove("q")
+    remove_queue(store, "q")
     assert store.redis.keys("*") == []
 
 
@@ -441,6 +442,6 @@ def test_what_other_programs_were_seen_to_write(
             assert json.loads(raw)["id"]
             args = raw.partition(b'"args":')[2].partition(b',"id":"')[0].decode()
             arrived.append((queue, json.loads(raw)["class"], args))
-        store.queues.remove(queue)
+        remove_queue(store, queue)
     assert sorted(arrived) == sorted(expected)
     assert store.redis.keys("*") == []

@@ -83,7 +83,7 @@ def test_clearing(
     store: Store, redis_client: redis.Redis, most: int, left: list[str], known: bool
 ) -> None:
     put(redis_client, "a", "ab", "c", "def")
-    assert store.queues.clear("a", most) == min(most, 6)
+    assert store.queues.clear("a", most) == (min(most, 6), most >= 6, [])
     assert texts(redis_client, "a") == left
     assert redis_client.smembers(KEYS.queues) == ({b"a"} if known else set())
     assert redis_client.smembers(KEYS.suspects) == ({b"a"} if most < 3 else set())
@@ -92,5 +92,5 @@ def test_clearing(
 def test_a_name_that_is_not_utf8(store: Store, redis_client: redis.Redis) -> None:
     redis_client.rpush(b"resque:queue:\xff", "x", "y")
     assert store.queues.move("\udcff", "b", 1) == 1
-    assert store.queues.clear("\udcff", 5) == 1
+    assert store.queues.clear("\udcff", 5) == (1, True, [])
     assert texts(redis_client, "b") == ["", "", "x"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import redis
 
+from gresque.jobs.by_hand import remove_queue
 from gresque.store.ledger import LedgerEntry
 from gresque.store.store import Store
 
@@ -74,8 +75,8 @@ def test_remove_items(
 def test_remove_queue(store: Store, redis_client: Redis) -> None:
     store.enqueuer.push("a", [b"1"])
     store.enqueuer.push("b", [b"2"])
-    assert store.queues.remove("a") == 1
-    assert store.queues.remove("a") == 0
+    assert remove_queue(store, "a") == 1
+    assert remove_queue(store, "a") == 0
     assert set(redis_client.keys("resque:queue*")) == {b"resque:queues", b"resque:queue:b"}
 
 
@@ -92,7 +93,7 @@ def test_every_place_of_a_queue(store: Store, redis_client: Redis) -> None:
     assert store.queues.peek("a", 1, 3) == [b"b", b"one", b"a"]
     assert store.queues.peek("a", 4, 3) == [b"b"]
     assert store.queues.remove_items("a", [b"b", b"one"]) == 3
-    assert store.queues.remove("a") == 2
+    assert remove_queue(store, "a") == 2
     assert [*redis_client.scan_iter()] == [b"resque:queues"]
 
 

@@ -2,20 +2,32 @@
 -- next job makes it known again.
 --
 -- KEYS  1 queues (SET)   2 suspects (SET)   3, 4 lists of suspects   5 the queue
--- ARGV  1 name of the queue   2 how many to remove at most
--- Returns  how many were removed; when it is less than asked for, none are left
+-- ARGV  1 name of the queue   2 how many to remove at most; fewer are, where they are large
+-- Returns  how many were removed, 1 when none are left, then the items of unique jobs among them,
+--          whose locks are to be released
 local queues, suspects = KEYS[1], KEYS[2]
 local several, one, queue = KEYS[3], KEYS[4], KEYS[5]
 local guarded = suspects
 -- include guard
-local removed, most = 0, tonumber(ARGV[2])
+local MOST_BYTES, CHUNK = 4 * 1024 * 1024, 100
+local removed, most, size, out = 0, tonumber(ARGV[2]), 0, {0, 0}
 for _, list in ipairs({several, one, queue}) do
-  local size = redis.pcall('LLEN', list)
-  if type(size) == 'table' then return size end
-  local count = math.min(size, most - removed)
-  if count > 0 then redis.call('LTRIM', list, count, -1) end
-  removed = removed + count
+  while removed < most and size < MOST_BYTES do
+    local jobs = redis.pcall('LRANGE', list, 0, math.min(CHUNK, most - removed) - 1)
+    if jobs.err then return jobs end
+    if #jobs == 0 then break end
+    for _, job in ipairs(jobs) do
+      size = size + #job
+      if string.find(job, '"unique"', 1, true) then out[#out + 1] = job end
+    end
+    redis.call('LTRIM', list, #jobs, -1)
+    removed = removed + #jobs
+  end
 end
 if redis.call('EXISTS', several, one) == 0 then redis.pcall('SREM', suspects, ARGV[1]) end
-if redis.call('EXISTS', several, one, queue) == 0 then redis.pcall('SREM', queues, ARGV[1]) end
-return removed
+if redis.call('EXISTS', several, one, queue) == 0 then
+  redis.pcall('SREM', queues, ARGV[1])
+  out[2] = 1
+end
+out[1] = removed
+return out

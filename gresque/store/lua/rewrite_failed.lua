@@ -6,12 +6,14 @@
 -- other.
 --
 -- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_sweep (STRING)
---       4.. for each change the queue of its job (LIST); the failed list where no job is pushed
+--       4.. for each change two: the queue of its job (LIST), the lock of its job (HASH); the failed
+--       list in place of either where there is none
 -- ARGV  1 token of the command that holds the lock   2 milliseconds until the lock expires
 --       3 how many of the oldest entries to go through, 1,000 at most
 --       4 the last of them as it was read; '' not to look
---       5.. for each entry to change six: its place among them from 1, the entry as it was read,
---       what is kept of it ('' to drop it), 'push' or '', queue name, the job
+--       5.. for each entry to change nine: its place among them from 1, the entry as it was read,
+--       what is kept of it ('' to drop it), 'push' or '', queue name, the job; id, mode and class of
+--       a job that has a lock, '' of others
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
 --          entries are the oldest now, -2 when another command holds the lock: nothing was done
 local failed, queues, failed_sweep, call = KEYS[1], KEYS[2], KEYS[3], redis.call
@@ -21,28 +23,24 @@ if call('GET', failed_sweep) ~= ARGV[1] then return -2 end
 local count = tonumber(ARGV[3])
 local entries = call('LRANGE', failed, 0, count - 1)
 if #entries < count or ARGV[4] ~= '' and entries[count] ~= ARGV[4] then return -1 end
-for i = 5, #ARGV, 6 do
+for i = 5, #ARGV, 9 do
   if entries[tonumber(ARGV[i])] ~= ARGV[i + 1] then return -1 end
 end
 
 call('PEXPIRE', failed_sweep, ARGV[2])
-local refused, known = 0, {}
-for i = 5, #ARGV, 6 do
+-- include lock_if_free
+-- include push_retried
+local refused = 0
+for i = 5, #ARGV, 9 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
-    -- An error, say a key that is no list, must not end the script half way.
-    local queue, name = KEYS[FIRST_QUEUE + (i - 5) / 6], ARGV[i + 4]
-    local pushed = redis.pcall('RPUSH', queue, ARGV[i + 5])
-    if type(pushed) == 'number' and not known[name] then
-      known[name] = type(redis.pcall('SADD', queues, name)) == 'number'
-      if not known[name] then
-        call('LTRIM', queue, 0, -2)
-        pushed = nil
-      end
-    end
+    local at, name = FIRST_QUEUE + 2 * (i - 5) / 9, ARGV[i + 4]
+    local pushed = push(KEYS[at], name, ARGV[i + 5])
     if type(pushed) ~= 'number' then
       kept = ARGV[i + 1]
       refused = refused + 1
+    else
+      lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name)
     end
   end
   entries[tonumber(ARGV[i])] = kept ~= '' and kept

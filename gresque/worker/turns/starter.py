@@ -9,7 +9,7 @@ from typing import Any
 
 from gresque.connection.scripts import script
 from gresque.jobs import payload
-from gresque.jobs.locks import mark_in
+from gresque.jobs.locks import job_id_of, mark_in
 from gresque.logs import fields
 from gresque.store.keys import Keys
 from gresque.store.refusals import name_refused, pairs
@@ -81,7 +81,6 @@ class Starter:
             mark = mark_in(raw)
             assert mark is not None
             made += keys.unique(mark.digest), keys.queue(queue), keys.unique_waiting(mark.digest)
-            job_id, name = payload.id_of(raw), payload.class_of(raw) or ""
-            job_id = job_id if isinstance(job_id, str) else ""
-            arguments += slot, mark.mode, int(mark.replaced), job_id, name, queue
+            name = payload.class_of(raw) or ""
+            arguments += slot, mark.mode, int(mark.replaced), job_id_of(raw), name, queue
         return self._session.connection.run(script("start"), len(made), *made, *arguments)

@@ -1,0 +1,134 @@
+"""The locks of unique jobs, as they are seen and released from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from gresque.store.effects import Effect, EffectKeys
+from gresque.store.refusals import name_refused, pairs
+from gresque.store.server import Server
+from gresque.text import decoded, encoded
+
+RELEASED_AT_ONCE = 300
+"""Of one call: each takes four arguments and five keys at most."""
+REFUSED = "the lock stays until it is swept, or expires"
+PAGE = 500
+
+
+class Lock(NamedTuple):
+    """A lock, as it was read; texts are empty where it has no such field."""
+
+    digest: str
+    job_id: str
+    mode: str
+    """`queued`, `running`, `both`, or `throttle`."""
+    job_class: str
+    key: str
+    queue: str
+    since: float | None
+    """Epoch seconds by the server's clock."""
+    expires: float | None
+    """The seconds until then; None for never."""
+    waiting: int
+    """How many jobs wait for it."""
+    by: str
+    """Of mode `running`: the process that runs the job, and the slot."""
+    next_run: bytes
+    """The payload that is to run after the job, if any."""
+
+
+class Locks:
+    """The HASH of each lock, and the ZSET of those that wait for it."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._keys = server.keys
+
+    # Of jobs that are taken out by hand
+
+    def apply(self, effects: Sequence[Effect]) -> None:
+        """Apply these effects of the kinds `unlock` and `pass_on`."""
+        for first in range(0, len(effects), RELEASED_AT_ONCE):
+            keys = EffectKeys(2)
+            arguments: list[Any] = []
+            for kind, key, a, b, _, second in effects[first : first + RELEASED_AT_ONCE]:
+                arguments += kind, keys.place(key, second), _text(a), _text(b)
+            all_keys: list[str | bytes] = [self._keys.queues, *map(encoded, keys.keys)]
+            refused = self._server.run_script("release_locks", all_keys, arguments)
+            name_refused(self._keys, pairs(refused), REFUSED)
+
+    def take_out(self, queue: str, effect: Effect, *, item: bytes = b"", member: str = "") -> int:
+        """Take a unique job out of its queue, or under its name out of `later`, and release its
+        lock in the same step; returns how many there were."""
+        keys, more = self._keys, EffectKeys(7)
+        kind, key, a, b, _, second = effect
+        more.place(key, second)
+        places = map(encoded, keys.places(queue))
+        all_keys: list[str | bytes] = [keys.queues, keys.later, keys.later_jobs]
+        all_keys += *places, *map(encoded, more.keys)
+        arguments = [item, encoded(member), kind, _text(a), _text(b)]
+        return int(self._server.run_script("take_out", all_keys, arguments))
+
+    # All of them
+
+    def each(self) -> Iterator[Lock]:
+        """All, read as they are taken, in no order."""
+        for digests in self._pages():
+            pipeline = self._server.redis.pipeline(transaction=False)
+            for digest in digests:
+                pipeline.hgetall(self._keys.unique(digest))
+                pipeline.pttl(self._keys.unique(digest))
+                pipeline.zcard(self._keys.unique_waiting(digest))
+            replies = pipeline.execute(raise_on_error=False)
+            for digest, fields, expires, waiting in zip(
+                digests, replies[::3], replies[1::3], replies[2::3], strict=True
+            ):
+                if isinstance(fields, dict) and fields:  # it may be gone by now
+                    yield _lock(digest, fields, expires, waiting)
+
+    def _pages(self) -> Iterator[list[str]]:
+        prefix = self._keys.unique("")
+        pattern = "".join(f"\\{c}" if c in "\\*?[]" else c for c in prefix) + "?" * 32
+        cursor, seen = 0, set[str]()
+        while True:
+            cursor, found = self._server.call("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+            digests = {decoded(key).removeprefix(prefix) for key in found} - seen
+            seen |= digests
+            if digests:
+                yield sorted(digests)
+            if not int(cursor):
+                return
+
+    def release(self, lock: Lock) -> bool:
+        """Delete a lock that is still held by the same job; what waits for it is due."""
+        keys = self._keys
+        names = [keys.unique(lock.digest), keys.unique_waiting(lock.digest), keys.later]
+        return bool(self._server.run_script("release_lock", names, [lock.job_id]))
+
+
+def _text(value: Any) -> Any:
+    return encoded(value) if isinstance(value, str) else value
+
+
+def _lock(digest: str, fields: dict[bytes, bytes], expires: Any, waiting: Any) -> Lock:
+    texts = {decoded(name): decoded(value) for name, value in fields.items()}
+    since = texts.get("since", "")
+    return Lock(
+        digest,
+        texts.get("id", ""),
+        texts.get("mode", ""),
+        texts.get("class", ""),
+        texts.get("key", ""),
+        texts.get("queue", ""),
+        int(since) / 1000 if since.isdigit() else None,
+        expires / 1000 if isinstance(expires, int) and expires >= 0 else None,
+        waiting if isinstance(waiting, int) else 0,
+        texts.get("by", ""),
+        fields.get(b"again", fields.get(b"payload", b"")),
+    )
+
+
+def sorted_by_age(locks: Iterable[Lock]) -> list[Lock]:
+    """Those that were taken first come first."""
+    return sorted(locks, key=lambda lock: (lock.since or 0.0, lock.digest))

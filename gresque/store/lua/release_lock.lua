@@ -1,0 +1,18 @@
+-- Release a lock by hand, if it still is that of the job that was read: jobs that wait for it are due
+-- now, and the first of them to start takes it.
+--
+-- KEYS  1 the lock (HASH)   2 those that wait for it (ZSET)   3 later (ZSET)
+-- ARGV  1 the job that held it
+-- Returns  1; 0 when another job holds it, or none
+local lock, waiting, later = KEYS[1], KEYS[2], KEYS[3]
+local guarded = later
+-- include guard
+-- include now_ms
+if (redis.call('HGET', lock, 'id') or '') ~= ARGV[1] then return 0 end
+redis.call('DEL', lock)
+local now = now_ms(math.floor)
+for _, member in ipairs(redis.call('ZRANGE', waiting, 0, 999)) do
+  redis.call('ZADD', later, 'XX', now, member)
+end
+redis.call('DEL', waiting)
+return 1
