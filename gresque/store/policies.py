@@ -28,8 +28,9 @@ LONGEST_MS = 31 * 86_400_000
 
 _UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 _RATE = re.compile(r"([0-9]{1,10})/([0-9]{0,7})([smh])")
-_CAP_WORD = re.compile(r"c([0-9]{1,10})")
-_RATE_WORD = re.compile(r"r([0-9]{1,10})/([0-9]{1,10})b([0-9]{1,10})")
+# As limits.lua reads them.
+_CAP_WORD = re.compile(r"c([1-9][0-9]*)")
+_RATE_WORD = re.compile(r"r([1-9][0-9]*)/([1-9][0-9]*)b([1-9][0-9]*)")
 
 
 class Rate(NamedTuple):
@@ -111,12 +112,12 @@ class Policy:
     def parse(cls, raw: bytes) -> Policy:
         """Of a kind of word that stands there twice the first one counts."""
         paused, cap, rate, unread = False, None, None, []
-        for word in decoded(raw).split():
+        for word in filter(None, decoded(raw).split(" ")):
             if word == PAUSED:
                 paused = True
-            elif cap is None and (found := _CAP_WORD.fullmatch(word)) and int(found[1]):
+            elif cap is None and (found := _CAP_WORD.fullmatch(word)):
                 cap = int(found[1])
-            elif rate is None and (found := _RATE_WORD.fullmatch(word)) and _starts(found):
+            elif rate is None and (found := _RATE_WORD.fullmatch(word)):
                 rate = Rate(*map(int, found.groups()))
             else:
                 unread.append(word)
@@ -125,10 +126,6 @@ class Policy:
 
 NONE = Policy()
 """That of a queue without one."""
-
-
-def _starts(found: re.Match[str]) -> bool:
-    return all(map(int, found.groups()))
 
 
 class Change(NamedTuple):
