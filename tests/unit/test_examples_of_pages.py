@@ -15,7 +15,7 @@ from gresque.jobs.registry import registry
 from gresque.schedule.declared import declared
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["api", "enqueueing", "time", "from-celery", "from-rq", "from-resque"]
+PAGES = ["api", "enqueueing", "time", "flow", "from-celery", "from-rq", "from-resque"]
 ELSEWHERE = ("# Celery\n", "# RQ\n")
 
 
