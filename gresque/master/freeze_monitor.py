@@ -21,6 +21,9 @@ DUMP_SECONDS = 1.0
 FROZEN_SECONDS = 1.5
 """No kill can reach the jobs of a process whose pulse has not changed for this long."""
 
+DUMP_AGAIN_SECONDS = 2.0
+"""A dump that shows no job may have come just before the job that is to blame."""
+
 PROXY_SECONDS = 2.0
 
 CHECK_SECONDS = 0.2
@@ -42,7 +45,8 @@ class _Watch:
     signalled: signal.Signals | None = None
     """A kill that was passed on to the process; its pulse has not changed since."""
     signalled_at: float = 0.0
-    dumped: bool = False
+    dumped_at: float | None = None
+    """At how many seconds without a pulse its last dump was asked for."""
     killed: bool = False
     proxy_pid: int | None = None
 
@@ -81,7 +85,7 @@ class FreezeMonitor:
                 watch.signalled, watch.signalled_at = number, time.monotonic()
                 if child.row.pulse != watch.pulse:  # it changed before the signal, not after it
                     watch.pulse, watch.still_seconds = child.row.pulse, 0.0
-            elif number == signal.SIGTTIN and watch.dumped:
+            elif number == signal.SIGTTIN and watch.dumped_at is not None:
                 log.info(
                     "stack of %s:\n%s",
                     child,
@@ -104,7 +108,7 @@ class FreezeMonitor:
                 self._handle_still(child, watch, now)
             else:
                 watch.pulse, watch.still_seconds = pulse, 0.0
-                watch.signalled, watch.dumped = None, False
+                watch.signalled, watch.dumped_at = None, None
                 if watch.proxy_pid is not None:
                     # The job that the proxy blamed may have ended by now, and another one may have
                     # its slot. A kill that is still wanted is asked for again.
@@ -115,16 +119,26 @@ class FreezeMonitor:
         still = watch.still_seconds
         if watch.killed:
             return
-        if still >= DUMP_SECONDS and not watch.dumped:
+        if self._is_dump_due(child, watch):
             stack_dump.empty(child.row.dump)
             child.signal(stack_dump.SIGNAL)
-            watch.dumped = True
+            watch.dumped_at = still
         if child.row.blamed is not None:  # the proxy says so
             self._kill(child, watch)
         elif watch.signalled is not None and min(still, now - watch.signalled_at) >= FROZEN_SECONDS:
             self._resolve(child, watch, now - watch.signalled_at)
         elif still >= PROXY_SECONDS and watch.proxy_pid is None:
             watch.proxy_pid = self._fork_proxy(child, now - still)
+
+    def _is_dump_due(self, child: Child, watch: _Watch) -> bool:
+        if watch.dumped_at is None:
+            return watch.still_seconds >= DUMP_SECONDS
+        if watch.still_seconds - watch.dumped_at < DUMP_AGAIN_SECONDS:
+            return False
+        if child.row.blocker(stack_dump.read(child.row.dump)):
+            watch.dumped_at = float("inf")  # the last one
+            return False
+        return True
 
     def _resolve(self, child: Child, watch: _Watch, waited: float) -> None:
         """The signal was to end the running jobs, and cannot reach them."""

@@ -58,13 +58,7 @@ class FrozenProxy:
         self._running = Running()
         """The jobs that the process published last, on the monotonic clock."""
         Title(post.settings, "proxy").show(f"for process {post.pid}")
-        found = stack_dump.read(post.row.dump)
-        self._stack = found.stack
-        self._through = "what was started by " if found.thread is None else ""
-        word = post.row.blocker(found)
-        slot = slot_in(word)
-        self._slot = b"" if slot is None else str(slot).encode()
-        self._guarded = bool(word & GUARDED)
+        self._find_blocker()
         self._heartbeat = Heartbeat(
             post.settings,
             post.process_id,
@@ -74,6 +68,16 @@ class FrozenProxy:
             each_second=lambda: None,
             lost=lambda: None,  # the process itself finds out, should it ever live again
         )
+
+    def _find_blocker(self) -> None:
+        """Read the dump, as far as it is written."""
+        found = stack_dump.read(self._post.row.dump)
+        self._stack = found.stack
+        self._through = "what was started by " if found.thread is None else ""
+        word = self._post.row.blocker(found)
+        slot = slot_in(word)
+        self._slot = b"" if slot is None else str(slot).encode()
+        self._guarded = bool(word & GUARDED)
 
     def serve(self) -> None:
         connection = TrackedConnection(self._post.settings.redis_url)
@@ -103,11 +107,24 @@ class FrozenProxy:
             now = seconds + microseconds / 1_000_000
             self._running = Running.parse(published).shifted(time.monotonic() - now)
         if self._slot in self._ledger:
-            slot = self._slot.decode()
-            self._running.since.setdefault(slot, self._post.still_since)
-            self._running.blocking = Blocking(slot, self._post.still_since, list(self._stack))
+            self._note_blocker()
         elif self._running.blocking is None:
             self._running.frozen = self._post.still_since
+
+    def _note_blocker(self) -> None:
+        slot = self._slot.decode()
+        self._running.since.setdefault(slot, self._post.still_since)
+        self._running.blocking = Blocking(slot, self._post.still_since, list(self._stack))
+        self._running.frozen = None
+
+    def _look_again(self) -> None:
+        """The dump may be the next one, which the master asks for where one shows no job: the
+        process had no CPU for it, or took the job up just after it."""
+        if self._slot not in self._ledger:
+            self._find_blocker()
+            if self._slot in self._ledger:
+                self._note_blocker()
+                self._report()
 
     def _report(self) -> None:
         if self._post.settings.hub_blocked_seconds == 0:
@@ -130,6 +147,7 @@ class FrozenProxy:
             self._heartbeat.take_commands(connection)
             self._heartbeat.beat(connection, self._running)
             self._judge_the_overdue()
+            self._look_again()
             connection.wait(TICK_SECONDS)
             connection.invalidated.clear()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from gresque.master.freeze_monitor import CHECK_SECONDS, FROZEN_SECONDS, FreezeM
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Scoreboard
 from tests.support.registered import Clock
+from tests.unit.test_stack_dump import HANGS
 
 
 @pytest.fixture
@@ -50,6 +52,27 @@ def test_a_kill_that_cannot_reach_its_jobs_ends_the_process(
         clock.now += CHECK_SECONDS
         monitor.check([child])
     assert child.told == ["dump", "kill"]
+
+
+def test_a_dump_that_shows_no_job_is_asked_for_again(
+    monitor: FreezeMonitor, clock: Clock, child: Any
+) -> None:
+    """The process had no CPU to write it, or took up the job that hangs just after it."""
+
+    def pass_seconds(seconds: float) -> int:
+        end, before = clock.now + seconds, child.told.count("dump")
+        while clock.now < end:
+            clock.now += CHECK_SECONDS
+            monitor.check([child])
+        return child.told.count("dump") - before
+
+    monitor.check([child])
+    assert pass_seconds(7.1) == 4
+    child.row.threads[0] = 6  # the job in slot 5
+    os.pwrite(
+        child.row.dump, HANGS.replace("low-17", "low-0").replace("high-2", "high-0").encode(), 0
+    )
+    assert pass_seconds(60) == 0
 
 
 def test_a_machine_that_stood_still_has_no_frozen_process(
