@@ -310,7 +310,7 @@ def test_a_process_that_was_declared_dead_does_not_take_its_jobs_up_again(
     assert outage.redis.llen("resque:queue:q") == 3
     let.touch()
     child.resume()
-    outage.wait_for_ends(3)
+    wait_for(lambda: outage.stat("processed") == 3)
     wait_for(lambda: outage.held() == 0)
     master.signal(signal.SIGTERM)
     assert master.wait() == 0, master.log
