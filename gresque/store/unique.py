@@ -59,4 +59,6 @@ class UniqueEnqueuer(Enqueuer):
         raws: Sequence[bytes],
     ) -> None:
         """No plain command takes a lock and pushes a job."""
-        raise NoPermissionError("a unique job needs EVALSHA and EVAL, see docs/acl.md")
+        raise NoPermissionError(
+            "a unique job needs EVALSHA, EVAL and all other rights of a producer, see docs/acl.md"
+        )

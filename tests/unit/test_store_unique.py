@@ -72,20 +72,23 @@ def test_a_lock_of_another_type(
     assert redis_client.keys("resque:unique:*") == [LOCK.encode()]
 
 
-@pytest.mark.parametrize("right", ["-pexpire", "-hset", "-hmget"])
+@pytest.mark.parametrize(
+    ("right", "kind"),
+    [
+        *((right, "now") for right in ("-hset", "-pexpire", "-sadd", "-rpush")),
+        *((right, "delayed") for right in ("-hmget", "-hset", "-pexpire", "-zadd")),
+    ],
+)
 def test_a_missing_right_leaves_no_job_and_no_lock(
-    client: gresque.Client, redis_client: redis.Redis, right: str
+    client: gresque.Client, redis_client: redis.Redis, right: str, kind: str
 ) -> None:
     enqueue = Enqueue(client, unique="both")
     redis_client.execute_command("ACL", "SETUSER", "default", right)
     try:
-        for kind in kinds().values():
-            with pytest.raises(NotEnqueued):
-                kind(enqueue)
-        assert [key for key in redis_client.keys("*") if b"producer" not in key] in (
-            [],
-            [b"resque:queues"],
-        )
+        with pytest.raises(NotEnqueued, match="all other rights of a producer"):
+            kinds()[kind](enqueue)
+        found = [key for key in redis_client.keys("*") if b"producer" not in key]
+        assert found in ([], [b"resque:queues"])
     finally:
         redis_client.execute_command("ACL", "SETUSER", "default", "+@all")
     assert not enqueue("a").duplicate
@@ -94,7 +97,9 @@ def test_a_missing_right_leaves_no_job_and_no_lock(
 def test_a_server_without_scripts(client: gresque.Client, redis_client: redis.Redis) -> None:
     redis_client.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha")
     try:
-        with pytest.raises(NotEnqueued, match="a unique job needs EVALSHA and EVAL"):
+        with pytest.raises(
+            NotEnqueued, match="a unique job needs EVALSHA, EVAL and all other rights"
+        ):
             Enqueue(client, unique="both")("a")
     finally:
         redis_client.execute_command("ACL", "SETUSER", "default", "+@all")

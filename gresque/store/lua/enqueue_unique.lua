@@ -1,6 +1,6 @@
 -- Push unique jobs and take their locks, once: the numbers are those of enqueue.lua, and a call that
 -- is sent again answers as the first time. A job whose lock is held is not pushed: what becomes of
--- it says `on_duplicate`. All is planned before the first write, so that an error changes nothing.
+-- it says `on_duplicate`. An error means that nothing has changed.
 --
 -- KEYS  1 producer (HASH)   2 later (ZSET)   3 later:jobs (HASH)   4 queues (SET)
 --       5 the queue (LIST)   6.. for each job the lock of its key (HASH)
@@ -16,8 +16,8 @@
 local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local A, K, call, pcall, FIRST_LOCK, FIRST_JOB = ARGV, KEYS, redis.call, redis.pcall, 6, 13
 local kind, mode, on_duplicate = A[6], A[7], A[8]
+local DAY = '86400000' -- ms: a lock without `ttl` has this one
 local period, most, answer = tonumber(A[11]), tonumber(A[12]), A[1] .. ':answer'
--- include put_off_all
 -- include now_ms
 local number, last = (function()
 -- include take_number
@@ -28,24 +28,9 @@ if not last then -- done before: only what is not the rule was kept
   return kept == A[2] and text or 1
 end
 local now = now_ms(kind == 'at' and math.floor or math.ceil)
-local failure = nil
--- include unique_jobs
--- include unique_locks
--- include unique_duplicates
--- include unique_write
-local words, pushed = {}, 0
-for i = FIRST_JOB, #A, 4 do
-  local lock = lock_of(K[FIRST_LOCK + (i - FIRST_JOB) / 4])
-  if failure then break end
-  local due = (kind == 'at' and 0 or now) + A[i + 1]
-  words[#words + 1] = (kind == 'throttle' and throttled or unique)(lock, A[i], due, A[i + 2], A[i + 3])
-  if words[#words] == '+' then pushed = pushed + 1 end
-  if failure then break end
-end
-if not failure and (pushed == #words or on_duplicate ~= 'raise') then failure = write() end
-if failure then
-  call('HINCRBY', producer, A[1], last - number) -- late copies of calls before this one stay done
-  return redis.error_reply(failure)
+-- include unique_straight
+if not is_straight then
+  -- include unique_planned
 end
 if pushed == #words then return 1 end
 local text = table.concat(words, ' ')

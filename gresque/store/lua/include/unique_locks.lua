@@ -18,7 +18,8 @@ local function forget(lock, name)
   lock[name], lock.set[name], lock.gone[name] = false, nil, true
 end
 local function begin(lock, id, key, ms)
-  local values = {id = id, mode = mode, class = A[9], key = key, queue = A[3], since = now, ttl = A[10]}
+  local values = {id = id, mode = mode, class = A[9], key = key, queue = A[3], since = now,
+    ttl = A[10] ~= DAY and A[10] or nil}
   for name, value in pairs(values) do put(lock, name, value) end
   lock.expiry = ms
 end
