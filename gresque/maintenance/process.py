@@ -36,6 +36,7 @@ from gresque.maintenance.restore_ticks import RestoreTicks
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.task import NEVER, Task
+from gresque.maintenance.verify_counts import VerifyCounts
 from gresque.maintenance.vitals import VitalsReport
 from gresque.processes import stack_dump
 from gresque.processes.declared_memory import DeclaredMemory
@@ -154,6 +155,7 @@ class MaintenanceProcess:
             SuspectsWatch(spec),
             Prune(self._lease, Judge(memory), dead),
             FailedLimits(self._lease, settings),
+            VerifyCounts(self._lease),
             self._vitals,
         )
         self._failures = _Failures()

@@ -41,7 +41,7 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "cron": "CronTable", "delayed": "Delayed",
+    "commands": "Commands", "counts": "Counts", "cron": "CronTable", "delayed": "Delayed",
     "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later", "locks": "Locks",
     "maintenance": "Maintenance", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
@@ -70,6 +70,7 @@ WORKER_METHODS = (
     "cron.forget_next", "cron.has_app",
     "failed.begin_sweep", "failed.count", "failed.end_sweep", "failed.names", "failed.page",
     "failed.trim_oldest",
+    "counts.are_used", "counts.correct", "counts.held", "counts.queues",
     "cron.put", "cron.read", "cron.ruby", "cron.tick", "delayed.lock_holders",
     "delayed.due", "delayed.items", "delayed.move", "delayed.release_locks",
     "enqueuer.push", "later.bury", "later.count_strays", "later.due",
@@ -95,6 +96,7 @@ READING_METHODS = (
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip
 OPERATING_METHODS = (
+    "counts.correct", "counts.queues",
     "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
     "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",

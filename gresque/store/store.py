@@ -6,6 +6,7 @@ import redis
 
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.commands import Commands
+from gresque.store.counts import Counts
 from gresque.store.cron import CronTable
 from gresque.store.delayed import Delayed
 from gresque.store.enqueuer import Enqueuer
@@ -51,6 +52,7 @@ class Store:
         self.failed = FailedLists(server)
         self.workers = Workers(server)
         self.processes = Processes(server)
+        self.counts = Counts(server)
         self.recovery = Recoveries(server)
         self.stats = Stats(server)
         self.commands = Commands(server)

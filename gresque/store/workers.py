@@ -21,6 +21,7 @@ class Workers:
                 keys.ledgers, keys.masters, keys.workers, keys.heartbeats,
                 keys.worker_started(worker_id), keys.worker_stat("processed", worker_id),
                 keys.worker_stat("failed", worker_id), keys.worker_stat("retried", worker_id),
+                keys.inflight_of(worker_id),
             ],
             [worker_id],
         )  # fmt: skip

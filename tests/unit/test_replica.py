@@ -20,6 +20,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "change_policy": (2, ["q", "p", "r", "p"]),
     "pause_all": (1, ["true"]),
     "catch_up": (10, ["0", "1", "", 0, 0, 0, 0]),
+    "correct_counts": (2, ["ledger:", 0]),
     "cron_pause": (3, ["a", "{}", "pause", ""]),
     "cron_put": (6, ["app", 0, "a", "", "{}", 9, 0]),
     "cron_tick": (6, ["a", "{}", 9, 19, "q", "job", "9 id", "now"]),
@@ -28,6 +29,11 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "release": (1, ["token"]),
     "restore_later": (2, ["a", 9]),
     "take_lease": (1, ["me", 5000]),
+    "enqueue_unique": (
+        6,
+        [0, 1, "q", 60, 0, "in", "queued", "drop", "A", 9, 0, 0, "id", "", "key", "job"],
+    ),
+    "start": (5, [0, "p", "0", "queued", "", "id", "A", "q"]),
     "enqueue": (3, [0, 1, "q", 60, 0, "job"]),
     "fence": (3, ["p", 60]),
     "forget_suspects": (4, ["q"]),
@@ -51,7 +57,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "take_delayed": (7, ["5", "item", "q", "run", "job", "", 0]),
     "trim_failed": (2, ["token", 5, 0, "", 9]),
     "unregister": (6, ["p", 0]),
-    "unregister_worker": (8, ["w"]),
+    "unregister_worker": (9, ["w"]),
 }
 
 ANYWHERE = {"count_held", "due_later", "find_held"}
@@ -91,6 +97,7 @@ def test_a_replica_refuses_every_script(replica: redis.Redis, name: str) -> None
         "recover": 0,
         "register": 3,
         "revive": 3,
+        "start": 0,
         "unregister": 1,
     }
     for ledger in range(len(STATES)):

@@ -20,6 +20,7 @@ def test_unregister_worker(store: Store, redis_client: Redis) -> None:
         ):
             redis_client.set(f"resque:{key}", 1)
     redis_client.set("resque:stat:processed", 5)
+    redis_client.hset("resque:inflight:w", "q", 2)
     store.workers.unregister("w")
     store.workers.unregister("w")
     assert {key.decode() for key in redis_client.scan_iter()} == {
