@@ -82,7 +82,7 @@ def test_no_failure_of_the_forgotten_moments_is_missing(pair: Pair) -> None:
     assert lag > 0
     pair.promote()
     wait_for(lambda: set(pair.failed_ids()) == {str(n) for n in range(count)})
-    wait_for(lambda: pair.held() == 0 and not pair.redis.llen("resque:queue:q"))
+    wait_for(lambda: not pair.redis.llen("resque:queue:q") and pair.held() == 0)
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert "Redis has forgotten" in master.log
@@ -99,7 +99,7 @@ def test_what_was_given_back_in_them_is_held_by_nobody(pair: Pair) -> None:
     wait_for(lambda: pair.held() == 0)
     pair.promote()
     master.signal(signal.SIGCONT)
-    wait_for(lambda: pair.held() == 0 and not pair.redis.llen("resque:queue:q"))
+    wait_for(lambda: not pair.redis.llen("resque:queue:q") and pair.held() == 0)
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
     assert pair.stat("processed") == 40

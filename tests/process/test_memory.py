@@ -59,7 +59,7 @@ def test_a_limit_below_what_a_process_starts_with_makes_no_fork_storm(
     first = {child.pid for child in master.children()}
     for _ in range(3):
         bench.client.enqueue_to("q", "CountSlowly", "slowly", 1.1)
-        wait_for(lambda: bench.held() == 0 and bench.client.size("q") == 0)
+        wait_for(lambda: bench.client.size("q") == 0 and bench.held() == 0)
     assert {child.pid for child in master.children()} == first
     master.signal(signal.SIGTERM)
     assert master.wait() == 0

@@ -27,10 +27,6 @@ def enqueue_innocents(bench: Bench, count: int, seconds: float = 0.02) -> None:
     bench.client.enqueue_many("CountSlowly", calls, queue="q")
 
 
-def all_done(bench: Bench, count: int) -> bool:
-    return bench.redis.hlen("runs") == count and not bench.held() and not waiting(bench)
-
-
 def waiting(bench: Bench) -> int:
     """How many jobs wait in the queue, suspects included."""
     return bench.client.size("q")
