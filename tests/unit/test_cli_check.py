@@ -59,7 +59,8 @@ class TestCheck:
             store.policies.pause(name)
         redis_client.hset("resque:policies", "low", "c5 zz")
         found = json.loads(call("check", "-q", "mail", "--json").out)["warnings"]
-        assert [each for each in found if "queue" in each] == [
+        # The jobs of other tests go to queues, too.
+        assert [each for each in found if "policy" in each or "paused" in each] == [
             "the policy of queue low has 'zz', which this version cannot read and passes over; "
             "gresque limit writes what it can",
             "queue mail is paused: none of its jobs starts until gresque unpause mail",

@@ -68,7 +68,7 @@ class TestInAShell:
         monkeypatch.setenv("PYTHONIOENCODING", "ascii")
         assert r"\u65e5\u672c" in in_a_shell(redis_url, "queues").out
         found = json.loads(in_a_shell(redis_url, "queues", "--json").out)
-        assert found == [{"name": "日本", "size": 0}]
+        assert found == [{"name": "日本", "size": 0, "policy": None}]
 
 
 @pytest.mark.parametrize(
