@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, BinaryIO
 
@@ -18,7 +18,8 @@ from gresque.cli.output import Output, complain, counted, json_option
 from gresque.client.client import Client
 from gresque.client.default import adopt
 from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
-from gresque.errors import NotEnqueued, PerhapsEnqueued
+from gresque.client.unique import unique_bulks
+from gresque.errors import DuplicateJob, NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
 from gresque.jobs.ids import JobId
 from gresque.jobs.modules import import_jobs
@@ -34,6 +35,7 @@ class Tally:
     """How far a stream of jobs got; its bad line, if one ended it."""
 
     enqueued = 0
+    duplicates = 0
     line = 0
     jobs = 0
     fault = ""
@@ -43,11 +45,22 @@ class Tally:
 
     @property
     def rejected(self) -> int:
-        return self.jobs - self.enqueued
+        return self.jobs - self.enqueued - self.duplicates
+
+    def count(self, ids: Sequence[JobId]) -> None:
+        duplicates = sum(job_id.duplicate for job_id in ids)
+        self.duplicates += duplicates
+        self.enqueued += len(ids) - duplicates
+
+    @property
+    def as_json(self) -> dict[str, int]:
+        more = {"duplicates": self.duplicates} if self.duplicates else {}
+        return {"enqueued": self.enqueued, "rejected": self.rejected, **more}
 
     def __str__(self) -> str:
         hooks = f", {self.rejected:,} rejected by a before_enqueue hook" if self.rejected else ""
-        return f"{counted(self.enqueued, 'job')} enqueued{hooks}"
+        others = f", {counted(self.duplicates, 'duplicate')} not" if self.duplicates else ""
+        return f"{counted(self.enqueued, 'job')} enqueued{others}{hooks}"
 
 
 # Unknown options pass on as arguments, so that -1 can be one.
@@ -79,9 +92,12 @@ def command(
     line; the line's own keywords win. Blank lines are skipped. The first line that is wrong ends
     it; the jobs of the lines before it are enqueued then, and stay.
 
+    Of a unique job that is not enqueued, the id of the one that does its work is printed.
+
     With --json the id is printed as {"id": …, "queue": …, "class": …}, the end of a stream as
-    {"enqueued": …, "rejected": …, "queue": …, "class": …}. Exit code: 0 when all is enqueued, 1
-    when a hook rejected the job or raised, or Redis is away, 2 for wrong input.
+    {"enqueued": …, "rejected": …, "queue": …, "class": …}; "duplicate": true, and the number of
+    "duplicates", stand there for unique jobs that were not enqueued. Exit code: 0 when all is
+    enqueued, 1 when a hook rejected the job or raised, or Redis is away, 2 for wrong input.
 
     \b
     Examples:
@@ -99,15 +115,15 @@ def command(
         _hint_at_a_slip(name)
         if args == ("-",):
             tally = _enqueue_stream(client, queue, name, keywords)
-            counts = {"enqueued": tally.enqueued, "rejected": tally.rejected}
-            output.document({**counts, **job}, lambda: [str(tally)])
+            output.document({**tally.as_json, **job}, lambda: [str(tally)])
             return 0
         positional = [_parse_argument(arg) for arg in args]
         job_id = client.enqueue_to(queue, name, *positional, **keywords)
     if job_id is None:
         complain(f"gresque: a before_enqueue hook of {printable(name)} rejected the job")
     if job_id is not None or as_json:
-        output.document({"id": job_id, **job}, lambda: [str(job_id)])
+        more = {"duplicate": True} if job_id is not None and job_id.duplicate else {}
+        output.document({"id": job_id, **more, **job}, lambda: [str(job_id)])
     return 1 if job_id is None else 0
 
 
@@ -217,18 +233,20 @@ def _hook_that_raised(name: str, error: Exception) -> tuple[str, bool]:
 
 def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any]) -> Tally:
     tally = Tally()
-    bulks = enqueue_bulks(
-        client.push,
-        queue,
-        definition_of(name, queue),
-        _calls(sys.stdin.buffer, kwargs, tally),
-        tally.note_fault,
+    definition = definition_of(name, queue)
+    rule, calls = definition.unique, _calls(sys.stdin.buffer, kwargs, tally)
+    bulks = (
+        enqueue_bulks(client.push, queue, definition, calls, tally.note_fault)
+        if rule is None
+        else unique_bulks(
+            client.store, queue, definition, rule, calls, None, on_wrong=tally.note_fault
+        )
     )
     try:
         with _progress(bulks, tally) as pushes:
             for ids in pushes:
-                tally.enqueued += len(ids)
-    except (NotEnqueued, PerhapsEnqueued) as error:
+                tally.count(ids)
+    except (NotEnqueued, PerhapsEnqueued, DuplicateJob) as error:
         raise type(error)(f"{error}; {_how_far(tally, error)}") from error
     except BaseException:  # Ctrl-C, or a hook raised
         if tally.line:
@@ -245,7 +263,7 @@ def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any
 def _how_far(tally: Tally, error: Exception | None) -> str:
     """Where a stream was cut off. Whether its last round trip arrived may not be known."""
     done = f"{counted(tally.enqueued, 'job')} enqueued, those of the lines after them"
-    if isinstance(error, NotEnqueued):
+    if isinstance(error, NotEnqueued | DuplicateJob):
         return f"{done} not"
     return f"{done} up to line {tally.line:,} perhaps"
 

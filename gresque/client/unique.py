@@ -8,7 +8,7 @@ arguments of another is none.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,12 +64,13 @@ def unique_bulks(
     calls: Iterable[Arguments],
     when: When | None,
     after: Iterator[float] | None = None,
+    on_wrong: Callable[[GresqueError], None] | None = None,
 ) -> Iterator[list[JobId]]:
-    """Enqueue a job for each call by this rule; yields the ids of each bulk. `after` has the
-    seconds by which each is due later than `when`."""
+    """Enqueue a job for each call by this rule, as `enqueue_bulks`; yields the ids of each bulk.
+    `after` has the seconds by which each is due later than `when`."""
     check_reach(definition, inline=store is None)
     when = _due(definition, rule, when)
-    jobs = _make_all(definition, rule, calls, when, after)
+    jobs = _make_all(definition, rule, calls, when, after, on_wrong)
     most = MOST_JOBS if rule.locks else BULK_JOBS
     for bulk in in_bulks(jobs, lambda found: len(found.job[1]), most):
         yield _put(store, queue, definition, rule, bulk, when)
@@ -119,13 +120,17 @@ def _make_all(
     calls: Iterable[Arguments],
     when: When | None,
     after: Iterator[float] | None,
+    on_wrong: Callable[[GresqueError], None] | None,
 ) -> Iterator[_KeyedJob]:
     each = zip(count(), calls, after or repeat(0.0), new_ids(), strict=False)
     for position, (args, kwargs), seconds, job_id in each:
         try:
             job = _make(definition, rule, job_id, args, kwargs, when, seconds, position)
         except GresqueError as error:
-            raise type(error)(f"job {position} of the bulk: {error}") from None
+            if on_wrong is None:
+                raise type(error)(f"job {position} of the bulk: {error}") from None
+            on_wrong(error)
+            return
         if job is not None:
             yield job
 

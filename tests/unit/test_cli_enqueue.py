@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 import redis
 
+import gresque
+from gresque.jobs.registry import registry
 from tests.support.cli import (
     ESCAPE,
     Answer,
@@ -276,3 +280,62 @@ def test_an_argument_with_half_a_character(call: Call) -> None:
     assert r"has a lone surrogate, \ud800, which is half a character" in answer.err
     answer = call("enqueue", "mail", "Greet", "-", stdin=rb'["\udc00"]')
     assert r"line 1: it has a lone surrogate, \udc00" in answer.err
+
+
+class TestEnqueueUnique:
+    """Of a unique job the id of the one that does the work is printed."""
+
+    def test_a_duplicate(self, call: Call, redis_client: redis.Redis, unique: JobOf) -> None:
+        with unique("Cli.sync", unique="both"):
+            _, first, _ = call("enqueue", "mail", "Cli.sync", "7")
+            assert call("enqueue", "mail", "Cli.sync", "7") == (0, first, "")
+            code, out, _ = call("enqueue", "mail", "Cli.sync", "7", "--json")
+        assert (code, json.loads(out)) == (
+            0, {"id": first.strip(), "duplicate": True, "queue": "mail", "class": "Cli.sync"}
+        )  # fmt: skip
+        assert len(items(redis_client)) == 1
+
+    def test_a_stream(self, call: Call, redis_client: redis.Redis, unique: JobOf) -> None:
+        stdin = b"[1]\n[2]\n[1]\n[1]\n"
+        with unique("Cli.sync", unique="both"):
+            found = call("enqueue", "mail", "Cli.sync", "-", stdin=stdin)
+            assert found == (0, "2 jobs enqueued, 2 duplicates not\n", "")
+            _, out, _ = call("enqueue", "mail", "Cli.sync", "-", "--json", stdin=b"[1]\n[3]\n")
+            code, _, err = call("enqueue", "mail", "Cli.sync", "-", stdin=b"[4]\n[]\n")
+        counts = {"enqueued": 1, "rejected": 0, "duplicates": 1}
+        assert json.loads(out) == {**counts, "queue": "mail", "class": "Cli.sync"}
+        assert (code, err.count("\n")) == (2, 1)
+        assert "line 2: job Cli.sync takes (site), not 0" in err
+        assert len(items(redis_client)) == 4
+
+    def test_one_that_raises(self, call: Call, redis_client: redis.Redis, unique: JobOf) -> None:
+        with unique("Cli.sync", unique="both", on_duplicate="raise"):
+            call("enqueue", "mail", "Cli.sync", "7")
+            for arguments, stdin in ((["7"], b""), (["-"], b"[6]\n[7]\n")):
+                code, out, err = call("enqueue", "mail", "Cli.sync", *arguments, stdin=stdin)
+                assert (out, err.count("\n")) == ("", 1)
+                assert code != 0
+                assert "job Cli.sync is not enqueued" in err
+        assert len(items(redis_client)) == 1
+
+
+class JobOf(Protocol):
+    def __call__(self, name: str, **options: Any) -> AbstractContextManager[None]: ...
+
+
+@pytest.fixture
+def unique() -> JobOf:
+    @contextmanager
+    def declare(name: str, **options: Any) -> Iterator[None]:
+        before = dict(registry._definitions)
+
+        @gresque.job("q", name=name, **options)
+        def sync(site: int) -> None: ...
+
+        try:
+            yield
+        finally:
+            registry._definitions.clear()
+            registry._definitions.update(before)
+
+    return declare
