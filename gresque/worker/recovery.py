@@ -152,7 +152,8 @@ class Recovery:
         self.store.maintenance.write_vitals({}, [dead.process_id])
         queues = queues_of(dead.process_id)
         if queues is not None:
-            self.store.recovery.hand_over(queues, dead.process_id)
+            for line in (queues, worker_of(dead.process_id)):  # the second one of capped queues
+                self.store.recovery.hand_over(line, dead.process_id)
         if dead.counted:
             return recovered
         return (held.totals if held.is_fenced else dead.totals) + recovered

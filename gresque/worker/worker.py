@@ -93,6 +93,8 @@ class Worker:
             pause=self._shutdown.sleep,
             revive=lambda *last: self._registration.revive(*last),
             running=self._thread_pool.running_jobs,
+            threads=settings.worker_count * settings.thread_count,
+            weights=settings.weights,
         )
         self._cycle.lists.tells_of_names = spec.logs_odd_names
         self._registration = Registration(

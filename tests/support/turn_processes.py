@@ -89,7 +89,7 @@ class LastingProcess(Process):
 
     def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
         keys = self.cycle._keys
-        jobs = [part for job in held for part in (job[0], self.in_flight.entry(job))]
+        jobs = [part for pair in self.in_flight.entries(held) for part in pair]
         done = self.line.run(
             script("revive"), 9,
             keys.workers, keys.worker_started(WORKER), keys.ledgers, keys.ledger(self.name),

@@ -15,7 +15,6 @@ from gresque.store.effects import counted_off, failed
 from gresque.store.keys import Keys
 from gresque.store.ledger import COUNTED, COUNTED_BOTH, COUNTED_OWN, UNCOUNTED, write_entry
 from gresque.worker.recovery import BATCH, Recovery
-from gresque.worker.turns.in_flight import Settled
 from tests.support.ledgers import counted, counts
 from tests.support.snapshot import Snapshot
 from tests.support.turn_processes import WORKER
@@ -37,7 +36,7 @@ class CountingPlace(Place):
             slot, queue, raw = job
             if flag == UNCOUNTED:
                 continue
-            self.in_flight.flags[slot] = flag
+            self.in_flight.counted[slot] = flag, queue
             key = KEYS.queue(queue).encode()
             self.redis.hset(self.ledger, slot, write_entry(key, raw, flag))  # type: ignore[arg-type]
             for counter in self._counters(flag):
@@ -50,19 +49,12 @@ class CountingPlace(Place):
     def _counters(flag: bytes) -> list[str]:
         return [each.key for each in counted_off(KEYS, WORKER, "a", flag)]
 
-    def end(self, raw: str, *effects: object) -> None:
-        job = self.take(raw)
-        flag = self.in_flight.flags.get(job[0], UNCOUNTED)
-        off = counted_off(KEYS, WORKER, job[1], flag)
+    def end(self, raw: str) -> None:
         self.in_flight.done += 1
-        self.in_flight.ended.append(job[0])
-        if off:
-            self.in_flight.settled.append(Settled(job, off))
+        self.in_flight.ended.append(self.take(raw)[0])
 
     def fail_counted(self, raw: str) -> None:
-        job = self.take(raw)
-        off = counted_off(KEYS, WORKER, job[1], self.in_flight.flags.get(job[0], UNCOUNTED))
-        self.in_flight.fail(job, failed(FAILED, raw.encode()), *off)
+        self.in_flight.fail(self.take(raw), failed(FAILED, raw.encode()))
 
     def check(self) -> None:
         assert counts(self.store) == counted(self.store)
@@ -123,11 +115,12 @@ def test_who_found_the_queue_full_is_told_once_a_turn(place: CountingPlace, redi
     waiting.call(b"GET", KEYS.freed("a"))
     place.end("3")
     place.turn(0)
-    assert not waiting.hear()
+    waiting.call(b"PING")
+    assert not waiting.invalidated
     for raw in "12":
         place.end(raw)
     place.turn(0)
-    assert waiting.hear()
+    waiting.call(b"PING")  # what was to be announced came before this reply
     assert waiting.invalidated == [KEYS.freed("a").encode()]
     assert not place.redis.exists(KEYS.freed("a"))
     waiting.close()

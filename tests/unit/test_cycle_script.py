@@ -65,6 +65,8 @@ def cycle(
     arm: int = 0,
     effects: Any = (),
     by: Redis | None = None,
+    own_caps: str = "",
+    freed: Any = (),
 ) -> Any:
     """`counted` is how many ended, how many of them failed and how many are retried (0 where it is
     left out, as in `totals`); `entries` are three parts each, of
@@ -89,9 +91,9 @@ def cycle(
         part for slot, kind, key, *rest in made for part in (slot, kind, index[key], *rest[:3])
     ]
     return run(
-        by or client, "cycle", [*lists, *more],
+        by or client, "cycle", [*lists, *more, *(KEYS.freed(queue) for queue in freed)],
         sequence, want, arm, *(*totals, 0)[:5], *(*counted, 0)[:3], len(queues), len(made),
-        len(ended),
+        len(ended), own_caps, len(freed),
         *parts, *ended, *free,
     )  # fmt: skip
 
@@ -103,7 +105,7 @@ def parts(reply: Any) -> tuple[list[str], dict[tuple[str, str], str], Any]:
     """Refused slots; what was refused, by what it is for and its key; the rest of the reply."""
     if not reply or reply[0] != b"refused":
         return [], {}, reply
-    _, refused, notes, rest = reply
+    _, refused, notes, rest, *_ = reply
     words = [word.decode() for word in notes]
     by_key = {
         (what, key): error
@@ -648,7 +650,7 @@ def turn(connection: TrackedConnection, sequence: int, want: int, arm: int, *que
     keys = [*FIXED, *map(q, queues)]
     return connection.run(
         script("cycle"), len(keys), *keys,
-        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, len(queues), 0, 0, *slots(want),
+        sequence, want, arm, 0, 0, 0, 0, 0, 0, 0, 0, len(queues), 0, 0, "", 0, *slots(want),
     )  # fmt: skip
 
 
@@ -686,7 +688,9 @@ def test_its_own_turns_do_not_ring(db: Redis, tracked: TrackedConnection) -> Non
     assert turn(tracked, 2, 1, 1, "a") == []
     keys = [*FIXED, q("a"), q("a")]
     give = ["0", "requeue", 17, "a", "", ""]
-    tracked.run(script("cycle"), 17, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, *give, "0")
+    tracked.run(
+        script("cycle"), 17, *keys, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, "", 0, *give, "0"
+    )
     assert waiting(db, "a") == {"a": ["0"]}
     assert not rung(tracked)
 

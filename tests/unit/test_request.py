@@ -90,6 +90,14 @@ def test_what_is_put_off_comes_before_what_ends_until_then() -> None:
     assert in_flight.returning == 1
 
 
+def test_what_counts_is_named_behind_all_others() -> None:
+    made, _ = request(2, 1)
+    made.freed = ["freed:a", "freed:b"]
+    count, *rest = made.request(7)
+    assert rest[:count] == [*FIXED, b"k", "resque:failed", "freed:a", "freed:b"]
+    assert rest[count:][14:16] == ["", 2]
+
+
 def test_each_key_of_an_effect_is_named_once() -> None:
     made, _ = request(0, 0)
     job = (b"0", "a", b"x")
@@ -103,9 +111,9 @@ def test_each_key_of_an_effect_is_named_once() -> None:
     keys, arguments = rest[:count], rest[count:]
     assert keys == [*FIXED, b"k", "resque:failed", "checkpoint", "resque:queue:a"]
     assert arguments[11:14] == [1, 4, 2]
-    effects = arguments[14:38]
+    effects = arguments[16:40]
     assert [effects[i : i + 6] for i in range(0, 24, 6)] == [
         [b"0", "fail", 10, b"e", "f", ""], [b"0", "drop", 11, "", "", ""],
         [b"1", "requeue", 12, "a", "", ""], [b"2", "fail", 10, b"e2", "", ""],
     ]  # fmt: skip
-    assert arguments[38:] == [b"0", b"1"]
+    assert arguments[40:] == [b"0", b"1"]

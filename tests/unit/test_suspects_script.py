@@ -70,7 +70,26 @@ def test_to_a_turn_they_are_lists_like_any_other(db: Redis) -> None:
     keys += ["resque:stat:retried", "resque:stat:retried:w", KEYS.policies, KEYS.pause_all]
     keys += [KEYS.inflight, KEYS.inflight_of("w"), KEYS.rates]
     reply = run(
-        db, "cycle", [*keys, TWO, ONE, q("a")], 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, *slots(5)
+        db,
+        "cycle",
+        [*keys, TWO, ONE, q("a")],
+        1,
+        5,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        3,
+        0,
+        0,
+        "",
+        0,
+        *slots(5),
     )
     assert reply == [1, [job("b", 1)], 2, [job("a")]]
     assert db.hget("resque:ledger:p", "0") == b"%d:%s" % (len(ONE), ONE.encode()) + job("b", 1)

@@ -18,6 +18,7 @@ class Cycle:
 
     refused: tuple[Any, ...] = ()
     connection = SimpleNamespace(reply_bytes=0)
+    blocked = None
 
     def __init__(self, row: Row, in_flight: InFlight) -> None:
         self.row, self.in_flight = row, in_flight

@@ -10,7 +10,8 @@
 --       5 the heartbeat's epoch milliseconds   6 the totals that the process started from
 --       7 where the process can be found, '' when that is not known for sure
 --       8 number of its last turn   9 the totals after it
---       10.. for each job it holds two: slot, ledger entry
+--       10.. for each job it holds two: slot, ledger entry; the slot is '' for a counted job that
+--       has ended and is not settled yet
 -- Returns  1; 0 when the process was declared dead: its jobs run elsewhere
 local workers, started, ledgers, ledger = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local heartbeats, fenced, processes = KEYS[5], KEYS[6], KEYS[7]
@@ -32,9 +33,10 @@ pcall('HSET', heartbeats, ARGV[1], ARGV[4])
 pcall('ZADD', ledgers, ARGV[5], ARGV[3])
 if ARGV[7] ~= '' then pcall('HSET', processes, ARGV[3], ARGV[7]) end
 for i = 10, #ARGV, 2 do
-  call('HSET', ledger, ARGV[i], ARGV[i + 1])
+  if ARGV[i] ~= '' then call('HSET', ledger, ARGV[i], ARGV[i + 1]) end
   -- Where only the ledger is gone its jobs are counted still.
-  if lost then count_entry(ARGV[i + 1], 1) end
+  if lost and ARGV[i] ~= '' then count_entry(ARGV[i + 1], 1) end
+  if not lost and ARGV[i] == '' then count_entry(ARGV[i + 1], -1) end
 end
 write_counts()
 call('HSET', ledger, 'state', lost and '0~0 ' .. ARGV[6] or ARGV[8] .. '~0 ' .. ARGV[9])

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 from gresque.connection.scripts import script
 from gresque.logs import fields
-from gresque.queues import QueueList
+from gresque.queues import QueueList, Weights
 from gresque.store.keys import Keys
-from gresque.store.ledger import Totals, parse_entry
+from gresque.store.ledger import (
+    COUNTED,
+    COUNTED_BOTH,
+    COUNTED_OWN,
+    UNCOUNTED,
+    Totals,
+    parse_entry,
+)
+from gresque.worker.turns.blocked import Blocked
 from gresque.worker.turns.in_flight import InFlight, ReservedJob, Slots
 from gresque.worker.turns.request import Request, fit
-from gresque.worker.turns.served_lists import ServedLists, Takes, Window
+from gresque.worker.turns.served_lists import MOST_LISTS, ServedLists, Takes, Window
 from gresque.worker.turns.session import Session
 from gresque.worker.turns.starter import Starter
+
+FLAGS = (UNCOUNTED, COUNTED, COUNTED_OWN, COUNTED_BOTH)
+"""A list whose jobs have the flag with number 2 here has 2,000 added to its index in a reply."""
 
 log_turns = logging.getLogger("gresque.cycle")
 
@@ -42,8 +53,12 @@ class Cycle:
         pause: Callable[[float], bool],
         revive: Callable[[list[ReservedJob], int, Totals], bool],
         running: Callable[[], Iterable[ReservedJob]],
+        threads: int = 1,
+        weights: Weights | None = None,
     ) -> None:
-        """`pause(seconds)` waits between two tries and returns False when trying must end.
+        """`threads` and `weights` are for the lists (see `ServedLists`).
+
+        `pause(seconds)` waits between two tries and returns False when trying must end.
 
         `revive(jobs, number, totals)` registers the process again, when its ledger was lost, with
         the jobs that it holds, the number of its last turn and the totals after that; it returns
@@ -70,12 +85,18 @@ class Cycle:
             keys.inflight_of(worker_id),
             keys.rates,
         ]
-        self.lists = ServedLists(keys, queues)
+        self.policy_keys = (*self._fixed_keys[-5:], keys.queues, keys.suspects)
+        """As listen_limited.lua gets them."""
+        self.lists = ServedLists(keys, queues, threads, weights)
         self.takes = Takes.QUEUES
         """From which lists of its queues the next turn reserves."""
         self.first_suspect: int | None = None
         """The place, among the jobs that the last turn reserved, of the first one that came from a
         list of suspects."""
+        self.blocked: Blocked | None = None
+        """What the last turn that looked for jobs found in the way; None for nothing."""
+        self.is_exhausted = False
+        """That turn looked at all lists, and took all that was there and not in the way."""
         self.deaths = 0
         """The most deaths that a job of the last turn saw; 2 stands for more than one."""
         self._taken_from: set[str] = set()
@@ -109,12 +130,16 @@ class Cycle:
         if self.lists.is_stale:
             self.look_for_queues()
         windows = self.lists.windows(self.takes)
+        if want and self.blocked is not None:
+            self.blocked = None
         reserved = self._turn(want, windows[0], listen=listen, retry=retry, on_reply=self._clear)
         for window in windows[1:]:
             if reserved or not want:
                 break
             # Pushes to the lists of an earlier turn stay noted until these lists are looked at.
             reserved = self._turn(want, window, listen=listen, retry=False, on_reply=_nothing)
+        if len(windows) > 1 and reserved:
+            self.is_exhausted = False
         return reserved
 
     def _turn(
@@ -132,12 +157,17 @@ class Cycle:
         slots = request.ended + request.free
         kept: set[bytes] = set()
         if reply and reply[0] in (b"refused", b"replay"):
-            kept, reply = self._take_in_refusals(reply)
+            kept, reply = self._take_in_refusals(reply, window)
             slots = [slot for slot in slots if slot not in kept]
+        if request.freed:
+            for slot in request.ended:
+                if slot not in kept:
+                    self._in_flight.counted.pop(slot, None)
         reserved = self._take_in(reply, slots[: request.want], window)
         free = self._slots.free
         del free[len(free) - len(request.free) :]
         free += slots[reserved:]
+        self.is_exhausted = reserved < request.want
         if request.settled:
             self._settle(request, kept)
         in_flight = self._in_flight
@@ -151,8 +181,13 @@ class Cycle:
         in_flight, acknowledged = self._in_flight, self._session.settled
         ended, settled = in_flight.take_settled()
         request = Request(
-            self._fixed_keys, window.keys, ended, settled, in_flight.totals, listen=listen
-        )
+            self._fixed_keys, window.keys, ended, settled, in_flight.totals, listen=listen,
+            own_caps=window.own_caps,
+        )  # fmt: skip
+        if in_flight.counted:
+            refused = self.refused.slots if retry else ()
+            queues = in_flight.counted_queues(chain(ended, refused))
+            request.freed = [self._keys.freed(queue) for queue in queues]
         if retry or max(want - len(ended), 0) > request.room:
             put_off = fit(request, want, acknowledged)
             if put_off is not None:
@@ -166,12 +201,15 @@ class Cycle:
         request.count(acknowledged)
         return request
 
-    def _take_in_refusals(self, reply: list[Any]) -> tuple[set[bytes], list[Any]]:
+    def _take_in_refusals(self, reply: list[Any], window: Window) -> tuple[set[bytes], list[Any]]:
         """The slots of the jobs that were refused, and the rest of the reply."""
         if reply[0] == b"replay":
             return set(reply[1][1:].split(b",")) if reply[1] else set(), [reply[0], *reply[2:]]
-        _, slots, notes, rest = reply
+        _, slots, notes, rest, wait_ms, paused, limited = reply
         self.refused.log(notes)
+        if paused or limited:
+            self.blocked = self.blocked or Blocked()
+            self.blocked.note(window, wait_ms, paused, limited)
         return set(slots), rest
 
     def _settle(self, request: Request, kept: set[bytes]) -> None:
@@ -197,6 +235,10 @@ class Cycle:
         taken = 0
         for index, raws in zip(reply[::2], reply[1::2], strict=True):
             filled = slots[taken : taken + len(raws)]
+            if index >= MOST_LISTS:
+                flag, index = divmod(index, MOST_LISTS)
+                counts = repeat((FLAGS[flag], queues[index]))
+                self._in_flight.counted.update(zip(filled, counts, strict=False))
             ready.extend(zip(filled, repeat(queues[index]), raws, strict=False))
             if window.deaths[index]:
                 self._note_suspect(taken, queues[index], window.deaths[index])
@@ -212,6 +254,8 @@ class Cycle:
             key = entry.queue_key.decode()
             queue, deaths = keys.queue_of(key) or key, keys.deaths_of(key)
             self._in_flight.ready.append((slot, queue, entry.raw))
+            if entry.flag != UNCOUNTED:
+                self._in_flight.counted[slot] = entry.flag, queue
             if deaths:
                 self._note_suspect(place, queue, deaths)
         return len(found)
@@ -234,12 +278,26 @@ class Cycle:
         )
 
     def has_jobs(self, takes: Takes) -> bool:
-        """Whether there are jobs in these lists."""
+        """Whether there are jobs in these lists, but for those of queues that were in the way when
+        the last turn looked."""
+        blocked = self.blocked.queues if self.blocked else ()
         return any(
-            self.ask(partial(self.connection.call, b"EXISTS", *window.keys))
+            self._exist([
+                key
+                for key, queue in zip(window.keys, window.queues, strict=True)
+                if queue not in blocked
+            ])
             for window in self.lists.windows(takes)
-            if window.keys
-        )
+        )  # fmt: skip
+
+    def has_limited_jobs(self) -> bool:
+        """Whether jobs wait in queues that are full, or for their rate."""
+        limited = [*self.blocked.limited] if self.blocked else []
+        firsts = range(0, len(limited), MOST_LISTS)
+        return any(self._exist(limited[first : first + MOST_LISTS]) for first in firsts)
+
+    def _exist(self, lists: Sequence[bytes]) -> bool:
+        return bool(lists and self.ask(partial(self.connection.call, b"EXISTS", *lists)))
 
     def forget_suspects(self) -> None:
         """Where the last turn took suspects their queues may have none left. Waits for a reply, so

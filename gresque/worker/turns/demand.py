@@ -41,6 +41,7 @@ class Demand:
         self.is_dry = False
         """The last turn found nothing."""
         self._held_when_dry = 0
+        self._waits = False
 
     def jobs(self) -> int:
         """How many jobs this process could start now."""
@@ -59,9 +60,10 @@ class Demand:
     def note_reserved(self, count: int) -> None:
         self.quota = max(0, self.quota - count)  # 0 already, when it retired meanwhile
 
-    def note_dry(self) -> None:
-        """A turn found nothing."""
-        self.is_dry, self._held_when_dry = True, self._in_flight.held
+    def note_dry(self, *, waits: bool = False) -> None:
+        """A turn found nothing more. With `waits` jobs are there that limits hold up: a process
+        that leaves when its queues are empty waits for them."""
+        self.is_dry, self._held_when_dry, self._waits = True, self._in_flight.held, waits
 
     def end(self, *, for_good: bool) -> None:
         """Want no more jobs; `for_good`: not even when refused jobs keep the process."""
@@ -87,7 +89,7 @@ class Demand:
 
     @property
     def leaves_dry(self) -> bool:
-        return self.is_dry and self._policy.leaves_when_dry
+        return self.is_dry and self._policy.leaves_when_dry and not self._waits
 
     def is_finished(self) -> bool:
         """Whether it holds nothing and leaves. One that found its queues empty while it held jobs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
@@ -91,8 +92,6 @@ class InFlight:
         self.settled: deque[Settled] = deque()
         """Of the ended ones those with effects. Jobs that go back to the head of a list do so in
         this order: the last of them will be the very first in its list."""
-        self.flags: dict[bytes, bytes] = {}
-        """Slot -> flag of the held jobs that are counted as in flight (see `store/ledger.py`)."""
         self.returning = 0
         """How many of `settled` go back to where this process reserves from."""
         self.starting: list[ReservedJob] = []
@@ -104,6 +103,9 @@ class InFlight:
         done."""
         self.handed_over = 0
         """Suspects that were met in an ordinary queue and went to their own list, so far."""
+        self.counted: dict[bytes, tuple[bytes, str]] = {}
+        """Slot -> flag and queue of the held jobs that are counted as in flight (see
+        `store/ledger.py`)."""
         self.done = totals.done
         self.failed = totals.failed
         self.requeued = totals.requeued
@@ -121,7 +123,8 @@ class InFlight:
     def entry(self, job: ReservedJob) -> bytes:
         """As it stands in its slot."""
         slot, queue, raw = job
-        return write_entry(encoded(self._keys.queue(queue)), raw, self.flags.get(slot, UNCOUNTED))
+        flag, _ = self.counted.get(slot, (UNCOUNTED, queue))
+        return write_entry(encoded(self._keys.queue(queue)), raw, flag)
 
     def fail(self, job: ReservedJob, *effects: Effect) -> None:
         """The job has ended as a failure, with a failure entry among its effects or without one."""
@@ -176,6 +179,17 @@ class InFlight:
         while not keep and len(self.starting) > self.being_started:
             self._give_back(self.starting.pop())
 
+    def give_back_of(self, queues: Container[str]) -> None:
+        """Give back what no thread has taken of these queues."""
+        kept: deque[ReservedJob] = deque()
+        while self.ready:
+            job = self.ready.pop()
+            if job[1] in queues:
+                self._give_back(job)
+            else:
+                kept.appendleft(job)
+        self.ready.extend(kept)
+
     def _give_back(self, job: ReservedJob) -> None:
         way = self._way_back(job)
         if job[0] in self.started:
@@ -208,6 +222,22 @@ class InFlight:
             done = self.started.pop(slot, None)
             if done is not None and slot not in settled:
                 self.settled.append(done)
+
+    def counted_queues(self, ended: Iterable[bytes]) -> set[str]:
+        """The queues of counted jobs, should one that ended be counted."""
+        counted = self.counted
+        if not any(slot in counted for slot in ended):
+            return set()
+        return {queue for _, queue in counted.values()}
+
+    def entries(self, held: list[ReservedJob]) -> Iterator[tuple[bytes, bytes]]:
+        """Slots and entries of these jobs, which are all that are held; before them the entries of
+        counted jobs that have ended and are not settled yet, with b"" for their slots."""
+        slots = {job[0] for job in held}
+        for slot, (_, queue) in self.counted.items():
+            if slot not in slots:
+                yield b"", self.entry((slot, queue, b""))
+        yield from ((job[0], self.entry(job)) for job in held)
 
     def put_off(self, ended: list[bytes], settled: deque[Settled]) -> None:
         """A turn takes only so much: the rest waits for the next one, before all that ends until

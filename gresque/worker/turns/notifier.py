@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from enum import Enum
 from functools import cached_property
+from typing import Any
 
 from gevent import sleep
 
 from gresque.connection.scripts import script
-from gresque.processes.identity import queues_of
+from gresque.processes.identity import queues_of, worker_of
 from gresque.store.keys import Keys
 from gresque.store.waiting import HAND_OVER_CALLS
+from gresque.worker.turns.blocked import Blocked
 from gresque.worker.turns.cycle import Cycle
+from gresque.worker.turns.served_lists import Window
 
 LISTENING = 4
 """How many of all idle processes with the same queues are notified of a push. One would do, but it
@@ -31,6 +34,10 @@ finds out at its next poll."""
 
 SECOND_SECONDS = 0.001
 """A process that woke up too late waits this much longer next time."""
+
+
+LATEST_SECONDS = 0.1
+"""A process looks no later than this after a rate allows a job."""
 
 
 class Role(Enum):
@@ -68,13 +75,21 @@ class Notifier:
         self._call_seconds = 0.0
         self._was_notified = False
         self.is_second = False
+        self.look_at: float | None = None
+        """When a rate allows a job, on the monotonic clock; None when that is not to wake it."""
+        self._missed = 0
+        """How often it has looked then since it last found a job: others were quicker."""
 
     @cached_property
     def _keys(self) -> tuple[str, str, str]:
-        """Made at the first use: a process that lives for one job has none."""
+        """Made at the first use: a process that lives for one job has none. As the process that
+        recovers this one reads them (see `Recoveries.hand_over`)."""
         keys, process_id = self._all_keys, self._process_id
-        queues = queues_of(process_id) or ""  # as the process that recovers this one reads it
-        return keys.listening(queues), keys.waiting(queues), keys.wake(process_id)
+        if self._cycle.lists.are_capped:  # what is full for one worker is not for another
+            line = worker_of(process_id)
+        else:
+            line = queues_of(process_id) or ""
+        return keys.listening(line), keys.waiting(line), keys.wake(process_id)
 
     @property
     def listening(self) -> bool:
@@ -85,9 +100,14 @@ class Notifier:
         """A push was announced; a turn follows."""
         self._was_notified = True
 
+    def on_rate(self) -> None:
+        """A rate allows a job by now; a turn follows."""
+        self._missed += 1
+
     def on_jobs(self, *, more: bool) -> None:
         """A turn reserved jobs; `more`: perhaps it left some."""
         self._was_notified = self.is_second = False
+        self.look_at, self._missed = None, 0
         if not self._limit:
             return
         if self.role is not Role.BUSY or (more and self._may_call_again()):
@@ -104,17 +124,36 @@ class Notifier:
         rest = min(10 * self._call_seconds, CALL_AGAIN_SECONDS)
         return now - self._called >= max(CALL_EVERY_SECONDS, rest)
 
+    def on_last_jobs(self) -> bool:
+        """A turn reserved all that policies allow; True when another one is to follow at once.
+        This process goes on listening: none that would come in its place finds anything."""
+        sleep(0)  # the job that was found starts first
+        self._was_notified = self.is_second = False
+        self._missed = 0
+        return self.on_dry()
+
     def on_dry(self) -> bool:
         """A turn found nothing; True when another one is to follow at once."""
         self.is_second = self.is_second or self._was_notified
         self._was_notified = False
         now = time.monotonic()
-        if self.role is Role.LISTENING and now - self._renewed < self._renew_seconds:
+        blocked = self._cycle.blocked
+        is_renewed = self.role is Role.LISTENING and now - self._renewed < self._renew_seconds
+        if is_renewed and blocked is None:
             return False  # the turn itself has read the queues: the next push is announced
         reply = self._cycle.ask(self._wait_in_line)
         self.role = Role.WAITING if reply < 0 else Role.LISTENING
         self._renewed = now
+        self.look_at = self._when_to_look(blocked) if blocked is not None else None
         return bool(reply > 0)
+
+    def _when_to_look(self, blocked: Blocked) -> float | None:
+        """Those that wait leave it to those that listen; of these the one that was the quickest
+        last time is to be it again."""
+        if blocked.until is None or self.role is Role.WAITING:
+            return None
+        late: float = SECOND_SECONDS * (2 ** min(self._missed, 10) - 1)
+        return blocked.until + min(late, LATEST_SECONDS)
 
     def stand_down(self) -> None:
         """This process takes no more jobs for now: another one listens in its place.
@@ -124,15 +163,30 @@ class Notifier:
         if self.role is not Role.BUSY and self._limit:
             self._hand_over(more=False)
 
-    def _wait_in_line(self) -> int:
-        connection = self._cycle.connection
+    def _wait_in_line(self) -> Any:
+        connection, blocked = self._cycle.connection, self._cycle.blocked
         first, *others = self._cycle.lists.windows(self._cycle.takes)
+        if blocked is not None:
+            found = self._listen_limited(first, self._limit, blocked)
+            if found >= 0:
+                found += sum(self._listen_limited(window, 0, blocked) for window in others)
+            return found
         keys = (*self._keys, *first.keys)
-        found: int = connection.run(
-            script("listen"), len(keys), *keys, self._limit, self._stay_seconds
-        )
+        found = connection.run(script("listen"), len(keys), *keys, self._limit, self._stay_seconds)
         if found >= 0:  # pushes are announced on this connection
             found += sum(connection.call(b"EXISTS", *window.keys) for window in others)
+        return found
+
+    def _listen_limited(self, window: Window, limit: int, blocked: Blocked) -> Any:
+        queues = dict.fromkeys(window.queues)
+        keys = (
+            *self._keys, *self._cycle.policy_keys, *window.keys, *map(self._all_keys.freed, queues)
+        )  # fmt: skip
+        found, wait_ms = self._cycle.connection.run(
+            script("listen_limited"), len(keys), *keys,
+            limit, self._stay_seconds, window.own_caps, len(window.keys),
+        )  # fmt: skip
+        blocked.note_wait(wait_ms)
         return found
 
     def _hand_over(self, *, more: bool) -> None:

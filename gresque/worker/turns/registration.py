@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -58,15 +57,15 @@ class Registration:
         if refused:
             name_refused(keys, pairs(refused), "this worker does not stand there")
 
-    def revive(self, held: Iterable[ReservedJob], number: int, totals: Totals) -> bool:
+    def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
         """Register again after Redis has lost its data, with the jobs that are held still; `number`
         and `totals` are those of the last turn. Then the server is to be brought up to date.
 
         False when this process was declared dead.
         """
         keys = self._keys
-        first = islice(held, MOST_REVIVED)  # the others follow when it is brought up to date
-        jobs = [part for job in first for part in (job[0], self._in_flight.entry(job))]
+        first = islice(self._in_flight.entries(held), MOST_REVIVED)
+        jobs = [part for pair in first for part in pair]  # others follow: it is brought up to date
         worker = self._spec.worker_id
         done = self._connection.run(
             script("revive"), 9,

@@ -14,7 +14,7 @@ from gresque.worker.turns.in_flight import InFlight, Settled
 
 MOST_ARGUMENTS = 3900
 """KEYS and ARGV of any call: some servers take no more than 3,999."""
-NUMBERS = 14
+NUMBERS = 16
 """ARGV before the effects and slots."""
 
 
@@ -26,8 +26,10 @@ class Request:
         "_fixed_keys",
         "_listen",
         "_lists",
+        "_own_caps",
         "ended",
         "free",
+        "freed",
         "retried",
         "settled",
         "totals",
@@ -43,16 +45,21 @@ class Request:
         totals: Totals,
         *,
         listen: bool,
+        own_caps: str = "",
     ) -> None:
-        """`totals` count all of `ended`. Of those with effects `ended` has the slots, too."""
+        """`own_caps` are those of the worker, by list (see `Window`). `totals` count all of
+        `ended`. Of those with effects `ended` has the slots, too."""
         self._fixed_keys = fixed_keys
         self._lists = lists
+        self._own_caps = own_caps
         self._listen = listen
         self.ended = ended
         self.settled = settled
         self.totals = totals
         self.want = 0
         self.free: list[bytes] = []
+        self.freed: list[str] = []
+        """Keys that announce room in a queue; empty when no job that ended is counted."""
         self.retried: list[Settled] = []
         """Of `settled` those that were refused before: they are not counted as held."""
         self._counts = (0, 0, 0)
@@ -61,6 +68,7 @@ class Request:
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
+        room -= len(self.freed)
         slots = len(self.ended) - len(self.settled)  # of jobs with effects theirs are counted, too
         return room - slots - sum([each.arguments for each in self.settled])
 
@@ -98,9 +106,11 @@ class Request:
         if self.settled:
             more, effects = _effects(self.settled, len(keys) + 1)
             keys += more
+        keys += tuple(self.freed)
         return (
             len(keys), *keys, number, self.want, int(self._listen), *self.totals, *self._counts,
-            lists, len(effects) // 6, len(self.ended), *effects, *self.ended, *self.free,
+            lists, len(effects) // 6, len(self.ended), self._own_caps, len(self.freed),
+            *effects, *self.ended, *self.free,
         )  # fmt: skip
 
 

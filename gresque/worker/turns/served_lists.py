@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from gresque.connection.tracked import TrackedConnection
 from gresque.logs import fields
-from gresque.queues import QueueList
+from gresque.queues import QueueList, Weights
 from gresque.store.keys import Keys
 from gresque.store.refusals import is_wrong_type, name_refused
 from gresque.text import counted
@@ -40,15 +41,27 @@ class Window(NamedTuple):
     keys: tuple[bytes, ...]
     queues: tuple[str, ...]
     deaths: tuple[int, ...]
+    own_caps: str = ""
+    """How many jobs of a list's queue the worker may hold, where its queue list says that:
+    `<index>=<cap>`, parted by blanks."""
 
 
 class ServedLists:
     """Knows the queues that the process serves now. With globs in its queue list these change: they
     are looked up after a push of an unknown queue, and after each fallback poll."""
 
-    def __init__(self, keys: Keys, queues: QueueList) -> None:
+    def __init__(
+        self, keys: Keys, queues: QueueList, threads: int = 1, weights: Weights | None = None
+    ) -> None:
+        """`threads` are those of all processes of the worker: a cap may be a share of them."""
         self._keys = keys
         self._list = queues
+        self._threads = threads
+        self._weights = weights
+        self._weight_of: dict[str, int] = {}
+        self._caps: dict[str, int | None] = {}
+        self._draws = random.Random() if weights is not None else None
+        """Of each process, whatever it was forked from or a job seeds."""
         self.dynamic = queues.dynamic
         self.is_stale = queues.dynamic
         self.tells_of_names = False
@@ -58,6 +71,11 @@ class ServedLists:
         """Of the last question: nearly every turn asks the same one."""
         self._names: Sequence[str] = queues.named
 
+    @property
+    def are_capped(self) -> bool:
+        """Whether the worker has a cap of its own for some of the queues."""
+        return bool(self._list.caps)
+
     def __bool__(self) -> bool:
         return bool(self._names)
 
@@ -66,7 +84,11 @@ class ServedLists:
         self._last_takes = None
 
     def windows(self, takes: Takes) -> list[Window]:
-        """All lists, in the order in which they are taken; at least one window."""
+        """All lists, in the order in which they are taken; at least one window. With weights each
+        call draws another order of the queues."""
+        if self._weights is not None and len(self._names) > 1:
+            self._names = sorted(self._names, key=self._draw)
+            self._last_takes = None
         if takes is not self._last_takes:
             self._last_takes = takes
             self._last_windows = list(self._cut(takes)) or [Window((), (), ())]
@@ -81,7 +103,26 @@ class ServedLists:
         for first in range(0, len(order), MOST_LISTS):
             names, deaths = zip(*order[first : first + MOST_LISTS], strict=True)
             keys = tuple(map(self._key, names, deaths))
-            yield Window(keys, names, deaths)
+            yield Window(keys, names, deaths, self._own_caps(names))
+
+    def _own_caps(self, names: Sequence[str]) -> str:
+        if not self._list.caps:
+            return ""
+        caps = ((index, self._cap_of(name)) for index, name in enumerate(names))
+        return " ".join(f"{index}={cap}" for index, cap in caps if cap is not None)
+
+    def _cap_of(self, name: str) -> int | None:
+        if name not in self._caps:
+            self._caps[name] = self._list.cap_of(name, self._threads)
+        return self._caps[name]
+
+    def _draw(self, name: str) -> float:
+        """Such that of two queues the one with a weight of 5 comes first 5 times as often as one
+        with a weight of 1."""
+        assert self._weights is not None and self._draws is not None
+        if name not in self._weight_of:
+            self._weight_of[name] = self._weights.of(name)
+        return self._draws.expovariate(self._weight_of[name])
 
     def _key(self, name: str, deaths: int) -> bytes:
         key = self._keys.suspects_of(name, deaths) if deaths else self._keys.queue(name)

@@ -101,6 +101,8 @@ class TurnLoop:
                 in_flight.give_back_ready()
             if in_flight.starting:
                 self._start()
+            if in_flight.counted and demand.is_dry and self._has_made_room():
+                demand.is_dry = False
             want = demand.jobs()
             if want or in_flight.ended or self._is_urgent:
                 if rested:
@@ -111,16 +113,32 @@ class TurnLoop:
                     if not pool.waking:
                         pool.wake_one()
                     if self._policy.listens:
-                        self._notifier.on_jobs(more=reserved == want)
+                        self._on_jobs(more=reserved == want)
                 elif want:
                     if not (self._policy.listens and self._notifier.on_dry()):
-                        demand.note_dry()
+                        self._note_dry()
                     continue
             self._wait_until_due()
         if demand.leaves_dry:
             self._policy.on_dry(self._cycle)
         self._row.enter(ProcessState.RETIRING if not demand.quota else ProcessState.DRY)
         self._settle_refused()
+
+    def _on_jobs(self, *, more: bool) -> None:
+        if self._cycle.blocked is None or not self._cycle.is_exhausted:
+            self._notifier.on_jobs(more=more)
+        elif not self._notifier.on_last_jobs():
+            self._note_dry()
+
+    def _note_dry(self) -> None:
+        """A burst waits where limits hold jobs up, and leaves those of paused queues behind."""
+        waits = self._policy.leaves_when_dry and self._cycle.has_limited_jobs()
+        self._demand.note_dry(waits=waits)
+
+    def _has_made_room(self) -> bool:
+        """A counted job has ended: where its queue was full it is not any more."""
+        in_flight = self._in_flight
+        return self._cycle.blocked is not None and bool(in_flight.counted_queues(in_flight.ended))
 
     def turn(self, want: int) -> int:
         """One turn; returns how many jobs it reserved."""
@@ -150,6 +168,8 @@ class TurnLoop:
         if not self._demand.quota and reserved and not self._refused:
             self._retire()
         self._policy.on_turn(self._cycle, in_flight, want, reserved)
+        if want and self._cycle.blocked is not None and in_flight.ready:
+            in_flight.give_back_of(self._cycle.blocked.paused)
         return reserved
 
     def _start(self) -> None:
@@ -275,12 +295,12 @@ class TurnLoop:
             watcher = get_hub().loop.io(connection.fileno(), 1)
             watcher.start(self._wakeup.set)
             try:
-                woken = self._wakeup.wait(self._interval or None)
+                woken = self._wakeup.wait(self._longest_wait())
             finally:
                 watcher.stop()
                 watcher.close()
             if not woken:
-                self._cycle.forget_queues()
+                self._on_poll()
                 return True
             if not self._cycle.heard():
                 return False
@@ -291,6 +311,20 @@ class TurnLoop:
         except (RedisError, OSError):
             connection.close()
             return True  # the next turn connects again
+
+    def _longest_wait(self) -> float | None:
+        look_at = self._notifier.look_at
+        if look_at is None:
+            return self._interval or None
+        left = max(look_at - time.monotonic(), 0.0)
+        return min(left, self._interval) if self._interval else left
+
+    def _on_poll(self) -> None:
+        look_at = self._notifier.look_at
+        if look_at is not None and time.monotonic() >= look_at:
+            self._notifier.on_rate()
+        else:
+            self._cycle.forget_queues()
 
     def _check_policy(self) -> None:
         """There may be jobs again that the policy takes, or none that it takes any more."""

@@ -1,8 +1,13 @@
 for q = FIRST_LIST, last_list do
-  local jobs = pcall('LPOP', K[q], want - reserved)
+  local room, flag = want - reserved, ':'
+  if limit then
+    room, flag = limit(q)
+    room = math.min(room, want - reserved)
+  end
+  local jobs = room > 0 and pcall('LPOP', K[q], room)
   if note('look', jobs, 'LPOP', K[q]) then jobs = false end -- the key is no list, say: go on
   if jobs then
-    local origin, fields, f, kept = #K[q] .. ':' .. K[q], {}, 0, nil
+    local origin, fields, f, kept = #K[q] .. flag .. K[q], {}, 0, nil
     for j = 1, #jobs do
       reserved = reserved + 1
       fields[f + 1] = S[base + reserved]
@@ -18,8 +23,9 @@ for q = FIRST_LIST, last_list do
       for j = #jobs, 1, -1 do call('LPUSH', K[q], jobs[j]) end
       return kept
     end
-    out[o + 1], out[o + 2] = q - FIRST_LIST, jobs
+    out[o + 1], out[o + 2] = q - FIRST_LIST + (marks and marks[flag] or 0), jobs
     o = o + 2
-    if reserved >= want then break end
   end
+  if took then took(jobs and #jobs or 0) end
+  if reserved >= want then break end
 end

@@ -1,0 +1,35 @@
+-- GCRA. `rates` has for each queue the time at which its next job is due if jobs come evenly.
+local interval, due, most, slack, now
+local function allowed(jobs, ms, burst)
+  if not now then
+    local time = call('TIME')
+    now = time[1] * 1000000 + time[2]
+  end
+  interval = ms * 1000 / jobs
+  local stands = pcall('HINCRBY', rates, name, 0)
+  if note('look', stands, 'HINCRBY', rates) then
+    interval = nil
+    return 0
+  end
+  due = math.max(stands, now)
+  if due - now > (burst + 1) * interval then -- of a slower rate, or the clock was set back
+    due = now + math.ceil(burst * interval)
+    pcall('HSET', rates, name, string.format('%.0f', due))
+  end
+  -- A job that is looked for a little late does not delay those after it.
+  most, slack = burst, math.min(interval / 2, 50000)
+  return burst + math.floor((slack - (due - now)) / interval)
+end
+local function note_wait() -- until several may start: one by one, each would cost a turn
+  local several = math.max(1, math.min(math.floor(most / 2), math.floor(20000 / interval)))
+  local left = math.ceil((due - now - (most - several) * interval - slack) / 1000)
+  wait = math.max(wait > 0 and math.min(wait, left) or left, 1)
+end
+local function charge(jobs)
+  if jobs > 0 then
+    due = due + math.ceil(jobs * interval)
+    pcall('HSET', rates, name, string.format('%.0f', due))
+  elseif due == now then -- it may take its full burst: as without a field
+    pcall('HDEL', rates, name)
+  end
+end

@@ -1,0 +1,40 @@
+-- listen.lua where a turn found queues in the way: paused, full, or they have to wait for their rate.
+--
+-- Pushes to these are not to wake anybody: what does is a change of the policies, a full queue that
+-- gets room, or the time after which a rate allows a job.
+--
+-- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)
+--       4 policies (HASH)   5 pause-all-workers (STRING)
+--       6 inflight (HASH)   7 inflight:<worker> (HASH)   8 rates (HASH)
+--       9 queues (SET)   10 suspects (SET)
+--       11.. its lists; then freed:<queue> (STRING) of each of their queues
+-- ARGV  1 limit   2 seconds, both as in listen.lua   3 the worker's own caps, as in cycle.lua
+--       4 how many lists
+-- Returns  {-1 or how many lists exist that are not in the way, as in listen.lua; milliseconds until
+--          a rate allows a job, 0: none is in the way}
+local listening, waiting, wake, call, pcall = KEYS[1], KEYS[2], KEYS[3], redis.call, redis.pcall
+local policies_key, pause_key, inflight, own_inflight = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local rates, queues, suspects, own_caps = KEYS[8], KEYS[9], KEYS[10], ARGV[3]
+local K, FIRST_LIST = KEYS, 11
+local last_list = FIRST_LIST - 1 + ARGV[4]
+local limit, took, paused, blocked, wait, freed, marks
+local function note(_, done) return type(done) == 'table' and done.err and done or nil end
+-- include stand_in_line
+if not listens then return {-1, 0} end
+-- include queue_name
+-- include read_policies
+local freed_of, open = {}, {}
+for i = last_list + 1, #K do freed_of[queue_of(K[i])] = K[i] end
+for q = FIRST_LIST, last_list do
+  local room, flag, is_full = 1, nil, false
+  if limit then
+    room, flag, is_full = limit(q)
+    took(0)
+  end
+  if room > 0 then
+    open[#open + 1] = K[q]
+  elseif is_full then
+    call('EXISTS', freed_of[queue_of(K[q])])
+  end
+end
+return {#open > 0 and call('EXISTS', unpack(open)) or 0, wait or 0}
