@@ -105,7 +105,15 @@ def _import_what_children_would() -> None:
         "secrets",
     ):
         importlib.import_module(module)
-    for name in ("register", "listen", "cycle", "start", "hand_over", "unregister"):
+    for name in (
+        "register",
+        "listen",
+        "listen_limited",
+        "cycle",
+        "start",
+        "hand_over",
+        "unregister",
+    ):
         script(name)
     find(os.getpid(), os.getpid())
     for name in ("loop", "libev_backend", "format_context", "monitor_thread"):

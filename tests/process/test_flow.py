@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
+import psutil
+
 from tests.process.support import Bench, Master, wait_for
 
 INTERVAL = ("--interval", "10")
@@ -48,3 +53,116 @@ def test_a_paused_queue_starts_nothing_until_the_pause_ends(bench: Bench) -> Non
     assert (client.size("a"), client.size("b"), bench.held()) == (3, 3, 0)
     client.unpause_all()
     wait_for(lambda: bench.runs() == {"a": 9, "b": 53}, SOONER)
+
+
+def held(bench: Bench, queue: str) -> int:
+    """Counted jobs of a queue."""
+    return int(bench.redis.hget(f"{bench.namespace}:inflight", queue) or 0)
+
+
+def test_a_full_queue_stands_in_nobodys_way_and_its_cap_may_change(bench: Bench) -> None:
+    client = bench.client
+    client.limit("a", concurrent=1)
+    client.enqueue_many("CountWhenLet", [(str(n),) for n in range(30)], queue="a")
+    start(bench, "a,b", "2/20/1000")
+    wait_for(lambda: held(bench, "a") == bench.begun() == 1)
+    client.enqueue_many("Count", [("b",)] * 50, queue="b")
+    wait_for(lambda: bench.runs() == {"b": 50}, SOONER)
+    client.limit("a", concurrent=25)
+    wait_for(lambda: held(bench, "a") == bench.begun() == 25, SOONER)
+    client.limit("a", concurrent=3)
+    client.enqueue_many("CountSlowly", [("slow", 0.05)] * 20, queue="a")
+    assert client.size("a") == 25
+    bench.let()
+    most = []
+
+    def all_ended() -> bool:
+        if bench.stat("processed") > 75:  # those of the higher cap have ended
+            most.append(bench.held())
+        return bench.stat("processed") == 100
+
+    wait_for(all_ended)
+    assert max(most) <= 3
+    wait_for(lambda: bench.held() == 0)
+    assert not bench.redis.exists(f"{bench.namespace}:inflight")
+
+
+def test_a_slot_that_becomes_free_wakes_another_process(bench: Bench) -> None:
+    """The one that held it has been told to take no more."""
+    client = bench.client
+    client.limit("a", concurrent=1)
+    client.enqueue_many("CountWhenLet", [("1",), ("2",)], queue="a")
+    first = start(bench, "a", "1/5/1000")
+    wait_for(lambda: bench.begun() == 1)
+    start(bench, "a", "1/5/1000")
+    wait_until_idle(bench, 2)
+    first.signal(signal.SIGUSR2)
+    wait_until_idle(bench, 1)
+    bench.let()
+    wait_for(lambda: bench.runs() == {"1": 1, "2": 1}, SOONER)
+
+
+def test_the_caps_of_a_worker_are_its_own(bench: Bench) -> None:
+    bench.client.enqueue_many("CountWhenLet", [(str(n),) for n in range(9)], queue="mail-a")
+    masters = [start(bench, "mail-*:2", "2/5/1000"), start(bench, "mail-*:20%", "2/5/1000")]
+    wait_for(lambda: bench.begun() == 4)
+    wait_until_idle(bench, 4)
+    assert bench.held() == 4
+    bench.let()
+    wait_for(lambda: len(bench.runs()) == 9, SOONER)
+    for master in masters:
+        master.signal(signal.SIGTERM)
+        assert master.wait() == 0
+    assert not bench.redis.keys(f"{bench.namespace}:inflight*")
+
+
+def test_a_rate_holds_and_is_used(bench: Bench) -> None:
+    bench.client.limit("a", rate="100/s")
+    bench.client.enqueue_many("Count", [("a",)] * 150, queue="a")
+    start(bench, "a", "2/20/1000")
+    wait_for(lambda: bench.stat("processed"))
+    begun = time.monotonic()
+    wait_for(lambda: bench.runs() == {"a": 150}, SOONER)
+    assert time.monotonic() - begun >= 1.1  # of 150 jobs some 30 may have been seen at once
+
+
+def test_a_burst_waits_for_rates_and_caps_and_leaves_paused_queues(bench: Bench) -> None:
+    client = bench.client
+    client.pause("paused")
+    client.limit("rated", rate="20/s")
+    client.limit("capped", concurrent=1)
+    for queue in ("paused", "rated", "capped"):
+        client.enqueue_many("Count", [(queue,)] * 8, queue=queue)
+    bench.run("-q", "*", "-w", "1", "-t", "5", "-j", "1000", "--burst", *INTERVAL)
+    assert bench.runs() == {"rated": 8, "capped": 8}
+    assert client.size("paused") == 8
+
+
+def test_limits_cost_an_idle_process_nothing(bench: Bench) -> None:
+    """Jobs wait in a paused, a full and a dry queue: all others sleep."""
+    client = bench.client
+    client.pause("paused")
+    client.limit("capped", concurrent=1)
+    client.limit("rated", rate="1/h")
+    for queue in ("paused", "capped", "rated"):
+        client.enqueue_many("CountWhenLet", [(queue,)] * 5, queue=queue)
+    master = start(bench, "paused,capped,rated", "6/5/1000")
+    wait_for(lambda: bench.begun() == 2)
+    wait_until_idle(bench, 6)
+    processes = [psutil.Process(pid) for pid in master.pids()]
+    quiet = []
+
+    def is_quiet() -> bool:
+        before = sum(sum(each.cpu_times()[:2]) for each in processes)
+        calls = bench.redis.info("commandstats")["cmdstat_evalsha"]["calls"]
+        time.sleep(1.0)
+        used = sum(sum(each.cpu_times()[:2]) for each in processes) - before
+        turns = bench.redis.info("commandstats")["cmdstat_evalsha"]["calls"] - calls
+        quiet.append((used, turns))
+        return used / len(processes) < 0.02 and turns <= 3
+
+    wait_for(is_quiet, SOONER)
+    client.enqueue_many("CountWhenLet", [("x",)] * 5, queue="paused")
+    client.enqueue_many("CountWhenLet", [("x",)] * 5, queue="capped")
+    wait_for(is_quiet, SOONER)
+    assert bench.held() == 2
