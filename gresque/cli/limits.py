@@ -17,28 +17,51 @@ from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.client.flow import QueueLimits
+    from gresque.control.counts import Drift
     from gresque.inspector.flow import Flow
 
 
 @click.command(name="limits")
+@click.option("--verify", is_flag=True, help="Count the jobs in flight again, and correct that.")
 @setting_options("redis_url", "namespace")
 @json_option
-def command(flags: dict[str, Any], as_json: bool) -> None:
+def command(flags: dict[str, Any], verify: bool, as_json: bool) -> None:
     """List the queues that are paused or limited, and how they stand.
 
     IN FLIGHT are the jobs that count against a cap. NEXT START is when the rate lets the next job
     start. Caps of single workers (gresque work -q mail:5) follow in a table of their own.
 
+    --verify counts the jobs in flight again, by the ledgers of all worker processes, and corrects
+    what was wrong; it is safe while workers run. The maintenance process does so every hour.
+
     \b
     Examples:
       gresque limits
+      gresque limits --verify
       gresque limits --json | jq -r '.queues[] | select(.paused) | .queue'
     """
+    from gresque.control.counts import verify_counts
     from gresque.inspector.flow import Flow
 
     with open_store(flags) as store:
+        drifts = verify_counts(store) if verify else None
         found = Flow.read(store)
-    Output(as_json).document(found.as_dict(), lambda: _lines(found))
+    verified = None if drifts is None else [each._asdict() for each in drifts]
+    shown = found.as_dict() if verified is None else {**found.as_dict(), "corrected": verified}
+    Output(as_json).document(shown, lambda: (*_lines(found), *_corrections(drifts)))
+
+
+def _corrections(drifts: Sequence[Drift] | None) -> Iterator[str]:
+    if drifts is None:
+        return
+    yield ""
+    if not drifts:
+        yield "verified: all counts of jobs in flight are right"
+    for each in drifts:
+        yield printable(
+            f"corrected: {each.counter} said {each.counted} for queue {each.queue}, "
+            f"{each.held:,} in flight"
+        )
 
 
 def _lines(found: Flow) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.processes.identity import worker_of
-from gresque.store.counts import Drift
+from gresque.store.counts import Drift as Drift
 from gresque.store.store import Store
 from gresque.text import printable
 

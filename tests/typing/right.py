@@ -112,6 +112,10 @@ def any_of_them(kind: type[gresque.Job], function: gresque.JobFunction[..., Any]
     function.enqueue(1)
 
 
+held: bool = gresque.pause("mail") or gresque.unpause("mail") or gresque.pause_all()
+gresque.limit("mail", concurrent=20, rate="100/m", burst=10)
+gresque.limit("mail", concurrent=None)
+caps: list[int | None] = [each.concurrent for each in gresque.limits()]
 client = gresque.Client("redis://localhost:6379/1", inline=True)
 if client.enqueue(send_email, 42) is not None:
     client.enqueue_to("low", Archive, 42)

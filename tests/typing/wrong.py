@@ -42,3 +42,6 @@ gresque.enqueue_in(300, send_email, "42")  # wrong
 gresque.options(send_email, in_=300).enqueue("42")  # wrong
 Archive.enqueue_at(300, "42")  # wrong
 Archive.options(in_=300).enqueue("42")  # wrong
+gresque.limit("mail", rate=100)  # wrong
+gresque.limit("mail", "100/m")  # wrong
+gresque.pause()  # wrong

@@ -184,3 +184,18 @@ class TestLimits:
             "WORKER              QUEUE  CAP  IN FLIGHT",
             f"{worker}  mail     4          3",
         ]
+
+    def test_verify(self, call: Call, redis_client: redis.Redis) -> None:
+        assert call("limits", "--verify").out.splitlines() == [
+            "no queue is paused or limited", "", "verified: all counts of jobs in flight are right",
+        ]  # fmt: skip
+        redis_client.hset("resque:inflight", "mail", 3)
+        assert json.loads(call("limits", "--verify", "--json").out)["corrected"] == [
+            {"counter": "resque:inflight", "queue": "mail", "counted": "3", "held": 0}
+        ]
+        assert not redis_client.exists("resque:inflight")
+        redis_client.hset("resque:inflight", "mail", 1)
+        assert call("limits", "--verify").out.endswith(
+            "corrected: resque:inflight said 1 for queue mail, 0 in flight\n"
+        )
+        assert "corrected" not in json.loads(call("limits", "--json").out)
