@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, cast
 
 from gresque.client.default import default_client
-from gresque.client.options import DEBOUNCE, UNIQUE, CallOptions, ConfiguredJob
+from gresque.client.enqueue import definition_of
+from gresque.client.options import CallOptions, ConfiguredJob, longjob_options
 from gresque.client.when import Delay, Moment
 from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition, check_callable
@@ -60,12 +61,14 @@ class JobFunction(Generic[P, R]):
     def enqueue_unique(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
         """Enqueue the job unless one with its key waits or runs: as by the options `unique="both"`
         and `on_duplicate="drop"`."""
-        return _by_rule(self, UNIQUE, args, kwargs)
+        options = longjob_options(self.definition, again=False)
+        return default_client()._enqueue_by(options, self, args, kwargs)
 
     def enqueue_debounce(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
         """As `enqueue_unique`, with at most one further run after the one that waits or runs: as by
         `on_duplicate="again"`."""
-        return _by_rule(self, DEBOUNCE, args, kwargs)
+        options = longjob_options(self.definition, again=True)
+        return default_client()._enqueue_by(options, self, args, kwargs)
 
     def options(
         self,
@@ -85,14 +88,6 @@ class JobFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<job {self.definition.name}>"
-
-
-def _by_rule(
-    job: Any, options: UniqueOptions, args: Sequence[Any], kwargs: dict[str, Any]
-) -> JobId | None:
-    return ConfiguredJob[...](
-        default_client, job, CallOptions.of(None, None, None, job, options)
-    ).enqueue(*args, **kwargs)
 
 
 def job(
@@ -322,12 +317,14 @@ class Job:
         @classmethod
         def enqueue_unique(cls, /, *args, **kwargs):
             """Enqueue the job unless one with its key waits or runs."""
-            return _by_rule(cls, UNIQUE, args, kwargs)
+            options = longjob_options(definition_of(cls), again=False)
+            return default_client()._enqueue_by(options, cls, args, kwargs)
 
         @classmethod
         def enqueue_debounce(cls, /, *args, **kwargs):
             """As `enqueue_unique`, with at most one further run."""
-            return _by_rule(cls, DEBOUNCE, args, kwargs)
+            options = longjob_options(definition_of(cls), again=True)
+            return default_client()._enqueue_by(options, cls, args, kwargs)
 
         @classmethod
         def options(cls, *, queue=None, in_=None, at=None, **unique):

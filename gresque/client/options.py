@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec
 
 from gresque.client.enqueue import checked_queue
@@ -56,10 +57,15 @@ def _rule_of(job: Any, options: UniqueOptions) -> UniqueRule | None:
 
 AS_DECLARED = CallOptions()
 
-UNIQUE = UniqueOptions(unique="both", on_duplicate="drop")
-"""Those of `enqueue_unique`."""
-DEBOUNCE = UniqueOptions(unique="both", on_duplicate="again")
-"""Those of `enqueue_debounce`."""
+_LONGJOB = UniqueOptions(unique="both", on_duplicate="drop")
+_LONGJOB_DEBOUNCE = UniqueOptions(unique="both", on_duplicate="again")
+
+
+@lru_cache(maxsize=1000)
+def longjob_options(definition: JobDefinition, *, again: bool) -> CallOptions:
+    """Those of `enqueue_unique` and, with `again`, of `enqueue_debounce`."""
+    options = _LONGJOB_DEBOUNCE if again else _LONGJOB
+    return CallOptions(unique=unique_rule(definition.name, options, definition.unique))
 
 
 class ConfiguredJob(Generic[P]):

@@ -20,6 +20,7 @@ from tests.support.unique_jobs import (
     delayed,
     lock,
     of_site,
+    start,
     sync,
     waiting,
 )
@@ -80,6 +81,36 @@ def test_a_debounced_job_that_is_due_takes_the_latest_arguments(
     second = enqueue("c")
     assert (second == first, second.duplicate) == (False, False)
     assert delayed(store) == [(second, [7, "c"])]
+
+
+def test_a_debounced_job_that_waits_for_another_attempt_keeps_its_time(
+    client: gresque.Client, store: Store, redis_client: redis.Redis
+) -> None:
+    """Else a trigger would end the delay of the retry, as the longest wait is over."""
+    enqueue = Enqueue(client, unique="both", debounce=1, max_wait=2)
+    first = enqueue("a")
+    start(store, redis_client)
+    began = int(lock(redis_client)["first"])
+    redis_client.hset(LOCK, "first", began - HOUR)
+    redis_client.zadd("resque:later", {first: 5e12})
+    redis_client.hset("resque:later:jobs", first, b'14:resque:queue:q{"args":[7,"a"]}')
+    for part in "bc":
+        assert enqueue(part) == first
+        assert delayed(store) == [(first, [7, part])]
+        assert store.later.page()[0].due_ms == 5e12
+
+
+def test_a_trigger_while_a_debounced_job_runs(
+    client: gresque.Client, store: Store, redis_client: redis.Redis
+) -> None:
+    enqueue = Enqueue(client, unique="both", debounce=1, max_wait=2)
+    first = enqueue("a")
+    start(store, redis_client)
+    second = enqueue("b")
+    assert (second == first, second.duplicate) == (False, False)
+    assert enqueue("c") == second
+    assert args(lock(redis_client)["again"]) == [7, "c"]
+    assert delayed(store) == waiting(store) == []
 
 
 def test_debounced_jobs_of_one_call(client: gresque.Client, store: Store) -> None:

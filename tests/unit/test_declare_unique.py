@@ -69,6 +69,14 @@ def test_what_a_declaration_says(client: gresque.Client, store: Store) -> None:
     assert store.queues.names() == ["q"]
 
 
+def test_a_class_without_perform_is_no_job() -> None:
+    class Mixin(gresque.Job):
+        unique = "both"
+
+    with pytest.raises(EnqueueError, match="is not a job"):
+        Mixin.enqueue_unique()
+
+
 def test_a_declaration_that_contradicts_itself() -> None:
     with pytest.raises(gresque.JobDeclarationError, match=r"^job .*debounce needs a lock"):
         gresque.job("q", unique="running", debounce=5)(of_site)

@@ -10,11 +10,14 @@ local function unique(lock, id, due, key, raw)
   end
   if on_duplicate == 'drop' or on_duplicate == 'raise' then return lock.id end
   if on_duplicate == 'replace' and not lock.again_id then
-    local put_off_to = kind == 'debounce' and lock.first and math.min(due, lock.first + most)
+    local waits_first = lock.replace -- and not for another attempt, which keeps its time
+    local put_off_to = kind == 'debounce' and waits_first and lock.first and math.min(due, lock.first + most)
     if rewrite(lock.id, id, raw, due, put_off_to) then
-      -- It has not started, or is to start once more.
-      if not lock.replace then put(lock, 'replace', '1') end
       forget(lock, 'payload')
+      if not waits_first then
+        put(lock, 'replace', '1')
+        forget(lock, 'first')
+      end
       if put_off_to then lock.expiry = A[10] + math.max(put_off_to - now, 0) end
       return lock.id
     elseif lock.replace then
