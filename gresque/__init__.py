@@ -23,11 +23,13 @@ from gresque.client.default import (
     info,
     limit,
     limits,
+    locks,
     options,
     pause,
     pause_all,
     peek,
     queues,
+    release_lock,
     remove_delayed,
     remove_queue,
     reschedule,
@@ -39,6 +41,7 @@ from gresque.client.default import (
 )
 from gresque.client.delayed import DelayedJob
 from gresque.client.flow import QueueLimits
+from gresque.client.locks import UniqueLock
 from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import ScheduleEntry
 from gresque.errors import (
@@ -106,6 +109,7 @@ __all__ = [
     "ScheduleEntry",
     "ScheduleError",
     "SettingsError",
+    "UniqueLock",
     "UnknownJob",
     "UnserializableArgument",
     "WrongArguments",
@@ -132,11 +136,13 @@ __all__ = [
     "job",
     "limit",
     "limits",
+    "locks",
     "options",
     "pause",
     "pause_all",
     "peek",
     "queues",
+    "release_lock",
     "remove_delayed",
     "remove_queue",
     "reschedule",

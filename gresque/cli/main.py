@@ -39,6 +39,7 @@ COMMANDS = {
     "unpause": "End the pause of a queue, or of all queues.",
     "limit": "Limit how many jobs of a queue run at once, or start in a time.",
     "limits": "List the queues that are paused or limited, and how they stand.",
+    "locks": "List the locks of unique jobs, release one.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",

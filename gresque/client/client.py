@@ -20,6 +20,7 @@ from gresque.client.enqueue import (
     queue_of,
 )
 from gresque.client.flow import FlowControl
+from gresque.client.locks import UniqueLocks
 from gresque.client.options import AS_DECLARED, CallOptions, ConfiguredJob
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
@@ -59,7 +60,7 @@ Call = Sequence[Any] | Mapping[str, Any]
 """The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
 
 
-class Client(WaitingJobs, FlowControl):
+class Client(WaitingJobs, FlowControl, UniqueLocks):
     """Enqueues jobs and looks at queues. Greenlets and threads may share one.
 
     It connects at the first use. With `inline=True` a job runs at once in the caller, as tests

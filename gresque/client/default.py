@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 from gresque.client.client import Call, Client, argument
 from gresque.client.delayed import DelayedJob
 from gresque.client.flow import UNCHANGED, Kept, QueueLimits
+from gresque.client.locks import UniqueLock
 from gresque.client.options import ConfiguredJob
 from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
@@ -282,6 +283,16 @@ def limit(
 ) -> None:
     """See `Client.limit`."""
     default_client().limit(queue, concurrent=concurrent, rate=rate, burst=burst)
+
+
+def locks() -> list[UniqueLock]:
+    """See `Client.locks`."""
+    return default_client().locks()
+
+
+def release_lock(key: str) -> bool:
+    """See `Client.release_lock`."""
+    return default_client().release_lock(key)
 
 
 def limits() -> list[QueueLimits]:

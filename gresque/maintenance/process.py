@@ -35,6 +35,7 @@ from gresque.maintenance.restore_later import RestoreLater
 from gresque.maintenance.restore_ticks import RestoreTicks
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
+from gresque.maintenance.sweep_locks import SweepLocks
 from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.verify_counts import VerifyCounts
 from gresque.maintenance.vitals import VitalsReport
@@ -156,6 +157,7 @@ class MaintenanceProcess:
             Prune(self._lease, Judge(memory), dead),
             FailedLimits(self._lease, settings),
             VerifyCounts(self._lease),
+            SweepLocks(self._lease),
             self._vitals,
         )
         self._failures = _Failures()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gresque.store.effects import Effect, EffectKeys
@@ -13,7 +13,7 @@ from gresque.text import decoded, encoded
 RELEASED_AT_ONCE = 300
 """Of one call: each takes four arguments and five keys at most."""
 REFUSED = "the lock stays until it is swept, or expires"
-PAGE = 500
+PAGE, OVERLAP = 500, 100
 
 
 class Lock(NamedTuple):
@@ -36,6 +36,11 @@ class Lock(NamedTuple):
     """Of mode `running`: the process that runs the job, and the slot."""
     next_run: bytes
     """The payload that is to run after the job, if any."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called by: its key, its digest, the job that holds it."""
+        return tuple(name for name in (self.key, self.digest, self.job_id) if name)
 
 
 class Locks:
@@ -87,6 +92,10 @@ class Locks:
                 if isinstance(fields, dict) and fields:  # it may be gone by now
                     yield _lock(digest, fields, expires, waiting)
 
+    def by_age(self) -> list[Lock]:
+        """All, those that were taken first come first."""
+        return sorted(self.each(), key=lambda lock: (lock.since or 0.0, lock.digest))
+
     def _pages(self) -> Iterator[list[str]]:
         prefix = self._keys.unique("")
         pattern = "".join(f"\\{c}" if c in "\\*?[]" else c for c in prefix) + "?" * 32
@@ -100,11 +109,45 @@ class Locks:
             if not int(cursor):
                 return
 
+    # Where the jobs stand that hold them
+
+    def delayed_among(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs that wait in `later`."""
+        pipeline = self._server.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hexists(self._keys.later_jobs, job_id)
+        return {job_id for job_id, there in zip(job_ids, pipeline.execute(), strict=True) if there}
+
+    def held_by(self, process_id: str) -> set[str]:
+        """The ids of the jobs that a process holds."""
+        ids = self._server.run_script("ids_of", [encoded(self._keys.ledger(process_id))], [])
+        return set(map(decoded, ids))
+
+    def waiting_in(self, queue: str) -> Iterator[set[str]]:
+        """The ids of the jobs that wait in a queue, page by page, the last ones first: what is
+        reserved meanwhile moves none of them out of sight."""
+        for place in self._keys.places(queue):
+            end = int(self._server.read(0, "LLEN", place))
+            while end > 0:
+                start = max(end - PAGE, 0)
+                ids = self._server.run_script("ids_of", [encoded(place)], [start, end - 1])
+                yield set(map(decoded, ids))
+                end = start + OVERLAP if start else 0
+
+    def prolong(self, lock: Lock, milliseconds: int) -> None:
+        """Let a lock expire so much later from now."""
+        self._server.call("PEXPIRE", self._keys.unique(lock.digest), milliseconds)
+
     def release(self, lock: Lock) -> bool:
-        """Delete a lock that is still held by the same job; what waits for it is due."""
+        """Delete a lock that is still held by the same job. What waits for it is due, and a run
+        that was to follow comes now."""
         keys = self._keys
-        names = [keys.unique(lock.digest), keys.unique_waiting(lock.digest), keys.later]
-        return bool(self._server.run_script("release_lock", names, [lock.job_id]))
+        names: list[str | bytes] = [
+            keys.unique(lock.digest), keys.unique_waiting(lock.digest), keys.later, keys.queues,
+            encoded(keys.queue(lock.queue)),
+        ]  # fmt: skip
+        arguments = [encoded(lock.job_id), encoded(lock.queue)]
+        return bool(self._server.run_script("release_lock", names, arguments))
 
 
 def _text(value: Any) -> Any:
@@ -127,8 +170,3 @@ def _lock(digest: str, fields: dict[bytes, bytes], expires: Any, waiting: Any) -
         texts.get("by", ""),
         fields.get(b"again", fields.get(b"payload", b"")),
     )
-
-
-def sorted_by_age(locks: Iterable[Lock]) -> list[Lock]:
-    """Those that were taken first come first."""
-    return sorted(locks, key=lambda lock: (lock.since or 0.0, lock.digest))

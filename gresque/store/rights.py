@@ -77,7 +77,8 @@ WORKER_METHODS = (
     "later.entry", "later.give_times", "later.promote", "later.strays",
     "processes.ids", "recovery.fence", "recovery.hand_over",
     "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
-    "unique.enqueue", "workers.unregister",
+    "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
+    "locks.waiting_in", "queues.names", "unique.enqueue", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -105,7 +106,7 @@ OPERATING_METHODS = (
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
     "queues.clear", "queues.move", "queues.remove_items",
-    "locks.apply", "locks.each", "locks.release", "locks.take_out",
+    "locks.apply", "locks.by_age", "locks.each", "locks.release", "locks.take_out",
 )  # fmt: skip
 
 

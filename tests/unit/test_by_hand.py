@@ -42,7 +42,7 @@ def job(number: int, mode: str = "both") -> bytes:
 
 class Bench:
     def __init__(self, url: str, store: Store, client: redis.Redis) -> None:
-        self.store, self.client = store, client
+        self.url, self.store, self.client = url, store, client
         self.gresque = Client(redis_url=url)
 
     def put(self, *numbers: int, mode: str = "both") -> None:

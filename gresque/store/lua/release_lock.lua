@@ -1,14 +1,20 @@
 -- Release a lock by hand, if it still is that of the job that was read: jobs that wait for it are due
--- now, and the first of them to start takes it.
+-- now, and the first of them to start takes it. A run that was to follow the job comes at once.
 --
--- KEYS  1 the lock (HASH)   2 those that wait for it (ZSET)   3 later (ZSET)
--- ARGV  1 the job that held it
+-- KEYS  1 the lock (HASH)   2 those that wait for it (ZSET)   3 later (ZSET)   4 queues (SET)
+--       5 the queue of a further run (LIST)
+-- ARGV  1 the job that held it   2 name of the queue
 -- Returns  1; 0 when another job holds it, or none
-local lock, waiting, later = KEYS[1], KEYS[2], KEYS[3]
+local lock, waiting, later, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local guarded = later
 -- include guard
 -- include now_ms
 if (redis.call('HGET', lock, 'id') or '') ~= ARGV[1] then return 0 end
+local run = ARGV[2] ~= '' and redis.call('HGET', lock, 'again')
+if run then
+  redis.call('RPUSH', queue, run)
+  redis.pcall('SADD', queues, ARGV[2])
+end
 redis.call('DEL', lock)
 local now = now_ms(math.floor)
 for _, member in ipairs(redis.call('ZRANGE', waiting, 0, 999)) do

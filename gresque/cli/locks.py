@@ -1,0 +1,113 @@
+"""`gresque locks`: look at the locks of unique jobs, and release one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gresque.cli.asking import ListByDefault
+from gresque.cli.connect import open_store
+from gresque.cli.filters import CLASS, filters
+from gresque.cli.options import setting_options
+from gresque.cli.output import Column, Output, complain, json_option
+from gresque.clock import duration
+from gresque.text import printable
+
+if TYPE_CHECKING:
+    from gresque.client.locks import UniqueLock
+
+
+@click.group(name="locks", cls=ListByDefault)
+def command() -> None:
+    """Look at the locks of unique jobs, release one; alone: list them.
+
+    \b
+    Examples:
+      gresque locks
+      gresque locks --class myapp.sync
+      gresque locks release 'myapp.sync [7]'
+    """
+
+
+@command.command(name="list")
+@filters(CLASS)
+@setting_options("redis_url", "namespace")
+@json_option
+def list_command(job_class: str | None, flags: dict[str, Any], as_json: bool) -> None:
+    """List the locks of unique jobs, the oldest first.
+
+    UNIQUE says for how long a job holds its lock: from its enqueue until it starts (queued), while
+    it runs (running), from its enqueue to its end (both), or for a time (throttle). NEXT is yes
+    where one more run follows the job. WAIT is how many jobs wait for the lock.
+    """
+    from gresque.client.locks import held_locks
+
+    with open_store(flags) as store:
+        locks, now = held_locks(store)
+    found = [lock for lock in locks if job_class in (None, lock.name)]
+    Output(as_json).listing(found, as_dict, columns(now), empty="no job holds a lock")
+
+
+def columns(now: float) -> list[Column]:
+    return [
+        Column("FOR", lambda lock: None if lock.since is None else duration(now - lock.since)),
+        Column("UNIQUE", lambda lock: lock.unique),
+        Column("CLASS", lambda lock: lock.name),
+        Column("KEY", key_of),
+        Column("QUEUE", lambda lock: lock.queue),
+        Column("JOB ID", lambda lock: lock.job_id, whole=True),
+        Column("NEXT", lambda lock: "yes" if lock.next_run else None),
+        Column("WAIT", lambda lock: lock.waiting or None),
+        Column("EXPIRES IN", _expiry),
+    ]
+
+
+def _expiry(lock: UniqueLock) -> str | None:
+    return None if lock.expires_in is None else duration(lock.expires_in)
+
+
+def key_of(lock: UniqueLock) -> str:
+    """What `release` takes: the key as text, or the digest of one that was not kept."""
+    return lock.key or lock.digest
+
+
+def as_dict(lock: UniqueLock) -> dict[str, Any]:
+    return {
+        "digest": lock.digest,
+        "id": lock.job_id,
+        "unique": lock.unique,
+        "class": lock.name or None,
+        "key": lock.key,
+        "queue": lock.queue or None,
+        "since": lock.since,
+        "expires_in": lock.expires_in,
+        "next": lock.next_run,
+        "waiting": lock.waiting,
+    }
+
+
+@command.command(name="release")
+@click.argument("key")
+@setting_options("redis_url", "namespace")
+def release_command(key: str, flags: dict[str, Any]) -> int:
+    """Release the lock with this key, as the list shows it, or with this digest or job id.
+
+    Its job goes on, or goes on waiting; another one with the key is a job of its own from then on.
+    Jobs that wait for the lock are due at once. A further run that was to follow comes now.
+
+    \b
+    Exit code:
+      0  it is released
+      1  no lock has this key
+    """
+    from gresque.client.locks import release
+
+    with open_store(flags) as store:
+        released = release(store, key)
+    if not released:
+        complain(f"no lock has the key {printable(key)!r}; the list shows them: gresque locks")
+        return 1
+    for lock in released:
+        click.echo(f"released {printable(key_of(lock))}, held by job {printable(lock.job_id)}")
+    return 0

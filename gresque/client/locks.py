@@ -1,0 +1,83 @@
+"""The locks of unique jobs, as a program sees them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gresque.store.locks import Lock
+    from gresque.store.store import Store
+
+
+@dataclass(frozen=True)
+class UniqueLock:
+    """A lock that keeps other jobs with the same key away."""
+
+    digest: str
+    """Of the job's class and its key: the lock is `unique:<digest>`."""
+    job_id: str
+    """The job that holds it."""
+    unique: str
+    """For how long it does: `queued`, `running` or `both`; `throttle` for a time."""
+    name: str
+    """The class of the job."""
+    key: str | None
+    """As text, cut at 200 characters; None where that is not known."""
+    queue: str
+    since: float | None
+    """Epoch seconds by the server's clock."""
+    expires_in: float | None
+    """Seconds until the lock goes, whatever becomes of the job."""
+    waiting: int
+    """How many jobs wait for it, of mode `running`."""
+    next_run: bool
+    """One more run follows the job."""
+
+
+def lock_of(found: Lock) -> UniqueLock:
+    return UniqueLock(
+        digest=found.digest,
+        job_id=found.job_id,
+        unique=found.mode,
+        name=found.job_class,
+        key=found.key or None,
+        queue=found.queue,
+        since=found.since,
+        expires_in=found.expires,
+        waiting=found.waiting,
+        next_run=bool(found.next_run),
+    )
+
+
+def held_locks(store: Store) -> tuple[list[UniqueLock], float]:
+    """All locks, the oldest first, and the time by the server's clock."""
+    return [lock_of(each) for each in store.locks.by_age()], store.now()
+
+
+def release(store: Store, key: str) -> list[UniqueLock]:
+    """Release the locks with this key, digest or job id, and return them."""
+    found = [lock for lock in store.locks.each() if key in lock.names]
+    return [lock_of(lock) for lock in found if store.locks.release(lock)]
+
+
+class UniqueLocks(ABC):
+    """The part of `Client` about the locks of unique jobs."""
+
+    @abstractmethod
+    def _asking(self) -> AbstractContextManager[Store]:
+        """The store, while a method uses it."""
+
+    def locks(self) -> list[UniqueLock]:
+        """The locks that unique jobs hold now, the oldest first. Walks through all keys of the
+        database."""
+        with self._asking() as store:
+            return held_locks(store)[0]
+
+    def release_lock(self, key: str) -> bool:
+        """Release the lock with this key, digest or job id; False when there is none. Its job goes
+        on; another one with the key is a job of its own from then on."""
+        with self._asking() as store:
+            return bool(release(store, key))
