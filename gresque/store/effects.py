@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gresque.store.keys import Keys
-from gresque.store.ledger import COUNTED, COUNTED_OWN, UNCOUNTED, write_entry
+from gresque.store.ledger import write_entry
 from gresque.text import encoded
 
 
@@ -70,10 +70,6 @@ KINDS: dict[str, Kind] = {
     ),
     "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
     "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
-    "count": Kind(
-        "inflight", "HINCRBY field a by -1, HDEL at 0; rings its second key",
-        carrier=False, built=True,
-    ),
     "drop": Kind("any", "DEL", carrier=False, built=False),
 }  # fmt: skip
 
@@ -108,20 +104,6 @@ class Effect(NamedTuple):
             + (len(b) if type(b) is bytes else 0)
             + (len(c) if type(c) is bytes else 0)
         )
-
-
-def counted_off(keys: Keys, worker_id: str, queue: str, flag: bytes) -> tuple[Effect, ...]:
-    """A job of this queue leaves its slot of the ledger, which has this flag: it is counted no
-    longer."""
-    freed = keys.freed(queue)
-    if flag == COUNTED:
-        return (Effect("count", keys.inflight, queue, second_key=freed),)
-    if flag == UNCOUNTED:
-        return ()
-    own = Effect("count", keys.inflight_of(worker_id), queue, second_key=freed)
-    if flag == COUNTED_OWN:
-        return (own,)
-    return Effect("count", keys.inflight, queue, second_key=freed), own
 
 
 class EffectKeys:

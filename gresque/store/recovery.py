@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from gresque.store.effects import Effect, EffectKeys
@@ -20,7 +20,7 @@ longer than a step of the server's clock. A process that comes back later takes 
 its ledger."""
 
 
-FIRST_LIST = 12
+FIRST_LIST = 14
 """The index of the first list among the KEYS of recover.lua."""
 
 
@@ -48,6 +48,16 @@ class Move(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.raw) + self.effect.size + sum(each.size for each in self.more)
+
+
+class Counting(NamedTuple):
+    """Jobs of a dead process that are counted as in flight: its worker, and their queues."""
+
+    worker_id: str
+    queues: Collection[str]
+
+
+NOTHING_COUNTED = Counting("", ())
 
 
 class Recovered(NamedTuple):
@@ -94,17 +104,21 @@ class Recoveries:
             if not count or not named:
                 return
 
-    def move(self, process_id: str, moves: Sequence[Move]) -> Recovered:
+    def move(
+        self, process_id: str, moves: Sequence[Move], counting: Counting | None = None
+    ) -> Recovered:
         """Move jobs out of a fenced ledger, which stays, with its totals. A job that another
-        recovery moved first is left alone."""
-        return self._recover(process_id, moves, b"")
+        recovery moved first is left alone. `counting` is for a process that holds counted jobs."""
+        return self._recover(process_id, moves, b"", counting or NOTHING_COUNTED)
 
     def remove(self, process_id: str, entry: bytes) -> None:
         """Remove a fenced ledger if no job is left in it, and `entry`, a JSON object without its
         last brace, goes into the log of recoveries, which adds the numbers."""
-        self._recover(process_id, (), entry)
+        self._recover(process_id, (), entry, NOTHING_COUNTED)
 
-    def _recover(self, process_id: str, moves: Sequence[Move], entry: bytes) -> Recovered:
+    def _recover(
+        self, process_id: str, moves: Sequence[Move], entry: bytes, counting: Counting
+    ) -> Recovered:
         keys = self._keys
         effect_keys = EffectKeys(FIRST_LIST)
         arguments: list[Any] = []
@@ -121,10 +135,13 @@ class Recoveries:
             [
                 keys.ledger(process_id), keys.ledgers, keys.running(process_id), keys.queues,
                 keys.processed, keys.failures, keys.failed_queues, keys.suspects, keys.processes,
-                keys.recoveries, keys.retried, *map(encoded, effect_keys.keys),
+                keys.recoveries, keys.retried, keys.inflight,
+                keys.inflight_of(counting.worker_id), *map(encoded, effect_keys.keys),
+                *map(encoded, map(keys.freed, counting.queues)),
             ],
             [
-                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS, *arguments,
+                process_id, entry, RECOVERIES_KEPT, RECOVERIES_EXPIRY_SECONDS,
+                len(counting.queues), *arguments,
             ],
         )  # fmt: skip
         requeued, failed, left, failed_slots, refused, retried = moved

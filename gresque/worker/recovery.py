@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
@@ -31,9 +31,9 @@ from gresque.raised import exception_name
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.bulk import in_bulks
 from gresque.store.commands import Fate, KillAnswer
-from gresque.store.effects import KINDS, Effect, counted_off
+from gresque.store.effects import KINDS, Effect
 from gresque.store.ledger import UNCOUNTED, HeldLedger, LedgerEntry, Totals, Unreadable
-from gresque.store.recovery import Move, StillAlive
+from gresque.store.recovery import Counting, Move, StillAlive
 from gresque.store.refusals import name_refused
 from gresque.store.store import Store
 from gresque.text import counted, decoded, printable, shell
@@ -44,6 +44,8 @@ log = logging.getLogger("gresque.recovery")
 OWN_CODE_SECONDS = 1.0
 """How long a recovery waits for the back-off function of a job."""
 
+MOST_RUNG = 1000
+"""Queues for a place in which others may wait."""
 BATCH = 3780
 """Arguments and keys of the jobs of one call, with others under the 3,900 that every server takes.
 """
@@ -113,15 +115,13 @@ class Recovery:
         now = iso_8601(self.store.now())
         # Slots are given out in rising order; the last one moved comes to the head of its queue.
         entries = sorted(held.entries.items(), key=lambda item: (len(item[0]), item[0]))
-        moves = [
-            self._counted_off(dead, self._move(dead, now, slot, entry), entry)
-            for slot, entry in reversed(entries)
-        ]
+        moves = [self._move(dead, now, slot, entry) for slot, entry in reversed(entries)]
         moves += [self._fail_unreadable(dead, slot, each) for slot, each in held.unreadable.items()]
         self.has_found_suspects |= any(move.action == "suspect" for move in moves)
+        counting = self._counting(dead.process_id, held.entries.values())
         recovered, left = Totals(), 0
-        for batch in _batches(moves):
-            moved = self.store.recovery.move(dead.process_id, batch)
+        for batch in _batches(moves, len(counting.queues)):
+            moved = self.store.recovery.move(dead.process_id, batch, counting)
             recovered += Totals(requeued=moved.requeued, failed=moved.failed, retried=moved.retried)
             left = moved.left
             self._report(moved.failed_slots)
@@ -223,13 +223,10 @@ class Recovery:
         end = End.DIED_BESIDE if innocent else End.DIED
         return self._end(dead, slot, job, end, definition, died)
 
-    def _counted_off(self, dead: DeadProcess, move: Move, entry: LedgerEntry) -> Move:
-        """With the effects by which its job is counted no longer."""
-        if entry.flag == UNCOUNTED:
-            return move
-        worker, queue = worker_of(dead.process_id), self._queue(entry)
-        counts = counted_off(self.store.keys, worker, queue, entry.flag)
-        return move._replace(more=move.more + counts)
+    def _counting(self, process_id: str, entries: Iterable[LedgerEntry]) -> Counting:
+        """What its counted jobs are counted in. Who waits for further queues looks by itself."""
+        queues = {self._queue(each) for each in entries if each.flag != UNCOUNTED}
+        return Counting(worker_of(process_id), sorted(queues)[:MOST_RUNG])
 
     def _end(
         self,
@@ -329,11 +326,12 @@ def _as_move(slot: bytes, ending: Ending) -> Move:
     return Move(slot, action, b"" if effect.kind == "fail" else ending.raw, effect, more)
 
 
-def _batches(moves: list[Move]) -> Iterator[list[Move]]:
-    """What goes into one call each; one at least, which asks for what is left."""
+def _batches(moves: list[Move], others: int) -> Iterator[list[Move]]:
+    """What goes into one call each, with so many other keys; one at least, which asks for what is
+    left."""
     if not moves:
         yield []
-    most = BATCH // max((move.arguments for move in moves), default=1)
+    most = (BATCH - others) // max((move.arguments for move in moves), default=1)
     yield from in_bulks(moves, lambda move: move.size, most)
 
 

@@ -11,9 +11,17 @@ from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
 from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
-from gresque.store.effects import counted_off, failed
+from gresque.store.effects import failed
 from gresque.store.keys import Keys
-from gresque.store.ledger import COUNTED, COUNTED_BOTH, COUNTED_OWN, UNCOUNTED, write_entry
+from gresque.store.ledger import (
+    COUNTED,
+    COUNTED_BOTH,
+    COUNTED_OWN,
+    IN_ALL,
+    IN_OWN,
+    UNCOUNTED,
+    write_entry,
+)
 from gresque.worker.recovery import BATCH, Recovery
 from tests.support.ledgers import counted, counts
 from tests.support.snapshot import Snapshot
@@ -47,7 +55,7 @@ class CountingPlace(Place):
 
     @staticmethod
     def _counters(flag: bytes) -> list[str]:
-        return [each.key for each in counted_off(KEYS, WORKER, "a", flag)]
+        return [ALL] * (flag in IN_ALL) + [OWN] * (flag in IN_OWN)
 
     def end(self, raw: str) -> None:
         self.in_flight.done += 1
@@ -177,17 +185,31 @@ def test_two_that_recover_a_ledger_at_once_count_off_once(place: CountingPlace) 
     place.redis.hincrby(ALL, "a", 10)  # those of other processes
     recovery = Recovery(place.store, Registry(), "requeue", max_recoveries=3)
     held = place.store.recovery.fence(DEAD.process_id)
-    moves = [
-        recovery._counted_off(DEAD, recovery._move(DEAD, "noon", slot, entry), entry)
-        for slot, entry in held.entries.items()
-    ]
-    place.store.recovery.move(DEAD.process_id, moves[:2])
+    moves = [recovery._move(DEAD, "noon", slot, entry) for slot, entry in held.entries.items()]
+    counting = recovery._counting(DEAD.process_id, held.entries.values())
+    assert counting == (WORKER, ["a"])
+    place.store.recovery.move(DEAD.process_id, moves[:2], counting)
     assert counts(place.store) == {ALL: {"a": 11}}
     for _ in range(2):
-        place.store.recovery.move(DEAD.process_id, moves)
+        place.store.recovery.move(DEAD.process_id, moves, counting)
         assert counts(place.store) == {ALL: {"a": 10}}
     recovery.recover(DEAD)
     assert counts(place.store) == {ALL: {"a": 10}}
+
+
+def test_counted_jobs_of_very_many_queues(place: CountingPlace) -> None:
+    """A call takes so many keys only; no job is left and none stays counted."""
+    names = [f"q{number}" for number in range(1500)]
+    entries = {
+        str(slot): write_entry(KEYS.queue(name).encode(), b"x", COUNTED)
+        for slot, name in enumerate(names)
+    }
+    place.redis.hset(place.ledger, mapping=entries)  # type: ignore[arg-type]
+    place.redis.hset(ALL, mapping=dict.fromkeys(names, 1))  # type: ignore[arg-type]
+    Recovery(place.store, Registry(), "requeue", max_recoveries=3).recover(DEAD)
+    assert counts(place.store) == counted(place.store) == {}
+    assert not place.redis.keys("resque:freed:*")
+    assert place.redis.llen(KEYS.queue("q1499"))
 
 
 def test_many_counted_jobs_take_several_calls(place: CountingPlace) -> None:
@@ -200,6 +222,21 @@ def test_many_counted_jobs_take_several_calls(place: CountingPlace) -> None:
     Recovery(place.store, Registry(), "requeue", max_recoveries=3).recover(DEAD)
     assert counts(place.store) == {}
     assert place.redis.llen(QUEUE) == BATCH
+
+
+def test_who_found_the_queue_full_is_told_by_a_recovery(
+    place: CountingPlace, redis_url: str
+) -> None:
+    place.push(*"12")
+    place.reserve(COUNTED_BOTH, COUNTED)
+    waiting = TrackedConnection(redis_url)
+    waiting.connect()
+    waiting.call(b"GET", KEYS.freed("a"))
+    Recovery(place.store, Registry(), "requeue", max_recoveries=3).recover(DEAD)
+    waiting.call(b"PING")
+    assert waiting.invalidated == [KEYS.freed("a").encode()]
+    assert not place.redis.exists(KEYS.freed("a"))
+    waiting.close()
 
 
 def test_a_job_that_a_recovery_cannot_move_stays_counted(place: CountingPlace) -> None:

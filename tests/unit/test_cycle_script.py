@@ -914,14 +914,15 @@ def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
 def recover(client: Redis, *moves: list[str]) -> Any:
     """Requeued, failed, left."""
     lists = list(dict.fromkeys(move[2] for move in moves if move[2]))
-    index = {key: number for number, key in enumerate(lists, 12)} | {"": 0}
+    index = {key: number for number, key in enumerate(lists, 14)} | {"": 0}
     return run(
         client, "recover",
         [
             LEDGER, "resque:ledgers", "resque:running:p", QUEUES, PROCESSED, FAILURES,
-            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES, RETRIED, *lists,
+            FAILED_QUEUES, SUSPECTS, PROCESSES, RECOVERIES, RETRIED,
+            KEYS.inflight, KEYS.inflight_of("w"), *lists,
         ],
-        "p", '{"process":"p"', 3, 60,
+        "p", '{"process":"p"', 3, 60, 0,
         *(
             part
             for move in moves

@@ -16,7 +16,6 @@ local workers = tonumber(A[2])
 local own_inflight, known, pcall, drifts = nil, {}, redis.pcall, {}
 -- include try
 local function note(_, done) return type(done) == 'table' and done.err and done or nil end
--- include counts
 -- include count_entries
 local last = 2 + workers
 for w = 1, workers do last = last + A[2 + w] end

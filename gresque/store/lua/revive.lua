@@ -18,7 +18,6 @@ local heartbeats, fenced, processes = KEYS[5], KEYS[6], KEYS[7]
 local inflight, own_inflight = KEYS[8], KEYS[9]
 local call, pcall = redis.call, redis.pcall
 local function note(_, done) return type(done) == 'table' and done.err and done or nil end
--- include counts
 -- include count_entries
 call('HDEL', ledger, 'none') -- a replica refuses before it has answered anything
 local state = call('HGET', ledger, 'state')

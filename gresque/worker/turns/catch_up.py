@@ -118,8 +118,6 @@ class CatchUp:
         for age_ms, each in ((turn.age_ms, each) for turn in turns for each in turn.settled):
             slot = each.job[0]
             for kind, key, a, b, c, second in each.effects:
-                if kind == "count":  # the entry that leaves its slot says that by its flag
-                    continue
                 place = effect_keys.place(key, second)
                 if kind in PUT_OFF:  # its delay has counted since the turn
                     a = max(int(a) - age_ms, 0)

@@ -95,11 +95,8 @@ class Session:
         return reply
 
     def keep(self, settled: list[Settled]) -> None:
-        """These left the ledger in the last turn: keep them, should the server forget it. What was
-        counted is brought up to date with the slots."""
-        moved = [each for each in settled if each.effects[0].kind != "count"]
-        if moved:
-            self._history.keep(self.number, moved)
+        """These left the ledger in the last turn: keep them, should the server forget it."""
+        self._history.keep(self.number, settled)
 
     # Outages
 
@@ -204,8 +201,7 @@ class Session:
         """A job had left the ledger, the server forgot that and now refuses to move it: it is
         held again, in a new slot, and the totals do not count it."""
         job = (self._slots.make(), *move.job[1:])
-        effects = tuple(each for each in move.effects if each.kind != "count")  # not in this slot
-        self.refused.settled.append(Settled(job, effects, move.counts))
+        self.refused.settled.append(Settled(job, move.effects, move.counts))
         self.discount(move)
         turn.totals -= move.totals
         catch_up.hold(job[0], self._in_flight.entry(job))

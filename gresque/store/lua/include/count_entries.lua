@@ -1,4 +1,5 @@
 -- An entry that is written into the ledger, or taken out of it, counts by its flag.
+-- include counts
 local namespace = string.sub(inflight, 1, -#'inflight' - 1)
 local function count_entry(entry, by)
   local digits, flag = string.match(entry, '^(%d+)([+@#])')

@@ -1,5 +1,4 @@
 -- Jobs that were counted are counted off: their entries say so, whatever the policies say by now.
--- include counts
 -- include count_entries
 freed = {}
 for _, entry in ipairs(ended > 0 and call('HMGET', ledger, unpack(S, base + 1, base + ended)) or {}) do

@@ -26,11 +26,6 @@ function test.push(queue) return may_move('RPUSH', queue) end
 function apply.push(list, _, name, job) return put('RPUSH', list, job, name) end
 -- include effect_later
 -- include effect_locks
--- include counts
-function apply.count(counter, _, queue, _, _, bell) -- written at the end, by write_counts
-  count_by(counter, queue, -1)
-  bells[bell] = true
-end
 local function job_in(entry) -- the payload of a ledger entry, nil for what is none
   local digits = string.match(entry, '^(%d+)[:+@#]')
   return digits and string.sub(entry, #digits + 2 + digits)

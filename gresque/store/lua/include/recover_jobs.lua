@@ -1,11 +1,13 @@
 -- Each job that is in its slot still goes where it is to go.
 local is_moved
 local requeued, failed, poison, retried, failed_slots = 0, 0, 0, 0, {}
+local rings = tonumber(ARGV[5])
 local function leave(slot)
+  if rings > 0 then count_entry(redis.call('HGET', ledger, slot), -1) end
   redis.call('HDEL', ledger, slot)
   is_moved = true
 end
-for i = 5, #ARGV, 7 do
+for i = 6, #ARGV, 7 do
   local slot, action, index = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local list, a, b, c, second = KEYS[index], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], KEYS[index + 1]
   if slot == '' then
@@ -29,6 +31,7 @@ for i = 5, #ARGV, 7 do
     end
   end
 end
+for i = #KEYS + 1 - rings, #KEYS do bells[KEYS[i]] = next(changes) and true or nil end
 write_counts()
 if failed > 0 then
   try('INCRBY', processed_stat, failed)

@@ -35,5 +35,4 @@ for i = FIRST_EFFECT, slots, 6 do
   end
   if refusal and test[kind] then refuse(slot, kind) end
 end
-write_counts()
 if refused then keep(kept) end
