@@ -138,10 +138,16 @@ class JobDefinition:
         """The arguments of a call in one spelling: `f(1, b=2)` and `f(1, 2)` are the same call of
         `f(a, b)`. As in JSON a tuple is a list, and 1 is not true. Defaults are not filled in, as
         they may change while jobs wait."""
-        call: Any = [args, kwargs]
-        if self._signature is not None:
-            with suppress(TypeError):  # arguments that the function does not take
-                call = self._signature.bind(*args, **kwargs).arguments
+        call: Any = None
+        if self._plain_names is not None:  # in a fifth of the time of `bind`
+            names, required = self._plain_names
+            if not kwargs and required <= len(args) <= len(names):
+                call = dict(zip(names, args, strict=False))
+        if call is None:
+            call = [args, kwargs]
+            if self._signature is not None:
+                with suppress(TypeError):  # arguments that the function does not take
+                    call = self._signature.bind(*args, **kwargs).arguments
         return msgspec.json.encode(call, enc_hook=as_text, order="sorted")
 
     @cached_property
@@ -155,6 +161,18 @@ class JobDefinition:
             return signature(self.function)
         except (TypeError, ValueError):  # some functions made in C have none
             return None
+
+    @cached_property
+    def _plain_names(self) -> tuple[list[str], int] | None:
+        """The names of the parameters and how many have no default; None where there are others
+        than those that take one argument, by position or name."""
+        if self._signature is None:
+            return None
+        parameters = self._signature.parameters.values()
+        if any(each.kind is not each.POSITIONAL_OR_KEYWORD for each in parameters):
+            return None
+        required = sum(each.default is each.empty for each in parameters)
+        return [each.name for each in parameters], required
 
     def _perform_around(
         self, around: tuple[Callable[..., Any], ...], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from redis.exceptions import NoPermissionError
 
@@ -15,6 +16,11 @@ from gresque.store.unique_job import Terms, UniqueJob
 from gresque.text import encoded
 
 _ENQUEUED = b"+"
+
+
+@lru_cache(maxsize=1000)
+def _encoded(terms: Terms) -> tuple[bytes, ...]:
+    return tuple(encoded(part) if isinstance(part, str) else b"%d" % part for part in terms)
 
 
 class _Call(list[bytes]):
@@ -37,7 +43,7 @@ class UniqueEnqueuer(Enqueuer):
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """
-        call = _Call(encoded(part) if isinstance(part, str) else b"%d" % part for part in terms)
+        call = _Call(_encoded(terms))
         for job_id, milliseconds, key, _, raw in jobs:
             call += job_id.encode(), b"%d" % milliseconds, key.encode(), raw
         call.locks = tuple(self._keys.unique(job.digest) for job in jobs)
