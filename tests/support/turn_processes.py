@@ -18,6 +18,8 @@ from gresque.worker.turns.in_flight import InFlight, ReservedJob
 WORKER = "vm:1:a,b:1:1:1"
 QUEUES = ("a", "b")
 SLOTS = 6
+CAPPED, OWN_CAP = "a", 3
+"""Processes with an odd number serve this queue with a cap of their worker."""
 
 
 class Died(BaseException):
@@ -59,9 +61,13 @@ class Process:
     """A worker process without threads: what its jobs do is for the test to say."""
 
     def __init__(self, url: str, store: Store, number: int) -> None:
+        self.number = number
         self.name = f"{WORKER}:{number}:1764000000000"
         self.in_flight = InFlight(Totals(), store.keys)
-        self.queues = QueueList.parse(",".join(QUEUES))
+        served = ",".join(QUEUES)
+        if number % 2:
+            served = served.replace(CAPPED, f"{CAPPED}:{OWN_CAP}", 1)
+        self.queues = QueueList.parse(served)
         self.cycle = Cycle(
             url,
             store.keys,

@@ -59,6 +59,7 @@ class ForgottenJobs(Jobs):
         self.forgotten.update(f"job {n}" for n in range(moment.made + 1, self.made + 1))
         self.old_requests.clear()  # what an old connection carries comes to the old server
         self.late_moves.clear()
+        self.rates_were_forgotten()
         self.skip = skip
 
     def _turn(self, process: Process, want: int, loss: str, takes: Takes) -> None:

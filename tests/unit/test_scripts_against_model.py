@@ -1,5 +1,6 @@
 """The scripts of worker processes against a model, in any order, with replies lost, processes dead
-and declared dead: every job stands in exactly one place at any time."""
+and declared dead: every job stands in exactly one place at any time, no policy is broken, and the
+counts of jobs in flight are exact."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -34,13 +34,14 @@ from gresque.worker.recovery import Recovery
 from gresque.worker.turns.in_flight import ReservedJob
 from gresque.worker.turns.served_lists import Takes
 from tests.support.ledgers import read_ledger
+from tests.support.policies_model import PoliciesModel
 from tests.support.turn_processes import QUEUES, SLOTS, WORKER, Died, Process, id_of
 
 LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
 TAKES = [Takes.QUEUES, Takes.QUEUES, Takes.PLACES, Takes.SUSPECTS, Takes.ONE_DEATH]
 
 
-class Jobs(RuleBasedStateMachine):
+class Jobs(PoliciesModel):
     url = ""
     process_class = Process
 
@@ -57,6 +58,7 @@ class Jobs(RuleBasedStateMachine):
         self.old_requests: list[tuple[Any, ...]] = []
         self.late_moves: list[tuple[str, list[Move]]] = []
         self.started = 0
+        self.begin_without_policies()
         for queue in QUEUES:
             self.enqueue(queue, 6, plain=False)
         self.start()
@@ -136,6 +138,7 @@ class Jobs(RuleBasedStateMachine):
         else:
             self._settle(process)
             self._check_suspects(process, takes)
+            self.check_policies(process)
             process.running += process.in_flight.ready
             process.in_flight.ready.clear()
         if line.sent is not None:
@@ -251,7 +254,9 @@ class Jobs(RuleBasedStateMachine):
         held = self.store.recovery.fence(process.name)
         dead_process = DeadProcess(process.name, "gone", None, blameless=False)
         moves = [
-            self.recovery._move(dead_process, "noon", slot, entry)
+            self.recovery._counted_off(
+                dead_process, self.recovery._move(dead_process, "noon", slot, entry), entry
+            )
             for slot, entry in list(held.entries.items())[:count]
         ]
         self.store.recovery.move(process.name, moves)
@@ -339,6 +344,7 @@ class Jobs(RuleBasedStateMachine):
         for process in self.alive:
             process.line.close()
         self.alive.clear()
+        self.end_policies()
         last = self._last()
         self._promote(10**6)
         for takes in (Takes.SUSPECTS, Takes.QUEUES):
@@ -353,6 +359,7 @@ class Jobs(RuleBasedStateMachine):
                 self._settle(last)
         self.each_job_stands_in_one_place()
         client = self.store.redis
+        self.no_count_is_left()
         assert not any(client.exists(*self.store.keys.places(queue)) for queue in QUEUES)
         for queue in QUEUES:  # as at the end of a master
             self.store.suspects.return_to_queue(queue)
