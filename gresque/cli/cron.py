@@ -26,6 +26,7 @@ COLUMNS = [
     Column("SCHEDULE", lambda each: each.schedule),
     Column("NEXT IN", lambda each: _next_in(each), whole=True),
     Column("LAST RAN", lambda each: _last(each), whole=True),
+    Column("OVERLAP", lambda each: each.overlap if each.overlap != "allow" else None),
     Column("QUEUE", lambda each: each.queue),
     Column("JOB", lambda each: each.error or each.job),
 ]
@@ -109,10 +110,17 @@ def next_command(flags: dict[str, Any], name: str, count: int, as_json: bool) ->
 @command.command(name="run")
 @_named
 def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Enqueue the job of an entry now, also when it is paused; its schedule stays as it is."""
+    """Enqueue the job of an entry now, also when it is paused; its schedule stays as it is.
+
+    An entry with overlap=skip enqueues none while a job of it waits, runs or is to be tried again.
+    """
     with _open(flags) as schedules:
         for name in names:
-            write([f"{name}: job {schedules.run_now(name)} is enqueued"])
+            job_id = schedules.run_now(name)
+            if job_id.duplicate:
+                write([f"{name}: job {job_id} has not ended, so none is enqueued (overlap=skip)"])
+            else:
+                write([f"{name}: job {job_id} is enqueued"])
 
 
 @command.command(name="pause")

@@ -11,6 +11,7 @@ from gresque.client.when import Delay
 from gresque.errors import GresqueError, ScheduleError
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import split
+from gresque.jobs.unique import key_of
 from gresque.schedule.declared import declared
 from gresque.schedule.entry import Entry, arguments, check
 from gresque.schedule.every import Every
@@ -29,6 +30,7 @@ def cron(
     catch_up: str = "one",
     max_late_seconds: Delay | None = 3600.0,
     jitter_seconds: Delay = 0,
+    overlap: str = "allow",
     enabled: bool = True,
 ) -> Callable[[T], T]:
     """Decorator: enqueue a job whenever a cron line is due.
@@ -43,7 +45,9 @@ def cron(
 
     `catch_up` says what becomes of ticks that were missed: "one" job for all of them, "all" (100 at
     most), or "skip". A tick that is later than `max_late_seconds` never runs; None: there is no
-    limit. Each tick is delayed by a time of its own of up to `jitter_seconds`.
+    limit. Each tick is delayed by a time of its own of up to `jitter_seconds`. With
+    `overlap="skip"` a tick does not run while the job of an earlier one waits, runs or is to be
+    tried again.
 
     Workers that require the module declare the entry in Redis at their start. See docs/time.md.
     """
@@ -51,7 +55,7 @@ def cron(
     return _declare(
         {"cron": found.line, "tz": found.tz}, name, args,
         description=description, catch_up=catch_up, max_late_seconds=max_late_seconds,
-        jitter_seconds=jitter_seconds, enabled=enabled,
+        jitter_seconds=jitter_seconds, overlap=overlap, enabled=enabled,
     )  # fmt: skip
 
 
@@ -64,6 +68,7 @@ def every(
     catch_up: str = "one",
     max_late_seconds: Delay | None = 3600.0,
     jitter_seconds: Delay = 0,
+    overlap: str = "allow",
     enabled: bool = True,
 ) -> Callable[[T], T]:
     """As `cron`, at each multiple of an interval since the epoch, whenever the worker started.
@@ -75,7 +80,7 @@ def every(
     return _declare(
         {"every": Every(interval).seconds}, name, args,
         description=description, catch_up=catch_up, max_late_seconds=max_late_seconds,
-        jitter_seconds=jitter_seconds, enabled=enabled,
+        jitter_seconds=jitter_seconds, overlap=overlap, enabled=enabled,
     )  # fmt: skip
 
 
@@ -134,6 +139,16 @@ def entry_for(
             args=given,
             envelope=job.envelope,
             expires_seconds=job.expires_seconds,
+            unique=_lock_of(job, given),
             **options,
         )
     )
+
+
+def _lock_of(job: JobDefinition, given: list[Any]) -> tuple[str, str, str] | None:
+    """The lock of a job that is declared as unique, by these arguments. Raises EnqueueError."""
+    rule = job.unique
+    if rule is None or rule.mark("") is None:
+        return None
+    key = key_of(rule, job, *split(given))
+    return key.digest, rule.mode, key.text

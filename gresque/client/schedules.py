@@ -14,13 +14,14 @@ from gresque.client.cron import entry_for
 from gresque.client.when import Delay
 from gresque.errors import ScheduleError
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.ids import JobId
+from gresque.jobs.ids import DuplicateId, JobId
 from gresque.jobs.registry import registry
 from gresque.schedule.entry import Entry, check_name, from_json, moment
 from gresque.schedule.every import Every
 from gresque.schedule.line import CronLine
 from gresque.schedule.ticks import jitter
-from gresque.store.cron_snapshot import Change, Snapshot
+from gresque.store.cron_snapshot import LOCK_MS, Change, Snapshot
+from gresque.store.unique_job import Terms, UniqueJob
 
 if TYPE_CHECKING:
     from gresque.store.store import Store
@@ -52,6 +53,7 @@ class ScheduleEntry:
     catch_up: str
     max_late_seconds: float | None
     jitter_seconds: float
+    overlap: str
     description: str
     error: str | None
     """Why it cannot run, if so."""
@@ -92,6 +94,7 @@ class Schedules:
         catch_up: str = "one",
         max_late_seconds: Delay | None = 3600.0,
         jitter_seconds: Delay = 0,
+        overlap: str = "allow",
         enabled: bool = True,
     ) -> None:
         """Make an entry, or change one that was made so. The options are those of `gresque.cron`.
@@ -110,7 +113,7 @@ class Schedules:
             tz="UTC" if line is None else line.tz,
             every=None if line is not None else Every(every).seconds,
             description=description, catch_up=catch_up, max_late_seconds=max_late_seconds,
-            jitter_seconds=jitter_seconds, enabled=enabled,
+            jitter_seconds=jitter_seconds, overlap=overlap, enabled=enabled,
         )  # fmt: skip
         with self._asking() as store:
             for _ in range(TRIES):
@@ -164,13 +167,20 @@ class Schedules:
 
     def run_now(self, name: str) -> JobId:
         """Enqueue the job of an entry at once, also when it is paused; returns the job's id. The
-        ticks stay as they are."""
+        ticks stay as they are. With `overlap="skip"`, while a job of the entry waits or runs, that
+        is the id of that one, and its `duplicate` is true."""
         with self._asking() as store:
             entry = _checked(name, _existing(store, name))
             now = store.now()
             job_id, raw = entry.payload(int(now) * 1000, now)
-            store.enqueuer.push(entry.queue, [raw])
-            return JobId(job_id)
+            if entry.lock is None or entry.lock[1] == "running":
+                store.enqueuer.push(entry.queue, [raw])
+                return JobId(job_id)
+            digest, mode, key = entry.lock
+            terms = Terms("in", mode, "drop", entry.job, LOCK_MS)
+            job = UniqueJob(job_id, 0, key, digest, raw)
+            (holder,) = store.unique.enqueue(entry.queue, terms, [job])
+            return JobId(job_id) if holder is None else DuplicateId(holder)
 
     def list(self) -> builtins.list[ScheduleEntry]:
         """All entries, sorted by name."""
@@ -264,7 +274,24 @@ def _shown(name: str, snapshot: Snapshot) -> ScheduleEntry:
     paused = name in snapshot.paused
     if entry is None:
         return ScheduleEntry(
-            name, "", "", "", [], None, None, last_id, paused, True, "", "", "", None, 0, "", error
+            name,
+            "",
+            "",
+            "",
+            [],
+            None,
+            None,
+            last_id,
+            paused,
+            True,
+            "",
+            "",
+            "",
+            None,
+            0,
+            "",
+            "",
+            error,
         )
     schedule = entry.schedule
     late = 0 if tick is None else jitter(name, tick, entry.jitter_seconds)
@@ -284,6 +311,7 @@ def _shown(name: str, snapshot: Snapshot) -> ScheduleEntry:
         catch_up=entry.catch_up,
         max_late_seconds=entry.max_late_seconds,
         jitter_seconds=entry.jitter_seconds,
+        overlap=entry.overlap,
         description=entry.description,
         error=None,
     )

@@ -25,7 +25,7 @@ from gresque.schedule.declared import declared
 from gresque.schedule.entry import Entry, from_json
 from gresque.schedule.ticks import due_ticks, jitter
 from gresque.settings import Settings
-from gresque.store.cron_snapshot import Push, Tick
+from gresque.store.cron_snapshot import Push, Tick, TickLock
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 from gresque.worker.schedules import declare
@@ -46,6 +46,9 @@ announcement follows where its next tick stayed."""
 DECLARE_SECONDS = 60.0
 """How often a master sees to it that a server which forgot its entries has them again."""
 
+
+SKIPPED = 2
+"""The reply for a tick that does not run, as a job has its lock."""
 
 RUBY = "(those of Ruby programs)"
 """In the log, where none is meant."""
@@ -89,6 +92,14 @@ class _Run(NamedTuple):
     """The tick that runs: `tick.due` is the first one that was not handled."""
     job_id: str
     raw: bytes
+
+    @property
+    def lock(self) -> TickLock | None:
+        lock = self.entry.lock
+        if lock is None or not self.raw:
+            return None
+        digest, mode, key = lock
+        return TickLock(digest, self.job_id, mode, self.entry.job, key)
 
 
 class _RubyElsewhere:
@@ -262,7 +273,14 @@ class CronTicks:
         wait, shown = NEVER, started(now / 1000)
         replies = store.cron.tick(
             [
-                Push(each.tick, each.entry.queue, each.raw, f"{each.run} {each.job_id}", shown)
+                Push(
+                    each.tick,
+                    each.entry.queue,
+                    each.raw,
+                    f"{each.run} {each.job_id}",
+                    shown,
+                    each.lock,
+                )
                 for each in planned
             ]
         )
@@ -276,7 +294,9 @@ class CronTicks:
                 wait = min(wait, ANOTHER_SECONDS)
             else:
                 self._held.pop(each.entry.name, None)
-                if each.raw:
+                if reply == SKIPPED:
+                    _log_skipped(each)
+                elif each.raw:
                     self._log(each, now)
         return wait
 
@@ -312,6 +332,14 @@ class CronTicks:
             self._name(
                 entry.name, f"{registry.explain_unknown(entry.job)}; its jobs do not run here"
             )
+
+
+def _log_skipped(run: _Run) -> None:
+    log.info(
+        "schedule entry %s: the tick of %s does not run, as an earlier job has not ended",
+        run.entry.name, started(run.run / 1000),
+        extra=fields("tick_skipped", entry=run.entry.name, job=run.entry.job),
+    )  # fmt: skip
 
 
 def _is_refusal(error: redis.RedisError) -> bool:

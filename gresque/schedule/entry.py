@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from gresque.errors import GresqueError, ScheduleError
 from gresque.jobs.envelope import CRON, SCHEDULED_FOR
 from gresque.jobs.ids import new_id
 from gresque.jobs.payload import encode, split
+from gresque.jobs.unique import KEY_SHOWN, UNIQUE
 from gresque.schedule.every import Every
 from gresque.schedule.line import CronLine
 from gresque.schedule.ticks import CATCH_UP, Policy, Schedule
@@ -25,6 +27,9 @@ from gresque.text import is_utf8
 SOURCES = ("code", "file", "dynamic", "ruby")
 """The origins of an entry: a declaration in code, a schedule file, `schedules.set`, or a Ruby
 program in `persistent_schedules`."""
+
+OVERLAP = ("allow", "skip")
+"""Whether a tick runs whose entry has a job that waits or runs still."""
 
 _GAPS_TRIED = 50
 
@@ -42,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     catch_up: str = "one"
     max_late_seconds: float | None = 3600.0
     jitter_seconds: float = 0
+    overlap: str = "allow"
     enabled: bool = True
     description: str = ""
     source: str = "dynamic"
@@ -50,6 +56,15 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     envelope: dict[str, Any] | None = None
     """What its job's declaration adds to each payload."""
     expires_seconds: float | None = None
+    unique: tuple[str, str, str] | None = None
+    """Of a job that is declared as unique: digest, mode and text of the lock's key."""
+
+    @property
+    def lock(self) -> tuple[str, str, str] | None:
+        """Digest, mode and key of the lock of its jobs, if they have one."""
+        if self.overlap == "skip":
+            return lock_digest(self.name), "both", f"schedule entry {self.name}"[:KEY_SHOWN]
+        return self.unique
 
     @property
     def schedule(self) -> Schedule:
@@ -76,9 +91,16 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
             CRON: self.name,
             SCHEDULED_FOR: moment(tick, self.schedule).isoformat(),
         }
+        if self.lock is not None:
+            envelope[UNIQUE] = self.lock[:2]
         expires_at = None if self.expires_seconds is None else round(now + self.expires_seconds, 3)
         args, kwargs = split(self.args)
         return job_id, encode(self.job, args, kwargs, job_id, 1, envelope, expires_at)
+
+
+def lock_digest(name: str) -> str:
+    """Of the lock of an entry's jobs: no key of a job has this form."""
+    return sha256(f"cron\0{name}".encode()).hexdigest()[:32]
 
 
 _decode = msgspec.json.Decoder(Entry).decode
@@ -145,6 +167,12 @@ def check(entry: Entry) -> Entry:
         raise ScheduleError(f"enabled={entry.enabled!r} is unknown; give True or False")
     if not _is_text(entry.description):
         raise ScheduleError(f"description={entry.description!r} is no text; give a str")
+    if entry.overlap not in OVERLAP:
+        raise ScheduleError(f"overlap={entry.overlap!r} is unknown; give 'allow' or 'skip'")
+    if entry.overlap == "skip" and entry.unique is not None:
+        raise ScheduleError(
+            f"job {entry.job} is unique itself, so overlap='skip' is too much; leave out one"
+        )
     _check_jitter(entry)
     try:
         entry.payload(0, 0.0)

@@ -161,6 +161,4 @@ def _line(node: Any) -> int:
 
 
 def _unknown(field: str) -> str:
-    if field == "overlap":
-        return "overlap is not supported yet: a job that runs does not hold up the next tick"
     return f"the field {field!r} is unknown; an entry has {', '.join(sorted(FIELDS | OWN_FIELDS))}"

@@ -15,7 +15,7 @@ FIELDS = {
     "cron", "every", "class", "queue", "args", "description", "rails_env", "env", "persist",
     "parameters", "custom_job_class",
 }  # fmt: skip
-OWN_FIELDS = {"tz", "catch_up", "max_late_seconds", "jitter_seconds", "enabled"}
+OWN_FIELDS = {"tz", "catch_up", "max_late_seconds", "jitter_seconds", "overlap", "enabled"}
 """gresque's, which resque-scheduler passes over."""
 
 FindQueue = Callable[[str], str | None]
@@ -101,6 +101,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "enabled": (bool,),
     "jitter_seconds": (int, float),
     "max_late_seconds": (int, float, type(None)),
+    "overlap": (str,),
 }
 
 

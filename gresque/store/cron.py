@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gresque.store.cron_snapshot import Change, Push, Snapshot
+from gresque.store.cron_snapshot import LOCK_MS, Change, Push, Snapshot
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
@@ -77,10 +77,11 @@ class CronTable:
                 break
         return boot, changed
 
-    def tick(self, pushes: Sequence[Push]) -> list[bool | Exception]:
-        """Enqueue the job of each tick and set the next one, in one round trip. False for a tick
-        that was done, or whose entry is another by now; an error for one that is refused, which
-        stays due."""
+    def tick(self, pushes: Sequence[Push]) -> list[int | Exception]:
+        """Enqueue the job of each tick and set the next one, in one round trip; 1 for each that is
+        done. 0 for a tick that was done before, or whose entry is another by now; 2 for one that
+        does not run, as another job has its lock; an error for one that is refused, which stays
+        due."""
         keys = self._keys
         ours = [keys.cron, keys.cron_next, keys.cron_last, keys.last_enqueued, keys.queues]
         calls = []
@@ -91,9 +92,14 @@ class CronTable:
                 encoded(push.queue), push.raw, push.ran,
                 push.shown,
             ]  # fmt: skip
-            calls.append(([*ours, keys.queue(push.queue)], arguments))
+            lock = push.lock
+            if lock is not None:
+                arguments += lock.job_id, lock.mode, encoded(lock.job), encoded(lock.key), LOCK_MS
+            # Without a lock another key stands in its place, and is left alone.
+            locked = keys.queues if lock is None else keys.unique(lock.digest)
+            calls.append(([*ours, keys.queue(push.queue), locked], arguments))
         replies = self._server.pipeline_script("cron_tick", calls)
-        return [reply if isinstance(reply, Exception) else bool(reply) for reply in replies]
+        return [reply if isinstance(reply, Exception) else int(reply) for reply in replies]
 
     def due(self, until: int) -> list[tuple[str, int]]:
         """Entries with a tick up to `until` (epoch milliseconds), the earliest first."""

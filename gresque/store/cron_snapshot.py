@@ -31,6 +31,10 @@ class Change(NamedTuple):
     """Whether the next tick that it has already stays."""
 
 
+LOCK_MS = 86_400_000
+"""The lock of an entry's job expires after a day, should nothing release it."""
+
+
 class Tick(NamedTuple):
     """A tick that is due."""
 
@@ -53,3 +57,15 @@ class Push(NamedTuple):
     """Written to `cron:last`."""
     shown: str = ""
     """Written to what Ruby's page shows."""
+    lock: TickLock | None = None
+
+
+class TickLock(NamedTuple):
+    """The lock that the job of a tick takes; while another job has it the tick does not run."""
+
+    digest: str
+    job_id: str
+    mode: str
+    job: str
+    """The name of the job."""
+    key: str

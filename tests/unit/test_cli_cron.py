@@ -24,17 +24,17 @@ def _configured(redis_url: str) -> None:
 def test_list(call: Call, store: Store) -> None:
     assert call("cron") == (0, "nothing is scheduled\n", "")
     assert json.loads(call("cron", "--json").out) == []
-    gresque.schedules.set("hourly", every="2h", job="A", queue="q")
+    gresque.schedules.set("hourly", every="2h", job="A", queue="q", overlap="skip")
     gresque.schedules.set("nightly", cron="30 2 * * * Europe/Berlin", job="B", queue="q", args=[1])
     gresque.schedules.set("off", every=60, job="A", queue="q", enabled=False)
     gresque.schedules.pause("nightly")
     store.cron.put([Change("wrong", b"", b"{}", 5)])
     out = call("cron", "list").out
     rows = [re.split(r"  +", line) for line in out.splitlines()]
-    assert rows[0] == ["NAME", "SCHEDULE", "NEXT IN", "LAST RAN", "QUEUE", "JOB"]
-    assert rows[1][:2] == ["hourly", "every 2h"] and rows[1][3:] == ["-", "q", "A"]
-    assert rows[2] == ["nightly", "30 2 * * * Europe/Berlin", "paused", "-", "q", "B"]
-    assert rows[3] == ["off", "every 1m", "off", "-", "q", "A"]
+    assert rows[0] == ["NAME", "SCHEDULE", "NEXT IN", "LAST RAN", "OVERLAP", "QUEUE", "JOB"]
+    assert rows[1][:2] == ["hourly", "every 2h"] and rows[1][3:] == ["-", "skip", "q", "A"]
+    assert rows[2] == ["nightly", "30 2 * * * Europe/Berlin", "paused", "-", "-", "q", "B"]
+    assert rows[3] == ["off", "every 1m", "off", "-", "-", "q", "A"]
     assert rows[4][2] == "cannot run" and rows[4][-1].startswith("it cannot be read")
     found = {each["name"]: each for each in json.loads(call("cron", "list", "--json").out)}
     assert found["nightly"]["paused"] and found["nightly"]["args"] == [1]
@@ -53,6 +53,10 @@ def test_run_pause_resume_remove(call: Call, store: Store) -> None:
     gresque.schedules.set("a", every=60, job="A", queue="q")
     (job,) = re.findall("a: job ([0-9a-f]{32}) is enqueued\n", call("cron", "run", "a").out)
     assert json.loads(store.queues.peek("q", 0, 1)[0])["id"] == job
+    gresque.schedules.set("b", every=60, job="A", queue="q", overlap="skip")
+    (job,) = re.findall("b: job ([0-9a-f]{32}) is enqueued\n", call("cron", "run", "b").out)
+    again = call("cron", "run", "b").out
+    assert again == f"b: job {job} has not ended, so none is enqueued (overlap=skip)\n"
     assert call("cron", "pause", "a").out == "a: paused\n"
     assert call("cron", "pause", "a").out == "a: was paused already\n"
     assert call("cron", "resume", "a").out.startswith("a: its next time is 2")

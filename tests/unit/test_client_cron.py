@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import gresque
 from gresque.jobs.registry import registry
 from gresque.schedule.declared import declared
-from gresque.schedule.entry import Entry
+from gresque.schedule.entry import Entry, lock_digest
 
 
 @pytest.fixture(autouse=True)
@@ -118,8 +119,27 @@ def test_wrong_schedules() -> None:
             declare()
         assert message in str(raised.value)
     assert not list(declared)
-    with pytest.raises(TypeError, match="overlap"):
-        gresque.cron("* * * * *", overlap="skip")  # type: ignore[call-arg]
+
+
+def test_overlap() -> None:
+    @gresque.every(60, overlap="skip")
+    @gresque.job(queue="q", name="a")
+    def a() -> None: ...
+
+    (entry,) = declared
+    assert (entry.overlap, entry.lock) == (
+        "skip", (lock_digest("a"), "both", "schedule entry a"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{"unique": "running"}, {"throttle": 60}, {}])
+def test_the_lock_of_a_job_that_is_unique_itself(options: Any) -> None:
+    @gresque.every(60, args=[1])
+    @gresque.job(queue="q", name="a", **options)
+    def a(number: int) -> None: ...
+
+    (entry,) = declared
+    assert (entry.lock and entry.lock[1]) == options.get("unique")
 
 
 def test_two_of_one_name() -> None:

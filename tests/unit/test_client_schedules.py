@@ -90,6 +90,33 @@ def test_run_now(store: Store) -> None:
     assert datetime.fromisoformat(item["gresque"]["scheduled_for"]).tzinfo
 
 
+def test_run_now_with_a_job_that_has_not_ended(store: Store) -> None:
+    gresque.schedules.set("a", every=3600, job="A", queue="q", overlap="skip")
+    assert only().overlap == "skip" and only().as_dict()["overlap"] == "skip"
+    first = gresque.schedules.run_now("a")
+    second = gresque.schedules.run_now("a")
+    assert (second, second.duplicate, first.duplicate) == (first, True, False)
+    (lock,) = gresque.locks()
+    assert (lock.key, lock.job_id, lock.unique) == ("schedule entry a", first, "both")
+    assert gresque.remove_queue("q") == 1
+    assert gresque.schedules.run_now("a") != first
+
+
+def test_a_unique_job_has_its_own_lock(store: Store) -> None:
+    @gresque.job(queue="q", name="once", unique="both")
+    def once(number: int) -> None: ...
+
+    gresque.schedules.set("a", every=3600, job=once, args=[7])
+    first = once.enqueue(7)
+    assert first is not None
+    found = gresque.schedules.run_now("a")
+    assert (found, found.duplicate) == (first, True)
+    with pytest.raises(gresque.ScheduleError, match="leave out one"):
+        gresque.schedules.set("b", every=3600, job=once, args=[7], overlap="skip")
+    with pytest.raises(gresque.ScheduleError, match="overlap='never' is unknown; give 'allow' or"):
+        gresque.schedules.set("b", every=3600, job="A", queue="q", overlap="never")
+
+
 def test_pause_and_resume(store: Store) -> None:
     gresque.schedules.set("a", every=60, job="A", queue="q")
     assert [gresque.schedules.pause("a"), gresque.schedules.pause("a")] == [True, False]

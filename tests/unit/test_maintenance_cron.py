@@ -20,7 +20,7 @@ from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.lease import Lease
 from gresque.processes.declared_memory import DeclaredMemory
 from gresque.schedule.declared import declared
-from gresque.schedule.entry import Entry
+from gresque.schedule.entry import Entry, lock_digest
 from gresque.settings import Settings
 from gresque.store.cron_snapshot import Change
 from gresque.store.store import Store
@@ -87,6 +87,61 @@ def test_a_tick_becomes_a_job(store: Store, cron: CronTicks, redis_client: redis
     assert redis_client.hexists("resque:delayed:last_enqueued_at", "a")
     cron.run(store)
     assert len(ran(store)) == 1
+
+
+def lock_of(client: redis.Redis, name: str) -> dict[str, str]:
+    found = client.hgetall(f"resque:unique:{lock_digest(name)}")
+    return {key.decode(): value.decode() for key, value in found.items()}
+
+
+def test_a_tick_is_skipped_while_an_earlier_job_has_not_ended(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "gresque.cron")
+    add(store, "a", overlap="skip")
+    add(store, "b")
+    cron.run(store)
+    job = next(job for job in ran(store) if job["gresque"]["cron"] == "a")
+    assert job["gresque"]["unique"] == [lock_digest("a"), "both"]
+    held = lock_of(redis_client, "a")
+    assert int(held.pop("since")) / 1000 == pytest.approx(store.now(), abs=5)
+    assert held == {
+        "id": job["id"], "mode": "both", "class": "A", "key": "schedule entry a", "queue": "q",
+        "ttl": "86400000",
+    }  # fmt: skip
+    assert redis_client.pttl(f"resque:unique:{lock_digest('a')}") > 86_000_000
+    for name in ("a", "b"):
+        redis_client.zadd("resque:cron:next", {name: int(store.now() * 1000) - 500})
+    cron.run(store)
+    assert sorted(names(store)) == ["a", "b", "b"]
+    assert store.cron.read().last["a"][1] == job["id"]
+    assert store.cron.read().next["a"] > store.now() * 1000
+    assert "schedule entry a: the tick of" in caplog.text
+    assert "does not run, as an earlier job has not ended" in caplog.text
+    redis_client.delete(f"resque:unique:{lock_digest('a')}")  # it has ended
+    redis_client.zadd("resque:cron:next", {"a": int(store.now() * 1000) - 500})
+    cron.run(store)
+    assert names(store).count("a") == 2
+
+
+def test_of_ticks_that_are_made_up_one_runs(store: Store, cron: CronTicks) -> None:
+    add(store, "a", 200, every=60.0, catch_up="all", overlap="skip")
+    cron.run(store)
+    assert names(store) == ["a"]
+
+
+@pytest.mark.parametrize("mode", ["queued", "both", "running"])
+def test_a_unique_job_of_an_entry_takes_its_own_lock(
+    store: Store, cron: CronTicks, redis_client: redis.Redis, mode: str
+) -> None:
+    """One of mode `running` takes it when it starts."""
+    lock = "f" * 32, mode, "A [7]"
+    add(store, "a", args=[7], unique=lock)
+    cron.run(store)
+    (job,) = ran(store)
+    assert job["gresque"]["unique"] == [*lock[:2]]
+    held = redis_client.hget("resque:unique:" + "f" * 32, "id")
+    assert held == (None if mode == "running" else job["id"].encode())
 
 
 def test_many_that_see_it_run_it_once(store: Store, redis_url: str) -> None:

@@ -75,6 +75,11 @@ def test_an_entry_of_another_environment_is_left_out() -> None:
     )
 
 
+def test_overlap() -> None:
+    (entry,) = read("a:\n  every: 5m\n  queue: q\n  overlap: skip").entries
+    assert entry.overlap == "skip"
+
+
 def test_an_empty_file() -> None:
     assert read("# nothing\n") == ([], [])
 
@@ -89,7 +94,8 @@ WRONG = {
     "a:\n  cron: '0 2 * * *'": "line 1: entry 'a': it has no queue, and job a is not declared here",
     "a:\n  every: soon\n  queue: q": "line 1: entry 'a': every 'soon' is no interval",
     "a:\n  every: 5m\n  queue: q\n\n  interval: 5": "line 5: the field 'interval' is unknown",
-    "a:\n  every: 5m\n  overlap: skip": "line 3: overlap is not supported yet",
+    "a:\n  every: 5m\n  queue: q\n  overlap: no": "line 1: entry 'a': overlap: False is wrong",
+    "a:\n  every: 5m\n  queue: q\n  overlap: never": "line 1: entry 'a': overlap='never' is",
     "a:\n  every: 5m\n  queue: q\na:\n  every: 6m": "line 4: entry 'a' stands in line 1 already",
     "a:\n  every: 5m\n  queue: q\n  custom_job_class: B": "line 1: entry 'a': custom_job_class",
     "a:\n  every: 5m\n  queue: q\n  enabled: maybe": "line 1: entry 'a': enabled: 'maybe' is wrong",
