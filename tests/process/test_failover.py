@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gresque.control.counts import verify_counts
+from gresque.store.store import Store
 from tests.process.support import Bench, Master, account, wait_for
 from tests.support.faults import FaultyProxy
+from tests.support.ledgers import counts
 from tests.support.server import OwnServer
 
 JOBS = "tests.process.outage_jobs"
@@ -33,9 +36,9 @@ class Pair(Bench):
         self.tally = directory / "tally"
         wait_for(lambda: self.replica.redis.info("replication")["master_link_status"] == "up")
 
-    def work(self) -> Master:
+    def work(self, queues: str = "q") -> Master:
         width = ("-w", "1", "-t", str(THREADS), "-j", "100000")
-        return self.start("-q", "q", "-r", JOBS, *width, TALLY=str(self.tally))
+        return self.start("-q", queues, "-r", JOBS, *width, TALLY=str(self.tally))
 
     def push(self, name: str, count: int) -> None:
         items = [{"class": name, "args": [str(n), 0.2], "id": str(n)} for n in range(count)]
@@ -105,3 +108,30 @@ def test_what_was_given_back_in_them_is_held_by_nobody(pair: Pair) -> None:
     assert pair.stat("processed") == 40
     assert pair.stat("failed") == 0
     assert account(master.log).ended == {"done": 40, "failed": 0, "retried": 0}
+
+
+@pytest.mark.parametrize("name", ["Tell", "TellAndFail"])
+def test_what_is_in_flight_is_counted_right_after_them(pair: Pair, name: str) -> None:
+    """The server counts what its own ledger holds: jobs of the forgotten moments stand there still,
+    others are not there yet."""
+    count, cap = 40, 6
+    pair.client.limit("q", concurrent=cap)
+    pair.push(name, count)
+    master = pair.work(f"q:{cap}")
+    wait_for(lambda: pair.stat("processed") >= cap)
+    pair.cut_off()
+    wait_for(lambda: pair.stat("processed") >= 3 * cap)
+    pair.primary.redis.client_pause(60_000, all=False)
+    store = Store(f"unix://{pair.replica.socket}", "resque")
+    assert verify_counts(store) == []
+    held = counts(store)
+    assert [queues["q"] for queues in held.values()] == [cap, cap]
+    pair.promote()
+    wait_for(lambda: int(pair.redis.get("resque:stat:processed")) >= 2 * cap)
+    assert verify_counts(store) == []
+    wait_for(lambda: not pair.redis.llen("resque:queue:q") and pair.held() == 0)
+    assert counts(store) == {}
+    store.close()
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0
+    assert "Redis has forgotten" in master.log
