@@ -40,9 +40,15 @@ class SuspectsWatch:
         names = store.suspects.queues()
         own = set(self._queues.resolve(sorted(names))) & names
         waiting = [queue for queue in sorted(own) if not store.suspects.forget(queue)]
-        if waiting and self._threads > 1:
+        if waiting and self._threads > 1 and not self._are_paused(store, waiting):
             self._spec.row.suspects_seen += 1
             self._spec.tell_master()
+
+    @staticmethod
+    def _are_paused(store: Store, queues: Iterable[str]) -> bool:
+        """A quarantine would find nothing that it may take."""
+        flow = store.policies.read()
+        return all(map(flow.is_paused, queues))
 
 
 def return_suspects(store: Store, left: Iterable[str], served: Iterable[str] = ()) -> None:

@@ -41,3 +41,20 @@ def test_a_failure_without_an_entry_counts_as_one_whatever_its_effects() -> None
     (settled,) = in_flight.settled
     assert settled.totals == Totals(failed=1)
     assert settled.arguments == 9
+
+
+def test_what_waits_of_paused_queues_goes_back_in_its_order() -> None:
+    in_flight = InFlight(Totals(), Keys("resque"))
+    jobs = [(b"%d" % number, queue, b"x") for number, queue in enumerate("abcab")]
+    in_flight.ready.extend(jobs)
+    in_flight.give_back_of({"a", "c"})
+    assert [*in_flight.ready] == [jobs[1], jobs[4]]
+    assert [each.job for each in in_flight.settled] == [jobs[3], jobs[2], jobs[0]]
+    assert (in_flight.returning, in_flight.requeued) == (3, 3)
+
+
+def test_counted_queues_are_named_when_a_counted_job_has_ended() -> None:
+    in_flight = InFlight(Totals(), Keys("resque"))
+    in_flight.counted = {b"1": (b"+", "a"), b"2": (b"@", "b")}
+    assert in_flight.counted_queues([b"0", b"3"]) == set()
+    assert in_flight.counted_queues([b"0", b"2"]) == {"a", "b"}

@@ -406,6 +406,16 @@ def test_a_rate_wakes_by_the_time_it_says(
     assert not rung(tracked)
 
 
+def test_what_cannot_be_taken_is_not_looked_for_again(
+    db: Redis, tracked: TrackedConnection
+) -> None:
+    policies(db, a="p")
+    db.set(q("b"), "another program's")
+    assert listen(tracked, "ab") == (0, 0)
+    db.delete(q("b"))
+    assert rung(tracked)
+
+
 def test_one_that_waits_is_not_told(db: Redis, tracked: TrackedConnection) -> None:
     db.zadd(LISTENING, {"resque:wake:other": time.time() + 20})
     policies(db, a="p")

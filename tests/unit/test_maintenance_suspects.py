@@ -47,6 +47,21 @@ def test_the_master_learns_of_suspects_of_its_queues(
     assert store.suspects.queues() == {queue}
 
 
+def test_suspects_of_paused_queues_wait_without_a_quarantine(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    suspect(redis_client, "a")
+    suspect(redis_client, "b")
+    redis_client.hset(KEYS.policies, "a", "p")
+    redis_client.set(KEYS.pause_all, "true")
+    master = Master(2)
+    master.watch.run(store)
+    assert master.calls == 0
+    redis_client.delete(KEYS.pause_all)
+    master.watch.run(store)
+    assert master.calls == 1, "those of b are not paused"
+
+
 def test_a_queue_whose_suspects_are_gone_is_forgotten(
     store: Store, redis_client: redis.Redis
 ) -> None:

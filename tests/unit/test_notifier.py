@@ -15,6 +15,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
+from gresque.worker.turns.blocked import Blocked
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.notifier import LISTENING, Notifier, Role
@@ -277,3 +278,75 @@ def test_a_turn_that_does_not_look_keeps_what_was_announced(
     assert cycle.heard()
     assert cycle.turn(1, listen=True) == 1
     assert not cycle.heard()
+
+
+# Limits
+
+
+def block(notifier: Notifier, ms: int = 0) -> None:
+    """Its last turn found queue `a` in the way."""
+    notifier._cycle.blocked = blocked = Blocked()
+    (window,) = notifier._cycle.lists.windows(notifier._cycle.takes)
+    blocked.note(window, ms, [], [0])
+
+
+def test_with_queues_in_the_way_it_listens_after_each_turn(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    redis_client.hset(KEYS.policies, "a", "p")
+    (notifier,) = idle(process, 1)
+    push(redis_client, "b")
+    assert rung(notifier)
+    block(notifier)
+    assert notifier.on_dry(), "there is a job in b"
+    redis_client.delete(KEYS.queue("b"))
+    assert rung(notifier)
+    push(redis_client, "a")
+    assert rung(notifier), "it had been told of a before that was paused"
+    assert not notifier.on_dry()
+    push(redis_client, "a")
+    assert not rung(notifier)
+    push(redis_client, "b")
+    assert rung(notifier)
+
+
+def test_those_that_listen_look_when_a_rate_allows_it(
+    process: Idle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    for module in ("notifier", "blocked"):
+        monkeypatch.setattr(f"gresque.worker.turns.{module}.time", clock)
+    notifiers = idle(process, LISTENING + 1)
+    looks = []
+    for notifier in notifiers:
+        block(notifier, ms=500)
+        assert not notifier.on_dry()
+        looks.append(notifier.look_at)
+    assert looks == [100.5] * LISTENING + [None]
+    first = notifiers[0]
+    for late in (0.001, 0.003, 0.007, 0.015, 0.031, 0.063, 0.1, 0.1):
+        first.on_rate()  # and finds that others were quicker
+        first.on_dry()
+        assert first.look_at == pytest.approx(100.5 + late)
+    first.on_last_jobs()
+    assert first.look_at == 100.5
+    first.on_jobs(more=False)
+    assert first.look_at is None
+
+
+def test_where_nothing_is_in_the_way_any_more_no_time_is_waited_for(process: Idle) -> None:
+    (notifier,) = idle(process, 1)
+    block(notifier, ms=500)
+    notifier.on_dry()
+    notifier._cycle.blocked = None
+    assert not notifier.on_dry()
+    assert notifier.look_at is None
+
+
+def test_a_worker_with_caps_has_a_line_of_its_own(process: Idle, redis_client: redis.Redis) -> None:
+    idle(process, LISTENING)
+    capped = process(queues="a:2,b")
+    assert not capped.on_dry()
+    assert capped.role is Role.LISTENING
+    assert redis_client.exists(KEYS.listening("host:1:a:2,b:1:1:1"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from gresque.queues import QueueList
+from gresque.queues import QueueList, Weights
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 from gresque.worker.turns.served_lists import MOST_LISTS, ServedLists, Takes
@@ -46,6 +46,32 @@ def test_many_lists_are_cut_into_windows() -> None:
     assert [len(window.keys) for window in windows] == [MOST_LISTS, MOST_LISTS, 1]
     assert [name for window in windows for name in window.queues] == names
     assert sum(len(window.keys) for window in lists.windows(Takes.PLACES)) == 3 * len(names)
+
+
+def test_the_caps_of_the_worker_go_with_its_lists() -> None:
+    lists = ServedLists(KEYS, QueueList.parse("a,mail-*:50%,b:2"), threads=9)
+    lists.set_names(["a", "mail-x", "b"])
+    assert lists.are_capped
+    assert [window.own_caps for window in lists.windows(Takes.QUEUES)] == ["1=4 2=2"]
+    places = [window.own_caps for window in lists.windows(Takes.PLACES)]
+    assert places == ["3=4 4=4 5=4 6=2 7=2 8=2"]
+    assert not ServedLists(KEYS, QueueList.parse("a,b")).are_capped
+
+
+def test_weights_draw_the_order_for_each_turn() -> None:
+    weights = Weights.parse("a=8,mail-*=4")
+    lists = ServedLists(KEYS, QueueList.parse("a,mail-x,b"), weights=weights)
+    first = {"a": 0, "mail-x": 0, "b": 0}
+    for _ in range(2600):
+        (window,) = lists.windows(Takes.PLACES)
+        assert sorted(window.queues) == ["a"] * 3 + ["b"] * 3 + ["mail-x"] * 3
+        assert window.deaths == (2, 1, 0) * 3
+        assert window.queues[0] == window.queues[2]
+        first[window.queues[0]] += 1
+    # 8, 4 and 1 of 13, each by six deviations: one run in 10^8 fails
+    assert first["a"] == pytest.approx(1600, abs=150)
+    assert first["mail-x"] == pytest.approx(800, abs=142)
+    assert first["b"] == pytest.approx(200, abs=82)
 
 
 # Turns over 5,000 queues

@@ -10,8 +10,8 @@
 --       11.. its lists; then freed:<queue> (STRING) of each of their queues
 -- ARGV  1 limit   2 seconds, both as in listen.lua   3 the worker's own caps, as in cycle.lua
 --       4 how many lists
--- Returns  {-1 or how many lists exist that are not in the way, as in listen.lua; milliseconds until
---          a rate allows a job, 0: none is in the way}
+-- Returns  {-1 or how many lists have jobs that are not in the way, as in listen.lua; milliseconds
+--          until a rate allows a job, 0: none is in the way}
 local listening, waiting, wake, call, pcall = KEYS[1], KEYS[2], KEYS[3], redis.call, redis.pcall
 local policies_key, pause_key, inflight, own_inflight = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local rates, queues, suspects, own_caps = KEYS[8], KEYS[9], KEYS[10], ARGV[3]
@@ -23,7 +23,7 @@ local function note(_, done) return type(done) == 'table' and done.err and done 
 if not listens then return {-1, 0} end
 -- include queue_name
 -- include read_policies
-local freed_of, open = {}, {}
+local freed_of, found = {}, 0
 for i = last_list + 1, #K do freed_of[queue_of(K[i])] = K[i] end
 for q = FIRST_LIST, last_list do
   local room, flag, is_full = 1, nil, false
@@ -32,9 +32,10 @@ for q = FIRST_LIST, last_list do
     took(0)
   end
   if room > 0 then
-    open[#open + 1] = K[q]
+    local jobs = pcall('LLEN', K[q]) -- of another type: nothing can be taken, so do not look again
+    if type(jobs) == 'number' and jobs > 0 then found = found + 1 end
   elseif is_full then
     call('EXISTS', freed_of[queue_of(K[q])])
   end
 end
-return {#open > 0 and call('EXISTS', unpack(open)) or 0, wait or 0}
+return {found, wait or 0}

@@ -136,6 +136,7 @@ class Notifier:
         """A turn found nothing; True when another one is to follow at once."""
         self.is_second = self.is_second or self._was_notified
         self._was_notified = False
+        self.look_at = None
         now = time.monotonic()
         blocked = self._cycle.blocked
         is_renewed = self.role is Role.LISTENING and now - self._renewed < self._renew_seconds

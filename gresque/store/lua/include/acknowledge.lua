@@ -11,7 +11,7 @@ end
 if processed > 0 then count(processed, processed_stat, own_processed) end
 if failures > 0 then count(failures, failed_stat, own_failed) end
 if retries > 0 then count(retries, retried_stat, own_retried) end
-for i = #K + 1 - A[16], #K do
+for i = freed and #K + 1 - A[16] or #K + 1, #K do
   if (freed[queue_of(K[i])] or 0) > 0 and not note('count', pcall('SET', K[i], ''), 'SET', K[i]) then
     pcall('DEL', K[i]) -- that it changed was announced: nothing is left of it
   end
