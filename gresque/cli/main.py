@@ -35,7 +35,7 @@ COMMANDS = {
     "kill": "Kill running jobs.",
     "stacks": "Show where the running jobs stand, and what they wait on.",
     "retries": "List the jobs that wait to run again, run them now, cancel them.",
-    "pause": "Let no more jobs of a queue start, or of all queues.",
+    "pause": "Let no worker take more jobs of a queue, or of all queues.",
     "unpause": "End the pause of a queue, or of all queues.",
     "limit": "Limit how many jobs of a queue run at once, or start in a time.",
     "limits": "List the queues that are paused or limited, and how they stand.",

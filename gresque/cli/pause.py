@@ -17,11 +17,11 @@ from gresque.text import printable
 @named_queues
 @setting_options("redis_url", "namespace")
 def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> None:
-    """Let no more jobs of a queue start, in any worker; the running ones go on.
+    """Let no worker take more jobs of a queue; the running ones go on.
 
-    When it returns, none starts until `gresque unpause`, workers that start later included. Jobs
-    can be enqueued as ever. --all pauses every queue, those to come included, by Resque's own key
-    pause-all-workers, which Resque's Ruby workers obey, too.
+    When it returns, no worker takes a job from the queue until `gresque unpause`, those that start
+    later included. Jobs can be enqueued as ever. --all pauses every queue, those to come included,
+    by Resque's own key pause-all-workers, which Resque's Ruby workers obey, too.
 
     \b
     Examples:

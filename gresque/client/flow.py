@@ -77,8 +77,8 @@ class FlowControl(ABC):
         """The store, while a method uses it."""
 
     def pause(self, queue: str) -> bool:
-        """Let no more jobs of the queue start, in any worker; those that run go on. When it
-        returns, none starts until `unpause`. False when the queue was paused already."""
+        """Let no worker take more jobs of the queue; those that run go on. It holds when this
+        returns, until `unpause`. False when the queue was paused already."""
         from gresque.store.policies import checked_queue
 
         with self._asking() as store:
