@@ -145,7 +145,7 @@ def _text_of(
         ) from error
     kind = type(value)
     if issubclass(kind, str) and value and is_utf8(value):
-        return str(value)
+        return str.__str__(value)  # of an Enum, too, the text and not the name
     if kind is int or (kind is float and math.isfinite(value)):
         return str(value)
     if kind in (list, tuple) and value:

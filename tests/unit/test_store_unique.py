@@ -16,6 +16,7 @@ from gresque.errors import DuplicateJob, NotEnqueued
 from gresque.jobs.ids import JobId
 from gresque.store.store import Store
 from tests.support.faults import FaultyProxy
+from tests.support.server import OwnServer
 from tests.support.unique_jobs import (
     LOCK,
     Enqueue,
@@ -92,6 +93,26 @@ def test_a_missing_right_leaves_no_job_and_no_lock(
     finally:
         redis_client.execute_command("ACL", "SETUSER", "default", "+@all")
     assert not enqueue("a").duplicate
+
+
+def test_a_full_server_takes_no_job_and_no_lock(own: OwnServer) -> None:
+    with closing(gresque.Client(own.url, retry_seconds=0.2)) as client:
+        job = client.options(sync, unique="both", on_duplicate="replace", unique_key=of_site)
+        job.enqueue(7, "a")
+        before = own.redis.hgetall(LOCK)
+        own.redis.config_set("maxmemory", 1)
+        for enqueue in (
+            lambda: job.enqueue(7, "b"),
+            lambda: job.enqueue(8, "a"),
+            lambda: client.options(sync, debounce=5).enqueue(9),
+        ):
+            with pytest.raises(NotEnqueued, match="maxmemory"):
+                enqueue()
+        own.redis.config_set("maxmemory", 0)
+        assert own.redis.hgetall(LOCK) == before
+        assert own.redis.keys("resque:unique:*") == [LOCK.encode()]
+        assert own.redis.llen("resque:queue:q") == 1
+        assert not own.redis.exists("resque:later")
 
 
 def test_a_server_without_scripts(client: gresque.Client, redis_client: redis.Redis) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from gresque.errors import EnqueueError, JobDeclarationError, UnserializableArgu
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import Members, members_of, with_members
 from gresque.jobs.unique import Mark, UniqueRule, key_of, mark_of, unique_rule
+
+
+class Site(str, Enum):  # noqa: UP042  # StrEnum has another __str__
+    A = "a"
 
 
 def sync(site: object, full: bool = False) -> None: ...
@@ -148,6 +153,7 @@ def test_a_throttle_has_a_lock_of_its_own() -> None:
     ("value", "text"),
     [
         ("a", "a"),
+        (Site.A, "a"),
         (7, "7"),
         (1.5, "1.5"),
         ((1, "b"), '[1,"b"]'),
