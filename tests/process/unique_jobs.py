@@ -94,6 +94,7 @@ def again(name: str) -> None:
 )
 def replaced(name: str, value: int) -> None:
     store().set(f"value:{name}", value)
+    store().rpush(f"order:{name}", value)
     note(name)
 
 
