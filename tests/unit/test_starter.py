@@ -9,7 +9,8 @@ import pytest
 import redis
 
 from gresque.jobs import payload
-from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
+from gresque.jobs.ends import Attempt, End, EndedJob, EndRules, effects_of
+from gresque.jobs.retry_policy import Again
 from gresque.store.store import Store
 from gresque.worker.turns.in_flight import ReservedJob
 from tests.support.turn_processes import Process
@@ -353,3 +354,29 @@ def test_four_hundred_at_once(bench: Bench) -> None:
         assert one.cycle.starter.start()
         assert len(one.in_flight.starting) == left
     assert [each[0] for each in one.in_flight.ready][:1] == [b"800"]
+
+
+@pytest.mark.parametrize("forgets_start", [False, True])
+def test_a_server_that_forgets_the_start_loses_no_job(bench: Bench, forgets_start: bool) -> None:
+    """The slot holds the payload from before the start again, and the job went to `later`."""
+    one = bench.process(1)
+    ledger = f"resque:ledger:{one.name}"
+    old, new = job(1, "both", "replace"), job(1, "both", "replace", args=("new",))
+    bench.lock(1, "both", replace=1, payload=new)
+    bench.reserve(one, old)
+    before = bench.client.dump(ledger)
+    (started,) = bench.start(one)
+    if not forgets_start:
+        before = bench.client.dump(ledger)
+    ended = EndedJob(started[1], started[2])
+    attempt = Attempt("E", "no", 1.8e9, Again(60.0, counts=True))
+    ending = effects_of(ended, End.FAILED, None, bench.rules, None, attempt)
+    one.running.clear()
+    one.in_flight.put_off_job(started, *ending.effects)
+    one.cycle.turn(0)
+    bench.client.delete(LATER, JOBS, ledger)
+    bench.client.restore(ledger, 0, before)
+    one.cycle.turn(0)
+    (entry,) = bench.client.hvals(JOBS)
+    assert b'"args":["new"]' in entry
+    assert bench.client.hlen(ledger) == 1
