@@ -1,0 +1,88 @@
+"""No slot stays free and no job waits for the fallback poll, however policies change."""
+
+from __future__ import annotations
+
+import random
+import time
+from itertools import pairwise
+
+from benchmarks.observer import Look, Watch
+from tests.acceptance.flow import LONG_LIVED, end_well, observer
+from tests.acceptance.test_pauses import assert_idle
+from tests.process.support import Bench, Master, wait_for
+
+MASTERS, PROCESSES = 2, 4
+AT_ONCE = 1.0
+"""Seconds. The fallback poll comes after five."""
+
+
+def start(bench: Bench, queues: str) -> list[Master]:
+    masters = [
+        bench.start("-q", queues, "-w", str(PROCESSES), "-t", "5", *LONG_LIVED)
+        for _ in range(MASTERS)
+    ]
+    wait_for(lambda: len(bench.client.store.processes.ids()) == MASTERS * PROCESSES, 60)
+    return masters
+
+
+def test_a_slot_that_is_freed_is_taken_at_once(bench: Bench) -> None:
+    """A cap of one over eight processes: whoever frees the slot, one of them takes it."""
+    bench.client.limit("one", concurrent=1)
+    masters = start(bench, "one,other")
+    for seconds in (0.0, 0.005, 0.03):
+        bench.redis.delete("began:one")
+        bench.client.enqueue_many("BeganNap", [("one", seconds)] * 300, queue="one")
+        began = wait_for(
+            lambda: len(found := bench.redis.lrange("began:one", 0, -1)) == 300 and found, 60
+        )
+        gaps = [float(second) - float(first) for first, second in pairwise(sorted(began))]
+        print(f"jobs of {1000 * seconds:.0f} ms: {1000 * max(gaps):.0f} ms apart at most")
+        assert max(gaps) < seconds + AT_ONCE
+    wait_for(lambda: not bench.held())
+    assert not bench.redis.exists("resque:inflight")
+    for master in masters:
+        assert_idle(master, bench, 5)
+        end_well(master)
+
+
+def test_policies_that_change_all_the_time_hold_up_nothing(bench: Bench) -> None:
+    """As soon as a queue may run, it does; and the counts stay exact."""
+    queues = ["a", "b", "c"]
+    wrong: list[Look] = []
+
+    def see(look: Look) -> None:
+        if not look.is_exact:
+            wrong.append(look)
+
+    masters = start(bench, ",".join(queues))
+    client, chosen = bench.client, random.Random(11)
+    slowest = 0.0
+    with Watch(observer(bench), see):
+        for number in range(300):
+            queue = chosen.choice(queues)
+            how = chosen.choice(["pause", "cap", "cap", "rate", "none"])
+            if how == "pause":
+                client.pause(queue)
+            else:
+                cap = chosen.randrange(1, 6) if how == "cap" else None
+                client.limit(queue, concurrent=cap, rate="100/s" if how == "rate" else None)
+            if chosen.random() < 0.7:
+                key = f"n{number}"
+                client.enqueue_many(
+                    "BeganNap", [(key, 0.005)] * chosen.randrange(1, 9), queue=queue
+                )
+            time.sleep(chosen.choice([0, 0, 0.01, 0.1]))
+            if how != "pause":
+                at = time.monotonic()
+                client.unpause(queue)
+                wait_for(lambda queue=queue: not client.size(queue), 20)
+                slowest = max(slowest, time.monotonic() - at)
+    print(f"the slowest queue was empty after {1000 * slowest:.0f} ms")
+    assert slowest < AT_ONCE
+    assert not wrong, wrong[0]
+    for queue in queues:
+        client.unpause(queue)
+    wait_for(lambda: not any(map(client.size, queues)) and not bench.held(), 20)
+    assert not bench.redis.exists("resque:inflight")
+    for master in masters:
+        end_well(master)
