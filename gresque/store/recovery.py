@@ -24,6 +24,11 @@ FIRST_LIST = 14
 """The index of the first list among the KEYS of recover.lua."""
 
 
+SAME_JOB = b"state"
+"""In place of a slot: a field of each ledger that is none, while another program may have given any
+other name to one."""
+
+
 class StillAlive(Exception):
     """A process that was judged dead has beaten since."""
 
@@ -129,7 +134,7 @@ class Recoveries:
                 slot, action, raw = whose
                 place = effect_keys.place(key, second) if key else 0
                 arguments += (slot, action or kind, place, raw, a, b, c)
-                whose = b"", "", b""  # the same job
+                whose = SAME_JOB, "", b""
         moved = self._server.run_script(
             "recover",
             [

@@ -14,11 +14,11 @@
 --       3 how many entries the log keeps   4 seconds until the log expires, when nothing comes to it
 --       any more
 --       5 how many freed:<queue>; 0 when no job of the process is counted as in flight
---       6.. for each effect seven: slot, '' for that of the effect before; its kind (effects.lua),
---       or 'poison' for a failure; index of its key in KEYS (0 for a failure without an entry); the
---       job's payload; a, b, c. The first effect of a job is the one that moves it; the others
---       happen only when it was moved here. Of those that go back to a list the last one comes to
---       its head
+--       6.. for each effect seven: slot, 'state' for that of the effect before; its kind
+--       (effects.lua), or 'poison' for a failure; index of its key in KEYS (0 for a failure without
+--       an entry); the job's payload; a, b, c. The first effect of a job is the one that moves it;
+--       the others happen only when it was moved here. Of those that go back to a list the last one
+--       comes to its head
 -- Returns  {requeued, failed, jobs left, {slot of a failed one, …}, {key, its error, key, …},
 --           retried};
 --          An error when the ledger is not fenced: nothing was done

@@ -10,7 +10,7 @@ end
 for i = 6, #ARGV, 7 do
   local slot, action, index = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local list, a, b, c, second = KEYS[index], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], KEYS[index + 1]
-  if slot == '' then
+  if slot == 'state' then -- no slot has this name
     if is_moved then apply[action](list, nil, a, b, c, second, index) end
   else
     is_moved = false
