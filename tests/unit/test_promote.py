@@ -18,7 +18,6 @@ from gresque.maintenance.due_watch import DueWatch
 from gresque.maintenance.lease import Lease
 from gresque.maintenance.promote import Promote
 from gresque.settings import Settings
-from gresque.store import refusals
 from gresque.store.delayed import Move, to_queue
 from gresque.store.later_job import LaterJob, Times
 from gresque.store.store import Store
@@ -28,12 +27,6 @@ RUBY_LOCK, NODE_LOCK = (
     "resque:resque_scheduler_leader_lock",
 )
 HOUR = 3_600_000
-
-
-@pytest.fixture(autouse=True)
-def _nothing_named_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key is named once in the life of a process, and another test may have met it."""
-    monkeypatch.setattr(refusals, "_named", set())
 
 
 @pytest.fixture
