@@ -75,7 +75,7 @@ WORKER_METHODS = (
     "delayed.due", "delayed.items", "delayed.move", "delayed.release_locks",
     "enqueuer.push", "later.bury", "later.count_strays", "later.due",
     "later.entry", "later.give_times", "later.promote", "later.strays",
-    "processes.ids", "recovery.fence", "recovery.hand_over",
+    "policies.read", "processes.ids", "recovery.fence", "recovery.hand_over",
     "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
     "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
     "locks.waiting_in", "queues.names", "unique.enqueue", "workers.unregister",
