@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 
+import pytest
+
+from gresque.jobs import payload
 from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.in_flight import InFlight, ReservedJob
 from tests.support.pool_bench import (
     a_job,
 )
@@ -58,3 +61,48 @@ def test_counted_queues_are_named_when_a_counted_job_has_ended() -> None:
     in_flight.counted = {b"1": (b"+", "a"), b"2": (b"@", "b")}
     assert in_flight.counted_queues([b"0", b"3"]) == set()
     assert in_flight.counted_queues([b"0", b"2"]) == {"a", "b"}
+
+
+def unique_job(number: int, queue: str = "q", mode: str = "queued", *more: str) -> ReservedJob:
+    envelope = {"unique": ["0" * 32, mode, *more]}
+    raw = payload.encode("A", (), None, f"id{number}", envelope=envelope)
+    return b"%d" % number, queue, raw
+
+
+@pytest.mark.parametrize(
+    ("mode", "waits", "effects"),
+    [
+        (("queued",), True, []),
+        (("running",), True, ["pass_on"]),
+        (("both",), False, ["unlock"]),
+        (("both", "replace"), True, ["unlock"]),
+    ],
+)
+def test_a_unique_job_that_is_done(mode: tuple[str, ...], waits: bool, effects: list[str]) -> None:
+    """It waits for its start once; what its lock needs comes with its end."""
+    in_flight = InFlight(Totals(), Keys("resque"))
+    job = unique_job(1, "q", *mode)
+    assert in_flight.waits_for_start(job) is waits
+    assert in_flight.starting == [job] * waits
+    if waits:
+        in_flight.started[job[0]] = None
+        assert not in_flight.waits_for_start(job)
+    in_flight.ended.append(job[0])
+    ended, settled = in_flight.take_settled()
+    assert ended == [b"1"] and not in_flight.started
+    assert [each.kind for found in settled for each in found.effects] == effects
+    assert all(found.totals == Totals(done=1) for found in settled)
+
+
+def test_what_waits_for_its_start_goes_back_with_its_paused_queue() -> None:
+    """But for what is on its way."""
+    in_flight = InFlight(Totals(), Keys("resque"))
+    jobs = [unique_job(0), unique_job(1), unique_job(2, "other"), unique_job(3)]
+    for job in jobs:
+        in_flight.waits_for_start(job)
+    in_flight.being_started = 1
+    in_flight.give_back_of({"q"})
+    assert in_flight.starting == [jobs[0], jobs[2]]
+    assert [each.job for each in in_flight.settled] == [jobs[3], jobs[1]]
+    in_flight.give_back_ready()
+    assert in_flight.starting == [jobs[0]]

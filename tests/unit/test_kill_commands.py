@@ -106,6 +106,46 @@ def test_one_that_a_thread_takes_meanwhile_dies_too(bench: PoolBench, kills: Kil
     assert answer.fate is Fate.DEAD
 
 
+def unique_job(slot: int, job_id: str, mode: str = "queued") -> ReservedJob:
+    envelope = {"unique": ["0" * 32, mode]}
+    item = {"class": "wait", "args": [], "id": job_id, "gresque": envelope}
+    return str(slot).encode(), "q", json.dumps(item).encode()
+
+
+def test_one_that_waits_for_its_start_never_runs(bench: PoolBench, kills: KillCommands) -> None:
+    bench.put(unique_job(0, "a"))
+    bench.until(lambda: bool(bench.in_flight.starting))
+    assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
+    bench.until(lambda: bool(bench.in_flight.ended))
+    assert not bench.in_flight.starting
+    (settled,) = bench.in_flight.settled
+    assert [each.kind for each in settled.effects] == ["fail", "unlock"]
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
+
+
+def test_one_that_is_killed_on_the_way_of_its_start(bench: PoolBench, kills: KillCommands) -> None:
+    """It comes back with other arguments, and dies before it runs, or as it does."""
+    old, new = unique_job(0, "a"), unique_job(0, "a")
+    bench.put(old)
+    bench.until(lambda: bool(bench.in_flight.starting))
+    bench.in_flight.being_started = 1
+    assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
+    gevent.sleep(0.01)
+    assert bench.in_flight.starting == [old] and not kills.pop_answers()
+    kills.replace(old, new)
+    bench.in_flight.starting.clear()
+    bench.in_flight.being_started = 0
+    bench.in_flight.started[b"0"] = None
+    bench.in_flight.ready.append(new)
+    kills.kill_ready()
+    bench.pool.wake_one()
+    bench.until(lambda: bool(bench.in_flight.ended))
+    assert bench.counts == (0, 1, 0)
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
+
+
 def test_what_is_not_there_has_ended(bench: PoolBench, kills: KillCommands) -> None:
     assert kills.order("token", "a") == KillAnswer(Fate.ENDED)
     assert not kills

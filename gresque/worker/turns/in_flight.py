@@ -189,6 +189,10 @@ class InFlight:
             else:
                 kept.appendleft(job)
         self.ready.extend(kept)
+        for job in reversed(self.starting[self.being_started :]):
+            if job[1] in queues:
+                self.starting.remove(job)
+                self._give_back(job)
 
     def _give_back(self, job: ReservedJob) -> None:
         way = self._way_back(job)
