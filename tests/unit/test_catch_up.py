@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from gresque.connection.scripts import script
+from gresque.queues import QueueList
 from gresque.store.effects import failed, pushed, put_off, requeued
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
@@ -18,6 +19,7 @@ from gresque.worker.turns import history
 from gresque.worker.turns.catch_up import MOST_SLOTS, CatchUp
 from gresque.worker.turns.history import History
 from gresque.worker.turns.in_flight import ReservedJob, Settled
+from gresque.worker.turns.served_lists import ServedLists
 from tests.support.ledgers import read_ledger
 from tests.support.snapshot import Snapshot
 from tests.support.turn_processes import LastingProcess
@@ -34,6 +36,7 @@ class Place:
         self.process = LastingProcess(url, self.store, 1)
         self.cycle, self.in_flight = self.process.cycle, self.process.in_flight
         keys = self.store.keys
+        self.cycle.lists = ServedLists(keys, QueueList.parse("a,b"))  # without caps
         self.ledger = keys.ledger(self.process.name)
         client.hset(self.ledger, "state", "0 0 0 0 0 0")
         client.zadd(keys.ledgers, {self.process.name: 1})

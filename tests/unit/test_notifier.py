@@ -330,7 +330,9 @@ def test_those_that_listen_look_when_a_rate_allows_it(
         first.on_dry()
         assert first.look_at == pytest.approx(100.5 + late)
     first.on_last_jobs()
-    assert first.look_at == 100.5
+    assert (first.look_at, first.is_to_listen) == (None, True)
+    first.on_dry()
+    assert (first.look_at, first.is_to_listen) == (100.5, False)
     first.on_jobs(more=False)
     assert first.look_at is None
 

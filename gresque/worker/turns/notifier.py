@@ -77,6 +77,8 @@ class Notifier:
         self.is_second = False
         self.look_at: float | None = None
         """When a rate allows a job, on the monotonic clock; None when that is not to wake it."""
+        self.is_to_listen = False
+        """It has not listened since a turn that reserved all that policies allow."""
         self._missed = 0
         """How often it has looked then since it last found a job: others were quicker."""
 
@@ -107,7 +109,7 @@ class Notifier:
     def on_jobs(self, *, more: bool) -> None:
         """A turn reserved jobs; `more`: perhaps it left some."""
         self._was_notified = self.is_second = False
-        self.look_at, self._missed = None, 0
+        self.look_at, self._missed, self.is_to_listen = None, 0, False
         if not self._limit:
             return
         if self.role is not Role.BUSY or (more and self._may_call_again()):
@@ -124,19 +126,17 @@ class Notifier:
         rest = min(10 * self._call_seconds, CALL_AGAIN_SECONDS)
         return now - self._called >= max(CALL_EVERY_SECONDS, rest)
 
-    def on_last_jobs(self) -> bool:
-        """A turn reserved all that policies allow; True when another one is to follow at once.
-        This process goes on listening: none that would come in its place finds anything."""
-        sleep(0)  # the job that was found starts first
+    def on_last_jobs(self) -> None:
+        """A turn reserved all that policies allow. This process listens once it has nothing else to
+        do: none that came in its place would find anything."""
         self._was_notified = self.is_second = False
-        self._missed = 0
-        return self.on_dry()
+        self.look_at, self._missed, self.is_to_listen = None, 0, True
 
     def on_dry(self) -> bool:
         """A turn found nothing; True when another one is to follow at once."""
         self.is_second = self.is_second or self._was_notified
         self._was_notified = False
-        self.look_at = None
+        self.look_at, self.is_to_listen = None, False
         now = time.monotonic()
         blocked = self._cycle.blocked
         is_renewed = self.role is Role.LISTENING and now - self._renewed < self._renew_seconds

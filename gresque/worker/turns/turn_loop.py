@@ -20,6 +20,7 @@ from gresque.worker.turns.batch_size import RESERVE_SECONDS, BatchSize
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
 from gresque.worker.turns.due import (
+    LINGER_SECONDS,
     Situation,
     Wait,
     due,
@@ -127,7 +128,8 @@ class TurnLoop:
     def _on_jobs(self, *, more: bool) -> None:
         if self._cycle.blocked is None or not self._cycle.is_exhausted:
             self._notifier.on_jobs(more=more)
-        elif not self._notifier.on_last_jobs():
+        else:
+            self._notifier.on_last_jobs()
             self._note_dry()
 
     def _note_dry(self) -> None:
@@ -239,6 +241,8 @@ class TurnLoop:
         pace = self._batch_size.pace()
         self._worthwhile = worthwhile(self._threads, pace.reserve)
         self._enough = enough_ended(self._situation(), pace, heavy=self._weight.heavy)
+        if in_flight.counted and self._demand.is_dry and self._cycle.blocked is not None:
+            self._enough = 1  # each end makes room for the next job of a full queue
         lingered = False
         while not due(now := self._situation(), want, lingered=lingered):
             pool.wake_at = self._enough
@@ -290,6 +294,11 @@ class TurnLoop:
         try:
             if self._row.state.gives_back:
                 self._notifier.stand_down()
+            elif self._notifier.is_to_listen:
+                # Where jobs are short the first of them ends before this process has to listen.
+                if self._in_flight.held and self._wakeup.wait(LINGER_SECONDS):
+                    return False
+                return self._notifier.on_dry()
             if self._cycle.heard():
                 return True
             watcher = get_hub().loop.io(connection.fileno(), 1)
