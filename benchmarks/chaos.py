@@ -27,6 +27,11 @@ Some jobs fail twice and are tried again, some are enqueued with a delay: none m
 With `--cron` entries of the schedule are due every second: each of their ticks must run.
 Each attempt counts by itself: none may run twice but those that were held at a kill.
 
+With `--flow` a share of the jobs has limits or is unique: a queue with a cap, one with a rate, one
+that is paused now and then, one with a cap of each worker; jobs of which no two run at once, and
+jobs that are triggered more often than they run. An observer counts the entries of all ledgers all
+the time. At the end no lock and no count may be left.
+
 One JSON line on stdout, a readable one on stderr; exit 1 when a job was lost or early, when more
 ran twice, or when something is left in a ledger.
 """
@@ -51,7 +56,9 @@ from typing import Any
 
 import psutil
 import redis
-from chaos_notes import Note, early, longest_recovery
+from chaos_flow import KINDS, QUEUES, TRIGGER, WORKED, Flow
+from chaos_jobs import TRIGGERS
+from chaos_notes import Note, early, longest_recovery, sentence
 from chaos_ticks import Ticks
 from clock import SetClock
 from failover import FailOverPair, Lag
@@ -65,6 +72,11 @@ from gresque.inspector.processes import ProcessStatus
 ROOT = Path(__file__).parents[1]
 THREADS = 20
 DELAYED = "delayed"
+WRONG = (
+    "lost", "early", "ticks_lost", "left_in_ledgers",
+    "triggers_lost", "above_a_cap", "two_at_once", "locks_left", "counts_left",
+)  # fmt: skip
+"""What there must be none of."""
 FURTHEST_STEP = 10_000.0
 """Seconds by which the server's clock is set forwards or backwards at most."""
 BACKLOG = 1_000
@@ -79,6 +91,7 @@ def main() -> None:
     parser.add_argument("--forks", type=float, default=0.0, help="share of the jobs that fork")
     parser.add_argument("--retried", type=float, default=0.1, help="share that fails twice first")
     parser.add_argument("--delayed", type=float, default=0.1, help="share that is delayed")
+    parser.add_argument("--flow", type=float, default=0.2, help="share with limits and unique jobs")
     parser.add_argument("--cron", type=int, default=0, help="schedule entries for every second")
     parser.add_argument("--masters", type=int, default=2, help="each with 3 processes x 20 threads")
     parser.add_argument("--kill-every", type=float, default=0.4, help="s, a process; 0: never")
@@ -108,22 +121,7 @@ def main() -> None:
     print(json.dumps(result))
     print(sentence(result), file=sys.stderr)
     held = result["run_twice_or_more"] > result["held_at_kills"] + result["reserved_in_lags"]
-    wrong = [result[what] for what in ("lost", "early", "ticks_lost", "left_in_ledgers")]
-    sys.exit(1 if any(wrong) or held else 0)
-
-
-def sentence(result: dict[str, Any]) -> str:
-    return (
-        "{jobs:,} jobs ({jobs_that_fork:,} fork, {retried:,} fail twice first, {delayed:,} are "
-        "delayed) in {seconds:.0f} s, {processes} processes, "
-        "{masters} masters and the server "
-        "{servers} times killed, its clock set {clock_steps} times: {lost} lost, {early} early, "
-        "{ticks_lost} of {ticks} ticks lost, "
-        "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
-        "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
-        "held or reserved meanwhile), "
-        "longest recovery {longest_recovery_seconds} s"
-    ).format(**result, **result["killed"])
+    sys.exit(1 if held or any(result[what] for what in WRONG) else 0)
 
 
 class Chaos:
@@ -147,6 +145,7 @@ class Chaos:
         # What this program asks may fail while the server is down; its pushes wait.
         self._client = gresque.Client(self._url, retry_seconds=60)
         self._ticks = Ticks(self._client, options.cron)
+        self._flow = Flow(self._client, self._url, directory, is_on=options.flow > 0)
         self._masters: list[subprocess.Popen[bytes]] = []
         self._killed: Counter[str] = Counter(processes=0, masters=0, servers=0)
         self._clock_steps = 0
@@ -154,6 +153,8 @@ class Chaos:
         """Pid of a worker process -> when."""
         self._held_at_kills = 0
         self._enqueued: list[str] = []
+        self._made = 0
+        """How many jobs have a number; some of them only trigger a unique job."""
         self._spawner = self._retried = 0
         """Of the jobs, those that fork, and those that fail twice first."""
         self._due: dict[str, float] = {}
@@ -165,6 +166,7 @@ class Chaos:
         self._start_server()
         started = time.monotonic()
         self._ticks.set()
+        self._flow.begin()
         self._masters = [self._start() for _ in range(self._options.masters)]
         feeder = threading.Thread(target=self._feed)
         feeder.start()
@@ -173,6 +175,7 @@ class Chaos:
         self._stop_feeding.set()
         self._ticks.remove()
         feeder.join()
+        self._flow.end(has_forgotten=bool(self._lags))
         if self._feeding_error is not None:
             raise self._feeding_error
         if self._clock is not None:
@@ -193,6 +196,7 @@ class Chaos:
                 for process in (*_children(master), psutil.Process(master.pid)):
                     process.kill()
             master.wait()
+        self._flow.close()
         self._client.close()
         if self._pair:
             self._pair.close()
@@ -201,11 +205,12 @@ class Chaos:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [
-            *(sys.executable, "-m", "gresque", "work", "-q", "bench", "-r", "benchmarks.jobs"),
+            *(sys.executable, "-m", "gresque", "work", "-q", WORKED, "-r", "benchmarks.chaos_jobs"),
             *("-w", "3", "-t", str(THREADS), "-j", "2000"),
             *("--max-recoveries", "0"),  # these deaths are no fault of the jobs
         ]
-        env = {**os.environ, "REDIS_URL": self._url, "CHAOS_TALLY": str(self._tally)}
+        notes = {"CHAOS_TALLY": str(self._tally), TRIGGERS: str(self._tally.parent)}
+        env = {**os.environ, "REDIS_URL": self._url, **notes}
         return subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
 
     # Enqueueing
@@ -213,17 +218,19 @@ class Chaos:
     def _feed(self) -> None:
         """Enqueue as the jobs are worked off. In a thread of its own: it waits through outages."""
         try:
-            while not self._stop_feeding.is_set() and len(self._enqueued) < self._options.jobs:
+            while not self._stop_feeding.is_set() and self._made < self._options.jobs:
                 if (_patiently(lambda: self._client.size("bench")) or 0) >= BACKLOG:
                     time.sleep(0.005)
                     continue
-                first = len(self._enqueued)
-                keys = range(first, min(first + 100, self._options.jobs))
-                calls = [(f"job-{n}", self._options.seconds) for n in keys]
+                numbers = range(self._made, min(self._made + 100, self._options.jobs))
+                calls = [(f"job-{n}", self._options.seconds) for n in numbers]
                 kinds = defaultdict[str, list[tuple[str, float]]](list)
                 for call in calls:
                     kinds[self._kind()].append(call)
                 for kind, some in kinds.items():
+                    if kind in KINDS:
+                        self._enqueued += self._flow.enqueue(kind, some)
+                        continue
                     delay = self._random.uniform(0.1, 3) if kind == DELAYED else None
                     if delay is not None:
                         due = time.monotonic() + delay
@@ -231,6 +238,7 @@ class Chaos:
                     name = "Chaos" if kind == DELAYED else kind
                     self._client.enqueue_many(name, some, queue="bench", in_=delay)
                     self._enqueued += (key for key, _ in some)
+                self._made = numbers.stop
                 self._spawner += len(kinds["ChaosForks"])
                 self._retried += len(kinds["ChaosRetried"])
         except BaseException as error:
@@ -247,7 +255,7 @@ class Chaos:
             if draw < share:
                 return kind
             draw -= share
-        return "Chaos"
+        return self._flow.kind() if draw < options.flow else "Chaos"
 
     # Killing
 
@@ -260,6 +268,7 @@ class Chaos:
             (options.kill_server_every, self._kill_the_server),
             (options.step_clock_every, self._step_the_clock),
             (options.fail_over_every, self._fail_over),
+            (1.0 if options.flow else 0.0, self._flow.pause_or_unpause),
         ]
         due = [time.monotonic() + 0.5 + every for every, _ in acts]
         while time.monotonic() < until and (feeder.is_alive() or not self._is_done()):
@@ -301,7 +310,7 @@ class Chaos:
         assert self._pair is not None
         if not self._pair.is_in_step():
             return  # in a moment, perhaps
-        held, first, since = self._held_or_most(), len(self._enqueued), time.monotonic()
+        held, first, since = self._held_or_most(), self._made, time.monotonic()
         self._pair.cut_off()
         time.sleep(self._options.lag * self._random.uniform(0, 1))
         if self._options.kill_every:
@@ -311,7 +320,7 @@ class Chaos:
         held += self._held_or_most()
         self._pair.promote()
         # A batch that was on its way is counted as enqueued meanwhile.
-        meanwhile = range(first, len(self._enqueued) + 100)
+        meanwhile = range(first, self._made + 100)
         self._lags.append(Lag(since, time.monotonic(), meanwhile, held))
 
     def _held_or_most(self) -> int:
@@ -364,7 +373,12 @@ class Chaos:
         a ledger to where it waits between two looks."""
         client = self._client
         waits = client.delayed_count
-        return _patiently(lambda: not (waits() or client.size("bench") or self._held() or waits()))
+
+        def is_left() -> bool:
+            queued = any(map(client.size, ("bench", *QUEUES)))
+            return bool(waits() or queued or self._held() or waits())
+
+        return _patiently(lambda: not is_left())
 
     def _held(self) -> int:
         return int(self._client.info()["working"])
@@ -375,10 +389,11 @@ class Chaos:
     # Counting
 
     def _count(self, seconds: float) -> dict[str, Any]:
-        lines = [
+        every = [
             Note(event, key, int(pid), float(at))
             for event, key, pid, at in map(str.split, self._tally.read_text().splitlines())
         ]
+        lines = [line for line in every if not line.key.startswith(TRIGGER)]
         starts = Counter(line.key for line in lines if line.event == "start")
         ended = {line.key for line in lines if line.event == "end"}
         store = self._client.store
@@ -410,6 +425,7 @@ class Chaos:
             "left_in_ledgers": self._held(),
             "killed": dict(self._killed),
             "clock_steps": self._clock_steps,
+            **self._flow.count(every, self._killed_at, has_forgotten=bool(self._lags)),
             "seconds": round(seconds, 1),
         }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 CHAOS_DELAY = 0.3
-"""Of benchmarks/jobs.py: seconds from a failure to the next attempt."""
+"""Of chaos_jobs.py: seconds from a failure to the next attempt."""
 
 
 class Note(NamedTuple):
@@ -46,3 +46,20 @@ def longest_recovery(lines: Sequence[Note], killed_at: Mapping[int, float]) -> f
         for first, again in pairwise(starts)
     ]
     return max(waits, default=0.0)
+
+
+def sentence(result: dict[str, Any]) -> str:
+    """What has happened, in words."""
+    return (
+        "{jobs:,} jobs ({jobs_that_fork:,} fork, {retried:,} fail twice first, {delayed:,} are "
+        "delayed) in {seconds:.0f} s, {processes} processes, "
+        "{masters} masters and the server "
+        "{servers} times killed, its clock set {clock_steps} times: {lost} lost, {early} early, "
+        "{ticks_lost} of {ticks} ticks lost, "
+        "{run_twice_or_more} run twice of {held_at_kills} held at the kills, {failed} failed, "
+        "{fail_overs} replicas promoted ({forgotten} enqueues forgotten, {reserved_in_lags} jobs "
+        "held or reserved meanwhile), "
+        "longest recovery {longest_recovery_seconds} s; {most_at_once} jobs of the capped queue at "
+        "once, {pauses} pauses, {triggers_lost} of {triggers} triggers lost, {locks_left} locks "
+        "and {counts_left} counts left"
+    ).format(**result, **result["killed"])

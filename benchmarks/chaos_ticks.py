@@ -39,8 +39,8 @@ class Ticks:
     def remove(self) -> None:
         """The server may be away for a moment."""
         for number in range(self._entries):
-            _insist(lambda number=number: self._client.schedules.remove(f"chaos-{number}"))
-        self._removed_at = _insist(lambda: self._client.store.now())
+            insist(lambda number=number: self._client.schedules.remove(f"chaos-{number}"))
+        self._removed_at = insist(lambda: self._client.store.now())
 
     def ran(self, ended: Iterable[str]) -> int:
         """How many of the jobs that ended were ticks."""
@@ -62,7 +62,8 @@ class Ticks:
         )
 
 
-def _insist(ask: Callable[[], Result]) -> Result:
+def insist(ask: Callable[[], Result]) -> Result:
+    """The answer, though the server may be away for a moment."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with suppress(RedisUnavailable, redis.RedisError):

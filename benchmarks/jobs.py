@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import random
 import statistics
 import subprocess
-import sys
 import time
-from functools import cache
 from typing import Any
 
 import gresque
@@ -19,6 +15,16 @@ from benchmarks.peers import body
 @gresque.job(queue="bench", name="Noop")
 def noop(*args: Any) -> None:
     """Nothing: what remains is what a job costs."""
+
+
+@gresque.job(queue="bench", name="UniqueBoth", unique="both")
+def unique_both(*args: Any) -> None:
+    """Its lock is released in the turn that settles it."""
+
+
+@gresque.job(queue="bench", name="UniqueQueued", unique="queued")
+def unique_queued(*args: Any) -> None:
+    """Its lock is released before it starts."""
 
 
 @gresque.job(queue="bench", name="Fails")
@@ -61,84 +67,6 @@ def tally(key: str, seconds: float) -> None:
     gresque.default_client().store.redis.hincrby("tally", key, 1)
 
 
-@gresque.job(queue="bench", name="Chaos")
-def chaos(key: str, seconds: float) -> None:
-    """Wait, and note the start and the end in the file CHAOS_TALLY: Redis may be away."""
-    _note("start", key)
-    time.sleep(seconds)
-    _note("end", key)
-
-
-@gresque.job(queue="bench", name="ChaosForks")
-def chaos_forks(key: str, seconds: float) -> None:
-    """As Chaos, with a child that lives as long as the wait and then ends in one of many ways."""
-    _note("start", key)
-    how = random.choice(["return", "raise", "exit", "os_exit", "process", "run", "greenlet"])
-    if how == "run":
-        subprocess.run(["sleep", str(seconds)], check=True, preexec_fn=_nothing)
-    elif how == "process":
-        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(seconds,))
-        process.start()
-        process.join()
-    elif how == "greenlet":
-        import gevent  # in a worker it is there; a benchmark that only enqueues stays without
-
-        _reap(gevent.spawn(_fork, how, seconds).get())
-    elif pid := _fork(how, seconds):
-        _reap(pid)
-    else:
-        return
-    _note("end", key)
-
-
-CHAOS_FAILURES, CHAOS_DELAY = 2, 0.3
-"""How often a job of chaos that is tried again fails, and the seconds until its next attempt."""
-
-
-@gresque.job(queue="bench", name="ChaosRetried", retries=CHAOS_FAILURES, backoff=CHAOS_DELAY)
-def chaos_retried(key: str, seconds: float) -> None:
-    """As Chaos, at the third attempt. Each attempt has a key of its own."""
-    job = gresque.current_job()
-    assert job is not None
-    _note("start", f"{key}#{job.attempt}")
-    time.sleep(seconds)
-    if job.attempt <= CHAOS_FAILURES:
-        _note("failed", f"{key}#{job.attempt}")
-        raise ValueError("on purpose")
-    _note("end", key)
-
-
-@gresque.job(queue="bench", name="ChaosTick")
-def chaos_tick(number: int) -> None:
-    """Note which tick of which schedule entry has run."""
-    job = gresque.current_job()
-    assert job is not None and job.scheduled_for is not None
-    key = f"tick-{number}@{job.scheduled_for.timestamp():.0f}"
-    _note("start", key)
-    _note("end", key)
-
-
-def _nothing() -> None:
-    """With it, Python runs in the child before the program does."""
-
-
-def _fork(how: str, seconds: float) -> int:
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(seconds)
-        if how == "raise":
-            raise ValueError("in a child")
-        if how == "exit":
-            sys.exit(3)
-        if how == "os_exit":
-            os._exit(4)
-    return pid
-
-
-def _reap(pid: int) -> None:
-    os.waitpid(pid, 0)
-
-
 @gresque.job(queue="bench", name="ForkCost")
 def fork_cost(pairs: int) -> None:
     """See benchmarks/forking.py."""
@@ -162,16 +90,6 @@ def fork_cost(pairs: int) -> None:
         "the hook: CPU": statistics.fmean(yes[1] - no[1] for yes, no in runs),
     }
     gresque.default_client().store.redis.hset("fork-cost", mapping=found)
-
-
-@cache
-def _tally_of(pid: int) -> int:
-    return os.open(os.environ["CHAOS_TALLY"], os.O_WRONLY | os.O_APPEND)
-
-
-def _note(event: str, key: str) -> None:
-    pid = os.getpid()
-    os.write(_tally_of(pid), f"{event} {key} {pid} {time.monotonic():.4f}\n".encode())
 
 
 @gresque.job(queue="bench", name="Burn")

@@ -1,7 +1,7 @@
 """What is too long for .ci/run: chaos, a hundred shutdowns, the demo, three suites at once under
 `nice`, many hypothesis examples, and the tests of this directory.
 
-    scripts/acceptance                          # all of it, some 25 minutes on two idle cores
+    scripts/acceptance                          # all of it, some 35 minutes on two idle cores
     scripts/acceptance --list                   # the names of the steps
     scripts/acceptance --only shutdowns         # repeatable
     scripts/acceptance --scale 0.1              # a tenth of it, to see that it works
@@ -26,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FAKETIME = any(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SUITES = 3
+LIMITS, UNIQUE = ("caps", "pauses", "rates", "wakeups"), ("unique", "debounce")
 MODELS = [
     "tests/unit/test_scripts_against_model.py",
     "tests/unit/test_forgetful_server.py",
@@ -122,8 +123,19 @@ def demo(scale: float) -> str:
     return f"{seconds:.1f} s, {share} % of plain gevent; {lines[-1]}"
 
 
+def tests_of(*names: str) -> Callable[[float], str]:
+    """These tests of this directory."""
+
+    def step(scale: float) -> str:
+        return pytest(*(f"tests/acceptance/test_{name}.py" for name in names), "-n", "0")
+
+    return step
+
+
 def long_tests(scale: float) -> str:
-    return pytest("tests/acceptance", "-n", "0")
+    """All others."""
+    ignored = [f"--ignore=tests/acceptance/test_{name}.py" for name in (*LIMITS, *UNIQUE)]
+    return pytest("tests/acceptance", *ignored, "-n", "0")
 
 
 STEPS: dict[str, Callable[[float], str]] = {
@@ -133,10 +145,13 @@ STEPS: dict[str, Callable[[float], str]] = {
     ),
     "chaos with schedules": chaos("ticks", "--cron", "3", "--retried", "0.3", "--delayed", "0.3"),
     "chaos with clock steps": chaos("clock_steps", "--step-clock-every", "3"),
+    "chaos with limits and unique jobs": chaos("pauses", "--flow", "0.6"),
     "shutdowns": shutdowns,
     "demo": demo,
     "suites under nice": suites,
     "examples": examples,
+    "limits": tests_of(*LIMITS),
+    "unique jobs": tests_of(*UNIQUE),
     "long tests": long_tests,
 }
 
