@@ -26,6 +26,7 @@ OWN = {
     "enqueueing": [],
     "floors": [],
     "inspecting": [],
+    "flow": [],
     "cost": [],
 }
 QUICK = ["--runs", "1", "--scale", "0.05"]

@@ -1,4 +1,5 @@
-"""What a whole job costs, from enqueue to its last end: plain, delayed, retried, failed.
+"""What a whole job costs, from enqueue to its last end: plain, delayed, retried, failed,
+unique.
 
 CPU, of the program that enqueues, of a worker (its master included) and of the server. A burst of a
 worker without jobs is measured first, and taken off. See cost.py.
@@ -39,6 +40,8 @@ KINDS = {
     "retried once, at once": Kind("FailsOnce", 5.0),
     "retried once, after a delay": Kind("FailsOnceAndRests", None, bursts=2),
     "failed": Kind("Fails", None),
+    "unique, both": Kind("UniqueBoth", 4.0),
+    "unique, queued": Kind("UniqueQueued", 5.0),
 }
 
 
