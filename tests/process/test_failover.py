@@ -74,7 +74,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 
 def test_no_failure_of_the_forgotten_moments_is_missing(pair: Pair) -> None:
-    count = 60
+    count = 120
     pair.push("TellAndFail", count)
     master = pair.work()
     wait_for(lambda: pair.stat("processed") >= THREADS)
@@ -114,7 +114,7 @@ def test_what_was_given_back_in_them_is_held_by_nobody(pair: Pair) -> None:
 def test_what_is_in_flight_is_counted_right_after_them(pair: Pair, name: str) -> None:
     """The server counts what its own ledger holds: jobs of the forgotten moments stand there still,
     others are not there yet."""
-    count, cap = 40, 6
+    count, cap = 100, 6
     pair.client.limit("q", concurrent=cap)
     pair.push(name, count)
     master = pair.work(f"q:{cap}")

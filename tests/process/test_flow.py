@@ -82,7 +82,7 @@ def test_a_full_queue_stands_in_nobodys_way_and_its_cap_may_change(bench: Bench)
         return bench.stat("processed") == 100
 
     wait_for(all_ended)
-    assert max(most) <= 3
+    assert max(most, default=0) <= 3
     wait_for(lambda: bench.held() == 0)
     assert not bench.redis.exists(f"{bench.namespace}:inflight")
 
@@ -120,10 +120,13 @@ def test_a_rate_holds_and_is_used(bench: Bench) -> None:
     bench.client.limit("a", rate="100/s")
     bench.client.enqueue_many("Count", [("a",)] * 150, queue="a")
     start(bench, "a", "2/20/1000")
-    wait_for(lambda: bench.stat("processed"))
-    begun = time.monotonic()
+    seen = 0
+    while not seen:
+        begun = time.monotonic()
+        seen = bench.stat("processed")
     wait_for(lambda: bench.runs() == {"a": 150}, SOONER)
-    assert time.monotonic() - begun >= 1.1  # of 150 jobs some 30 may have been seen at once
+    # Ten may start at once, and those of 40 threads may have begun and not been seen yet.
+    assert time.monotonic() - begun >= (150 - seen - 10 - 40) / 100
 
 
 def test_a_burst_waits_for_rates_and_caps_and_leaves_paused_queues(bench: Bench) -> None:
@@ -161,8 +164,8 @@ def test_limits_cost_an_idle_process_nothing(bench: Bench) -> None:
         quiet.append((used, turns))
         return used / len(processes) < 0.02 and turns <= 3
 
-    wait_for(is_quiet, SOONER)
+    wait_for(is_quiet)
     client.enqueue_many("CountWhenLet", [("x",)] * 5, queue="paused")
     client.enqueue_many("CountWhenLet", [("x",)] * 5, queue="capped")
-    wait_for(is_quiet, SOONER)
+    wait_for(is_quiet)
     assert bench.held() == 2

@@ -10,6 +10,7 @@ import pytest
 import gresque
 from tests.process import unique_jobs as jobs
 from tests.process.support import Bench, wait_for
+from tests.process.test_unique import is_idle
 
 OURS = "tests.process.unique_jobs"
 
@@ -34,7 +35,7 @@ def test_the_last_arguments_run(bench: Bench, mode: str, on_duplicate: str) -> N
         each.start()
     for each in programs:
         each.join()
-    wait_for(lambda: not bench.redis.exists("resque:queue:q") and not bench.held())
+    wait_for(lambda: is_idle(bench))
     for name in "abc":
         values = [int(value) for value in bench.redis.lrange(f"order:{name}", 0, -1)]
         assert 200 in values
