@@ -28,6 +28,9 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "clear_jobs": (5, ["q", 9]),
     "cycle": (16, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, "", 0]),
     "release": (1, ["token"]),
+    "release_lock": (3, ["id"]),
+    "release_locks": (3, ["unlock", 2, "q", "id"]),
+    "take_out": (8, ["item", "", "unlock", "q", "id"]),
     "restore_later": (2, ["a", 9]),
     "take_lease": (1, ["me", 5000]),
     "enqueue_unique": (
@@ -61,7 +64,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "unregister_worker": (9, ["w"]),
 }
 
-ANYWHERE = {"count_held", "due_later", "find_held"}
+ANYWHERE = {"count_held", "due_later", "find_held", "ids_of"}
 """Scripts that only read, by EVAL_RO: what is shown may be read from a replica."""
 
 STATES = ["", "0 0 0 0 0 0", "1 0 0 0 0 0", "9 0 0 0 0 0", "fenced 0 0 0 0 0 0"]

@@ -5,6 +5,8 @@
 --       arguments a and b (effects.lua)
 -- Returns  {key, its error, …}
 local queues, refusals = KEYS[1], {}
+local guarded = queues
+-- include guard
 -- include unlock
 -- include pass_on
 -- include end_by_hand
