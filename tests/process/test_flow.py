@@ -7,6 +7,7 @@ import time
 
 import psutil
 
+from gresque.inspector.flow import Flow
 from tests.process.support import Bench, Master, wait_for
 
 INTERVAL = ("--interval", "10")
@@ -108,6 +109,10 @@ def test_the_caps_of_a_worker_are_its_own(bench: Bench) -> None:
     wait_for(lambda: bench.begun() == 4)
     wait_until_idle(bench, 4)
     assert bench.held() == 4
+    # Their vitals have the caps, which stand in no id.
+    wait_for(lambda: len(Flow.read(bench.client.store).workers) == 2)
+    caps = Flow.read(bench.client.store).workers
+    assert [(each.queue, each.cap, each.in_flight) for each in caps] == [("mail-a", 2, 2)] * 2
     bench.let()
     wait_for(lambda: len(bench.runs()) == 9, SOONER)
     for master in masters:
@@ -127,6 +132,16 @@ def test_a_rate_holds_and_is_used(bench: Bench) -> None:
     wait_for(lambda: bench.runs() == {"a": 150}, SOONER)
     # Ten may start at once, and those of 40 threads may have begun and not been seen yet.
     assert time.monotonic() - begun >= (150 - seen - 10 - 40) / 100
+
+
+def test_queues_share_a_worker_by_weight(bench: Bench) -> None:
+    for queue in ("high", "low"):
+        bench.client.enqueue_many("CountSlowly", [(queue, 0.005)] * 300, queue=queue)
+    start(bench, "high,low", "1/4/10000", "--weights", "high=3")
+    wait_for(lambda: bench.stat("processed") >= 200)
+    runs = bench.runs()
+    assert runs["low"] > 0, "it is no priority"
+    assert runs["high"] > runs["low"]
 
 
 def test_a_burst_waits_for_rates_and_caps_and_leaves_paused_queues(bench: Bench) -> None:
