@@ -91,7 +91,7 @@ def lists(client: redis.Redis) -> str:
 @pytest.fixture
 def process(redis_url: str, redis_client: redis.Redis) -> Iterator[Process]:
     store = Store(redis_url, "resque")
-    process = Process(redis_url, store, 1)
+    process = Process(redis_url, store, 2)
     process.cycle._slots.free = [b"%d" % number for number in range(200, -1, -1)]
     redis_client.hset(KEYS.ledger(process.name), "state", "0 0 0 0 0 0")
     yield process
