@@ -28,7 +28,7 @@ from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
 from gresque.store.effects import failed, pushed, put_off
 from gresque.store.ledger import parse_entry
-from gresque.store.recovery import Move
+from gresque.store.recovery import Counting, Move
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
 from gresque.worker.turns.in_flight import ReservedJob
@@ -56,7 +56,7 @@ class Jobs(PoliciesModel):
         """Processes that are no more, and whose ledgers may be there still."""
         self.settled: Counter[str] = Counter()
         self.old_requests: list[tuple[Any, ...]] = []
-        self.late_moves: list[tuple[str, list[Move]]] = []
+        self.late_moves: list[tuple[str, list[Move], Counting]] = []
         self.started = 0
         self.begin_without_policies()
         for queue in QUEUES:
@@ -254,21 +254,20 @@ class Jobs(PoliciesModel):
         held = self.store.recovery.fence(process.name)
         dead_process = DeadProcess(process.name, "gone", None, blameless=False)
         moves = [
-            self.recovery._counted_off(
-                dead_process, self.recovery._move(dead_process, "noon", slot, entry), entry
-            )
+            self.recovery._move(dead_process, "noon", slot, entry)
             for slot, entry in list(held.entries.items())[:count]
         ]
-        self.store.recovery.move(process.name, moves)
-        self.late_moves.append((process.name, moves))
+        counting = self.recovery._counting(process.name, held.entries.values())
+        self.store.recovery.move(process.name, moves, counting)
+        self.late_moves.append((process.name, moves, counting))
 
     @precondition(lambda self: self.late_moves)
     @rule(data=st.data())
     def somebody_else_moves_the_same(self, data: Any) -> None:
         """Two that recover the same process have read the same ledger."""
-        name, moves = data.draw(st.sampled_from(self.late_moves))
+        name, moves, counting = data.draw(st.sampled_from(self.late_moves))
         before = self._everywhere()
-        self.store.recovery.move(name, moves)
+        self.store.recovery.move(name, moves, counting)
         assert self._everywhere() == before
 
     @precondition(lambda self: self.alive)
