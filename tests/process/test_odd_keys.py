@@ -50,7 +50,8 @@ def test_globs_find_their_queues_once_the_set_of_queues_is_one_again(bench: Benc
     wait_for(lambda: bench.runs() == {"found": 1, "known": 1})
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
-    assert master.log.count("resque:queues is not a set") == 1
+    # The maintenance process, if it comes up late, finds out by itself.
+    assert master.log.count("until then globs find no new queues") == 1
 
 
 @pytest.mark.parametrize("kind", ["state", "entry", "type", "record"])

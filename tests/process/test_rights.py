@@ -54,7 +54,7 @@ def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
     )
     wait_for(lambda: bench.stat("processed") >= 54 and bench.held() == 0)
     assert bench.stat("failed") == 2
-    long = gresque.Client(urls["producer"]).enqueue_to("q", "Behave", "sleep", 60)
+    long = gresque.Client(urls["producer"]).enqueue_to("q", "Behave", "sleep", 600)
     wait_for(lambda: bench.redis.llen("started") > 3 and bench.held() == 1)
     wait_for(lambda: "Behave" in command(urls["reader"], "running"))
     for listing in (

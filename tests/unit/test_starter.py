@@ -11,6 +11,7 @@ import redis
 from gresque.jobs import payload
 from gresque.jobs.ends import Attempt, End, EndedJob, EndRules, effects_of
 from gresque.jobs.retry_policy import Again
+from gresque.store.ledger import LedgerEntry, parse_entry
 from gresque.store.store import Store
 from gresque.worker.turns.in_flight import ReservedJob
 from tests.support.turn_processes import Process
@@ -198,7 +199,7 @@ def test_the_latest_arguments_run(bench: Bench, mode: str, loss: str) -> None:
     assert started == (reserved[0], "a", new)
     assert changed == [(reserved, started)]
     entry = bench.client.hget(f"resque:ledger:{one.name}", started[0])
-    assert entry == b"14:resque:queue:a" + new
+    assert parse_entry(entry)._replace(flag=b"") == LedgerEntry(b"resque:queue:a", new, b"")
     left = {"id", "mode", "queue", "class", "ttl"}
     assert bench.held.keys() == (set() if mode == "queued" else left)
     bench.end(one, started)
