@@ -192,3 +192,24 @@ def test_a_retry_takes_a_lock_that_is_free(bench: Bench, mode: str, sweep: bool)
         b"id": job_id(1).encode(), b"mode": mode.encode(), b"class": b"Sync", b"queue": b"a",
     }  # fmt: skip
     assert 86_000_000 < bench.client.pttl(lock(1)) <= 86_400_000
+
+
+@pytest.mark.parametrize("how", ["cancel", "dequeue"])
+def test_a_job_is_taken_out_with_the_arguments_that_replaced_its_own(
+    bench: Bench, how: str
+) -> None:
+    bench.put(1)
+    bench.hold(1, replace=b"1", payload=job(1))
+    if how == "cancel":
+        assert bench.gresque.cancel(job_id(1))
+    else:
+        definition = JobDefinition("Sync", "a", lambda number: None)
+        sync: Any = SimpleNamespace(definition=definition)
+        assert bench.gresque.dequeue(sync, 1) == 1
+    assert not bench.locks and not bench.client.exists("resque:queue:a")
+
+
+def test_a_released_lock_gives_out_the_arguments_that_it_keeps(bench: Bench) -> None:
+    bench.hold(1, queue="a", replace=b"1", payload=job(1))
+    assert bench.gresque.release_lock(digest(1))
+    assert bench.client.lrange("resque:queue:a", 0, -1) == [job(1)]

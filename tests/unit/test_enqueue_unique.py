@@ -292,3 +292,16 @@ def test_the_names_of_longjob(redis_url: str, store: Store, redis_client: redis.
     first = Archive.enqueue_unique(7, "a")
     assert Archive.enqueue_unique(7, "b") == first
     assert Archive.enqueue_debounce(7, "c") not in (None, first)
+
+
+@pytest.mark.parametrize("rule", ["again", "replace"])
+def test_a_lock_that_keeps_arguments_does_not_expire(
+    client: gresque.Client, redis_client: redis.Redis, rule: str
+) -> None:
+    """They would be lost with it. When they have left it, it lives for its time again."""
+    enqueue = Enqueue(client, unique="both", on_duplicate=rule, unique_ttl_seconds=60)
+    enqueue("a")
+    assert redis_client.pttl(LOCK) <= 60_000
+    enqueue("b")
+    assert lock(redis_client).keys() & {"again", "payload"}
+    assert redis_client.pttl(LOCK) > 1_000 * 86_400_000

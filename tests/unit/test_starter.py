@@ -191,6 +191,7 @@ def test_the_latest_arguments_run(bench: Bench, mode: str, loss: str) -> None:
     one = bench.process(1)
     old, new = job(1, mode, "replace"), job(1, mode, "replace", args=("new",))
     bench.lock(1, mode, replace=1, payload=new)
+    bench.client.pexpire(LOCK, 10**11)
     (reserved,) = bench.reserve(one, old)
     changed: list[tuple[ReservedJob, ReservedJob]] = []
     one.cycle.starter.on_replaced = lambda *jobs: changed.append(jobs)
@@ -202,6 +203,7 @@ def test_the_latest_arguments_run(bench: Bench, mode: str, loss: str) -> None:
     assert parse_entry(entry)._replace(flag=b"") == LedgerEntry(b"resque:queue:a", new, b"")
     left = {"id", "mode", "queue", "class", "ttl"}
     assert bench.held.keys() == (set() if mode == "queued" else left)
+    assert bench.client.pttl(LOCK) <= 600_000
     bench.end(one, started)
     assert not bench.held and not bench.queue
 

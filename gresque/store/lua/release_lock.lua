@@ -1,5 +1,6 @@
 -- Release a lock by hand, if it still is that of the job that was read: jobs that wait for it are due
--- now, and the first of them to start takes it. A run that was to follow the job comes at once.
+-- now, and the first of them to start takes it. A run that was to follow the job comes at once, and so
+-- does what the job was to take at its start.
 --
 -- KEYS  1 the lock (HASH)   2 those that wait for it (ZSET)   3 later (ZSET)   4 queues (SET)
 --       5 the queue of a further run (LIST)
@@ -10,7 +11,8 @@ local guarded = later
 -- include guard
 -- include now_ms
 if (redis.call('HGET', lock, 'id') or '') ~= ARGV[1] then return 0 end
-local run = ARGV[2] ~= '' and redis.call('HGET', lock, 'again')
+local held = redis.call('HMGET', lock, 'again', 'payload')
+local run = ARGV[2] ~= '' and (held[1] or held[2])
 if run then
   redis.call('RPUSH', queue, run)
   redis.pcall('SADD', queues, ARGV[2])

@@ -16,5 +16,9 @@ end
 -- include unlock
 -- include pass_on
 -- include end_by_hand
-if removed > 0 then end_by_hand(ARGV[3], 7, ARGV[4], ARGV[5], queues) end
+if removed > 0 then
+  -- The arguments that it was to take at its start are its own: they go with it.
+  if redis.pcall('HGET', KEYS[7], 'id') == ARGV[5] then redis.pcall('HDEL', KEYS[7], 'payload') end
+  end_by_hand(ARGV[3], 7, ARGV[4], ARGV[5], queues)
+end
 return removed

@@ -7,7 +7,7 @@ local function refused(done, _, key)
 end
 -- The payload stands in the slot before it leaves the lock: a recovery goes by that.
 local function take_payload(lock, id, slot)
-  local held = redis.pcall('HMGET', lock, 'id', 'payload')
+  local held = redis.pcall('HMGET', lock, 'id', 'payload', 'ttl')
   if refused(held.err and held, 'HMGET', lock) then return end
   local entry = redis.call('HGET', ledger, slot)
   local head, digits = string.match(entry or '', '^((%d+)%D)')
@@ -18,6 +18,7 @@ local function take_payload(lock, id, slot)
     redis.call('HSET', ledger, slot, entry)
   end
   if held[1] == id then redis.pcall('HDEL', lock, 'payload', 'replace') end
+  if held[1] == id and held[2] then redis.pcall('PEXPIRE', lock, held[3] or DAY) end
   return string.sub(entry, from + 1)
 end
 local function take_lock(lock, waiting, id, slot, class, name)

@@ -1,4 +1,6 @@
--- What becomes of one job: the word of the reply about it.
+-- What becomes of one job: the word of the reply about it. A lock that holds a payload must not expire,
+-- with it a job would: the end of the job that holds it, or the sweep, takes that out.
+local KEPT = 316224000000 -- ms: ten years, the longest of all times
 local function unique(lock, id, due, key, raw)
   if kind == 'debounce' then due = now + period end
   if not lock.id then
@@ -22,12 +24,14 @@ local function unique(lock, id, due, key, raw)
       return lock.id
     elseif lock.replace then
       put(lock, 'payload', under(lock.id, id, raw, due, now))
+      lock.expiry = KEPT
       return lock.id
     end
   end
   local is_first = not lock.again_id
   if is_first then put(lock, 'again_id', id) end
   put(lock, 'again', under(lock.again_id, id, raw, due, now))
+  lock.expiry = KEPT
   return is_first and '+' or lock.again_id
 end
 -- The first job of a period goes at once. Where one more is to run at its end, that waits in `later`
