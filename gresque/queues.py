@@ -21,7 +21,7 @@ from gresque.text import is_utf8
 _ESCAPED = re.compile(r"\\([,!:*?\[\]\\\s])")
 _ITEM = re.compile(rf"(?:{_ESCAPED.pattern}|[^,])+")
 _PART = re.compile(rf"{_ESCAPED.pattern}|.", re.DOTALL)
-_CAP = re.compile(r":(-?[0-9]+)(%?)$")
+_CAP = re.compile(r":([-+]?[0-9][0-9.]*)(%*)$")
 _CAP_IN_ID = re.compile(r"(.+)~[0-9]+%?")
 MOST_WEIGHT = 1_000_000
 
@@ -239,11 +239,14 @@ def _split_cap(item: str) -> tuple[str, Cap | None]:
     found = _CAP.search(item)
     if found is None or _ends_escaped(item[: found.start()]):
         return _canonical(item), None
-    bare, cap = _stripped(item[: found.start()]), Cap(int(found[1]), bool(found[2]))
+    bare = _stripped(item[: found.start()])
     if not bare.lstrip("!"):
         raise _cap_error(item, "no name stands before the cap")
     if item.startswith("!"):
         raise _cap_error(item, "an exclusion has no cap")
+    if "." in found[1] or len(found[2]) > 1:
+        raise _cap_error(item, "a cap is a whole number, such as 5 or 50%")
+    cap = Cap(int(found[1]), bool(found[2]))
     if cap.number < 1:
         raise _cap_error(
             item,

@@ -87,6 +87,11 @@ BAD_CAPS = [
     ("mail:101%", "100% at most"),
     ("a,!mail:5", "an exclusion has no cap"),
     (":5", "no name stands before the cap"),
+    (
+        "mail:5%%",
+        r"a cap is a whole number, such as 5 or 50%; a queue of that name is written mail\:5%%",
+    ),
+    ("mail:1.5", "a cap is a whole number, such as 5 or 50%"),
     ("mail:5,a,mail:10", "'mail' is listed with the cap 5 and with the cap 10; list it once"),
     ("mail-*:5,mail-*", "'mail-*' is listed with the cap 5 and without a cap; list it once"),
     (r"a\b,a\\b:1", r"is listed without a cap and with the cap 1"),
