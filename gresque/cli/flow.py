@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.output import complain
+from gresque.queues import quoted
 from gresque.text import printable
 
 if TYPE_CHECKING:
-    from gresque.inspector.flow import Served
+    from gresque.inspector.flow import Serving
 
 
 def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,9 +35,20 @@ def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def warn_of_unserved(found: Iterable[Served]) -> None:
-    """A name that was mistyped is of no use, and nobody would notice."""
-    for each in found:
-        if not each.is_served:
-            unknown = "" if each.is_known else ", and nothing was ever pushed to it"
-            complain(f"warning: no worker serves queue {printable(each.queue)}{unknown}")
+def warn_of_unserved(found: Serving) -> None:
+    """A name that was mistyped is of no use, and nobody would notice. Where no worker runs and no
+    queue exists there is nothing that the name could contradict."""
+    for each in found.queues:
+        name = printable(each.queue)
+        if each.is_served:
+            continue
+        if not each.is_known and quoted(each.queue) != each.queue:
+            complain(
+                f"warning: {name!r} is taken as the name of one queue; name each queue by itself, "
+                "patterns and lists are for gresque work -q"
+            )
+        elif found.has_workers:
+            unknown = "" if each.is_known else ", and nothing was ever pushed to it; check the name"
+            complain(f"warning: no worker serves queue {name}{unknown}")
+        elif found.has_queues and not each.is_known:
+            complain(f"warning: nothing was ever pushed to queue {name}; check the name")

@@ -80,7 +80,7 @@ def command(
     if change.after.paused:
         complain(f"warning: it is paused; to end that: {shell('gresque', 'unpause', name)}")
     if change.after.is_limited:
-        warn_of_unserved(found.queues)
+        warn_of_unserved(found)
 
 
 def _parse(limits: tuple[str, ...], burst: int | None) -> tuple[int | None, Rate | None]:

@@ -26,7 +26,7 @@ def command() -> None:
     Examples:
       gresque locks
       gresque locks --class myapp.sync
-      gresque locks release 'myapp.sync [7]'
+      gresque locks release 'myapp.sync {"site":7}'
     """
 
 
@@ -46,7 +46,12 @@ def list_command(job_class: str | None, flags: dict[str, Any], as_json: bool) ->
     with open_store(flags) as store:
         locks, now = held_locks(store)
     found = [lock for lock in locks if job_class in (None, lock.name)]
-    Output(as_json).listing(found, as_dict, columns(now), empty="no job holds a lock")
+    Output(as_json).listing(
+        found,
+        as_dict,
+        columns(now),
+        empty=f"no {'' if job_class is None else printable(job_class) + ' '}job holds a lock",
+    )
 
 
 def columns(now: float) -> list[Column]:

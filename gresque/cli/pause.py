@@ -37,8 +37,8 @@ def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> Non
             write([f"all queues: {'paused' if changed else 'were paused already'}"])
             return
         paused = {name: pause(store, name, by=operator()) for name in queues}
-        found = Serving.read(store, queues).queues
-    for each in found:
+        found = Serving.read(store, queues)
+    for each in found.queues:
         did = "paused" if paused[each.queue] else "was paused already"
         jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
         write([f"{printable(each.queue)}: {did}; {jobs}"])

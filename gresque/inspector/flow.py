@@ -128,6 +128,9 @@ class Serving:
 
     queues: tuple[Served, ...]
     policies: PolicySnapshot
+    has_workers: bool
+    has_queues: bool
+    """Something was pushed to any queue before."""
 
     @classmethod
     def read(cls, store: Store, queues: Iterable[str]) -> Serving:
@@ -156,4 +159,4 @@ class Serving:
             )
             for name, each in sizes.items()
         )
-        return cls(tuple(found), asked.snapshot())
+        return cls(tuple(found), asked.snapshot(), bool(living), bool(known.value))

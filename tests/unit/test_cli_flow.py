@@ -12,7 +12,7 @@ from gresque.store.store import Store
 from tests.support.cli import Call
 from tests.support.views import process, wait
 
-UNSERVED = "warning: no worker serves queue {}, and nothing was ever pushed to it\n"
+UNSERVED = "warning: no worker serves queue {}, and nothing was ever pushed to it; check the name\n"
 
 
 class TestPause:
@@ -30,10 +30,30 @@ class TestPause:
         assert [*store.policies.read().policies] == ["bulk"]
 
     def test_one_that_nobody_serves(self, call: Call, redis_client: redis.Redis) -> None:
+        process(redis_client)
         answer = call("pause", "mial")
         assert answer == (0, "mial: paused; 0 jobs wait\n", UNSERVED.format("mial"))
+        wait(redis_client, "low", b"{}")
+        assert call("pause", "low").err == "warning: no worker serves queue low\n"
+
+    def test_one_before_the_first_worker(self, call: Call, redis_client: redis.Redis) -> None:
+        assert call("pause", "mail") == (0, "mail: paused; 0 jobs wait\n", "")
         wait(redis_client, "mail", b"{}")
-        assert call("pause", "mail").err == "warning: no worker serves queue mail\n"
+        assert call("pause", "mail").err == ""
+        assert call("pause", "mial").err == (
+            "warning: nothing was ever pushed to queue mial; check the name\n"
+        )
+
+    @pytest.mark.parametrize("name", ["mail-*", "mail,low", "!mail", "mail:5"])
+    def test_what_only_a_list_of_queues_may_have(
+        self, call: Call, redis_client: redis.Redis, name: str
+    ) -> None:
+        assert call("pause", name).err == (
+            f"warning: {name!r} is taken as the name of one queue; name each queue by itself, "
+            "patterns and lists are for gresque work -q\n"
+        )
+        wait(redis_client, name, b"{}")
+        assert call("pause", name).err == ""
 
     def test_all(self, call: Call, redis_client: redis.Redis) -> None:
         assert call("pause", "--all") == (0, "all queues: paused\n", "")
@@ -102,8 +122,9 @@ class TestLimit:
             "12 jobs are in flight; none starts until fewer than 5 are\n"
         )
 
-    def test_warnings(self, call: Call) -> None:
-        assert call("limit", "mail", "5").err == UNSERVED.format("mail")
+    def test_warnings(self, call: Call, redis_client: redis.Redis) -> None:
+        process(redis_client)
+        assert call("limit", "low", "5").err == UNSERVED.format("low")
         call("pause", "mail")
         call("pause", "--all")
         assert call("limit", "mail", "--off") == (

@@ -66,6 +66,11 @@ def test_what_waits_for_a_released_lock_is_due(bench: Bench) -> None:
     assert not bench.gresque.release_lock(digest(2))
 
 
+def test_none_of_a_class(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["locks", "--class", "Third", "--redis", bench.url]) == 0
+    assert capsys.readouterr().out == "no Third job holds a lock\n"
+
+
 def test_none(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.client.flushdb()
     assert run(["locks", "--redis", bench.url]) == 0
