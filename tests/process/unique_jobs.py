@@ -105,7 +105,7 @@ def serial(name: str, number: int) -> None:
     note(name)
 
 
-@gresque.job(queue="q", name="Hangs", unique="both")
+@gresque.job(queue="q", name="HangsUnique", unique="both")
 def hangs(name: str) -> None:
     store().rpush("started", name)
     gevent.sleep(600)
