@@ -190,7 +190,8 @@ class PolicyReads:
     def __init__(self, server: Server, reads: Reads) -> None:
         keys = server.keys
         self._clock = reads.now()
-        self._pause = reads.texts([keys.pause_all])
+        no_pause: bytes | None = None
+        self._pause = reads.ask(no_pause, "GET", keys.pause_all)
         none: dict[bytes, bytes] = {}
         self._policies = reads.ask(none, "HGETALL", keys.policies)
         self._in_flight = reads.ask(none, "HGETALL", keys.inflight)
@@ -199,7 +200,7 @@ class PolicyReads:
     def snapshot(self) -> PolicySnapshot:
         return PolicySnapshot(
             self._clock.value,
-            pauses_all(self._pause.value[0]),
+            pauses_all(self._pause.value),
             {
                 decoded(name): Policy.parse(raw)
                 for name, raw in sorted(self._policies.value.items())
