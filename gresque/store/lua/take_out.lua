@@ -5,7 +5,7 @@
 -- ARGV  1 the item, to remove every copy of it from the lists; '' where it waits in `later`
 --       2 its name there   3 the kind of the effect   4, 5 its arguments a and b (effects.lua)
 -- Returns  how many were removed; where none was, the lock stays
-local queues, later, jobs = KEYS[1], KEYS[2], KEYS[3]
+local queues, later, jobs, lock = KEYS[1], KEYS[2], KEYS[3], KEYS[7]
 local removed = 0
 if ARGV[1] == '' then
   redis.call('ZREM', later, ARGV[2])
@@ -18,7 +18,7 @@ end
 -- include end_by_hand
 if removed > 0 then
   -- The arguments that it was to take at its start are its own: they go with it.
-  if redis.pcall('HGET', KEYS[7], 'id') == ARGV[5] then redis.pcall('HDEL', KEYS[7], 'payload') end
+  if redis.pcall('HGET', lock, 'id') == ARGV[5] then redis.pcall('HDEL', lock, 'payload') end
   end_by_hand(ARGV[3], 7, ARGV[4], ARGV[5], queues)
 end
 return removed
