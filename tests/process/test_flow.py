@@ -103,6 +103,24 @@ def test_a_slot_that_becomes_free_wakes_another_process(bench: Bench) -> None:
     wait_for(lambda: bench.runs() == {"1": 1, "2": 1}, SOONER)
 
 
+def test_those_that_listen_and_have_no_thread_left_hand_over(bench: Bench) -> None:
+    """Each of them holds a job of a full queue, and has run so short ones before that it wants more
+    than it has threads."""
+    client = bench.client
+    client.limit("a", concurrent=4)
+    client.enqueue_many("Count", [("a",)] * 400, queue="a")
+    client.enqueue_many("CountWhenLet", [(str(n),) for n in range(4)], queue="a")
+    start(bench, "a,b", "4/1/1000")
+    wait_for(lambda: bench.begun() == 4)
+    wait_until_idle(bench, 4)
+    start(bench, "a,b", "4/1/1000")
+    wait_until_idle(bench, 8)
+    for n in range(3):
+        client.enqueue_many("Count", [("b",)], queue="b")
+        wait_for(lambda n=n: bench.runs().get("b") == n + 1, SOONER / 2)
+    bench.let()
+
+
 def test_the_caps_of_a_worker_are_its_own(bench: Bench) -> None:
     bench.client.enqueue_many("CountWhenLet", [(str(n),) for n in range(9)], queue="mail-a")
     masters = [start(bench, "mail-*:2", "2/5/1000"), start(bench, "mail-*:20%", "2/5/1000")]

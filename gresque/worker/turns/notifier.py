@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from gevent import sleep
@@ -131,6 +131,12 @@ class Notifier:
         do: none that came in its place would find anything."""
         self._was_notified = self.is_second = False
         self.look_at, self._missed, self.is_to_listen = None, 0, True
+
+    def on_no_room(self) -> None:
+        """There may be jobs, and this process has no thread for one. It has listened while it held
+        jobs (see `on_last_jobs`), so those that wait know nothing of them."""
+        if self.role is not Role.BUSY and self._limit:
+            self._cycle.ask(partial(self._hand_over, more=False))
 
     def on_dry(self) -> bool:
         """A turn found nothing; True when another one is to follow at once."""

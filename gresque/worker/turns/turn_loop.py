@@ -252,6 +252,8 @@ class TurnLoop:
                         self._demand.is_dry = False
                         if not in_flight.held:
                             return
+                        if not want():
+                            self._notifier.on_no_room()
                 case Wait.THREADS:
                     if not self._wakeup.wait(STUCK_SECONDS):
                         self._give_back_what_is_stuck(len(in_flight.ended) - now.ended)
