@@ -1,4 +1,4 @@
-"""The locks of unique jobs that are taken out by hand."""
+"""Taking jobs out of their queue by hand, and releasing their locks."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from gresque.store.scheduler import Scheduler
 from gresque.store.server import Server
 from gresque.store.stats import Stats
 from gresque.store.suspects import Suspects
-from gresque.store.unique import UniqueEnqueuer
+from gresque.store.unique_enqueuer import UniqueEnqueuer
 from gresque.store.workers import Workers
 
 
