@@ -179,7 +179,7 @@ class Schedules:
             digest, mode, key = entry.lock
             terms = Terms("in", mode, "drop", entry.job, LOCK_MS)
             job = UniqueJob(job_id, 0, key, digest, raw)
-            (holder,) = store.unique.enqueue(entry.queue, terms, [job])
+            (holder,) = store.unique_enqueuer.enqueue(entry.queue, terms, [job])
             return JobId(job_id) if holder is None else DuplicateId(holder)
 
     def list(self) -> builtins.list[ScheduleEntry]:

@@ -152,7 +152,7 @@ def _put(
         times = Times(when.is_delay, [found.milliseconds for found in bulk])
         store.scheduler.schedule(queue, [found.job[0] for found in bulk], raws, times)
     else:
-        holders = store.unique.enqueue(
+        holders = store.unique_enqueuer.enqueue(
             queue,
             _terms(definition, rule, when or NOW),
             [UniqueJob(job[0], ms, key.text, key.digest, job[1]) for job, ms, key, _ in bulk],

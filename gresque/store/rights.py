@@ -46,9 +46,12 @@ PARTS = {
     "maintenance": "Maintenance", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
-    "stats": "Stats", "suspects": "Suspects", "unique": "UniqueEnqueuer", "workers": "Workers",
+    "stats": "Stats", "suspects": "Suspects", "unique_enqueuer": "UniqueEnqueuer",
+    "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
+
+ENQUEUING = ("enqueuer.push", "scheduler.schedule", "unique_enqueuer.enqueue")
 
 
 class Role(NamedTuple):
@@ -78,7 +81,7 @@ WORKER_METHODS = (
     "policies.read", "processes.ids", "recovery.fence", "recovery.hand_over",
     "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
     "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
-    "locks.waiting_in", "queues.names", "unique.enqueue", "workers.unregister",
+    "locks.waiting_in", "queues.names", "unique_enqueuer.enqueue", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -101,7 +104,7 @@ OPERATING_METHODS = (
     "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
     "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
-    "unique.enqueue", "failed.begin_sweep", "failed.end_sweep",
+    "unique_enqueuer.enqueue", "failed.begin_sweep", "failed.end_sweep",
     "failed.remove", "failed.retry", "failed.rewrite", "failed.trim", "enqueuer.push",
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
@@ -130,7 +133,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         Role(
             "producer",
             (),
-            ("enqueuer.push", "scheduler.schedule", "unique.enqueue"),
+            ENQUEUING,
             (
                 f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}",
                 f"~{keys.later}", f"~{keys.later_jobs}", f"~{keys.unique('*')}",
@@ -179,12 +182,10 @@ def _of_module(module: str) -> set[str]:
 
 @cache
 def _of_method(name: str) -> set[str]:
-    if name == "enqueuer.push":
-        return _of_module("store/enqueuer.py")
-    if name in ("scheduler.schedule", "unique.enqueue"):  # they send as the enqueuer does
-        module = "store/" + name.replace("scheduler.schedule", "scheduler").partition(".")[0]
-        return _of_module(f"{module}.py") | _of_module("store/enqueuer.py")
-    return set(_of_tree(_methods()[name], name.partition(".")[0]))
+    part = name.partition(".")[0]
+    if name in ENQUEUING:  # all of them send as the enqueuer does
+        return _of_module(f"store/{part}.py") | _of_module("store/enqueuer.py")
+    return set(_of_tree(_methods()[name], part))
 
 
 @cache

@@ -46,7 +46,7 @@ class Store:
         self.server = server = Server(redis_url, namespace)
         self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
         self.scheduler = Scheduler(redis_url, server.keys, retry_seconds)
-        self.unique = UniqueEnqueuer(redis_url, server.keys, retry_seconds)
+        self.unique_enqueuer = UniqueEnqueuer(redis_url, server.keys, retry_seconds)
         self.queues = Queues(server)
         self.policies = Policies(server)
         self.failed = FailedLists(server)
@@ -84,5 +84,5 @@ class Store:
         """Close the connections. The store may be used again."""
         self.enqueuer.close()
         self.scheduler.close()
-        self.unique.close()
+        self.unique_enqueuer.close()
         self.server.close()
