@@ -34,7 +34,7 @@ def wait(keys: Keys, queue: str, raw: bytes, mark: Mark) -> tuple[Effect, Effect
     """Another job has the lock: this one waits for it in `later`."""
     job_id = job_id_of(raw)
     away = put_off("snooze", keys, queue, WAIT_MS, member_for(job_id), raw)
-    return away, awaited(keys, mark.digest, job_id)
+    return away, awaited(keys, mark.digest, queue, job_id)
 
 
 def mark_in(raw: bytes) -> Mark | None:

@@ -61,8 +61,8 @@ KINDS: dict[str, Kind] = {
         "queue a, or is due, and gets the lock; without one DEL", carrier=False, built=True,
     ),
     "await": Kind(
-        "unique:<digest>", "job b, which the effect before it has put off, waits for the lock; it "
-        "is due where that is free", carrier=False, built=True,
+        "unique:<digest>", "job b, which the effect before it has put off, waits for the lock; "
+        "where that is free it goes to the head of queue a", carrier=False, built=True,
     ),
     "prolong": Kind(
         "unique:<digest>", "where its id is b: PEXPIRE, an hour more than c ms at least",
@@ -168,10 +168,10 @@ def passed_on(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
     return Effect("pass_on", keys.unique(digest), queue, job_id, second_key=more)
 
 
-def awaited(keys: Keys, digest: str, job_id: str) -> Effect:
-    """The job, which the effect before this one has put off, waits for the lock."""
-    more = keys.unique_waiting(digest), keys.later
-    return Effect("await", keys.unique(digest), "", job_id, second_key=more)
+def awaited(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
+    """The job, of this queue, which the effect before this one has put off, waits for the lock."""
+    more = keys.queue(queue), keys.unique_waiting(digest), keys.later, keys.later_jobs
+    return Effect("await", keys.unique(digest), queue, job_id, second_key=more)
 
 
 def prolonged(keys: Keys, digest: str, job_id: str, delay_ms: int) -> Effect:

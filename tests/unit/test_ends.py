@@ -291,7 +291,7 @@ def test_a_job_whose_lock_another_one_has_waits_for_it() -> None:
         Way.SNOOZED,
         (
             Effect("snooze", "resque:later", 60_000, member, entry, "resque:later:jobs"),
-            Effect("await", LOCK, "", member, second_key=(LOCK + ":waiting", "resque:later")),
+            Effect("await", LOCK, "mail", member, second_key=("resque:queue:mail", *OF_WAITING)),
         ),
     )
 
