@@ -19,6 +19,7 @@ from gresque.jobs.by_hand import effect_on_lock, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
 from gresque.jobs.ids import new_id
+from gresque.jobs.locks import job_id_of, mark_in
 from gresque.jobs.registry import registry
 from gresque.store.later_job import LaterJob
 from gresque.text import encoded
@@ -126,8 +127,10 @@ class DelayedJobs:
         source, due = job.source, when.run_at()
         milliseconds = when.milliseconds()
         if isinstance(source, LaterJob):
+            mark, raw = mark_in(source.raw), with_due(source.raw, due)
+            lock = None if mark is None else (mark.digest, job_id_of(raw))
             return self._store.later.put_off(
-                source, with_due(source.raw, due), milliseconds, is_delay=when.is_delay
+                source, raw, milliseconds, is_delay=when.is_delay, lock=lock
             )
         queue, raw = _readable(source[1], due)
         entry = LaterJob("", 0, queue, raw).entry(self._store.keys)

@@ -178,17 +178,23 @@ class Later:
         keys = [self._keys.later, self._keys.later_jobs, list_key, known]
         return bool(self._server.run_script("move_later", keys, [member, entry, pushed, name]))
 
-    def put_off(self, job: LaterJob, raw: bytes, milliseconds: int, *, is_delay: bool) -> bool:
-        """Give a job another time, and this payload; False as for `run_now`."""
-        new = job._replace(raw=raw).entry(self._keys)
-        how = "in" if is_delay else "at"
-        return bool(
-            self._server.run_script(
-                "put_off_again",
-                [self._keys.later, self._keys.later_jobs],
-                [job.member, job.entry(self._keys), new, how, milliseconds],
-            )
-        )
+    def put_off(
+        self,
+        job: LaterJob,
+        raw: bytes,
+        milliseconds: int,
+        *,
+        is_delay: bool,
+        lock: tuple[str, str] | None = None,
+    ) -> bool:
+        """Give a job another time, and this payload; False as for `run_now`. `lock` is the digest
+        of a unique job, and its id."""
+        keys, (digest, job_id) = self._keys, lock or ("", "")
+        names = [keys.later, keys.later_jobs]
+        names += [keys.unique(digest), keys.unique_waiting(digest)] if lock else 2 * [keys.later]
+        new, how = job._replace(raw=raw).entry(keys), "in" if is_delay else "at"
+        arguments = [job.member, job.entry(keys), new, how, milliseconds, job_id]
+        return bool(self._server.run_script("put_off_again", names, arguments))
 
     def _job(self, member: str, due_ms: int, entry: bytes | None) -> LaterJob | None:
         found = entry_of(self._keys, entry)

@@ -165,6 +165,56 @@ def test_one_that_is_cancelled_while_it_waits_is_not_called(bench: Bench) -> Non
     assert bench.client.hget(lock(1), "by") == b"p 0"
 
 
+def test_one_that_gets_another_time_while_it_waits_for_a_lock_is_not_called_before(
+    bench: Bench,
+) -> None:
+    waiting = lock(1) + ":waiting"
+    bench.hold(1, mode="running", by="p 0")
+    bench.client.pexpire(lock(1), 5_000)
+    bench.client.zadd("resque:later", {job_id(1): 9e12})
+    bench.client.hset("resque:later:jobs", job_id(1), b"14:resque:queue:a" + job(1, "running"))
+    bench.client.zadd(waiting, {job_id(1): 1})
+    assert bench.gresque.reschedule(job_id(1), in_=3600)
+    assert not bench.client.exists(waiting)
+    assert bench.client.pttl(lock(1)) <= 5_000  # it is that of the job that runs
+
+
+@pytest.mark.parametrize("ttl", [{}, {"ttl": "7200000"}])
+@pytest.mark.parametrize("mode", ["both", "queued"])
+def test_the_lock_of_one_that_gets_another_time_outlives_that(
+    bench: Bench, mode: str, ttl: dict[str, str]
+) -> None:
+    hour = 3_600_000
+    bench.delay(1, mode)
+    bench.hold(1, mode, **ttl)
+    bench.client.pexpire(lock(1), hour)
+    assert bench.gresque.reschedule(job_id(1), in_=10 * 3600)
+    expected = 10 * hour + int(ttl.get("ttl", 24 * hour))
+    assert expected - 5_000 < bench.client.pttl(lock(1)) <= expected
+    assert bench.gresque.reschedule(job_id(1), in_=1)
+    assert bench.client.pttl(lock(1)) > expected - 5_000
+    bench.hold(1, mode, id=OTHER)
+    bench.client.pexpire(lock(1), hour)
+    assert bench.gresque.reschedule(job_id(1), in_=10 * 3600)
+    assert bench.client.pttl(lock(1)) <= hour
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_retry_of_a_job_whose_arguments_may_be_replaced_says_so_in_the_lock(
+    bench: Bench, sweep: bool
+) -> None:
+    """So a trigger while it waits changes its arguments, as before, and makes no second run."""
+    mark = {"unique": [digest(1), "both", "replace"]}
+    raw = payload.encode("Sync", (1,), None, job_id(1), envelope=mark)
+    bench.client.rpush("resque:failed", encode_entry(raw, "E", "no", [], "w", "a"))
+    backend = RedisBackend(bench.store)
+    if sweep:
+        assert backend.retry_all(Wanted()).retried == 1
+    else:
+        assert backend.retry(FailedList(bench.store, "resque:failed").page(0, 1)) == [True]
+    assert bench.client.hget(lock(1), "replace") == b"1"
+
+
 @pytest.mark.parametrize("sweep", [False, True])
 @pytest.mark.parametrize("mode", ["both", "queued", "running"])
 def test_a_retry_takes_a_lock_that_is_free(bench: Bench, mode: str, sweep: bool) -> None:

@@ -48,7 +48,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "processes_of": (1, ["machine"]),
     "promote": (4, [1, "q", "a", 1]),
     "promote_delayed": (8, ["5", "gresque host:1", 9, 1, "queues", "q", "item", "job", 1]),
-    "put_off_again": (2, ["a", "entry", "entry", "in", 9]),
+    "put_off_again": (4, ["a", "entry", "entry", "in", 9, ""]),
     "recover": (13, ["p", "{", 3, 60, 0]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", ""]),
     "remove_failed": (1, [0, "entry"]),

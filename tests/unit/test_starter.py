@@ -141,6 +141,27 @@ def test_a_shutdown_leaves_it_the_lock(bench: Bench) -> None:
     assert bench.held["id"] == job_id(1) and bench.queue == [job(1, "both")]
 
 
+def put_off(bench: Bench, process: Process, each: ReservedJob, seconds: float) -> None:
+    attempt = Attempt("E", "no", 1.8e9, Again(seconds, counts=True))
+    ending = effects_of(EndedJob(each[1], each[2]), End.FAILED, None, bench.rules, None, attempt)
+    process.in_flight.put_off_job(each, *ending.effects)
+
+
+@pytest.mark.parametrize("ttl", [60_000, 7_200_000])
+def test_a_lock_outlives_the_wait_for_another_attempt_by_its_own_time(
+    bench: Bench, ttl: int
+) -> None:
+    """And by an hour at least."""
+    one = bench.process(1)
+    bench.lock(1, "both", ttl=ttl)
+    (reserved,) = bench.reserve(one, job(1, "both"))
+    one.in_flight.ready.clear()
+    put_off(bench, one, reserved, 1000.0)
+    one.cycle.turn(0)
+    expected = 1_000_000 + max(ttl, 3_600_000)
+    assert expected - 5_000 < bench.client.pttl(LOCK) <= expected
+
+
 @pytest.mark.parametrize("end", [End.DONE, End.FAILED])
 def test_the_next_run_gets_the_lock_and_goes_to_the_queue(bench: Bench, end: End) -> None:
     one = bench.process(1)
@@ -386,11 +407,8 @@ def test_a_server_that_forgets_the_start_loses_no_job(bench: Bench, forgets_star
     (started,) = bench.start(one)
     if not forgets_start:
         before = bench.client.dump(ledger)
-    ended = EndedJob(started[1], started[2])
-    attempt = Attempt("E", "no", 1.8e9, Again(60.0, counts=True))
-    ending = effects_of(ended, End.FAILED, None, bench.rules, None, attempt)
     one.running.clear()
-    one.in_flight.put_off_job(started, *ending.effects)
+    put_off(bench, one, started, 60.0)
     one.cycle.turn(0)
     bench.client.delete(LATER, JOBS, ledger)
     bench.client.restore(ledger, 0, before)

@@ -11,9 +11,7 @@ end
 function apply.await(lock, _, name, id, _, queue, at)
   return noted(await(lock, id, queue, KEYS[at + 2], KEYS[at + 3], KEYS[at + 4], put_off_as, name, queues))
 end
+-- include outlive
 function apply.prolong(lock, _, _, id, delay) -- the lock outlives the wait for another attempt
-  local holder, left = pcall('HGET', lock, 'id'), pcall('PTTL', lock)
-  if holder == id and type(left) == 'number' and left < delay + 3600000 then
-    return note('count', pcall('PEXPIRE', lock, delay + 3600000), 'PEXPIRE', lock)
-  end
+  return note('count', outlive(lock, id, delay), 'PEXPIRE', lock)
 end
