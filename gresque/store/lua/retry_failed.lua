@@ -17,5 +17,5 @@ for _, push in ipairs({{'SADD', queues, ARGV[4]}, {'RPUSH', queue, ARGV[5]}}) do
 end
 redis.call('LSET', failed, ARGV[1], ARGV[3])
 -- include lock_if_free
-lock_if_free(lock, ARGV[6], ARGV[7], ARGV[8], ARGV[4])
+lock_if_free(lock, ARGV[6], ARGV[7], ARGV[8], ARGV[4], ARGV[5])
 return 1

@@ -40,7 +40,8 @@ for i = 5, #ARGV, 9 do
       kept = ARGV[i + 1]
       refused = refused + 1
     else
-      lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name)
+      lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name,
+        ARGV[i + 5])
     end
   end
   entries[tonumber(ARGV[i])] = kept ~= '' and kept
