@@ -72,9 +72,9 @@ class PerhapsEnqueued(RedisUnavailable):
 
 
 class DuplicateJob(EnqueueError):
-    """A unique job with `on_duplicate="raise"`: another one with its key waits or runs.
-
-    `job_id` is the id of that one. In a bulk `enqueued_ids` are the jobs that are enqueued already.
+    """A unique job with `on_duplicate="raise"` was not enqueued: another job with its key waits or
+    runs. `job_id` is the id of that job. In a bulk `enqueued_ids` are the ids of the jobs that were
+    enqueued before.
     """
 
     job_id: str = ""

@@ -1,9 +1,10 @@
 r"""Which queues a worker serves, in which order, and how many jobs of each at once. Pure: knows no
 Redis.
 
-In a list some characters mean something: `,` parts the items, blanks around an item are dropped,
-`!` before it excludes, `*?[` make it a glob, `:5` at its end is a cap. A backslash before one of
-them makes it a letter of the name: `a\,b` is the queue "a,b". Before any other it is one itself.
+Some characters have a meaning in a list: `,` separates items, blanks around an item are dropped,
+`!` before an item excludes it, `*?[` make it a glob, `:5` at its end is a cap. A backslash before
+one of them makes it a part of the name: `a\,b` is the queue "a,b". Before any other character a
+backslash stands for itself.
 """
 
 from __future__ import annotations
@@ -120,9 +121,9 @@ class QueueList:
         return [name for name in names if not self._is_excluded(name)]
 
     def cap_of(self, name: str, threads: int) -> int | None:
-        """How many jobs of this queue a worker with so many threads in all its processes runs at
-        once; None: as many as it can. The item by which the list serves the queue decides: that
-        with its very name, else the first glob that matches."""
+        """The most jobs of this queue that a worker runs at once; None where there is no cap.
+        `threads` is the number of threads in all its processes. The cap is that of the item that
+        serves the queue: the one with exactly its name, else the first glob that matches."""
         if not self.caps:
             return None
         named = [each for each in self.patterns if not _is_glob(each) and _name(each) == name]
@@ -145,16 +146,17 @@ class QueueList:
 
     @cached_property
     def in_id(self) -> str:
-        """As the id of a worker has it: a colon is `~`, so that the id can be split, and caps are
-        left out, as the web pages of other programs take each item for the name of a queue."""
+        """The list as it stands in the id of a worker. A colon is `~`, so that the id can be split.
+        Caps are left out, as the web pages of other programs take each item for the name of a
+        queue."""
         text = str(QueueList(self.patterns, self.excluded))
         return text.replace("\\:", ":").replace(":", "~")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How often a queue goes first, in relation to the others: `critical=5,mail-*=2`. Those that
-    it does not name weigh 1."""
+    """How often a queue goes first, in relation to the others: `critical=5,mail-*=2`. A queue that
+    is not named weighs 1."""
 
     weights: tuple[tuple[str, int], ...]
     """Names and globs, as they are written."""
@@ -177,7 +179,8 @@ class Weights:
         return cls(tuple(found.items()))
 
     def of(self, queue: str) -> int:
-        """The weight of a queue: that of its very name goes before that of the first glob."""
+        """The weight of a queue: that of exactly its name, else that of the first glob that
+        matches, else 1."""
         globs = 1
         for pattern, weight in reversed(self.weights):
             if _is_glob(pattern):

@@ -349,11 +349,11 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
             ]
 
     def info(self) -> dict[str, Any]:
-        """Resque's summary: pending, processed, queues, workers, working, failed, servers; and
-        retried, the attempts that were followed by another one, delayed, the jobs that wait for
-        their time, and schedules, the number of schedule entries; all_paused, whether all queues
-        are paused, and the names of those that are paused by themselves, or have a cap or a
-        rate."""
+        """Resque's summary: pending, processed, queues, workers, working, failed, servers. Also
+        `retried`, the attempts that were followed by another one; `delayed`, the jobs that wait for
+        their time; `schedules`, the number of schedule entries; `all_paused`, whether all queues
+        are paused; `paused` and `limited`, the names of the queues that are paused by name, and of
+        those with a cap or a rate."""
         with self._asking() as store:
             found = store.stats.summary(one_list_each(self.failure_backend))
             schedules, _ = store.cron.counts()

@@ -146,7 +146,8 @@ def entry_for(
 
 
 def _lock_of(job: JobDefinition, given: list[Any]) -> tuple[str, str, str] | None:
-    """The lock of a job that is declared as unique, by these arguments. Raises EnqueueError."""
+    """The lock that a job takes with these arguments, if it is declared as unique. Raises
+    EnqueueError."""
     rule = job.unique
     if rule is None or rule.mark("") is None:
         return None

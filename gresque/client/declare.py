@@ -59,14 +59,14 @@ class JobFunction(Generic[P, R]):
         return default_client().enqueue_at(moment, self, *args, **kwargs)
 
     def enqueue_unique(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
-        """Enqueue the job unless one with its key waits or runs: as by the options `unique="both"`
-        and `on_duplicate="drop"`."""
+        """Enqueue the job unless one with its key waits or runs: the same as the options
+        `unique="both"` and `on_duplicate="drop"`."""
         options = longjob_options(self.definition, again=False)
         return default_client()._enqueue_by(options, self, args, kwargs)
 
     def enqueue_debounce(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
-        """As `enqueue_unique`, with at most one further run after the one that waits or runs: as by
-        `on_duplicate="again"`."""
+        """As `enqueue_unique`, with at most one further run after the job that waits or runs: the
+        same as `on_duplicate="again"`."""
         options = longjob_options(self.definition, again=True)
         return default_client()._enqueue_by(options, self, args, kwargs)
 
@@ -132,21 +132,22 @@ def job(
     out), after the delay that `backoff` gives: a number of seconds, a list of them, one for each
     attempt, a function of the attempt, or `gresque.exponential(…)`; by default 16 s, 31 s, 96 s and
     so on. `retry_delays` has delays for classes of exceptions. `retry_on` limits retries to these
-    classes, after one of `fatal` there is none, and one of `ignore` takes no attempt. The first
-    failure is `retry_for_seconds` ago at the last attempt; without `retries` their number has no
-    limit then.
+    classes, after one of `fatal` there is none, and one of `ignore` takes no attempt.
+    `retry_for_seconds` limits the attempts to this time after the first failure; without `retries`
+    their number has no limit then.
 
-    `unique` says from when until when no other job with the same key is enqueued: "queued", from
-    its enqueue until it starts; "both", from its enqueue to its end, retries included; or that none
-    runs beside it: "running". The key is the job and its arguments, or what the function
-    `unique_key` makes of these: a text, a number or a list. `on_duplicate` is what becomes of
-    another: "drop", "replace" (its arguments replace those of the job that waits), "again" (one
-    further run, with the latest arguments) or "raise". A lock that nobody releases ends after
-    `unique_ttl_seconds`.
+    `unique` excludes other jobs with the same key. With "queued" no other is enqueued while the job
+    waits; with "both" none is enqueued until the job has ended, retries included; with "running"
+    every job is enqueued, and no two run at once. The key is the job and its arguments, or the
+    result of the function `unique_key` for these arguments: a text, a number or a list.
+    `on_duplicate` says what happens to another job with the key: "drop", "replace" (its arguments
+    replace those of the job that waits), "again" (one further run, with the latest arguments) or
+    "raise". A lock that no job releases expires after `unique_ttl_seconds`.
 
-    With `debounce` the job runs when it was not enqueued for this time, by the latest arguments,
-    or `max_wait` (an hour) after the first. With `throttle` it runs at once, and others within
-    this time are dropped; with `trailing` one of them runs at its end, by the latest arguments.
+    With `debounce` each further enqueue puts the job off by this time and replaces its arguments;
+    `max_wait` (an hour) after the first enqueue it runs in any case. With `throttle` the first job
+    runs at once and others within this time are dropped; with `trailing` one more runs at the end
+    of the time, with the latest arguments.
     """
     options = UniqueOptions(
         unique=unique,

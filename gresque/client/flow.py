@@ -1,4 +1,4 @@
-"""What a client does with the policies of queues: pause, caps, rates."""
+"""Pausing and limiting queues from a program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Unchanged(Enum):
-    """The default of an argument that leaves a thing as it is, where None takes it away."""
+    """The default of an argument: the limit stays as it is. None removes the limit."""
 
     UNCHANGED = "unchanged"
 
@@ -30,27 +30,28 @@ UNCHANGED: Kept = Unchanged.UNCHANGED
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """The policy of a queue, over all workers, and how it stands."""
+    """The policy of a queue, over all workers, and its current state."""
 
     queue: str
     paused: bool
-    """By itself; `info()["all_paused"]` tells of all queues."""
+    """The queue is paused by its name. A pause of all queues is in `info()["all_paused"]`."""
     concurrent: int | None
-    """How many of its jobs run at once, at most."""
+    """The most jobs of the queue that run at once."""
     in_flight: int
-    """How many of its jobs are counted: those that were reserved since it has a cap."""
+    """The number of jobs that count against the cap: those that were reserved since there is
+    one."""
     rate: str | None
-    """How many of its jobs start in a time, such as "100/m"."""
+    """The number of jobs that may start in a given time, such as "100/m"."""
     burst: int | None
-    """How many start at once after a rest."""
+    """The number of jobs that may start at once after a rest."""
     starts_in_seconds: float
-    """For how long the rate starts no job; 0 when it may start one now."""
+    """Seconds until the rate lets the next job start; 0 when it may start now."""
     unread: tuple[str, ...] = ()
-    """Words of the policy that this version cannot read, and passes over."""
+    """Words of the policy that this version cannot read and ignores."""
 
 
 def limits_of(found: PolicySnapshot) -> list[QueueLimits]:
-    """Of each queue that has a policy, or jobs that are counted, by name."""
+    """The limits of each queue that has a policy or counted jobs, by name."""
     return [limits_of_queue(found, name) for name in sorted({*found.policies, *found.in_flight})]
 
 
@@ -70,36 +71,37 @@ def limits_of_queue(found: PolicySnapshot, queue: str) -> QueueLimits:
 
 
 class FlowControl(ABC):
-    """The part of `Client` about how the jobs of queues are let through."""
+    """The part of `Client` that pauses and limits queues."""
 
     @abstractmethod
     def _asking(self) -> AbstractContextManager[Store]:
         """The store, while a method uses it."""
 
     def pause(self, queue: str) -> bool:
-        """Let no worker take more jobs of the queue; those that run go on. It holds when this
-        returns, until `unpause`. False when the queue was paused already."""
+        """Stop all workers from taking jobs of the queue; running jobs go on. The pause holds from
+        the return of this call until `unpause`. Returns False when the queue was paused already."""
         from gresque.store.policies import checked_queue
 
         with self._asking() as store:
             return store.policies.pause(checked_queue(queue))
 
     def unpause(self, queue: str) -> bool:
-        """End the pause of the queue; idle workers go on at once. False when it was not paused."""
+        """End the pause of the queue; idle workers take its jobs at once. Returns False when the
+        queue was not paused."""
         from gresque.store.policies import checked_queue
 
         with self._asking() as store:
             return store.policies.unpause(checked_queue(queue))
 
     def pause_all(self) -> bool:
-        """Pause all queues, those to come included, and Resque's Ruby workers with them. False when
-        they were paused already."""
+        """Pause all queues, future ones included, also for Resque's Ruby workers. Returns False
+        when they were paused already."""
         with self._asking() as store:
             return store.policies.pause_all()
 
     def unpause_all(self) -> bool:
-        """End the pause of all queues, whichever program has paused them; a queue that is paused by
-        itself stays so. False when they were not paused."""
+        """End the pause of all queues, whichever program has set it. A queue that is paused by name
+        stays paused. Returns False when all queues were not paused."""
         with self._asking() as store:
             return store.policies.unpause_all()
 
@@ -111,16 +113,16 @@ class FlowControl(ABC):
         rate: str | Kept | None = UNCHANGED,
         burst: int | None = None,
     ) -> None:
-        """Limit the jobs of a queue, over all workers; None takes a limit away, and what is not
-        given stays as it is.
+        """Limit the jobs of a queue, over all workers. None removes a limit; a limit that is left
+        out stays as it is.
 
             gresque.limit("mail", concurrent=20)          # at most 20 at once
             gresque.limit("mail", rate="100/m", burst=10)
             gresque.limit("mail", concurrent=None, rate=None)
 
         Jobs that are in flight when the queue gets its first cap are not counted: the cap is exact
-        when they have ended. A rate is N/s, N/m, N/h or N/30s; after a rest `burst` jobs start at
-        once, by default as many as a tenth of a second brings, and at least one.
+        once they have ended. A rate is N/s, N/m, N/h or N/30s. After a rest `burst` jobs start at
+        once; the default is the number for a tenth of a second, and at least one.
         """
         from gresque.store import policies
 
@@ -141,6 +143,6 @@ class FlowControl(ABC):
             store.policies.limit(policies.checked_queue(queue), cap=cap, rate=parsed, drop=drop)
 
     def limits(self) -> list[QueueLimits]:
-        """The queues that are paused or limited, by name, and how they stand."""
+        """The queues that are paused or limited, by name, with their current state."""
         with self._asking() as store:
             return limits_of(store.policies.read())

@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UniqueLock:
-    """A lock that keeps other jobs with the same key away."""
+    """A lock that excludes other jobs with the same key."""
 
     digest: str
-    """Of the job's class and its key: the lock is `unique:<digest>`."""
+    """The digest of the job's class and its key; the lock is `unique:<digest>` in Redis."""
     job_id: str
     """The job that holds it."""
     unique: str
-    """For how long it does: `queued`, `running` or `both`; `throttle` for a time."""
+    """For how long the job holds the lock: `queued`, `running` or `both`; `throttle` for a fixed
+    time."""
     name: str
     """The class of the job."""
     key: str | None
-    """As text, cut at 200 characters; None where that is not known."""
+    """The key as text, cut at 200 characters; None where it is not known."""
     queue: str
     since: float | None
-    """Epoch seconds by the server's clock."""
+    """When the lock was taken, in epoch seconds by the server's clock."""
     expires_in: float | None
-    """Seconds until the lock goes, whatever becomes of the job."""
+    """Seconds until the lock expires, whatever happens to the job."""
     waiting: int
-    """How many jobs wait for it, of mode `running`."""
+    """The number of jobs that wait for the lock, in mode `running`."""
     next_run: bool
     """One more run follows the job."""
 
@@ -71,13 +72,13 @@ class UniqueLocks(ABC):
         """The store, while a method uses it."""
 
     def locks(self) -> list[UniqueLock]:
-        """The locks that unique jobs hold now, the oldest first. Walks through all keys of the
+        """The locks that unique jobs hold now, the oldest first. The call scans all keys of the
         database."""
         with self._asking() as store:
             return held_locks(store)[0]
 
     def release_lock(self, key: str) -> bool:
         """Release the lock with this key, digest or job id; False when there is none. Its job goes
-        on; another one with the key is a job of its own from then on."""
+        on; from then on another job with the key may be enqueued."""
         with self._asking() as store:
             return bool(release(store, key))

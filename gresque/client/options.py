@@ -36,8 +36,8 @@ class CallOptions(NamedTuple):
         job: Any = None,
         unique: UniqueOptions | None = None,
     ) -> CallOptions:
-        """Raises EnqueueError for a time that is none, or a queue, and for options about duplicates
-        that contradict each other or the declaration of `job`."""
+        """Raises EnqueueError for a wrong time or queue, and for options about duplicates that
+        contradict each other or the declaration of `job`."""
         return cls(
             queue if queue is None else checked_queue(queue),
             one_of(in_, at),
@@ -63,7 +63,7 @@ _LONGJOB_DEBOUNCE = UniqueOptions(unique="both", on_duplicate="again")
 
 @lru_cache(maxsize=1000)
 def longjob_options(definition: JobDefinition, *, again: bool) -> CallOptions:
-    """Those of `enqueue_unique` and, with `again`, of `enqueue_debounce`."""
+    """The options of `enqueue_unique` or, with `again`, of `enqueue_debounce`."""
     options = _LONGJOB_DEBOUNCE if again else _LONGJOB
     return CallOptions(unique=unique_rule(definition.name, options, definition.unique))
 

@@ -81,8 +81,7 @@ def make_delayed(
     after: float = 0.0,
     envelope: dict[str, Any] | None = None,
 ) -> TimedJob | None:
-    """A job that its hooks do not reject. `envelope` takes the place of what the declaration says
-    in it."""
+    """Make a job; None when a hook rejects it. `envelope` replaces that of the declaration."""
     hooks = definition.hooks
     if hooks.before_schedule and not allowed(hooks.before_schedule, args, kwargs):
         return None

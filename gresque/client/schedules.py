@@ -166,9 +166,10 @@ class Schedules:
         raise _busy(name)
 
     def run_now(self, name: str) -> JobId:
-        """Enqueue the job of an entry at once, also when it is paused; returns the job's id. The
-        ticks stay as they are. With `overlap="skip"`, while a job of the entry waits or runs, that
-        is the id of that one, and its `duplicate` is true."""
+        """Enqueue the job of an entry at once, even when the entry is paused; returns the job's id.
+        The ticks of the entry do not change. With `overlap="skip"` nothing is enqueued while an
+        earlier job of the entry waits or runs: the id is that of the earlier job, and its
+        `duplicate` is true."""
         with self._asking() as store:
             entry = _checked(name, _existing(store, name))
             now = store.now()

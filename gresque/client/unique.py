@@ -1,8 +1,8 @@
 """Enqueueing unique jobs: a job is made as `enqueue` makes it, and takes the lock of its key.
 
-Where the lock is held, the job is not enqueued; the id that its caller gets is that of the job
-that does the work. The `after_` hooks are called for enqueued jobs only: one that replaces the
-arguments of another is none.
+Where the lock is held, the job is not enqueued, and its caller gets the id of the job that does the
+work. The `after_` hooks are called for enqueued jobs only, not for a job that replaces the
+arguments of another.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _make(
     position: int | None = None,
 ) -> _KeyedJob | None:
     if definition.check_call is not None:
-        definition.check_call(args, kwargs)  # before a function of the arguments sees them
+        definition.check_call(args, kwargs)  # before `unique_key` gets these arguments
     key = key_of(rule, definition, args, kwargs)
     envelope = dict(definition.envelope or {})
     mark = rule.mark(key.digest)
@@ -108,7 +108,7 @@ def _make(
         found = make_delayed(definition, job_id, args, kwargs, when, after, envelope)
         return None if found is None else _KeyedJob(*found, key, position)
     if rule.replaces or rule.trailing:
-        envelope[RUN_AT] = round(time.time(), 3)  # the script moves it along with the job
+        envelope[RUN_AT] = round(time.time(), 3)  # the script changes it when it puts the job off
     expires_at = None if definition.expires_seconds is None else expiry(definition)
     job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
     return None if job is None else _KeyedJob(job, 0, key, position)

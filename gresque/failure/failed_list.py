@@ -21,8 +21,8 @@ from gresque.store.store import Store
 PAGE = 1000
 """Entries per round trip at most; a list of a million is never in memory as a whole."""
 CHANGES = 350
-"""Entries per round trip at most that may be changed: a change takes eleven arguments and keys, and
-some servers refuse a call with 4,000."""
+"""The most entries that one round trip may change: each takes eleven keys and arguments, and some
+servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
 """The size of a round trip: some 3 ms of Redis's time when every entry is changed. Entries
 are measured as they come."""

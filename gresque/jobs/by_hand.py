@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from gresque.store.store import Store
 
 REMOVED_AT_ONCE = 5000
-"""A step takes the server some milliseconds."""
+"""A step of this size takes the server some milliseconds."""
 
 
 def effect_on_lock(keys: Keys, queue: str, raw: bytes, end: End = End.DEQUEUED) -> Effect | None:
-    """What this end does to the lock of a job; None for a job without one."""
+    """The effect of this end on the lock of a job; None for a job without a lock."""
     if UNIQUE_IN_BYTES not in raw:
         return None
     effects = effects_of(EndedJob(queue, raw), end, None, EndRules(keys)).effects
@@ -26,15 +26,15 @@ def effect_on_lock(keys: Keys, queue: str, raw: bytes, end: End = End.DEQUEUED) 
 
 
 def release_locks(store: Store, queue: str, raws: Iterable[bytes]) -> None:
-    """These jobs were removed with their queue. What is not released here, as the program ends in
-    between, is swept."""
+    """Release the locks of jobs that were removed with their queue. The maintenance process sweeps
+    those that stay because the program ends before."""
     found = (effect_on_lock(store.keys, queue, raw, End.QUEUE_REMOVED) for raw in raws)
     store.locks.apply([effect for effect in found if effect is not None])
 
 
 def take_out(store: Store, queue: str, raws: Iterable[bytes]) -> int:
-    """Take these items out of a queue, every copy, and release their locks; returns how many there
-    were."""
+    """Take every copy of these items out of a queue and release their locks; returns the number of
+    copies."""
     plain, removed = [], 0
     for raw in raws:
         effect = effect_on_lock(store.keys, queue, raw)
@@ -46,8 +46,8 @@ def take_out(store: Store, queue: str, raws: Iterable[bytes]) -> int:
 
 
 def remove_queue(store: Store, queue: str) -> int:
-    """Forget the queue and every job in it; returns how many those were. It takes steps, as the
-    locks of the jobs go too; jobs that are pushed meanwhile may stay."""
+    """Remove the queue and every job in it; returns the number of jobs. This takes several steps,
+    as the locks of the jobs go too, so jobs that are pushed meanwhile may stay."""
     left, removed = store.queues.size(queue), 0
     while True:
         cleared = store.queues.clear(queue, REMOVED_AT_ONCE)

@@ -1,9 +1,10 @@
 """The meaning of each end of a job. Pure.
 
-The threads of a worker, give-backs and recovery ask `effects_of`, and so do those that take jobs
-out by hand, about their locks. An end goes by the job's declaration where that is known, then by
-the envelope, which says what the declaration said when the job was enqueued, then by the settings:
-a process that recovers a job may lack its code, and a payload of another program has no envelope.
+The threads of a worker, give-backs and recovery call `effects_of`. So do commands that take jobs
+out by hand, for the locks of these jobs. An end goes by the job's declaration where that is known,
+then by the envelope, which says what the declaration said when the job was enqueued, then by the
+settings: a process that recovers a job may lack its code, and a payload of another program has no
+envelope.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class End(Enum):
     GIVEN_BACK = auto()
     """It was reserved, and did not start."""
     LOCKED_OUT = auto()
-    """It was reserved, and another job has the lock without which it must not start."""
+    """It was reserved, and another job has the lock that it needs for its start."""
     DIED = auto()
     """Its process died while it held the job, which may be the reason."""
     DIED_BESIDE = auto()
@@ -199,8 +200,9 @@ def effects_of(
 def _of_lock(
     job: EndedJob, end: End, ending: Ending, mark: Mark, rules: EndRules
 ) -> tuple[Effect, ...]:
-    """What an end means for the lock. A job that goes on keeps a lock that it took when it was
-    enqueued; one that it took when it started is another one's turn."""
+    """The effects of an end on the lock. A job that will run again keeps a lock that it took when
+    it was enqueued. It releases one that it took when it started, so that another job can have
+    it."""
     keys, way = rules.keys, ending.way
     if end in (End.GIVEN_BACK, End.RETRIED, End.ENTRY_REMOVED):
         return ()

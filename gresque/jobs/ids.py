@@ -28,12 +28,12 @@ class JobId(str):
     __slots__ = ()
 
     duplicate = False
-    """Whether it is the id of another job, which waits or runs already: that one does the work of a
-    unique job."""
+    """Whether this is the id of another job, which waits or runs already and does the work of a
+    unique job that was not enqueued."""
 
 
 class DuplicateId(JobId):
-    """The id of the job that does the work of one that was not enqueued."""
+    """The id of the job that does the work of a job that was not enqueued."""
 
     __slots__ = ()
 

@@ -1,6 +1,7 @@
-"""What an end of a unique job means for its lock. Pure.
+"""The effects of the ends of unique jobs on their locks. Pure.
 
-A lock says which job holds it, and effects compare: the end of a job that holds none does nothing.
+A lock names the job that holds it, and effects compare that: the end of another job changes
+nothing.
 """
 
 from __future__ import annotations
@@ -13,25 +14,26 @@ from gresque.store.keys import Keys
 from gresque.store.later_job import member_for
 
 UNIQUE_IN_BYTES = b'"unique"'
-"""Without these bytes a payload has no mark."""
+"""A payload without these bytes has no mark."""
 WAIT_MS = 60_000
-"""A job that waits for a lock is due after this time, should no end of another job call it."""
+"""A job that waits for a lock is due after this time, if no other job has passed the lock on to
+it."""
 
 
 def release(keys: Keys, queue: str, raw: bytes, mark: Mark) -> Effect:
-    """The job has ended for good, or goes back and gives up its lock."""
+    """The effect where the job has ended for good, or goes back and releases its lock."""
     job_id = job_id_of(raw)
     make = passed_on if mark.mode == "running" else unlocked
     return make(keys, mark.digest, queue, job_id)
 
 
 def keep_until(keys: Keys, raw: bytes, mark: Mark, delay_ms: int) -> Effect:
-    """The job waits for its next attempt and keeps its lock."""
+    """The effect where the job waits for its next attempt and keeps its lock."""
     return prolonged(keys, mark.digest, job_id_of(raw), delay_ms)
 
 
 def wait(keys: Keys, queue: str, raw: bytes, mark: Mark) -> tuple[Effect, Effect]:
-    """Another job has the lock: this one waits for it in `later`."""
+    """The effects where another job has the lock: this one waits for it in `later`."""
     job_id = job_id_of(raw)
     away = put_off("snooze", keys, queue, WAIT_MS, member_for(job_id), raw)
     return away, awaited(keys, mark.digest, queue, job_id)
@@ -43,6 +45,6 @@ def mark_in(raw: bytes) -> Mark | None:
 
 
 def job_id_of(raw: bytes) -> str:
-    """Without an id of its own a job holds no lock."""
+    """The id of a job; "" for a payload without one, which holds no lock."""
     found = payload.id_of(raw)
     return found if isinstance(found, str) else ""

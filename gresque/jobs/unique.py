@@ -30,24 +30,24 @@ UNIQUE = "unique"
 """The member of the envelope."""
 
 MODES = ("queued", "running", "both")
-"""From when until when a job holds its lock: from its enqueue until it starts; while it runs; from
-its enqueue to its end."""
+"""How long a job holds its lock: from its enqueue until it starts (`queued`), while it runs
+(`running`), or from its enqueue to its end (`both`)."""
 THROTTLE = "throttle"
-"""The mode of a lock that no job releases: it ends with its time."""
+"""The mode of a lock that no job releases: it expires at the end of its time."""
 ON_DUPLICATE = ("drop", "replace", "again", "raise")
 
 TTL_SECONDS = 86_400.0
 LONGEST_WAIT_SECONDS = 3_600.0
-"""Without `max_wait` a debounced job is put off no longer than this."""
+"""The longest time for which a debounced job without `max_wait` is put off."""
 LONGEST_SECONDS = 10 * 366 * 86_400.0
 KEY_SHOWN = 200
-"""Characters of a key that its lock keeps, for reading."""
+"""The lock keeps this many characters of its key, for people to read."""
 
 _REPLACE = "replace"
 
 
 class UniqueOptions(TypedDict, total=False):
-    """Options about duplicates, of a declaration or of single calls. See `gresque.job`."""
+    """Options about duplicates, for a declaration or for single calls. See `gresque.job`."""
 
     unique: str | None
     unique_key: Callable[..., Any] | None
@@ -67,13 +67,13 @@ class UniqueRule:
     on_duplicate: str = "drop"
     make_key: Callable[..., Any] | None = None
     ttl_ms: int = int(TTL_SECONDS * 1000)
-    """The lock expires so long after the job was due: the last resort."""
+    """The lock expires this time after the job was due, if no job has released it."""
     debounce_ms: int = 0
     max_wait_ms: int = 0
     throttle_ms: int = 0
     trailing: bool = False
     options: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """As they were given."""
+    """The options as they were given."""
 
     @property
     def replaces(self) -> bool:
@@ -82,23 +82,23 @@ class UniqueRule:
 
     @property
     def locks(self) -> bool:
-        """The lock is taken when the job is enqueued. That of mode `running` is the worker's."""
+        """The lock is taken when the job is enqueued. In mode `running` the worker takes it."""
         return self.mode != "running"
 
     def mark(self, digest: str) -> list[str] | None:
-        """The member of the envelope; None for a job that has nothing to release."""
+        """The member of the envelope; None for a job whose end releases no lock."""
         if self.mode == THROTTLE:
             return None
         return [digest, self.mode, _REPLACE] if self.replaces else [digest, self.mode]
 
 
 class Mark(NamedTuple):
-    """What the envelope of a job says of its lock."""
+    """What the envelope of a job says about its lock."""
 
     digest: str
     mode: str
     replaced: bool
-    """The payload that it is to run may stand in the lock, and is taken when it starts."""
+    """The lock may hold another payload for the job, which takes it when it starts."""
 
 
 def mark_of(members: Members) -> Mark | None:
@@ -110,7 +110,7 @@ def mark_of(members: Members) -> Mark | None:
 
 
 class Key(NamedTuple):
-    """What two jobs have in common that exclude each other."""
+    """The key of a job. Jobs with the same digest exclude each other."""
 
     text: str
     digest: str
@@ -119,13 +119,14 @@ class Key(NamedTuple):
 def key_of(
     rule: UniqueRule, definition: JobDefinition, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Key:
-    """The key of a call. Raises EnqueueError for what is none, and for a function that raises."""
+    """The key of a call. Raises EnqueueError for a value that cannot be a key, and when
+    `unique_key` raises."""
     name = definition.name
     if rule.make_key is None:
         try:
             value = definition.call_of(args, kwargs).decode()
         except (TypeError, ValueError, RecursionError):
-            payload.encode(name, args, dict(kwargs), "")  # it says which argument is wrong
+            payload.encode(name, args, dict(kwargs), "")  # names the argument that is wrong
             raise
     else:
         value = _text_of(rule.make_key, name, args, kwargs)
@@ -145,7 +146,7 @@ def _text_of(
         ) from error
     kind = type(value)
     if issubclass(kind, str) and value and is_utf8(value):
-        return str.__str__(value)  # of an Enum, too, the text and not the name
+        return str.__str__(value)  # for an Enum the text, not the name
     if kind is int or (kind is float and math.isfinite(value)):
         return str(value)
     if kind in (list, tuple) and value:
@@ -166,7 +167,7 @@ def unique_rule(
     declared: UniqueRule | None = None,
     error: type[GresqueError] = EnqueueError,
 ) -> UniqueRule | None:
-    """The rule that these options make; None where they ask for nothing. Those of a call go before
+    """The rule that these options make; None where there are none. The options of a call override
     the `declared` ones. Raises `error` for options that are unknown or contradict each other."""
     given = {
         name: value
@@ -175,7 +176,7 @@ def unique_rule(
     }
     if declared is not None:
         before = dict(declared.options)
-        if "debounce" in given:  # which says itself what becomes of a duplicate
+        if "debounce" in given:  # debounce itself says what happens to a duplicate
             before.pop("on_duplicate", None)
         given = before | given
     if not given:
@@ -187,7 +188,7 @@ def unique_rule(
 
 
 class _WrongOption(Exception):
-    """The text says what to write."""
+    """Its text says what to write instead."""
 
 
 def _made(given: Mapping[str, Any]) -> UniqueRule:

@@ -29,7 +29,7 @@ SOURCES = ("code", "file", "dynamic", "ruby")
 program in `persistent_schedules`."""
 
 OVERLAP = ("allow", "skip")
-"""Whether a tick runs whose entry has a job that waits or runs still."""
+"""Whether a tick runs while an earlier job of its entry still waits or runs."""
 
 _GAPS_TRIED = 50
 
@@ -57,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What its job's declaration adds to each payload."""
     expires_seconds: float | None = None
     unique: tuple[str, str, str] | None = None
-    """Of a job that is declared as unique: digest, mode and text of the lock's key."""
+    """The lock of a job that is declared as unique: its digest, its mode, and its key as text."""
 
     @property
     def lock(self) -> tuple[str, str, str] | None:
@@ -99,7 +99,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 def lock_digest(name: str) -> str:
-    """Of the lock of an entry's jobs: no key of a job has this form."""
+    """The digest of the lock of an entry's jobs. The key of a job never has this form."""
     return sha256(f"cron\0{name}".encode()).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""Counters of jobs in flight: what they say, and what the ledgers say."""
+"""The counters of jobs in flight, and their comparison with the ledgers."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Drift(NamedTuple):
     """Its key: `inflight`, or `inflight:<worker>`."""
     queue: str
     counted: str
-    """What it said."""
+    """The count before the correction."""
     held: int
-    """As many of its jobs stand in ledgers."""
+    """The number of its jobs in ledgers."""
 
 
 class Counts:
-    """The counters follow the entries of the ledgers, in each script that moves one. What else
-    writes to them is another program, a user by hand, or a server that refused a count."""
+    """Each script that moves an entry of a ledger changes the counters with it. They are wrong only
+    where another program or a user wrote to them, or where the server refused to count."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._keys = server.keys
 
     def held(self, process_ids: Sequence[str]) -> int:
-        """How many jobs stand in these ledgers."""
+        """The number of jobs in these ledgers."""
         reads = Reads(self._server)
         sizes = [reads.number("HLEN", self._keys.ledger(each)) for each in process_ids]
         reads.run()
-        return sum(max(size.value - 1, 0) for size in sizes)  # a field is the state
+        return sum(max(size.value - 1, 0) for size in sizes)  # one field is the state
 
     def queues(self, workers: Iterable[str]) -> list[str]:
-        """The queues that are counted, for all workers or for one of these."""
+        """The queues that are counted for all workers, or for one of these workers."""
         keys, reads = self._keys, Reads(self._server)
         empty: list[bytes] = []
         counters = [keys.inflight, *map(keys.inflight_of, workers)]
@@ -51,7 +51,7 @@ class Counts:
         return sorted({decoded(name) for each in names for name in each.value})
 
     def are_used(self, workers: Iterable[str]) -> bool:
-        """Whether anything is counted, or may be: some queue has a policy."""
+        """Whether anything is counted now, or may be soon, as some queue has a policy."""
         reads = Reads(self._server)
         policies = reads.number("HLEN", self._keys.policies)
         reads.run()
@@ -60,11 +60,12 @@ class Counts:
     def correct(
         self, processes: Mapping[str, Sequence[str]], queues: Sequence[str]
     ) -> list[Drift] | None:
-        """Make the counters what the ledgers say; exact also while workers run. `processes` are
-        all that have a ledger, by their worker; who waits for a place in one of `queues` wakes up.
+        """Set the counters to what the ledgers say; exact also while workers run. `processes` are
+        all processes with a ledger, by their worker. Processes that wait for a place in one of
+        `queues` are woken.
 
-        None when another process has come meanwhile: nothing was done. Raises OverflowError when
-        these are too many for one call.
+        Returns None, and changes nothing, when another process has started meanwhile. Raises
+        OverflowError when there are too many processes for one call.
         """
         keys = self._keys
         ledgers = [keys.ledger(each) for found in processes.values() for each in found]

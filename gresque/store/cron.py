@@ -78,10 +78,9 @@ class CronTable:
         return boot, changed
 
     def tick(self, pushes: Sequence[Push]) -> list[int | Exception]:
-        """Enqueue the job of each tick and set the next one, in one round trip; 1 for each that is
-        done. 0 for a tick that was done before, or whose entry is another by now; 2 for one that
-        does not run, as another job has its lock; an error for one that is refused, which stays
-        due."""
+        """Enqueue the job of each tick and set the next one, in one round trip. Returns for each
+        tick 1 when it is done; 0 when it was done before or its entry has changed; 2 when it does
+        not run, as another job has its lock; an error when it is refused, and stays due."""
         keys = self._keys
         ours = [keys.cron, keys.cron_next, keys.cron_last, keys.last_enqueued, keys.queues]
         calls = []
@@ -95,7 +94,8 @@ class CronTable:
             lock = push.lock
             if lock is not None:
                 arguments += lock.job_id, lock.mode, encoded(lock.job), encoded(lock.key), LOCK_MS
-            # Without a lock another key stands in its place, and is left alone.
+            # The script takes a key for a lock in any case; without a lock it leaves this one
+            # alone.
             locked = keys.queues if lock is None else keys.unique(lock.digest)
             calls.append(([*ours, keys.queue(push.queue), locked], arguments))
         replies = self._server.pipeline_script("cron_tick", calls)

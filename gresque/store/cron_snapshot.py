@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 
 LOCK_MS = 86_400_000
-"""The lock of an entry's job expires after a day, should nothing release it."""
+"""The lock of an entry's job expires after a day, if nothing releases it."""
 
 
 class Tick(NamedTuple):
@@ -61,7 +61,7 @@ class Push(NamedTuple):
 
 
 class TickLock(NamedTuple):
-    """The lock that the job of a tick takes; while another job has it the tick does not run."""
+    """The lock that the job of a tick takes. While another job has it, the tick does not run."""
 
     digest: str
     job_id: str

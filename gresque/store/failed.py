@@ -11,8 +11,8 @@ from gresque.text import decoded, encoded
 
 
 class RetriedLock(NamedTuple):
-    """The lock that a unique job takes when it is tried again by hand, if it is free; the digest is
-    empty for other jobs."""
+    """The lock that a unique job takes, if it is free, when it is tried again by hand. For other
+    jobs the digest is empty."""
 
     digest: str = ""
     job_id: str = ""
@@ -90,7 +90,8 @@ class FailedLists:
         return [bool(done) for done in pipeline.execute()]
 
     def _lock(self, lock: RetriedLock, otherwise: str) -> str:
-        """Its key; another one where there is no lock, as a script wants a key for each job."""
+        """The key of the lock; another key where there is no lock, as the script takes one for each
+        job."""
         return self._keys.unique(lock.digest) if lock.digest else otherwise
 
     def begin_sweep(self, token: str, expiry_ms: int) -> bool:

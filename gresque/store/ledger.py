@@ -1,9 +1,9 @@
 """The entries of the in-flight ledger: `<length><flag><queue key><payload>`.
 
 The length marks the end of the queue key, so that a queue may have any characters in its name. The
-flag says in which counters of jobs in flight the job was counted when it was reserved: who takes
-the entry out of the ledger counts it off there, whatever the limits of its queue are by then. Jobs
-that wait in `later` are written in the same way, and count nowhere. The field `state` holds the
+flag says which counters of jobs in flight counted the job when it was reserved. The script that
+takes the entry out of the ledger counts it off there, whatever the limits of its queue are by then.
+Jobs in `later` are written in the same way, and are counted nowhere. The field `state` holds the
 turn's sequence number and the process's totals (see `lua/cycle.lua`).
 """
 

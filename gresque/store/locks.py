@@ -1,4 +1,4 @@
-"""The locks of unique jobs, as they are seen and released from outside."""
+"""The locks of unique jobs: listing them, and releasing them from outside of the job."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
 RELEASED_AT_ONCE = 300
-"""Of one call: each takes four arguments and five keys at most."""
+"""The effects of one call: each takes four arguments and up to five keys."""
 REFUSED = "the lock stays until it is swept, or expires"
 PAGE, OVERLAP = 500, 100
 
 
 class Lock(NamedTuple):
-    """A lock, as it was read; texts are empty where it has no such field."""
+    """A lock as it was read. A text is empty where the lock has no such field."""
 
     digest: str
     job_id: str
@@ -27,19 +27,19 @@ class Lock(NamedTuple):
     key: str
     queue: str
     since: float | None
-    """Epoch seconds by the server's clock."""
+    """When the lock was taken, in epoch seconds by the server's clock."""
     expires: float | None
-    """The seconds until then; None for never."""
+    """Seconds until it expires; None for never."""
     waiting: int
-    """How many jobs wait for it."""
+    """The number of jobs that wait for it."""
     by: str
-    """Of mode `running`: the process that runs the job, and the slot."""
+    """In mode `running`: the process that runs the job, and its slot."""
     next_run: bytes
     """The payload that is to run after the job, if any."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is called by: its key, its digest, the job that holds it."""
+        """The names by which a user may ask for it: its key, its digest, the id of its job."""
         return tuple(name for name in (self.key, self.digest, self.job_id) if name)
 
 
@@ -50,7 +50,7 @@ class Locks:
         self._server = server
         self._keys = server.keys
 
-    # Of jobs that are taken out by hand
+    # Jobs that are taken out by hand
 
     def apply(self, effects: Sequence[Effect]) -> None:
         """Apply these effects of the kinds `unlock` and `pass_on`."""
@@ -78,7 +78,7 @@ class Locks:
     # All of them
 
     def each(self) -> Iterator[Lock]:
-        """All, read as they are taken, in no order."""
+        """All locks, in no order. Locks may be taken and released meanwhile."""
         for digests in self._pages():
             pipeline = self._server.redis.pipeline(transaction=False)
             for digest in digests:
@@ -93,7 +93,7 @@ class Locks:
                     yield _lock(digest, fields, expires, waiting)
 
     def by_age(self) -> list[Lock]:
-        """All, those that were taken first come first."""
+        """All locks, the oldest first."""
         return sorted(self.each(), key=lambda lock: (lock.since or 0.0, lock.digest))
 
     def _pages(self) -> Iterator[list[str]]:
@@ -109,7 +109,7 @@ class Locks:
             if not int(cursor):
                 return
 
-    # Where the jobs stand that hold them
+    # The places of the jobs that hold them
 
     def delayed_among(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that wait in `later`."""
@@ -124,8 +124,8 @@ class Locks:
         return set(map(decoded, ids))
 
     def waiting_in(self, queue: str) -> Iterator[set[str]]:
-        """The ids of the jobs that wait in a queue, page by page, the last ones first: what is
-        reserved meanwhile moves none of them out of sight."""
+        """The ids of the jobs that wait in a queue, page by page from its end. Jobs that are
+        reserved meanwhile leave at its head, so none is missed."""
         for place in self._keys.places(queue):
             end = int(self._server.read(0, "LLEN", place))
             while end > 0:
@@ -135,12 +135,12 @@ class Locks:
                 end = start + OVERLAP if start else 0
 
     def prolong(self, lock: Lock, milliseconds: int) -> None:
-        """Let a lock expire so much later from now."""
+        """Let a lock expire this long from now."""
         self._server.call("PEXPIRE", self._keys.unique(lock.digest), milliseconds)
 
     def release(self, lock: Lock) -> bool:
-        """Delete a lock that is still held by the same job. What waits for it is due, and a run
-        that was to follow comes now."""
+        """Delete a lock if the same job still holds it. Jobs that wait for it are due at once, and
+        a further run is enqueued now."""
         keys = self._keys
         names: list[str | bytes] = [
             keys.unique(lock.digest), keys.unique_waiting(lock.digest), keys.later, keys.queues,

@@ -1,10 +1,10 @@
-"""The policies of queues: whether one is paused, how many of its jobs run at once, and how many are
-started in a time.
+"""The policies of queues: whether a queue is paused, how many of its jobs run at once, and how many
+start in a given time.
 
-In Redis a policy is a text, words parted by blanks: `p` (paused), `c20` (a cap of 20),
-`r100/60000b10` (100 jobs in 60,000 ms, up to 10 of them at once). The script that reserves passes
-over a word that it cannot read, as an older gresque does with those of a newer one; so does this
-module, and keeps it when the others change.
+In Redis a policy is a text of words, separated by blanks: `p` (paused), `c20` (a cap of 20),
+`r100/60000b10` (100 jobs in 60,000 ms, up to 10 of them at once). The script that reserves ignores
+a word that it cannot read, such as one of a newer gresque. So does this module, and it keeps the
+word when others change.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Rate(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, burst: int | None = None) -> Rate:
-        """Read `100/m`, `5/s`, `1000/h`, `2/30s`. Without `burst` it is what a tenth of a second
-        brings. Raises GresqueError."""
+        """Read `100/m`, `5/s`, `1000/h`, `2/30s`. The default of `burst` is the number for a tenth
+        of a second. Raises GresqueError."""
         found = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
         if found is None:
             raise GresqueError(
@@ -66,14 +66,14 @@ class Rate(NamedTuple):
         return cls(jobs, period, checked_number("burst", burst))
 
     def next_in_ms(self, tat_us: int, now_us: int) -> float:
-        """How long no job may start: 0 when one may now. `tat_us` is the time at which all that
-        have started were due, had they started evenly."""
+        """Milliseconds until a job may start; 0 when one may start now. `tat_us` (theoretical
+        arrival time) is when the next job would be due if jobs came evenly."""
         interval = self.period_ms * 1000 / self.jobs
         return max(tat_us - now_us - (self.burst - 1) * interval, 0.0) / 1000
 
     @property
     def text(self) -> str:
-        """As it is given: `100/m`."""
+        """As users write it: `100/m`."""
         for unit, ms in reversed(_UNITS.items()):
             if self.period_ms % ms == 0:
                 times = self.period_ms // ms
@@ -87,7 +87,8 @@ class Rate(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """What holds for one queue, over all workers. `unread` are words that mean nothing here."""
+    """The policy of one queue, over all workers. `unread` are words that this version cannot
+    read."""
 
     paused: bool = False
     cap: int | None = None
@@ -110,7 +111,7 @@ class Policy:
 
     @classmethod
     def parse(cls, raw: bytes) -> Policy:
-        """Of a kind of word that stands there twice the first one counts."""
+        """If a kind of word stands there twice, the first one counts."""
         paused, cap, rate, unread = False, None, None, []
         for word in filter(None, decoded(raw).split(" ")):
             if word == PAUSED:
@@ -125,23 +126,23 @@ class Policy:
 
 
 NONE = Policy()
-"""That of a queue without one."""
+"""The policy of a queue that has none."""
 
 
 class Change(NamedTuple):
-    """What a change made of the policy of a queue."""
+    """The policy of a queue before and after a change."""
 
     before: Policy
     after: Policy
 
 
 class PolicySnapshot(NamedTuple):
-    """All policies, and how they stand."""
+    """All policies, and their current state."""
 
     at: float
     """Epoch seconds by the server's clock."""
     all_paused: bool
-    """By Resque's `pause-all-workers`, which Ruby's workers obey, too."""
+    """Resque's `pause-all-workers` is set. Ruby's workers obey it, too."""
     policies: Mapping[str, Policy]
     in_flight: Mapping[str, int]
     """Queue -> how many of its jobs are counted."""
@@ -151,7 +152,7 @@ class PolicySnapshot(NamedTuple):
         return self.policies.get(queue, NONE)
 
     def next_in(self, queue: str) -> float:
-        """For how many seconds the rate of a queue starts no job."""
+        """Seconds until the rate of a queue lets a job start; 0 when one may start now."""
         rate = self.policy(queue).rate
         if rate is None:
             return 0.0
@@ -170,7 +171,7 @@ class PolicySnapshot(NamedTuple):
         return self.all_paused or self.policy(queue).paused
 
     def describe(self, queue: str) -> str:
-        """Its policy and how that stands, for people; empty where it has none."""
+        """Its policy and current state, for people; empty where it has none."""
         policy = self.policy(queue)
         if self.all_paused:
             policy = replace(policy, paused=False)
@@ -185,7 +186,7 @@ class PolicySnapshot(NamedTuple):
 
 
 class PolicyReads:
-    """The reads of a snapshot, in one round trip, which others share."""
+    """The reads of a snapshot, in a round trip that they share with other reads."""
 
     def __init__(self, server: Server, reads: Reads) -> None:
         keys = server.keys
@@ -234,8 +235,8 @@ class Policies:
     def limit(
         self, queue: str, *, cap: int | None = None, rate: Rate | None = None, drop: str = ""
     ) -> Change:
-        """Give it this cap or this rate, or take away those whose letters are in `drop`; anything
-        else stays as it is."""
+        """Set this cap or this rate, and remove the limits whose letters are in `drop`. The rest
+        stays as it is."""
         letters = drop + (CAP if cap is not None else "") + (RATE if rate is not None else "")
         words = [] if cap is None else [f"{CAP}{cap}"]
         words += [] if rate is None else [rate.word]
@@ -291,5 +292,5 @@ def checked_number(name: str, value: object) -> int:
 
 
 def _numbers(raw: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Those of another program that are no numbers are left out."""
+    """Values that are not numbers, as another program may have written, are left out."""
     return {decoded(name): int(value) for name, value in raw.items() if value.isdigit()}

@@ -25,8 +25,8 @@ FIRST_LIST = 14
 
 
 SAME_JOB = b"state"
-"""In place of a slot: a field of each ledger that is none, while another program may have given any
-other name to one."""
+"""Stands in place of a slot. Every ledger has this field, which is never a slot; any other name
+could be one."""
 
 
 class StillAlive(Exception):
@@ -47,7 +47,7 @@ class Move(NamedTuple):
 
     @property
     def arguments(self) -> int:
-        """How many it adds to a call at most."""
+        """The most keys and arguments that it adds to a call."""
         return sum(7 + effect.keys for effect in (self.effect, *self.more))
 
     @property
@@ -56,7 +56,7 @@ class Move(NamedTuple):
 
 
 class Counting(NamedTuple):
-    """Jobs of a dead process that are counted as in flight: its worker, and their queues."""
+    """The counted jobs of a dead process: its worker, and the queues of the jobs."""
 
     worker_id: str
     queues: Collection[str]

@@ -1,4 +1,4 @@
-"""Enqueueing unique jobs through outages of Redis: once, or not at all."""
+"""Enqueueing unique jobs through outages of Redis: each once, or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Call(list[bytes]):
 
 
 class UniqueEnqueuer(Enqueuer):
-    """As the Enqueuer, for jobs that others with the same key exclude."""
+    """The Enqueuer of unique jobs: they are enqueued with their lock, or not at all."""
 
     def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
         super().__init__(url, keys, retry_seconds)
@@ -38,8 +38,8 @@ class UniqueEnqueuer(Enqueuer):
 
     def enqueue(self, queue: str, terms: Terms, jobs: Sequence[UniqueJob]) -> list[str | None]:
         """Enqueue the jobs, MOST_JOBS at most, in one round trip; returns for each None, or the id
-        of the job that does its work. Where duplicates are to raise, and there is one, no job is
-        enqueued.
+        of the job that does its work. If `on_duplicate` is "raise" and there is a duplicate, no job
+        is enqueued.
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """

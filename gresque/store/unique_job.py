@@ -1,15 +1,15 @@
-"""Unique jobs as the script that enqueues them takes them. Pure."""
+"""The form in which `enqueue_unique.lua` takes unique jobs. Pure."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 MOST_JOBS = 775
-"""Of one call: a script takes 3,900 KEYS and ARGV, and each job has five."""
+"""The most jobs of one call: it takes 3,900 KEYS and ARGV, and each job has five."""
 
 
 class Terms(NamedTuple):
-    """What the jobs of a call have in common, as the script takes it (see its ARGV)."""
+    """What the jobs of a call have in common, in the order of the script's ARGV."""
 
     kind: str
     """`in` or `at`: what the times of the jobs are; or `debounce`, `throttle`."""
@@ -22,11 +22,11 @@ class Terms(NamedTuple):
 
 
 class UniqueJob(NamedTuple):
-    """A job, and what it has in common with those that it excludes."""
+    """A job, and its key."""
 
     job_id: str
     milliseconds: int
-    """A delay, or a time of the epoch."""
+    """A delay, or a time since the epoch."""
     key: str
     digest: str
     raw: bytes
