@@ -124,6 +124,7 @@ class Worker:
         )
         kills = KillCommands(self._thread_pool, self._in_flight, wakeup, outcome)
         self._cycle.starter.on_replaced = kills.replace
+        self._cycle.starter.on_locked_out = kills.end_waiting
         self.command_runner = CommandRunner(self._thread_pool, self._loop_monitor, kills)
         self._turns = TurnLoop(
             spec,

@@ -146,6 +146,26 @@ def test_one_that_is_killed_on_the_way_of_its_start(bench: PoolBench, kills: Kil
     assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
 
 
+def test_one_that_is_killed_on_its_way_and_may_not_start(
+    bench: PoolBench, kills: KillCommands
+) -> None:
+    """Another job has the lock: it would go on waiting."""
+    job, other = unique_job(0, "a", "running"), unique_job(1, "b", "running")
+    bench.put(job)
+    bench.until(lambda: bool(bench.in_flight.starting))
+    bench.in_flight.being_started = 1
+    assert kills.order("token", "a") == KillAnswer(Fate.DELIVERED)
+    gevent.sleep(0.01)
+    bench.in_flight.starting.clear()
+    bench.in_flight.being_started = 0
+    assert not kills.end_waiting(other)
+    assert kills.end_waiting(job)
+    assert bench.counts == (0, 1, 0)
+    assert kills.pop_answers() == []
+    settle(bench)
+    assert kills.pop_answers() == [("token", KillAnswer(Fate.DEAD, in_failed=True))]
+
+
 def test_what_is_not_there_has_ended(bench: PoolBench, kills: KillCommands) -> None:
     assert kills.order("token", "a") == KillAnswer(Fate.ENDED)
     assert not kills

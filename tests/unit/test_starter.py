@@ -309,6 +309,23 @@ def test_jobs_of_one_millisecond_wait_in_the_order_in_which_they_came(bench: Ben
     assert bench.waiting == same
 
 
+def test_one_that_is_to_be_killed_does_not_wait_for_its_lock(bench: Bench) -> None:
+    one = bench.process(1)
+    bench.reserve(one, job(1, "running"), job(2, "running"), job(3, "running"))
+    asked = []
+
+    def end_second(each: ReservedJob) -> bool:
+        asked.append(each[2])
+        return len(asked) == 1 and not one.in_flight.fail(each)
+
+    one.cycle.starter.on_locked_out = end_second
+    bench.start(one)
+    assert asked == [job(2, "running"), job(3, "running")]
+    one.cycle.turn(0)
+    assert bench.waiting == [job_id(3)] and bench.client.hlen(JOBS) == 1
+    assert one.in_flight.totals.failed == 1
+
+
 def test_the_same_job_twice_runs_once_at_a_time(bench: Bench) -> None:
     one, two = bench.process(1), bench.process(2)
     bench.reserve(one, job(1, "running"))

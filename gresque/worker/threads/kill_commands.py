@@ -114,6 +114,13 @@ class KillCommands:
         for asked in list(self._asked.values()):
             self._thread_pool.loop.run_callback(self._kill_in_loop, asked, [])
 
+    def end_waiting(self, job: ReservedJob) -> bool:
+        """A job that must go on waiting ends here if it is to be killed; False else."""
+        if not any(asked.means(job) for asked in list(self._asked.values())):
+            return False
+        self._cut_short(job)
+        return True
+
     def _find(self, job_id: str) -> list[ReservedJob]:
         # First those that are ready: a thread may take one up meanwhile.
         ready = [*self._in_flight.ready, *self._in_flight.starting]

@@ -40,6 +40,8 @@ class Starter:
         self._process_id = process_id
         self.on_replaced: Callable[[ReservedJob, ReservedJob], None] = lambda old, new: None
         """Called for a job that starts with another payload."""
+        self.on_locked_out: Callable[[ReservedJob], bool] = lambda job: False
+        """Called for a job whose lock another one has; True where that has ended it."""
 
     def start(self) -> bool:
         """Start what waits for it. False when a turn has to go first: the server has forgotten
@@ -58,6 +60,8 @@ class Starter:
         started = []
         for job, answer in zip(jobs, answers, strict=True):
             if answer == 0 or answer == -1:
+                if self.on_locked_out(job):
+                    continue
                 in_flight.lock_out(job)
                 log.debug(
                     "job of queue %s waits for its lock", job[1],
