@@ -208,7 +208,8 @@ def _entries_in_redis(settings: Settings) -> Iterator[str]:
 
 
 def _policies_in_redis(settings: Settings) -> Iterator[str]:
-    """Queues to work that are paused, and words of policies that cannot be read."""
+    """Paused queues that the worker is to serve, and words of policies that this version cannot
+    read."""
     from gresque.inspector.flow import Flow
     from gresque.store.store import Store
 
@@ -224,7 +225,7 @@ def _policies_in_redis(settings: Settings) -> Iterator[str]:
         if each.unread:
             yield (
                 f"the policy of queue {each.queue} has {' '.join(each.unread)!r}, which this "
-                "version cannot read and passes over; gresque limit writes what it can"
+                "version cannot read and ignores; gresque limit replaces a cap or a rate"
             )
         if each.paused and queues is not None and each.queue in queues.resolve([each.queue]):
             yield (

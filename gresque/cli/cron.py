@@ -110,7 +110,7 @@ def next_command(flags: dict[str, Any], name: str, count: int, as_json: bool) ->
 @command.command(name="run")
 @_named
 def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Enqueue the job of an entry now, also when it is paused; its schedule stays as it is.
+    """Enqueue the job of an entry now, even when the entry is paused. Its schedule does not change.
 
     An entry with overlap=skip enqueues none while a job of it waits, runs or is to be tried again.
     """

@@ -92,12 +92,12 @@ def command(
     line; the line's own keywords win. Blank lines are skipped. The first line that is wrong ends
     it; the jobs of the lines before it are enqueued then, and stay.
 
-    Of a unique job that is not enqueued, the id of the one that does its work is printed.
+    For a unique job that is not enqueued, the printed id is that of the job that does its work.
 
     With --json the id is printed as {"id": …, "queue": …, "class": …}, the end of a stream as
-    {"enqueued": …, "rejected": …, "queue": …, "class": …}; "duplicate": true, and the number of
-    "duplicates", stand there for unique jobs that were not enqueued. Exit code: 0 when all is
-    enqueued, 1 when a hook rejected the job or raised, or Redis is away, 2 for wrong input.
+    {"enqueued": …, "rejected": …, "queue": …, "class": …}. For unique jobs that were not enqueued
+    the first has "duplicate": true, the second their number as "duplicates". Exit code: 0 when all
+    is enqueued, 1 when a hook rejected the job or raised, or Redis is away, 2 for wrong input.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What the commands that pause and limit queues have in common."""
+"""The parts that the commands for pausing and limiting queues share."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: a command for queues by their names, or for all of them."""
+    """Decorator: the command takes names of queues, or --all."""
 
     @click.argument("queues", metavar="QUEUE...", nargs=-1)
-    @click.option("--all", "is_all", is_flag=True, help="All queues, those to come included.")
+    @click.option("--all", "is_all", is_flag=True, help="All queues, future ones included.")
     @wraps(function)
     def command(queues: tuple[str, ...], is_all: bool, **given: Any) -> Any:
         if bool(queues) == is_all:
             raise click.UsageError(
-                "leave out --all, or the names" if is_all else "name a queue, or give --all"
+                "give names or --all, not both" if is_all else "name a queue, or give --all"
             )
         from gresque.control.flow import checked_queue
 
@@ -36,8 +36,8 @@ def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def warn_of_unserved(found: Serving) -> None:
-    """A name that was mistyped is of no use, and nobody would notice. Where no worker runs and no
-    queue exists there is nothing that the name could contradict."""
+    """A mistyped name has no effect, and nobody would notice. Where no worker runs and no queue
+    exists, nothing contradicts the name."""
     for each in found.queues:
         name = printable(each.queue)
         if each.is_served:

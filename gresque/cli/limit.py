@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 )
 @click.argument("queue")
 @click.argument("limits", metavar="[CAP] [RATE]", nargs=-1)
-@click.option("--burst", type=int, help="Start that many at once after a rest; of a rate.")
-@click.option("--no-cap", is_flag=True, help="Take the cap away.")
-@click.option("--no-rate", is_flag=True, help="Take the rate away.")
-@click.option("--off", is_flag=True, help="Take both away.")
+@click.option("--burst", type=int, help="With a rate: how many jobs start at once after a rest.")
+@click.option("--no-cap", is_flag=True, help="Remove the cap.")
+@click.option("--no-rate", is_flag=True, help="Remove the rate.")
+@click.option("--off", is_flag=True, help="Remove both.")
 @setting_options("redis_url", "namespace")
 def command(
     flags: dict[str, Any],
@@ -39,14 +39,14 @@ def command(
 ) -> None:
     """Limit how many jobs of a queue run at once, how many start in a time, or both.
 
-    It holds over all workers, from their next reservation on; what is not given stays as it is.
-    A cap is a number: 20. A rate is a number of jobs and a time: 5/s, 100/m, 1000/h, 2/30s. Its
-    jobs start evenly; after a rest --burst of them start at once, by default as many as a tenth of
-    a second brings, and at least one. Jobs over a limit wait in their queue, and other queues are
-    worked meanwhile.
+    The limits hold over all workers, from their next reservation on. A limit that is not given
+    stays as it is. A cap is a number: 20. A rate is a number of jobs and a time: 5/s, 100/m,
+    1000/h, 2/30s. Jobs start evenly; after a rest --burst of them start at once. The default burst
+    is the number for a tenth of a second, and at least one. Jobs over a limit wait in their queue,
+    and other queues are worked meanwhile.
 
-    Jobs that are in flight when a queue gets its first cap are not counted: the cap is exact when
-    they have ended. A cap that is lowered kills nothing.
+    Jobs that are in flight when a queue gets its first cap are not counted: the cap is exact once
+    they have ended. Lowering a cap kills no job.
 
     \b
     Examples:
@@ -84,7 +84,7 @@ def command(
 
 
 def _parse(limits: tuple[str, ...], burst: int | None) -> tuple[int | None, Rate | None]:
-    """The cap and the rate among these texts."""
+    """Read a cap, a rate or both from these texts."""
     from gresque.control.flow import Rate, checked_cap
 
     rates = [text for text in limits if "/" in text]
@@ -108,7 +108,7 @@ def _parse(limits: tuple[str, ...], burst: int | None) -> tuple[int | None, Rate
 
 def _check(cap: int | None, rate: Rate | None, no_cap: bool, no_rate: bool) -> None:
     if (cap is not None and no_cap) or (rate is not None and no_rate):
-        raise click.UsageError("a limit is given and taken away; do one of both")
+        raise click.UsageError("a limit is both set and removed; do one of these")
     if cap is None and rate is None and not no_cap and not no_rate:
         raise click.UsageError(
             "give a cap such as 20, a rate such as 100/m, or --off; gresque limits shows them"

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 @click.command(name="limits")
-@click.option("--verify", is_flag=True, help="Count the jobs in flight again, and correct that.")
+@click.option("--verify", is_flag=True, help="Count the jobs in flight again, correct the counts.")
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], verify: bool, as_json: bool) -> None:
-    """List the queues that are paused or limited, and how they stand.
+    """List the queues that are paused or limited, with their current state.
 
-    IN FLIGHT are the jobs that count against a cap. NEXT START is when the rate lets the next job
-    start. Caps of single workers (gresque work -q mail:5) follow in a table of their own.
+    IN FLIGHT is the number of jobs that count against a cap. NEXT START is when the rate lets the
+    next job start. Caps of single workers (gresque work -q mail:5) follow in a second table.
 
-    --verify counts the jobs in flight again, by the ledgers of all worker processes, and corrects
-    what was wrong; it is safe while workers run. The maintenance process does so every hour.
+    --verify counts the jobs in flight again from the ledgers of all worker processes, and corrects
+    wrong counts. It is safe while workers run. The maintenance process does it every hour.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def _lines(found: Flow) -> Iterator[str]:
     for each in found.queues:
         if each.unread:
             words = printable(" ".join(each.unread))
-            yield f"{printable(each.queue)}: passed over in its policy, as unknown: {words}"
+            yield f"{printable(each.queue)}: unknown words in its policy are ignored: {words}"
     if found.workers:
         yield ""
         yield from _table(

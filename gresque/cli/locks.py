@@ -73,7 +73,7 @@ def _expiry(lock: UniqueLock) -> str | None:
 
 
 def key_of(lock: UniqueLock) -> str:
-    """What `release` takes: the key as text, or the digest of one that was not kept."""
+    """The name that `release` takes: the key as text, or the digest where the lock has no text."""
     return lock.key or lock.digest
 
 
@@ -98,8 +98,8 @@ def as_dict(lock: UniqueLock) -> dict[str, Any]:
 def release_command(key: str, flags: dict[str, Any]) -> int:
     """Release the lock with this key, as the list shows it, or with this digest or job id.
 
-    Its job goes on, or goes on waiting; another one with the key is a job of its own from then on.
-    Jobs that wait for the lock are due at once. A further run that was to follow comes now.
+    Its job goes on, or goes on waiting. From then on another job with the key may be enqueued. Jobs
+    that wait for the lock are due at once, and a further run of the job is enqueued now.
 
     \b
     Exit code:

@@ -17,11 +17,11 @@ from gresque.text import printable
 @named_queues
 @setting_options("redis_url", "namespace")
 def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> None:
-    """Let no worker take more jobs of a queue; the running ones go on.
+    """Stop all workers from taking jobs of a queue; running jobs go on.
 
-    When it returns, no worker takes a job from the queue until `gresque unpause`, those that start
-    later included. Jobs can be enqueued as ever. --all pauses every queue, those to come included,
-    by Resque's own key pause-all-workers, which Resque's Ruby workers obey, too.
+    From the end of the command until `gresque unpause` no worker takes a job from the queue, not
+    even one that starts later. Jobs can still be enqueued. --all pauses every queue, future ones
+    included. It sets Resque's own key pause-all-workers, which Resque's Ruby workers obey, too.
 
     \b
     Examples:

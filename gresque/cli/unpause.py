@@ -17,10 +17,10 @@ from gresque.text import printable, shell
 @named_queues
 @setting_options("redis_url", "namespace")
 def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> None:
-    """End the pause of a queue; idle workers go on at once.
+    """End the pause of a queue; idle workers take its jobs at once.
 
-    --all ends the pause of all queues (Resque's pause-all-workers), whichever program has set it; a
-    queue that is paused by its name stays so.
+    --all ends the pause of all queues (Resque's pause-all-workers), whichever program has set it. A
+    queue that is paused by name stays paused.
 
     \b
     Examples:

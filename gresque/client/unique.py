@@ -82,7 +82,7 @@ def _due(definition: JobDefinition, rule: UniqueRule, when: When | None) -> When
     if when is not None:
         what = "debounced" if rule.debounce_ms else "throttled"
         raise EnqueueError(
-            f"job {definition.name} is {what}, which says when it is due; leave out the time"
+            f"job {definition.name} is {what}, which sets its time; leave out the time"
         )
     return When(True, rule.debounce_ms / 1000) if rule.debounce_ms else None
 

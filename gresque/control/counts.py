@@ -1,4 +1,4 @@
-"""Counting the jobs in flight again, by the ledgers of all processes."""
+"""Counting the jobs in flight again from the ledgers of all processes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gresque.text import printable
 log = logging.getLogger("gresque.control")
 
 TRIES = 20
-"""A process may start between the look at which there are and the one at their ledgers."""
+"""A process may start after the list of processes was read and before their ledgers are."""
 
 
 def by_worker(process_ids: Iterable[str]) -> dict[str, list[str]]:
-    """These processes, by their worker."""
+    """Group these processes by their worker."""
     found = defaultdict[str, list[str]](list)
     for each in process_ids:
         found[worker_of(each)].append(each)
@@ -28,9 +28,10 @@ def by_worker(process_ids: Iterable[str]) -> dict[str, list[str]]:
 
 
 def verify_counts(store: Store) -> list[Drift]:
-    """Make the counters of jobs in flight what the ledgers say, and return what was wrong: nothing,
-    unless another program wrote to them, or the server refused to count. Exact while workers run;
-    the server serves nobody else meanwhile, for some 3 µs a job in flight. Raises GresqueError."""
+    """Set the counters of jobs in flight to what the ledgers say, and return what was wrong.
+    Nothing is, unless another program wrote to them or the server refused to count. Exact while
+    workers run. The server serves no other client meanwhile, for some 3 µs a job in flight. Raises
+    GresqueError."""
     for _ in range(TRIES):
         processes = by_worker(store.processes.ids())
         try:

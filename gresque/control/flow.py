@@ -1,4 +1,4 @@
-"""Pausing and limiting queues, and ending that. What is done holds in all workers from their next
+"""Pausing and limiting queues, and ending that. A change holds in all workers from their next
 reservation on."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def pause_all(store: Store, *, by: str) -> bool:
 
 
 def unpause_all(store: Store, *, by: str) -> bool:
-    """False when all queues were not paused. One that is paused by itself stays so."""
+    """False when all queues were not paused. A queue that is paused by name stays paused."""
     changed = store.policies.unpause_all()
     if changed:
         log.info("%s unpaused all queues", by, extra=fields("all_queues_unpaused", by=by))
@@ -55,7 +55,7 @@ def unpause_all(store: Store, *, by: str) -> bool:
 
 
 def limit(store: Store, queue: str, cap: int | None, rate: Rate | None, *, by: str) -> Change:
-    """Give the queue this cap, this rate or both; what is None stays as it is."""
+    """Give the queue this cap, this rate or both; None leaves a limit as it is."""
     change = store.policies.limit(queue, cap=cap, rate=rate)
     log.info(
         "%s limited queue %s: %s", by, printable(queue), change.after,
@@ -67,7 +67,7 @@ def limit(store: Store, queue: str, cap: int | None, rate: Rate | None, *, by: s
 def remove_limits(
     store: Store, queue: str, *, cap: bool = True, rate: bool = True, by: str
 ) -> Change:
-    """Take the cap, the rate or both away."""
+    """Remove the cap, the rate or both."""
     drop = (CAP if cap else "") + (RATE if rate else "")
     change = store.policies.limit(queue, drop=drop)
     log.info(

@@ -1,4 +1,4 @@
-"""The policies of queues, the caps of single workers, and how they stand."""
+"""The policies of queues and the caps of single workers, with their current state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gresque.text import decoded
 
 @dataclass(frozen=True)
 class WorkerCap:
-    """How many jobs of a queue one worker runs at once, by its queue list, and how many it
+    """The cap of one worker for a queue, from its queue list, and how many jobs of the queue it
     holds."""
 
     worker: str
@@ -32,7 +32,8 @@ class WorkerCap:
 
 @dataclass(frozen=True)
 class Flow:
-    """All that is paused or limited. `waiting` is how many jobs wait in each queue of `queues`."""
+    """Everything that is paused or limited. `waiting` has the number of waiting jobs of each queue
+    in `queues`."""
 
     all_paused: bool
     queues: tuple[QueueLimits, ...]
@@ -82,8 +83,8 @@ _NONE: dict[bytes, bytes] = {}
 
 
 def _lists_of_workers(vitals: Mapping[bytes, bytes]) -> dict[str, QueueList]:
-    """The queue lists of the workers that have caps: the vitals of their processes show these, and
-    their ids do not."""
+    """The queue lists of the workers that have caps. They come from the vitals of the processes, as
+    the ids of workers leave the caps out."""
     found = {}
     for process, raw in vitals.items():
         worker, read = worker_of(decoded(process)), parse_vitals_or_none(raw)
@@ -119,7 +120,7 @@ class Served:
     waiting: int
     is_served: bool
     is_known: bool
-    """Something was pushed to it before."""
+    """A job was pushed to it before."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Serving:
     policies: PolicySnapshot
     has_workers: bool
     has_queues: bool
-    """Something was pushed to any queue before."""
+    """A job was pushed to some queue before."""
 
     @classmethod
     def read(cls, store: Store, queues: Iterable[str]) -> Serving:

@@ -19,8 +19,8 @@ LOOKED_AT = 1000
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """A queue, how many jobs wait in it, those that a process died under included, and its policy
-    for people, None where it has none."""
+    """A queue, the number of jobs that wait in it, including those under which a process died, and
+    its policy for people, None where it has none."""
 
     name: str
     size: int

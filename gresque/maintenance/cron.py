@@ -48,7 +48,7 @@ DECLARE_SECONDS = 60.0
 
 
 SKIPPED = 2
-"""The reply for a tick that does not run, as a job has its lock."""
+"""The reply for a tick that does not run, as another job has its lock."""
 
 RUBY = "(those of Ruby programs)"
 """In the log, where none is meant."""

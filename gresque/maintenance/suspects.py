@@ -46,7 +46,7 @@ class SuspectsWatch:
 
     @staticmethod
     def _are_paused(store: Store, queues: Iterable[str]) -> bool:
-        """A quarantine would find nothing that it may take."""
+        """A quarantine would find no job that it may take."""
         flow = store.policies.read()
         return all(map(flow.is_paused, queues))
 

@@ -1,4 +1,4 @@
-"""Locks of unique jobs that nobody releases any more."""
+"""Releasing the locks of unique jobs whose jobs are nowhere."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ SWEEP_SECONDS = 3600.0
 OLD_SECONDS = 600.0
 """Younger locks are left alone: their jobs may be on their way."""
 SOON_SECONDS = 2 * SWEEP_SECONDS
-"""A lock that would expire by then is prolonged while its job runs."""
+"""A lock that would expire within this time is prolonged while its job runs."""
 PROLONGED_MS = 86_400_000
 PASS_SECONDS = 0.5
-"""After this time other tasks have their turn, the lease above all."""
+"""After this time other tasks have their turn, above all the lease."""
 AT_ONCE = 500
 
 
 class SweepLocks:
-    """Under the lease. The scripts that end a job release its lock; where another program takes the
-    job, or deletes its queue, none does, and later jobs would be kept away until the lock expires.
+    """Under the lease. The script that ends a job releases its lock. Where another program takes
+    the job, or deletes its queue, no script does, and later jobs would be excluded until the lock
+    expires.
 
-    A lock is released that is ten minutes old and whose job stands in no ledger, in `later` and in
-    no queue, in two passes one after the other: a job that moves may be missed once. What was to
-    run after the job does so. A lock whose job runs for longer than it lives is prolonged.
+    A lock is released when it is ten minutes old and two passes, one after the other, find its job
+    in no ledger, in no queue and not in `later`: a single pass may miss a job that moves. A further
+    run of the job is enqueued then. A lock is prolonged when its job runs for longer than the lock
+    would live.
     """
 
     name = "sweep locks"
@@ -43,7 +45,7 @@ class SweepLocks:
         self._lease = lease
         self._interval = Interval(SWEEP_SECONDS)
         self._sweep: Generator[None] | None = None
-        """One that is under way."""
+        """The sweep that is under way."""
 
     def due(self, now: float) -> float:
         return self._interval.left(now) if self._lease.held else NEVER
@@ -60,7 +62,7 @@ class SweepLocks:
 
 
 def _sweep(store: Store) -> Generator[None]:
-    """Stops after each step, that other tasks may have their turn."""
+    """Yields after each step, so that other tasks may have their turn."""
     now = store.now()
     old: dict[str, Lock] = {}
     for lock in store.locks.each():
@@ -74,21 +76,21 @@ def _sweep(store: Store) -> Generator[None]:
 
 
 def _is_old(lock: Lock, now: float) -> bool:
-    """One that its job is still to take, with mode `running`, lives for a minute only."""
+    """A lock of mode `running` that its next job has not taken yet lives for a minute only."""
     if lock.mode == THROTTLE or not lock.job_id or (lock.mode == "running" and not lock.by):
         return False
     return lock.since is None or now - lock.since >= OLD_SECONDS
 
 
 def _drop_standing(store: Store, old: dict[str, Lock]) -> Generator[None]:
-    """Take out of `old` the locks whose jobs stand somewhere."""
+    """Remove from `old` the locks whose jobs are found somewhere."""
     ids = [job_id for job_id, lock in old.items() if lock.mode != "running"]
     for first in range(0, len(ids), AT_ONCE):
         _drop(old, store.locks.delayed_among(ids[first : first + AT_ONCE]))
         yield
     for queue in {*store.queues.names(), *store.suspects.queues()}:
         if all(lock.mode == "running" for lock in old.values()):
-            break  # their jobs stand in ledgers
+            break  # their jobs are in ledgers
         for found in store.locks.waiting_in(queue):
             _drop(old, {job_id for job_id in found if job_id in old and not old[job_id].by})
             yield
@@ -97,7 +99,7 @@ def _drop_standing(store: Store, old: dict[str, Lock]) -> Generator[None]:
         for job_id in held & old.keys():
             lock = old[job_id]
             if lock.by and not lock.by.startswith(f"{process} "):
-                continue  # the same job again: another one holds the lock
+                continue  # a second copy of the job; the first one holds the lock
             del old[job_id]
             if lock.expires is not None and lock.expires < SOON_SECONDS:
                 store.locks.prolong(lock, PROLONGED_MS)
@@ -120,7 +122,7 @@ def _release(store: Store, locks: Collection[Lock]) -> None:
     )
     some = ", ".join(printable(lock.key or lock.digest) for lock in list(locks)[:3])
     log.warning(
-        "released %s whose jobs are nowhere, so that another program must have run or removed "
-        "them: %s", counted(len(locks), "lock"), some,
+        "released %s whose jobs are nowhere; another program must have run or removed them: %s",
+        counted(len(locks), "lock"), some,
         extra=fields("locks_swept", count=len(locks)),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The counters of jobs in flight are compared with the ledgers."""
+"""Comparing the counters of jobs in flight with the ledgers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ log = logging.getLogger("gresque.maintenance")
 
 VERIFY_SECONDS = 3600.0
 MOST_JOBS = 20_000
-"""In flight. Redis serves no other client while it counts them, for some 60 ms."""
+"""The most jobs in flight that are counted: Redis serves no other client meanwhile, for some 60
+ms."""
 
 
 class VerifyCounts:
-    """Under the lease, where anything is counted. The counters are exact by themselves; what
-    another program did to them would keep a queue from its cap, or let too many of its jobs run,
-    for as long as anything is in flight."""
+    """Under the lease, where anything is counted. The counters are exact by themselves. One that
+    another program has changed would keep its queue below the cap, or let too many of its jobs run,
+    for as long as any of them is in flight."""
 
     name = "verify counts"
 

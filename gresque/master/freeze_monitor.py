@@ -30,8 +30,8 @@ CHECK_SECONDS = 0.2
 """How often to check while the pulse of some process does not change or a kill is under way."""
 
 _LONGEST_GAP_SECONDS = 1.0
-"""A longer time between two checks counts as this: the whole machine may have stood still, and
-nothing follows from one check alone. The pulse of a live process changes before the next ones."""
+"""A longer gap between two checks counts as this only: the whole machine may have stood still, so
+one check proves nothing. The pulse of a live process changes before the next checks."""
 
 KILLS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 
@@ -46,7 +46,7 @@ class _Watch:
     """A kill that was passed on to the process; its pulse has not changed since."""
     signalled_at: float = 0.0
     dumped_at: float | None = None
-    """At how many seconds without a pulse its last dump was asked for."""
+    """The seconds without a pulse after which its last dump was requested."""
     killed: bool = False
     proxy_pid: int | None = None
 

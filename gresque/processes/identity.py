@@ -28,7 +28,7 @@ def worker_id(settings: Settings, master_pid: int) -> str:
 
 
 def queues_in_id(settings: Settings) -> str:
-    """The queue list of a worker, as its id has it; empty where it has none."""
+    """The queue list in the id of a worker; empty where the id has none."""
     return "" if settings.queues is None else settings.queues.in_id
 
 

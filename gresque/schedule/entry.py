@@ -171,7 +171,7 @@ def check(entry: Entry) -> Entry:
         raise ScheduleError(f"overlap={entry.overlap!r} is unknown; give 'allow' or 'skip'")
     if entry.overlap == "skip" and entry.unique is not None:
         raise ScheduleError(
-            f"job {entry.job} is unique itself, so overlap='skip' is too much; leave out one"
+            f"job {entry.job} is declared as unique and has its own lock; leave out overlap='skip'"
         )
     _check_jitter(entry)
     try:

@@ -75,7 +75,7 @@ class Counts:
         ]  # fmt: skip
         arguments = [keys.ledger(""), len(processes), *map(len, processes.values()), *queues]
         if len(given) + len(arguments) > MOST_ARGUMENTS:
-            raise OverflowError(f"{len(ledgers):,} processes are too many for one look")
+            raise OverflowError(f"{len(ledgers):,} processes are too many for one call")
         reply = self._server.run_script("correct_counts", given, arguments)
         if reply == b"again":
             return None

@@ -118,8 +118,8 @@ class FrozenProxy:
         self._running.frozen = None
 
     def _look_again(self) -> None:
-        """The dump may be the next one, which the master asks for where one shows no job: the
-        process had no CPU for it, or took the job up just after it."""
+        """The master requests a second dump where the first one shows no job: the process had no
+        CPU for it, or took the job up just after it."""
         if self._slot not in self._ledger:
             self._find_blocker()
             if self._slot in self._ledger:

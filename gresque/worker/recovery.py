@@ -45,9 +45,11 @@ OWN_CODE_SECONDS = 1.0
 """How long a recovery waits for the back-off function of a job."""
 
 MOST_RUNG = 1000
-"""Queues for a place in which others may wait."""
+"""The most queues of a dead process's counted jobs that are announced to processes that found them
+full."""
 BATCH = 3780
-"""Arguments and keys of the jobs of one call, with others under the 3,900 that every server takes.
+"""Keys and arguments of the jobs of one call: with the others they stay under the 3,900 that every
+server takes.
 """
 REFUSED = (
     "jobs that belong there stay in the ledger of their dead process and are tried again; counters "
@@ -152,7 +154,7 @@ class Recovery:
         self.store.maintenance.write_vitals({}, [dead.process_id])
         queues = queues_of(dead.process_id)
         if queues is not None:
-            for line in (queues, worker_of(dead.process_id)):  # the second one of capped queues
+            for line in (queues, worker_of(dead.process_id)):  # by worker where its list has caps
                 self.store.recovery.hand_over(line, dead.process_id)
         if dead.counted:
             return recovered
@@ -224,7 +226,8 @@ class Recovery:
         return self._end(dead, slot, job, end, definition, died)
 
     def _counting(self, process_id: str, entries: Iterable[LedgerEntry]) -> Counting:
-        """What its counted jobs are counted in. Who waits for further queues looks by itself."""
+        """Its worker, and the queues of its counted jobs. Processes that wait for room in further
+        queues find it at their fallback poll."""
         queues = {self._queue(each) for each in entries if each.flag != UNCOUNTED}
         return Counting(worker_of(process_id), sorted(queues)[:MOST_RUNG])
 
@@ -327,8 +330,8 @@ def _as_move(slot: bytes, ending: Ending) -> Move:
 
 
 def _batches(moves: list[Move], others: int) -> Iterator[list[Move]]:
-    """What goes into one call each, with so many other keys; one at least, which asks for what is
-    left."""
+    """Split the moves into calls that have room for `others` keys beside them. There is at least
+    one call, which asks how many jobs are left."""
     if not moves:
         yield []
     most = (BATCH - others) // max((move.arguments for move in moves), default=1)

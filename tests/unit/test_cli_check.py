@@ -61,8 +61,8 @@ class TestCheck:
         found = json.loads(call("check", "-q", "mail", "--json").out)["warnings"]
         # The jobs of other tests go to queues, too.
         assert [each for each in found if "policy" in each or "paused" in each] == [
-            "the policy of queue low has 'zz', which this version cannot read and passes over; "
-            "gresque limit writes what it can",
+            "the policy of queue low has 'zz', which this version cannot read and ignores; "
+            "gresque limit replaces a cap or a rate",
             "queue mail is paused: none of its jobs starts until gresque unpause mail",
         ]
         store.policies.pause_all()

@@ -79,7 +79,7 @@ class TestPause:
         ("arguments", "reason"),
         [
             ([], "name a queue, or give --all"),
-            (["--all", "mail"], "leave out --all, or the names"),
+            (["--all", "mail"], "give names or --all, not both"),
             ([""], "'' is not the name of a queue"),
             (["--redis", "redis://127.0.0.1:1", ""], "'' is not the name of a queue"),
         ],
@@ -152,8 +152,8 @@ class TestLimit:
             (["5/s", "--burst", "0"], "burst is a whole number from 1"),
             (["5/s", "--burst", "x"], "'x' is not a valid integer"),
             ([], "give a cap such as 20, a rate such as 100/m, or --off"),
-            (["5", "--off"], "a limit is given and taken away"),
-            (["5/s", "--no-rate"], "a limit is given and taken away"),
+            (["5", "--off"], "a limit is both set and removed"),
+            (["5/s", "--no-rate"], "a limit is both set and removed"),
         ],
     )
     def test_bad_input(
@@ -184,7 +184,7 @@ class TestLimits:
             "bulk   yes     -    -          -      -      -                 0",
             "mail   -       20   20         100/m  10     2.5 h         1,200",
             "new    -       -    -          -      -      -                 0",
-            r"new: passed over in its policy, as unknown: zz \xff\x1b",
+            r"new: unknown words in its policy are ignored: zz \xff\x1b",
         ]
         found = json.loads(call("limits", "--json").out)
         assert [each["queue"] for each in found["queues"]] == ["bulk", "mail", "new"]

@@ -119,7 +119,7 @@ def test_processes_that_come_all_the_time(
 
 def test_too_many_processes_for_one_call(store: Store, client: redis.Redis) -> None:
     client.zadd(KEYS.ledgers, {f"{WORKER}:{number}:1": 1 for number in range(100, 4100)})
-    with pytest.raises(GresqueError, match="4,003 processes are too many for one look"):
+    with pytest.raises(GresqueError, match="4,003 processes are too many for one call"):
         verify_counts(store)
 
 

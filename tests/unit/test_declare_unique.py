@@ -96,9 +96,9 @@ def test_options_of_a_call_that_contradict_the_declaration(client: gresque.Clien
         job.options(throttle=5)
     with pytest.raises(EnqueueError, match="throttle and unique exclude each other"):
         client.options("Unique.both", throttle=5)
-    with pytest.raises(EnqueueError, match="is debounced, which says when it is due"):
+    with pytest.raises(EnqueueError, match="is debounced, which sets its time"):
         job.options(debounce=5, in_=7).enqueue(1)
-    with pytest.raises(EnqueueError, match="is throttled, which says when it is due"):
+    with pytest.raises(EnqueueError, match="is throttled, which sets its time"):
         client.options(sync, throttle=5).enqueue_many([(1,)], spread=7)
     with pytest.raises(TypeError, match="unexpected keyword argument 'uniqe'"):
         job.options(uniqe="both")  # type: ignore[call-arg]

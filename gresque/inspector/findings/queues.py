@@ -63,7 +63,8 @@ def _by_age(age: float | None) -> Level:
 
 
 def paused(view: View) -> Iterator[Finding]:
-    """A pause of all queues; queues with jobs that are paused by name, or in every process."""
+    """A pause of all queues; queues with waiting jobs that are paused by name, or in every
+    process."""
     flow = view.look.flow
     if flow.all_paused:
         yield _all_are_paused(view)
@@ -98,9 +99,9 @@ def _all_are_paused(view: View) -> Finding:
 
 
 def behind(view: View) -> Iterator[Finding]:
-    """Queues that are worked and grow, whose next job has waited for long, or that stand still. One
-    that is limited is what an operator wanted: nothing is broken, unless it stands still although
-    its limits let jobs start."""
+    """Queues that are worked and grow, whose next job has waited for long, or that stand still. An
+    operator wants a limited queue to be slow, so nothing is broken, unless the queue stands still
+    although its limits let jobs start."""
     flow = view.look.flow
     for name, processes in view.servers.items():
         if name not in view.served or _all_paused(processes) or flow.is_paused(name):

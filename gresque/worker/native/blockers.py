@@ -117,7 +117,7 @@ class Blockers:
         self._current = None
 
     def wait_again(self, now: float) -> None:
-        """A kill gets its time again: this process had no CPU."""
+        """Let the time of a kill begin again: this process had no CPU."""
         if self.killed is not None:
             self.killed.killed_at = now
 

@@ -144,8 +144,8 @@ class LoopMonitor:
         self._replace_process_if_kills_fail(now)
 
     def _forgive_gap(self, now: float) -> None:
-        """Give what is waited for its time again after a gap: in a process without CPU nothing
-        could come about. Not each time: a job may hold the GIL over and over."""
+        """Let the times of what is waited for begin again after a gap, as nothing could happen in a
+        process without CPU. Not after each gap: a job may hold the GIL again and again."""
         if now - self._checked > GAP_SECONDS and now - self._back_at > FORGIVEN_EVERY_SECONDS:
             self._back_at = now
             self._wishes.wait_again()

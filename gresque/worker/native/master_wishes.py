@@ -75,7 +75,7 @@ class MasterWishes:
         return wish
 
     def wait_again(self) -> None:
-        """A signal gets its time again: this process had no CPU to handle it."""
+        """Let the time of a signal begin again: this process had no CPU to handle it."""
         self._since = None
 
     def _wishes(self) -> Iterator[Wish]:

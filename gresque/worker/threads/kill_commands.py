@@ -163,7 +163,7 @@ class KillCommands:
                 self._kill(thread, asked)
 
     def _cut_short(self, job: ReservedJob) -> None:
-        """It has not started yet, and never does."""
+        """It has not started, and never will."""
         kill, now = JobKilled(KILLED_BY_ID), time.monotonic()
         self._outcome.cut_short(job, None, kill, now, directly, lambda job: None, requeue=False)
         self._note(job, True)

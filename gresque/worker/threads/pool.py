@@ -58,13 +58,13 @@ class ThreadPool:
         self.loop: Any = get_hub().loop
 
     def steps_aside(self, job: ReservedJob, name: str) -> bool:
-        """Whether something is to be done with this job, which has an envelope, before a thread
-        performs it, or in place of that."""
+        """Whether this job, which has an envelope, needs another step before a thread performs it,
+        or instead."""
         if self.hands_over and b'"recoveries"' in job[2] and recoveries(job[2]) > 0:
             self.in_flight.hand_over(job)  # a process has died under it
             return True
         if UNIQUE_IN_BYTES not in job[2] or self.registry.find(name) is None:
-            return False  # one that is not known here has not started
+            return False  # an unknown job fails, and needs no lock
         return self.in_flight.waits_for_start(job)
 
     def wake_one(self) -> None:
