@@ -1,4 +1,4 @@
-"""What a turn found in the way: queues that are paused, full, or have to wait for their rate."""
+"""The queues from which a turn could not take jobs: paused, full, or held up by their rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gresque.worker.turns.served_lists import Window
 
 
 class Blocked:
-    """Of one turn, or of several where there are more lists than one takes."""
+    """Those of one turn, or of several turns where there are more lists than one turn takes."""
 
     def __init__(self) -> None:
         self.paused: set[str] = set()
@@ -17,19 +17,19 @@ class Blocked:
         self.limited: set[bytes] = set()
         """Keys of lists that are full, or have to wait for their rate."""
         self.queues: set[str] = set()
-        """Those of all these lists."""
+        """The queues of all these lists."""
         self.until: float | None = None
         """When a rate allows a job, on the monotonic clock; None when none is in the way."""
 
     def note(self, window: Window, ms: int, paused: Sequence[int], limited: Sequence[int]) -> None:
-        """As cycle.lua says."""
+        """Note what a reply of cycle.lua says."""
         self.paused.update(window.queues[index] for index in paused)
         self.limited.update(window.keys[index] for index in limited)
         self.queues.update(window.queues[index] for index in (*paused, *limited))
         self.note_wait(ms)
 
     def note_wait(self, ms: int) -> None:
-        """A rate allows a job in this time."""
+        """Note that a rate allows a job in this time."""
         if ms:
             until = time.monotonic() + ms / 1000
             self.until = until if self.until is None else min(until, self.until)

@@ -14,8 +14,8 @@ from gresque.worker.turns.history import History, KeptTurn
 from gresque.worker.turns.in_flight import ReservedJob, Settled
 
 MOST_ARGUMENTS = 3780
-"""Arguments and keys of the effects that one call applies, with others under the 3,900 that every
-server takes."""
+"""Keys and arguments of the effects of one call: with the others they stay under the 3,900 that
+every server takes."""
 MOST_SLOTS = 1800
 """Slots that one call writes: two arguments each, at most."""
 MOST_SLOTS_PUT_BACK = 700

@@ -28,7 +28,7 @@ from gresque.worker.turns.session import Session
 from gresque.worker.turns.starter import Starter
 
 FLAGS = (UNCOUNTED, COUNTED, COUNTED_OWN, COUNTED_BOTH)
-"""A list whose jobs have the flag with number 2 here has 2,000 added to its index in a reply."""
+"""A reply adds 1,000 times the place of the jobs' flag in this tuple to the index of their list."""
 
 log_turns = logging.getLogger("gresque.cycle")
 
@@ -86,7 +86,7 @@ class Cycle:
             keys.rates,
         ]
         self.policy_keys = (*self._fixed_keys[-5:], keys.queues, keys.suspects)
-        """As listen_limited.lua gets them."""
+        """The keys that listen_limited.lua takes, in its order."""
         self.lists = ServedLists(keys, queues, threads, weights)
         self.takes = Takes.QUEUES
         """From which lists of its queues the next turn reserves."""
@@ -94,9 +94,10 @@ class Cycle:
         """The place, among the jobs that the last turn reserved, of the first one that came from a
         list of suspects."""
         self.blocked: Blocked | None = None
-        """What the last turn that looked for jobs found in the way; None for nothing."""
+        """The queues from which the last turn that looked for jobs could not take any; None where
+        there was none."""
         self.is_exhausted = False
-        """That turn looked at all lists, and took all that was there and not in the way."""
+        """That turn looked at all lists, and took all jobs that it could."""
         self.deaths = 0
         """The most deaths that a job of the last turn saw; 2 stands for more than one."""
         self._taken_from: set[str] = set()
@@ -278,8 +279,8 @@ class Cycle:
         )
 
     def has_jobs(self, takes: Takes) -> bool:
-        """Whether there are jobs in these lists, but for those of queues that were in the way when
-        the last turn looked."""
+        """Whether there are jobs in these lists, apart from those of queues from which the last
+        turn could not take any."""
         blocked = self.blocked.queues if self.blocked else ()
         return any(
             self._exist([
@@ -291,7 +292,7 @@ class Cycle:
         )  # fmt: skip
 
     def has_limited_jobs(self) -> bool:
-        """Whether jobs wait in queues that are full, or for their rate."""
+        """Whether jobs wait in queues that are full or held up by their rate."""
         limited = [*self.blocked.limited] if self.blocked else []
         firsts = range(0, len(limited), MOST_LISTS)
         return any(self._exist(limited[first : first + MOST_LISTS]) for first in firsts)

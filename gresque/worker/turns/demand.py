@@ -61,8 +61,8 @@ class Demand:
         self.quota = max(0, self.quota - count)  # 0 already, when it retired meanwhile
 
     def note_dry(self, *, waits: bool = False) -> None:
-        """A turn found nothing more. With `waits` jobs are there that limits hold up: a process
-        that leaves when its queues are empty waits for them."""
+        """A turn found nothing more. `waits` says that limits hold jobs up: a process that leaves
+        when its queues are empty waits for them."""
         self.is_dry, self._held_when_dry, self._waits = True, self._in_flight.held, waits
 
     def end(self, *, for_good: bool) -> None:

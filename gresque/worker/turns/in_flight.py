@@ -25,7 +25,7 @@ class Settled(msgspec.Struct, gc=False):
     job: ReservedJob
     effects: tuple[Effect, ...]
     counts: str = ""
-    """The total that it counts in; "" where its first effect says that."""
+    """The total that counts it; "" where its first effect says which."""
 
     @property
     def totals(self) -> Totals:
@@ -34,8 +34,8 @@ class Settled(msgspec.Struct, gc=False):
 
     @property
     def arguments(self) -> int:
-        """How many it adds to a turn at most: six for each effect, its keys, which may be those of
-        others, too, and the slot."""
+        """The most arguments and keys that it adds to a turn: one for the slot, and for each effect
+        six and its keys, though jobs may share keys."""
         arguments = 1
         for effect in self.effects:
             arguments += 6 + effect.keys
@@ -97,10 +97,10 @@ class InFlight:
         self.starting: list[ReservedJob] = []
         """Unique jobs that start by a trip of their own (see `Starter`)."""
         self.being_started = 0
-        """How many of these, the first ones, are on their trip now."""
+        """The number of these, from the first on, whose trip is under way."""
         self.started: dict[bytes, Settled | None] = {}
-        """Of unique jobs that have started, by their slot: what their lock needs when they are
-        done."""
+        """Slot -> what a unique job that has started does about its lock when it is done; None
+        where it does nothing."""
         self.handed_over = 0
         """Suspects that were met in an ordinary queue and went to their own list, so far."""
         self.counted: dict[bytes, tuple[bytes, str]] = {}
@@ -121,7 +121,7 @@ class InFlight:
         return Totals(self.reserved, self.done, self.failed, self.requeued, self.retried)
 
     def entry(self, job: ReservedJob) -> bytes:
-        """As it stands in its slot."""
+        """The entry of this job in the ledger."""
         slot, queue, raw = job
         flag, _ = self.counted.get(slot, (UNCOUNTED, queue))
         return write_entry(encoded(self._keys.queue(queue)), raw, flag)
@@ -158,7 +158,7 @@ class InFlight:
         self.handed_over += 1
 
     def waits_for_start(self, job: ReservedJob) -> bool:
-        """Whether the job, which has an envelope, must not run yet: it is started first."""
+        """Whether the job, which has an envelope, must wait for its start before it runs."""
         mark = mark_in(job[2])
         if mark is None:
             return False
@@ -180,7 +180,7 @@ class InFlight:
             self._give_back(self.starting.pop())
 
     def give_back_of(self, queues: Container[str]) -> None:
-        """Give back what no thread has taken of these queues."""
+        """Give back the jobs of these queues that no thread has taken."""
         kept: deque[ReservedJob] = deque()
         while self.ready:
             job = self.ready.pop()
@@ -198,7 +198,7 @@ class InFlight:
         way = self._way_back(job)
         if job[0] in self.started:
             mark = mark_in(job[2])
-            if mark is not None and mark.mode == "running":  # the lock is another job's turn
+            if mark is not None and mark.mode == "running":  # another job can have the lock now
                 way += (release(self._rules.keys, job[1], job[2], mark),)
         self.settled.append(Settled(job, way))
         self.ended.append(job[0])
@@ -220,7 +220,7 @@ class InFlight:
         return taken
 
     def _settle_started(self) -> None:
-        """Those that are simply done have effects, too."""
+        """Give the unique jobs that are done the effects on their locks."""
         settled = {each.job[0] for each in self.settled}
         for slot in self.ended:
             done = self.started.pop(slot, None)
@@ -228,15 +228,15 @@ class InFlight:
                 self.settled.append(done)
 
     def counted_queues(self, ended: Iterable[bytes]) -> set[str]:
-        """The queues of counted jobs, should one that ended be counted."""
+        """The queues of all counted jobs if one of the `ended` is counted, else none."""
         counted = self.counted
         if not any(slot in counted for slot in ended):
             return set()
         return {queue for _, queue in counted.values()}
 
     def entries(self, held: list[ReservedJob]) -> Iterator[tuple[bytes, bytes]]:
-        """Slots and entries of these jobs, which are all that are held; before them the entries of
-        counted jobs that have ended and are not settled yet, with b"" for their slots."""
+        """Slots and entries of all jobs that are held. The entries of counted jobs that have ended
+        and are not settled yet come before them, with b"" in place of the slot."""
         slots = {job[0] for job in held}
         for slot, (_, queue) in self.counted.items():
             if slot not in slots:

@@ -37,7 +37,7 @@ SECOND_SECONDS = 0.001
 
 
 LATEST_SECONDS = 0.1
-"""A process looks no later than this after a rate allows a job."""
+"""The latest time after a rate allows a job at which a process looks for it."""
 
 
 class Role(Enum):
@@ -76,18 +76,20 @@ class Notifier:
         self._was_notified = False
         self.is_second = False
         self.look_at: float | None = None
-        """When a rate allows a job, on the monotonic clock; None when that is not to wake it."""
+        """When to look for a job that a rate allows, on the monotonic clock; None for not at
+        all."""
         self.is_to_listen = False
-        """It has not listened since a turn that reserved all that policies allow."""
+        """This process is to listen, as a turn has reserved all that policies allow."""
         self._missed = 0
-        """How often it has looked then since it last found a job: others were quicker."""
+        """How often it has looked at that time in vain, as others were quicker, since it last found
+        a job."""
 
     @cached_property
     def _keys(self) -> tuple[str, str, str]:
-        """Made at the first use: a process that lives for one job has none. As the process that
-        recovers this one reads them (see `Recoveries.hand_over`)."""
+        """Made at the first use, as a process that lives for one job needs none. A process that
+        recovers this one works out the same keys (see `Recoveries.hand_over`)."""
         keys, process_id = self._all_keys, self._process_id
-        if self._cycle.lists.are_capped:  # what is full for one worker is not for another
+        if self._cycle.lists.are_capped:  # a queue that is full for one worker is not for another
             line = worker_of(process_id)
         else:
             line = queues_of(process_id) or ""
@@ -127,14 +129,14 @@ class Notifier:
         return now - self._called >= max(CALL_EVERY_SECONDS, rest)
 
     def on_last_jobs(self) -> None:
-        """A turn reserved all that policies allow. This process listens once it has nothing else to
-        do: none that came in its place would find anything."""
+        """A turn reserved all that policies allow. This process keeps its place and listens once it
+        has nothing else to do: another one in its place would find no job."""
         self._was_notified = self.is_second = False
         self.look_at, self._missed, self.is_to_listen = None, 0, True
 
     def on_no_room(self) -> None:
-        """There may be jobs, and this process has no thread for one. It has listened while it held
-        jobs (see `on_last_jobs`), so those that wait know nothing of them."""
+        """There may be jobs, and this process has no thread for one. It listened while it held jobs
+        (see `on_last_jobs`), so the processes that wait have not heard of these jobs."""
         if self.role is not Role.BUSY and self._limit:
             self._cycle.ask(partial(self._hand_over, more=False))
 
@@ -155,8 +157,8 @@ class Notifier:
         return bool(reply > 0)
 
     def _when_to_look(self, blocked: Blocked) -> float | None:
-        """Those that wait leave it to those that listen; of these the one that was the quickest
-        last time is to be it again."""
+        """Only processes that listen look for such a job. The one that was the quickest last time
+        looks first."""
         if blocked.until is None or self.role is Role.WAITING:
             return None
         late: float = SECOND_SECONDS * (2 ** min(self._missed, 10) - 1)

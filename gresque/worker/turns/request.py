@@ -47,8 +47,8 @@ class Request:
         listen: bool,
         own_caps: str = "",
     ) -> None:
-        """`own_caps` are those of the worker, by list (see `Window`). `totals` count all of
-        `ended`. Of those with effects `ended` has the slots, too."""
+        """`own_caps` are the caps of the worker, by list (see `Window`). `totals` count all of
+        `ended`, which has the slots of jobs with effects, too."""
         self._fixed_keys = fixed_keys
         self._lists = lists
         self._own_caps = own_caps
@@ -69,7 +69,7 @@ class Request:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
         room -= len(self.freed)
-        slots = len(self.ended) - len(self.settled)  # of jobs with effects theirs are counted, too
+        slots = len(self.ended) - len(self.settled)  # those of jobs with effects are counted, too
         return room - slots - sum([each.arguments for each in self.settled])
 
     def retry(self, refused: list[Settled], in_flight: InFlight) -> None:

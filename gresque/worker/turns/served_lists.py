@@ -42,8 +42,7 @@ class Window(NamedTuple):
     queues: tuple[str, ...]
     deaths: tuple[int, ...]
     own_caps: str = ""
-    """How many jobs of a list's queue the worker may hold, where its queue list says that:
-    `<index>=<cap>`, parted by blanks."""
+    """The caps of the worker's own queue list: `<index of the list>=<cap>`, separated by blanks."""
 
 
 class ServedLists:
@@ -53,7 +52,8 @@ class ServedLists:
     def __init__(
         self, keys: Keys, queues: QueueList, threads: int = 1, weights: Weights | None = None
     ) -> None:
-        """`threads` are those of all processes of the worker: a cap may be a share of them."""
+        """`threads` is the number of threads in all processes of the worker: a cap may be a share
+        of it."""
         self._keys = keys
         self._list = queues
         self._threads = threads
@@ -61,7 +61,7 @@ class ServedLists:
         self._weight_of: dict[str, int] = {}
         self._caps: dict[str, int | None] = {}
         self._draws = random.Random() if weights is not None else None
-        """Of each process, whatever it was forked from or a job seeds."""
+        """Each process has its own, independent of its parent and of the seeds that jobs set."""
         self.dynamic = queues.dynamic
         self.is_stale = queues.dynamic
         self.tells_of_names = False
@@ -84,8 +84,8 @@ class ServedLists:
         self._last_takes = None
 
     def windows(self, takes: Takes) -> list[Window]:
-        """All lists, in the order in which they are taken; at least one window. With weights each
-        call draws another order of the queues."""
+        """All lists in the order in which they are taken; at least one window. With weights each
+        call draws a new order of the queues."""
         if self._weights is not None and len(self._names) > 1:
             self._names = sorted(self._names, key=self._draw)
             self._last_takes = None
@@ -117,7 +117,7 @@ class ServedLists:
         return self._caps[name]
 
     def _draw(self, name: str) -> float:
-        """Such that of two queues the one with a weight of 5 comes first 5 times as often as one
+        """Draw an order: of two queues one with a weight of 5 comes first 5 times as often as one
         with a weight of 1."""
         assert self._weights is not None and self._draws is not None
         if name not in self._weight_of:

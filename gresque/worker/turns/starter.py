@@ -1,4 +1,4 @@
-"""The start of unique jobs that must not start by themselves: one trip for all that wait for it."""
+"""Starting unique jobs that need a script for it: one trip for all that wait."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from gresque.worker.turns.session import Session
 log = logging.getLogger("gresque.worker")
 
 MOST_JOBS = 400
-"""Of one trip. Three keys and six arguments each stay under the 3,900 that every server takes."""
+"""The most jobs of one trip: with three keys and six arguments each they stay under the 3,900 that
+every server takes."""
 REFUSED = "jobs that must not run beside others wait for another minute; others run"
 
 
@@ -44,8 +45,8 @@ class Starter:
         """Called for a job whose lock another one has; True where that has ended it."""
 
     def start(self) -> bool:
-        """Start what waits for it. False when a turn has to go first: the server has forgotten
-        turns. Raises CutOff."""
+        """Start the jobs that wait for it. False when the server has forgotten turns, so that a
+        turn must go first. Raises CutOff."""
         in_flight = self._in_flight
         jobs = in_flight.starting[:MOST_JOBS]
         in_flight.being_started = len(jobs)

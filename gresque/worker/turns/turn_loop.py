@@ -133,12 +133,13 @@ class TurnLoop:
             self._note_dry()
 
     def _note_dry(self) -> None:
-        """A burst waits where limits hold jobs up, and leaves those of paused queues behind."""
+        """A burst waits for jobs that limits hold up, and leaves the jobs of paused queues
+        behind."""
         waits = self._policy.leaves_when_dry and self._cycle.has_limited_jobs()
         self._demand.note_dry(waits=waits)
 
     def _has_made_room(self) -> bool:
-        """A counted job has ended: where its queue was full it is not any more."""
+        """A counted job has ended, so its queue is not full any more."""
         in_flight = self._in_flight
         return self._cycle.blocked is not None and bool(in_flight.counted_queues(in_flight.ended))
 
@@ -175,7 +176,7 @@ class TurnLoop:
         return reserved
 
     def _start(self) -> None:
-        """Start the unique jobs that wait for it (see `Starter`)."""
+        """Start the unique jobs that wait for their start (see `Starter`)."""
         while not self._cycle.starter.start():
             self.turn(0)
         if self._row.state.gives_back:
