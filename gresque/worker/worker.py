@@ -29,6 +29,7 @@ from gresque.worker.departure import end_user_code, note_end, unregister
 from gresque.worker.native.command_runner import CommandRunner
 from gresque.worker.native.heartbeat import Heartbeat, WorkerRecord
 from gresque.worker.native.housekeeping import Housekeeping
+from gresque.worker.native.lock_keeper import LockKeeper
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.orders import Orders
@@ -156,6 +157,7 @@ class Worker:
             self._housekeeping.tick,
             self._turns.on_loss,
             vitals=(lambda: vitals_of(row, settings).encode()) if settings.burst else None,
+            locks=LockKeeper(keys, self._in_flight),
         )
 
     def run(self) -> None:

@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "forget_suspects": (4, ["q"]),
     "hand_over": (3, [1]),
     "heartbeats": (2, []),
+    "keep_locks": (1, ["id"]),
     "move_jobs": (8, ["q", "r", 9]),
     "move_later": (4, ["a", "entry", "job", "q"]),
     "processes_of": (1, ["machine"]),

@@ -21,6 +21,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.worker.native.answers import give_answer
+from gresque.worker.native.lock_keeper import LockKeeper
 
 log = logging.getLogger("gresque.heartbeat")
 
@@ -51,7 +52,7 @@ class Heartbeat:
     process does not make it look dead, and can be killed.
 
     1. Every 10 s it beats; every second while some job has been running for a second, and then it
-       publishes what runs.
+       publishes what runs, and keeps the locks of unique jobs that run.
     2. In between it waits for commands, which the server announces as it announces new jobs.
 
     It finds no dead processes: the maintenance process of the master does.
@@ -67,6 +68,7 @@ class Heartbeat:
         each_second: Callable[[], None],
         lost: Callable[[], None],
         vitals: Callable[[], bytes] | None = None,
+        locks: LockKeeper | None = None,
     ) -> None:
         """The functions are called in the heartbeat's thread: `running` (its times are on the
         monotonic clock), `run` for each command, `each_second`, `lost` when the process has no
@@ -80,6 +82,7 @@ class Heartbeat:
         self._each_second = each_second
         self._lost = lost
         self._vitals = vitals
+        self._locks = locks
         self._last_beat = time.monotonic()
         self._published = False
         self._restores_until: float | None = None
@@ -131,6 +134,8 @@ class Heartbeat:
         running.since = {s: t for s, t in running.since.items() if now - t >= TICK_SECONDS}
         if now - self._last_beat >= BEAT_SECONDS or running or self._published:
             self.beat(connection, running)
+        if self._locks is not None and running.since:
+            self._locks.keep(connection, running.since)
 
     def beat(self, connection: TrackedConnection, running: Running | None = None) -> None:
         """Say that the process lives, and what it runs. Raises RedisError."""
