@@ -39,14 +39,15 @@
 if type(first) == 'table' then call('DEL', ledger) end -- another program's: ours is written again
 -- include number
 -- include note
--- include queue_name
 if effects > 0 then
 -- include settle
 end
 if A[16] ~= '0' then
+  local inflight, own_inflight = K[POLICIES + 2], K[POLICIES + 3]
 -- include count_off
 end
 if want > 0 then
+  local own_caps = A[15]
 -- include read_policies
 -- include reserve
   if paused and #paused == 0 and #blocked == 0 then paused = nil end

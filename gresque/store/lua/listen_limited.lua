@@ -13,29 +13,25 @@
 -- Returns  {-1 or how many lists have jobs that are not in the way, as in listen.lua; milliseconds
 --          until a rate allows a job, 0: none is in the way}
 local listening, waiting, wake, call, pcall = KEYS[1], KEYS[2], KEYS[3], redis.call, redis.pcall
-local policies_key, pause_key, inflight, own_inflight = KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local rates, queues, suspects, own_caps = KEYS[8], KEYS[9], KEYS[10], ARGV[3]
-local K, FIRST_LIST = KEYS, 11
+local queues, suspects, own_caps = KEYS[9], KEYS[10], ARGV[3]
+local K, POLICIES, FIRST_LIST = KEYS, 4, 11
 local last_list = FIRST_LIST - 1 + ARGV[4]
-local limit, took, paused, blocked, wait, freed, marks
+local limit, took, marks, paused, blocked, wait, freed
 local function note(_, done) return type(done) == 'table' and done.err and done or nil end
 -- include stand_in_line
 if not listens then return {-1, 0} end
--- include queue_name
 -- include read_policies
 local freed_of, found = {}, 0
-for i = last_list + 1, #K do freed_of[queue_of(K[i])] = K[i] end
+for i = last_list + 1, #K do freed_of[string.sub(K[i], #queues + 1)] = K[i] end
 for q = FIRST_LIST, last_list do
-  local room, flag, is_full = 1, nil, false
-  if limit then
-    room, flag, is_full = limit(q)
-    took(0)
-  end
+  local room, flag, queue, is_full = 1, nil, nil, false
+-- include limit_of
+  if queue then took(0) end
   if room > 0 then
     local jobs = pcall('LLEN', K[q]) -- of another type: nothing can be taken, so do not look again
     if type(jobs) == 'number' and jobs > 0 then found = found + 1 end
   elseif is_full then
-    call('EXISTS', freed_of[queue_of(K[q])])
+    call('EXISTS', freed_of[queue])
   end
 end
 return {found, wait or 0}

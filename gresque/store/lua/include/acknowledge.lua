@@ -4,15 +4,21 @@ call('HSET', ledger, 'state',
   A[1] .. held_back .. ' ' .. (tonumber(A[4]) + reserved) .. ' ' .. done .. ' ' .. failed .. ' ' ..
   requeued .. ' ' .. retried)
 -- Nothing after this is repeated when it is refused: the turn is done.
-local function count(by, all, own)
-  note('count', pcall('INCRBY', all, by), 'INCRBY', all)
-  note('count', pcall('INCRBY', own, by), 'INCRBY', own)
+if processed > 0 then
+  note('count', pcall('INCRBY', processed_stat, processed), 'INCRBY', processed_stat)
+  note('count', pcall('INCRBY', own_processed, processed), 'INCRBY', own_processed)
 end
-if processed > 0 then count(processed, processed_stat, own_processed) end
-if failures > 0 then count(failures, failed_stat, own_failed) end
-if retries > 0 then count(retries, retried_stat, own_retried) end
+if failures > 0 then
+  note('count', pcall('INCRBY', failed_stat, failures), 'INCRBY', failed_stat)
+  note('count', pcall('INCRBY', own_failed, failures), 'INCRBY', own_failed)
+end
+if retries > 0 then
+  note('count', pcall('INCRBY', retried_stat, retries), 'INCRBY', retried_stat)
+  note('count', pcall('INCRBY', own_retried, retries), 'INCRBY', own_retried)
+end
 for i = freed and #K + 1 - A[16] or #K + 1, #K do
-  if (freed[queue_of(K[i])] or 0) > 0 and not note('count', pcall('SET', K[i], ''), 'SET', K[i]) then
+  local left = freed[string.sub(K[i], #queues + 1)] or 0 -- freed:<queue> is as long as queue:<queue>
+  if left > 0 and not note('count', pcall('SET', K[i], ''), 'SET', K[i]) then
     pcall('DEL', K[i]) -- that it changed was announced: nothing is left of it
   end
 end

@@ -1,9 +1,7 @@
 for q = FIRST_LIST, last_list do
-  local room, flag = want - reserved, ':'
-  if limit then
-    room, flag = limit(q)
-    room = math.min(room, want - reserved)
-  end
+  local room, flag, queue, is_full = want - reserved, ':', nil, nil
+-- include limit_of
+  if queue then room = math.min(room, want - reserved) end
   local jobs = room > 0 and pcall('LPOP', K[q], room)
   if note('look', jobs, 'LPOP', K[q]) then jobs = false end -- the key is no list, say: go on
   if jobs then
@@ -26,6 +24,6 @@ for q = FIRST_LIST, last_list do
     out[o + 1], out[o + 2] = q - FIRST_LIST + (marks and marks[flag] or 0), jobs
     o = o + 2
   end
-  if took then took(jobs and #jobs or 0) end
+  if queue then took(jobs and #jobs or 0) end
   if reserved >= want then break end
 end

@@ -35,4 +35,6 @@ for i = FIRST_EFFECT, slots, 6 do
   end
   if refusal and test[kind] then refuse(slot, kind) end
 end
-if refused then keep(kept) end
+if refused then
+-- include keep
+end
