@@ -78,6 +78,36 @@ def test_what_comes_with_the_reply_after_a_signal_goes_back_before_another_round
     assert [each.job[0] for each in in_flight.settled] == [b"0"]
 
 
+def test_what_is_held_of_a_paused_queue_goes_back_at_once_and_is_looked_for_once() -> None:
+    """The reserve may be of hundreds of jobs, and a pause may last."""
+    in_flight = InFlight(Totals(), Keys("resque"))
+    row = Scoreboard(1, 1).rows[0]
+    looked: list[set[str]] = []
+    give_back_of = in_flight.give_back_of
+    in_flight.give_back_of = lambda queues: looked.append(queues) or give_back_of(queues)  # type: ignore
+
+    def turn(want: int, *paused: str) -> None:
+        cycle.blocked = SimpleNamespace(paused=set(paused)) if paused else None
+        in_flight.ready.extend((b"0", queue, b"{}") for queue in ("a", "b") if queue not in paused)
+        turns.turn(want)
+
+    cycle: Any = SimpleNamespace(
+        refused=(), connection=SimpleNamespace(reply_bytes=0), forget_suspects=lambda: None,
+        turn=lambda *_, **__: 1,
+    )  # fmt: skip
+    turns = turn_loop(row, in_flight, cycle)
+    turn(1)
+    for _ in range(3):
+        turn(1, "a")
+        assert {queue for _, queue, _ in in_flight.ready} == {"b"}
+    assert looked == [{"a"}]
+    turn(1)
+    turn(0)
+    turn(1, "a", "b")
+    assert not in_flight.ready
+    assert looked == [{"a"}, {"a", "b"}]
+
+
 # How many jobs run in a process with one thread, how many ended in 50 ms, and how many of ten in
 # reserve it keeps
 STUCK = [(1, 0, 0), (1, 9, 0), (1, 40, 4), (1, 500, 10), (0, 0, 10)]

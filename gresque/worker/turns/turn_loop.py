@@ -83,6 +83,8 @@ class TurnLoop:
         self._wakeup = wakeup
         self._retry = RetryTimer(wakeup)
         self._is_lost = False
+        self._paused: set[str] = set()
+        """Queues that were paused when the last turn looked for jobs."""
         self._worthwhile = self._enough = 1
         if policy.check_seconds is not None:
             self._check_timer: Any = get_hub().loop.timer(
@@ -171,9 +173,18 @@ class TurnLoop:
         if not self._demand.quota and reserved and not self._refused:
             self._retire()
         self._policy.on_turn(self._cycle, in_flight, want, reserved)
-        if want and self._cycle.blocked is not None and in_flight.ready:
-            in_flight.give_back_of(self._cycle.blocked.paused)
+        if want and (self._paused or self._cycle.blocked is not None):
+            self._give_back_paused()
         return reserved
+
+    def _give_back_paused(self) -> None:
+        """What is held in reserve of a queue that has been paused. A turn reserves none of it, so
+        it is looked for once."""
+        blocked = self._cycle.blocked
+        paused = blocked.paused if blocked is not None else set()
+        if not paused <= self._paused:
+            self._in_flight.give_back_of(paused)
+        self._paused = paused
 
     def _start(self) -> None:
         """Start the unique jobs that wait for their start (see `Starter`)."""
