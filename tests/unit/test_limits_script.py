@@ -294,22 +294,24 @@ def test_a_rate_over_time(db: Redis, turns: Turns) -> None:
         assert len(surely) <= 5 + 0.02 * 500 + 1
 
 
+@pytest.mark.parametrize(("jobs", "late"), [(10, 49_000), (20, 44_000)])
 def test_a_job_that_is_looked_for_a_little_late_delays_none_after_it(
-    db: Redis, turns: Turns
+    db: Redis, turns: Turns, jobs: int, late: int
 ) -> None:
-    """It counts from when it was due, not from when it was looked for."""
-    policies(db, a="r10/1000b1")
+    """It counts from when it was due, not from when it was looked for: up to nine tenths of the
+    time between two jobs, and 50 ms."""
+    policies(db, a=f"r{jobs}/1000b1")
     push(db, a=50)
     for _ in range(50):
         seconds, micros = db.time()
-        due = seconds * 1_000_000 + micros + 49_000
+        due = seconds * 1_000_000 + micros + late
         db.hset(RATES, "a", due)
         found = turns.take(9)
         seconds, micros = db.time()
         if seconds * 1_000_000 + micros < due:  # else the machine was busy
             break
     assert len(found[0]) == 1
-    assert int(db.hget(RATES, "a")) == due + 100_000
+    assert int(db.hget(RATES, "a")) == due + 1_000_000 // jobs
 
 
 def test_a_rate_that_was_slow_holds_up_no_longer(db: Redis, turns: Turns) -> None:

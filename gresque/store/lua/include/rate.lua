@@ -16,8 +16,9 @@ local function allowed(jobs, ms, burst)
     due = now + math.ceil(burst * interval)
     pcall('HSET', rates, name, string.format('%.0f', due))
   end
-  -- A job that is looked for a little late does not delay those after it.
-  most, slack = burst, math.min(interval / 2, 50000)
+  -- A job that is looked for a little late does not delay those after it. By less than an interval:
+  -- in each time of whole intervals no more start than these, and the burst.
+  most, slack = burst, math.min(0.9 * interval, 50000)
   return burst + math.floor((slack - (due - now)) / interval)
 end
 local function note_wait() -- until several may start: one by one, each would cost a turn
