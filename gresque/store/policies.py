@@ -10,13 +10,16 @@ word when others change.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import redis
 
 from gresque.clock import duration
 from gresque.errors import GresqueError
 from gresque.store.reads import Reads
+from gresque.store.refusals import explain_wrong_type, is_wrong_type
 from gresque.store.server import Server
 from gresque.text import counted, decoded, encoded, is_utf8, printable
 
@@ -26,6 +29,8 @@ MOST = 10**9
 MOST_PER_SECOND = 10**6
 LONGEST_MS = 31 * 86_400_000
 
+_STOPS_ALL = "workers take no jobs"
+_STOPS_LIMITED = "workers take no jobs of limited queues"
 _UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 _RATE = re.compile(r"([0-9]{1,10})/([0-9]{0,7})([smh])")
 # As limits.lua reads them.
@@ -147,6 +152,9 @@ class PolicySnapshot(NamedTuple):
     in_flight: Mapping[str, int]
     """Queue -> how many of its jobs are counted."""
     tats: Mapping[str, int]
+    in_the_way: tuple[str, ...] = ()
+    """Keys that another program has given another type. Workers, which cannot read them, take no
+    jobs of queues that may be paused or limited by them."""
 
     def policy(self, queue: str) -> Policy:
         return self.policies.get(queue, NONE)
@@ -190,13 +198,15 @@ class PolicyReads:
 
     def __init__(self, server: Server, reads: Reads) -> None:
         keys = server.keys
+        self._reads = reads
+        self._keys = (keys.pause_all, keys.policies, keys.inflight, keys.rates)
         self._clock = reads.now()
         no_pause: bytes | None = None
-        self._pause = reads.ask(no_pause, "GET", keys.pause_all)
+        self._pause = reads.ask(no_pause, "GET", keys.pause_all, consequence=_STOPS_ALL)
         none: dict[bytes, bytes] = {}
-        self._policies = reads.ask(none, "HGETALL", keys.policies)
-        self._in_flight = reads.ask(none, "HGETALL", keys.inflight)
-        self._tats = reads.ask(none, "HGETALL", keys.rates)
+        self._policies = reads.ask(none, "HGETALL", keys.policies, consequence=_STOPS_ALL)
+        self._in_flight = reads.ask(none, "HGETALL", keys.inflight, consequence=_STOPS_LIMITED)
+        self._tats = reads.ask(none, "HGETALL", keys.rates, consequence=_STOPS_LIMITED)
 
     def snapshot(self) -> PolicySnapshot:
         return PolicySnapshot(
@@ -208,6 +218,7 @@ class PolicyReads:
             },
             _numbers(self._in_flight.value),
             _numbers(self._tats.value),
+            tuple(key for key in self._keys if key in self._reads.wrong_types),
         )
 
 
@@ -244,7 +255,7 @@ class Policies:
 
     def _change(self, queue: str, letters: str, *words: str) -> Change:
         keys = self._server.keys
-        before, after = self._server.run_script(
+        before, after = self._run(
             "change_policy", [keys.policies, keys.rates],
             [encoded(queue), letters, RATE, " ".join(words)],
         )  # fmt: skip
@@ -261,7 +272,26 @@ class Policies:
     def _set_pause(self, value: str) -> bool:
         """Whether all were paused."""
         key = self._server.keys.pause_all
-        return pauses_all(self._server.run_script("pause_all", [key], [value]))
+        return pauses_all(self._run("pause_all", [key], [value]))
+
+    def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Raises GresqueError for a key of another type, which the server's error does not name."""
+        try:
+            return self._server.run_script(script, keys, arguments)
+        except redis.ResponseError as error:
+            wrong = [each for each in keys if is_wrong_type(error) and not self._is_right(each)]
+            if not wrong:
+                raise
+            reason = explain_wrong_type(self._server.keys, wrong[0])
+            raise GresqueError(f"nothing is changed: {reason}") from None
+
+    def _is_right(self, key: str) -> bool:
+        """Whether a key has its type. An operator's user need not have the right to TYPE."""
+        try:
+            self._server.call("GET" if key == self._server.keys.pause_all else "HLEN", key)
+        except redis.ResponseError as error:
+            return not is_wrong_type(error)
+        return True
 
 
 def pauses_all(value: bytes | None) -> bool:

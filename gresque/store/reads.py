@@ -40,6 +40,8 @@ class Reads:
         self._server = server
         self._pipeline: Any = server.redis.pipeline(transaction=False)
         self._takers: list[Callable[[Any], None]] = []
+        self.wrong_types: list[str] = []
+        """Keys that `ask` found to be of another type."""
 
     def ask(
         self,
@@ -48,12 +50,16 @@ class Reads:
         key: str,
         *arguments: Any,
         parse: Callable[[Any], T] = lambda reply: reply,
+        consequence: str = "it counts as empty",
     ) -> Reply[T]:
-        """The value of a key, as `parse` reads it; `empty` when there is none."""
+        """The value of a key, as `parse` reads it; `empty` when there is none. `consequence` is
+        what a key of another type means, for the log."""
         reply: Reply[T] = Reply()
 
         def take(raw: Any) -> None:
-            found = self._server.reply(empty, key, raw)
+            found = self._server.reply(empty, key, raw, consequence)
+            if isinstance(raw, Exception):
+                self.wrong_types.append(key)
             reply.value = empty if found is None or found is empty else parse(found)
 
         self._add(take, command, encoded(key), *arguments)

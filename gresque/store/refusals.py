@@ -46,12 +46,18 @@ def explain_refused(keys: Keys, key: str, error: str) -> str:
     """One sentence: the fault of the key, and the remedy."""
     name = printable(key)
     if is_wrong_type(error):
-        return f"{name} is not {keys.kind(key)}, as gresque needs it: rename or delete that key"
+        return explain_wrong_type(keys, key)
     if is_missing_right(error):
         return f"{name} is refused ({error}): grant this user the right, see docs/acl.md"
     if keys.kind(key) == "a number":
         return f"{name} cannot be counted up ({error}): set it to a number, or delete it"
     return f"{name} is refused ({error}): repair or delete that key"
+
+
+def explain_wrong_type(keys: Keys, key: str) -> str:
+    """The same for a key that holds another type."""
+    kind = keys.kind(key)
+    return f"{printable(key)} is not {kind}, as gresque needs it: rename or delete that key"
 
 
 def pairs(flat: list[bytes]) -> list[tuple[str, str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 
 from gresque.inspector.findings.server import server
+from gresque.store.policies import Rate
 from gresque.store.store import Store
 from tests.support.server import OwnServer
 from tests.support.views import view
@@ -59,3 +61,28 @@ def test_a_user_who_may_not_ask(own: OwnServer) -> None:
     plain = Store(own.url.replace("unix://", "unix://plain:x@"), "resque")
     assert list(server(view(plain))) == []
     plain.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "consequence"),
+    [
+        ("policies", "no worker takes a job: "),
+        ("pause-all-workers", "no worker takes a job: "),
+        ("inflight", "no worker takes a job of a queue with a cap: "),
+        ("rates", "no worker takes a job of a queue with a rate: "),
+    ],
+)
+def test_a_key_of_another_program(
+    store: Store, redis_client: redis.Redis, key: str, consequence: str
+) -> None:
+    for name in ("inflight", "rates"):
+        redis_client.rpush(f"resque:{name}", "x")
+    assert list(server(view(store))) == [], "no queue is limited: nobody reads them"
+    redis_client.delete("resque:inflight", "resque:rates")
+    store.policies.limit("mail", cap=5, rate=Rate(5, 1_000, 1))
+    redis_client.delete(f"resque:{key}")
+    redis_client.rpush(f"resque:{key}", "x")
+    (finding,) = server(view(store))
+    assert finding.is_broken
+    assert finding.message.startswith(f"{consequence}resque:{key} is not a ")
+    assert finding.commands == (f"redis-cli rename resque:{key} resque:{key}.foreign",)

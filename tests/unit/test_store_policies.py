@@ -219,3 +219,20 @@ def test_pausing_when_redis_is_full(own: OwnServer) -> None:
     assert store.policies.pause_all()
     assert store.policies.read().all_paused
     store.close()
+
+
+@pytest.mark.parametrize("key", ["policies", "rates", "pause-all-workers"])
+def test_a_key_of_another_program_is_named(
+    store: Store, redis_client: redis.Redis, key: str
+) -> None:
+    redis_client.rpush(f"resque:{key}", "x")
+    changes = {
+        "policies": lambda: store.policies.pause("mail"),
+        "rates": lambda: store.policies.limit("mail", rate=Rate(5, 1_000, 1)),
+        "pause-all-workers": store.policies.pause_all,
+    }
+    remedy = "is not a (hash|string), as gresque needs it: rename or delete that key"
+    with pytest.raises(GresqueError, match=f"nothing is changed: resque:{key} {remedy}"):
+        changes[key]()
+    assert redis_client.keys() == [f"resque:{key}".encode()]
+    assert store.policies.read().in_the_way == (f"resque:{key}",)

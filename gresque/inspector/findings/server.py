@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from gresque.inspector.findings.finding import Finding, Level
 from gresque.inspector.findings.view import View
+from gresque.store.refusals import explain_wrong_type
+from gresque.text import printable, shell
 
 FULL = 0.9
 NEARLY = 0.75
@@ -13,7 +15,8 @@ _MB = 1024 * 1024
 
 
 def server(view: View) -> Iterator[Finding]:
-    """A server that is full, throws keys away, cannot save or takes no writes."""
+    """A server that is full, throws keys away, cannot save or takes no writes, or on which another
+    program uses a key that all workers need."""
     info = view.look.server
     if info.get("role") == "slave":
         yield Finding(
@@ -22,6 +25,7 @@ def server(view: View) -> Iterator[Finding]:
             "Redis is a replica: it takes no writes, and what it shows may be old; give the URL of "
             "the primary",
         )
+    yield from _in_the_way(view)
     yield from _memory(view)
     if info.get("rdb_last_bgsave_status") == "err":
         yield Finding(
@@ -39,6 +43,28 @@ def server(view: View) -> Iterator[Finding]:
             "disk",
             ("redis-cli info persistence",),
         )
+
+
+def _in_the_way(view: View) -> Iterator[Finding]:
+    keys, flow = view.store.keys, view.look.flow
+    policies = flow.policies.values()
+    stopped = {
+        keys.policies: "no worker takes a job",
+        keys.pause_all: "no worker takes a job",
+    }
+    if any(policy.cap is not None for policy in policies):
+        stopped[keys.inflight] = "no worker takes a job of a queue with a cap"
+    if any(policy.rate is not None for policy in policies):
+        stopped[keys.rates] = "no worker takes a job of a queue with a rate"
+    for key in flow.in_the_way:
+        if key in stopped:
+            yield Finding(
+                Level.BROKEN,
+                "key",
+                f"{stopped[key]}: {explain_wrong_type(keys, key)}",
+                (shell("redis-cli", "rename", printable(key), printable(key) + ".foreign"),),
+                {"key": key},
+            )
 
 
 def _memory(view: View) -> Iterator[Finding]:
