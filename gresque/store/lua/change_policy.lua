@@ -2,7 +2,7 @@
 --
 -- KEYS  1 policies (HASH)   2 rates (HASH)
 -- ARGV  1 queue   2 first letters of the words to replace   3 first letter of the word of a rate
---       4 the words to put in their place, parted by blanks
+--       4 the words to put in their place, separated by blanks
 -- Returns  {the policy before, the policy after}; '' for none
 local policies, rates = KEYS[1], KEYS[2]
 local queue, letters, rate, words = unpack(ARGV)
@@ -25,7 +25,7 @@ end
 local after = table.concat(kept, ' ')
 
 if letters:find(rate, 1, true) and new_rate ~= old_rate then
-  call('HDEL', rates, queue) -- another rate begins now: what the old one started does not count
+  call('HDEL', rates, queue) -- another rate begins now: jobs that the old one started do not count
 end
 if after == before then return {before, after} end
 if after == '' then

@@ -2,7 +2,7 @@
 -- next job makes it known again.
 --
 -- KEYS  1 queues (SET)   2 suspects (SET)   3, 4 lists of suspects   5 the queue
--- ARGV  1 name of the queue   2 how many to remove at most; fewer are, where they are large
+-- ARGV  1 name of the queue   2 the most to remove; fewer where they are large
 -- Returns  how many were removed, 1 when none are left, then the items of unique jobs among them,
 --          whose locks are to be released
 local queues, suspects = KEYS[1], KEYS[2]

@@ -1,5 +1,6 @@
--- Make the counters of jobs in flight what the ledgers say. It is right while workers run: a job and
--- its count move in one script each, and this one sees all ledgers and counters between two of those.
+-- Set the counters of jobs in flight to what the ledgers say. The result is exact while workers
+-- run: each script moves a job and its count together, and this one sees all ledgers and counters
+-- between two such scripts.
 --
 -- KEYS  1 ledgers (ZSET)   2 inflight (HASH)   3.. inflight:<worker> (HASHes)
 --       then the ledgers (HASHes), those of one worker after the other
@@ -31,7 +32,7 @@ for w = 1, workers do
   end
   ledger = ledger + A[2 + w]
 end
-if #refusals > 0 then return {drifts, refusals} end -- what was not seen must not count as 0
+if #refusals > 0 then return {drifts, refusals} end -- a ledger that was not read must not count as 0
 local held, lowered = changes, {}
 changes = {}
 local function correct(counter, queue, count, now)

@@ -11,7 +11,7 @@
 --       11 ms of a debounce or a throttle
 --       12 ms for which a debounce is prolonged at most; of a throttle, 1 for a job at its end, or 0
 --       13.. for each job: its id, its time (as in schedule.lua), the text of its key, its payload
--- Returns  1 where all jobs are enqueued; else for each, parted by blanks, `+` where it is, or the
+-- Returns  1 where all jobs are enqueued; else for each, with blanks between, `+` where it is, or the
 --          id of the job that holds the lock. With 'raise' one such id means that none is enqueued
 local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local A, K, call, pcall, FIRST_LOCK, FIRST_JOB = ARGV, KEYS, redis.call, redis.pcall, 6, 13

@@ -1,7 +1,8 @@
--- listen.lua where a turn found queues in the way: paused, full, or they have to wait for their rate.
+-- listen.lua for the case that a turn could not take from some queues: paused, full, or held up by
+-- their rate.
 --
--- Pushes to these are not to wake anybody: what does is a change of the policies, a full queue that
--- gets room, or the time after which a rate allows a job.
+-- Pushes to these queues must not wake the process. It wakes up when the policies change, when a
+-- full queue has room, or when a rate allows a job.
 --
 -- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)
 --       4 policies (HASH)   5 pause-all-workers (STRING)

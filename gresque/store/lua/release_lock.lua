@@ -1,6 +1,6 @@
--- Release a lock by hand, if it still is that of the job that was read: jobs that wait for it are due
--- now, and the first of them to start takes it. A run that was to follow the job comes at once, and so
--- does what the job was to take at its start.
+-- Release a lock by hand, if the job that was read still holds it. Jobs that wait for it are due
+-- now, and the first of them to start takes it. A further run of the job is enqueued at once, and
+-- so is a payload that the job should have taken at its start.
 --
 -- KEYS  1 the lock (HASH)   2 those that wait for it (ZSET)   3 later (ZSET)   4 queues (SET)
 --       5 the queue of a further run (LIST)

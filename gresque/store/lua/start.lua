@@ -1,5 +1,5 @@
--- Start jobs that must not start without this: those whose lock is released before they run (mode
--- `queued`), is taken while they run (`running`), or may hold another payload for them.
+-- Start unique jobs that need it: their lock is released before they run (mode `queued`), is taken
+-- while they run (`running`), or may hold another payload for them.
 --
 -- A process sends this between two turns, so it carries the number of the last one. A server that
 -- stands at another turn does nothing: a turn goes first, which brings it up to date. Sent again it

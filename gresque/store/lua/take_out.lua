@@ -17,7 +17,7 @@ end
 -- include pass_on
 -- include end_by_hand
 if removed > 0 then
-  -- The arguments that it was to take at its start are its own: they go with it.
+  -- Arguments that the job should have taken at its start are its own, so they go with it.
   if redis.pcall('HGET', lock, 'id') == ARGV[5] then redis.pcall('HDEL', lock, 'payload') end
   end_by_hand(ARGV[3], 7, ARGV[4], ARGV[5], queues)
 end

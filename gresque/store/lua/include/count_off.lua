@@ -1,4 +1,4 @@
--- Jobs that were counted are counted off: their entries say so, whatever the policies say by now.
+-- Count off the jobs whose entries say that they were counted, whatever the policies say by now.
 -- include count_entries
 freed = {}
 for _, entry in ipairs(ended > 0 and call('HMGET', ledger, unpack(S, base + 1, base + ended)) or {}) do

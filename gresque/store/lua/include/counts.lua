@@ -1,5 +1,5 @@
--- How many jobs of which queue are in flight (store/ledger.py): what a script changes is collected,
--- and written once for each counter and queue.
+-- Jobs in flight of each queue (store/ledger.py). The changes of a script are collected, and
+-- written once for each counter and queue.
 local changes, bells = {}, {}
 local function count_by(counter, queue, by)
   local queues_of = changes[counter]
@@ -21,7 +21,8 @@ local function write_counts()
       end
     end
   end
-  -- Who found a queue full has read this key: it is announced to them, and nothing is left of it.
+  -- Processes that found a queue full have read this key, so the write is announced to them.
+  -- Nothing is left of it.
   for bell in pairs(bells) do
     if not note('count', pcall('SET', bell, ''), 'SET', bell) then pcall('DEL', bell) end
   end

@@ -6,7 +6,7 @@ function test.later(later, _, _, entries)
     or note('move', pcall('HDEL', entries, ''), 'HSETNX', entries)
 end
 local clock, now, made = nil, nil, 0
-local put_off_as -- the name of the last one, for an effect that follows
+local put_off_as -- the member of the last job put off, for an effect that follows
 function apply.later(later, _, delay, member, entry, entries)
   clock = clock or redis.call('TIME')
   now = now or clock[1] * 1000 + math.ceil(clock[2] / 1000)

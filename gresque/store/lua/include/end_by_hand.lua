@@ -1,5 +1,5 @@
--- What the end of a job by hand does to its lock: an effect of the kind `unlock` or `pass_on`
--- (effects.lua), whose keys begin at this one. Returns an error and its key.
+-- Apply the effect of an end by hand on the lock of the job. It is of the kind `unlock` or
+-- `pass_on` (effects.lua), and its keys begin at this one. Returns an error and its key.
 local function end_by_hand(kind, at, name, id, queues)
   local done, key, _
   if kind == 'unlock' then

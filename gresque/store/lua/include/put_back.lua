@@ -20,7 +20,7 @@ for _, move in ipairs(moves) do
   if list then
     local kind, name = A[known[list]], A[known[list] + 1]
     local refusal = test[kind](list, name) or apply[kind](list, job, name)
-    if refusal then -- sent again, and begins with this slot
+    if refusal then -- the call is sent again, and begins with this slot
       write_counts()
       return refusal
     end

@@ -1,4 +1,4 @@
--- GCRA. `rates` has for each queue the time at which its next job is due if jobs come evenly.
+-- GCRA. `rates` has for each queue the time at which its next job would be due if jobs came evenly.
 local interval, due, most, slack, now
 local function allowed(jobs, ms, burst)
   if not now then
@@ -12,7 +12,7 @@ local function allowed(jobs, ms, burst)
     return 0
   end
   due = math.max(stands, now)
-  if due - now > (burst + 1) * interval then -- of a slower rate, or the clock was set back
+  if due - now > (burst + 1) * interval then -- it is from a slower rate, or the clock was set back
     due = now + math.ceil(burst * interval)
     pcall('HSET', rates, name, string.format('%.0f', due))
   end
@@ -21,7 +21,7 @@ local function allowed(jobs, ms, burst)
   most, slack = burst, math.min(0.9 * interval, 50000)
   return burst + math.floor((slack - (due - now)) / interval)
 end
-local function note_wait() -- until several may start: one by one, each would cost a turn
+local function note_wait() -- until several may start, as a turn for each single job costs too much
   local several = math.max(1, math.min(math.floor(most / 2), math.floor(20000 / interval)))
   local left = math.ceil((due - now - (most - several) * interval - slack) / 1000)
   wait = math.max(wait > 0 and math.min(wait, left) or left, 1)
@@ -30,7 +30,7 @@ local function charge(jobs)
   if jobs > 0 then
     due = due + math.ceil(jobs * interval)
     pcall('HSET', rates, name, string.format('%.0f', due))
-  elseif due == now then -- it may take its full burst: as without a field
+  elseif due == now then -- the full burst is free, which is the same as no field
     pcall('HDEL', rates, name)
   end
 end

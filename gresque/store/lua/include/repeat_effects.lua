@@ -1,6 +1,6 @@
 -- The effects of the forgotten turns.
 local function id_of(job) return string.match(job, '.*"id":"(%x+)","generation":') end
--- A unique job may have taken another payload at its start, which the server has forgotten, too.
+-- A unique job may have taken another payload at its start. The server has forgotten that, too.
 local function same(there, gone)
   if there == gone or not there or not gone then return there == gone end
   local id = string.find(gone, '"unique"', 1, true) and id_of(gone)

@@ -8,6 +8,6 @@ local last_list, slots = FIRST_LIST - 1 + A[12], FIRST_EFFECT - 1 + 6 * effects
 local S, base = A, slots -- the slots that can be filled are S[base + 1], …
 local done, failed, requeued, retried = A[5], A[6], A[7], A[8]
 local processed, failures, retries = tonumber(A[9]), tonumber(A[10]), tonumber(A[11])
-local refused, notes, noted -- tables once there is something in them
+local refused, notes, noted -- made when there is something to put in
 local out, o, reserved = {}, 0, 0
-local limit, took, marks, paused, blocked, wait, freed -- where policies apply
+local limit, took, marks, paused, blocked, wait, freed -- set where policies apply

@@ -1,6 +1,6 @@
--- What becomes of one job: the word of the reply about it. A lock that holds a payload must not expire,
--- with it a job would: the end of the job that holds it, or the sweep, takes that out.
-local KEPT = 316224000000 -- ms: ten years, the longest of all times
+-- Decide about one job; returns its word in the reply. A lock with a payload must not expire, as a job
+-- would be lost with it: the end of the job that holds the lock, or the sweep, takes that out.
+local KEPT = 316224000000 -- ms: ten years, the longest time that an option may give
 local function unique(lock, id, due, key, raw)
   if kind == 'debounce' then due = now + period end
   if not lock.id then
@@ -12,7 +12,7 @@ local function unique(lock, id, due, key, raw)
   end
   if on_duplicate == 'drop' or on_duplicate == 'raise' then return lock.id end
   if on_duplicate == 'replace' and not lock.again_id then
-    local waits_first = lock.replace -- and not for another attempt, which keeps its time
+    local waits_first = lock.replace -- not for another attempt, which keeps its time
     local put_off_to = kind == 'debounce' and waits_first and lock.first and math.min(due, lock.first + most)
     if rewrite(lock.id, id, raw, due, put_off_to) then
       forget(lock, 'payload')
@@ -34,8 +34,8 @@ local function unique(lock, id, due, key, raw)
   lock.expiry = KEPT
   return is_first and '+' or lock.again_id
 end
--- The first job of a period goes at once. Where one more is to run at its end, that waits in `later`
--- and begins the next period: whatever the triggers, runs are a period apart.
+-- The first job of a period runs at once. With `trailing` one more waits in `later` for the end of
+-- the period, and begins the next one: runs are at least a period apart.
 local function throttled(lock, id, due, key, raw)
   local trailing = most == 1
   if trailing and lock.again_id and rewrite(lock.again_id, id, raw, due) then return lock.again_id end

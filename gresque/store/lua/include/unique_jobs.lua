@@ -1,6 +1,6 @@
--- The jobs of this call, and jobs in `later` that it changes: where each of them stands, by its id.
--- A place is a list and an index in it, and for a job that waits for its time the beginning of its
--- entry, and where that time stands.
+-- The places of the jobs of this call, and of the jobs in `later` that it changes, by id. A place
+-- is a list and an index in it; for a job that waits for its time also the beginning of its entry,
+-- and where its time is stored.
 local head = #queue .. ':' .. queue
 local ids, entries, dues, at_once, changed, changed_dues = {}, {}, {}, {}, {}, {}
 local places = {}

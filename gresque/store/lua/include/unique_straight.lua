@@ -1,5 +1,6 @@
--- The rule, without a plan, in a third of its time: jobs that are due, and no arguments to change.
--- All else, and all that is refused, is left to what follows: then nothing has been written.
+-- The usual case, in a third of the time that a plan takes: jobs that are due, and no arguments to
+-- change. Everything else, and every job that is refused, is left to the code that follows; nothing
+-- has been written then.
 local words, taken, raws, holders = {}, {}, {}, {}
 local is_straight, drops = kind == 'in', on_duplicate == 'drop' or on_duplicate == 'raise'
 for i = FIRST_JOB, #A, 4 do

@@ -20,8 +20,9 @@ local function change_delayed()
   return #changed > 0 and (refused(pcall('HSET', jobs, unpack(changed)), jobs)
     or refused(pcall('ZADD', later, unpack(changed_dues)), later)) or nil
 end
--- All of the plan; nil, or the error. What can be taken back goes first, and that is all that is
--- written when it fails; the right to pop jobs is not needed for it.
+-- Write the whole plan; returns nil, or the error. Writes that can be undone come first. When one
+-- of them fails, they are undone and nothing else is written; this does not need the right to pop
+-- jobs.
 local function write()
   local to_push, names, wrong = #at_once > 0, {}, nil
   if to_push then wrong = refused(pcall('LLEN', queue), queue) or refused(pcall('SADD', queues, A[3]), queues) end

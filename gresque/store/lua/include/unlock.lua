@@ -1,5 +1,5 @@
 -- The locks of unique jobs (docs/keys.md). Each function returns the error of a command that is
--- refused, the command and the key; nil where nothing is.
+-- refused, the command and the key; nil where none is.
 local DAY, MOMENT = 86400000, 60000 -- ms
 local function at_ms()
   local time = redis.call('TIME')
@@ -7,7 +7,8 @@ local function at_ms()
 end
 -- The job has ended: its lock goes. A run that was asked for meanwhile goes to the end of the queue
 -- and gets the lock. One that the queue refuses stays in the lock, for the sweep of the maintenance
--- process. What the job was to take at its start, and never did, is such a run, too.
+-- process. A payload that the job should have taken at its start, and did not take, is such a run,
+-- too.
 local function unlock(lock, id, queue, name, known)
   local held = redis.pcall('HMGET', lock, 'id', 'again', 'again_id', 'payload', 'ttl', 'mode')
   if held.err then return held, 'HMGET', lock end
