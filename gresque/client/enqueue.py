@@ -113,12 +113,20 @@ def _make_all(
             expires_at = None if definition.expires_seconds is None else expiry(definition)
             job = make_job(definition, job_id, args, kwargs, definition.envelope, expires_at)
         except GresqueError as error:
-            if on_wrong is None:
-                raise type(error)(f"job {position} of the bulk: {error}") from None
-            on_wrong(error)
+            end_bulk(error, position, on_wrong)
             return
         if job is not None:
             yield job
+
+
+def end_bulk(
+    error: GresqueError, position: int, on_wrong: Callable[[GresqueError], None] | None
+) -> None:
+    """A call that cannot be sent ends its bulk: raise the error with the position of the call, or
+    give it to `on_wrong`."""
+    if on_wrong is None:
+        raise type(error)(f"job {position} of the bulk: {error}") from None
+    on_wrong(error)
 
 
 def run_or_push(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gresque.client.enqueue import (
     Arguments,
     NewJob,
     allowed,
     check_reach,
+    end_bulk,
     make_job,
     run_or_push,
 )
@@ -28,6 +29,11 @@ from gresque.store.later_job import Times
 
 Schedule = Callable[[str, Sequence[str], Sequence[bytes], Times], object]
 """Lets payloads of a queue wait under these ids until they are due, all of them or none."""
+
+J = TypeVar("J")
+MakeJob = Callable[[int, str, Sequence[Any], dict[str, Any], float], J | None]
+"""Makes a job of a call: by its position in the bulk, the id of the job, its arguments, and the
+seconds by which it is due later. None when a hook rejects it."""
 
 
 class TimedJob(NamedTuple):
@@ -66,7 +72,13 @@ def schedule_bulks(
     """Enqueue a job for each call, as `enqueue_bulks`. `after` has the seconds by which each is due
     later than `when`."""
     check_reach(definition, inline=put is None)
-    jobs = _make_all(definition, calls, when, after)
+    jobs = make_timed(
+        calls,
+        after,
+        lambda _, job_id, args, kwargs, seconds: make_delayed(
+            definition, job_id, args, kwargs, when, seconds
+        ),
+    )
     for bulk in in_bulks(jobs, lambda found: len(found.job[1])):
         put_delayed(put, queue, definition, bulk, when)
         yield [JobId(found.job[0]) for found in bulk]
@@ -96,18 +108,21 @@ def make_delayed(
     return TimedJob(job, when.milliseconds(after))
 
 
-def _make_all(
-    definition: JobDefinition,
+def make_timed(
     calls: Iterable[Arguments],
-    when: When,
     after: Iterator[float] | None,
-) -> Iterator[TimedJob]:
+    make: MakeJob[J],
+    on_wrong: Callable[[GresqueError], None] | None = None,
+) -> Iterator[J]:
+    """The jobs that `make` makes of these calls, but for those that hooks reject. `after` and
+    `on_wrong` are as in `schedule_bulks` and `enqueue_bulks`."""
     each = zip(count(), calls, after or repeat(0.0), new_ids(), strict=False)
     for position, (args, kwargs), seconds, job_id in each:
         try:
-            job = make_delayed(definition, job_id, args, kwargs, when, seconds)
+            job = make(position, job_id, args, kwargs, seconds)
         except GresqueError as error:
-            raise type(error)(f"job {position} of the bulk: {error}") from None
+            end_bulk(error, position, on_wrong)
+            return
         if job is not None:
             yield job
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import count, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gresque.client.enqueue import Arguments, NewJob, check_reach, make_job, run_or_push
-from gresque.client.schedule import make_delayed
+from gresque.client.schedule import make_delayed, make_timed
 from gresque.client.when import NOW, When
 from gresque.errors import DuplicateJob, EnqueueError, GresqueError
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.envelope import RUN_AT
 from gresque.jobs.hooks import call_hooks
-from gresque.jobs.ids import DuplicateId, JobId, new_id, new_ids
+from gresque.jobs.ids import DuplicateId, JobId, new_id
 from gresque.jobs.unique import UNIQUE, Key, UniqueRule, key_of
 from gresque.store.bulk import BULK_JOBS, in_bulks
 from gresque.store.later_job import Times
@@ -70,7 +69,14 @@ def unique_bulks(
     `after` has the seconds by which each is due later than `when`."""
     check_reach(definition, inline=store is None)
     when = _due(definition, rule, when)
-    jobs = _make_all(definition, rule, calls, when, after, on_wrong)
+    jobs = make_timed(
+        calls,
+        after,
+        lambda position, job_id, args, kwargs, seconds: _make(
+            definition, rule, job_id, args, kwargs, when, seconds, position
+        ),
+        on_wrong,
+    )
     most = MOST_JOBS if rule.locks else BULK_JOBS
     for bulk in in_bulks(jobs, lambda found: len(found.job[1]), most):
         yield _put(store, queue, definition, rule, bulk, when)
@@ -112,27 +118,6 @@ def _make(
     expires_at = None if definition.expires_seconds is None else expiry(definition)
     job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
     return None if job is None else _KeyedJob(job, 0, key, position)
-
-
-def _make_all(
-    definition: JobDefinition,
-    rule: UniqueRule,
-    calls: Iterable[Arguments],
-    when: When | None,
-    after: Iterator[float] | None,
-    on_wrong: Callable[[GresqueError], None] | None,
-) -> Iterator[_KeyedJob]:
-    each = zip(count(), calls, after or repeat(0.0), new_ids(), strict=False)
-    for position, (args, kwargs), seconds, job_id in each:
-        try:
-            job = _make(definition, rule, job_id, args, kwargs, when, seconds, position)
-        except GresqueError as error:
-            if on_wrong is None:
-                raise type(error)(f"job {position} of the bulk: {error}") from None
-            on_wrong(error)
-            return
-        if job is not None:
-            yield job
 
 
 def _put(
