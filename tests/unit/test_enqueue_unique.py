@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -27,12 +25,6 @@ from tests.support.unique_jobs import (
 )
 
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
-        yield client
 
 
 # One job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -28,12 +28,6 @@ from tests.support.unique_jobs import (
 )
 
 HOUR = 3_600_000
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[gresque.Client]:
-    with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
-        yield client
 
 
 # Refusals: nothing is half done
