@@ -57,7 +57,7 @@ def command(
       gresque limit mail --off
     """
     from gresque.control.flow import checked_queue, limit, remove_limits
-    from gresque.inspector.flow import Serving
+    from gresque.inspector.flow import Serving, held_jobs
 
     name = checked_queue(queue)
     cap, rate = _parse(limits, burst)
@@ -69,10 +69,12 @@ def command(
         if cap is not None or rate is not None:
             change = limit(store, name, cap, rate, by=operator())
         found = Serving.read(store, [name])
+        held = found.policies.in_flight.get(name, 0)
+        is_first = cap is not None and change.before.cap is None
+        uncounted = held_jobs(store, name) - held if is_first else 0
     write([f"{printable(name)}: {change.after}"])
-    if cap is not None and change.before.cap is None:
-        write(["jobs that are in flight now are not counted until they end"])
-    held = found.policies.in_flight.get(name, 0)
+    if uncounted > 0:
+        write([f"{counted(uncounted, 'job')} already in flight: not counted until their end"])
     if cap is not None and held > cap:
         write([f"{counted(held, 'job')} are in flight; none starts until fewer than {cap:,} are"])
     if found.policies.all_paused:

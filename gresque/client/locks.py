@@ -31,7 +31,7 @@ class UniqueLock:
     since: float | None
     """When the lock was taken, in epoch seconds by the server's clock."""
     expires_in: float | None
-    """Seconds until the lock expires, whatever happens to the job."""
+    """Seconds until the lock expires, whatever happens to the job; None for never."""
     waiting: int
     """The number of jobs that wait for the lock, in mode `running`."""
     next_run: bool
@@ -47,9 +47,9 @@ def lock_of(found: Lock) -> UniqueLock:
         key=found.key or None,
         queue=found.queue,
         since=found.since,
-        expires_in=found.expires,
+        expires_in=None if found.keeps_payload else found.expires,
         waiting=found.waiting,
-        next_run=bool(found.next_run),
+        next_run=found.next_run,
     )
 
 

@@ -112,6 +112,12 @@ def _caps(
             yield WorkerCap(worker, queue, cap, counts.get(queue, 0))
 
 
+def held_jobs(store: Store, queue: str) -> int:
+    """How many jobs of a queue are in flight, whether they are counted or not."""
+    held = store.processes.held_by_queue(store.processes.ids())
+    return sum(each.get(queue, 0) for each in held)
+
+
 @dataclass(frozen=True)
 class Served:
     """A queue, how many jobs wait in it, and whether a worker serves it."""

@@ -34,8 +34,11 @@ class Lock(NamedTuple):
     """The number of jobs that wait for it."""
     by: str
     """In mode `running`: the process that runs the job, and its slot."""
-    next_run: bytes
-    """The payload that is to run after the job, if any."""
+    next_run: bool
+    """One more run follows the job."""
+    keeps_payload: bool
+    """It keeps the payload of that run, or one in place of its job's. The script that put it there
+    gave the lock ten years, which stand for never."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -168,5 +171,6 @@ def _lock(digest: str, fields: dict[bytes, bytes], expires: Any, waiting: Any) -
         expires / 1000 if isinstance(expires, int) and expires >= 0 else None,
         waiting if isinstance(waiting, int) else 0,
         texts.get("by", ""),
-        fields.get(b"again", fields.get(b"payload", b"")),
+        "again" in texts,
+        "again" in texts or "payload" in texts,
     )

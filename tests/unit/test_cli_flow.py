@@ -10,6 +10,7 @@ import redis
 from gresque.store.policies import Rate
 from gresque.store.store import Store
 from tests.support.cli import Call
+from tests.support.ledgers import hold
 from tests.support.views import process, wait
 
 UNSERVED = "warning: no worker serves queue {}, and nothing was ever pushed to it; check the name\n"
@@ -96,12 +97,7 @@ class TestPause:
 class TestLimit:
     def test_parts(self, call: Call, redis_client: redis.Redis) -> None:
         process(redis_client)
-        assert call("limit", "mail", "20") == (
-            0,
-            "mail: at most 20 jobs at once\n"
-            "jobs that are in flight now are not counted until they end\n",
-            "",
-        )
+        assert call("limit", "mail", "20") == (0, "mail: at most 20 jobs at once\n", "")
         assert call("limit", "mail", "10").out == "mail: at most 10 jobs at once\n"
         assert call("limit", "mail", "100/m", "--burst", "5").out == (
             "mail: at most 10 jobs at once, 100/m in bursts of 5\n"
@@ -113,6 +109,19 @@ class TestLimit:
         assert call("limit", "mail", "4", "--no-rate").out.startswith("mail: at most 4 jobs at")
         assert call("limit", "mail", "--off") == (0, "mail: no limits\n", "")
         assert not redis_client.exists("resque:policies")
+
+    def test_a_first_cap_while_jobs_are_in_flight(
+        self, call: Call, redis_client: redis.Redis
+    ) -> None:
+        mail, low = b"17%sresque:queue:mail{}", b"16:resque:queue:low{}"
+        for each, values in {"p": [mail % b":", mail % b"+"], "q": [mail % b"@", low]}.items():
+            hold(redis_client, each)
+            redis_client.hset(f"resque:ledger:{each}", mapping=dict(enumerate(values)))  # type: ignore[arg-type]
+        redis_client.hset("resque:inflight", "mail", 1)
+        assert call("limit", "mail", "20").out == (
+            "mail: at most 20 jobs at once\n2 jobs already in flight: not counted until their end\n"
+        )
+        assert call("limit", "mail", "10").out == "mail: at most 10 jobs at once\n"
 
     def test_a_cap_below_what_is_in_flight(self, call: Call, redis_client: redis.Redis) -> None:
         call("limit", "mail", "20")

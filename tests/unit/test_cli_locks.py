@@ -35,6 +35,14 @@ def test_the_oldest_comes_first(bench: Bench, capsys: pytest.CaptureFixture[str]
     assert digest(2) in second and "running" in second
 
 
+@pytest.mark.parametrize(("field", "follows"), [("again", True), ("payload", False)])
+def test_one_that_keeps_a_payload_does_not_expire(bench: Bench, field: str, follows: bool) -> None:
+    bench.client.hset(lock(1), field, job(3))
+    bench.client.pexpire(lock(1), 316_224_000_000)
+    found = bench.gresque.locks()[0]
+    assert (found.expires_in, found.next_run) == (None, follows)
+
+
 def test_of_one_class_as_json(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["locks", "--class", "Other", "--json", "--redis", bench.url]) == 0
     (found,) = json.loads(capsys.readouterr().out)
