@@ -31,7 +31,7 @@ def began_nap(key: str, seconds: float) -> None:
 
 
 def _note(name: str, value: int) -> None:
-    """A run that has seen all up to `value`, at its start and at its end."""
+    """Note a run that has seen all triggers up to `value`, at its start and at its end."""
     job = gresque.current_job()
     assert job is not None
     store().sadd(f"begun:{name}", job.id)
@@ -41,7 +41,7 @@ def _note(name: str, value: int) -> None:
 
 
 def _seen(name: str) -> int:
-    """What the programs that enqueue have counted up to: each counts, and then enqueues."""
+    """The count of the programs that enqueue: each of them counts, and then enqueues."""
     return int(store().get(f"counter:{name}") or 0)
 
 
@@ -79,13 +79,13 @@ def sync_replace(name: str, value: int) -> None:
     unique_key=lambda name, value: name,
 )
 def sync_latest(name: str, value: int) -> None:
-    """One further run has the latest value."""
+    """A further run has the latest value."""
     _note(name, value)
 
 
 @gresque.job(queue="sync", name="SyncRunning", unique="running")
 def sync_running(name: str, seconds: float = 0.005) -> None:
-    """Never two at once: it notes when there are."""
+    """Notes when two run at once, which must never happen."""
     if store().incr(f"inside:{name}") > 1:
         store().incr("two at once")
     try:
@@ -101,7 +101,7 @@ def sync_flaky(name: str) -> None:
     assert job is not None
     store().rpush(f"attempts:{name}", job.attempt)
     if job.attempt <= 3:
-        raise ValueError("as told")
+        raise ValueError("fails on purpose")
 
 
 @gresque.job(queue="sync", name="SyncSlow", unique="both")

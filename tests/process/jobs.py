@@ -266,7 +266,7 @@ def _wait_in_c(seconds: float) -> None:
 
 
 def _hold_gil_until_opened(path: str) -> None:
-    """Until somebody opens this FIFO to write: no signal cuts that short either."""
+    """Until a process opens this FIFO to write; no signal ends that wait either."""
     ctypes.PyDLL(None).open(path.encode(), os.O_RDONLY)
 
 

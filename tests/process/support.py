@@ -234,12 +234,12 @@ class Bench:
         return {key.decode(): int(n) for key, n in self.redis.hgetall("runs").items()}
 
     def begun(self) -> int:
-        """How often CountSlowly and its like have begun. What is held and has not begun is put back
-        when its process is told to pause or to leave."""
+        """How often CountSlowly and its like have begun. Jobs that have not begun are put back when
+        their process pauses or leaves."""
         return sum(map(int, self.redis.hvals("begun")))
 
     def let(self) -> None:
-        """CountWhenLet ends."""
+        """Let CountWhenLet end."""
         self.redis.set("let", 1)
 
     def held(self) -> int:

@@ -1,4 +1,4 @@
-"""Counts of jobs in flight, while processes are killed: never above a cap, and 0 at the end."""
+"""Counts of jobs in flight while processes are killed: never above a cap, and 0 at the end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_processes_that_are_killed(bench: Bench, store: Store) -> None:
 
 
 def test_a_worker_that_is_killed_as_a_whole(bench: Bench, store: Store) -> None:
-    """The next one of its machine finds the dead, and takes their places."""
+    """The next master of the machine finds the dead processes, and its own take their places."""
     bench.client.limit("q", concurrent=OWN_CAP)
     bench.client.enqueue_many("CountWhenLet", [(str(n),) for n in range(12)], queue="q")
     dead = start(bench)

@@ -22,7 +22,7 @@ def start(bench: Bench, queues: str, tiers: str, *options: str) -> Master:
 
 
 def wait_until_idle(bench: Bench, processes: int, seconds: float = SOON_SECONDS) -> None:
-    """So many processes have found nothing that they may take."""
+    """Wait until this many processes have found no job that they may take."""
     kinds = ("listening", "waiting")
     wait_for(
         lambda: (
@@ -91,7 +91,7 @@ def test_a_full_queue_stands_in_nobodys_way_and_its_cap_may_change(bench: Bench)
 
 
 def test_a_slot_that_becomes_free_wakes_another_process(bench: Bench) -> None:
-    """The one that held it has been told to take no more."""
+    """The process that held it is paused, so it takes no more jobs."""
     client = bench.client
     client.limit("a", concurrent=1)
     client.enqueue_many("CountWhenLet", [("1",), ("2",)], queue="a")
@@ -106,12 +106,12 @@ def test_a_slot_that_becomes_free_wakes_another_process(bench: Bench) -> None:
 
 
 def test_those_that_listen_and_have_no_thread_left_hand_over(bench: Bench) -> None:
-    """Each of them holds a job of a full queue, and has run so short ones before that it wants more
-    than it has threads."""
+    """Each process holds a job of a full queue. Its jobs before were so short that it wants more
+    jobs than it has threads."""
     client = bench.client
 
     def all_listen() -> bool:
-        """On a busy machine the jobs may not have been short enough for it: then once more."""
+        """Whether all wait for jobs; on a busy machine the jobs may not have been short enough."""
         bench.let()
         wait_for(lambda: not bench.held())
         bench.redis.delete("let", "begun")
@@ -140,7 +140,7 @@ def test_the_caps_of_a_worker_are_its_own(bench: Bench) -> None:
     wait_for(lambda: bench.begun() == 4)
     wait_until_idle(bench, 4)
     assert bench.held() == 4
-    # Their vitals have the caps, which stand in no id.
+    # The caps are in the vitals of the processes, not in their ids.
     wait_for(lambda: len(Flow.read(bench.client.store).workers) == 2)
     caps = Flow.read(bench.client.store).workers
     assert [(each.queue, each.cap, each.in_flight) for each in caps] == [("mail-a", 2, 2)] * 2
@@ -188,7 +188,7 @@ def test_a_burst_waits_for_rates_and_caps_and_leaves_paused_queues(bench: Bench)
 
 
 def test_limits_cost_an_idle_process_nothing(bench: Bench) -> None:
-    """Jobs wait in a paused, a full and a dry queue: all others sleep."""
+    """Jobs wait only in a paused, a full and a dry queue, so all processes sleep."""
     client = bench.client
     client.pause("paused")
     client.limit("capped", concurrent=1)

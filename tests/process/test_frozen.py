@@ -34,7 +34,7 @@ def make_fifo(directory: Path) -> Path:
 
 
 def let_go(fifo: Path) -> None:
-    """The hog waits for somebody who opens it to write."""
+    """The job that holds the GIL waits until a process opens this FIFO to write."""
     os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
 
 

@@ -1,8 +1,8 @@
-"""Unique jobs. Each reads `value:<name>`, as it starts, into `seen:<name>`; `overlaps` names those
-of which two ran at once. For processes with one thread.
+"""Unique jobs. Each one copies `value:<name>` to `seen:<name>` as it starts; `overlaps` has the
+names of those of which two ran at once. They are for processes with one thread.
 
-A worker process is killed once at each point that KILL_AT names; KILLED_AT is a directory that
-remembers it."""
+A worker process is killed once at each point that KILL_AT names. The directory KILLED_AT has an
+entry for each of these kills."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ def _around(point: str, call: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-if "KILL_AT" in os.environ:  # a worker's, not the process of the tests, which enqueues
+if "KILL_AT" in os.environ:  # only in workers: the tests import this module, too, to enqueue
     Backoff.next_seconds = lambda self: 0.01  # type: ignore[method-assign]
     Starter.start = _around("start", Starter.start)  # type: ignore[method-assign]
     Session.run = _around("settle", Session.run)  # type: ignore[method-assign]
@@ -60,7 +60,7 @@ def note(name: str, fails: bool = False) -> None:
     die_at("as it ends")
     redis.delete(f"now:{name}")
     if fails:
-        raise ValueError("as told")
+        raise ValueError("fails on purpose")
 
 
 def _is_alive(pid: int) -> bool:

@@ -65,7 +65,7 @@ class Enqueue:
 
 
 def start(store: Store, redis_client: redis.Redis) -> None:
-    """As a worker does, whose own tests are elsewhere: it takes the job and what the lock has."""
+    """Take the job and the payload in its lock, as a worker does (which has tests of its own)."""
     raw = redis_client.lpop("resque:queue:q") or redis_client.hvals("resque:later:jobs")[0]
     redis_client.delete("resque:later", "resque:later:jobs")
     if json.loads(raw[raw.index(b"{") :])["gresque"]["unique"][1] == "queued":

@@ -198,7 +198,7 @@ def test_two_that_recover_a_ledger_at_once_count_off_once(place: CountingPlace) 
 
 
 def test_counted_jobs_of_very_many_queues(place: CountingPlace) -> None:
-    """A call takes so many keys only; no job is left and none stays counted."""
+    """More than the keys of one call: no job is left, and none stays counted."""
     names = [f"q{number}" for number in range(1500)]
     entries = {
         str(slot): write_entry(KEYS.queue(name).encode(), b"x", COUNTED)

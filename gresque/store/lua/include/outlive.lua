@@ -1,5 +1,5 @@
--- The lock that a job took when it was enqueued expires so long after the job is due as it did then,
--- and an hour at least. Returns an error.
+-- The lock that a job took when it was enqueued expires as long after the job is due as it did
+-- then, and an hour at least. Returns an error.
 local function outlive(lock, id, delay)
   local held, left = redis.pcall('HMGET', lock, 'id', 'mode', 'ttl'), redis.pcall('PTTL', lock)
   if held[1] ~= id or held[2] == 'running' or type(left) ~= 'number' then return nil end
