@@ -19,8 +19,9 @@ from gresque.jobs.by_hand import effect_on_lock, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
 from gresque.jobs.ids import new_id
-from gresque.jobs.locks import job_id_of, mark_in
+from gresque.jobs.locks import job_id_of
 from gresque.jobs.registry import registry
+from gresque.jobs.unique import mark_in
 from gresque.store.later_job import LaterJob
 from gresque.text import encoded
 

@@ -10,8 +10,9 @@ import msgspec
 from gresque.errors import InvalidPayload
 from gresque.failure.kept_item import out_of_entry
 from gresque.jobs.attempts import begun_again
-from gresque.jobs.locks import job_id_of, mark_in
+from gresque.jobs.locks import job_id_of
 from gresque.jobs.payload import class_of
+from gresque.jobs.unique import mark_in
 from gresque.store.failed import NO_LOCK, RetriedLock
 
 Fields = dict[str, msgspec.Raw]

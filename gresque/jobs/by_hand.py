@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
-from gresque.jobs.locks import UNIQUE_IN_BYTES
+from gresque.jobs.unique import UNIQUE_IN_BYTES
 from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 

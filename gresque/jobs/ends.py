@@ -22,7 +22,7 @@ from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
 from gresque.jobs.envelope import DIRTY_EXIT, Members, member, members_of
 from gresque.jobs.retry_policy import Again, default_backoff, next_attempt, retries_of
-from gresque.jobs.unique import Mark, mark_of
+from gresque.jobs.unique import UNIQUE_IN_BYTES, Mark, mark_of
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
 from gresque.store.effects import Effect, failed, pushed, put_off, requeued, suspected
 from gresque.store.failed_list_name import failed_list_name
@@ -186,7 +186,7 @@ def effects_of(
     """Where a job goes, the effects that take it there, and what becomes of its lock. Without
     `make_entry` a failure leaves no entry. `attempt` is for ends that an exception made."""
     mark = None
-    if job.has_envelope and locks.UNIQUE_IN_BYTES in job.raw:
+    if job.has_envelope and UNIQUE_IN_BYTES in job.raw:
         mark = mark_of(job.members)
     if end is End.LOCKED_OUT and mark is not None:
         effects = locks.wait(rules.keys, job.queue, job.raw, mark)

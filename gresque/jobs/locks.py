@@ -7,14 +7,11 @@ nothing.
 from __future__ import annotations
 
 from gresque.jobs import payload
-from gresque.jobs.envelope import members_of
-from gresque.jobs.unique import Mark, mark_of
+from gresque.jobs.unique import Mark
 from gresque.store.effects import Effect, awaited, passed_on, prolonged, put_off, unlocked
 from gresque.store.keys import Keys
 from gresque.store.later_job import member_for
 
-UNIQUE_IN_BYTES = b'"unique"'
-"""A payload without these bytes has no mark."""
 WAIT_MS = 60_000
 """A job that waits for a lock is due after this time, if no other job has passed the lock on to
 it."""
@@ -37,11 +34,6 @@ def wait(keys: Keys, queue: str, raw: bytes, mark: Mark) -> tuple[Effect, Effect
     job_id = job_id_of(raw)
     away = put_off("snooze", keys, queue, WAIT_MS, member_for(job_id), raw)
     return away, awaited(keys, mark.digest, queue, job_id)
-
-
-def mark_in(raw: bytes) -> Mark | None:
-    """The mark of a payload; None without one."""
-    return mark_of(members_of(raw)) if UNIQUE_IN_BYTES in raw else None
 
 
 def job_id_of(raw: bytes) -> str:

@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from gresque.jobs import payload
+from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
 from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
@@ -91,6 +92,8 @@ def test_a_unique_job_that_is_done(mode: tuple[str, ...], waits: bool, effects: 
     ended, settled = in_flight.take_settled()
     assert ended == [b"1"] and not in_flight.started
     assert [each.kind for found in settled for each in found.effects] == effects
+    done = effects_of(EndedJob(job[1], job[2]), End.DONE, None, EndRules(Keys("resque")))
+    assert all(found.effects == done.effects for found in settled)
     assert all(found.totals == Totals(done=1) for found in settled)
 
 

@@ -12,7 +12,7 @@ import pytest
 from gresque.errors import EnqueueError, JobDeclarationError, UnserializableArgument
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import Members, members_of, with_members
-from gresque.jobs.unique import Mark, UniqueRule, key_of, mark_of, unique_rule
+from gresque.jobs.unique import Mark, UniqueRule, key_of, mark_in, mark_of, unique_rule
 
 
 class Site(str, Enum):  # noqa: UP042  # StrEnum has another __str__
@@ -209,10 +209,22 @@ def test_an_argument_that_cannot_be_sent_has_no_key() -> None:
 def test_the_mark_in_the_envelope(options: dict[str, Any], expected: Mark | None) -> None:
     mark = rule(**options).mark("d")
     raw = with_members(b'{"class":"sync"}', {} if mark is None else {"unique": mark})
-    assert mark_of(members_of(raw)) == expected
+    assert mark_of(members_of(raw)) == mark_in(raw) == expected
 
 
 @pytest.mark.parametrize("value", ["x", [], ["d"], ["d", "other"], [1, "both"], {"d": 1}])
 def test_a_mark_that_is_none(value: Any) -> None:
-    members: Members = members_of(with_members(b'{"class":"x"}', {"unique": value}))
-    assert mark_of(members) is None
+    raw = with_members(b'{"class":"x"}', {"unique": value})
+    members: Members = members_of(raw)
+    assert mark_of(members) is None and mark_in(raw) is None
+
+
+def test_a_mark_that_says_more() -> None:
+    """Of a later version; or beside what this one cannot read."""
+    for raw in (
+        with_members(b'{"class":"x"}', {"unique": ["d", "both", "replace", {"more": 1}], "x": 1}),
+        b'{"gresque" : {"unique":["d","both",null,"replace"]},"class":["x"]}',
+    ):
+        assert mark_in(raw) == Mark("d", "both", True)
+    assert mark_in(b'{"unique":["d","both"]}') is None
+    assert mark_in(b'no JSON "unique"') is None

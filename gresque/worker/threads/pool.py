@@ -10,8 +10,8 @@ from gevent import get_hub
 
 from gresque.forked import end_child
 from gresque.jobs.crash_history import recoveries
-from gresque.jobs.locks import UNIQUE_IN_BYTES
 from gresque.jobs.registry import Registry
+from gresque.jobs.unique import UNIQUE_IN_BYTES
 from gresque.worker.threads.kills import Kill
 from gresque.worker.threads.outcome import Outcome
 from gresque.worker.threads.thread import WorkerThread

@@ -8,7 +8,8 @@ from collections.abc import Container, Iterable, Iterator
 import msgspec
 
 from gresque.jobs.ends import End, EndedJob, EndRules, effects_of
-from gresque.jobs.locks import mark_in, release
+from gresque.jobs.locks import release
+from gresque.jobs.unique import mark_in
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import UNCOUNTED, Totals, write_entry
@@ -166,9 +167,8 @@ class InFlight:
             self.starting.append(job)
             return True
         if mark.mode != "queued":
-            ended = EndedJob(job[1], job[2])
-            done = effects_of(ended, End.DONE, None, self._rules).effects
-            self.started[job[0]] = Settled(job, done)
+            # As `effects_of` says for `End.DONE`, in a fifth of its time.
+            self.started[job[0]] = Settled(job, (release(self._keys, job[1], job[2], mark),))
         return False
 
     def give_back_ready(self, keep: int = 0) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from gresque.connection.scripts import script
 from gresque.jobs import payload
-from gresque.jobs.locks import job_id_of, mark_in
+from gresque.jobs.locks import job_id_of
+from gresque.jobs.unique import mark_in
 from gresque.logs import fields
 from gresque.store.keys import Keys
 from gresque.store.refusals import name_refused, pairs
