@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from inspect import isfunction
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack
 
 from gresque.client.default import default_client
 from gresque.client.enqueue import definition_of
@@ -149,42 +149,14 @@ def job(
     runs at once and others within this time are dropped; with `trailing` one more runs at the end
     of the time, with the latest arguments.
     """
-    options = UniqueOptions(
-        unique=unique,
-        unique_key=unique_key,
-        on_duplicate=on_duplicate,
-        unique_ttl_seconds=unique_ttl_seconds,
-        debounce=debounce,
-        max_wait=max_wait,
-        throttle=throttle,
-        trailing=trailing,
-    )
+    # Nothing but the arguments is local yet.
+    options = {option: value for option, value in locals().items() if option in OPTIONS}
     if callable(queue):
         raise JobDeclarationError("write @gresque.job(queue='...') with the name of its queue")
 
     def declare(function: Callable[P, R]) -> JobFunction[P, R]:
         check_callable(f"job {name or getattr(function, '__qualname__', function)}", function)
-        definition = JobDefinition(
-            name=name or name_of(function),
-            queue=queue,
-            function=function,
-            on_dirty_exit=on_dirty_exit,
-            skip_failed_queue=skip_failed_queue,
-            timeout_seconds=cast(float | None, timeout_seconds),
-            expires_seconds=cast(float | None, expires_seconds),
-            on_expire=on_expire,
-            retry=retry_policy(
-                name or name_of(function),
-                retries,
-                backoff,
-                retry_on,
-                retry_delays,
-                fatal,
-                ignore,
-                retry_for_seconds,
-            ),
-            unique=unique_rule(name or name_of(function), options, error=JobDeclarationError),
-        )
+        definition = _define(name or name_of(function), function, options)
         registry.add(definition)
         declared.job_came(function, definition)
         return JobFunction(function, definition)
@@ -194,6 +166,28 @@ def job(
 
 OPTIONS = {"queue", *(job.__kwdefaults__ or ())}
 """What a declaration may say, as arguments of `job` or attributes of a `Job`."""
+
+_RETRY = (
+    "retries", "backoff", "retry_on", "retry_delays", "fatal", "ignore", "retry_for_seconds",
+)  # fmt: skip
+_UNIQUE = tuple(UniqueOptions.__annotations__)
+_PLAIN = OPTIONS - {"name", *_RETRY, *_UNIQUE}
+
+
+def _define(
+    name: str, function: Callable[..., Any], options: Mapping[str, Any], **more: Any
+) -> JobDefinition:
+    """The definition that these options make; `more` are fields that are no options."""
+    return JobDefinition(
+        name=name,
+        function=function,
+        retry=retry_policy(name, **{option: options[option] for option in _RETRY}),
+        unique=unique_rule(
+            name, {option: options[option] for option in _UNIQUE}, error=JobDeclarationError
+        ),
+        **{option: options[option] for option in _PLAIN},
+        **more,
+    )
 
 
 class Job:
@@ -253,30 +247,11 @@ class Job:
             return
         # A name is for one class: a subclass does not inherit it.
         name = vars(cls).get("name") or default_name(cls.__module__, cls.__qualname__)
-        cls.definition = JobDefinition(
-            name=name,
-            queue=cls.queue,
-            function=cast(Callable[..., Any], perform),
-            on_dirty_exit=cls.on_dirty_exit,
-            skip_failed_queue=cls.skip_failed_queue,
-            timeout_seconds=cast(float | None, cls.timeout_seconds),
-            expires_seconds=cast(float | None, cls.expires_seconds),
-            on_expire=cls.on_expire,
-            retry=retry_policy(
-                name,
-                cls.retries,
-                cls.backoff,
-                cls.retry_on,
-                cls.retry_delays,
-                cls.fatal,
-                cls.ignore,
-                cls.retry_for_seconds,
-            ),
-            unique=unique_rule(
-                name,
-                {option: getattr(cls, option) for option in UniqueOptions.__annotations__},
-                error=JobDeclarationError,
-            ),
+        options = {option: getattr(cls, option) for option in OPTIONS}
+        cls.definition = _define(
+            name,
+            perform,
+            options,
             hooks=JobHooks(cls),
             source=source_of(perform, cls),
         )
