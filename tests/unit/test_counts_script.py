@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -90,6 +91,37 @@ def test_a_job_that_is_settled_is_counted_off(place: CountingPlace) -> None:
     assert (place.held, place.failed) == ([], ["5"])
     assert counts(place.store) == {}
     place.check_totals()
+
+
+def test_a_process_says_itself_what_counts_until_a_server_forgets_a_turn(
+    place: CountingPlace,
+) -> None:
+    """Then what it holds may have been counted off when the server was brought up to date."""
+    told = []
+    run = place.process.line.run
+
+    def noted_run(found: Any, keys: int, *arguments: Any) -> Any:
+        if found is script("cycle"):
+            told.append(str(arguments[keys + 15]))
+        return run(found, keys, *arguments)
+
+    place.push(*"12345")
+    place.reserve(COUNTED, COUNTED_BOTH, COUNTED, COUNTED, COUNTED)
+    place.process.line.run = noted_run  # type: ignore[method-assign]
+    place.end("1")
+    place.end("2")
+    place.turn(0)
+    before = Snapshot(place.redis)
+    place.end("3")
+    place.turn(0)
+    assert told == ["1 2/1", "1 1/0"]
+    before.restore(place.redis)
+    told.clear()
+    place.end("4")
+    place.turn(0)
+    assert (told[0], told[-1]) == ("1 1/0", "1")
+    assert counts(place.store) == {ALL: {"a": 1}}
+    place.check()
 
 
 def test_a_turn_that_is_sent_again_counts_off_once(place: CountingPlace) -> None:

@@ -57,11 +57,14 @@ def test_what_waits_of_paused_queues_goes_back_in_its_order() -> None:
     assert (in_flight.returning, in_flight.requeued) == (3, 3)
 
 
-def test_counted_queues_are_named_when_a_counted_job_has_ended() -> None:
+def test_counted_jobs_are_told_apart_by_queue_and_flag() -> None:
     in_flight = InFlight(Totals(), Keys("resque"))
-    in_flight.counted = {b"1": (b"+", "a"), b"2": (b"@", "b")}
-    assert in_flight.counted_queues([b"0", b"3"]) == set()
-    assert in_flight.counted_queues([b"0", b"2"]) == {"a", "b"}
+    in_flight.counted = {
+        b"1": (b"+", "a"), b"2": (b"@", "b"), b"3": (b"#", "a"), b"4": (b"@", "a"),
+        b"5": (b"+", "c"),
+    }  # fmt: skip
+    assert in_flight.counted_among([b"0", b"9"]) == {}
+    assert in_flight.counted_among([b"0", b"1", b"2", b"3", b"4"]) == {"a": (2, 2), "b": (0, 1)}
 
 
 def unique_job(number: int, queue: str = "q", mode: str = "queued", *more: str) -> ReservedJob:

@@ -92,10 +92,30 @@ def test_what_is_put_off_comes_before_what_ends_until_then() -> None:
 
 def test_what_counts_is_named_behind_all_others() -> None:
     made, _ = request(2, 1)
-    made.freed = ["freed:a", "freed:b"]
+    made.freed = {"freed:a": (2, 0), "freed:b": (0, 3)}
     count, *rest = made.request(7)
     assert rest[:count] == [*FIXED, b"k", "resque:failed", "freed:a", "freed:b"]
-    assert rest[count:][14:16] == ["", 2]
+    assert rest[count:][14:16] == ["", "2 2/0 0/3"]
+    assert [*made.request(7, by_entries=True)][1 + count :][14:16] == ["", 2]
+
+
+@pytest.mark.parametrize(("plain", "settled"), [(5000, 0), (2500, 2500), (1900, 0)])
+def test_no_turn_has_too_many_arguments_where_each_job_counts_in_another_queue(
+    plain: int, settled: int
+) -> None:
+    made, left = request(plain, settled)
+    acknowledged, wanted = Totals(plain + settled), made.totals
+    while left:
+        made.freed = {f"freed:{slot!r}": (1, 0) for slot in made.ended}
+        put_off = fit(made, 100, acknowledged)
+        made.freed = {f"freed:{slot!r}": (1, 0) for slot in made.ended}
+        assert size(made, 100, 10_000) <= MOST_ARGUMENTS
+        assert made.ended
+        left -= len(made.ended)
+        acknowledged = made.totals
+        if put_off is not None:
+            made = Request(FIXED, [b"k"], *put_off, wanted, listen=False)
+    assert acknowledged == wanted
 
 
 def test_each_key_of_an_effect_is_named_once() -> None:

@@ -19,8 +19,9 @@
 --       each as six arguments: slot (also among the ended ones), kind, index of its key in KEYS
 --       (a second one stands behind it), a, b, c (effects.lua)
 --       14 how many ended slots follow, then free ones; want is at most their sum
---       15 the worker's own caps, `<list index>=<cap>` separated by blanks   16 how many freed:<queue>
---       17.. effects, ended slots, free slots
+--       15 the worker's own caps, `<list index>=<cap>` separated by blanks   16 how many freed:<queue>,
+--       and of each how many ended jobs count in inflight and inflight:<worker>, `2 5/0 0/3`; without
+--       that the jobs' entries say it   17.. effects, ended slots, free slots
 -- Returns  {list index from 0, {payload, …}, list index, …}: payloads fill the slots in order. An index
 --          has 1000 added where the jobs are counted with the flag '+', 2000 for '@', 3000 for '#';
 --          {'refused', {slot, …}, {what, command, key, error, …}, the above, milliseconds until a

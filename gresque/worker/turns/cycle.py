@@ -186,21 +186,25 @@ class Cycle:
             own_caps=window.own_caps,
         )  # fmt: skip
         if in_flight.counted:
-            refused = self.refused.slots if retry else ()
-            queues = in_flight.counted_queues(chain(ended, refused))
-            request.freed = [self._keys.freed(queue) for queue in queues]
+            request.freed = self._freed(chain(ended, self.refused.slots if retry else ()))
         if retry or max(want - len(ended), 0) > request.room:
             put_off = fit(request, want, acknowledged)
             if put_off is not None:
                 in_flight.put_off(*put_off)
             if retry:
                 request.retry(self.refused.take(request.room // 2), in_flight)
+            if request.freed:
+                request.freed = self._freed(request.ended)
         request.want = want = request.allowed(want, len(self._slots.free)) if window.keys else 0
         fresh = max(want - len(ended), 0)
         free = self._slots.free
         request.free = free[len(free) - fresh :]
         request.count(acknowledged)
         return request
+
+    def _freed(self, ended: Iterable[bytes]) -> dict[str, tuple[int, int]]:
+        counts = self._in_flight.counted_among(ended)
+        return {self._keys.freed(queue): count for queue, count in counts.items()}
 
     def _take_in_refusals(self, reply: list[Any], window: Window) -> tuple[set[bytes], list[Any]]:
         """The slots of the jobs that were refused, and the rest of the reply."""

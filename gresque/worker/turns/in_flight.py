@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator
 
 import msgspec
@@ -12,7 +12,7 @@ from gresque.jobs.locks import release
 from gresque.jobs.unique import mark_in
 from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
-from gresque.store.ledger import UNCOUNTED, Totals, write_entry
+from gresque.store.ledger import IN_ALL, IN_OWN, UNCOUNTED, Totals, write_entry
 from gresque.text import encoded
 
 ReservedJob = tuple[bytes, str, bytes]
@@ -227,12 +227,16 @@ class InFlight:
             if done is not None and slot not in settled:
                 self.settled.append(done)
 
-    def counted_queues(self, ended: Iterable[bytes]) -> set[str]:
-        """The queues of all counted jobs if one of the `ended` is counted, else none."""
-        counted = self.counted
-        if not any(slot in counted for slot in ended):
-            return set()
-        return {queue for _, queue in counted.values()}
+    def counted_among(self, slots: Iterable[bytes]) -> dict[str, tuple[int, int]]:
+        """Queue -> how many of the jobs in these slots count in `inflight`, and in
+        `inflight:<worker>`."""
+        found: dict[str, tuple[int, int]] = {}
+        for counted, jobs in Counter(map(self.counted.get, slots)).items():
+            if counted is not None:
+                flag, queue = counted
+                in_all, in_own = found.get(queue, (0, 0))
+                found[queue] = in_all + jobs * (flag in IN_ALL), in_own + jobs * (flag in IN_OWN)
+        return found
 
     def entries(self, held: list[ReservedJob]) -> Iterator[tuple[bytes, bytes]]:
         """Slots and entries of all jobs that are held. The entries of counted jobs that have ended

@@ -16,6 +16,8 @@ MOST_ARGUMENTS = 3900
 """KEYS and ARGV of any call: some servers take no more than 3,999."""
 NUMBERS = 16
 """ARGV before the effects and slots."""
+MANY_QUEUES = 1000
+"""Where counted jobs of more queues have ended, there is room for a key beside each ended slot."""
 
 
 class Request:
@@ -58,8 +60,9 @@ class Request:
         self.totals = totals
         self.want = 0
         self.free: list[bytes] = []
-        self.freed: list[str] = []
-        """Keys that announce room in a queue; empty when no job that ended is counted."""
+        self.freed: dict[str, tuple[int, int]] = {}
+        """Keys that announce room in a queue, and how many of its jobs have ended that count in
+        `inflight`, and in `inflight:<worker>`; empty when no job that ended is counted."""
         self.retried: list[Settled] = []
         """Of `settled` those that were refused before: they are not counted as held."""
         self._counts = (0, 0, 0)
@@ -68,9 +71,13 @@ class Request:
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
-        room -= len(self.freed)
         slots = len(self.ended) - len(self.settled)  # those of jobs with effects are counted, too
-        return room - slots - sum([each.arguments for each in self.settled])
+        room -= slots + sum([each.arguments for each in self.settled])
+        return room - (len(self.ended) if self.has_many_queues else len(self.freed))
+
+    @property
+    def has_many_queues(self) -> bool:
+        return len(self.freed) > MANY_QUEUES
 
     def retry(self, refused: list[Settled], in_flight: InFlight) -> None:
         """Send these, too, before all others."""
@@ -98,18 +105,25 @@ class Request:
         retried = self.totals.retried - acknowledged.retried
         self._counts = self.totals.done - acknowledged.done + failed, failed, retried
 
-    def request(self, number: int) -> tuple[Any, ...]:
-        """How many KEYS, the KEYS, the ARGV."""
+    def request(self, number: int, *, by_entries: bool = False) -> tuple[Any, ...]:
+        """How many KEYS, the KEYS, the ARGV. With `by_entries` the entries of the jobs say where
+        they count."""
         lists = len(self._lists)
         keys: tuple[Any, ...] = (*self._fixed_keys, *self._lists)
         effects: list[Any] = []
         if self.settled:
             more, effects = _effects(self.settled, len(keys) + 1)
             keys += more
-        keys += tuple(self.freed)
+        counted_off: Any = 0
+        if self.freed:
+            keys += tuple(self.freed)
+            counted_off = len(self.freed)
+            if not by_entries:
+                parts = [f" {in_all}/{in_own}" for in_all, in_own in self.freed.values()]
+                counted_off = f"{counted_off}{''.join(parts)}"
         return (
             len(keys), *keys, number, self.want, int(self._listen), *self.totals, *self._counts,
-            lists, len(effects) // 6, len(self.ended), self._own_caps, len(self.freed),
+            lists, len(effects) // 6, len(self.ended), self._own_caps, counted_off,
             *effects, *self.ended, *self.free,
         )  # fmt: skip
 
@@ -134,16 +148,17 @@ def fit(
     Jobs with effects get what the others leave, and half of the room in any case.
     """
     ended, settled = request.ended, request.settled
-    room = request.room + sum(each.arguments for each in settled)
-    plain = len(ended) - len(settled)
+    key = int(request.has_many_queues)
+    room = request.room + sum(each.arguments + key for each in settled)
+    plain = (len(ended) - len(settled)) * (1 + key)
     room += plain
     left = max(room - plain - max(want - len(ended), 0), room // 2)
     fitting = 0
     for each in settled:
-        if each.arguments > left:
+        if each.arguments + key > left:
             break
-        left -= each.arguments
-        room -= each.arguments
+        left -= each.arguments + key
+        room -= each.arguments + key
         fitting += 1
     if fitting == len(settled) and plain <= room:
         return None
@@ -151,14 +166,15 @@ def fit(
     with_effects = {each.job[0] for each in settled}
     late_slots = {each.job[0] for each in late}
     others = [slot for slot in ended if slot not in with_effects]
-    late_slots.update(others[room:])
+    fitting_others = room // (1 + key)
+    late_slots.update(others[fitting_others:])
     put_off = [slot for slot in ended if slot in late_slots]
     request.ended = [slot for slot in ended if slot not in late_slots]
     request.settled = deque(islice(settled, fitting))
     for each in late:
         request.totals -= each.totals
     # Of a bare slot it is not known whether its job is done or failed without an entry.
-    bare = len(others[room:])
+    bare = len(others[fitting_others:])
     done = min(bare, request.totals.done - acknowledged.done)
     request.totals -= Totals(done=done, failed=bare - done)
     return put_off, late

@@ -70,6 +70,9 @@ class Session:
         self._history = History()
         self._unknown_turns = False
         """A server has forgotten turns that the history does not have; until it is up to date."""
+        self._has_met_a_gap = False
+        """A server had forgotten turns once: from then on the entries in the ledger say what is
+        counted, and not this process."""
         self._script = script("cycle")
 
     def run(self, turn: Request, on_reply: Callable[[], None]) -> Any:
@@ -77,10 +80,13 @@ class Session:
         there is one. Raises Fenced, CutOff."""
         self.number += 1
         while True:
-            reply = self.ask(partial(self._send, turn.request(self.number), on_reply))
+            request = turn.request(self.number, by_entries=self._has_met_a_gap)
+            reply = self.ask(partial(self._send, request, on_reply))
             if reply == b"fenced":
+                self._has_met_a_gap = True
                 self._register_again(turn)
             elif reply and reply[0] == b"gap":
+                self._has_met_a_gap = True
                 self._catch_up(reply[1], turn)
             else:
                 break

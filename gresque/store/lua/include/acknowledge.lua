@@ -16,8 +16,9 @@ if retries > 0 then
   note('count', pcall('INCRBY', retried_stat, retries), 'INCRBY', retried_stat)
   note('count', pcall('INCRBY', own_retried, retries), 'INCRBY', own_retried)
 end
-for i = freed and #K + 1 - A[16] or #K + 1, #K do
-  local left = freed[string.sub(K[i], #queues + 1)] or 0 -- freed:<queue> is as long as queue:<queue>
+for i = freed and first_freed or #K + 1, #K do
+  -- freed:<queue> is as long as queue:<queue>.
+  local left = freed[string.sub(K[i], #queues + 1)] or 0
   if left > 0 and not note('count', pcall('SET', K[i], ''), 'SET', K[i]) then
     pcall('DEL', K[i]) -- that it changed was announced: nothing is left of it
   end
