@@ -17,7 +17,7 @@ from tests.acceptance.flow import (
     meanwhile,
     observer,
 )
-from tests.process.support import Bench, wait_for
+from tests.process.support import Bench, Master, wait_for
 
 CAP = 20
 SECONDS = 60
@@ -149,3 +149,43 @@ def test_caps_of_a_worker_hold_through_kills_and_hup(bench: Bench) -> None:
     assert not bench.redis.keys("resque:inflight*")
     for master in masters:
         end_well(master)
+
+
+def test_a_cap_holds_through_deploys(bench: Bench) -> None:
+    """A new master comes and an old one leaves every two seconds, and others get a HUP."""
+    most: Counter[str] = Counter()
+    wrong: list[Look] = []
+
+    def see(look: Look) -> None:
+        most["capped"] = max(most["capped"], look.held["capped"])
+        if not look.is_exact:
+            wrong.append(look)
+
+    def deploy() -> Master:
+        return bench.start("-q", "capped", "-w", "2", "-t", "40", *LONG_LIVED)
+
+    bench.client.limit("capped", concurrent=CAP)
+    bench.client.enqueue_many("Nap", [(0.02,)] * 1000, queue="capped")
+    masters = [deploy(), deploy()]
+    wait_for(lambda: bench.stat("processed"), 60)
+    replaced = 0
+    with (
+        Watch(observer(bench), see) as watch,
+        meanwhile(lambda: keep_full(bench, "capped", 1000, 0.02)),
+    ):
+        until = time.monotonic() + SECONDS / 2
+        while time.monotonic() < until:
+            known = len(bench.client.store.processes.ids())
+            masters.append(deploy())
+            wait_for(lambda known=known: len(bench.client.store.processes.ids()) > known, 60)
+            end_well(masters.pop(0))
+            masters[0].signal(signal.SIGHUP)
+            replaced += 1
+            time.sleep(random.uniform(0, 2))
+        for master in masters:
+            end_well(master)
+    print(f"{replaced} deploys, {watch.looks:,} looks, at most {most['capped']} of {CAP}")
+    assert most["capped"] == CAP
+    assert not wrong, wrong[0]
+    assert not bench.held() and not bench.redis.exists("resque:inflight")
+    assert bench.stat("failed") == 0
