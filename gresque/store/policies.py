@@ -10,9 +10,10 @@ word when others change.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import redis
 
@@ -255,10 +256,11 @@ class Policies:
 
     def _change(self, queue: str, letters: str, *words: str) -> Change:
         keys = self._server.keys
-        before, after = self._run(
-            "change_policy", [keys.policies, keys.rates],
-            [encoded(queue), letters, RATE, " ".join(words)],
-        )  # fmt: skip
+        with self._naming_wrong_keys(keys.policies, keys.rates):
+            before, after = self._server.run_script(
+                "change_policy", [keys.policies, keys.rates],
+                [encoded(queue), letters, RATE, " ".join(words)],
+            )  # fmt: skip
         return Change(Policy.parse(before), Policy.parse(after))
 
     def pause_all(self) -> bool:
@@ -272,12 +274,14 @@ class Policies:
     def _set_pause(self, value: str) -> bool:
         """Whether all were paused."""
         key = self._server.keys.pause_all
-        return pauses_all(self._run("pause_all", [key], [value]))
+        with self._naming_wrong_keys(key):
+            return pauses_all(self._server.run_script("pause_all", [key], [value]))
 
-    def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    @contextmanager
+    def _naming_wrong_keys(self, *keys: str) -> Iterator[None]:
         """Raises GresqueError for a key of another type, which the server's error does not name."""
         try:
-            return self._server.run_script(script, keys, arguments)
+            yield
         except redis.ResponseError as error:
             wrong = [each for each in keys if is_wrong_type(error) and not self._is_right(each)]
             if not wrong:
@@ -288,7 +292,10 @@ class Policies:
     def _is_right(self, key: str) -> bool:
         """Whether a key has its type. An operator's user need not have the right to TYPE."""
         try:
-            self._server.call("GET" if key == self._server.keys.pause_all else "HLEN", key)
+            if key == self._server.keys.pause_all:
+                self._server.call("GET", key)
+            else:
+                self._server.call("HLEN", key)
         except redis.ResponseError as error:
             return not is_wrong_type(error)
         return True
