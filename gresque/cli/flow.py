@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.output import complain
+from gresque.cli.output import complain, counted, write
 from gresque.queues import quoted
 from gresque.text import printable
 
@@ -33,6 +33,13 @@ def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(queues=names, is_all=is_all, **given)
 
     return command
+
+
+def write_each(found: Serving, did: Mapping[str, str]) -> None:
+    """What a command did to each queue, and how many jobs wait in it."""
+    for each in found.queues:
+        jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
+        write([f"{printable(each.queue)}: {did[each.queue]}; {jobs}"])
 
 
 def warn_of_unserved(found: Serving) -> None:

@@ -56,18 +56,16 @@ def command(
       gresque limit mail --no-rate
       gresque limit mail --off
     """
-    from gresque.control.flow import checked_queue, limit, remove_limits
+    from gresque.control.flow import CAP, RATE, checked_queue, limit
     from gresque.inspector.flow import Serving, held_jobs
 
     name = checked_queue(queue)
     cap, rate = _parse(limits, burst)
     no_cap, no_rate = no_cap or off, no_rate or off
     _check(cap, rate, no_cap, no_rate)
+    drop = (CAP if no_cap else "") + (RATE if no_rate else "")
     with open_store(flags) as store:
-        if no_cap or no_rate:
-            change = remove_limits(store, name, cap=no_cap, rate=no_rate, by=operator())
-        if cap is not None or rate is not None:
-            change = limit(store, name, cap, rate, by=operator())
+        change = limit(store, name, cap, rate, drop=drop, by=operator())
         found = Serving.read(store, [name])
         held = found.policies.in_flight.get(name, 0)
         is_first = cap is not None and change.before.cap is None

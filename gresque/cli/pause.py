@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from gresque.cli.connect import open_store, operator
-from gresque.cli.flow import named_queues, warn_of_unserved
+from gresque.cli.flow import named_queues, warn_of_unserved, write_each
 from gresque.cli.options import setting_options
-from gresque.cli.output import counted, write
-from gresque.text import printable
+from gresque.cli.output import write
 
 
 @click.command(name="pause")
@@ -36,10 +35,10 @@ def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> Non
             changed = pause_all(store, by=operator())
             write([f"all queues: {'paused' if changed else 'were paused already'}"])
             return
-        paused = {name: pause(store, name, by=operator()) for name in queues}
+        did = {
+            name: "paused" if pause(store, name, by=operator()) else "was paused already"
+            for name in queues
+        }
         found = Serving.read(store, queues)
-    for each in found.queues:
-        did = "paused" if paused[each.queue] else "was paused already"
-        jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
-        write([f"{printable(each.queue)}: {did}; {jobs}"])
+    write_each(found, did)
     warn_of_unserved(found)

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from gresque.cli.connect import open_store, operator
-from gresque.cli.flow import named_queues
+from gresque.cli.flow import named_queues, write_each
 from gresque.cli.options import setting_options
 from gresque.cli.output import complain, counted, write
-from gresque.text import printable, shell
+from gresque.text import shell
 
 
 @click.command(name="unpause")
@@ -34,12 +34,12 @@ def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> Non
         if is_all:
             changed = unpause_all(store, by=operator())
             write([f"all queues: {'unpaused' if changed else 'were not paused'}"])
-        unpaused = {name: unpause(store, name, by=operator()) for name in queues}
+        did = {
+            name: "unpaused" if unpause(store, name, by=operator()) else "was not paused"
+            for name in queues
+        }
         found = Serving.read(store, queues)
-    for each in found.queues:
-        did = "unpaused" if unpaused[each.queue] else "was not paused"
-        jobs = f"{counted(each.waiting, 'job')} {'waits' if each.waiting == 1 else 'wait'}"
-        write([f"{printable(each.queue)}: {did}; {jobs}"])
+    write_each(found, did)
     left = [name for name, policy in found.policies.policies.items() if policy.paused]
     if found.policies.all_paused:
         complain("warning: all queues are paused still; to end that: gresque unpause --all")

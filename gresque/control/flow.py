@@ -6,7 +6,9 @@ from __future__ import annotations
 import logging
 
 from gresque.logs import fields
-from gresque.store.policies import CAP, RATE, Change
+from gresque.store.policies import CAP as CAP
+from gresque.store.policies import RATE as RATE
+from gresque.store.policies import Change
 from gresque.store.policies import Rate as Rate
 from gresque.store.policies import checked_cap as checked_cap
 from gresque.store.policies import checked_queue as checked_queue
@@ -54,24 +56,14 @@ def unpause_all(store: Store, *, by: str) -> bool:
     return changed
 
 
-def limit(store: Store, queue: str, cap: int | None, rate: Rate | None, *, by: str) -> Change:
-    """Give the queue this cap, this rate or both; None leaves a limit as it is."""
-    change = store.policies.limit(queue, cap=cap, rate=rate)
-    log.info(
-        "%s limited queue %s: %s", by, printable(queue), change.after,
-        extra=fields("queue_limited", by=by, queue=queue, policy=str(change.after)),
-    )  # fmt: skip
-    return change
-
-
-def remove_limits(
-    store: Store, queue: str, *, cap: bool = True, rate: bool = True, by: str
+def limit(
+    store: Store, queue: str, cap: int | None, rate: Rate | None, *, drop: str = "", by: str
 ) -> Change:
-    """Remove the cap, the rate or both."""
-    drop = (CAP if cap else "") + (RATE if rate else "")
-    change = store.policies.limit(queue, drop=drop)
+    """Give the queue this cap, this rate or both, and remove the limits whose letters (CAP, RATE)
+    are in `drop`. Other limits stay as they are."""
+    change = store.policies.limit(queue, cap=cap, rate=rate, drop=drop)
     log.info(
-        "%s removed limits of queue %s: %s", by, printable(queue), change.after,
+        "%s set the limits of queue %s: %s", by, printable(queue), change.after,
         extra=fields("queue_limited", by=by, queue=queue, policy=str(change.after)),
     )  # fmt: skip
     return change

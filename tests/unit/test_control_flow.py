@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gresque.control.flow import limit, pause, pause_all, remove_limits, unpause, unpause_all
+from gresque.control.flow import CAP, RATE, limit, pause, pause_all, unpause, unpause_all
 from gresque.store.policies import Policy, Rate
 from gresque.store.store import Store
 
@@ -20,14 +20,14 @@ def test_the_log_says_who_did_what(store: Store, caplog: pytest.LogCaptureFixtur
     assert limit(store, "mail", 5, Rate(5, 1_000, 1), by=BY).after == Policy(
         False, 5, Rate(5, 1_000, 1)
     )
-    assert remove_limits(store, "mail", rate=False, by=BY).after.cap is None
-    assert remove_limits(store, "mail", by=BY).after == Policy()
+    assert limit(store, "mail", 6, None, drop=RATE, by=BY).after == Policy(False, 6)
+    assert limit(store, "mail", None, None, drop=CAP + RATE, by=BY).after == Policy()
     assert [record.getMessage() for record in caplog.records] == [
         r"joe@vm paused queue mail\n",
         r"joe@vm unpaused queue mail\n",
         "joe@vm paused all queues",
         "joe@vm unpaused all queues",
-        "joe@vm limited queue mail: at most 5 jobs at once, 5/s evenly",
-        "joe@vm removed limits of queue mail: 5/s evenly",
-        "joe@vm removed limits of queue mail: no limits",
+        "joe@vm set the limits of queue mail: at most 5 jobs at once, 5/s evenly",
+        "joe@vm set the limits of queue mail: at most 6 jobs at once",
+        "joe@vm set the limits of queue mail: no limits",
     ]
