@@ -130,7 +130,7 @@ def test_of_two_hundred_idle_processes_four_listen(bench: Bench) -> None:
     assert max(late) < 100
     assert min(woken) < 60, "all processes poll every five seconds, which may come between"
     assert limited[0] < 1.2 * plain[0] + 2
-    assert limited[1] < 1.2 * plain[1] + 2
+    assert limited[1] < 1.5 * plain[1], "it is the pulse of 200 processes, ten times a second"
     assert not bench.redis.exists("began:no", "began:paused")
 
     client.unpause("paused")

@@ -110,6 +110,28 @@ def test_without_policies_nothing_is_counted(db: Redis, turns: Turns) -> None:
     assert not db.exists(INFLIGHT, OWN_INFLIGHT, RATES, POLICIES)
 
 
+def test_without_policies_one_look_at_them_is_all(db: Redis, turns: Turns) -> None:
+    """And a turn that wants no jobs does not look."""
+    turns.take(0)
+    push(db, a=3)
+    db.config_resetstat()
+    turns.take(2)
+    # The HGETALL is that of `cycle`, which looks into the ledger.
+    assert calls(db) == {"exists": 1, "hdel": 1, "hget": 1, "hgetall": 1, "hset": 2, "lpop": 1}
+    db.config_resetstat()
+    turns.take(0, ended=["0"])
+    assert "exists" not in calls(db)
+
+
+def calls(db: Redis) -> dict[str, int]:
+    """What has been called since `config_resetstat`, by scripts and by `cycle`."""
+    counted = db.info("commandstats")
+    found = {name.removeprefix("cmdstat_"): each["calls"] for name, each in counted.items()}
+    for own in ("config|resetstat", "evalsha", "eval", "info"):
+        found.pop(own, None)
+    return found
+
+
 @pytest.mark.parametrize(
     ("texts", "pause_all", "taken", "paused"),
     [
