@@ -24,6 +24,7 @@ from tests.support.faults import FaultyProxy
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 from tests.support.sayer import Sayer
 from tests.support.server import OwnServer
+from tests.support.worker_scripts import register
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -58,6 +59,13 @@ def call(
 def client(redis_url: str) -> Iterator[gresque.Client]:
     with closing(gresque.Client(redis_url, retry_seconds=1)) as client:
         yield client
+
+
+@pytest.fixture
+def db(redis_client: redis.Redis) -> redis.Redis:
+    """A server on which one worker process is registered."""
+    register(redis_client)
+    return redis_client
 
 
 @pytest.fixture

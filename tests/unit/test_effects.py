@@ -11,7 +11,7 @@ import redis
 from gresque.connection.scripts import join
 from gresque.store.effects import KINDS, Effect, failed, pushed, put_off, requeued, suspected
 from gresque.store.keys import Keys
-from tests.unit.test_cycle_script import (
+from tests.support.worker_scripts import (
     FAILURES,
     LEDGER,
     OWN_RETRIED,
@@ -82,16 +82,16 @@ end
 def db(redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> redis.Redis:
     """The script of a turn with two kinds more, one of each class."""
     from gresque.connection.scripts import Script
-    from tests.unit import test_cycle_script
+    from tests.support import worker_scripts
 
-    original = test_cycle_script.script
+    original = worker_scripts.script
 
     def script(name: str) -> Script:
         found = original(name)
         text = found.text.decode().replace("local function job_in", COUNT + "local function job_in")
         return Script(text.encode(), b"")
 
-    monkeypatch.setattr(test_cycle_script, "script", script)
+    monkeypatch.setattr(worker_scripts, "script", script)
     register(redis_client)
     return redis_client
 

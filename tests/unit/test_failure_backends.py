@@ -169,7 +169,7 @@ class TestMultiQueue:
 
 def test_of_two_lists_one_may_refuse(redis_client: Redis) -> None:
     """Its job stays in the ledger; the turn is done, and pushes the other entry once."""
-    from tests.unit.test_cycle_script import cycle, held, register
+    from tests.support.worker_scripts import cycle, held, register
 
     register(redis_client)
     redis_client.rpush("resque:queue:a", "1", "2")
@@ -188,7 +188,7 @@ def test_of_two_lists_one_may_refuse(redis_client: Redis) -> None:
 
 
 def test_a_list_that_is_none_keeps_the_job_in_the_ledger(redis_client: Redis) -> None:
-    from tests.unit.test_cycle_script import FAILED, cycle, fence, held, recover, register
+    from tests.support.worker_scripts import FAILED, cycle, fence, held, recover, register
 
     register(redis_client)
     redis_client.rpush("resque:queue:a", "1")

@@ -11,7 +11,7 @@ import redis
 
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
-from tests.unit.test_cycle_script import (
+from tests.support.worker_scripts import (
     FIXED,
     INFLIGHT,
     KEYS,

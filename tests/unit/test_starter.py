@@ -15,7 +15,7 @@ from gresque.store.ledger import LedgerEntry, parse_entry
 from gresque.store.store import Store
 from gresque.worker.turns.in_flight import ReservedJob
 from tests.support.turn_processes import Process
-from tests.unit.test_cycle_script import run
+from tests.support.worker_scripts import run
 
 DIGEST = "0123456789abcdef" * 2
 LOCK, WAITING = f"resque:unique:{DIGEST}", f"resque:unique:{DIGEST}:waiting"

@@ -8,7 +8,7 @@ import redis
 from gresque.jobs.crash_history import add_death
 from gresque.queues import QueueList
 from gresque.store.store import Store
-from tests.unit.test_cycle_script import (
+from tests.support.worker_scripts import (
     KEYS,
     QUEUES,
     SUSPECTS,
