@@ -35,7 +35,7 @@ from gresque.jobs import payload
 from gresque.jobs.ends import EndRules
 from gresque.jobs.ids import new_id
 from gresque.jobs.registry import registry
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.threads.outcome import Outcome

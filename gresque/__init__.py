@@ -5,152 +5,27 @@ Everything a program needs is here: declare jobs with `job` or `Job`, enqueue th
 
 from __future__ import annotations
 
-from gresque.client.client import Client
-from gresque.client.cron import cron, every
-from gresque.client.declare import Job, JobFunction, job
-from gresque.client.default import (
-    cancel,
-    configure,
-    default_client,
-    delayed,
-    delayed_count,
-    dequeue,
-    enqueue,
-    enqueue_at,
-    enqueue_in,
-    enqueue_many,
-    enqueue_to,
-    info,
-    limit,
-    limits,
-    locks,
-    options,
-    pause,
-    pause_all,
-    peek,
-    queues,
-    release_lock,
-    remove_delayed,
-    remove_queue,
-    reschedule,
-    run_now,
-    schedules,
-    size,
-    unpause,
-    unpause_all,
-)
-from gresque.client.delayed import DelayedJob
-from gresque.client.flow import QueueLimits
-from gresque.client.locks import UniqueLock
-from gresque.client.options import ConfiguredJob
-from gresque.client.schedules import ScheduleEntry
-from gresque.errors import (
-    DirtyExit,
-    DontPerform,
-    DuplicateJob,
-    EnqueueError,
-    GiveUp,
-    GresqueError,
-    InvalidJobResult,
-    InvalidPayload,
-    JobDeclarationError,
-    JobExpired,
-    JobKilled,
-    JobTimeout,
-    NotEnqueued,
-    PayloadTooLarge,
-    PerhapsEnqueued,
-    PoisonJob,
-    RedisUnavailable,
-    RetryLater,
-    ScheduleError,
-    SettingsError,
-    UnknownJob,
-    UnserializableArgument,
-    WrongArguments,
-)
-from gresque.failure.reporters import Failure, FailureBackend
-from gresque.jobs.critical_section import uninterruptible
-from gresque.jobs.current import CurrentJob, current_job
-from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
-from gresque.jobs.ids import JobId, enqueued_at
-from gresque.jobs.retry_policy import exponential
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from gresque.version import __version__ as __version__
 
-__all__ = [
-    "Client",
-    "ConfiguredJob",
-    "CurrentJob",
-    "DelayedJob",
-    "DirtyExit",
-    "DontPerform",
-    "DuplicateJob",
-    "EnqueueError",
-    "Failure",
-    "FailureBackend",
-    "GiveUp",
-    "GresqueError",
-    "InvalidJobResult",
-    "InvalidPayload",
-    "Job",
-    "JobDeclarationError",
-    "JobExpired",
-    "JobFunction",
-    "JobId",
-    "JobKilled",
-    "JobTimeout",
-    "NotEnqueued",
-    "PayloadTooLarge",
-    "PerhapsEnqueued",
-    "PoisonJob",
-    "QueueLimits",
-    "RedisUnavailable",
-    "RetryLater",
-    "ScheduleEntry",
-    "ScheduleError",
-    "SettingsError",
-    "UniqueLock",
-    "UnknownJob",
-    "UnserializableArgument",
-    "WrongArguments",
-    "after_fork",
-    "before_first_fork",
-    "before_fork",
-    "cancel",
-    "configure",
-    "cron",
-    "current_job",
-    "default_client",
-    "delayed",
-    "delayed_count",
-    "dequeue",
-    "enqueue",
-    "enqueue_at",
-    "enqueue_in",
-    "enqueue_many",
-    "enqueue_to",
-    "enqueued_at",
-    "every",
-    "exponential",
-    "info",
-    "job",
-    "limit",
-    "limits",
-    "locks",
-    "options",
-    "pause",
-    "pause_all",
-    "peek",
-    "queues",
-    "release_lock",
-    "remove_delayed",
-    "remove_queue",
-    "reschedule",
-    "run_now",
-    "schedules",
-    "size",
-    "uninterruptible",
-    "unpause",
-    "unpause_all",
-    "worker_exit",
-]
+if TYPE_CHECKING:
+    from gresque.api import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> Any:
+        """All names are loaded when the first of them is asked for. A command that looks at Redis
+        needs none, and to load them is a quarter of its CPU."""
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        api = importlib.import_module("gresque.api")
+        names = {each: getattr(api, each) for each in api.__all__}
+        globals().update(names, __all__=api.__all__)
+        try:
+            return globals()[name]
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+    def __dir__() -> list[str]:
+        return sorted({*__getattr__("__all__"), *globals()})

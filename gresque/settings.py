@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gresque.connection.urls import EXAMPLE, check
 from gresque.errors import SettingsError
-from gresque.queues import QueueList, Weights
+from gresque.queue_list import QueueList, Weights
 from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE

@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.floor.least_cycle import Payload, noop
 from benchmarks.peers import body
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.turns.cycle import Cycle

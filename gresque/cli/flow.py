@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.output import complain, counted, write
-from gresque.queues import quoted
+from gresque.queue_list import quoted
 from gresque.text import printable
 
 if TYPE_CHECKING:

@@ -105,7 +105,9 @@ def main(arguments: list[str] | None = None) -> None:
     stdio.open_missing()
     if sys.argv[1:2] not in WORKING:
         _start_cheaply()
-    elif sys.argv[1:2] == ["work"]:
+    else:
+        _load_for_jobs()
+    if sys.argv[1:2] == ["work"]:
         postpone("redis.asyncio", but_for="redis.asyncio.observability")
     code = run(arguments)
     stdio.finish()
@@ -117,6 +119,12 @@ def main(arguments: list[str] | None = None) -> None:
         if not isinstance(error, BrokenPipeError):
             code = _complain(_cannot_write(error), 1)
     sys.exit(code)
+
+
+def _load_for_jobs() -> None:
+    """What job modules ask of gresque is loaded once, before a worker patches the standard library
+    and forks: processes without PRELOAD load those modules themselves."""
+    importlib.import_module("gresque.api")
 
 
 def _start_cheaply() -> None:

@@ -14,7 +14,7 @@ from gresque.cli.options import load_settings, setting_options
 from gresque.connection.urls import mask_within
 from gresque.errors import BootError, SettingsError
 from gresque.logs import configure_logging, fields
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.settings import Settings, Systemd
 
 log = logging.getLogger("gresque.master")

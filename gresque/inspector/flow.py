@@ -13,7 +13,7 @@ from gresque.inspector.processes import parse_vitals_or_none
 from gresque.inspector.queues import serves
 from gresque.inspector.workers import is_silent
 from gresque.processes.identity import worker_of
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.policies import PolicyReads, PolicySnapshot
 from gresque.store.store import Store
 from gresque.text import decoded

@@ -10,7 +10,7 @@ from gresque.errors import SettingsError
 from gresque.inspector.workers import is_silent
 from gresque.jobs import payload
 from gresque.jobs.waiting import waits_since
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.policies import PolicyReads
 from gresque.store.store import Store
 

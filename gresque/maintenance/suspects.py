@@ -11,7 +11,7 @@ from gresque.maintenance.judge import PRUNE_SECONDS
 from gresque.maintenance.task import Interval
 from gresque.processes.identity import queues_of
 from gresque.processes.spec import ProcessSpec
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.store import Store
 from gresque.text import decoded
 

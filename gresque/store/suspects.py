@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.server import Server
 from gresque.text import decoded
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import registry
-from gresque.queues import quoted
+from gresque.queue_list import quoted
 from gresque.schedule.declared import declared as schedule
 from gresque.schedule.entry import Entry
 from gresque.schedule.line import CronLine

@@ -9,7 +9,7 @@ import redis
 
 from gresque.connection.scripts import script
 from gresque.connection.tracked import TrackedConnection
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.ledger import Totals
 from gresque.store.store import Store
 from gresque.worker.turns.cycle import Cycle

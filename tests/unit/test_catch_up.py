@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from gresque.connection.scripts import script
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.effects import failed, pushed, put_off, requeued
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals

@@ -16,7 +16,7 @@ from gresque.master.fleet import Call, Fork, Kill, Quit, Situation, Sizes, decid
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Scoreboard
 from gresque.processes.state import ProcessState
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.settings import Settings
 from tests.support.states import bring_to
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from gresque.maintenance.suspects import SuspectsWatch, return_suspects
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gresque.master.manager import LOOK_SECONDS, WorkerManager
 from gresque.processes.kind import Kind
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.settings import Settings
 
 

@@ -10,7 +10,7 @@ import redis
 
 from gresque.jobs.registry import registry
 from gresque.processes.spec import DeadProcess
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.store import Store

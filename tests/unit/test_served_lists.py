@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from gresque.queues import QueueList, Weights
+from gresque.queue_list import QueueList, Weights
 from gresque.store.keys import Keys
 from gresque.store.store import Store
 from gresque.worker.turns.served_lists import MOST_LISTS, ServedLists, Takes

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
-from gresque.queues import QueueList, Weights
+from gresque.queue_list import QueueList, Weights
 from gresque.settings import OPTIONS, Settings, Systemd
 
 LONG_FLAGS = {

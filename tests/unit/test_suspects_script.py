@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from gresque.jobs.crash_history import add_death
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.store import Store
 from tests.support.worker_scripts import (
     KEYS,

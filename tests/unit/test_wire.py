@@ -14,7 +14,7 @@ import pytest
 from gresque.clock import iso_8601, retried_at
 from gresque.processes import identity
 from gresque.processes.identity import WorkerName, process_id, split_process_id, worker_id
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.settings import Settings
 from gresque.store.keys import Keys
 

@@ -10,7 +10,7 @@ from gresque.inspector.findings.view import View
 from gresque.inspector.look import ProcessLook
 from gresque.processes.identity import WorkerName, worker_of
 from gresque.processes.short_names import short_worker
-from gresque.queues import quoted
+from gresque.queue_list import quoted
 from gresque.text import counted, printable, shell
 
 GROWS_SECONDS = 10.0

@@ -15,7 +15,7 @@ from gresque.inspector.running import RunningJob, read_slots
 from gresque.inspector.workers import GONE_SECONDS, is_silent
 from gresque.jobs.waiting import waits_since
 from gresque.processes.identity import queues_of
-from gresque.queues import QueueList
+from gresque.queue_list import QueueList
 from gresque.store.store import Store
 from gresque.text import decoded
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from gresque.connection.scripts import script
 from gresque.logs import fields
-from gresque.queues import QueueList, Weights
+from gresque.queue_list import QueueList, Weights
 from gresque.store.keys import Keys
 from gresque.store.ledger import (
     COUNTED,

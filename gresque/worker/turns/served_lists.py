@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from gresque.connection.tracked import TrackedConnection
 from gresque.logs import fields
-from gresque.queues import QueueList, Weights
+from gresque.queue_list import QueueList, Weights
 from gresque.store.keys import Keys
 from gresque.store.refusals import is_wrong_type, name_refused
 from gresque.text import counted

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gresque.errors import SettingsError
-from gresque.queues import Cap, QueueList, Weights, quoted
+from gresque.queue_list import Cap, QueueList, Weights, quoted
 
 # text, patterns, excluded
 PARSED = [
