@@ -22,9 +22,11 @@ from gresque.text import is_utf8
 _ESCAPED = re.compile(r"\\([,!:*?\[\]\\\s])")
 _ITEM = re.compile(rf"(?:{_ESCAPED.pattern}|[^,])+")
 _PART = re.compile(rf"{_ESCAPED.pattern}|.", re.DOTALL)
-_CAP = re.compile(r":([-+]?[0-9][0-9.]*)(%*)$")
+_CAP = re.compile(r":(|[-+]?[0-9][0-9.]*)(%*)$")
 _CAP_IN_ID = re.compile(r"(.+)~[0-9]+%?")
 MOST_WEIGHT = 1_000_000
+MOST_AT_ONCE = 1_000_000_000
+"""As for a cap over all workers."""
 
 
 class Cap(NamedTuple):
@@ -247,7 +249,7 @@ def _split_cap(item: str) -> tuple[str, Cap | None]:
         raise _cap_error(item, "no name stands before the cap")
     if item.startswith("!"):
         raise _cap_error(item, "an exclusion has no cap")
-    if "." in found[1] or len(found[2]) > 1:
+    if not found[1] or "." in found[1] or len(found[2]) > 1:
         raise _cap_error(item, "a cap is a whole number, such as 5 or 50%")
     cap = Cap(int(found[1]), bool(found[2]))
     if cap.number < 1:
@@ -258,6 +260,8 @@ def _split_cap(item: str) -> tuple[str, Cap | None]:
         )
     if cap.is_percent and cap.number > 100:
         raise _cap_error(item, "a cap in percent of all threads is 100% at most")
+    if cap.number > MOST_AT_ONCE:
+        raise _cap_error(item, f"a cap is {MOST_AT_ONCE:,} at most")
     return _canonical(bare), cap
 
 

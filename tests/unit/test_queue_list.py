@@ -68,6 +68,7 @@ CAPPED: list[tuple[str, str, dict[str, Cap]]] = [
     ("m:05%,x :3", "m:5%,x:3", {"m": Cap(5, True), "x": Cap(3, False)}),
     ("mail:5,mail:5", "mail:5", {"mail": Cap(5, False)}),
     (r"mail\:5:7", r"mail\:5:7", {r"mail\:5": Cap(7, False)}),
+    (r"mail\:,b::2", r"mail\:,b\::2", {r"b\:": Cap(2, False)}),
     (r"a\,b:2", r"a\,b:2", {r"a\,b": Cap(2, False)}),
 ]
 
@@ -92,6 +93,9 @@ BAD_CAPS = [
         r"a cap is a whole number, such as 5 or 50%; a queue of that name is written mail\:5%%",
     ),
     ("mail:1.5", "a cap is a whole number, such as 5 or 50%"),
+    ("mail:", r"a cap is a whole number, such as 5 or 50%; a queue of that name is written mail\:"),
+    ("mail:%,a", "a cap is a whole number, such as 5 or 50%"),
+    ("mail:1000000001", "a cap is 1,000,000,000 at most"),
     ("mail:5,a,mail:10", "'mail' is listed with the cap 5 and with the cap 10; list it once"),
     ("mail-*:5,mail-*", "'mail-*' is listed with the cap 5 and without a cap; list it once"),
     (r"a\b,a\\b:1", r"is listed without a cap and with the cap 1"),
