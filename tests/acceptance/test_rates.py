@@ -30,15 +30,17 @@ def test_a_hundred_a_second_for_ten_seconds(bench: Bench, burst: int) -> None:
     master = bench.start("-q", "api", "-w", "4", "-t", "20", *LONG_LIVED)
     wait_for(lambda: len(bench.client.store.processes.ids()) == 4, 60)
     look = connection(bench).register_script(RESERVED)
+    bench.client.pause("api")
     bench.client.enqueue_many("Nap", [(0.0,)] * 3000, queue="api")
-    samples: list[tuple[int, int]] = []
+    samples: list[tuple[int, int]] = [look()]
+    bench.client.unpause("api")
     until = time.monotonic() + SECONDS + 2
     while time.monotonic() < until:
         now, reserved = look()
         samples.append((now, reserved))
         time.sleep(0.005)
     begin = next(n for n, (_, reserved) in enumerate(samples) if reserved)
-    samples = samples[max(begin - 1, 0) :]
+    samples = samples[begin - 1 :]
     first = samples[0][0]
     # A window from one sample to another holds no job before the first or after the second one.
     times = [at for at, _ in samples]
