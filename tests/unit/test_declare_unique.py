@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 
 import gresque
 from gresque.errors import EnqueueError
-from gresque.jobs.registry import registry
 from gresque.store.store import Store
 from tests.support.unique_jobs import (
     of_site,
@@ -20,14 +17,12 @@ from tests.support.unique_jobs import (
 
 HOUR = 3_600_000
 
+pytestmark = pytest.mark.usefixtures("own_registry")
+
 
 @pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    before = dict(registry._definitions)
+def _no_calls() -> None:
     ran.clear()
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(before)
 
 
 # Declarations

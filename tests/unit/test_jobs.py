@@ -1,4 +1,4 @@
-"""Declaring jobs: names, hooks, and what is refused."""
+"""Declaring jobs: names, options, and what is refused."""
 
 from __future__ import annotations
 
@@ -15,35 +15,19 @@ import pytest
 
 import gresque
 from gresque.errors import (
-    DontPerform,
     EnqueueError,
     InvalidJobResult,
     JobDeclarationError,
     RedisUnavailable,
-    UnknownJob,
 )
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.hooks import JOB_HOOKS, PROCESS_HOOKS, JobHooks, ProcessHooks, call_hooks
-from gresque.jobs.registry import Registry, registry
+from gresque.jobs.registry import registry
+from tests.support.client_jobs import calls
 
 MODULE = __name__
 
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    """What a test declares is gone after it."""
-    before = dict(registry._definitions)
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(before)
-
-
-calls: list[Any] = []
-
-
-@pytest.fixture(autouse=True)
-def _no_calls() -> None:
-    calls.clear()
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 # @job
@@ -297,6 +281,12 @@ def test_a_name_that_is_none(name: Any) -> None:
         gresque.job("q", name=name)(lambda: None)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "30"])
+def test_a_timeout_must_leave_time_to_run(seconds: Any) -> None:
+    with pytest.raises(JobDeclarationError, match="timeout_seconds"):
+        gresque.job(queue="q", name=f"Timed{seconds}", timeout_seconds=seconds)(lambda: None)
+
+
 # class Job
 
 
@@ -373,295 +363,3 @@ def test_a_class_without_perform_is_a_mixin() -> None:
     assert not hasattr(Mixin, "definition")
     with pytest.raises(EnqueueError, match="is not a job"):
         Mixin.enqueue()
-
-
-# The registry
-
-
-def definition(function: Any, name: str = "x") -> JobDefinition:
-    return JobDefinition(name=name, queue="q", function=function)
-
-
-def test_two_jobs_of_one_name_are_refused() -> None:
-    def one() -> None: ...
-    def two() -> None: ...
-
-    own = Registry()
-    own.add(definition(one))
-    with pytest.raises(JobDeclarationError, match="two jobs are named 'x'") as caught:
-        own.add(definition(two))
-    assert "one" in str(caught.value)
-    assert "two" in str(caught.value)
-    assert own.get("x").function is one
-    assert len(own) == 1
-
-
-def test_a_reloaded_module_replaces_its_jobs() -> None:
-    def make() -> Any:
-        def job() -> None: ...
-
-        return job
-
-    own, first, second = Registry(), definition(make()), definition(make())
-    own.add(first)
-    own.add(second)
-    assert own.get("x") is second
-    assert list(own) == [second]
-
-
-def test_unknown_jobs_are_explained() -> None:
-    own = Registry()
-    assert own.find("x") is None
-    with pytest.raises(UnknownJob, match=r"no job named 'x' is declared here; require its module"):
-        own.get("x")
-    own.add(definition(module_level, "app.tasks.send"))
-    assert own.explain_unknown("tasks.send") == (
-        "no job named 'tasks.send' is declared here (did you mean 'app.tasks.send'?); "
-        "require its module with -r, or check the name"
-    )
-    assert "'a\\nb'" in own.explain_unknown("a\nb"), "a name from outside stays on one line"
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [
-        ("app.mail.sned", " (did you mean 'app.mail.send' or 'app.mail.send_all'?)"),
-        ("mail.send", " (did you mean 'app.mail.send' or 'app.sms.send'?)"),
-        ("app.mail.send_al", " (did you mean 'app.mail.send_all' or 'app.mail.send'?)"),
-        ("Archive", ""),
-        ("app.mail.send" * 100, ""),
-    ],
-    ids=range(5),
-)
-def test_the_nearest_names_are_suggested(name: str, nearest: str) -> None:
-    own = Registry()
-    for known in ("app.mail.send", "app.sms.send", "app.mail.send_all", "app.reports.daily"):
-        own.add(definition(module_level, known))
-    assert own.suggest(name) == nearest
-    own.add(definition(module_level, f"{name}s"[:150]))
-    assert f"{name}s"[:150] in own.suggest(name) or len(name) > 200, "a new job counts at once"
-
-
-def test_suggestions_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gresque.jobs.registry.SUGGESTIONS_KEPT", 3)
-    own = Registry()
-    for number in range(10):
-        own.suggest(str(number))
-    assert len(own._suggestions) <= 3
-
-
-# Hooks
-
-
-def hooked(*names: str) -> type:
-    def maker(name: str) -> Any:
-        return staticmethod(lambda *args, **kwargs: calls.append((name, args, kwargs)))
-
-    return type("Hooked", (), {name: maker(name) for name in names})
-
-
-@pytest.mark.parametrize("kind", JOB_HOOKS)
-def test_hooks_are_found_by_their_names_and_ordered_by_them(kind: str) -> None:
-    others = [name for other in JOB_HOOKS if other != kind for name in (other, f"{other}_x")]
-    owner = hooked(f"{kind}_b", f"{kind}", f"{kind}_a", f"{kind}_C", f"not_{kind}", *others)
-    for hook in getattr(JobHooks(owner), kind):
-        hook(1, a=2)
-    assert [name for name, *_ in calls] == [kind, f"{kind}_C", f"{kind}_a", f"{kind}_b"]
-    assert {(args, *kwargs) for _, args, kwargs in calls} == {((1,), "a")}
-
-
-def test_no_owner_no_hooks() -> None:
-    hooks = JobHooks()
-    assert [getattr(hooks, kind) for kind in JOB_HOOKS] == [()] * len(JOB_HOOKS)
-
-
-class LogHooks:
-    """A mixin that is no Job."""
-
-    def before_perform_log(*args: Any, **kwargs: Any) -> None:
-        calls.append("before_log")
-
-    def after_perform_log(*args: Any, **kwargs: Any) -> None:
-        calls.append("after_log")
-
-
-class TimeHooks(gresque.Job):
-    """A mixin that is a Job."""
-
-    def around_perform_time(perform: Any, *args: Any, **kwargs: Any) -> Any:
-        calls.append("around_time")
-        return perform()
-
-
-class Mixed(LogHooks, TimeHooks):
-    queue = "q"
-
-    def before_perform_own(x: int) -> None:
-        calls.append(f"before_own {x}")
-
-    def perform(x: int) -> int:
-        calls.append("perform")
-        return 2 * x
-
-
-class Heir(Mixed):
-    def before_perform_log(x: int) -> None:
-        calls.append("heir_log")
-
-
-def test_hooks_come_from_mixins_too() -> None:
-    assert Mixed.definition.perform(2) == 4
-    assert calls == ["before_log", "before_own 2", "around_time", "perform", "after_log"]
-
-
-def test_a_subclass_overrides_one_hook() -> None:
-    assert Heir.definition.perform(3) == 6
-    assert calls == ["heir_log", "before_own 3", "around_time", "perform", "after_log"]
-
-
-class Nested(gresque.Job):
-    queue = "q"
-    raises: str = ""
-
-    def note(place: str) -> None:
-        calls.append(place)
-        if Nested.raises == place:
-            raise DontPerform(place)
-
-    note = staticmethod(note)  # type: ignore[assignment]
-
-    def before_perform_1(x: int) -> None:
-        Nested.note("before 1")
-
-    def before_perform_2(x: int) -> None:
-        Nested.note("before 2")
-
-    def around_perform_1(perform: Any, x: int) -> Any:
-        Nested.note("in 1")
-        result = perform()
-        Nested.note("out 1")
-        return [*result, "1"]
-
-    def around_perform_2(perform: Any, x: int) -> Any:
-        Nested.note("in 2")
-        result = perform()
-        Nested.note("out 2")
-        return [*result, "2"]
-
-    def perform(x: int) -> list[Any]:
-        calls.append("perform")
-        return [x]
-
-    def after_perform(x: int) -> None:
-        calls.append("after")
-
-
-ALL = ["before 1", "before 2", "in 1", "in 2", "perform", "out 2", "out 1", "after"]
-
-
-def test_around_hooks_nest_and_pass_the_return_value_out() -> None:
-    assert Nested.definition.perform(7) == [7, "2", "1"]
-    assert calls == ALL
-
-
-@pytest.mark.parametrize("place", ["before 1", "before 2", "in 1", "in 2", "out 2", "out 1"])
-def test_dont_perform_skips_the_rest(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Nested, "raises", place)
-    assert Nested.definition.perform(7) is None
-    assert calls == ALL[: ALL.index(place) + 1]
-
-
-def test_an_around_hook_that_does_not_perform() -> None:
-    class Skips(gresque.Job):
-        name = "Skips"
-
-        def around_perform(perform: Any) -> str:  # type: ignore[misc]
-            return "skipped"
-
-        def perform() -> None:  # type: ignore[misc]
-            calls.append("perform")
-
-        def after_perform() -> None:  # type: ignore[misc]
-            calls.append("after")
-
-    assert Skips.definition.perform() == "skipped"
-    assert calls == ["after"], "as Resque does"
-
-
-def test_an_around_hook_may_perform_twice_and_swallow_errors() -> None:
-    class Retries(gresque.Job):
-        name = "Retries"
-
-        def around_perform(perform: Any) -> Any:  # type: ignore[misc]
-            try:
-                return perform()
-            except ValueError:
-                return perform()
-
-        def perform() -> int:  # type: ignore[misc]
-            calls.append("perform")
-            if len(calls) == 1:
-                raise ValueError
-            return len(calls)
-
-    assert Retries.definition.perform() == 2
-
-
-@pytest.mark.parametrize("kind", ["before_perform", "around_perform", "after_perform"])
-def test_an_error_in_a_hook_is_the_jobs_error(kind: str) -> None:
-    def boom(*args: Any) -> None:
-        raise ZeroDivisionError(kind)
-
-    bad = type("Bad", (gresque.Job,), {kind: boom, "perform": lambda: None})
-    with pytest.raises(ZeroDivisionError, match=kind):
-        bad.definition.perform()
-
-
-def test_on_failure_hooks_get_the_error_and_the_arguments() -> None:
-    class Fails(gresque.Job):
-        name = "Fails"
-
-        def perform(x: int, y: int = 0) -> None: ...
-
-        def on_failure_b(error: Exception, x: int, y: int = 0) -> None:
-            calls.append(("b", error, x, y))
-
-        def on_failure_a(error: Exception, *args: Any, **kwargs: Any) -> None:
-            calls.append(("a", error, args, kwargs))
-
-    error = ValueError()
-    Fails.definition.fail(error, 1, y=2)
-    assert calls == [("a", error, (1,), {"y": 2}), ("b", error, 1, 2)]
-
-
-# Process hooks
-
-
-def test_process_hooks_run_in_the_order_of_registration() -> None:
-    hooks = ProcessHooks()
-    for kind in PROCESS_HOOKS:
-        for number in (2, 1):
-            hooks.add(kind, functools.partial(calls.append, (kind, number)))
-    for kind in PROCESS_HOOKS:
-        hooks.run(kind)
-        assert calls[-2:] == [(kind, 2), (kind, 1)]
-    assert len(calls) == 2 * len(PROCESS_HOOKS)
-
-
-def test_their_decorators_give_the_function_back() -> None:
-    from gresque.jobs.hooks import process_hooks
-
-    def hook() -> None: ...
-
-    for kind in PROCESS_HOOKS:
-        registered = process_hooks._hooks[kind]
-        before = list(registered)
-        assert getattr(gresque, kind)(hook) is hook
-        assert registered == [*before, hook]
-        registered[:] = before
-
-
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "30"])
-def test_a_timeout_must_leave_time_to_run(seconds: Any) -> None:
-    with pytest.raises(JobDeclarationError, match="timeout_seconds"):
-        gresque.job(queue="q", name=f"Timed{seconds}", timeout_seconds=seconds)(lambda: None)

@@ -14,19 +14,16 @@ import redis
 import gresque
 from gresque.errors import EnqueueError, NotEnqueued, WrongArguments
 from gresque.jobs.ids import JobId
-from gresque.jobs.registry import registry
 from gresque.store.store import Store
 
 calls: list[Any] = []
 
+pytestmark = pytest.mark.usefixtures("own_registry")
+
 
 @pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    before = dict(registry._definitions)
+def _no_calls() -> None:
     calls.clear()
-    yield
-    registry._definitions.clear()
-    registry._definitions.update(before)
 
 
 @pytest.fixture
