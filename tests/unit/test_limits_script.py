@@ -418,6 +418,24 @@ def test_room_that_came_before_it_listens_is_found(
     assert listen(tracked, "ab") == (1, 0)
 
 
+def test_an_idle_process_waits_until_a_rate_allows_several(
+    db: Redis, tracked: TrackedConnection, turns: Turns
+) -> None:
+    """Else it would make a turn for each single job of a quick rate."""
+    policies(db, a="r1000/10000b10")  # one in 10 ms
+    push(db, a=1)
+    while True:
+        seconds, microseconds = db.time()
+        db.hset(RATES, "a", seconds * 1_000_000 + microseconds + 95_000)  # one may start
+        found, wait = listen(tracked, "a")
+        later = db.time()
+        if (later[0] - seconds) * 1_000_000 + later[1] - microseconds < 5_000:
+            break
+    assert found == 0
+    assert 0 < wait <= 6
+    assert turns.take(9)[0] == [":a0"]
+
+
 def test_a_rate_wakes_by_the_time_it_says(
     db: Redis, tracked: TrackedConnection, turns: Turns
 ) -> None:

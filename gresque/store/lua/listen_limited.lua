@@ -18,6 +18,7 @@ local queues, suspects, own_caps = KEYS[9], KEYS[10], ARGV[3]
 local K, POLICIES, FIRST_LIST = KEYS, 4, 11
 local last_list = FIRST_LIST - 1 + ARGV[4]
 local limit, took, marks, paused, blocked, wait, freed
+local is_idle = true -- it waits until a rate allows several jobs
 local function note(_, done) return type(done) == 'table' and done.err and done or nil end
 -- include stand_in_line
 if not listens then return {-1, 0} end

@@ -1,5 +1,5 @@
 -- GCRA. `rates` has for each queue the time at which its next job would be due if jobs came evenly.
-local interval, due, most, slack, now
+local interval, due, most, slack, several, now
 local function allowed(jobs, ms, burst)
   if not now then
     local time = call('TIME')
@@ -19,10 +19,11 @@ local function allowed(jobs, ms, burst)
   -- A job that is looked for a little late does not delay those after it. By less than an interval:
   -- in each time of whole intervals no more start than these, and the burst.
   most, slack = burst, math.min(0.9 * interval, 50000)
-  return burst + math.floor((slack - (due - now)) / interval)
+  several = math.max(1, math.min(math.floor(most / 2), math.floor(20000 / interval)))
+  local room = burst + math.floor((slack - (due - now)) / interval)
+  return (is_idle and room < several) and 0 or room
 end
 local function note_wait() -- until several may start, as a turn for each single job costs too much
-  local several = math.max(1, math.min(math.floor(most / 2), math.floor(20000 / interval)))
   local left = math.ceil((due - now - (most - several) * interval - slack) / 1000)
   wait = math.max(wait > 0 and math.min(wait, left) or left, 1)
 end

@@ -10,4 +10,4 @@ local done, failed, requeued, retried = A[5], A[6], A[7], A[8]
 local processed, failures, retries = tonumber(A[9]), tonumber(A[10]), tonumber(A[11])
 local refused, notes, noted -- made when there is something to put in
 local out, o, reserved = {}, 0, 0
-local limit, took, marks, paused, blocked, wait, freed, first_freed -- set where policies apply
+local limit, took, marks, paused, blocked, wait, freed, first_freed, is_idle -- set where policies apply
