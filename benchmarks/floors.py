@@ -19,12 +19,31 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks.compare import free_port
+from benchmarks.floor_table import (
+    BESIDE_LEAST,
+    BULK,
+    FOREIGN,
+    HALF_FAIL,
+    LIVES,
+    MANY_SLEEPS,
+    MEMORY,
+    NO_OP,
+    OURS,
+    REQUESTS,
+    SERVER_CPU,
+    SLEEPS,
+    URLLIB3,
+    WALL,
+    line,
+    pairs,
+    table,
+)
 from benchmarks.harness import (
     BUILD,
     ENDLESS,
@@ -34,7 +53,6 @@ from benchmarks.harness import (
     Rate,
     Server,
     drain,
-    readable,
     wait_for,
 )
 from benchmarks.pair import Tree, wait_ready
@@ -287,121 +305,31 @@ def pick_up(bench: Bench, first: bool) -> Pair:
 def one_by_one(bench: Bench, first: bool) -> Pair:
     bench.begin()
     found = bench.ask("enqueueing", "one", bench.scaled(10))
-    return {
-        f"enqueue, {name}": (ours, floor)
-        for name, ours, floor in zip(
-            ("wall", "CPU of the server"), found["ours"], found["floor"], strict=True
-        )
-    }
+    return dict(
+        zip((WALL, SERVER_CPU), zip(found["ours"], found["floor"], strict=True), strict=True)
+    )
 
 
 def in_bulk(bench: Bench, first: bool) -> Pair:
     bench.begin()
     found = bench.ask("enqueueing", "many", bench.scaled(60))
-    return {"enqueue_many": (found["ours"][0], found["floor"][0])}
+    return {BULK: (found["ours"][0], found["floor"][0])}
 
 
-NO_OP, BESIDE_LEAST = "no-op 2x100", "the same 2x100"
-HALF_FAIL, FOREIGN, OURS = "half of the jobs fail", "pick-up, foreign RPUSH", "pick-up, enqueue"
-
-
-class Row(NamedTuple):
-    """Of the table. Without a floor the goal is one for gresque itself; None for no goal."""
-
-    floor: str
-    unit: str
-    goal: float | None
-    at_most: bool = False
-
-
-FIGURES: dict[str, tuple[Measure, dict[str, Row]]] = {
-    NO_OP: (
-        beside_cycles,
-        {
-            NO_OP: Row("the cycle alone", "jobs/s", 0.85),
-            BESIDE_LEAST: Row("the least cycle", "jobs/s", None),
-        },
-    ),
-    "50 ms 2x1000": (
-        waits("50 ms 2x1000", "sleep", 1000, 150_000),
-        {"50 ms 2x1000": Row("plain gevent", "jobs/s", 0.92)},
-    ),
-    "50 ms 2x5000": (
-        waits("50 ms 2x5000", "sleep", 5000, 450_000),
-        {"50 ms 2x5000": Row("plain gevent", "jobs/s", 0.40)},
-    ),
-    "requests 2x200": (
-        waits("requests 2x200", "fetch", 200, 30_000),
-        {"requests 2x200": Row("plain gevent", "jobs/s", 0.97)},
-    ),
-    "urllib3 pool 2x200": (
-        waits("urllib3 pool 2x200", "fetch_pooled", 200, 60_000),
-        {"urllib3 pool 2x200": Row("plain gevent", "jobs/s", 0.97)},
-    ),
-    "pick-up": (
-        pick_up,
-        {
-            FOREIGN: Row("bare BLPOP", "ms, p50", 1.8, at_most=True),
-            OURS: Row("bare BLPOP", "ms, p50", 1.3, at_most=True),
-        },
-    ),
-    "a fork per job": (
-        in_turns("1x1, a fork per job", lives, forks),
-        {"1x1, a fork per job": Row("fork, reserve, exit", "jobs/s", 0.85)},
-    ),
-    "failures": (failures, {HALF_FAIL: Row("", "jobs/s", 40_000)}),
-    "memory": (
-        in_turns("a waiting job", memory, plain_memory),
-        {"a waiting job": Row("plain gevent, as deep", "kB", 1.25, at_most=True)},
-    ),
-    "enqueue": (
-        one_by_one,
-        {
-            "enqueue, wall": Row("pipeline of SADD, RPUSH", "µs", 0.95, at_most=True),
-            "enqueue, CPU of the server": Row("the same", "µs", 1.3, at_most=True),
-        },
-    ),
-    "enqueue_many": (
-        in_bulk,
-        {"enqueue_many": Row("json.dumps and RPUSH of 1,000", "µs a job", 1.9, at_most=True)},
-    ),
+FIGURES: dict[str, Measure] = {
+    NO_OP: beside_cycles,
+    SLEEPS: waits(SLEEPS, "sleep", 1000, 150_000),
+    MANY_SLEEPS: waits(MANY_SLEEPS, "sleep", 5000, 450_000),
+    REQUESTS: waits(REQUESTS, "fetch", 200, 30_000),
+    URLLIB3: waits(URLLIB3, "fetch_pooled", 200, 60_000),
+    "pick-up": pick_up,
+    "a fork per job": in_turns(LIVES, lives, forks),
+    "failures": failures,
+    "memory": in_turns(MEMORY, memory, plain_memory),
+    "enqueue": one_by_one,
+    "enqueue_many": in_bulk,
 }
-ROWS = {name: row for _, rows in FIGURES.values() for name, row in rows.items()}
-HEAD = ("figure", "gresque", "floor", "", "ratio", "quartiles", "goal", "")
-
-
-class Values(NamedTuple):
-    """Of one row, in pairs."""
-
-    ours: list[float]
-    floor: list[float]
-
-    def cells(self, name: str) -> list[str]:
-        row = ROWS[name]
-        shown = f"{readable(statistics.median(self.ours))} {row.unit}"
-        if not row.floor:
-            found, floor = self.ours, "–"
-        else:
-            found = [ours / floor for ours, floor in zip(self.ours, self.floor, strict=True)]
-            floor = readable(statistics.median(self.floor))
-        middle = statistics.median(found)
-        low, _, high = statistics.quantiles(found) if len(found) > 1 else 3 * found
-        word = ratio if row.floor else readable
-        cells = [name, shown, floor, row.floor, word(middle), f"{word(low)} – {word(high)}"]
-        if row.goal is None:
-            return [*cells, "", ""]
-        met = middle <= row.goal if row.at_most else middle >= row.goal
-        goal = f"{'≤' if row.at_most else '≥'} {word(row.goal)}"
-        return [*cells, goal, "met" if met else "**missed**"]
-
-
-def ratio(number: float) -> str:
-    return f"{number:.2f}"
-
-
-def table(found: dict[str, Values]) -> str:
-    lines = [HEAD, ["---"] * len(HEAD), *(values.cells(name) for name, values in found.items())]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+"""What is measured at once -> how; it may give several rows of the table."""
 
 
 @contextmanager
@@ -426,33 +354,12 @@ def main() -> None:
         tree = Tree(options.tree.resolve())
         bench = Bench(Server(options.redis), tree, http_url, options.scale)
         for name in options.only or FIGURES:
-            measure, _ = FIGURES[name]
             for pair in range(-1, options.pairs):
-                measured = measure(bench, pair % 2 == 0)
+                measured = FIGURES[name](bench, pair % 2 == 0)
                 for row, (ours, floor) in measured.items() if pair >= 0 else ():
                     lines.append(line(row, ours, floor))
                     print(json.dumps(lines[-1]), flush=True)
     print(table(pairs(lines)), file=sys.stderr)
-
-
-def pairs(lines: Iterable[dict[str, Any]]) -> dict[str, Values]:
-    """From JSON lines as they were printed."""
-    found: dict[str, Values] = {}
-    for each in lines:
-        values = found.setdefault(each["scenario"], Values([], []))
-        values.ours.append(each["value"])
-        values.floor.append(each["floor"])
-    return found
-
-
-def line(name: str, ours: float, floor: float) -> dict[str, Any]:
-    return {
-        "benchmark": "floors",
-        "scenario": name,
-        "value": float(f"{ours:.4g}"),
-        "floor": float(f"{floor:.4g}"),
-        "unit": ROWS[name].unit,
-    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import floors
+from benchmarks import floor_table
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, RESULTS
 from benchmarks.harness import BUILD, ROOT, readable
@@ -70,13 +70,13 @@ def main() -> None:
     if own.exists():
         lines = _lines(own)
         own_goals = [line for line in lines if line["benchmark"] not in ("cost", "floors")]
-        beside = floors.pairs(line for line in lines if line["benchmark"] == "floors")
+        beside = floor_table.pairs(line for line in lines if line["benchmark"] == "floors")
         cost = [line for line in lines if line["benchmark"] == "cost"]
         # What has not been measured keeps its table.
         if own_goals:
             sections["goals"] = goals(own_goals)
         if beside:
-            sections["floors"] = floors.table(beside)
+            sections["floors"] = floor_table.table(beside)
         if cost:
             sections["cost"] = costs(cost)
     if not sections:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import floors, report
+from benchmarks import floor_table, report
 from benchmarks.chart import Bar, bars
 from benchmarks.compare import PEERS, REFERENCE, SCENARIOS
 from benchmarks.harness import ROOT
@@ -173,7 +173,7 @@ def test_each_figure_is_judged_by_its_ratio_to_its_floor() -> None:
     ]
     lines += [{"scenario": "half of the jobs fail", "value": 39_000, "floor": 0}]
     lines += [{"scenario": "the same 2x100", "value": 3, "floor": 4}]
-    rows = floors.table(floors.pairs(lines)).splitlines()[2:]
+    rows = floor_table.table(floor_table.pairs(lines)).splitlines()[2:]
     assert rows == [
         "| pick-up, enqueue | 2.4 ms, p50 | 2 | bare BLPOP | 1.20 | 1.00 – 2.00 | ≤ 1.30 | met |",
         "| half of the jobs fail | 39,000 jobs/s | – |  | 39,000 | 39,000 – 39,000 | ≥ 40,000 "
