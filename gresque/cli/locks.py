@@ -12,6 +12,7 @@ from gresque.cli.filters import CLASS, filters
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, complain, json_option
 from gresque.clock import duration
+from gresque.processes.short_names import has_id, short_id
 from gresque.text import printable
 
 if TYPE_CHECKING:
@@ -56,15 +57,20 @@ def list_command(job_class: str | None, flags: dict[str, Any], as_json: bool) ->
 
 def columns(now: float) -> list[Column]:
     return [
-        Column("FOR", lambda lock: None if lock.since is None else duration(now - lock.since)),
-        Column("UNIQUE", lambda lock: lock.unique),
-        Column("CLASS", lambda lock: lock.name),
-        Column("KEY", key_of),
-        Column("QUEUE", lambda lock: lock.queue),
-        Column("JOB ID", lambda lock: lock.job_id, whole=True),
-        Column("NEXT", lambda lock: "yes" if lock.next_run else None),
+        Column(
+            "FOR",
+            lambda lock: None if lock.since is None else duration(now - lock.since),
+            whole=True,
+        ),
+        Column("UNIQUE", lambda lock: lock.unique, whole=True),
+        # Where there is little room the column is empty, and so left out: the key has the class.
+        Column("CLASS", lambda lock: lock.name, lambda lock: None),
+        Column("KEY", key_of, _with_class),
+        Column("QUEUE", lambda lock: lock.queue, rank=1),
+        Column("JOB ID", lambda lock: lock.job_id, lambda lock: short_id(lock.job_id), whole=True),
+        Column("NEXT", lambda lock: "yes" if lock.next_run else None, whole=True),
         Column("WAIT", lambda lock: lock.waiting or None),
-        Column("EXPIRES IN", _expiry),
+        Column("EXPIRES IN", _expiry, rank=2, whole=True),
     ]
 
 
@@ -75,6 +81,10 @@ def _expiry(lock: UniqueLock) -> str | None:
 def key_of(lock: UniqueLock) -> str:
     """The name that `release` takes: the key as text, or the digest where the lock has no text."""
     return lock.key or lock.digest
+
+
+def _with_class(lock: UniqueLock) -> str:
+    return lock.key or f"{lock.name} {lock.digest}"
 
 
 def as_dict(lock: UniqueLock) -> dict[str, Any]:
@@ -96,7 +106,8 @@ def as_dict(lock: UniqueLock) -> dict[str, Any]:
 @click.argument("key")
 @setting_options("redis_url", "namespace")
 def release_command(key: str, flags: dict[str, Any]) -> int:
-    """Release the lock with this key, as the list shows it, or with this digest or job id.
+    """Release the lock with this key, as the list shows it, or with this digest or job id; the
+    last 8 digits of an id will do.
 
     Its job goes on, or goes on waiting. From then on another job with the key may be enqueued. Jobs
     that wait for the lock are due at once, and a further run of the job is enqueued now.
@@ -106,10 +117,17 @@ def release_command(key: str, flags: dict[str, Any]) -> int:
       0  it is released
       1  no lock has this key
     """
-    from gresque.client.locks import release
+    from gresque.client.locks import held_locks, release
 
     with open_store(flags) as store:
         released = release(store, key)
+        if not released:
+            named = [
+                lock.digest
+                for lock in held_locks(store)[0]
+                if has_id(lock.job_id, key) or _with_class(lock) == key
+            ]
+            released = release(store, named[0]) if len(named) == 1 else []
     if not released:
         complain(f"no lock has the key {printable(key)!r}; the list shows them: gresque locks")
         return 1

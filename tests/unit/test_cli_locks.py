@@ -7,7 +7,9 @@ import json
 import pytest
 import redis
 
+from gresque.cli.locks import columns
 from gresque.cli.main import run
+from gresque.cli.table import Table
 from gresque.client.locks import UniqueLock
 from gresque.store.store import Store
 from tests.unit.test_by_hand import Bench, digest, job, job_id, lock
@@ -51,6 +53,23 @@ def test_of_one_class_as_json(bench: Bench, capsys: pytest.CaptureFixture[str]) 
         "digest": digest(2), "id": job_id(2), "unique": "running", "class": "Other", "key": None,
         "queue": "a", "expires_in": None, "next": False, "waiting": 1,
     }  # fmt: skip
+
+
+def test_a_narrow_terminal(bench: Bench) -> None:
+    bench.client.hset(lock(1), mapping={"key": 'myapp.sync {"site":7}', "class": "myapp.sync"})
+    table = Table(columns(bench.store.now()), room=80)
+    head, first, second = table.lines(bench.gresque.locks())
+    assert head.split() == ["FOR", "UNIQUE", "KEY", "QUEUE", "JOB", "ID", "WAIT", "EXPIRES", "IN"]
+    assert 'myapp.sync {"site":7}' in first and f" {job_id(1)[-8:]} " in first
+    assert f" Other {digest(2)[:8]}" in second
+
+
+@pytest.mark.parametrize("name", ["0000abcd", f"Other {digest(2)}"])
+def test_one_is_released_by_what_a_narrow_terminal_shows(bench: Bench, name: str) -> None:
+    bench.client.hset(lock(2), "id", job_id(2)[:-4] + "abcd")
+    assert run(["locks", "release", name[1:], "--redis", bench.url]) == 1
+    assert run(["locks", "release", name, "--redis", bench.url]) == 0
+    assert not bench.client.exists(lock(2)) and bench.client.exists(lock(1))
 
 
 @pytest.mark.parametrize("name", ["Sync [7]", digest(1), job_id(1)])
