@@ -41,18 +41,22 @@ THREAD_PARTS: dict[str, list[Change]] = {
     ],
 }
 
-ANY_TURN: Change = ("if last < A[1] - 1 or mark:sub(1, 1) == '~' then", "if false then")
+ANY_TURN: Change = ("if last < number - 1 or string.sub(mark, 1, 1) == '~' then", "if false then")
 """Where the state is not kept, each turn but the first would look like one after a gap."""
 
 SCRIPT_PARTS: dict[str, list[Change]] = {
     "read the state: fencing, turns sent again": [
         ANY_TURN,
         ("local state = call('HGET', ledger, 'state')", "local state = '0 0 0 0 0 0'"),
-        ("local last, mark = string.match(state, '^(%d+)(%S*)')", "local last, mark = 0, ''"),
+        ("tonumber(A[1]), string.match(state, '^(%d+)(%S*)')", "tonumber(A[1]), 0, ''"),
     ],
     "be able to finish when memory is full": [("redis.pcall('HDEL', guarded, 'none')", "0")],
-    "count for the whole system": [("note('count', pcall('INCRBY', all, by)", "note('', 0")],
-    "count for the worker": [("note('count', pcall('INCRBY', own, by)", "note('', 0")],
+    "count for the whole system": [
+        ("note('count', pcall('INCRBY', processed_stat, processed)", "note('', 0")
+    ],
+    "count for the worker": [
+        ("note('count', pcall('INCRBY', own_processed, processed)", "note('', 0")
+    ],
     "write the state: the totals that survive a kill": [
         ANY_TURN,
         ("call('HSET', ledger, 'state',\n", "do local _ = (\n"),
