@@ -76,7 +76,7 @@ def unique_job(number: int, queue: str = "q", mode: str = "queued", *more: str) 
 @pytest.mark.parametrize(
     ("mode", "waits", "effects"),
     [
-        (("queued",), True, []),
+        (("queued",), True, ["unlock"]),
         (("running",), True, ["pass_on"]),
         (("both",), False, ["unlock"]),
         (("both", "replace"), True, ["unlock"]),

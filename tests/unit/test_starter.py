@@ -105,6 +105,19 @@ def bench(redis_url: str, store: Store, redis_client: redis.Redis) -> Iterator[B
     return Bench(redis_url, store, redis_client)
 
 
+def test_a_lock_that_a_server_has_again_goes_with_the_job(bench: Bench) -> None:
+    """A replica that lags has forgotten the start of a job of mode `queued`. Its lock would drop
+    every trigger to come."""
+    one = bench.process(1)
+    bench.lock(1, "queued")
+    bench.reserve(one, job(1, "queued"))
+    (each,) = bench.start(one)
+    assert not bench.held
+    bench.lock(1, "queued")
+    bench.end(one, each)
+    assert not bench.held
+
+
 def test_a_queued_job_gives_up_its_lock_before_it_runs(bench: Bench) -> None:
     one = bench.process(1)
     bench.lock(1, "queued")

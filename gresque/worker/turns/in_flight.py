@@ -166,9 +166,9 @@ class InFlight:
         if job[0] not in self.started and (mark.mode != "both" or mark.replaced):
             self.starting.append(job)
             return True
-        if mark.mode != "queued":
-            # As `effects_of` says for `End.DONE`, in a fifth of its time.
-            self.started[job[0]] = Settled(job, (release(self._keys, job[1], job[2], mark),))
+        # As `effects_of` says for `End.DONE`, in a fifth of its time. In mode `queued` the lock has
+        # been released at the start: a server that has forgotten the start has it again.
+        self.started[job[0]] = Settled(job, (release(self._keys, job[1], job[2], mark),))
         return False
 
     def give_back_ready(self, keep: int = 0) -> None:
