@@ -111,7 +111,7 @@ def test_a_unique_job_has_its_own_lock(store: Store) -> None:
     assert first is not None
     found = gresque.schedules.run_now("a")
     assert (found, found.duplicate) == (first, True)
-    with pytest.raises(gresque.ScheduleError, match="leave out one"):
+    with pytest.raises(gresque.ScheduleError, match="leave out overlap='skip'"):
         gresque.schedules.set("b", every=3600, job=once, args=[7], overlap="skip")
     with pytest.raises(gresque.ScheduleError, match="overlap='never' is unknown; give 'allow' or"):
         gresque.schedules.set("b", every=3600, job="A", queue="q", overlap="never")

@@ -37,7 +37,7 @@ def connection(redis_url: str) -> Iterator[TrackedConnection]:
 
 @pytest.fixture
 def in_flight() -> InFlight:
-    """Of jobs in the slots 0 to 3: one that has no lock while it runs, and three that have."""
+    """Of jobs in the slots 0 to 3."""
     made = InFlight(Totals(), KEYS)
     for slot, mode in enumerate(("queued", "both", "both", "running")):
         mark = {"unique": [digest(slot), mode]}
@@ -64,7 +64,8 @@ def test_the_locks_of_long_jobs_live_on(
     for number, fields in enumerate(({}, {"ttl": 100_000}, {}, {})):
         hold(redis_client, number, 40_000, **fields)
     LockKeeper(KEYS, in_flight).keep(connection, {"0", "1", "3"})
-    assert left(redis_client, 0) <= 40_000  # of mode `queued`: it is no lock of a job that runs
+    # Of mode `queued`: only a server that has forgotten the start has it, and the end releases it.
+    assert DAY - 5_000 < left(redis_client, 0) <= DAY
     assert 95_000 < left(redis_client, 1) <= 100_000
     assert left(redis_client, 2) <= 40_000  # its job does not run for long yet
     assert DAY - 5_000 < left(redis_client, 3) <= DAY
@@ -100,7 +101,7 @@ def test_it_looks_every_ten_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     keeper = LockKeeper(KEYS, in_flight)
-    keeper.keep(connection, {"0"})  # nothing to prolong: that was no look
+    keeper.keep(connection, {"9"})  # nothing to prolong: that was no look
     for seconds, is_prolonged in ((10.0, True), (10.0, False), (0.0, True)):
         monkeypatch.setattr(lock_keeper, "KEEP_SECONDS", seconds)
         hold(redis_client, 1, 40_000)
