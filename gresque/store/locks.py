@@ -83,6 +83,25 @@ class Locks:
     def each(self) -> Iterator[Lock]:
         """All locks, in no order. Locks may be taken and released meanwhile."""
         for digests in self._pages():
+            yield from self._read(digests)
+
+    def some(self, cursor: int = 0, count: int = 100, steps: int = 20) -> tuple[list[Lock], int]:
+        """Some locks, in no order, and the cursor for more, 0 at the end. It stops when it has
+        `count` of them, or after this number of steps of PAGE keys of the database."""
+        found: list[Lock] = []
+        for _ in range(steps):
+            cursor, digests = self._scan(cursor)
+            found += self._read(sorted(digests))
+            if not cursor or len(found) >= count:
+                break
+        return found, cursor
+
+    def find(self, digest: str) -> Lock | None:
+        """The lock with this digest."""
+        return next(self._read([digest]), None)
+
+    def _read(self, digests: Sequence[str]) -> Iterator[Lock]:
+        if digests:
             pipeline = self._server.redis.pipeline(transaction=False)
             for digest in digests:
                 pipeline.hgetall(self._keys.unique(digest))
@@ -100,17 +119,21 @@ class Locks:
         return sorted(self.each(), key=lambda lock: (lock.since or 0.0, lock.digest))
 
     def _pages(self) -> Iterator[list[str]]:
-        prefix = self._keys.unique("")
-        pattern = "".join(f"\\{c}" if c in "\\*?[]" else c for c in prefix) + "?" * 32
         cursor, seen = 0, set[str]()
         while True:
-            cursor, found = self._server.call("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
-            digests = {decoded(key).removeprefix(prefix) for key in found} - seen
+            cursor, found = self._scan(cursor)
+            digests = found - seen
             seen |= digests
             if digests:
                 yield sorted(digests)
-            if not int(cursor):
+            if not cursor:
                 return
+
+    def _scan(self, cursor: int) -> tuple[int, set[str]]:
+        prefix = self._keys.unique("")
+        pattern = "".join(f"\\{c}" if c in "\\*?[]" else c for c in prefix) + "?" * 32
+        following, found = self._server.call("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+        return int(following), {decoded(key).removeprefix(prefix) for key in found}
 
     # The places of the jobs that hold them
 
