@@ -18,6 +18,10 @@ class SettingsError(GresqueError):
     """A flag, an ENV variable or a URL is wrong. The command line prints it and exits with 2."""
 
 
+class FilterError(SettingsError):
+    """A filter cannot be read. The text says in one line what is wrong with it."""
+
+
 class BootError(GresqueError):
     """The worker cannot start: Redis out of reach, a module that does not import. Exit 1.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+from gresque.seconds import parse_age
 
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h|d)?")
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Age(click.ParamType[float]):
@@ -20,10 +18,10 @@ class Age(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        found = _AGE.fullmatch(str(value).strip())
-        if found is None:
+        seconds = parse_age(str(value))
+        if seconds is None:
             self.fail(f"{value!r} is not an age, such as 90, 10m or 2h.", param, ctx)
-        return float(found[1]) * _UNITS[found[2] or "s"]
+        return seconds
 
 
 def filters(*options: Decorator) -> Decorator:

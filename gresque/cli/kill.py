@@ -19,7 +19,7 @@ from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.control.targets import Target
-    from gresque.inspector.wanted import WantedRunning
+    from gresque.inspector.filters import Filter
     from gresque.store.store import Store
 
 CLASSES = 3
@@ -49,8 +49,8 @@ def command(
     """Kill running jobs; the others in their processes go on.
 
     By their ids, or the last digits of them, as `gresque running` shows them; or all that --class,
-    --queue, --process and --longer-than mean together, once their number was confirmed; without a
-    terminal that needs --yes.
+    --queue, --process, --longer-than and --filter mean together, once their number was confirmed;
+    without a terminal that needs --yes.
 
     JobKilled is raised in a job, while it waits or computes; it ends among the failed jobs as
     DirtyExit. If the job ignores that, its process is killed after 2 s; the other jobs are run
@@ -69,6 +69,7 @@ def command(
       gresque kill 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7
       gresque kill f3a3c1d7 2c4a6088
       gresque kill --class myjobs.fetch --longer-than 10m
+      gresque kill --filter '>5m waits:api.example'
       gresque kill --process web-07:4712 --yes --json | jq -r '.[].outcome' | sort | uniq -c
     """
     from gresque.control.kill import kill_all
@@ -102,7 +103,7 @@ def command(
     return 1 if absent or (left and wait) else 0
 
 
-def _selected(store: Store, wanted: WantedRunning) -> Sequence[Target]:
+def _selected(store: Store, wanted: Filter) -> Sequence[Target]:
     from gresque.control.targets import targets_selected
 
     targets, nameless = targets_selected(store, wanted)

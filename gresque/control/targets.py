@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gresque.errors import AmbiguousId
+from gresque.inspector.filters import Filter
 from gresque.inspector.running import RunningJob
-from gresque.inspector.wanted import WantedRunning
 from gresque.jobs import payload
 from gresque.processes.short_names import END_DIGITS, has_id
 from gresque.store.processes import Held
@@ -51,7 +51,7 @@ def targets_named(store: Store, ids: Sequence[str]) -> tuple[list[Target], list[
     return [*targets.values()], missing
 
 
-def targets_selected(store: Store, wanted: WantedRunning) -> tuple[list[Target], int]:
+def targets_selected(store: Store, wanted: Filter) -> tuple[list[Target], int]:
     """The jobs that are wanted, those that run longest first; and how many of them have no id, by
     which a kill could name them."""
     jobs = RunningJob.all(store, wanted)

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from gresque.inspector.filters import ANY, Filter
 from gresque.inspector.names import worker_and_pid
-from gresque.inspector.wanted import ANY, WantedRunning
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
 from gresque.store.commands import Running
@@ -21,6 +21,8 @@ from gresque.store.store import Store
 from gresque.text import decoded, encoded
 
 NOTHING = LedgerEntry(b"", b"")
+SEARCHED_CHARS = 2000
+"""Of a job as a call: a text is looked for in these."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,18 @@ class RunningJob:
         """The slot and its content, as a kill wants it."""
         return Held(self.process, encoded(self.slot), self.entry)
 
+    def is_wanted(self, wanted: Filter) -> bool:
+        """Whether a filter means it; its process has been asked for before."""
+        return wanted.matches(
+            job_class=self.item.get("class"),
+            queue=self.queue,
+            seconds=self.seconds,
+            job_id=self.item.get("id"),
+            text=lambda: f"{job_label(self.item, SEARCHED_CHARS)}\n{self.item.get('id')}",
+        )
+
     @classmethod
-    def all(cls, store: Store, wanted: WantedRunning = ANY) -> list[RunningJob]:
+    def all(cls, store: Store, wanted: Filter = ANY) -> list[RunningJob]:
         """Every job in flight that is wanted: those that block others, then the one that runs
         longest. In three round trips. The payloads of those that are old enough are all read; for a
         page of them there is `longest`."""
@@ -63,8 +75,7 @@ class RunningJob:
             _job(process, slot, queue, entry, running[process], now)
             for process, slot, queue, entry in found
         )
-        matching = (job for job in jobs if wanted.matches(job.item.get("class"), job.queue))
-        return sorted(matching, key=_worst_first)
+        return sorted((job for job in jobs if job.is_wanted(wanted)), key=_worst_first)
 
     @classmethod
     def longest(cls, store: Store, count: int = 100) -> list[RunningJob]:
@@ -111,7 +122,7 @@ def parse_running(raw: bytes | None) -> Running:
 
 
 def read_entries(
-    store: Store, wanted: WantedRunning
+    store: Store, wanted: Filter
 ) -> tuple[float, dict[str, Running], Iterator[tuple[str, str, str, LedgerEntry]]]:
     """The time by the server's clock, what processes publish, and the jobs that are old enough and
     in the right processes."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from gresque.inspector.running import read_entries
-from gresque.inspector.wanted import ANY, WantedRunning
+from gresque.inspector.filters import ANY, Filter
+from gresque.inspector.running import RunningJob, read_entries
 from gresque.jobs import payload
 from gresque.store.store import Store
 
@@ -25,17 +26,15 @@ class RunningGroup:
     blocking: int
 
     @classmethod
-    def all(cls, store: Store, wanted: WantedRunning = ANY) -> list[RunningGroup]:
-        """The largest group first. Every payload is read, and of each the class alone decoded."""
-        now, running, found = read_entries(store, wanted)
+    def all(cls, store: Store, wanted: Filter = ANY) -> list[RunningGroup]:
+        """The largest group first. Every payload is read, and of each the class alone decoded,
+        unless the filter asks for more."""
         ages = defaultdict[tuple[str | None, str], list[float]](list)
         blocking = defaultdict[tuple[str | None, str], int](int)
-        for process, slot, queue, entry in found:
-            group = payload.class_of(entry.raw), queue
-            if wanted.matches(*group):
-                since, blocks = running[process].since.get(slot), running[process].blocking
-                ages[group].append(0.0 if since is None else max(now - since, 0.0))
-                blocking[group] += blocks is not None and blocks.slot == slot
+        found = _decoded if wanted.wants_more_than_class_and_queue else _glanced_at
+        for group, seconds, blocks in found(store, wanted):
+            ages[group].append(seconds)
+            blocking[group] += blocks
         groups = [
             cls(
                 job_class=group[0],
@@ -48,3 +47,24 @@ class RunningGroup:
             for group, each in ages.items()
         ]
         return sorted(groups, key=lambda each: (-each.count, each.job_class or "", each.queue))
+
+
+Glance = tuple[tuple[str | None, str], float, bool]
+"""The class and queue of a job, its seconds, and whether it blocks its process."""
+
+
+def _glanced_at(store: Store, wanted: Filter) -> Iterator[Glance]:
+    now, running, found = read_entries(store, wanted)
+    for process, slot, queue, entry in found:
+        since, blocking = running[process].since.get(slot), running[process].blocking
+        seconds = None if since is None else max(now - since, 0.0)
+        group = payload.class_of(entry.raw), queue
+        if wanted.matches(job_class=group[0], queue=queue, seconds=seconds):
+            yield group, seconds or 0.0, blocking is not None and blocking.slot == slot
+
+
+def _decoded(store: Store, wanted: Filter) -> Iterator[Glance]:
+    for job in RunningJob.all(store, wanted):
+        name = job.item.get("class")
+        group = name if isinstance(name, str) else None, job.queue
+        yield group, job.seconds or 0.0, job.blocks_seconds is not None

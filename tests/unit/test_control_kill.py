@@ -15,7 +15,7 @@ import redis
 from benchmarks.held import Traffic, hold, job_id, process_name
 from gresque.control.kill import Killed, kill, kill_all
 from gresque.control.targets import targets_selected
-from gresque.inspector.wanted import WantedRunning
+from gresque.inspector.filters import parse
 from gresque.store.commands import Command, Fate, KillAnswer
 from gresque.store.store import Store
 
@@ -159,7 +159,7 @@ def test_a_thousand_take_as_many_round_trips_as_one(
 ) -> None:
     """Half of them die, the others have ended by themselves, or were given back."""
     hold(redis_client, 5, 200)
-    targets, _ = targets_selected(store, WantedRunning(queue="mail"))
+    targets, _ = targets_selected(store, parse("queue:mail"))
     last = targets[-1]
 
     def play() -> None:
