@@ -47,6 +47,24 @@ def read_raised(error: BaseException, trace_of: BaseException | None = None) -> 
     return Raised(name, text, lines)
 
 
+LIBRARY = re.compile(r"/(site|dist)-packages/|/lib(64)?/python\d|/gems/|/lib/ruby/|<frozen ")
+"""Frames of these are not the user's own code."""
+
+
+def is_frame(line: str) -> bool:
+    """False for the lines between frames, such as `caused by KeyError: 'a'`."""
+    return not line.startswith(("caused by ", "member "))
+
+
+def own_frame(lines: list[str]) -> str:
+    """The innermost frame of the user's own code, by its path; of a program that consists of
+    installed packages alone, the innermost one that is not of gevent."""
+    for line in lines:
+        if is_frame(line) and LIBRARY.search(line) is None and not _is_carrying(line):
+            return line
+    return innermost(lines)
+
+
 def from_the_job(lines: list[str]) -> list[str]:
     """A backtrace without the frames of gevent that it begins with; all of it where there are no
     others."""

@@ -90,14 +90,18 @@ class RedisBackend:
             found = lists[0].backwards(stop, first_page=count)
             yield from (self._read(lists[0], *each) for each in islice(found, count))
             return
-        share = PAGE_BYTES // max(len(lists), 1)
-        merged = heapq.merge(
-            *(_by_age(each, wanted, share) for each in lists),
-            key=lambda found: found[0],
-            reverse=True,
-        )
-        for _, found_in, index, raw in islice(merged, offset, offset + count):
+        for _, found_in, index, raw in islice(_merged(lists, wanted), offset, offset + count):
             yield self._read(found_in, index, raw)
+
+    def scan(self, wanted: Wanted = EVERYTHING) -> Iterator[tuple[FailedList, int, bytes]]:
+        """List, index and entry of all that are wanted, the newest first. Of one list nothing is
+        decoded where all are wanted."""
+        lists = self.lists(wanted)
+        if len(lists) == 1 and not wanted:
+            yield from ((lists[0], *found) for found in lists[0].backwards(lists[0].count()))
+            return
+        for _, each, index, raw in _merged(lists, wanted):
+            yield each, index, raw
 
     def _read(self, found_in: FailedList, index: int, raw: bytes) -> FailedJob:
         return read_entry(index, raw, found_in.name)
@@ -263,6 +267,13 @@ def open_backend(setting: str, store: Store) -> RedisBackend:
 
 
 Aged = tuple[str, FailedList, int, bytes]
+
+
+def _merged(lists: Sequence[FailedList], wanted: Wanted) -> Iterator[Aged]:
+    share = PAGE_BYTES // max(len(lists), 1)
+    return heapq.merge(
+        *(_by_age(each, wanted, share) for each in lists), key=lambda found: found[0], reverse=True
+    )
 
 
 def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]:

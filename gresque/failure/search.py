@@ -1,4 +1,4 @@
-"""Which failed jobs are meant: by class, exception, queue, and text in the error. Pure."""
+"""Which failed jobs are meant: by class, exception, queue, frame, and text in the error. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.jobs import payload
+from gresque.raised import own_frame
 
 
 class Item(msgspec.Struct):
@@ -26,6 +27,12 @@ class Glance(msgspec.Struct):
     queue: str | None = None
     failed_at: str | None = None
     retried_at: str | None = None
+    backtrace: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def frame(self) -> str | None:
+        """The innermost frame of the user's own code."""
+        return frame_of(bytes(self.backtrace))
 
     @property
     def job_class(self) -> str | None:
@@ -44,11 +51,25 @@ def glance(raw: bytes) -> Glance:
     item = entry.get("payload")
     return Glance(
         payload=Item(_text(item.get("class"))) if isinstance(item, dict) else None,
+        backtrace=msgspec.Raw(msgspec.json.encode(entry.get("backtrace"))),
         **{
             name: _text(entry.get(name))
             for name in ("exception", "error", "queue", "failed_at", "retried_at")
         },
     )
+
+
+_lines = msgspec.json.Decoder(list[str]).decode
+FRAME_CHARS = 300
+
+
+def frame_of(backtrace: bytes) -> str | None:
+    """The innermost frame of the user's own code, of a backtrace as JSON; None without one. It is
+    cut at FRAME_CHARS."""
+    try:
+        return own_frame(_lines(backtrace))[:FRAME_CHARS] or None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def _text(value: Any) -> str | None:
@@ -65,13 +86,14 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which failed jobs are meant. None means any; `text` is looked for in the
-    error, in upper or lower case."""
+    """Which failed jobs are meant. None means any; `frame` is the innermost one of the user's own
+    code; `text` is looked for in the error, in upper or lower case."""
 
     job_class: str | None = None
     exception: str | None = None
     queue: str | None = None
     text: str | None = None
+    frame: str | None = None
 
     def __bool__(self) -> bool:
         """False when every failed job is meant."""
@@ -82,6 +104,7 @@ class Wanted:
             (self.job_class is None or seen.job_class == self.job_class)
             and (self.exception is None or seen.exception == self.exception)
             and (self.queue is None or seen.queue == self.queue)
+            and (self.frame is None or seen.frame == self.frame)
             and (self.text is None or self.text.casefold() in (seen.error or "").casefold())
         )
 

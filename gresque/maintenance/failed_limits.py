@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections import deque
-from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import mktime_tz, parsedate_tz
 
 from gresque.failure.backend import open_backend
 from gresque.failure.failed_list import FailedList
+from gresque.failure.failed_time import failed_seconds
 from gresque.failure.search import glance
 from gresque.failure.sweep_lock import EXPIRY_MS
 from gresque.logs import fields
@@ -123,27 +120,10 @@ class FailedLimits:
             return []
         page = store.failed.page(failed.key, 0, count)
         too_old = 0
-        for place, at in enumerate(map(_failed_at, page), 1):
+        for place, raw in enumerate(page, 1):
+            at = failed_seconds(glance(raw).failed_at or "")
             if at is not None and at >= oldest:
                 break
             if at is not None:
                 too_old = place
         return page[:too_old]
-
-
-def _failed_at(raw: bytes) -> float | None:
-    """In epoch seconds; None when it does not say so. Ruby and gresque write
-    `2026/11/23 15:33:14 UTC`, programs in other languages a number, or the date as that language
-    writes it."""
-    text = glance(raw).failed_at or ""
-    with suppress(ValueError):
-        ruby = datetime.strptime(text[:19], "%Y/%m/%d %H:%M:%S")
-        return ruby.replace(tzinfo=UTC).timestamp()
-    with suppress(ValueError):
-        number = float(text)
-        if math.isfinite(number):
-            return number / 1000 if abs(number) > 1e11 else number
-    parts = parsedate_tz(text.replace("GMT+", "+").replace("GMT-", "-"))
-    with suppress(ValueError, OverflowError, TypeError):
-        return mktime_tz((*parts[:9], parts[9] or 0)) if parts else None
-    return None

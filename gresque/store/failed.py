@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gresque.connection.scripts import script
+from gresque.store.failed_changes import trimmed
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
@@ -84,7 +85,8 @@ class FailedLists:
             # The first one brings the script along, should the server not know it.
             run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
             pipeline.execute_command(
-                *run, 4, key, keys.queues, keys.queue(queue), self._lock(lock, key),
+                *run, 5, key, keys.queues, keys.queue(queue), self._lock(lock, key),
+                keys.failed_changes,
                 place, entry, marked, queue, item, *lock[1:],
             )  # fmt: skip
         return [bool(done) for done in pipeline.execute()]
@@ -139,7 +141,7 @@ class FailedLists:
         return int(
             self._server.run_script(
                 "rewrite_failed",
-                [key, keys.queues, keys.failed_sweep, *queues],
+                [key, keys.queues, keys.failed_sweep, keys.failed_changes, *queues],
                 [token, expiry_ms, count, last, *arguments],
             )
         )
@@ -151,7 +153,9 @@ class FailedLists:
             return 0
         return int(
             self._server.run_script(
-                "remove_failed", [key], [part for pair in entries for part in pair]
+                "remove_failed",
+                [key, self._keys.failed_changes],
+                [part for pair in entries for part in pair],
             )
         )
 
@@ -164,7 +168,7 @@ class FailedLists:
         return int(
             self._server.run_script(
                 "trim_failed",
-                [key, self._keys.failed_sweep],
+                [key, self._keys.failed_sweep, self._keys.failed_changes],
                 [
                     token, "" if keep is None else keep, len(too_old),
                     too_old[-1] if too_old else "", most,
@@ -177,4 +181,5 @@ class FailedLists:
         pipeline = self._server.redis.pipeline(transaction=True)
         pipeline.llen(key)
         pipeline.ltrim(key, count, -1)
+        pipeline.execute_command("XADD", *trimmed(self._keys.failed_changes, key, count))
         return min(count, int(pipeline.execute()[0]))

@@ -39,6 +39,7 @@ class Keys:
         self.rates = self.prefix + "rates"
         self.retried = self.stat("retried")
         self.failed_sweep = self.prefix + "failed_sweep"
+        self.failed_changes = self.prefix + "failed_changes"
         self.ledgers = self.prefix + "ledgers"
         self.processes = self.prefix + "processes"
         self.masters = self.prefix + "masters"
@@ -63,7 +64,8 @@ class Keys:
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a set",
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
-            self.failed_sweep: "a string", self.maintenance: "a string", self.vitals: "a hash",
+            self.failed_sweep: "a string", self.failed_changes: "a stream",
+            self.maintenance: "a string", self.vitals: "a hash",
             self.later: "a sorted set", self.later_jobs: "a hash",
             self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",
             self.cron_paused: "a set", self.cron_apps: "a hash",

@@ -42,7 +42,8 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 PARTS = {
     "commands": "Commands", "counts": "Counts", "cron": "CronTable", "delayed": "Delayed",
-    "enqueuer": "Enqueuer", "failed": "FailedLists", "later": "Later", "locks": "Locks",
+    "enqueuer": "Enqueuer", "failed": "FailedLists",
+    "failed_changes": "FailedChanges", "later": "Later", "locks": "Locks",
     "maintenance": "Maintenance", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
@@ -93,6 +94,7 @@ READING_METHODS = (
     "commands.answers", "cron.counts", "cron.entry", "cron.read",
     "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
+    "failed_changes.last", "failed_changes.look",
     "later.count", "later.each", "later.find", "later.page", "policies.read",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",

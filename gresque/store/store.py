@@ -11,6 +11,7 @@ from gresque.store.cron import CronTable
 from gresque.store.delayed import Delayed
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.failed import FailedLists
+from gresque.store.failed_changes import FailedChanges
 from gresque.store.keys import Keys
 from gresque.store.later import Later
 from gresque.store.locks import Locks
@@ -50,6 +51,7 @@ class Store:
         self.queues = Queues(server)
         self.policies = Policies(server)
         self.failed = FailedLists(server)
+        self.failed_changes = FailedChanges(server)
         self.workers = Workers(server)
         self.processes = Processes(server)
         self.counts = Counts(server)

@@ -28,6 +28,7 @@ from gresque.raised import (
     from_the_job,
     innermost,
     one_line,
+    own_frame,
     read_raised,
     stand_in,
 )
@@ -423,3 +424,18 @@ def test_the_frames_that_carry_a_wait_are_not_the_jobs(monkeypatch: pytest.Monke
     assert "gevent/" in lines[0]
     assert from_the_job(lines)[0].startswith(f"{__file__}:")
     assert innermost(lines) == from_the_job(lines)[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "frame"),
+    [
+        (["/v/lib/python3.13/site-packages/x.py:1:in `a'", "/srv/a.py:2:in `b'"], 1),
+        (["/usr/lib/python3.13/json/decoder.py:3:in `c'", "/srv/a.py:2:in `b'"], 1),
+        (["/usr/lib/ruby/gems/3.3/gems/x/lib/x.rb:1:in `a'", "/app/a.rb:2:in `b'"], 1),
+        (["/gevent/hub.py:1:in `a'", "caused by E: x", "/srv/a.py:2:in `b'"], 2),
+        (["/gevent/hub.py:1:in `a'", "/lib/python3.13/x.py:1:in `b'"], 1),
+        (["/srv/a.py:2:in `b'", "/srv/b.py:2:in `c'"], 0),
+    ],
+)
+def test_the_innermost_frame_of_the_users_own_code(lines: list[str], frame: int) -> None:
+    assert own_frame(lines) == lines[frame]

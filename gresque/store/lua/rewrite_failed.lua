@@ -6,7 +6,7 @@
 -- other.
 --
 -- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_sweep (STRING)
---       4.. for each change two: the queue of its job (LIST), the lock of its job (HASH); the failed
+--       4 failed_changes (STREAM)   5.. for each change two: the queue of its job (LIST), the lock of its job (HASH); the failed
 --       list in place of either where there is none
 -- ARGV  1 token of the command that holds the lock   2 milliseconds until the lock expires
 --       3 how many of the oldest entries to go through, 1,000 at most
@@ -16,11 +16,10 @@
 --       a job that has a lock, '' of others
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
 --          entries are the oldest now, -2 when another command holds the lock: nothing was done
-local failed, queues, failed_sweep, call = KEYS[1], KEYS[2], KEYS[3], redis.call
-local FIRST_QUEUE = 4
+local failed, queues, failed_sweep, changes, call = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
+local FIRST_QUEUE, count = 5, tonumber(ARGV[3])
 call('LTRIM', failed, 0, -1) -- it changes nothing: a replica refuses here
 if call('GET', failed_sweep) ~= ARGV[1] then return -2 end
-local count = tonumber(ARGV[3])
 local entries = call('LRANGE', failed, 0, count - 1)
 if #entries < count or ARGV[4] ~= '' and entries[count] ~= ARGV[4] then return -1 end
 for i = 5, #ARGV, 9 do
@@ -30,7 +29,8 @@ end
 call('PEXPIRE', failed_sweep, ARGV[2])
 -- include lock_if_free
 -- include push_retried
-local refused = 0
+-- include note_failed
+local refused, marked, dropped, length = 0, {}, {}, call('LLEN', failed)
 for i = 5, #ARGV, 9 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
@@ -40,10 +40,11 @@ for i = 5, #ARGV, 9 do
       kept = ARGV[i + 1]
       refused = refused + 1
     else
-      lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name,
-        ARGV[i + 5])
+      lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name, ARGV[i + 5])
     end
   end
+  local changed = kept == '' and dropped or kept ~= ARGV[i + 1] and marked
+  if changed then changed[#changed + 1] = ARGV[i] - 1 end
   entries[tonumber(ARGV[i])] = kept ~= '' and kept
 end
 local kept, k = {}, 0
@@ -55,4 +56,5 @@ for i = 1, count do
 end
 if k > 0 then call('RPUSH', failed, unpack(kept, 1, k)) end
 call('LTRIM', failed, count, -1)
+note_failed(changes, failed, length, table.concat(marked, ' '), table.concat(dropped, ' '), count)
 return refused

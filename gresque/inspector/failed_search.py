@@ -1,0 +1,144 @@
+"""Looking for a text in the failed jobs, in the background, the newest first."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import redis
+
+from gresque.failure.backend import RedisBackend
+from gresque.failure.failed_list import FailedJob, read_entry
+from gresque.failure.search import EVERYTHING, Wanted
+from gresque.jobs import payload
+
+PAGE_HITS = 50
+MOST_HITS = 1000
+STEP = 500
+"""Entries between two reports of the progress."""
+UNASKED_SECONDS = 30.0
+"""A search that nobody asks for during this time ends."""
+MOST_SEARCHES = 8
+
+
+class FailedSearch:
+    """One search. It looks no further than to the end of the page that was asked for last, and goes
+    on when the next one is.
+
+        search = FailedSearch(backend, "shop-204")
+        hits = search.page(0)
+        print(search.looked_at, "of", search.total)
+    """
+
+    def __init__(self, backend: RedisBackend, text: str, wanted: Wanted = EVERYTHING) -> None:
+        """Upper and lower case are the same. The text is looked for in the whole entry, arguments
+        and backtrace included."""
+        self.text = text
+        self.wanted = wanted
+        self.looked_at = 0
+        self.total = 0
+        self.is_over = False
+        """It has looked at everything, was cancelled, or has MOST_HITS."""
+        self.error = ""
+        self.asked_at = time.monotonic()
+        self._backend = backend
+        self._hits: list[FailedJob] = []
+        self._needed = 0
+        self._more = threading.Event()
+        threading.Thread(target=self._run, name="failed search", daemon=True).start()
+
+    def page(self, number: int) -> list[FailedJob]:
+        """The hits of this page that were found until now; the first page is 0."""
+        self.asked_at = time.monotonic()
+        # One hit of the next page, too: it says that there is one.
+        self._needed = max(self._needed, min((number + 1) * PAGE_HITS + 1, MOST_HITS))
+        self._more.set()
+        return self._hits[number * PAGE_HITS : (number + 1) * PAGE_HITS]
+
+    @property
+    def found(self) -> int:
+        return len(self._hits)
+
+    @property
+    def is_looking(self) -> bool:
+        """False when it is over, or has what was asked for."""
+        return not self.is_over and self.found < self._needed
+
+    def cancel(self) -> None:
+        self.is_over = True
+        self._more.set()
+
+    def _run(self) -> None:
+        try:
+            self.total = self._backend.count()
+            for job in islice(self._each(), MOST_HITS):
+                self._hits.append(job)
+                while self.found >= self._needed and not self.is_over:
+                    self._more.clear()
+                    if not self._more.wait(UNASKED_SECONDS):
+                        return
+                if self.is_over:
+                    return
+        except redis.RedisError as error:
+            self.error = str(error)
+        finally:
+            self.is_over = True
+
+    def _each(self) -> Iterator[FailedJob]:
+        is_hit = _Needle(self.text)
+        for each, index, raw in self._backend.scan(self.wanted):
+            self.looked_at += 1
+            if self.looked_at % STEP == 0:
+                time.sleep(0)  # others have their turn
+                if self.is_over or time.monotonic() - self.asked_at > UNASKED_SECONDS:
+                    return
+            if is_hit(raw):
+                yield read_entry(index, raw, each.name)
+        self.looked_at = self.total
+
+
+class _Needle:
+    """A text as it may stand in JSON."""
+
+    def __init__(self, text: str) -> None:
+        self._forms = {text.casefold(), json.dumps(text, ensure_ascii=False)[1:-1].casefold()}
+        self._is_ascii = text.isascii()
+        self._raw_forms = [each.encode("utf-8", "replace") for each in self._forms]
+
+    def __call__(self, raw: bytes) -> bool:
+        if self._is_ascii:
+            lowered = raw.lower()
+            return any(form in lowered for form in self._raw_forms)
+        text = raw.decode("utf-8", "replace")
+        if _ESCAPED in text:  # another program escapes what is not ASCII
+            text += json.dumps(payload.loads(raw), ensure_ascii=False)
+        text = text.casefold()
+        return any(form in text for form in self._forms)
+
+
+_ESCAPED = "\\u"
+
+
+class FailedSearches:
+    """The searches of one program, by what they look for: pages that ask for the same share one."""
+
+    def __init__(self, backend: RedisBackend) -> None:
+        self._backend = backend
+        self._lock = threading.Lock()
+        self._searches: dict[tuple[str, Wanted], FailedSearch] = {}
+
+    def of(self, text: str, wanted: Wanted = EVERYTHING) -> FailedSearch:
+        """The search for this text, which begins with the first question. Of too many, the one that
+        nobody has asked for the longest time is cancelled."""
+        with self._lock:
+            found = self._searches.get((text, wanted))
+            if found is not None and time.monotonic() - found.asked_at < UNASKED_SECONDS:
+                return found
+            found = self._searches[text, wanted] = FailedSearch(self._backend, text, wanted)
+            while len(self._searches) > MOST_SEARCHES:
+                oldest = min(self._searches, key=lambda each: self._searches[each].asked_at)
+                self._searches.pop(oldest).cancel()
+            return found

@@ -1,0 +1,104 @@
+"""Looking for a text in the failed jobs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
+from gresque.failure.search import Wanted
+from gresque.inspector import failed_search
+from gresque.inspector.failed_search import MOST_SEARCHES, FailedSearch, FailedSearches
+from tests.support.failed_jobs import FAILED, Redis, entry, keep, numbers
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def hits(search: FailedSearch, page: int = 0) -> list[int]:
+    search.page(page)
+    until(lambda: not search.is_looking)
+    return numbers([job.raw for job in search.page(page)])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("TIMED out", [2]),
+        ('a "b"', [3]),
+        ("größe", [4]),
+        ("Straße", [5]),
+        ('"args": [1]', [1]),
+        ("id5", [5]),
+        ("nowhere", []),
+    ],
+)
+def test_it_finds_a_text_anywhere_in_the_entry(
+    backend: RedisBackend, redis_client: Redis, text: str, found: list[int]
+) -> None:
+    errors = ["", "", "Timed Out", 'a "b"', "", "STRASSE"]
+    redis_client.rpush(FAILED, *(entry(n, error=error) for n, error in enumerate(errors)))
+    # Another program escapes what is not ASCII.
+    escaped = json.dumps(json.loads(entry(4, error="Größe"))).encode()
+    redis_client.lset(FAILED, 4, escaped)
+    search = FailedSearch(backend, text)
+    assert hits(search) == found
+    assert search.is_over
+    assert (search.looked_at, search.total) == (6, 6)
+
+
+def test_it_looks_no_further_than_the_page_that_is_asked_for(
+    backend: RedisBackend, redis_client: Redis
+) -> None:
+    redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
+    search = FailedSearch(backend, "no")
+    assert hits(search) == [*range(199, 149, -1)]
+    assert search.looked_at == search.found == 51
+    assert hits(search, 1) == [*range(149, 99, -1)]
+    assert search.looked_at == 101
+    assert not search.is_over
+    search.cancel()
+    until(lambda: search.is_over)
+    assert search.page(3) == []
+
+
+def test_a_search_that_nobody_asks_for_ends(
+    backend: RedisBackend, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failed_search, "UNASKED_SECONDS", 0.01)
+    redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
+    search = FailedSearch(backend, "no")
+    search.page(0)
+    until(lambda: search.is_over)
+    assert search.looked_at <= 51
+
+
+def test_pages_share_a_search_and_too_many_are_cancelled(
+    backend: RedisBackend, redis_client: Redis
+) -> None:
+    redis_client.rpush(FAILED, *(entry(n, queue="ab"[n % 2], error="no") for n in range(200)))
+    searches = FailedSearches(backend)
+    first = searches.of("no", Wanted(queue="a"))
+    assert hits(first)[:3] == [198, 196, 194]
+    assert searches.of("no", Wanted(queue="a")) is first
+    others = [searches.of(str(number)) for number in range(MOST_SEARCHES)]
+    assert len({id(each) for each in others}) == MOST_SEARCHES
+    assert first.is_over
+
+
+def test_lists_of_several_queues_are_searched_together(
+    multi: RedisMultiQueueBackend, redis_client: Redis
+) -> None:
+    for number in range(6):
+        at = f"2026/11/23 15:00:0{number} UTC"
+        keep(redis_client, "ab"[number % 2], entry(number, error="no", failed_at=at))
+    search = FailedSearch(multi, "no")
+    assert hits(search) == [5, 4, 3, 2, 1, 0]
+    assert search.page(0)[0].list_name == "b_failed"
