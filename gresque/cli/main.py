@@ -43,6 +43,7 @@ COMMANDS = {
     "failed": "List, show, retry, remove and clear failed jobs.",
     "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",
+    "web": "Serve the dashboard.",
     "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn about likely problems.",
 }

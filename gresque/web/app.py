@@ -1,0 +1,136 @@
+"""The Flask application: routes from the table, the checks around them, what templates have."""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import gresque.formats as formats
+from gresque.store.store import Store
+from gresque.text import counted
+from gresque.version import __version__
+from gresque.web import charts, static_files
+from gresque.web.accounts import Accounts, OneTimeLink, Role
+from gresque.web.compress import compress
+from gresque.web.errors import register_errors
+from gresque.web.looks import Looks
+from gresque.web.names import NameConverter
+from gresque.web.routes import ROUTES
+from gresque.web.security import check_request, protect
+from gresque.web.settings import WebSettings
+from gresque.web.shell import shell
+from gresque.web.site import Site, Who, call_directly, may, who
+from gresque.web.values import value
+
+MOST_BYTES = 2_000_000
+"""Of a request. A payload that was edited has to fit."""
+SIGNED_IN_FOR = timedelta(days=7)
+
+
+def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly) -> Flask:
+    """`slowly` runs what takes CPU for long. Raises SettingsError."""
+    accounts = Accounts(settings.user_lines())
+    app = Flask("gresque.web", static_folder=None, template_folder="templates")
+    key = accounts.key if accounts else secrets.token_bytes()
+    app.config.update(
+        SECRET_KEY=settings.secret.encode() or key,
+        MAX_CONTENT_LENGTH=MOST_BYTES,
+        MAX_FORM_MEMORY_SIZE=MOST_BYTES,
+        PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
+        # Cookies know no ports: two dashboards on one machine have two names.
+        SESSION_COOKIE_NAME=f"gresque-{settings.address[1]}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+    )
+    app.session_interface = _Sessions()
+    store = Store(settings.redis_url, settings.namespace)
+    role = Role.READ if settings.read_only else Role.ADMIN
+    app.extensions["gresque"] = Site(
+        settings=settings,
+        store=store,
+        looks=Looks(store, settings.failure_backend),
+        accounts=accounts,
+        link=None if accounts else OneTimeLink(),
+        local_user=Who(f"{_user()}@{socket.gethostname()}", role),
+        slowly=slowly,
+    )
+    app.url_map.converters["name"] = NameConverter
+    _add_routes(app)
+    _add_to_templates(app)
+    register_errors(app)
+    if settings.prefix:
+        app.wsgi_app = _Prefix(app.wsgi_app, settings.prefix)  # type: ignore[method-assign]
+    if settings.trust_proxy:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=0 if settings.prefix else 1
+        )
+    return app
+
+
+def _add_routes(app: Flask) -> None:
+    roles = {route.name: route.role for route in ROUTES}
+    for route in ROUTES:
+        app.add_url_rule(
+            route.path, route.name, route.view,
+            methods=[route.method], provide_automatic_options=False,
+        )  # fmt: skip
+
+    @app.before_request
+    def check() -> None:
+        # An address that does not exist is one for everybody.
+        check_request(roles.get(request.endpoint or ""))
+
+    app.after_request(compress)
+    app.after_request(protect)
+
+
+def _add_to_templates(app: Flask) -> None:
+    jinja = app.jinja_env
+    jinja.trim_blocks = jinja.lstrip_blocks = True
+    jinja.filters["value"] = value
+    jinja.filters["counted"] = counted
+    for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
+        jinja.filters[name] = getattr(formats, name)
+    jinja.globals.update(
+        charts=charts, may=may, who=who, shell=shell, static=static_files.address,
+        version=__version__,
+    )  # fmt: skip
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Signed cookies that go no further than the dashboard, by TLS where it is used."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return f"{request.script_root}/"
+
+
+class _Prefix:
+    """Serves below a prefix where the proxy passes the whole path on."""
+
+    def __init__(self, app: Any, prefix: str) -> None:
+        self._app, self._prefix = app, prefix
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if path == self._prefix or path.startswith(self._prefix + "/"):
+            environ["PATH_INFO"] = path[len(self._prefix) :] or "/"
+        environ["SCRIPT_NAME"] = self._prefix
+        return self._app(environ, start_response)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name
+        return "operator"

@@ -1,0 +1,95 @@
+"""Errors as pages, or as JSON below /api: a sentence and what to do, never a traceback."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import redis
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from gresque.errors import GresqueError, RedisUnavailable
+from gresque.logs import fields
+from gresque.web import signing_in
+from gresque.web.pages.show import html
+from gresque.web.values import value
+
+log = logging.getLogger("gresque.web")
+
+
+class Explained(NamedTuple):
+    title: str
+    text: str
+
+
+TEXTS = {
+    400: Explained("Bad request", "The request cannot be understood."),
+    401: Explained(
+        "Signed out",
+        "Open the link that gresque web has printed. It is good for one browser; each time one is "
+        "used, a new one is printed.",
+    ),
+    403: Explained("Not allowed", "Your role does not allow this."),
+    404: Explained("Not here", "There is no such page, or what it showed is gone."),
+    405: Explained("Not allowed", "This address does not take that method."),
+    409: Explained("Too late", "What this was about has changed meanwhile."),
+    413: Explained("Too large", "The request is too large."),
+    421: Explained(
+        "Unknown host",
+        "This dashboard is not known by that name. Add it: --allow-host, or WEB_HOSTS.",
+    ),
+    429: Explained("Too many tries", "Wait a minute, then try again."),
+    503: Explained("Redis does not answer", "The page shows everything again once it does."),
+}
+OTHER = Explained("Error", "Something went wrong in the dashboard; its log says what.")
+
+
+def register_errors(app: Flask) -> None:
+    app.register_error_handler(HTTPException, _http)
+    for kind in (redis.RedisError, RedisUnavailable):
+        app.register_error_handler(kind, _redis)
+    app.register_error_handler(GresqueError, _refused)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http(error: HTTPException) -> Any:
+    code = error.code or 500
+    if code < 400:
+        return error  # a redirect of the router
+    if code == 401 and (instead := signing_in.refuse_unknown()) is not None:
+        return instead
+    given = error.description if type(error).description != error.description else None
+    return _answer(code, given)
+
+
+def _redis(error: Exception) -> BaseResponse:
+    log.warning("redis failed a request: %s", error, extra=fields("web_redis_failed"))
+    return _answer(503, None)
+
+
+def _refused(error: Exception) -> BaseResponse:
+    return _answer(400, str(error))
+
+
+def _unexpected(error: Exception) -> BaseResponse:
+    log.error(
+        "cannot answer %s %s", request.method, value(request.path),
+        exc_info=error, extra=fields("web_failed", path=request.path),
+    )  # fmt: skip
+    return _answer(500, None)
+
+
+def _answer(code: int, given: str | None) -> BaseResponse:
+    title, text = TEXTS.get(code, OTHER)
+    if given:
+        text = given[:1].upper() + given[1:]
+    if request.path.startswith("/api"):
+        response: Response = jsonify(error=title, message=value(text, 1_000))
+    else:
+        response = html("error.html", code=code, title=title, text=text)
+    response.status_code = code
+    if code == 401 and request.path.startswith("/api"):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response

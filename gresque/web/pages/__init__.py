@@ -1,0 +1,1 @@
+"""The pages, one module each: what they read, and what their templates show of it."""

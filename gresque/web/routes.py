@@ -1,0 +1,57 @@
+"""The one table of routes. The app registers from it; tests of who may do what, and the description
+of the API, are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from gresque.web import signing_in, static_files
+from gresque.web.pages import overview, queues
+
+
+class Route(NamedTuple):
+    """`role` is the least that a user needs: None (open to all), read, act or admin. `name` is for
+    `url_for`. `returns` is the type of the JSON that a route of the API answers with."""
+
+    method: str
+    path: str
+    name: str
+    view: Callable[..., Any]
+    role: str | None
+    returns: Any = None
+
+
+class Tab(NamedTuple):
+    """A tab of the bar; it appears once its route is in the table. `key` comes after g."""
+
+    title: str
+    route: str
+    key: str
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/in", "come_in", signing_in.come_in, None),
+    Route("GET", "/login", "sign_in", signing_in.sign_in_page, None),
+    Route("POST", "/login", "sign_in_post", signing_in.sign_in, None),
+    Route("POST", "/logout", "sign_out", signing_in.sign_out, None),
+    Route("GET", "/static/<path:name>", "static_file", static_files.static_file, None),
+    # Pages.
+    Route("GET", "/", "overview", overview.page, "read"),
+    Route("GET", "/queues", "queues", queues.page, "read"),
+)
+
+TABS = (
+    Tab("Overview", "overview", "o"),
+    Tab("Running", "running", "r"),
+    Tab("Queues", "queues", "q"),
+    Tab("Failed", "failed", "f"),
+    Tab("Scheduled", "scheduled", "s"),
+    Tab("Cron", "cron", "c"),
+    Tab("Retries", "retries", "t"),
+    Tab("Workers", "workers", "w"),
+    Tab("Ledger", "ledger", "l"),
+    Tab("Limits", "limits", "i"),
+    Tab("Redis", "redis", "d"),
+    Tab("Audit", "audit", "a"),
+)

@@ -1,0 +1,101 @@
+"""Serving the dashboard with gevent, until SIGTERM or SIGINT. The process is patched before."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from flask import Flask
+from gevent.event import Event
+from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
+
+from gresque.errors import BootError
+from gresque.logs import fields
+
+log = logging.getLogger("gresque.web")
+
+GRACE_SECONDS = 5.0
+"""How long requests that are being answered may still take at the end."""
+IDLE_SECONDS = 75.0
+"""A connection without a request is closed after it."""
+
+
+def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Run what takes CPU for long outside the loop."""
+    return gevent.get_hub().threadpool.apply(function, args)
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    def read_requestline(self) -> Any:
+        limit = gevent.Timeout.start_new(IDLE_SECONDS)
+        try:
+            return super().read_requestline()
+        except gevent.Timeout as expired:
+            if expired is not limit:
+                raise
+            return None
+        finally:
+            limit.close()
+
+    def log_request(self) -> None:
+        """Requests are not logged: a page asks each second."""
+
+
+class _Counted:
+    """Knows how many requests are being answered."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._count = 0
+        self.none = Event()
+        self.none.set()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        self._count += 1
+        self.none.clear()
+        try:
+            return self._app(environ, start_response)
+        finally:
+            self._count -= 1
+            if not self._count:
+                self.none.set()
+
+
+class Server:
+    def __init__(self, app: Flask, host: str, port: int) -> None:
+        self._counted = _Counted(app)
+        errors = LoggingLogAdapter(log, logging.ERROR)
+        self._server = WSGIServer(
+            (host, port), self._counted, handler_class=_Handler, log=None, error_log=errors
+        )
+        self._over = Event()
+
+    def start(self) -> int:
+        """Listen; the port. Raises BootError."""
+        try:
+            self._server.start()
+        except OSError as error:
+            host, port = self._server.address[:2]
+            reason = error.strerror or error
+            raise BootError(f"cannot listen on {host}:{port}: {reason}; see --bind") from None
+        port = int(self._server.server_port)
+        log.info("dashboard listens on port %d", port, extra=fields("web_started", port=port))
+        return port
+
+    def serve(self) -> None:
+        """Until a signal, or `stop`. No request that is being answered is cut off before
+        GRACE_SECONDS."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            gevent.signal_handler(number, self._over.set)
+        self._over.wait()
+        # Idle connections are not waited for: a browser keeps them for minutes.
+        self._server.close()
+        self._counted.none.wait(GRACE_SECONDS)
+        self._server.stop(timeout=0.05)
+        log.info("dashboard has ended", extra=fields("web_ended"))
+
+    def stop(self) -> None:
+        self._over.set()

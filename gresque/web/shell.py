@@ -1,0 +1,78 @@
+"""What is around every page: the tabs with their counts, the state of the connection, the foot."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from flask import request, url_for
+
+from gresque.web.routes import ROUTES, TABS
+from gresque.web.site import site, who
+
+THEMES = ("light", "dark")
+
+
+class ShownTab(NamedTuple):
+    title: str
+    href: str
+    key: str
+    is_here: bool
+    number: int | None
+    is_bad: bool
+
+
+class Shell(NamedTuple):
+    namespace: str
+    tabs: list[ShownTab]
+    theme: str
+    base: str
+    now: float
+    user: str
+    may_sign_out: bool
+
+
+def shell() -> Shell:
+    """For the user of this request; without tabs for one who is not signed in."""
+    here, user = site(), who()
+    theme = request.cookies.get("gresque-theme", "")
+    return Shell(
+        namespace=here.settings.namespace,
+        tabs=_tabs() if user else [],
+        theme=theme if theme in THEMES else "",
+        base=f"{request.script_root}/",
+        now=time.time(),
+        user=user.name if user else "",
+        may_sign_out=user is not None and here.link is None,
+    )
+
+
+def _tabs() -> list[ShownTab]:
+    names = {route.name for route in ROUTES}
+    counts = _counts()
+    return [
+        ShownTab(
+            tab.title,
+            url_for(tab.route),
+            tab.key,
+            request.endpoint == tab.route,
+            counts.get(tab.route),
+            tab.route == "failed" and bool(counts.get("failed")),
+        )
+        for tab in TABS
+        if tab.route in names
+    ]
+
+
+def _counts() -> dict[str, int]:
+    """What the tabs count. None of it is asked of Redis for this: the last look has it."""
+    look = site().looks.seen
+    if look is None:
+        return {}
+    return {
+        "running": look.held,
+        "queues": len(look.counts.waiting),
+        "failed": look.kept_failed,
+        "scheduled": look.later,
+        "workers": len(look.workers),
+    }

@@ -1,0 +1,59 @@
+"""What all views share: the store, the settings, the accounts; found through the running app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from flask import current_app, g
+
+from gresque.store.store import Store
+from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
+from gresque.web.looks import Looks
+from gresque.web.settings import WebSettings
+
+
+class Who(NamedTuple):
+    """The user of a request: the name, for the audit, and what it may do."""
+
+    name: str
+    role: Role
+
+
+def call_directly(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
+
+
+@dataclass(frozen=True)
+class Site:
+    settings: WebSettings
+    store: Store
+    looks: Looks
+    accounts: Accounts
+    link: OneTimeLink | None
+    """How the owner of a dashboard without users comes in; None where there are users."""
+    local_user: Who
+    """Who has come in by the link."""
+    slowly: Callable[..., Any] = call_directly
+    """Runs a function that takes CPU for long, such as in a pool of threads."""
+    tries: Tries = field(default_factory=Tries)
+
+
+def site() -> Site:
+    found: Site = current_app.extensions["gresque"]
+    return found
+
+
+def who() -> Who | None:
+    """The user of this request; None before the check and on open routes without a cookie."""
+    found: Who | None = g.get("who")
+    return found
+
+
+def may(role: str) -> bool:
+    """Whether the user of this request may do that, for buttons. The route checks it again."""
+    user = who()
+    if user is None or (role != "read" and site().settings.read_only):
+        return False
+    return user.role >= Role.named(role)

@@ -1,0 +1,43 @@
+"""The dashboard, called without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from gresque.web.accounts import hash_token
+from gresque.web.app import build_app
+from gresque.web.settings import WebSettings
+
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
+TOKENS = {role: f"token-of-{role}" for role in ("read", "act", "admin")}
+"""Of the users of `with_users`, one of each role."""
+
+
+@contextmanager
+def open_app(redis_url: str, **settings: Any) -> Iterator[Flask]:
+    app = build_app(WebSettings(redis_url=redis_url, **settings))
+    with closing(app.extensions["gresque"].store):
+        yield app
+
+
+def come_in(app: Flask) -> FlaskClient:
+    """A browser that has used the one-time link of a dashboard without users."""
+    browser = app.test_client()
+    answer = browser.get("/in", query_string={"token": app.extensions["gresque"].link.new()})
+    assert answer.status_code == 303
+    return browser
+
+
+def with_users() -> dict[str, str]:
+    """Settings: users read, act and admin, each with the token of `TOKENS` and of that role."""
+    lines = [f"{role}:{hash_token(token)}:{role}" for role, token in TOKENS.items()]
+    return {"users": ",".join(lines)}
+
+
+def bearer(role: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS[role]}"}

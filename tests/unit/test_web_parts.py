@@ -1,0 +1,96 @@
+"""Names in addresses, values in pages, charts, and the files that go with the pages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gresque.web
+from gresque.store.store import Store
+from gresque.web import charts
+from gresque.web.names import from_path, to_path
+from gresque.web.values import value
+
+WEB = Path(gresque.web.__file__).parent
+TEMPLATES = sorted((WEB / "templates").rglob("*.html"))
+
+
+@given(st.binary())
+def test_a_name_is_one_segment_of_a_path(raw: bytes) -> None:
+    name = raw.decode("utf-8", "surrogateescape")
+    segment = unquote(to_path(name))
+    assert segment
+    assert "/" not in segment
+    assert segment not in (".", "..")
+    assert from_path(segment) == name
+
+
+def test_values_are_cut_and_harmless() -> None:
+    assert value("a\u202eb\x00\n") == "a\\u202eb\\x00\\n"
+    assert value("x" * 8_000_000) == "x" * 199 + "…"
+    assert value(None) == "None"
+    assert value("\udcff") == "\\xff"
+
+
+def test_charts_escape_their_texts() -> None:
+    hostile = "\"'><script>"
+    drawn = (
+        charts.spark([1, 2], hostile)
+        + charts.cells([(0.5, "")], hostile)
+        + charts.throughput([1, 2], [0, 1], hostile, marks=[charts.Mark(0.5, hostile)])
+    )
+    assert "<script" not in drawn
+    assert drawn.count("&lt;script&gt;") == 5
+
+
+@pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (7, 8), (850, 1000), (0.3, 0.3)])
+def test_the_top_of_a_scale(most: float, top: float) -> None:
+    assert charts.top_of([most]) == pytest.approx(top)
+
+
+def test_the_script_is_small_and_ours() -> None:
+    assert len((WEB / "static" / "gresque.js").read_bytes()) <= 15_000
+    assert {path.name for path in (WEB / "static").iterdir()} == {"gresque.css", "gresque.js"}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_have_no_inline_style_or_script(path: Path) -> None:
+    text = path.read_text()
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:|\|\s*safe\b", text)
+    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text))
+
+
+def test_the_script_asks_for_what_is_new(browser: FlaskClient, store: Store) -> None:
+    store.enqueuer.push("mail\u202e<b>", [b"{}"])
+    page = browser.get("/queues")
+    assert "<html" in page.text
+    assert "mail\\u202e&lt;b&gt;" in page.text
+    number = re.findall(r'data-number="(\w+)"', page.text)[0]
+    assert browser.get(f"/queues?live={number}").status_code == 204
+    part = browser.get("/queues?live=-")
+    assert "<html" not in part.text
+    assert re.findall(r'data-part="(\w+)"', part.text) == ["tabs", "notices", "live"]
+
+
+def test_compressed_where_the_browser_takes_it(browser: FlaskClient) -> None:
+    plain = browser.get("/queues")
+    small = browser.get("/queues", headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert small.headers["Content-Encoding"] == "gzip"
+    assert len(small.data) < len(plain.data)
+
+
+def test_files_are_kept_by_browsers(browser: FlaskClient) -> None:
+    page = browser.get("/queues").text
+    (address,) = re.findall(r'href="(/static/gresque.css[^"]*)"', page)
+    answer = browser.get(address)
+    assert "immutable" in answer.headers["Cache-Control"]
+    again = browser.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+    assert browser.get("/static/../app.py").status_code == 404
