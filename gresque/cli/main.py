@@ -40,6 +40,7 @@ COMMANDS = {
     "limit": "Limit how many jobs of a queue run at once, or start in a time.",
     "limits": "List the queues that are paused or limited, with their current state.",
     "locks": "List the locks of unique jobs, release one.",
+    "mark": "Mark this moment in the charts, such as that of a deploy.",
     "failed": "List, show, retry, remove and clear failed jobs.",
     "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",

@@ -22,6 +22,7 @@ def pause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was paused already."""
     changed = store.policies.pause(queue)
     if changed:
+        store.metrics.mark("pause", f"queue {queue}", by)
         log.info(
             "%s paused queue %s", by, printable(queue),
             extra=fields("queue_paused", by=by, queue=queue),
@@ -33,6 +34,7 @@ def unpause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was not paused."""
     changed = store.policies.unpause(queue)
     if changed:
+        store.metrics.mark("unpause", f"queue {queue}", by)
         log.info(
             "%s unpaused queue %s", by, printable(queue),
             extra=fields("queue_unpaused", by=by, queue=queue),
@@ -44,6 +46,7 @@ def pause_all(store: Store, *, by: str) -> bool:
     """False when all queues were paused already."""
     changed = store.policies.pause_all()
     if changed:
+        store.metrics.mark("pause", "all queues", by)
         log.info("%s paused all queues", by, extra=fields("all_queues_paused", by=by))
     return changed
 
@@ -52,6 +55,7 @@ def unpause_all(store: Store, *, by: str) -> bool:
     """False when all queues were not paused. A queue that is paused by name stays paused."""
     changed = store.policies.unpause_all()
     if changed:
+        store.metrics.mark("unpause", "all queues", by)
         log.info("%s unpaused all queues", by, extra=fields("all_queues_unpaused", by=by))
     return changed
 

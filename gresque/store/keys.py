@@ -56,6 +56,8 @@ class Keys:
         self.cron_last = self.prefix + "cron:last"
         self.cron_paused = self.prefix + "cron:paused"
         self.cron_apps = self.prefix + "cron:apps"
+        self.heads = self.prefix + "heads"
+        self.marks = self.prefix + "marks"
 
     def kind(self, key: str) -> str:
         """The type of one of these keys: "a list", "a number" and so on."""
@@ -72,7 +74,8 @@ class Keys:
             self.persistent_schedules: "a hash", self.schedules_changed: "a set",
             self.last_enqueued: "a hash", self.policies: "a hash", self.inflight: "a hash",
             self.rates: "a hash", self.pause_all: "a string",
-            self.delayed_schedule: "a sorted set",
+            self.delayed_schedule: "a sorted set", self.heads: "a hash",
+            self.marks: "a stream",
             **dict.fromkeys(self.scheduler_locks, "a string"),
         }  # fmt: skip
         if key in kinds:
@@ -85,7 +88,7 @@ class Keys:
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
             ("timestamps:", "a set"), ("inflight:", "a hash"), ("freed:", "a string"),
-            ("unique:", "a hash"),
+            ("unique:", "a hash"), ("metrics:", "a hash"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
                 return kind
@@ -199,3 +202,9 @@ class Keys:
     def wake(self, process_id: str) -> str:
         """STRING with an expiry: written to wake the process, which waits in reserve."""
         return f"{self.prefix}wake:{process_id}"
+
+    def metrics(self, span: str, number: int | str) -> str:
+        """HASH with an expiry: what was counted in this span of time. `span` is `second`, `minute`
+        or `depth`, and `number` counts minutes since 1970; or `ten` or `times`, and tens of
+        minutes."""
+        return f"{self.prefix}metrics:{span}:{number}"

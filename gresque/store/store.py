@@ -16,6 +16,7 @@ from gresque.store.keys import Keys
 from gresque.store.later import Later
 from gresque.store.locks import Locks
 from gresque.store.maintenance import Maintenance
+from gresque.store.metrics import Metrics
 from gresque.store.policies import Policies
 from gresque.store.processes import Processes
 from gresque.store.queues import Queues
@@ -59,6 +60,7 @@ class Store:
         self.stats = Stats(server)
         self.commands = Commands(server)
         self.maintenance = Maintenance(server)
+        self.metrics = Metrics(server)
         self.suspects = Suspects(server)
         self.cron = CronTable(server)
         self.later = Later(server)

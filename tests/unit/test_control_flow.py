@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gresque.control.flow import CAP, RATE, limit, pause, pause_all, unpause, unpause_all
+from gresque.inspector.metrics import MetricsReader
 from gresque.store.policies import Policy, Rate
 from gresque.store.store import Store
 
@@ -30,4 +31,17 @@ def test_the_log_says_who_did_what(store: Store, caplog: pytest.LogCaptureFixtur
         "joe@vm set the limits of queue mail: at most 5 jobs at once, 5/s evenly",
         "joe@vm set the limits of queue mail: at most 6 jobs at once",
         "joe@vm set the limits of queue mail: no limits",
+    ]
+
+
+def test_pauses_are_marked(store: Store) -> None:
+    assert pause(store, "mail", by=BY) and not pause(store, "mail", by=BY)
+    assert unpause(store, "mail", by=BY) and not unpause(store, "mail", by=BY)
+    assert pause_all(store, by=BY) and unpause_all(store, by=BY)
+    marks = MetricsReader(store).marks(0)
+    assert [(mark.kind, mark.text, mark.by) for mark in marks] == [
+        ("pause", "queue mail", BY),
+        ("unpause", "queue mail", BY),
+        ("pause", "all queues", BY),
+        ("unpause", "all queues", BY),
     ]
