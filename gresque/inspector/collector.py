@@ -1,0 +1,155 @@
+"""One collector for all viewers of a process: a snapshot a second, while a viewer asks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+
+import redis
+
+from gresque.connection.errors import explain
+from gresque.errors import GresqueError, RedisUnavailable
+from gresque.inspector.collecting import Collecting
+from gresque.inspector.snapshot import Snapshot, Trouble
+from gresque.logs import fields
+from gresque.store.store import Store
+
+log = logging.getLogger("gresque.inspector")
+
+EVERY_SECONDS = 1.0
+SECOND_LOOK_SECONDS = 0.3
+"""Rates are known from the second snapshot on, so that comes soon."""
+LOOKED_SECONDS = 10.0
+"""The thread ends when no viewer has asked for this long."""
+WAIT_SECONDS = 3.0
+
+
+class Collector:
+    """Takes snapshots in a thread of its own, which starts with the first question and ends when
+    nobody has asked for 10 s. Any number of threads or greenlets may ask.
+
+        snapshot = collector.last()
+        print(snapshot.done_rate, snapshot.waiting)
+        newer = collector.after(snapshot.number, wait_seconds=2.0)
+
+    While Redis is away the last snapshot stays, with its `trouble`.
+    """
+
+    def __init__(
+        self, store: Store, failure_backend: str = "redis", every_seconds: float = EVERY_SECONDS
+    ) -> None:
+        """`failure_backend` is the workers' setting: where failed jobs stand."""
+        self._url = store.server.url
+        self._every = every_seconds
+        self._collecting = Collecting(store, failure_backend)
+        self._changed = threading.Condition()
+        self._snapshot: Snapshot | None = None
+        self._trouble: Trouble | None = None
+        self._thread: threading.Thread | None = None
+        self._asked = 0.0
+        self._closed = False
+
+    @property
+    def seen(self) -> Snapshot | None:
+        """The last snapshot, however old, without asking for another one."""
+        return self._snapshot
+
+    def last(self, wait_seconds: float = WAIT_SECONDS) -> Snapshot:
+        """The last snapshot. After a pause it waits for a new one, for `wait_seconds` at most, and
+        then returns the old one as it is. Raises RedisUnavailable where there is none."""
+        with self._changed:
+            self._ask()
+            deadline = time.monotonic() + wait_seconds
+            while not self._is_good() and (left := deadline - time.monotonic()) > 0:
+                self._changed.wait(left)
+            return self._found()
+
+    def after(self, number: int, wait_seconds: float) -> Snapshot | None:
+        """The first snapshot that has another number than this one; None where none comes in
+        time."""
+        with self._changed:
+            deadline = time.monotonic() + wait_seconds
+            while True:
+                self._ask()
+                found = self._snapshot
+                if found is not None and found.number != number:
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or self._closed:
+                    return None
+                self._changed.wait(min(left, 1.0))
+
+    def close(self) -> None:
+        """End the thread, and wait for it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join(WAIT_SECONDS)
+
+    def _ask(self) -> None:
+        self._asked = time.monotonic()
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+            self._thread.start()
+
+    def _is_good(self) -> bool:
+        if self._trouble is not None or self._closed:
+            return True
+        return self._snapshot is not None and self._snapshot.age < 2 * self._every
+
+    def _found(self) -> Snapshot:
+        if self._snapshot is not None:
+            return self._snapshot
+        reason = self._trouble.reason if self._trouble else "Redis has not answered yet"
+        raise RedisUnavailable(reason)
+
+    # In the thread
+
+    def _run(self) -> None:
+        self._collecting.forget()
+        taken = 0
+        while True:
+            began = time.monotonic()
+            self._take()
+            taken += 1
+            every = SECOND_LOOK_SECONDS if taken == 1 else self._every
+            with self._changed:
+                self._wait_until(began + min(every, self._every))
+                if self._closed or time.monotonic() - self._asked >= LOOKED_SECONDS:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
+
+    def _wait_until(self, at: float) -> None:
+        while not self._closed and (left := at - time.monotonic()) > 0:
+            self._changed.wait(left)
+
+    def _take(self) -> None:
+        """One snapshot, or the reason why there is none."""
+        number = 1 if self._snapshot is None else self._snapshot.number + 1
+        trouble: str | None = None
+        try:
+            snapshot = self._collecting.take(number)
+        except (redis.RedisError, GresqueError, OSError) as error:
+            trouble = explain(self._url, error)
+        except Exception as error:
+            log.exception("no snapshot", extra=fields("collector_failed"))
+            trouble = f"the collector failed: {type(error).__name__}"
+        with self._changed:
+            if trouble is None:
+                self._snapshot, self._trouble = snapshot, None
+            else:
+                self._note(trouble, number)
+            self._changed.notify_all()
+
+    def _note(self, reason: str, number: int) -> None:
+        since = self._trouble.since if self._trouble else time.time()
+        if self._trouble is None or self._trouble.reason != reason:
+            self._trouble = Trouble(reason, since)
+            if self._snapshot is not None:
+                self._snapshot = replace(self._snapshot, number=number, trouble=self._trouble)
+        self._collecting.forget()
