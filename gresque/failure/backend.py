@@ -139,7 +139,7 @@ class RedisBackend:
         groups: dict[Group, GroupCount] = {}
         for raw in self._walk(wanted, progress):
             seen = glance(raw)
-            if not wanted.matches(seen):
+            if not wanted.matches(seen, raw):
                 continue
             key = Group(seen.job_class, seen.exception, seen.queue)
             group = groups.get(key) or groups.setdefault(key, GroupCount())
@@ -203,7 +203,7 @@ class RedisBackend:
 
     def remove_all(self, wanted: Wanted, progress: Progress = SILENT) -> int:
         """Remove the wanted entries that stand here now, retried or not; returns how many."""
-        return self._drop(lambda raw: wanted.matches(glance(raw)), wanted, progress)
+        return self._drop(lambda raw: wanted.matches(glance(raw), raw), wanted, progress)
 
     def clear(self, progress: Progress = SILENT) -> int:
         """Remove the entries that were retried; returns how many."""
@@ -283,7 +283,7 @@ def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]
     for index, raw in each.backwards(each.count(), page_bytes=page_bytes):
         seen = glance(raw)
         failed_at = seen.failed_at or failed_at
-        if wanted.matches(seen):
+        if wanted.matches(seen, raw):
             yield failed_at, each, index, raw
 
 
@@ -300,7 +300,7 @@ def _check(job: FailedJob) -> None:
 
 def _plan_retry(raw: bytes, wanted: Wanted, retried_at: str) -> Plan:
     seen = glance(raw)
-    if not wanted.matches(seen):
+    if not wanted.matches(seen, raw):
         return OTHERS
     if seen.retried_at:
         return RETRIED

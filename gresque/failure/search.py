@@ -99,7 +99,8 @@ class Wanted:
         """False when every failed job is meant."""
         return self != EVERYTHING
 
-    def matches(self, seen: Glance) -> bool:
+    def matches(self, seen: Glance, raw: bytes = b"") -> bool:
+        """`raw` is the entry: other ways to say what is meant may look at more of it."""
         return (
             (self.job_class is None or seen.job_class == self.job_class)
             and (self.exception is None or seen.exception == self.exception)

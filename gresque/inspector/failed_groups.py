@@ -11,6 +11,7 @@ import msgspec
 
 from gresque.failure.failed_time import failed_seconds
 from gresque.failure.search import Item, Wanted, frame_of, glance
+from gresque.inspector.filters import ID, TEXT, WantedFailed
 
 MOST_GROUPS = 20_000
 """The failures of further groups are counted together, without names."""
@@ -36,7 +37,11 @@ class GroupKey(NamedTuple):
     frame: str | None = None
 
     def matches(self, wanted: Wanted) -> bool:
-        """Whether its failures are wanted; the text of `wanted` is not looked at."""
+        """Whether its failures may be wanted: a text, or an id, is not looked for."""
+        if isinstance(wanted, WantedFailed) and not wanted.filter.minus(TEXT).minus(ID).matches(
+            job_class=self.job_class, queue=self.queue, exception=self.exception
+        ):
+            return False
         return (
             wanted.job_class in (None, self.job_class)
             and wanted.exception in (None, self.exception)
@@ -105,7 +110,7 @@ class GroupTable:
     def matching(self, wanted: Wanted) -> frozenset[int]:
         """The numbers of the groups that are wanted."""
         found = {n for key, n in self._numbers.items() if key.matches(wanted)}
-        return frozenset(found | {OTHERS} if wanted == Wanted() else found)
+        return frozenset(found | {OTHERS} if not wanted else found)
 
     def read(self, raw: bytes, otherwise: int = 0) -> tuple[int, int]:
         """The number of an entry's group, and the minute of its failure, with RETRIED; `otherwise`

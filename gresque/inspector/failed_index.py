@@ -109,7 +109,7 @@ class FailedIndex:
         looked at. Raises redis-py's errors."""
         self._wake()
         with self._lock:
-            numbers = None if wanted == EVERYTHING else self._table.matching(wanted)
+            numbers = None if not wanted else self._table.matching(wanted)
             groups = [each for each in self._table.all() if each.key.matches(wanted)]
             merged = heapq.merge(*(_by_age(rows, numbers) for rows in self._rows.values()))
             found = [(key, -index) for _, key, index in islice(merged, offset, offset + count + 1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ import redis
 
 from gresque.failure.backend import RedisBackend
 from gresque.failure.failed_list import FailedJob, read_entry
-from gresque.failure.search import EVERYTHING, Wanted
-from gresque.jobs import payload
+from gresque.failure.search import Wanted, glance
 
 PAGE_HITS = 50
 MOST_HITS = 1000
@@ -28,15 +26,12 @@ class FailedSearch:
     """One search. It looks no further than to the end of the page that was asked for last, and goes
     on when the next one is.
 
-        search = FailedSearch(backend, "shop-204")
+        search = FailedSearch(backend, WantedFailed(filter=parse("shop-204")))
         hits = search.page(0)
         print(search.looked_at, "of", search.total)
     """
 
-    def __init__(self, backend: RedisBackend, text: str, wanted: Wanted = EVERYTHING) -> None:
-        """Upper and lower case are the same. The text is looked for in the whole entry, arguments
-        and backtrace included."""
-        self.text = text
+    def __init__(self, backend: RedisBackend, wanted: Wanted) -> None:
         self.wanted = wanted
         self.looked_at = 0
         self.total = 0
@@ -88,38 +83,15 @@ class FailedSearch:
             self.is_over = True
 
     def _each(self) -> Iterator[FailedJob]:
-        is_hit = _Needle(self.text)
-        for each, index, raw in self._backend.scan(self.wanted):
+        for each, index, raw in self._backend.scan():
             self.looked_at += 1
             if self.looked_at % STEP == 0:
                 time.sleep(0)  # others have their turn
                 if self.is_over or time.monotonic() - self.asked_at > UNASKED_SECONDS:
                     return
-            if is_hit(raw):
+            if self.wanted.matches(glance(raw), raw):
                 yield read_entry(index, raw, each.name)
         self.looked_at = self.total
-
-
-class _Needle:
-    """A text as it may stand in JSON."""
-
-    def __init__(self, text: str) -> None:
-        self._forms = {text.casefold(), json.dumps(text, ensure_ascii=False)[1:-1].casefold()}
-        self._is_ascii = text.isascii()
-        self._raw_forms = [each.encode("utf-8", "replace") for each in self._forms]
-
-    def __call__(self, raw: bytes) -> bool:
-        if self._is_ascii:
-            lowered = raw.lower()
-            return any(form in lowered for form in self._raw_forms)
-        text = raw.decode("utf-8", "replace")
-        if _ESCAPED in text:  # another program escapes what is not ASCII
-            text += json.dumps(payload.loads(raw), ensure_ascii=False)
-        text = text.casefold()
-        return any(form in text for form in self._forms)
-
-
-_ESCAPED = "\\u"
 
 
 class FailedSearches:
@@ -128,16 +100,16 @@ class FailedSearches:
     def __init__(self, backend: RedisBackend) -> None:
         self._backend = backend
         self._lock = threading.Lock()
-        self._searches: dict[tuple[str, Wanted], FailedSearch] = {}
+        self._searches: dict[Wanted, FailedSearch] = {}
 
-    def of(self, text: str, wanted: Wanted = EVERYTHING) -> FailedSearch:
-        """The search for this text, which begins with the first question. Of too many, the one that
+    def of(self, wanted: Wanted) -> FailedSearch:
+        """The search for these, which begins with the first question. Of too many, the one that
         nobody has asked for the longest time is cancelled."""
         with self._lock:
-            found = self._searches.get((text, wanted))
+            found = self._searches.get(wanted)
             if found is not None and time.monotonic() - found.asked_at < UNASKED_SECONDS:
                 return found
-            found = self._searches[text, wanted] = FailedSearch(self._backend, text, wanted)
+            found = self._searches[wanted] = FailedSearch(self._backend, wanted)
             while len(self._searches) > MOST_SEARCHES:
                 oldest = min(self._searches, key=lambda each: self._searches[each].asked_at)
                 self._searches.pop(oldest).cancel()

@@ -12,13 +12,14 @@ shown of a job, in upper or lower case. `>` and `<` take an age: 90, 5s, 10m, 2h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from gresque.errors import FilterError
 from gresque.failure.search import Glance, Wanted
+from gresque.jobs import payload
 from gresque.processes.short_names import has_id, processes_named
 from gresque.seconds import AGES, parse_age
 from gresque.store.commands import Running
@@ -169,21 +170,46 @@ ANY = Filter()
 
 @dataclass(frozen=True)
 class WantedFailed(Wanted):
-    """The failed jobs that a filter means, for `RedisBackend`. A text is looked for in class,
-    exception and error."""
+    """The failed jobs that a filter means, for `RedisBackend`; other fields restrict them further.
+    A text is looked for in the whole entry, arguments and backtrace included."""
 
     filter: Filter = ANY
 
     def __bool__(self) -> bool:
-        return bool(self.filter)
+        return self != WantedFailed()
 
-    def matches(self, seen: Glance) -> bool:
-        return self.filter.matches(
+    def matches(self, seen: Glance, raw: bytes = b"") -> bool:
+        return super().matches(seen) and self.filter.matches(
             job_class=seen.job_class,
             queue=seen.queue,
             exception=seen.exception,
-            text=lambda: f"{seen.job_class or ''}\n{seen.exception or ''}\n{seen.error or ''}",
+            job_id=_id_in(raw) if self.filter.values(ID) else None,
+            text=lambda: text_of(raw),
         )
+
+
+def _id_in(entry: bytes) -> object:
+    item = payload.loads(entry).get("payload")
+    return item.get("id") if isinstance(item, dict) else None
+
+
+def text_of(entry: bytes) -> str:
+    """What a text is looked for in: the entry as it stands, and without the escapes of JSON."""
+    text = entry.decode("utf-8", "replace")
+    if "\\" not in text:
+        return text
+    return "\n".join((text, *_texts(payload.loads(entry))))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from (name, *_texts(each))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
 
 
 def parse(text: str, keys: Iterable[str] = ALL) -> Filter:

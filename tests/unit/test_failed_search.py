@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
-from gresque.failure.search import Wanted
 from gresque.inspector import failed_search
 from gresque.inspector.failed_search import MOST_SEARCHES, FailedSearch, FailedSearches
+from gresque.inspector.filters import TEXT, Filter, Term, WantedFailed, parse
 from tests.support.failed_jobs import FAILED, Redis, entry, keep, numbers
 
 
@@ -20,6 +20,10 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.001)
+
+
+def wanted(text: str, queue: str | None = None) -> WantedFailed:
+    return WantedFailed(queue=queue, filter=Filter((Term(TEXT, text),)))
 
 
 def hits(search: FailedSearch, page: int = 0) -> list[int]:
@@ -48,17 +52,28 @@ def test_it_finds_a_text_anywhere_in_the_entry(
     # Another program escapes what is not ASCII.
     escaped = json.dumps(json.loads(entry(4, error="Größe"))).encode()
     redis_client.lset(FAILED, 4, escaped)
-    search = FailedSearch(backend, text)
+    search = FailedSearch(backend, wanted(text))
     assert hits(search) == found
     assert search.is_over
     assert (search.looked_at, search.total) == (6, 6)
+
+
+def test_it_finds_by_id_and_group_and_retries_find_the_same(
+    backend: RedisBackend, redis_client: Redis
+) -> None:
+    redis_client.rpush(FAILED, *(entry(n, queue="ab"[n % 2], error="no") for n in range(20)))
+    found = WantedFailed(queue="a", filter=parse("no id:id12"))
+    assert hits(FailedSearch(backend, found)) == [12]
+    found = WantedFailed(queue="a", exception="ValueError", filter=parse('"[1" queue:a'))
+    assert hits(FailedSearch(backend, found)) == [18, 16, 14, 12, 10]
+    assert backend.retry_all(found).retried == 5
 
 
 def test_it_looks_no_further_than_the_page_that_is_asked_for(
     backend: RedisBackend, redis_client: Redis
 ) -> None:
     redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
-    search = FailedSearch(backend, "no")
+    search = FailedSearch(backend, wanted("no"))
     assert hits(search) == [*range(199, 149, -1)]
     assert search.looked_at == search.found == 51
     assert hits(search, 1) == [*range(149, 99, -1)]
@@ -74,7 +89,7 @@ def test_a_search_that_nobody_asks_for_ends(
 ) -> None:
     monkeypatch.setattr(failed_search, "UNASKED_SECONDS", 0.01)
     redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
-    search = FailedSearch(backend, "no")
+    search = FailedSearch(backend, wanted("no"))
     search.page(0)
     until(lambda: search.is_over)
     assert search.looked_at <= 51
@@ -85,10 +100,10 @@ def test_pages_share_a_search_and_too_many_are_cancelled(
 ) -> None:
     redis_client.rpush(FAILED, *(entry(n, queue="ab"[n % 2], error="no") for n in range(200)))
     searches = FailedSearches(backend)
-    first = searches.of("no", Wanted(queue="a"))
+    first = searches.of(wanted("no", queue="a"))
     assert hits(first)[:3] == [198, 196, 194]
-    assert searches.of("no", Wanted(queue="a")) is first
-    others = [searches.of(str(number)) for number in range(MOST_SEARCHES)]
+    assert searches.of(wanted("no", queue="a")) is first
+    others = [searches.of(wanted(str(number))) for number in range(MOST_SEARCHES)]
     assert len({id(each) for each in others}) == MOST_SEARCHES
     assert first.is_over
 
@@ -99,6 +114,6 @@ def test_lists_of_several_queues_are_searched_together(
     for number in range(6):
         at = f"2026/11/23 15:00:0{number} UTC"
         keep(redis_client, "ab"[number % 2], entry(number, error="no", failed_at=at))
-    search = FailedSearch(multi, "no")
+    search = FailedSearch(multi, wanted("no"))
     assert hits(search) == [5, 4, 3, 2, 1, 0]
     assert search.page(0)[0].list_name == "b_failed"

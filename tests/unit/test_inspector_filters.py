@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from gresque.errors import FilterError
-from gresque.failure.search import Glance, Item
+from gresque.failure.search import glance
 from gresque.inspector.filters import (
     ANY,
     CLASS,
@@ -62,7 +62,7 @@ def numbers(store: Store, wanted: Filter) -> list[int]:
         ("class:C", []),
         ("a( host:vm", [3, 0, 2, 4]),
         ('"A(3)"', [3]),
-        ("class:A 3 4", []),
+        ("class:A A(3 A(4", []),
     ],
     ids=str,
 )
@@ -185,13 +185,19 @@ def test_characters_of_patterns_stand_for_themselves() -> None:
 
 
 def test_failed_jobs_that_are_meant() -> None:
-    seen = Glance(Item("jobs.Sync"), "TimeoutError", "no answer in 5 s", "mail")
+    raw = (
+        b'{"payload":{"class":"jobs.Sync","args":["a/b"],"id":"019ab0d2c4f17c3e8a1b5d7e9f2c4a60"},"queue":"mail",'
+        b'"exception":"TimeoutError","error":"no \\"answer\\" in 5 s"}'
+    )
     for text, found in (
         ("class:jobs.* exception:TimeoutError queue:mail NO", True),
         ("timeouterror sync", True),
         ("exception:Timeout", False),
         ("class:jobs.*  other", False),
+        ('a/b "no \\"answer\\""', True),
+        ("id:9f2c4a60", True),
+        ("id:9f2c4a61", False),
     ):
         wanted = WantedFailed(filter=parse(text, OF_FAILED))
-        assert (bool(wanted), wanted.matches(seen)) == (True, found)
+        assert (bool(wanted), wanted.matches(glance(raw), raw)) == (True, found)
     assert not WantedFailed()
