@@ -144,6 +144,19 @@ def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
                 write([f"{name}: was not paused"])
 
 
+@command.command(name="skip")
+@_named
+def skip_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
+    """Leave out the next time of entries, once."""
+    with _open(flags) as schedules:
+        for name in names:
+            skipped = schedules.skip(name)
+            if skipped is None:
+                write([f"{name}: has no next time"])
+            else:
+                write([f"{name}: does not run at {skipped.isoformat(' ')}"])
+
+
 @command.command(name="remove")
 @_named
 def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:

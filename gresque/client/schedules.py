@@ -165,6 +165,20 @@ class Schedules:
                     return bool(done)
         raise _busy(name)
 
+    def skip(self, name: str) -> datetime | None:
+        """Leave out the next time of an entry, and return it; None when the entry has none, as one
+        that is paused. The times after it stay."""
+        with self._asking() as store:
+            for _ in range(TRIES):
+                raw = _existing(store, name)
+                entry, tick = _checked(name, raw), store.cron.next_of(name)
+                if tick is None:
+                    return None
+                following = entry.schedule.next_after(tick)
+                if not store.cron.put([Change(name, raw, raw, following)])[1]:
+                    return next_times(entry, tick - 1, 1)[0]
+        raise _busy(name)
+
     def run_now(self, name: str) -> JobId:
         """Enqueue the job of an entry at once, even when the entry is paused; returns the job's id.
         The ticks of the entry do not change. With `overlap="skip"` nothing is enqueued while an
@@ -191,13 +205,13 @@ class Schedules:
 
     def next(self, name: str, count: int = 10) -> builtins.list[datetime]:
         """The next times at which a job of the entry is enqueued, in its zone, as if it were not
-        paused."""
+        paused. A time that is skipped is not among them."""
         if not isinstance(count, int) or count < 0:
             raise ScheduleError(f"count={count!r} is no number of times; give 0 or more")
         with self._asking() as store:
             entry = _checked(name, _existing(store, name))
-            now = int(store.now() * 1000)
-        return next_times(entry, now, count)
+            now, tick = int(store.now() * 1000), store.cron.next_of(name) or 0
+        return next_times(entry, max(now, tick - 1), count)
 
 
 def next_times(entry: Entry, after: int, count: int) -> list[datetime]:

@@ -108,6 +108,11 @@ class CronTable:
         )
         return [(name, _time(score)) for name, score in _pairs(found)]
 
+    def next_of(self, name: str) -> int | None:
+        """The next tick of an entry, in epoch milliseconds; None where it has none."""
+        score = self._server.read(None, "ZSCORE", self._keys.cron_next, name)
+        return None if score is None else _time(score)
+
     def first_after(self, ms: int) -> int | None:
         """The first tick after `ms` of any entry."""
         found = self._server.read(

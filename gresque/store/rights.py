@@ -86,16 +86,16 @@ WORKER_METHODS = (
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
-    "inspector/findings/delayed.py", "inspector/flow.py",
+    "inspector/findings/delayed.py", "inspector/flow.py", "inspector/exported.py",
     "inspector/look.py", "inspector/findings/view.py", "inspector/findings/failing.py",
     "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (
-    "commands.answers", "cron.counts", "cron.entry", "cron.read",
+    "commands.answers", "cron.counts", "cron.entry", "cron.next_of", "cron.read",
     "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
     "failed_changes.last", "failed_changes.look",
-    "later.count", "later.each", "later.find", "later.page",
+    "later.count", "later.each", "later.find", "later.page", "locks.find", "locks.some",
     "metrics.depths", "metrics.hashes", "metrics.marks", "metrics.totals", "policies.read",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",

@@ -67,6 +67,15 @@ def test_run_pause_resume_remove(call: Call, store: Store) -> None:
     )  # fmt: skip
 
 
+def test_skip(call: Call) -> None:
+    gresque.schedules.set("a", cron="0 9 * * * Europe/Berlin", job="A", queue="q")
+    first = gresque.schedules.next("a", 1)[0]
+    assert call("cron", "skip", "a").out == f"a: does not run at {first.isoformat(' ')}\n"
+    assert gresque.schedules.next("a", 1)[0] > first
+    gresque.schedules.pause("a")
+    assert call("cron", "skip", "a").out == "a: has no next time\n"
+
+
 def test_removing_what_code_declares(call: Call, store: Store) -> None:
     entry = Entry(name="a", every=60.0, job="A", queue="q", source="code", app="myapp.jobs")
     store.cron.put([Change("a", b"", entry.to_json(), 5)])

@@ -131,6 +131,19 @@ def test_pause_and_resume(store: Store) -> None:
         gresque.schedules.resume("b")
 
 
+def test_the_next_time_is_skipped_and_the_ones_after_it_stay(store: Store) -> None:
+    gresque.schedules.set("a", cron="0 9 * * *", tz="Europe/Berlin", job="A", queue="q")
+    times = gresque.schedules.next("a", 3)
+    assert gresque.schedules.skip("a") == times[0]
+    assert (only().next, gresque.schedules.next("a", 2)) == (times[1], times[1:])
+    gresque.schedules.set("a", cron="0 9 * * *", tz="Europe/Berlin", job="B", queue="q")
+    assert only().next == times[1], "also when the same times are declared again"
+    gresque.schedules.pause("a")
+    assert gresque.schedules.skip("a") is None
+    gresque.schedules.resume("a")
+    assert only().next == times[0], "a pause forgets it"
+
+
 def test_next() -> None:
     gresque.schedules.set("a", cron="0 9 * * * Europe/Berlin", job="A", queue="q")
     gresque.schedules.pause("a")
