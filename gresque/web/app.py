@@ -14,15 +14,18 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import gresque.formats as formats
+from gresque.inspector.collector import Collector
 from gresque.store.store import Store
 from gresque.text import counted
 from gresque.version import __version__
 from gresque.web import charts, static_files
 from gresque.web.accounts import Accounts, OneTimeLink, Role
+from gresque.web.addresses import address_of, here_with
 from gresque.web.compress import compress
 from gresque.web.errors import register_errors
-from gresque.web.looks import Looks
+from gresque.web.measured import Measured
 from gresque.web.names import NameConverter
+from gresque.web.pages.overview import box_of
 from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
@@ -56,7 +59,8 @@ def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly)
     app.extensions["gresque"] = Site(
         settings=settings,
         store=store,
-        looks=Looks(store, settings.failure_backend),
+        collector=Collector(store, settings.failure_backend),
+        measured=Measured(store),
         accounts=accounts,
         link=None if accounts else OneTimeLink(),
         local_user=Who(f"{_user()}@{socket.gethostname()}", role),
@@ -97,11 +101,12 @@ def _add_to_templates(app: Flask) -> None:
     jinja.trim_blocks = jinja.lstrip_blocks = True
     jinja.filters["value"] = value
     jinja.filters["counted"] = counted
+    jinja.filters["box"] = box_of
     for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
         jinja.filters[name] = getattr(formats, name)
     jinja.globals.update(
-        charts=charts, may=may, who=who, shell=shell, static=static_files.address,
-        version=__version__,
+        charts=charts, address_of=address_of, here_with=here_with, may=may, who=who, shell=shell,
+        static=static_files.address, version=__version__,
     )  # fmt: skip
 
 

@@ -66,9 +66,10 @@ def _tabs() -> list[ShownTab]:
 
 def _counts() -> dict[str, int]:
     """What the tabs count. None of it is asked of Redis for this: the last look has it."""
-    look = site().looks.seen
-    if look is None:
+    snapshot = site().collector.seen
+    if snapshot is None:
         return {}
+    look = snapshot.look
     return {
         "running": look.held,
         "queues": len(look.counts.waiting),

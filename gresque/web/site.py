@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from flask import current_app, g
 
+from gresque.inspector.collector import Collector
 from gresque.store.store import Store
 from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
-from gresque.web.looks import Looks
+from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
 
 
@@ -29,7 +30,8 @@ def call_directly(function: Callable[..., Any], *args: Any) -> Any:
 class Site:
     settings: WebSettings
     store: Store
-    looks: Looks
+    collector: Collector
+    measured: Measured
     accounts: Accounts
     link: OneTimeLink | None
     """How the owner of a dashboard without users comes in; None where there are users."""

@@ -9,7 +9,6 @@ from gresque.web.site import site
 
 
 def page() -> Response:
-    looks = site().looks
-    look = looks.last()
-    waiting = sorted(look.counts.waiting.items(), key=lambda each: (-each[1], each[0]))
-    return show("queues", number=looks.number, queues=waiting, flow=look.flow)
+    snapshot = site().collector.last()
+    rows = sorted(snapshot.queues, key=lambda row: (-row.waiting, row.name))
+    return show("queues", number=snapshot.number, queues=rows)

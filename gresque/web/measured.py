@@ -1,0 +1,90 @@
+"""Metrics for the pages: each kind is read once for all viewers, and as often as it changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, TypeVar
+
+from gresque.inspector.metrics import (
+    Depth,
+    FailingClass,
+    Mark,
+    MetricsReader,
+    PairCounts,
+    Series,
+    Step,
+    Times,
+)
+from gresque.store.store import Store
+
+Found = TypeVar("Found")
+
+SPANS: dict[str, tuple[Step, int, float]] = {
+    "10m": (Step.SECOND, 600, 1.0),
+    "1h": (Step.MINUTE, 60, 3.0),
+    "8h": (Step.MINUTE, 480, 10.0),
+    "24h": (Step.TEN_MINUTES, 144, 20.0),
+    "3d": (Step.TEN_MINUTES, 432, 60.0),
+}
+"""Name -> steps, how many of them, and after how many seconds they are read again."""
+CLASS_MINUTES = 60
+
+
+class Measured:
+    """Any number of threads or greenlets may ask."""
+
+    def __init__(self, store: Store) -> None:
+        self._reader = MetricsReader(store)
+        self._lock = Lock()
+        self._kept: dict[object, tuple[float, Any]] = {}
+
+    def series(self, span: str) -> Series:
+        step, length, every = SPANS[span]
+        return self._read(span, every, lambda: self._reader.series(step, length=length))
+
+    def of_class(self, job: str) -> Series:
+        """Its last hour, by the minute."""
+        return self._read(
+            ("class", job), 5.0,
+            lambda: self._reader.series(Step.MINUTE, length=CLASS_MINUTES, job=job),
+        )  # fmt: skip
+
+    def of_queue(self, queue: str) -> Series:
+        return self._read(
+            ("queue", queue), 5.0,
+            lambda: self._reader.series(Step.MINUTE, length=CLASS_MINUTES, queue=queue),
+        )  # fmt: skip
+
+    def failing(self) -> list[FailingClass]:
+        return self._read("failing", 2.0, self._reader.failing)
+
+    def pairs(self) -> list[PairCounts]:
+        """Of the last hour."""
+        return self._read("pairs", 5.0, self._reader.pairs)
+
+    def run_times(self) -> dict[str, Times]:
+        return self._read("run times", 10.0, self._reader.run_times)
+
+    def waiting_times(self) -> dict[str, Times]:
+        return self._read("waiting times", 10.0, self._reader.waiting_times)
+
+    def depths(self) -> dict[str, list[Depth]]:
+        """Of the last 30 minutes."""
+        return self._read("depths", 5.0, self._reader.depths)
+
+    def marks(self) -> list[Mark]:
+        """Of the last three days."""
+        return self._read("marks", 2.0, lambda: self._reader.marks(time.time() - 3 * 86_400))
+
+    def _read(self, name: object, every: float, read: Callable[[], Found]) -> Found:
+        with self._lock:
+            at, found = self._kept.get(name, (0.0, None))
+            now = time.monotonic()
+            if at == 0.0 or now - at >= every:
+                found = read()
+                if len(self._kept) > 500:
+                    self._kept.clear()
+                self._kept[name] = now, found
+            return found  # type: ignore[no-any-return]
