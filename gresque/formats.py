@@ -30,6 +30,18 @@ def span(seconds: float | None) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3_600:02d} h"
 
 
+def tight(seconds: float | None) -> str:
+    """The same in few characters, for a terminal: `0.4 s`, `14.2 s`, `4m58s`, `3h04m`, `5d03h`."""
+    if seconds is None or seconds < 59.95:
+        return span(seconds)
+    whole = round(seconds)
+    if whole < 3_600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 2 * 86_400:
+        return f"{whole // 3_600}h{whole % 3_600 // 60:02d}m"
+    return f"{whole // 86_400}d{whole % 86_400 // 3_600:02d}h"
+
+
 def rough(seconds: float | None) -> str:
     """The same in one unit: `12 s`, `6 min`, `3 h`, `5 d`."""
     if seconds is None:

@@ -1,41 +1,29 @@
-"""The reads of a snapshot: what is asked each second, and what less often.
-
-Two round trips a second, whatever the number of queues and processes. Where there are many queues,
-each second looks at a third of them.
-"""
+"""Takes snapshots, one after the other: a look, and what the ones before it say beside."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from gresque.errors import SettingsError
+from gresque.formats import rate, tight
+from gresque.inspector.findings.view import View
+from gresque.inspector.held_jobs import HeldJobs, HeldReader
 from gresque.inspector.look import Counts, Look, ProcessLook
 from gresque.inspector.names import worker_name
-from gresque.inspector.processes import parse_totals, parse_vitals_or_none
-from gresque.inspector.running import parse_running
-from gresque.inspector.snapshot import Pace, Snapshot, process_rows, published, queue_rows
-from gresque.inspector.workers import GONE_SECONDS, is_silent
-from gresque.jobs.waiting import waits_since
-from gresque.processes.identity import queues_of
-from gresque.queue_list import QueueList
-from gresque.settings import one_list_each
-from gresque.store.ledger import STATE
-from gresque.store.policies import PolicyReads
-from gresque.store.reads import Reads, Reply
+from gresque.inspector.quick_look import QuickLook
+from gresque.inspector.snapshot import Pace, QueueRow, Snapshot, process_rows, published, queue_rows
+from gresque.inspector.trends import Trends, TrendsReader
+from gresque.inspector.verdict_rules import Case, Judge
+from gresque.inspector.workers import is_silent
 from gresque.store.store import Store
 
-PARTS = 3
-MANY_QUEUES = 300
-"""Up to this number all sizes are read each second, above it those of a third."""
-SERVER_TICKS = 5
-"""INFO is asked for in each fifth second."""
 GROWTH_TICKS = 9
 """Snapshots over which the growth of a queue is measured. It is a multiple of PARTS, so that each
 queue was read equally long before."""
 RATE_TICKS = 5
 PACES = 120
+VITALS_SECONDS = 10.0
 
 
 class _Sizes(NamedTuple):
@@ -54,70 +42,81 @@ class _Cpu(NamedTuple):
 
 
 class Collecting:
-    """Takes one snapshot after the other; one thread calls it. Raises redis-py's errors."""
+    """One thread calls it. Raises redis-py's errors."""
 
     def __init__(self, store: Store, failure_backend: str) -> None:
-        self._store, self._keys = store, store.keys
-        self._one_list_each = one_list_each(failure_backend)
-        self._tick = -1
-        self._sizes: dict[str, int] = {}
-        self._heads: dict[str, float | None] = {}
-        """Since when the next job of each queue waits."""
-        self._server: dict[str, Any] = {}
+        self._store, self._failure_backend = store, failure_backend
+        self._quick = QuickLook(store, failure_backend)
         self._history: deque[_Sizes] = deque(maxlen=GROWTH_TICKS + 1)
         self._paces: deque[Pace] = deque(maxlen=PACES)
         self._cpu: dict[str, _Cpu] = {}
-        self._served_by: tuple[object, dict[str, bool]] = (None, {})
-        self.trips = 0
-        """Round trips until now."""
+        self._judge = Judge()
+        self._trends = TrendsReader(store)
+        self._held = HeldReader(store)
 
     def forget(self) -> None:
         """Before the first snapshot after a pause: rates over a pause are none."""
-        self._tick = -1
+        self._quick.forget()
         self._history.clear()
         self._paces.clear()
+        self._judge.forget()
 
-    def take(self, number: int) -> Snapshot:
-        self._tick += 1
-        look = self._look()
+    def take(self, number: int, *, wants_jobs: bool = False) -> Snapshot:
+        """With `wants_jobs` the jobs in flight are read, too, every few seconds."""
+        look = self._quick.take()
         counts = look.counts
         sizes = _Sizes(counts.at, dict(counts.waiting), counts.processed, counts.failed)
         self._pace(sizes, look.held)
         self._history.append(sizes)
-        first = self._history[0]
-        seconds = max(counts.at - first.at, 0.001)
-        growths = {
-            name: (count - first.waiting.get(name, 0)) / seconds
-            for name, count in counts.waiting.items()
-        }
         recent = self._history[max(len(self._history) - 1 - RATE_TICKS, 0)]
         span = max(counts.at - recent.at, 0.001)
         self._cpu = _cpu_of(look.processes, look.at, self._cpu)
+        trends = self._trends.read(look.at)
+        jobs = self._held.read([each.id for each in look.processes]) if wants_jobs else None
+        done_rate = max(counts.processed - recent.processed, 0) / span
+        queues = self._queues(look, trends, jobs)
         return Snapshot(
             number=number,
             look=look,
-            done_rate=max(counts.processed - recent.processed, 0) / span,
+            done_rate=done_rate,
             failed_rate=max(counts.failed - recent.failed, 0) / span,
             paces=tuple(self._paces),
-            queues=queue_rows(look, ages=self._ages(look.at), growths=growths,
-                              served=self._served(look)),
-            processes=process_rows(look.processes, look.at, {
+            queues=queues,
+            processes=process_rows(
+                look.processes, look.at, {
                 process: each.share for process, each in self._cpu.items() if each.share is not None
             }),
             running=published(look.processes),
             expected_processes=_expected(look),
+            trends=trends,
+            jobs=jobs,
+            verdict=self._judge.verdict(self._case(look, trends), _calm(done_rate, queues)),
         )  # fmt: skip
 
-    def before(self) -> Counts:
-        """The counts some seconds before the last snapshot."""
-        first = self._history[0]
-        return Counts(first.at, first.waiting, first.processed, first.failed)
+    def _queues(self, look: Look, trends: Trends, jobs: HeldJobs | None) -> tuple[QueueRow, ...]:
+        first, at = self._history[0], look.at
+        seconds = max(at - first.at, 0.001)
+        waiting = look.counts.waiting
+        return queue_rows(
+            look,
+            ages={
+                name: None if since is None else max(at - since, 0.0)
+                for name, since in self._quick.heads.items()
+            },
+            growths={
+                name: (count - first.waiting.get(name, 0)) / seconds
+                for name, count in waiting.items()
+            },
+            served=self._quick.served(look),
+            running=jobs.by_queue if jobs else None,
+            out_rates=trends.out_rates if trends.are_kept else None,
+        )
 
-    def _ages(self, at: float) -> dict[str, float | None]:
-        return {
-            name: None if since is None else max(at - since, 0.0)
-            for name, since in self._heads.items()
-        }
+    def _case(self, look: Look, trends: Trends) -> Case:
+        first = self._history[0]
+        before = Counts(first.at, first.waiting, first.processed, first.failed)
+        view = View(self._store, self._failure_backend, before, look, self._quick.heads)
+        return Case(view, trends.failing if trends.are_kept else None, trends.marks)
 
     def _pace(self, sizes: _Sizes, running: int) -> None:
         if not self._history:
@@ -133,150 +132,6 @@ class Collecting:
                 running,
             )
         )
-
-    # Reading
-
-    def _run(self, reads: Reads) -> None:
-        reads.run()
-        self.trips += 1
-
-    def _look(self) -> Look:
-        keys, reads = self._keys, self._store.reads()
-        clock = reads.now()
-        names = reads.names("SMEMBERS", keys.queues)
-        with_suspects = reads.names("SMEMBERS", keys.suspects)
-        counters = reads.numbers([keys.processed, keys.failures])
-        beats = reads.scores("ZRANGE", keys.ledgers)
-        workers = reads.names("SMEMBERS", keys.workers)
-        heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
-        later = reads.number("ZCARD", keys.later)
-        failed_queues = reads.names("SMEMBERS", keys.failed_queues)
-        server = reads.info() if self._tick % SERVER_TICKS == 0 else None
-        policies = PolicyReads(self._store.server, reads)
-        self._run(reads)
-        if server is not None:
-            self._server = server.value
-        sizes = self._ask_sizes(reads, sorted(names.value))
-        apart = {
-            name: [reads.number("LLEN", keys.suspects_of(name, deaths)) for deaths in (1, 2)]
-            for name in with_suspects.value
-        }
-        ask_processes = _Processes(self._store, reads, [*beats.value])
-        lists = [keys.failed]
-        if self._one_list_each:
-            lists = [keys.failed_list(name) for name in failed_queues.value]
-        kept = [reads.number("LLEN", key) for key in lists]
-        self._run(reads)
-        self._keep_sizes(names.value, sizes)
-        suspects = {name: (one.value, more.value) for name, (one, more) in apart.items()}
-        suspects = {name: found for name, found in suspects.items() if any(found)}
-        waiting = dict(self._sizes)
-        for name, found in suspects.items():
-            waiting[name] = waiting.get(name, 0) + sum(found)
-        at = clock.value
-        return Look(
-            counts=Counts(at, waiting, *counters.value),
-            suspects=suspects,
-            processes=ask_processes.looks(at, beats.value),
-            workers=frozenset(workers.value),
-            heartbeats=heartbeats.value,
-            kept_failed=sum(count.value for count in kept),
-            later=later.value,
-            server=self._server,
-            flow=policies.snapshot(),
-        )
-
-    def _ask_sizes(self, reads: Reads, names: Sequence[str]) -> dict[str, _Size]:
-        """Of all queues, or of those whose turn it is. The first jobs of those in which some waited
-        are read along with them; where a queue was empty, its first job is read a turn later."""
-        due = names
-        if len(names) > MANY_QUEUES and self._tick >= PARTS:
-            due = names[self._tick % PARTS :: PARTS]
-        return {
-            name: _Size(
-                reads.number("LLEN", self._keys.queue(name)),
-                reads.ask(_NOTHING, "LINDEX", self._keys.queue(name), 0)
-                if self._sizes.get(name, 1)
-                else None,
-            )
-            for name in due
-        }
-
-    def _keep_sizes(self, names: Iterable[str], sizes: Mapping[str, _Size]) -> None:
-        found = {name: self._sizes.get(name, 0) for name in names}
-        self._sizes = found | {name: each.size.value for name, each in sizes.items()}
-        heads = {name: self._heads.get(name) for name, size in self._sizes.items() if size}
-        for name, each in sizes.items():
-            if name in heads and each.head is not None:
-                heads[name] = waits_since(each.head.value) if each.head.value else None
-        self._heads = heads
-
-    def _served(self, look: Look) -> dict[str, bool]:
-        """Whether some living worker or process serves each queue."""
-        lists = {
-            queues_of(each.id)
-            for each in look.processes
-            if each.beat_age < GONE_SECONDS and not each.is_fenced
-        }
-        for worker in look.workers:
-            if not is_silent(look.heartbeats.get(worker, ""), look.at):
-                parts = worker.split(":")
-                lists.add(parts[2] if len(parts) > 2 else None)
-        names = look.counts.waiting.keys()
-        known = frozenset(lists), frozenset(names)
-        if known != self._served_by[0]:
-            self._served_by = known, _served(lists, names)
-        return self._served_by[1]
-
-
-class _Size(NamedTuple):
-    size: Reply[int]
-    head: Reply[bytes] | None
-
-
-class _Processes:
-    """The reads of processes."""
-
-    def __init__(self, store: Store, reads: Reads, ids: Sequence[str]) -> None:
-        keys, self._ids = store.keys, ids
-        self._held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
-        self._states = [reads.ask(_NOTHING, "HGET", keys.ledger(each), STATE) for each in ids]
-        self._running = reads.texts([keys.running(each) for each in ids])
-        self._vitals = reads.hash_values(keys.vitals, ids)
-
-    def looks(self, at: float, beats: Mapping[str, float]) -> tuple[ProcessLook, ...]:
-        return tuple(
-            ProcessLook(
-                id=each,
-                beat_age=max(at - beats[each] / 1000, 0.0),
-                # One field of a ledger is its state.
-                held=max(held.value - 1, 0),
-                is_fenced=state.value.startswith(b"fenced"),
-                totals=parse_totals(state.value),
-                running=parse_running(running),
-                vitals=parse_vitals_or_none(vitals),
-            )
-            for each, held, state, running, vitals in zip(
-                self._ids, self._held, self._states, self._running.value, self._vitals.value,
-                strict=True,
-            )
-        )  # fmt: skip
-
-
-_NOTHING = b""
-
-
-def _served(lists: Iterable[str | None], queues: Iterable[str]) -> dict[str, bool]:
-    """In a queue list of an id a colon is `~`."""
-    names = {name.replace(":", "~"): name for name in queues}
-    found = dict.fromkeys(names.values(), False)
-    for each in lists:
-        try:
-            resolved = QueueList.parse_id(each or "").resolve([*names])
-        except SettingsError:
-            continue
-        found.update((names[name], True) for name in resolved if name in names)
-    return found
 
 
 def _expected(look: Look) -> int:
@@ -305,4 +160,7 @@ def _cpu_of(
     return found
 
 
-VITALS_SECONDS = 10.0
+def _calm(done_rate: float, queues: Sequence[QueueRow]) -> str:
+    ages = [each.age_seconds for each in queues if each.age_seconds is not None]
+    waits = f"nothing waits over {tight(max(ages))}" if ages else "nothing waits"
+    return f"All is well. {rate(done_rate)}/s, {waits}, no job was lost."

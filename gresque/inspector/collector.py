@@ -13,6 +13,7 @@ from gresque.connection.errors import explain
 from gresque.errors import GresqueError, RedisUnavailable
 from gresque.inspector.collecting import Collecting
 from gresque.inspector.snapshot import Snapshot, Trouble
+from gresque.inspector.verdict_rules import away
 from gresque.logs import fields
 from gresque.store.store import Store
 
@@ -48,7 +49,7 @@ class Collector:
         self._snapshot: Snapshot | None = None
         self._trouble: Trouble | None = None
         self._thread: threading.Thread | None = None
-        self._asked = 0.0
+        self._asked = self._asked_for_jobs = float("-inf")
         self._closed = False
 
     @property
@@ -56,23 +57,24 @@ class Collector:
         """The last snapshot, however old, without asking for another one."""
         return self._snapshot
 
-    def last(self, wait_seconds: float = WAIT_SECONDS) -> Snapshot:
-        """The last snapshot. After a pause it waits for a new one, for `wait_seconds` at most, and
-        then returns the old one as it is. Raises RedisUnavailable where there is none."""
+    def last(self, wait_seconds: float = WAIT_SECONDS, *, jobs: bool = False) -> Snapshot:
+        """The last snapshot; with `jobs` one that has the jobs in flight, too. After a pause it
+        waits for a new one, for `wait_seconds` at most, and then returns the old one as it is.
+        Raises RedisUnavailable where there is none."""
         with self._changed:
-            self._ask()
+            self._ask(jobs)
             deadline = time.monotonic() + wait_seconds
-            while not self._is_good() and (left := deadline - time.monotonic()) > 0:
+            while not self._is_good(jobs) and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
             return self._found()
 
-    def after(self, number: int, wait_seconds: float) -> Snapshot | None:
+    def after(self, number: int, wait_seconds: float, *, jobs: bool = False) -> Snapshot | None:
         """The first snapshot that has another number than this one; None where none comes in
         time."""
         with self._changed:
             deadline = time.monotonic() + wait_seconds
             while True:
-                self._ask()
+                self._ask(jobs)
                 found = self._snapshot
                 if found is not None and found.number != number:
                     return found
@@ -90,16 +92,23 @@ class Collector:
         if thread is not None:
             thread.join(WAIT_SECONDS)
 
-    def _ask(self) -> None:
+    def _ask(self, jobs: bool) -> None:
         self._asked = time.monotonic()
+        if jobs:
+            self._asked_for_jobs = self._asked
         if self._thread is None and not self._closed:
             self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
             self._thread.start()
 
-    def _is_good(self) -> bool:
+    def _is_good(self, jobs: bool) -> bool:
         if self._trouble is not None or self._closed:
             return True
-        return self._snapshot is not None and self._snapshot.age < 2 * self._every
+        found = self._snapshot
+        return (
+            found is not None
+            and found.age < 2 * self._every
+            and (found.jobs is not None or not jobs)
+        )
 
     def _found(self) -> Snapshot:
         if self._snapshot is not None:
@@ -133,7 +142,8 @@ class Collector:
         number = 1 if self._snapshot is None else self._snapshot.number + 1
         trouble: str | None = None
         try:
-            snapshot = self._collecting.take(number)
+            wants_jobs = time.monotonic() - self._asked_for_jobs < LOOKED_SECONDS
+            snapshot = self._collecting.take(number, wants_jobs=wants_jobs)
         except (redis.RedisError, GresqueError, OSError) as error:
             trouble = explain(self._url, error)
         except Exception as error:
@@ -151,5 +161,10 @@ class Collector:
         if self._trouble is None or self._trouble.reason != reason:
             self._trouble = Trouble(reason, since)
             if self._snapshot is not None:
-                self._snapshot = replace(self._snapshot, number=number, trouble=self._trouble)
+                self._snapshot = replace(
+                    self._snapshot,
+                    number=number,
+                    trouble=self._trouble,
+                    verdict=self._snapshot.verdict.with_first(away(reason)),
+                )
         self._collecting.forget()

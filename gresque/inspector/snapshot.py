@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from gresque.inspector.held_jobs import HeldJobs
 from gresque.inspector.look import Look, ProcessLook
 from gresque.inspector.names import started_at, worker_and_pid, worker_name
+from gresque.inspector.trends import Trends
+from gresque.inspector.verdict import Verdict
 from gresque.inspector.workers import GONE_SECONDS
 from gresque.processes.short_names import short_process
 from gresque.store.policies import NONE as NO_POLICY
@@ -200,8 +203,10 @@ class Snapshot:
     them; `held` counts these, too."""
     expected_processes: int
     """As many as the workers that live are to have."""
-    calls: float = 0.0
-    """Round trips to Redis that a second of it took."""
+    trends: Trends
+    verdict: Verdict
+    jobs: HeldJobs | None = None
+    """The jobs in flight, a few seconds old; None where no viewer asked for them."""
     trouble: Trouble | None = None
     taken: float = field(default_factory=time.monotonic)
     """On the monotonic clock of this process."""

@@ -86,7 +86,10 @@ def test_deaths(store: Store, redis_client: redis.Redis) -> None:
         "queues"
     )
     assert not finding.is_broken
-    assert finding.details == {"count": 2, "requeued": 4, "failed": 2, "poison": 0}
+    assert finding.details == {
+        "count": 2, "last_minute": 0, "process": PROCESS, "cause": "killed by SIGKILL",
+        "requeued": 4, "failed": 2, "poison": 0,
+    }  # fmt: skip
     die(redis_client, 1, 13)
     (finding,) = deaths(view(store))
     assert finding.is_broken

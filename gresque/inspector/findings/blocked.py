@@ -58,7 +58,9 @@ def _of_class(jobs: list[RunningJob], held: dict[str, int]) -> Finding:
         "processes": [job.process for job in jobs],
         "class": worst.item.get("class"),
         "id": worst.item.get("id"),
+        "label": worst.label,
         "seconds": worst.blocks_seconds,
+        "neighbours": max(neighbours, 0),
         "stack": list(worst.stack),
     }
     return Finding(Level.BROKEN, "blocked", printable(message + where + waits), commands, details)

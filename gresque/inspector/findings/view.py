@@ -36,6 +36,8 @@ class View:
     failure_backend: str
     before: Counts
     look: Look
+    heads: Mapping[str, float | None] | None = None
+    """Since when the next job of each queue waits, where that was read before."""
 
     @property
     def at(self) -> float:
@@ -70,16 +72,20 @@ class View:
     def ages(self) -> dict[str, float | None]:
         """For how long the next job of a queue waits, in seconds; None where it does not say so, or
         the queue is none of the longest."""
+        since = self._since() if self.heads is None else self.heads
+        return {
+            name: None if (at := since.get(name)) is None else max(self.at - at, 0.0)
+            for name in self.waiting
+        }
+
+    def _since(self) -> dict[str, float | None]:
         keys, reads = self.store.keys, self.store.reads()
         heads = {
             name: reads.ask(b"", "LINDEX", keys.queue(name), 0)
             for name in nlargest(HEADS, self.waiting, key=self.waiting.__getitem__)
         }
         reads.run()
-        since = {name: waits_since(head.value) for name, head in heads.items()}
-        return dict.fromkeys(self.waiting) | {
-            name: max(self.at - each, 0.0) for name, each in since.items() if each is not None
-        }
+        return {name: waits_since(head.value) for name, head in heads.items()}
 
     def jobs(self, slots: Mapping[str, list[str]]) -> list[RunningJob]:
         """The jobs in these slots of processes."""

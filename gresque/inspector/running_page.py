@@ -1,0 +1,116 @@
+"""Running jobs of a snapshot that a filter means: how many, of which kinds, and a page of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gresque.inspector.filters import ANY, CLASS, HOST, ID, QUEUE, TEXT, WAITS, Filter
+from gresque.inspector.held_jobs import HeldJob
+from gresque.inspector.running import RunningJob, read_slots
+from gresque.inspector.snapshot import Published, Snapshot
+from gresque.store.store import Store
+
+FACET_KEYS = (WAITS, CLASS, QUEUE, HOST)
+_NEEDS_JOBS = (CLASS, QUEUE, ID, TEXT)
+
+
+def needs_jobs(wanted: Filter) -> bool:
+    """Whether the filter asks for more than a snapshot without `jobs` has."""
+    return any(term.key in _NEEDS_JOBS for term in wanted.terms)
+
+
+@dataclass(frozen=True)
+class Facet:
+    """The values of one key of the filter with their numbers of jobs, the most frequent first, and
+    what lies behind them: how many `others` with how many jobs together."""
+
+    key: str
+    values: tuple[tuple[str, int], ...]
+    others: int
+    jobs_of_others: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Jobs that have been running for over a second and that a filter means, in the order of the
+    snapshot. `running` counts those without the filter, `held` all jobs in flight, those of less
+    than a second included."""
+
+    wanted: Filter
+    jobs: Sequence[Published]
+    running: int
+    held: int
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, wanted: Filter = ANY) -> Matching:
+        """Without `snapshot.jobs` a class, queue, id or text matches nothing. A job that started
+        since these were read matches as if it had none."""
+        found = snapshot.running if not wanted else [*_matching(snapshot, wanted)]
+        return cls(wanted, found, len(snapshot.running), snapshot.held)
+
+    def facets(self, snapshot: Snapshot, most: int = 5) -> tuple[Facet, ...]:
+        """Of what each of these jobs waits on, its class, its queue and its host. Empty ones are
+        left out; without `snapshot.jobs` only the hosts are known."""
+        counts: dict[str, Counter[str]] = {key: Counter() for key in FACET_KEYS}
+        jobs = snapshot.jobs
+        hosts = {row.id: row.host for row in snapshot.processes}
+        for each in self.jobs:
+            counts[HOST][hosts.get(each.process, "")] += 1
+            held = jobs.get(each.place) if jobs is not None else None
+            if held is not None:
+                counts[CLASS][held.job or ""] += 1
+                counts[QUEUE][held.queue] += 1
+        return tuple(_facet(key, found, most) for key, found in counts.items() if found)
+
+    def page(self, store: Store, snapshot: Snapshot, start: int, count: int) -> list[RunningJob]:
+        """The jobs from this position on, read now, in one round trip. Those that ended since the
+        snapshot are left out."""
+        return read_jobs(store, snapshot, self.jobs[start : start + count])
+
+
+def read_jobs(store: Store, snapshot: Snapshot, jobs: Sequence[Published]) -> list[RunningJob]:
+    """These jobs with their payloads, in the same order, in one round trip."""
+    slots: defaultdict[str, list[str]] = defaultdict(list)
+    for each in jobs:
+        slots[each.process].append(each.slot)
+    running = {p.id: p.running for p in snapshot.look.processes if p.id in slots}
+    found = {(job.process, job.slot): job for job in read_slots(store, slots, running, snapshot.at)}
+    return [found[each.place] for each in jobs if each.place in found]
+
+
+def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
+    processes = {*wanted.processes([row.id for row in snapshot.processes])}
+    # Of ages alone nothing of a job need be known, and there may be thousands.
+    rest = replace(wanted, terms=tuple(t for t in wanted.terms if t.key != HOST))
+    ages = not any(term.key not in (HOST, ">", "<") for term in wanted.terms)
+    least, most, at = wanted.longer_than, wanted.shorter_than, snapshot.at
+    jobs = snapshot.jobs
+    for each in snapshot.running:
+        seconds = max(at - each.since, 0.0)
+        if (
+            each.process not in processes
+            or (least is not None and seconds < least)
+            or (most is not None and seconds >= most)
+        ):
+            continue
+        if ages or _matches(rest, each, jobs.get(each.place) if jobs else None, seconds):
+            yield each
+
+
+def _matches(wanted: Filter, job: Published, held: HeldJob | None, seconds: float) -> bool:
+    return wanted.matches(
+        job_class=held.job if held else None,
+        queue=held.queue if held else None,
+        seconds=seconds,
+        job_id=held.id if held else None,
+        text=lambda: f"{held.label}\n{held.id}" if held else "",
+    )
+
+
+def _facet(key: str, counts: Counter[str], most: int) -> Facet:
+    first = tuple(counts.most_common(most))
+    return Facet(
+        key, first, len(counts) - len(first), counts.total() - sum(count for _, count in first)
+    )
