@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gresque.cli.options import load_settings
 
 if TYPE_CHECKING:
+    from gresque.control.audit import By
     from gresque.failure.backend import RedisBackend
     from gresque.store.store import Store
 
@@ -35,13 +36,15 @@ def open_store(flags: dict[str, Any]) -> Iterator[Store]:
         store.close()
 
 
-def operator() -> str:
-    """The caller of this command, for the log: user@host."""
+def operator() -> By:
+    """The caller of this command, for the log and the audit log: user@host."""
+    from gresque.control.audit import By
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a uid without a name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return By(f"{user}@{socket.gethostname()}", "cli")
 
 
 @contextmanager

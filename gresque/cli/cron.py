@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_store, operator
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Column, Output, complain, json_option, write
 from gresque.clock import duration
@@ -58,12 +58,10 @@ def command() -> None:
 
 @contextmanager
 def _open(flags: dict[str, Any]) -> Iterator[Schedules]:
-    from contextlib import nullcontext
-
-    from gresque.client.schedules import Schedules
+    from gresque.control.schedules import of
 
     with open_store(flags) as store:
-        yield Schedules(lambda: nullcontext(store))
+        yield of(store)
 
 
 def _named(function: Callable[..., None]) -> Callable[..., Any]:
@@ -114,9 +112,11 @@ def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
 
     An entry with overlap=skip enqueues none while a job of it waits, runs or is to be tried again.
     """
-    with _open(flags) as schedules:
+    from gresque.control.schedules import run_now
+
+    with open_store(flags) as store:
         for name in names:
-            job_id = schedules.run_now(name)
+            job_id = run_now(store, name, by=operator())
             if job_id.duplicate:
                 write([f"{name}: job {job_id} has not ended, so none is enqueued (overlap=skip)"])
             else:
@@ -127,19 +127,25 @@ def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
 @_named
 def pause_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """Let entries rest until `resume`, also when workers declare them again."""
-    with _open(flags) as schedules:
+    from gresque.control.schedules import pause
+
+    with open_store(flags) as store:
         for name in names:
-            write([f"{name}: {'paused' if schedules.pause(name) else 'was paused already'}"])
+            changed = pause(store, name, by=operator())
+            write([f"{name}: {'paused' if changed else 'was paused already'}"])
 
 
 @command.command(name="resume")
 @_named
 def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """End a pause. Entries count from now on: what they missed does not run."""
-    with _open(flags) as schedules:
+    from gresque.control.schedules import of, resume
+
+    with open_store(flags) as store:
         for name in names:
-            if schedules.resume(name):
-                write([f"{name}: its next time is {schedules.next(name, 1)[0].isoformat(' ')}"])
+            if resume(store, name, by=operator()):
+                time = of(store).next(name, 1)[0]
+                write([f"{name}: its next time is {time.isoformat(' ')}"])
             else:
                 write([f"{name}: was not paused"])
 
@@ -148,9 +154,11 @@ def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
 @_named
 def skip_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """Leave out the next time of entries, once."""
-    with _open(flags) as schedules:
+    from gresque.control.schedules import skip
+
+    with open_store(flags) as store:
         for name in names:
-            skipped = schedules.skip(name)
+            skipped = skip(store, name, by=operator())
             if skipped is None:
                 write([f"{name}: has no next time"])
             else:
@@ -162,10 +170,12 @@ def skip_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
 def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """Remove entries. One that code or a schedule file declares comes back while a worker of it
     runs; `pause` lasts."""
-    with _open(flags) as schedules:
-        known = {each.name: each for each in schedules.list()}
+    from gresque.control.schedules import of, remove
+
+    with open_store(flags) as store:
+        known = {each.name: each for each in of(store).list()}
         for name in names:
-            schedules.remove(name)
+            remove(store, name, by=operator())
             found = known.get(name)
             if found is not None and found.source in ("code", "file"):
                 write(

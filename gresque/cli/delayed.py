@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_store, operator
 from gresque.cli.filters import CLASS, Age, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, counted, json_option
 from gresque.clock import duration, log_time
-from gresque.errors import EnqueueError, InvalidPayload, SettingsError
+from gresque.errors import EnqueueError, SettingsError
 from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.client.delayed import DelayedJob, DelayedJobs
+    from gresque.control.delayed import Changed
+    from gresque.store.store import Store
 
-Change = Callable[["DelayedJobs", "DelayedJob"], bool]
+Change = Callable[["Store", Sequence["DelayedJob"]], "list[Changed]"]
+
+
+NOT_THERE = "it does not wait for its time"
 
 
 class Time(click.ParamType[Any]):
@@ -180,7 +186,9 @@ def run_command(flags: dict[str, Any], job_ids: tuple[str, ...], as_json: bool) 
       gresque delayed run 019ab0d2c4f17c3e8a1b5d7e9f2c4a60
       gresque delayed --class myjobs.send --json | jq -r '.[].id' | xargs gresque delayed run
     """
-    return change(flags, job_ids, lambda jobs, job: jobs.run_now(job), "in its queue", as_json)
+    from gresque.control.delayed import run_now
+
+    return change(flags, job_ids, partial(run_now, by=operator()), "in its queue", as_json)
 
 
 @command.command(name="move")
@@ -202,12 +210,13 @@ def move_command(
       gresque delayed move 019ab0d2c4f17c3e8a1b5d7e9f2c4a60 --at 2026-12-24T18:00+01:00
     """
     from gresque.client.when import delay
+    from gresque.control.delayed import put_off
 
     if (in_ is None) == (at is None):
         raise click.UsageError("say when: give either --in or --at")
     due = at if in_ is None else delay(in_)
     said = f"due in {duration(in_)}" if in_ is not None else f"due at {log_time(due.seconds, 0)}"
-    return change(flags, job_ids, lambda jobs, job: jobs.put_off(job, due), said, as_json)
+    return change(flags, job_ids, partial(put_off, when=due, by=operator()), said, as_json)
 
 
 @command.command(name="cancel")
@@ -229,18 +238,20 @@ def cancel_command(
       gresque delayed cancel 019ab0d2c4f17c3e8a1b5d7e9f2c4a60
       gresque delayed cancel --class myjobs.send --queue mail
     """
+    from gresque.control.delayed import cancel
+
     filtered = any(value is not None for value in options.values())
     if bool(job_ids) == filtered:
         raise click.UsageError("give either the ids of the jobs to cancel, or --class and so on")
     if job_ids:
-        return change(flags, job_ids, lambda jobs, job: jobs.cancel(job), "cancelled", as_json)
+        return change(flags, job_ids, partial(cancel, by=operator()), "cancelled", as_json)
     with open_store(flags) as store:
         jobs = _jobs(store)
         found = list(matching(_delayed(jobs), jobs.now(), **options))
         if not found:
             raise SettingsError("no such delayed job; see gresque delayed")
         confirm(f"Cancel {counted(len(found), 'delayed job')}?", yes)
-        cancelled = sum(map(jobs.cancel, found))
+        cancelled = sum(each.done for each in cancel(store, found, by=operator()))
     Output(as_json).document(
         {"cancelled": cancelled}, lambda: [f"cancelled {counted(cancelled, 'job')}"]
     )
@@ -252,22 +263,21 @@ def change(
 ) -> int:
     """Do something to each of these jobs; returns the exit code of the command. `said` is what
     becomes of a job."""
-    rows = []
     with open_store(flags) as store:
         jobs = _jobs(store)
-        for job_id in job_ids:
-            job = jobs.find(job_id)
-            try:
-                done = job is not None and act(jobs, job)
-                message = said if done else "it does not wait for its time"
-            except InvalidPayload as error:
-                done, message = False, str(error)
-            rows.append({"id": job_id, "done": done, "message": message})
+        found = {job_id: jobs.find(job_id) for job_id in job_ids}
+        waiting = {job_id: job for job_id, job in found.items() if job is not None}
+        changed = dict(zip(waiting, act(store, [*waiting.values()]), strict=True))
+    rows = []
+    for job_id in job_ids:
+        each = changed.get(job_id)
+        message = said if each and each.done else each.reason if each else NOT_THERE
+        rows.append({"id": job_id, "done": bool(each and each.done), "message": message})
     Output(as_json).document(
         rows, lambda: (f"{printable(row['id'])}: {row['message']}" for row in rows)
     )
-    changed = sum(bool(row["done"]) for row in rows)
-    return 0 if changed == len(rows) else 1 if changed else 2
+    done = sum(row["done"] is True for row in rows)
+    return 0 if done == len(rows) else 1 if done else 2
 
 
 def _jobs(store: Any) -> DelayedJobs:

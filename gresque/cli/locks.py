@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_store, operator
 from gresque.cli.filters import CLASS, filters
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, complain, json_option
 from gresque.clock import duration
-from gresque.processes.short_names import has_id, short_id
+from gresque.processes.short_names import short_id
 from gresque.text import printable
 
 if TYPE_CHECKING:
@@ -117,17 +117,10 @@ def release_command(key: str, flags: dict[str, Any]) -> int:
       0  it is released
       1  no lock has this key
     """
-    from gresque.client.locks import held_locks, release
+    from gresque.control.locks import release
 
     with open_store(flags) as store:
-        released = release(store, key)
-        if not released:
-            named = [
-                lock.digest
-                for lock in held_locks(store)[0]
-                if has_id(lock.job_id, key) or _with_class(lock) == key
-            ]
-            released = release(store, named[0]) if len(named) == 1 else []
+        released = release(store, key, by=operator())
     if not released:
         complain(f"no lock has the key {printable(key)!r}; the list shows them: gresque locks")
         return 1

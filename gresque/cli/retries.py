@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_store, operator
 from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, complain, counted, json_option, write
@@ -138,6 +138,7 @@ def _change(
     yes: bool,
     options: dict[str, Any],
 ) -> None:
+    from gresque.control.delayed import cancel, run_now
     from gresque.inspector.retries import WaitingRetries
 
     wanted = _wanted(options)
@@ -147,7 +148,6 @@ def _change(
         )
     with open_store(flags) as store:
         retries = WaitingRetries(store)
-        change = retries.run_now if name == "now" else retries.cancel
         missing: list[str] = []
         if job_ids:
             found = list(_named(retries, job_ids, missing))
@@ -157,7 +157,10 @@ def _change(
                 write([f"no {'such ' if wanted else ''}job waits to run again"])
                 return
             confirm(question.format(counted(len(found), "job")), yes)
-        changed = sum(map(change, found))
+        change = run_now if name == "now" else cancel
+        jobs = [each.job for each in found]
+        done_to = change(store, jobs, by=operator(), verb=f"retries {name}")
+        changed = sum(each.done for each in done_to)
     if changed or not missing:
         write([f"{counted(changed, 'job')} {done}"])
     if changed < len(found):

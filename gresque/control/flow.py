@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 
+from gresque.control.audit import acting
 from gresque.logs import fields
 from gresque.store.policies import CAP as CAP
 from gresque.store.policies import RATE as RATE
@@ -20,7 +21,8 @@ log = logging.getLogger("gresque.control")
 
 def pause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was paused already."""
-    changed = store.policies.pause(queue)
+    with acting(store, by, "pause", f"queue {queue}") as act:
+        changed = act.changed(store.policies.pause(queue), "was paused already")
     if changed:
         store.metrics.mark("pause", f"queue {queue}", by)
         log.info(
@@ -32,7 +34,8 @@ def pause(store: Store, queue: str, *, by: str) -> bool:
 
 def unpause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was not paused."""
-    changed = store.policies.unpause(queue)
+    with acting(store, by, "unpause", f"queue {queue}") as act:
+        changed = act.changed(store.policies.unpause(queue), "was not paused")
     if changed:
         store.metrics.mark("unpause", f"queue {queue}", by)
         log.info(
@@ -44,7 +47,8 @@ def unpause(store: Store, queue: str, *, by: str) -> bool:
 
 def pause_all(store: Store, *, by: str) -> bool:
     """False when all queues were paused already."""
-    changed = store.policies.pause_all()
+    with acting(store, by, "pause", "all queues") as act:
+        changed = act.changed(store.policies.pause_all(), "were paused already")
     if changed:
         store.metrics.mark("pause", "all queues", by)
         log.info("%s paused all queues", by, extra=fields("all_queues_paused", by=by))
@@ -53,7 +57,8 @@ def pause_all(store: Store, *, by: str) -> bool:
 
 def unpause_all(store: Store, *, by: str) -> bool:
     """False when all queues were not paused. A queue that is paused by name stays paused."""
-    changed = store.policies.unpause_all()
+    with acting(store, by, "unpause", "all queues") as act:
+        changed = act.changed(store.policies.unpause_all(), "were not paused")
     if changed:
         store.metrics.mark("unpause", "all queues", by)
         log.info("%s unpaused all queues", by, extra=fields("all_queues_unpaused", by=by))
@@ -65,7 +70,9 @@ def limit(
 ) -> Change:
     """Give the queue this cap, this rate or both, and remove the limits whose letters (CAP, RATE)
     are in `drop`. Other limits stay as they are."""
-    change = store.policies.limit(queue, cap=cap, rate=rate, drop=drop)
+    with acting(store, by, "limit", f"queue {queue}") as act:
+        change = store.policies.limit(queue, cap=cap, rate=rate, drop=drop)
+        act.count, act.outcome = 1, f"{change.after}; before: {change.before}"
     log.info(
         "%s set the limits of queue %s: %s", by, printable(queue), change.after,
         extra=fields("queue_limited", by=by, queue=queue, policy=str(change.after)),

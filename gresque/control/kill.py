@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gresque.control.audit import acting, some
 from gresque.control.targets import Target, find_running
 from gresque.logs import fields
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
@@ -71,6 +73,8 @@ def kill_all(
 ) -> list[Killed]:
     """Kill jobs that are known with their slots. A thousand are asked for in one round trip, and
     each look at the answers takes as many as for one."""
+    if not targets:
+        return []
     asked = [_Asked(job_id, held) for job_id, held, _ in targets]
     for each in asked:
         process = each.held.process
@@ -82,10 +86,24 @@ def kill_all(
             extra=fields("kill_requested", job_id=each.job_id, process_id=process, by=by),
         )
     kills = _Kills(store, by, wait_seconds)
-    kills.ask(asked)
-    if wait_seconds:
-        kills.wait(asked)
+    with acting(store, by, "kill", _named(targets)) as act:
+        try:
+            kills.ask(asked)
+            if wait_seconds:
+                kills.wait(asked)
+        finally:
+            act.count, act.outcome = len(asked), outcomes(each.answer for each in asked)
     return [Killed(each.held.process, each.job_id, each.answer) for each in asked]
+
+
+def outcomes(answers: Iterable[KillAnswer]) -> str:
+    """`811 dead, 1 ended`, for the audit log."""
+    counts = Counter(str(answer.fate) for answer in answers)
+    return ", ".join(f"{count:,} {fate}" for fate, count in counts.most_common())
+
+
+def _named(targets: Sequence[Target]) -> str:
+    return some([f"job {each.job_id} in {each.held.process}" for each in targets])
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gresque.control.audit import acting
 from gresque.errors import GresqueError
 from gresque.store.store import Store
 
@@ -18,4 +19,6 @@ def mark(store: Store, text: str, *, by: str) -> None:
         raise GresqueError(
             f"the text of a mark has {len(text):,} characters; give at most {MOST_CHARACTERS}"
         )
-    store.metrics.mark("mark", text, by)
+    with acting(store, by, "mark", text) as act:
+        store.metrics.mark("mark", text, by)
+        act.count = 1

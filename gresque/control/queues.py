@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from gresque.control.audit import Act, acting
 from gresque.errors import GresqueError
 from gresque.failure.progress import SILENT, Progress
 from gresque.jobs.by_hand import release_locks
@@ -33,7 +34,8 @@ def move_jobs(
         raise GresqueError(
             f"jobs of queue {printable(queue)!r} are there already; name another one"
         )
-    moved = _in_steps(lambda most: store.queues.move(queue, target, most), count, progress)
+    with acting(store, by, "queues move", f"queue {queue} to {target}") as act:
+        moved = _in_steps(lambda most: store.queues.move(queue, target, most), count, progress, act)
     log.info(
         "%s moved %d jobs from queue %s to %s", by, moved, printable(queue), printable(target),
         extra=fields("jobs_moved", by=by, count=moved, queue=queue, target=target),
@@ -52,7 +54,8 @@ def clear_jobs(
         release_locks(store, queue, cleared.unique)
         return cleared.removed
 
-    removed = _in_steps(clear, count, progress)
+    with acting(store, by, "queues clear", f"queue {queue}") as act:
+        removed = _in_steps(clear, count, progress, act)
     log.info(
         "%s removed %d jobs from queue %s", by, removed, printable(queue),
         extra=fields("jobs_removed", by=by, count=removed, queue=queue),
@@ -60,12 +63,11 @@ def clear_jobs(
     return removed
 
 
-def _in_steps(step: Callable[[int], int], count: int, progress: Progress) -> int:
-    done = 0
-    while done < count:
-        most = min(AT_ONCE, count - done)
+def _in_steps(step: Callable[[int], int], count: int, progress: Progress, act: Act) -> int:
+    while act.count < count:
+        most = min(AT_ONCE, count - act.count)
         found = step(most)
-        done += found
-        if not progress.advanced(done, count) or not found:
+        act.count += found
+        if not progress.advanced(act.count, count) or not found:
             break
-    return done
+    return act.count

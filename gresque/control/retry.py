@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from gresque.control.audit import acting, some
 from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.failed_list import FailedJob
 from gresque.failure.progress import SILENT, Progress
@@ -16,7 +17,10 @@ log = logging.getLogger("gresque.control")
 
 def retry_failed(backend: RedisBackend, jobs: Sequence[FailedJob], *, by: str) -> list[bool]:
     """Retry these; see `RedisBackend.retry`."""
-    done = backend.retry(jobs)
+    with acting(backend.store, by, "failed retry", named(jobs)) as act:
+        done = backend.retry(jobs)
+        act.count = sum(done)
+        act.outcome = outcome(act.count, len(jobs))
     _log(by, sum(done))
     return done
 
@@ -25,7 +29,11 @@ def retry_all_failed(
     backend: RedisBackend, wanted: Wanted = EVERYTHING, progress: Progress = SILENT, *, by: str
 ) -> Retries:
     """Retry all that are wanted and were not retried before; see `RedisBackend.retry_all`."""
-    done = backend.retry_all(wanted, progress)
+    with acting(backend.store, by, "failed retry", str(wanted)) as act:
+        done = backend.retry_all(wanted, progress)
+        act.count = done.retried
+        if done.refused:
+            act.outcome = f"{done.refused:,} could not be retried"
     _log(by, done.retried)
     return done
 
@@ -34,3 +42,13 @@ def _log(by: str, count: int) -> None:
     log.info(
         "%s retried %d failed jobs", by, count, extra=fields("failed_retried", by=by, count=count)
     )
+
+
+def named(jobs: Collection[FailedJob]) -> str:
+    """The failed jobs that are meant, for the audit log."""
+    return some([f"failed job {job.job_id or job.place} {job.item.get('class')}" for job in jobs])
+
+
+def outcome(done: int, wanted: int) -> str:
+    """Of entries that are named each: another command may have moved some meanwhile."""
+    return "done" if done == wanted else f"{wanted - done:,} were not in their place any more"

@@ -1,4 +1,4 @@
-"""Entries of the schedule: run now, skip, pause, resume."""
+"""Entries of the schedule: run now, skip, pause, resume, remove."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import datetime
 
 from gresque.client.schedules import Schedules
+from gresque.control.audit import acting
 from gresque.jobs.ids import JobId
 from gresque.logs import fields
 from gresque.store.store import Store
@@ -17,7 +18,10 @@ log = logging.getLogger("gresque.control")
 
 def run_now(store: Store, name: str, *, by: str) -> JobId:
     """Enqueue the job of an entry; see `Schedules.run_now`. Raises ScheduleError, as all here."""
-    job_id = _of(store).run_now(name)
+    with acting(store, by, "cron run", f"schedule {name}") as act:
+        job_id = of(store).run_now(name)
+        act.changed(not job_id.duplicate, f"job {job_id} of it has not ended")
+        act.outcome = f"enqueued job {job_id}" if act.count else act.outcome
     if not job_id.duplicate:
         log.info(
             "%s ran schedule entry %s: job %s", by, printable(name), job_id,
@@ -28,7 +32,10 @@ def run_now(store: Store, name: str, *, by: str) -> JobId:
 
 def skip(store: Store, name: str, *, by: str) -> datetime | None:
     """Leave out the next time; None when there is none."""
-    skipped = _of(store).skip(name)
+    with acting(store, by, "cron skip", f"schedule {name}") as act:
+        skipped = of(store).skip(name)
+        act.changed(skipped is not None, "has no next time")
+        act.outcome = f"not at {skipped.isoformat()}" if skipped else act.outcome
     if skipped is not None:
         log.info(
             "%s skipped schedule entry %s at %s", by, printable(name), skipped.isoformat(),
@@ -39,7 +46,8 @@ def skip(store: Store, name: str, *, by: str) -> datetime | None:
 
 def pause(store: Store, name: str, *, by: str) -> bool:
     """False when the entry was paused already."""
-    changed = _of(store).pause(name)
+    with acting(store, by, "cron pause", f"schedule {name}") as act:
+        changed = act.changed(of(store).pause(name), "was paused already")
     if changed:
         log.info(
             "%s paused schedule entry %s", by, printable(name),
@@ -50,7 +58,8 @@ def pause(store: Store, name: str, *, by: str) -> bool:
 
 def resume(store: Store, name: str, *, by: str) -> bool:
     """False when the entry was not paused."""
-    changed = _of(store).resume(name)
+    with acting(store, by, "cron resume", f"schedule {name}") as act:
+        changed = act.changed(of(store).resume(name), "was not paused")
     if changed:
         log.info(
             "%s resumed schedule entry %s", by, printable(name),
@@ -59,5 +68,17 @@ def resume(store: Store, name: str, *, by: str) -> bool:
     return changed
 
 
-def _of(store: Store) -> Schedules:
+def remove(store: Store, name: str, *, by: str) -> None:
+    """Remove an entry. One that code or a file declares comes back while a worker of it runs."""
+    with acting(store, by, "cron remove", f"schedule {name}") as act:
+        of(store).remove(name)
+        act.count = 1
+    log.info(
+        "%s removed schedule entry %s", by, printable(name),
+        extra=fields("schedule_removed", by=by, entry=name),
+    )  # fmt: skip
+
+
+def of(store: Store) -> Schedules:
+    """To look at the entries."""
     return Schedules(lambda: nullcontext(store))

@@ -62,11 +62,11 @@ class RedisBackend:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
         """The lists in which such entries stand."""
-        return [FailedList(self._store, self._store.keys.failed)]
+        return [FailedList(self.store, self.store.keys.failed)]
 
     # Looking
 
@@ -213,7 +213,7 @@ class RedisBackend:
         """Remove as many of the oldest entries of each list, retried or not; returns how many there
         were."""
         removed = 0
-        with SweepLock(self._store, SILENT):
+        with SweepLock(self.store, SILENT):
             for each in self.lists():
                 removed += each.remove_oldest(counts.get(each.name, 0))
         return removed
@@ -231,7 +231,7 @@ class RedisBackend:
     def _sweep(
         self, plan: Callable[[bytes], Plan], wanted: Wanted, progress: Progress
     ) -> Iterator[tuple[list[Plan], int]]:
-        with SweepLock(self._store, progress) as lock:
+        with SweepLock(self.store, progress) as lock:
             if not lock.held:
                 return
             sizes = [(each, each.count()) for each in self.lists(wanted)]
@@ -250,15 +250,15 @@ class RedisMultiQueueBackend(RedisBackend):
     this name has it. Entries of all lists are shown together, by the time of their failure."""
 
     def lists(self, wanted: Wanted = EVERYTHING) -> list[FailedList]:
-        store = self._store
+        store = self.store
         names = store.failed.names()
         if wanted.queue is not None:
             names = [name for name in names if name == failed_name(wanted.queue)]
         return [FailedList(store, store.keys.failed_list(name), name) for name in names]
 
     def counts(self) -> dict[str, int]:
-        names = self._store.failed.names()
-        return dict(zip(names, self._store.failed.counts(names), strict=True))
+        names = self.store.failed.names()
+        return dict(zip(names, self.store.failed.counts(names), strict=True))
 
 
 def open_backend(setting: str, store: Store) -> RedisBackend:

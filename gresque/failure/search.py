@@ -99,6 +99,12 @@ class Wanted:
         """False when every failed job is meant."""
         return self != EVERYTHING
 
+    def __str__(self) -> str:
+        """For people: `failed jobs with class jobs.fetch, exception TimeoutError`."""
+        named = ("job_class", "class"), ("exception",) * 2, ("queue",) * 2, ("text",) * 2
+        given = [f"{name} {getattr(self, field)}" for field, name in named if getattr(self, field)]
+        return f"failed jobs with {', '.join(given)}" if given else "all failed jobs"
+
     def matches(self, seen: Glance, raw: bytes = b"") -> bool:
         """`raw` is the entry: other ways to say what is meant may look at more of it."""
         return (

@@ -178,6 +178,10 @@ class WantedFailed(Wanted):
     def __bool__(self) -> bool:
         return self != WantedFailed()
 
+    def __str__(self) -> str:
+        others = super().__str__()
+        return f"{others}: {self.filter}" if self.filter else others
+
     def matches(self, seen: Glance, raw: bytes = b"") -> bool:
         return super().matches(seen) and self.filter.matches(
             job_class=seen.job_class,

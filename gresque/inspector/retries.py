@@ -123,14 +123,6 @@ class WaitingRetries:
         job = self.jobs.find(job_id)
         return None if job is None else read_retry(job)
 
-    def run_now(self, found: WaitingRetry) -> bool:
-        """To the end of its queue; False when it does not wait any more."""
-        return self.jobs.run_now(found.job)
-
-    def cancel(self, found: WaitingRetry) -> bool:
-        """It is removed, and stands nowhere then; False as above."""
-        return self.jobs.cancel(found.job)
-
 
 def read_retry(job: DelayedJob) -> WaitingRetry | None:
     """None for a job that is only delayed."""

@@ -49,6 +49,7 @@ class Keys:
         self.fenced = self.prefix + "fenced"
         self.maintenance = self.prefix + "maintenance"
         self.vitals = self.prefix + "vitals"
+        self.audit = self.prefix + "audit"
         self.later = self.prefix + "later"
         self.later_jobs = self.prefix + "later:jobs"
         self.cron = self.prefix + "cron"
@@ -66,7 +67,7 @@ class Keys:
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a set",
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
-            self.failed_sweep: "a string", self.failed_changes: "a stream",
+            self.audit: "a stream", self.failed_sweep: "a string", self.failed_changes: "a stream",
             self.maintenance: "a string", self.vitals: "a hash",
             self.later: "a sorted set", self.later_jobs: "a hash",
             self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",

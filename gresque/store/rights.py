@@ -41,7 +41,8 @@ READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
 PARTS = {
-    "commands": "Commands", "counts": "Counts", "cron": "CronTable", "delayed": "Delayed",
+    "audit": "AuditLog", "commands": "Commands", "counts": "Counts", "cron": "CronTable",
+    "delayed": "Delayed",
     "enqueuer": "Enqueuer", "failed": "FailedLists",
     "failed_changes": "FailedChanges", "later": "Later", "locks": "Locks",
     "maintenance": "Maintenance", "metrics": "Metrics", "policies": "Policies",
@@ -91,7 +92,7 @@ READING_MODULES = (
     "control/kill.py",
 )  # fmt: skip
 READING_METHODS = (
-    "commands.answers", "cron.counts", "cron.entry", "cron.next_of", "cron.read",
+    "audit.page", "commands.answers", "cron.counts", "cron.entry", "cron.next_of", "cron.read",
     "delayed.items", "delayed.lists", "delayed.lock_holders",
     "failed.count", "failed.counts", "failed.names", "failed.page",
     "failed_changes.last", "failed_changes.look",
@@ -103,7 +104,7 @@ READING_METHODS = (
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
 )  # fmt: skip
 OPERATING_METHODS = (
-    "counts.correct", "counts.queues",
+    "audit.add", "counts.correct", "counts.queues",
     "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
     "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",

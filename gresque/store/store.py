@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 
 from gresque.settings import DEFAULT_RETRY_SECONDS
+from gresque.store.audit import AuditLog
 from gresque.store.commands import Commands
 from gresque.store.counts import Counts
 from gresque.store.cron import CronTable
@@ -59,6 +60,7 @@ class Store:
         self.recovery = Recoveries(server)
         self.stats = Stats(server)
         self.commands = Commands(server)
+        self.audit = AuditLog(server)
         self.maintenance = Maintenance(server)
         self.metrics = Metrics(server)
         self.suspects = Suspects(server)

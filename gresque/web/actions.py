@@ -5,14 +5,16 @@ from __future__ import annotations
 from flask import flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from gresque.control.audit import By
 from gresque.web.signing_in import inner_path
 from gresque.web.site import who
 
 
-def by() -> str:
+def by() -> By:
     """Who acts, for the log and the audit."""
     user = who()
-    return f"{user.name} (web)" if user else "web"
+    place = f"web {request.remote_addr}" if request.remote_addr else "web"
+    return By(user.name if user else "web", place)
 
 
 def done(text: str, *, kind: str = "ok", back: str = "") -> Response:

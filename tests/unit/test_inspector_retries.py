@@ -79,9 +79,10 @@ def test_some_of_them(waiting: Store, wanted: dict[str, str], names: list[str]) 
 def test_run_now_and_cancel(waiting: Store, redis_client: redis.Redis) -> None:
     retries = WaitingRetries(waiting)
     unknown_job, snoozed_job, failed_job = retries.each()
-    assert retries.cancel(unknown_job) and not retries.cancel(unknown_job)
-    assert retries.run_now(failed_job) and not retries.run_now(failed_job)
-    assert not retries.cancel(failed_job)
+    jobs = retries.jobs
+    assert jobs.cancel(unknown_job.job) and not jobs.cancel(unknown_job.job)
+    assert jobs.run_now(failed_job.job) and not jobs.run_now(failed_job.job)
+    assert not jobs.cancel(failed_job.job)
     (item,) = map(json.loads, redis_client.lrange("resque:queue:web", 0, -1))
     assert (item["class"], item["gresque"]["attempt"]) == ("app.fails", 3)
     assert [each.id for each in retries.each()] == [snoozed_job.id]
