@@ -71,9 +71,12 @@ class Request:
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
-        slots = len(self.ended) - len(self.settled)  # those of jobs with effects are counted, too
-        room -= slots + sum([each.arguments for each in self.settled])
-        return room - (len(self.ended) if self.has_many_queues else len(self.freed))
+        room -= len(self.ended)
+        if self.settled:  # their arguments count the slots, too
+            room += len(self.settled) - sum([each.arguments for each in self.settled])
+        if self.freed:
+            room -= len(self.ended) if self.has_many_queues else len(self.freed)
+        return room
 
     @property
     def has_many_queues(self) -> bool:

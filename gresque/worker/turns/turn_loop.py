@@ -143,7 +143,9 @@ class TurnLoop:
     def _has_made_room(self) -> bool:
         """A counted job has ended, so its queue is not full any more."""
         in_flight = self._in_flight
-        return self._cycle.blocked is not None and bool(in_flight.counted_among(in_flight.ended))
+        return self._cycle.blocked is not None and not in_flight.counted.keys().isdisjoint(
+            in_flight.ended
+        )
 
     def turn(self, want: int) -> int:
         """One turn; returns how many jobs it reserved."""
