@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import redis
 
 import gresque
 from gresque.failure.entry import FailedEntry, decode_entry
+from tests.support.programs import GRESQUE, WORK, Program, stem
 
 JOBS = "tests.process.jobs"
 ROOT = Path(__file__).parents[2]
@@ -111,22 +112,41 @@ def account(log: str) -> Account:
     return Account(*(int((part or "0").replace(",", "")) for part in found.groups()))
 
 
+def of_python(env: Mapping[str, str]) -> bool:
+    """Whether this environment says to Python, gevent or the loader what ours does not."""
+    given = {name for name, value in env.items() if os.environ.get(name) != value}
+    given.discard("PYTHONUNBUFFERED")  # a stem for workers has it
+    return any(name.startswith(("PYTHON", "GEVENT", "LD_")) for name in given)
+
+
 class Master:
     """A running `gresque work`; its log is read when it has ended."""
 
     def __init__(
-        self, redis_url: str, *arguments: str, wrap: Sequence[str] = (), **env: str
+        self,
+        redis_url: str,
+        *arguments: str,
+        wrap: Sequence[str] = (),
+        fresh: bool = False,
+        **env: str,
     ) -> None:
-        """`wrap`: a command that runs this one, such as `unshare`."""
+        """`wrap`: a command that runs this one, such as `unshare`. `fresh`: by a start of Python,
+        as one without preloading, or with another environment for Python, is started anyway."""
         self.log_path = Path(env.pop("LOG_PATH"))
+        command = ["work", "-r", JOBS, *arguments]
+        env = {**os.environ, "REDIS_URL": redis_url, "PYTHONUNBUFFERED": "1", **env}
+        fresh = fresh or bool(wrap) or "--no-preload" in command or of_python(env)
+        self.process: subprocess.Popen[bytes] | Program
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*wrap, sys.executable, "-m", "gresque", "work", "-r", JOBS, *arguments],
-                env={**os.environ, "REDIS_URL": redis_url, "PYTHONUNBUFFERED": "1", **env},
-                cwd=ROOT,
-                stderr=log,
-                stdout=log,
-            )
+            if fresh:
+                self.process = subprocess.Popen(
+                    [*wrap, sys.executable, "-m", "gresque", *command],
+                    env=env, cwd=ROOT, stderr=log, stdout=log,
+                )  # fmt: skip
+            else:
+                self.process = stem(WORK).start(
+                    GRESQUE, str(ROOT), *command, env=env, stdout=log, stderr=log
+                )
 
     @property
     def log(self) -> str:
@@ -160,7 +180,7 @@ class Master:
         """Its exit code."""
         try:
             return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, TimeoutError):
             raise AssertionError(f"still running; {self._where_it_stands()}") from None
 
     def _where_it_stands(self) -> str:
@@ -203,16 +223,18 @@ class Bench:
         self._directory = directory
         self._masters: list[Master] = []
 
-    def start(self, *arguments: str, wrap: Sequence[str] = (), **env: str) -> Master:
+    def start(
+        self, *arguments: str, wrap: Sequence[str] = (), fresh: bool = False, **env: str
+    ) -> Master:
         log_path = str(self._directory / f"worker-{len(self._masters)}.log")
         env = {"RESQUE_NAMESPACE": self.namespace, "LOG_PATH": log_path, **env}
-        master = Master(self.redis_url, *arguments, wrap=wrap, **env)
+        master = Master(self.redis_url, *arguments, wrap=wrap, fresh=fresh, **env)
         self._masters.append(master)
         return master
 
-    def run(self, *arguments: str, **env: str) -> Master:
+    def run(self, *arguments: str, fresh: bool = False, **env: str) -> Master:
         """Run to its end; it must exit with 0."""
-        master = self.start(*arguments, **env)
+        master = self.start(*arguments, fresh=fresh, **env)
         code = master.wait()
         assert code == 0, master.log
         return master

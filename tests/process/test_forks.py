@@ -41,7 +41,8 @@ def tables() -> Tables:
 
 
 def start(bench: Bench, *arguments: str) -> Master:
-    return bench.start(*FORKS, *arguments)
+    # A child may start Python as its parent was started.
+    return bench.start(*FORKS, *arguments, fresh=True)
 
 
 def with_neighbours(bench: Bench, count: int = 100) -> None:

@@ -24,7 +24,7 @@ def titles(master: Master) -> tuple[str, list[str]]:
 
 def test_titles_tell_role_queues_state_and_counts(bench: Bench) -> None:
     arguments = ("-w", "1", "-t", "5", "-j", "1000", "--procline-prefix", "app ")
-    master = bench.start("-q", "q,low-*", *arguments)
+    master = bench.start("-q", "q,low-*", *arguments, fresh=True)
     wait_for(lambda: titles(master) == (
         "app gresque: master q,low-*: working, 1 of 1 process, 0 running, 0 done, 0 failed",
         ["app gresque: worker q,low-*: working, 0 running, 0 done, 0 failed"],

