@@ -11,19 +11,19 @@ from tests.process.support import ROOT
 
 def test_every_sum_holds_after_shutdowns_at_random_moments() -> None:
     ran = subprocess.run(
-        [sys.executable, "benchmarks/shutdowns.py", "--rounds", "8", "--seed", "2"],
+        [sys.executable, "benchmarks/shutdowns.py", "--rounds", "4", "--seed", "2"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rounds = [json.loads(line) for line in ran.stdout.splitlines()]
-    assert [each["faults"] for each in rounds] == [[]] * 8
+    assert [each["faults"] for each in rounds] == [[]] * 4
     assert sum(each["done"] for each in rounds) > 0
 
 
 def test_no_job_is_lost_to_random_kills_of_processes_masters_and_the_server() -> None:
     ran = subprocess.run(
         [
-            sys.executable, "benchmarks/chaos.py", "--for", "6", "--kill-every", "0.5",
+            sys.executable, "benchmarks/chaos.py", "--for", "4", "--kill-every", "0.5",
             "--kill-server-every", "1.5", "--server-down", "0.5", "--seed", "5",
         ],
         cwd=ROOT, capture_output=True, text=True, timeout=240,

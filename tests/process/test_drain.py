@@ -6,8 +6,8 @@ import signal
 
 from tests.process.support import Bench, wait_for
 
-ROUNDS = 6
-JOBS = 20_000
+ROUNDS = 4
+JOBS = 8_000
 ARGUMENTS = ("-q", "q", "-w", "2", "-t", "20", "-j", "300")
 
 
