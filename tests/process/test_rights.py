@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 import gresque
 from gresque.store.rights import roles, rules
-from tests.process.support import ROOT, Bench, wait_for
+from tests.process.support import Bench, wait_for
+from tests.support.cli import in_a_process
 
 
 @pytest.fixture
@@ -33,13 +31,9 @@ def urls(bench: Bench) -> Iterator[dict[str, str]]:
 
 
 def command(url: str, *arguments: str) -> str:
-    ran = subprocess.run(
-        [sys.executable, "-m", "gresque", *arguments],
-        env={**os.environ, "REDIS_URL": url},
-        cwd=ROOT, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert ran.returncode == 0, (arguments, ran.stderr)
-    return ran.stdout
+    code, out, err = in_a_process(url, *arguments)
+    assert code == 0, (arguments, err)
+    return out
 
 
 def test_a_worker_does_all_it_does(bench: Bench, urls: dict[str, str]) -> None:
