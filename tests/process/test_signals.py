@@ -217,12 +217,19 @@ def test_signals_from_boot_on_and_in_bursts_leave_nothing_behind(bench: Bench) -
     assert bench.redis.zcard("resque:ledgers") == 0
 
 
+def imports(*processes: psutil.Process) -> bool:
+    """Whether they wait in their import. A signal that comes just before a process begins to wait
+    in gevent's loop is heard when that wait ends."""
+    return all(process.status() == psutil.STATUS_SLEEPING for process in processes)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_during_a_long_import_ends_the_master_at_once(
     bench: Bench, number: signal.Signals
 ) -> None:
     master = bench.start("-q", "q", "-r", "tests.process.slow_import")
     wait_for(lambda: "importing" in master.log)
+    wait_for(lambda: imports(psutil.Process(master.process.pid)))
     master.signal(signal.SIGUSR1)  # would have killed it
     master.signal(number)
     assert master.wait() == 0
@@ -235,6 +242,7 @@ def test_a_signal_while_a_process_imports_ends_it_at_once(
 ) -> None:
     master = bench.start("-q", "q", "-w", "2", "-r", "tests.process.slow_import", "--no-preload")
     wait_for(lambda: master.log.count("importing") == 2)
+    wait_for(lambda: imports(*master.children()))
     master.signal(signal.SIGUSR1)  # would have killed it
     master.signal(number)
     assert master.wait() == 0
