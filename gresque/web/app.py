@@ -23,6 +23,7 @@ from gresque.web.accounts import Accounts, OneTimeLink, Role
 from gresque.web.addresses import address_of, here_with
 from gresque.web.compress import compress
 from gresque.web.errors import register_errors
+from gresque.web.job_totals import JobTotals
 from gresque.web.measured import Measured
 from gresque.web.names import NameConverter
 from gresque.web.pages.overview import box_of
@@ -61,6 +62,7 @@ def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly)
         store=store,
         collector=Collector(store, settings.failure_backend),
         measured=Measured(store),
+        job_totals=JobTotals(store),
         accounts=accounts,
         link=None if accounts else OneTimeLink(),
         local_user=Who(f"{_user()}@{socket.gethostname()}", role),

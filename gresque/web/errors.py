@@ -6,13 +6,15 @@ import logging
 from typing import Any, NamedTuple
 
 import redis
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from gresque.errors import GresqueError, RedisUnavailable
 from gresque.logs import fields
 from gresque.web import signing_in
+from gresque.web.api.endpoint import encode
+from gresque.web.api.openapi import PROBLEM, Problem
 from gresque.web.pages.show import html
 from gresque.web.values import value
 
@@ -86,7 +88,8 @@ def _answer(code: int, given: str | None) -> BaseResponse:
     if given:
         text = given[:1].upper() + given[1:]
     if request.path.startswith("/api"):
-        response: Response = jsonify(error=title, message=value(text, 1_000))
+        problem = Problem(title, code, value(text, 1_000))
+        response = Response(encode(problem), mimetype=PROBLEM)
     else:
         response = html("error.html", code=code, title=title, text=text)
     response.status_code = code

@@ -3,23 +3,12 @@ of the API, are made from it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gresque.web import signing_in, static_files
+from gresque.web import plain, signing_in, static_files
+from gresque.web.api.table import API
 from gresque.web.pages import overview, queues
-
-
-class Route(NamedTuple):
-    """`role` is the least that a user needs: None (open to all), read, act or admin. `name` is for
-    `url_for`. `returns` is the type of the JSON that a route of the API answers with."""
-
-    method: str
-    path: str
-    name: str
-    view: Callable[..., Any]
-    role: str | None
-    returns: Any = None
+from gresque.web.route import Route
 
 
 class Tab(NamedTuple):
@@ -39,6 +28,11 @@ ROUTES: tuple[Route, ...] = (
     # Pages.
     Route("GET", "/", "overview", overview.page, "read"),
     Route("GET", "/queues", "queues", queues.page, "read"),
+    # For other programs.
+    Route("GET", "/healthz", "health", plain.health, None),
+    Route("GET", "/metrics", "metrics", plain.metrics, "read"),
+    Route("GET", "/stats.txt", "stats", plain.stats, "read"),
+    *API,
 )
 
 TABS = (

@@ -11,6 +11,8 @@ from flask import current_app, g
 from gresque.inspector.collector import Collector
 from gresque.store.store import Store
 from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
+from gresque.web.cached import Cached
+from gresque.web.job_totals import JobTotals
 from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
 
@@ -32,6 +34,7 @@ class Site:
     store: Store
     collector: Collector
     measured: Measured
+    job_totals: JobTotals
     accounts: Accounts
     link: OneTimeLink | None
     """How the owner of a dashboard without users comes in; None where there are users."""
@@ -40,6 +43,7 @@ class Site:
     slowly: Callable[..., Any] = call_directly
     """Runs a function that takes CPU for long, such as in a pool of threads."""
     tries: Tries = field(default_factory=Tries)
+    cached: Cached = field(default_factory=Cached)
 
 
 def site() -> Site:

@@ -1,0 +1,229 @@
+"""What the API takes and returns, where no reader has a type of its own for it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1, le=1000, description="How many, at most.")]
+Offset = Annotated[int, Meta(ge=0, le=100_000_000, description="Leave out that many before.")]
+FilterText = Annotated[
+    str,
+    Meta(
+        max_length=2000,
+        description="Which ones, as on the pages: `class:myapp.* queue:mail >5s text`.",
+    ),
+]
+QueueName = Annotated[str, Meta(min_length=1, description="The name of a queue.")]
+
+
+class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A query string or a body. A name that is not known is an error."""
+
+
+class Nothing(Asked, frozen=True):
+    """An empty one."""
+
+
+class Page(Asked, frozen=True):
+    count: Count = 50
+    offset: Offset = 0
+
+
+class FilteredPage(Page, frozen=True):
+    filter: FilterText = ""
+
+
+class OfQueue(Asked, frozen=True):
+    queue: QueueName
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What came of an action: how many were changed, and a sentence."""
+
+    count: int
+    message: str
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """The numbers of the whole system; rates are in jobs a second. `stale_seconds` is the age of
+    the numbers, which grows while Redis is away; then `trouble` says why."""
+
+    at: float
+    stale_seconds: float
+    trouble: str | None
+    done_rate: float
+    failed_rate: float
+    processed: int
+    failed: int
+    waiting: int
+    running: int
+    threads: int
+    kept_failed: int
+    delayed: int
+    queues: int
+    workers: int
+    processes: int
+    expected_processes: int
+    oldest_queue: str | None
+    oldest_seconds: float | None
+    longest_running_seconds: float | None
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """A queue; rates are in jobs a second, None where metrics are off."""
+
+    name: str
+    waiting: int
+    suspects: int
+    oldest_seconds: float | None
+    growth: float
+    in_rate: float | None
+    out_rate: float | None
+    running: int | None
+    is_served: bool
+    is_paused: bool
+    policy: str
+
+
+class Process(msgspec.Struct, frozen=True):
+    """A worker process. `cpu_share` is its part of one CPU."""
+
+    id: str
+    name: str
+    host: str
+    pid: int | None
+    master_pid: int | None
+    state: str
+    started: float | None
+    beat_age_seconds: float
+    threads: int
+    held: int
+    reserved: int
+    done: int
+    failed: int
+    requeued: int
+    retried: int
+    rss_bytes: int | None
+    cpu_share: float | None
+    lag_seconds: float | None
+    blocked_seconds: float | None
+    queues: str
+    version: str
+
+
+class Delayed(msgspec.Struct, frozen=True):
+    """A job that waits for its time; `due` is in epoch seconds."""
+
+    id: str
+    due: float
+    queue: str | None
+    job_class: str | None
+    args: Any
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """A job that waits to run again, and why."""
+
+    id: str
+    due: float
+    queue: str | None
+    job_class: str | None
+    args: Any
+    attempt: int
+    exception: str | None
+    reason: str
+
+
+class DelayedPage(msgspec.Struct, frozen=True):
+    """`next` is the offset of the next page, None at the end. `total` counts all that wait for
+    their time, those to be tried again included."""
+
+    jobs: list[Delayed]
+    next: int | None
+    total: int
+
+
+class RetryPage(msgspec.Struct, frozen=True):
+    """As of delayed jobs."""
+
+    jobs: list[Retry]
+    next: int | None
+    total: int
+
+
+class CronEntry(msgspec.Struct, frozen=True):
+    """An entry of the schedule. Times are in epoch seconds; `next` is None while it is paused."""
+
+    name: str
+    schedule: str
+    job: str
+    queue: str
+    next: float | None
+    last: float | None
+    last_job_id: str | None
+    paused: bool
+    enabled: bool
+    source: str
+    app: str
+    description: str
+    error: str | None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Queues that are paused or limited, and the caps of single workers."""
+
+    all_paused: bool
+    queues: list[LimitedQueue]
+    workers: list[WorkerCapRow]
+
+
+class LimitedQueue(msgspec.Struct, frozen=True):
+    """`starts_in_seconds` is when its rate lets the next job start."""
+
+    queue: str
+    paused: bool
+    concurrent: int | None
+    in_flight: int
+    rate: str | None
+    burst: int | None
+    starts_in_seconds: float
+    waiting: int
+
+
+class WorkerCapRow(msgspec.Struct, frozen=True):
+    """The cap of one worker for a queue."""
+
+    worker: str
+    queue: str
+    cap: int
+    in_flight: int
+
+
+class LockRow(msgspec.Struct, frozen=True):
+    """The lock of a unique job."""
+
+    digest: str
+    job_id: str
+    unique: str
+    job_class: str
+    key: str | None
+    queue: str
+    since: float | None
+    expires_in_seconds: float | None
+    waiting: int
+    next_run: bool
+
+
+class LockPage(msgspec.Struct, frozen=True):
+    """Some locks, in no order. `cursor` is for the next page, 0 at the end."""
+
+    locks: list[LockRow]
+    cursor: int
+
+
+class LocksAsked(Asked, frozen=True):
+    cursor: Annotated[int, Meta(ge=0, description="Of the page before.")] = 0
+    count: Count = 100

@@ -1,0 +1,53 @@
+"""The routes of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, request
+
+from gresque.web.api import reads
+from gresque.web.api.endpoint import answering, json_response
+from gresque.web.api.openapi import Described, document
+from gresque.web.route import Route
+
+_BEGINNING = "/api/"
+
+
+def _get(name: str, function: Callable[..., Any]) -> Route:
+    return Route("GET", _BEGINNING + name, _named(name), answering(function), "read")
+
+
+def _named(name: str) -> str:
+    return "api_" + name.replace("/", "_").replace("-", "_").replace(".", "_")
+
+
+def description() -> Response:
+    """The description of the API, OpenAPI 3.1."""
+    return json_response(document(map(_described, ENDPOINTS), request.script_root))
+
+
+def _described(route: Route) -> Described:
+    shape = route.view.shape  # type: ignore[attr-defined]
+    return Described(route.method, route.path, route.name, route.role or "", shape)
+
+
+ENDPOINTS: tuple[Route, ...] = (
+    _get("overview", reads.overview),
+    _get("queues", reads.queues),
+    _get("queue", reads.queue),
+    _get("processes", reads.processes),
+    _get("delayed", reads.delayed),
+    _get("retries", reads.retries),
+    _get("cron", reads.cron),
+    _get("limits", reads.limits),
+    _get("locks", reads.locks),
+    _get("redis", reads.redis_status),
+    _get("redis/keys", reads.key_survey),
+)
+
+API: tuple[Route, ...] = (
+    *ENDPOINTS,
+    Route("GET", "/api/openapi.json", "api_openapi", description, "read"),
+)

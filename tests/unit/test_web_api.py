@@ -1,0 +1,123 @@
+"""The API: what it reads, and its description, which says the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+
+from gresque.web.api.table import ENDPOINTS
+from tests.support.cli import fail, register
+from tests.support.web import bearer, open_app, with_users
+from tests.unit.test_inspector_waiting import put
+
+ME = bearer("read")
+
+
+@pytest.fixture
+def app(redis_url: str) -> Any:
+    with open_app(redis_url, **with_users()) as app:
+        yield app
+
+
+def get(app: Flask, path: str, code: int = 200) -> Any:
+    answer = app.test_client().get(path, headers=ME)
+    assert answer.status_code == code, answer.text
+    assert answer.mimetype == ("application/json" if code == 200 else "application/problem+json")
+    return answer.json
+
+
+def fill(client: redis.Redis) -> None:
+    register(client, held=2)
+    client.sadd("resque:queues", "mail", "odd \x01", b"\xff")
+    client.rpush("resque:queue:mail", '{"class":"A","args":[]}', '{"class":"B","args":[]}')
+    client.rpush(b"resque:queue:\xff", "x")
+    fail(client, 1, 2, 3)
+    client.hset("resque:policies", "mail", "p c5 r100/60000b10")
+
+
+def test_the_numbers(app: Flask, redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    found = get(app, "/api/overview")
+    assert (found["waiting"], found["running"], found["kept_failed"]) == (3, 2, 3)
+    assert found["trouble"] is None
+    by_name = {each["name"]: each for each in get(app, "/api/queues")}
+    assert set(by_name) == {"mail", "odd \x01", "\udcff"}, "a stray byte travels as an escape"
+    assert by_name["mail"]["is_paused"]
+    assert get(app, "/api/queue?queue=mail") == by_name["mail"]
+    (process,) = get(app, "/api/processes")
+    assert process["held"] == 2
+    assert "no right" not in str(get(app, "/api/redis/keys"))
+    assert get(app, "/api/redis")["server"] == "Valkey"
+
+
+def test_limits_locks_and_schedules(app: Flask, redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    lock = {"id": "one", "mode": "both", "class": "A", "key": "A []", "queue": "q", "since": "1000"}
+    redis_client.hset("resque:unique:" + "0" * 32, mapping=lock)
+    (queue,) = get(app, "/api/limits")["queues"]
+    assert (queue["concurrent"], queue["rate"], queue["paused"]) == (5, "100/m", True)
+    found = get(app, "/api/locks")
+    assert (found["locks"][0]["job_id"], found["cursor"]) == ("one", 0)
+    assert get(app, "/api/cron") == []
+
+
+def test_pages_and_filters_of_waiting_jobs(app: Flask, store: Any) -> None:
+    for number in range(4):
+        put(store, number, is_retry=number == 3)
+    first = get(app, "/api/delayed?count=2")
+    assert [each["job_class"] for each in first["jobs"]] == ["Job0", "Job1"]
+    rest = get(app, f"/api/delayed?count=2&offset={first['next']}")
+    assert [each["args"] for each in rest["jobs"]] == [[2]]
+    found = get(app, "/api/delayed?filter=class:Job1")
+    assert [each["job_class"] for each in found["jobs"]] == ["Job1"]
+    (retry,) = get(app, "/api/retries")["jobs"]
+    assert (retry["exception"], retry["attempt"]) == ("ValueError", 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/api/queue", "missing required field `queue`"),
+        ("/api/queue?queue=none", "No job was ever put into queue none"),
+        ("/api/delayed?count=x", "Expected `int`"),
+        ("/api/delayed?count=0", ">= 1"),
+        ("/api/delayed?size=5", "unknown field `size`"),
+        ("/api/delayed?filter=host:x", "host"),
+        ("/api/none", "no such page"),
+    ],
+)
+def test_a_wrong_request_says_what_is_wrong(app: Flask, path: str, words: str) -> None:
+    answer = app.test_client().get(path, headers=ME)
+    assert answer.status_code in (400, 404)
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["status"] == answer.status_code
+    assert words in answer.json["detail"]
+
+
+def test_the_description_has_every_route(app: Flask) -> None:
+    found = get(app, "/api/openapi.json")
+    described = {
+        (method.upper(), path) for path, methods in found["paths"].items() for method in methods
+    }
+    assert described == {(route.method, route.path) for route in ENDPOINTS}
+    refs = set(json.dumps(found).split('"$ref": "')[1:])
+    names = {ref.split('"')[0].rpartition("/")[2] for ref in refs}
+    assert names <= set(found["components"]["schemas"])
+    (parameter,) = found["paths"]["/api/queue"]["get"]["parameters"]
+    assert (parameter["name"], parameter["required"]) == ("queue", True)
+
+
+def test_without_redis_every_route_says_503() -> None:
+    with open_app("redis://127.0.0.1:1", **with_users()) as app:
+        browser = app.test_client()
+        for route in ENDPOINTS:
+            if route.method == "GET":
+                path = route.path + ("?queue=a" if route.path == "/api/queue" else "")
+                answer = browser.get(path, headers=ME)
+                assert answer.status_code == 503, (path, answer.text)
+                assert answer.json["title"] == "Redis does not answer"
+        assert browser.get("/healthz").status_code == 503
