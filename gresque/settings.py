@@ -380,6 +380,10 @@ class Settings:
         _one_of("text", "json"),
         "text or json",
     )
+    filter_args: tuple[str, ...] = _option(
+        "FILTER_ARGS", "--filter-args", (), _modules,
+        "names of arguments that are not shown, beside password, token and the like",
+    )  # fmt: skip
     systemd: Systemd = field(default_factory=Systemd, compare=False)
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 

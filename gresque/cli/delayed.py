@@ -101,9 +101,9 @@ def due_in(job: DelayedJob, now: float) -> str:
 
 def arguments(job: DelayedJob) -> str:
     if job.name is None:
-        return str(job.payload.get("raw", ""))
-    kwargs = job.payload.get("kwargs")
-    shown = compact(job.payload.get("args") or [])
+        return str(job.shown.get("raw", ""))
+    kwargs = job.shown.get("kwargs")
+    shown = compact(job.shown.get("args") or [])
     return f"{shown} {compact(kwargs)}" if kwargs else shown
 
 
@@ -114,10 +114,10 @@ def as_dict(job: DelayedJob) -> dict[str, Any]:
         "due_at": job.due.isoformat(),
         "queue": job.queue,
         "class": job.name,
-        "args": job.payload.get("args"),
-        "kwargs": job.payload.get("kwargs"),
+        "args": job.shown.get("args"),
+        "kwargs": job.shown.get("kwargs"),
         "attempt": job.attempt,
-        "payload": job.payload,
+        "payload": job.shown,
     }
 
 

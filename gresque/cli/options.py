@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gresque.jobs import filter_args
 from gresque.settings import OPTIONS, Settings
 
 
@@ -66,5 +67,8 @@ class Seconds(click.ParamType[float]):
 
 
 def load_settings(flags: dict[str, Any]) -> Settings:
-    """The settings of this call: flag over ENV over default."""
-    return Settings.load(flags, os.environ)
+    """The settings of this call: flag over ENV over default. What they say of arguments that are
+    not shown holds in this process from now on."""
+    settings = Settings.load(flags, os.environ)
+    filter_args.use(settings.filter_args)
+    return settings

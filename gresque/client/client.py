@@ -344,8 +344,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         check_page(start, count)
         with self._asking() as store:
             return [
-                payload.loads(raw)
-                for raw in store.queues.peek(_existing_queue(queue), start, count)
+                payload.read(raw) for raw in store.queues.peek(_existing_queue(queue), start, count)
             ]
 
     def info(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack
 
@@ -99,6 +99,7 @@ def job(
     timeout_seconds: Seconds | None = None,
     expires_seconds: Seconds | None = None,
     on_expire: str = "fail",
+    filter_args: Sequence[str | int] | None = None,
     retries: int | None = None,
     backoff: Backoff | None = None,
     retry_on: ErrorClasses | None = None,
@@ -127,6 +128,8 @@ def job(
     `timeout_seconds` it is ended by JobTimeout, while it waits or computes, and fails. When no
     worker takes it up within `expires_seconds` of being enqueued it does not run any more:
     `on_expire` says whether it fails as JobExpired ("fail") or counts as done ("drop").
+    `filter_args` are names and positions (from 0) of arguments whose values are shown nowhere, as
+    those of passwords and tokens are anyway.
 
     A job that fails is tried again up to `retries` times (the setting RETRIES where this is left
     out), after the delay that `backoff` gives: a number of seconds, a list of them, one for each
@@ -214,6 +217,7 @@ class Job:
     timeout_seconds: ClassVar[Seconds | None] = None
     expires_seconds: ClassVar[Seconds | None] = None
     on_expire: ClassVar[str] = "fail"
+    filter_args: ClassVar[Sequence[str | int] | None] = None
     retries: ClassVar[int | None] = None
     backoff: ClassVar[Backoff | None] = None
     retry_on: ClassVar[ErrorClasses | None] = None

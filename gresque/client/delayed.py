@@ -18,6 +18,7 @@ from gresque.jobs import payload
 from gresque.jobs.by_hand import effect_on_lock, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
+from gresque.jobs.filter_args import shown
 from gresque.jobs.ids import new_id
 from gresque.jobs.locks import job_id_of
 from gresque.jobs.registry import registry
@@ -55,6 +56,11 @@ class DelayedJob:
         """The job's name: the class of its payload."""
         found = self.payload.get("class")
         return found if isinstance(found, str) else None
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The payload as people see it: see `filter_args`."""
+        return shown(self.payload)
 
     @property
     def raw(self) -> bytes:
@@ -172,12 +178,12 @@ def cancel_waiting(store: Store, job_id: str) -> bool:
 
 def _own(job: LaterJob) -> DelayedJob:
     attempt = member(members_of(job.raw), _ATTEMPT, int)
-    found = payload.loads(job.raw)
+    found = payload.read(job.raw)
     return DelayedJob(job.member, utc(job.due_ms), job.queue, found, attempt, job)
 
 
 def _foreign(timestamp: str, due: float, item: bytes) -> DelayedJob:
-    found = payload.loads(item)
+    found = payload.read(item)
     queue = found.get("queue")
     job_id = f"{timestamp}-{sha1(item, usedforsecurity=False).hexdigest()[:16]}"
     return DelayedJob(

@@ -35,7 +35,8 @@ class Failure:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The queue item: class, args, id and so on; `{"raw": text}` when it is no JSON object."""
+        """The queue item: class, args, id and so on; `{"raw": text}` when it is no JSON object.
+        Reports go elsewhere: arguments such as passwords are not in it (see `filter_args`)."""
         return payload.loads(self.raw)
 
 

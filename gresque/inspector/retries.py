@@ -84,7 +84,7 @@ class WaitingRetry:
             "errors": [
                 {"at": at, "class": name, "message": text} for at, name, text in self.history
             ],
-            "payload": self.job.payload,
+            "payload": self.job.shown,
         }
 
 

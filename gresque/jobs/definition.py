@@ -16,6 +16,7 @@ from gresque.errors import DontPerform, JobDeclarationError, RetryLater
 from gresque.forked import call_user_code
 from gresque.jobs.call_check import CallCheck, call_check
 from gresque.jobs.envelope import DIRTY_EXIT
+from gresque.jobs.filter_args import MEMBER, hidden_of
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
@@ -52,6 +53,8 @@ class JobDefinition:
     on_expire: str = "fail"
     retry: RetryPolicy | None = None
     unique: UniqueRule | None = None
+    filter_args: Sequence[str | int] | None = None
+    """Names and positions of arguments that are not shown."""
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
@@ -80,6 +83,8 @@ class JobDefinition:
         envelope: dict[str, Any] = {DIRTY_EXIT: self.on_dirty_exit} if self.on_dirty_exit else {}
         if self.retry is not None:
             envelope |= self.retry.envelope
+        if hidden := hidden_of(self.name, self.function, self.filter_args):
+            envelope[MEMBER] = hidden
         object.__setattr__(self, "envelope", envelope or None)
         self._take_seconds("timeout_seconds", "no time to run in")
         self._take_seconds("expires_seconds", "no time to wait")

@@ -15,6 +15,7 @@ from gresque.jobs.attempts import MOST_BYTES as MOST_ERROR_BYTES
 from gresque.jobs.attempts import without_history
 from gresque.jobs.conversions import remedy
 from gresque.jobs.crash_history import MOST_BYTES as MOST_DEATH_BYTES
+from gresque.jobs.filter_args import shown
 from gresque.jobs.ids import JOB_IDS, as_text
 from gresque.text import printable
 
@@ -265,15 +266,25 @@ def _encodable(value: Any) -> bool:
 
 
 def loads(raw: bytes) -> dict[str, Any]:
-    """A queue item as a dict, for looking at: `{"raw": text}` when it is no JSON object. Keyword
-    arguments stand beside `args`, as `kwargs`."""
-    item = _parse(raw)
-    if not isinstance(item, dict):
-        return {"raw": raw.decode("utf-8", "backslashreplace")}
-    return for_display(item)
+    """A queue item as a dict, to be shown: `{"raw": text}` when it is no JSON object. Keyword
+    arguments stand beside `args`, as `kwargs`. See `filter_args` for what is left out."""
+    return shown(read(raw))
 
 
 def for_display(item: dict[str, Any]) -> dict[str, Any]:
+    """As `loads`, of a payload that is decoded already."""
+    return shown(_with_kwargs(item))
+
+
+def read(raw: bytes) -> dict[str, Any]:
+    """As `loads`, with all arguments: for programs, and to edit them."""
+    item = _parse(raw)
+    if not isinstance(item, dict):
+        return {"raw": raw.decode("utf-8", "backslashreplace")}
+    return _with_kwargs(item)
+
+
+def _with_kwargs(item: dict[str, Any]) -> dict[str, Any]:
     """A payload with its keyword arguments out of `args`, as `kwargs` behind them."""
     args = item.get("args")
     if not isinstance(args, list):
@@ -281,12 +292,12 @@ def for_display(item: dict[str, Any]) -> dict[str, Any]:
     positional, keywords = split(args)
     if len(positional) == len(args):
         return item
-    shown: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in item.items():
-        shown[name] = value
+        found[name] = value
         if name == "args":
-            shown |= {"args": positional, "kwargs": keywords}
-    return shown
+            found |= {"args": positional, "kwargs": keywords}
+    return found
 
 
 def class_of(raw: bytes) -> str | None:

@@ -45,6 +45,7 @@ LONG_FLAGS = {
     "verbose": "--verbose",
     "vverbose": "--very-verbose",
     "log_format": "--log-format",
+    "filter_args": "--filter-args",
 }
 
 # setting, ENV, default, (text, value) of the flag, (text, value) of the ENV
@@ -88,6 +89,7 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("verbose", "VERBOSE", False, (True, True), ("yes", True)),
     ("vverbose", "VVERBOSE", False, (True, True), ("true", True)),
     ("log_format", "LOG_FORMAT", "text", ("json", "json"), ("json", "json")),
+    ("filter_args", "FILTER_ARGS", (), ("a, b", ("a", "b")), ("c", ("c",))),
 ]  # fmt: skip
 
 Row = tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]
