@@ -65,6 +65,17 @@ class FailedJob:
     def retried(self) -> bool:
         return bool(self._field("retried_at"))
 
+    def text(self, name: str) -> str:
+        """A field as text, of any type; empty where the entry has none."""
+        found = self._field(name)
+        return found if isinstance(found, str) else "" if found is None else str(found)
+
+    @property
+    def backtrace(self) -> list[str]:
+        """The innermost frame first."""
+        found = self._field("backtrace")
+        return [str(line) for line in found] if isinstance(found, list) else []
+
     def _field(self, name: str) -> Any:
         """Works also for an entry that lacks a field, which can still be retried."""
         return getattr(self.entry, name) if self.entry else payload.loads(self.raw).get(name)

@@ -101,7 +101,10 @@ class Wanted:
 
     def __str__(self) -> str:
         """For people: `failed jobs with class jobs.fetch, exception TimeoutError`."""
-        named = ("job_class", "class"), ("exception",) * 2, ("queue",) * 2, ("text",) * 2
+        named = (
+            ("job_class", "class"), ("exception",) * 2, ("queue",) * 2, ("frame", "broken at"),
+            ("text",) * 2,
+        )  # fmt: skip
         given = [f"{name} {getattr(self, field)}" for field, name in named if getattr(self, field)]
         return f"failed jobs with {', '.join(given)}" if given else "all failed jobs"
 

@@ -77,6 +77,8 @@ class FailedIndex:
     def __init__(self, store: Store, backend: RedisBackend) -> None:
         self._store = store
         self._backend = backend
+        self.version = 0
+        """Changes with every answer that changes."""
         self._lock = threading.Lock()
         self._asked = threading.Event()
         self._closed = False
@@ -196,8 +198,10 @@ class FailedIndex:
                     "the index of failed jobs waits for Redis: %s", error,
                     extra=fields("failed_index_waits", error=str(error)),
                 )  # fmt: skip
+                self.version += 1
             self._is_away = True
         else:
+            self.version += self._is_away
             self._is_away = False
 
     def follow(self) -> None:
@@ -249,6 +253,7 @@ class FailedIndex:
         self._take_length(rows, look.lengths[0])
         if gap not in rows.gaps:
             return
+        self.version += 1
         page = look.page[more:]
         shifted = more and look.page and hash(look.page[0]) != gap.before
         if shifted:
@@ -259,6 +264,7 @@ class FailedIndex:
 
     def _take_changes(self, look: FailedLook) -> None:
         self._since = look.last_change
+        self.version += bool(look.changes)
         if not look.is_complete:
             self._forget(self._rows)
             return
@@ -274,6 +280,9 @@ class FailedIndex:
         return rows
 
     def _take_length(self, rows: FailedRows, length: int) -> None:
+        if length == len(rows):
+            return
+        self.version += 1
         if length < len(rows):
             rows.forget()
         rows.grow(length)

@@ -53,6 +53,14 @@ class FailedSearch:
         self._more.set()
         return self._hits[number * PAGE_HITS : (number + 1) * PAGE_HITS]
 
+    def wait(self, number: int, seconds: float) -> list[FailedJob]:
+        """The same, but give it some time to fill the page."""
+        until = time.monotonic() + seconds
+        hits = self.page(number)
+        while self.is_looking and time.monotonic() < until:
+            time.sleep(0.005)
+        return hits if len(hits) == PAGE_HITS else self.page(number)
+
     @property
     def found(self) -> int:
         return len(self._hits)

@@ -23,6 +23,7 @@ from gresque.web.accounts import Accounts, OneTimeLink, Role
 from gresque.web.addresses import address_of, here_with
 from gresque.web.compress import compress
 from gresque.web.errors import register_errors
+from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
 from gresque.web.measured import Measured
 from gresque.web.names import NameConverter
@@ -32,7 +33,7 @@ from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
 from gresque.web.shell import shell
 from gresque.web.site import Site, Who, call_directly, may, who
-from gresque.web.values import value
+from gresque.web.values import block, moment, offset, value
 
 MOST_BYTES = 2_000_000
 """Of a request. A payload that was edited has to fit."""
@@ -63,6 +64,7 @@ def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly)
         collector=Collector(store, settings.failure_backend),
         measured=Measured(store),
         job_totals=JobTotals(store),
+        failures=Failures.open(store, settings.failure_backend),
         accounts=accounts,
         link=None if accounts else OneTimeLink(),
         local_user=Who(f"{_user()}@{socket.gethostname()}", role),
@@ -103,6 +105,7 @@ def _add_to_templates(app: Flask) -> None:
     jinja.trim_blocks = jinja.lstrip_blocks = True
     jinja.filters["value"] = value
     jinja.filters["counted"] = counted
+    jinja.filters.update(block=block, moment=moment, offset=offset)
     jinja.filters["box"] = box_of
     for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
         jinja.filters[name] = getattr(formats, name)

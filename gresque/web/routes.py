@@ -9,6 +9,7 @@ from gresque.web import plain, signing_in, static_files
 from gresque.web.api.table import API
 from gresque.web.pages import overview, queues
 from gresque.web.route import Route
+from gresque.web.work_routes import WORK
 
 
 class Tab(NamedTuple):
@@ -28,6 +29,7 @@ ROUTES: tuple[Route, ...] = (
     # Pages.
     Route("GET", "/", "overview", overview.page, "read"),
     Route("GET", "/queues", "queues", queues.page, "read"),
+    *WORK,
     # For other programs.
     Route("GET", "/healthz", "health", plain.health, None),
     Route("GET", "/metrics", "metrics", plain.metrics, "read"),

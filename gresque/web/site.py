@@ -11,7 +11,9 @@ from flask import current_app, g
 from gresque.inspector.collector import Collector
 from gresque.store.store import Store
 from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
+from gresque.web.bulk import Bulks
 from gresque.web.cached import Cached
+from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
 from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
@@ -35,6 +37,7 @@ class Site:
     collector: Collector
     measured: Measured
     job_totals: JobTotals
+    failures: Failures
     accounts: Accounts
     link: OneTimeLink | None
     """How the owner of a dashboard without users comes in; None where there are users."""
@@ -44,6 +47,7 @@ class Site:
     """Runs a function that takes CPU for long, such as in a pool of threads."""
     tries: Tries = field(default_factory=Tries)
     cached: Cached = field(default_factory=Cached)
+    bulks: Bulks = field(default_factory=Bulks)
 
 
 def site() -> Site:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from gresque.formats import NONE, rough
 from gresque.text import printable
 
 MOST_CHARS = 200
@@ -14,3 +17,21 @@ def value(given: object, most_chars: int = MOST_CHARS) -> str:
     if len(text) > most_chars:
         text = text[: most_chars - 1] + "…"
     return printable(text)
+
+
+def block(given: object, most_chars: int) -> str:
+    """A text of several lines, for a `<pre>`."""
+    text = given if isinstance(given, str) else str(given)
+    if len(text) > most_chars:
+        text = text[: most_chars - 1] + "…"
+    return "\n".join(printable(line.expandtabs(4)) for line in text.split("\n"))
+
+
+def moment(at: float | None) -> str:
+    """An exact time: `2026-11-23 15:33:14 UTC`."""
+    return NONE if at is None else time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
+def offset(seconds: float) -> str:
+    """How much earlier or later: `12 s before`, `3 min after`."""
+    return f"{rough(abs(seconds))} {'before' if seconds < 0 else 'after'}"

@@ -21,7 +21,8 @@ TOKENS = {role: f"token-of-{role}" for role in ("read", "act", "admin")}
 @contextmanager
 def open_app(redis_url: str, **settings: Any) -> Iterator[Flask]:
     app = build_app(WebSettings(redis_url=redis_url, **settings))
-    with closing(app.extensions["gresque"].store):
+    here = app.extensions["gresque"]
+    with closing(here.store), closing(here.failures):
         yield app
 
 
