@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -69,10 +69,16 @@ def kill(store: Store, job_id: str, *, by: str, wait_seconds: float) -> list[Kil
 
 
 def kill_all(
-    store: Store, targets: Sequence[Target], *, by: str, wait_seconds: float
+    store: Store,
+    targets: Sequence[Target],
+    *,
+    by: str,
+    wait_seconds: float,
+    report: Callable[[Killed], object] = lambda killed: None,
 ) -> list[Killed]:
     """Kill jobs that are known with their slots. A thousand are asked for in one round trip, and
-    each look at the answers takes as many as for one."""
+    each look at the answers takes as many as for one. Each new answer is passed to `report` as soon
+    as it is there."""
     if not targets:
         return []
     asked = [_Asked(job_id, held) for job_id, held, _ in targets]
@@ -85,7 +91,7 @@ def kill_all(
             each.job_id,
             extra=fields("kill_requested", job_id=each.job_id, process_id=process, by=by),
         )
-    kills = _Kills(store, by, wait_seconds)
+    kills = _Kills(store, by, wait_seconds, report)
     with acting(store, by, "kill", _named(targets)) as act:
         try:
             kills.ask(asked)
@@ -93,7 +99,7 @@ def kill_all(
                 kills.wait(asked)
         finally:
             act.count, act.outcome = len(asked), outcomes(each.answer for each in asked)
-    return [Killed(each.held.process, each.job_id, each.answer) for each in asked]
+    return [each.killed for each in asked]
 
 
 def outcomes(answers: Iterable[KillAnswer]) -> str:
@@ -116,12 +122,20 @@ class _Asked:
     answer: KillAnswer = KillAnswer(Fate.REQUESTED)
     gone_since: float | None = None
     doubted_since: float | None = None
+    reported: KillAnswer = KillAnswer(Fate.REQUESTED)
+
+    @property
+    def killed(self) -> Killed:
+        return Killed(self.held.process, self.job_id, self.answer)
 
 
 class _Kills:
     """Kills under way, and the answers that are waited for."""
 
-    def __init__(self, store: Store, by: str, wait_seconds: float) -> None:
+    def __init__(
+        self, store: Store, by: str, wait_seconds: float, report: Callable[[Killed], object]
+    ) -> None:
+        self._report = report
         self._store = store
         self._by = by
         self._wait_seconds = wait_seconds
@@ -144,6 +158,10 @@ class _Kills:
             time.sleep(min(pause, max(self._wait_seconds - passed, FIRST_LOOK_SECONDS)))
             pause = min(2 * pause, LONGEST_LOOK_SECONDS)
             self._look(left)
+            for each in left:
+                if each.answer != each.reported:
+                    each.reported = each.answer
+                    self._report(each.killed)
             if time.monotonic() > ask_again:
                 # The process that took the command may have gone. Twice does no harm.
                 ask_again += ASK_AGAIN_SECONDS

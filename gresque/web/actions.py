@@ -19,5 +19,6 @@ def by() -> By:
 
 def done(text: str, *, kind: str = "ok", back: str = "") -> Response:
     """Show `text` on the page from which the form came, or `back`. `kind` is ok, late or bad."""
-    flash(text, kind)
+    if text:
+        flash(text, kind)
     return redirect(inner_path(request.form.get("back", "")) or back or url_for("overview"), 303)

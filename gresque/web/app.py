@@ -25,14 +25,17 @@ from gresque.web.compress import compress
 from gresque.web.errors import register_errors
 from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
+from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.names import NameConverter
 from gresque.web.pages.overview import box_of
+from gresque.web.pages.running import waits_of
 from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
 from gresque.web.shell import shell
 from gresque.web.site import Site, Who, call_directly, may, who
+from gresque.web.stacks import Stacks
 from gresque.web.values import block, moment, offset, value
 
 MOST_BYTES = 2_000_000
@@ -65,6 +68,8 @@ def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly)
         measured=Measured(store),
         job_totals=JobTotals(store),
         failures=Failures.open(store, settings.failure_backend),
+        kills=Kills(store),
+        stacks=Stacks(store),
         accounts=accounts,
         link=None if accounts else OneTimeLink(),
         local_user=Who(f"{_user()}@{socket.gethostname()}", role),
@@ -109,6 +114,7 @@ def _add_to_templates(app: Flask) -> None:
     jinja.filters["box"] = box_of
     for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
         jinja.filters[name] = getattr(formats, name)
+    jinja.globals["waits_of"] = waits_of
     jinja.globals.update(
         charts=charts, address_of=address_of, here_with=here_with, may=may, who=who, shell=shell,
         static=static_files.address, version=__version__,

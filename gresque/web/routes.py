@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gresque.web import plain, signing_in, static_files
+from gresque.web import plain, running_actions, signing_in, static_files
 from gresque.web.api.table import API
-from gresque.web.pages import overview, queues
+from gresque.web.pages import overview, queues, running
 from gresque.web.route import Route
 from gresque.web.work_routes import WORK
 
@@ -28,6 +28,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/static/<path:name>", "static_file", static_files.static_file, None),
     # Pages.
     Route("GET", "/", "overview", overview.page, "read"),
+    Route("GET", "/running", "running", running.page, "read"),
+    Route("GET", "/running/kill", "running_kill", running.ask_kill, "act"),
+    Route("POST", "/running/kill", "kill_matching", running_actions.kill_matching, "act"),
+    Route("POST", "/running/kill/jobs", "kill_jobs", running_actions.kill_jobs, "act"),
     Route("GET", "/queues", "queues", queues.page, "read"),
     *WORK,
     # For other programs.

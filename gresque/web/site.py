@@ -15,8 +15,10 @@ from gresque.web.bulk import Bulks
 from gresque.web.cached import Cached
 from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
+from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
+from gresque.web.stacks import Stacks
 
 
 class Who(NamedTuple):
@@ -38,6 +40,8 @@ class Site:
     measured: Measured
     job_totals: JobTotals
     failures: Failures
+    kills: Kills
+    stacks: Stacks
     accounts: Accounts
     link: OneTimeLink | None
     """How the owner of a dashboard without users comes in; None where there are users."""
