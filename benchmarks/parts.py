@@ -33,8 +33,10 @@ THREAD_PARTS: dict[str, list[Change]] = {
     "wake another thread, or the cycle": [
         ("elif not pool.waking:\n            pool.wake_one()", "")
     ],
-    "look whether each job is to be logged": [
-        ("if outcome.verbose and definition is not None:", "if False:")
+    "look whether each job is to be logged": [("if outcome.verbose:", "if False:")],
+    "count it by class and queue": [
+        ("if meter.queue is not job[1]:", "if False:"),
+        ("meter.done += 1\n", "pass\n"),
     ],
     "count it and note its slot": [
         ("in_flight.done += 1\n", "pass\n"),

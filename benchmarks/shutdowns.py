@@ -189,7 +189,13 @@ KEPT = {
     b"resque:queues", b"resque:queue:bench", b"resque:failed", b"resque:stat:processed",
     b"resque:stat:failed", b"resque:suspects", b"resque:recoveries",
 }  # fmt: skip
-EXPIRING = (b"resque:producer:", b"resque:fenced")
+EXPIRING = (
+    b"resque:producer:",
+    b"resque:fenced",
+    b"resque:metrics:",
+    b"resque:heads",
+    b"resque:log",
+)
 """They go by themselves."""
 
 

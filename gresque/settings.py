@@ -338,6 +338,14 @@ class Settings:
         _seconds,
         "name in the log a job that keeps the others from running for this long; 0: never",
     )
+    metrics: bool = _option(
+        "METRICS",
+        "--metrics/--no-metrics",
+        True,
+        _switch,
+        "count what is done and fails over time, for pages and charts",
+        is_flag=True,
+    )
     pidfile: str = _option(
         "PIDFILE", "--pidfile", "", to_os,
         "write the master's pid to this file",

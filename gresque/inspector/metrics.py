@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from gresque.store.metrics import BUCKETS, MOST_MARKS, Counts, as_number, parts_of, quantile
+from gresque.clock import parse_iso_8601
+from gresque.inspector.recoveries import LoggedRecovery
+from gresque.store.metric_fields import BUCKETS, MOST_MARKS, Counts, quantile
+from gresque.store.metrics import as_number, parts_of
 from gresque.store.store import Store
-from gresque.text import decoded
+from gresque.text import counted, decoded
 
-LATE_SECONDS = 2
+LATE_SECONDS = 3
 """By then nearly all processes have written what ended in a second. A series of seconds ends
 there."""
 SETTLED_SECONDS = 120
@@ -23,6 +26,8 @@ SETTLED_SECONDS = 120
 NOW_MINUTES = 5
 BEFORE_MINUTES = 60
 """What fails now is compared with the hour before."""
+MOST_RECOVERIES = 100
+STARTED_TOGETHER_SECONDS = 60.0
 
 
 class Step(Enum):
@@ -137,7 +142,8 @@ class Depth:
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened: `kind` is `mark`, `started`, `recovery`, `pause` or `unpause`."""
+    """Something that happened: `kind` is `mark`, `started`, `recovery`, `pause` or `unpause`. `by`
+    is user@host, of a recovery the process that did it, of a start the first of these workers."""
 
     at: float
     kind: str
@@ -252,15 +258,44 @@ class MetricsReader:
         }
 
     def marks(self, since: float) -> list[Mark]:
-        """Marks from this time on, in epoch seconds, the oldest first; at most 1,000."""
+        """What happened from this time on, in epoch seconds, the oldest first: marks by hand and of
+        pauses, at most 1,000; the last 100 recoveries that moved jobs; and when the workers that
+        live now were started, those of one minute together, as after a deploy."""
         found = self._store.metrics.marks(int(since * 1000), MOST_MARKS)
-        return [
+        marks = [
             Mark(
                 int(name.partition(b"-")[0]) / 1000,
                 *(decoded(fields.get(each, b"")) for each in (b"kind", b"text", b"by")),
             )
             for name, fields in reversed(found)
         ]
+        marks += [*self._recoveries(), *self._starts()]
+        return sorted((each for each in marks if each.at >= since), key=lambda each: each.at)
+
+    def _recoveries(self) -> Iterator[Mark]:
+        for each in LoggedRecovery.newest(self._store, MOST_RECOVERIES):
+            jobs, at = each.requeued + each.failed + each.retried, parse_iso_8601(each.at)
+            if jobs and at is not None:
+                text = f"{counted(jobs, 'job')} of {each.process}: {each.cause}"
+                yield Mark(at, "recovery", text, each.by)
+
+    def _starts(self) -> Iterator[Mark]:
+        reads = self._store.reads()
+        masters = reads.texts_of("HGETALL", self._store.keys.masters)
+        reads.run()
+        starts = sorted(
+            (at, worker)
+            for worker, text in masters.value.items()
+            if (at := parse_iso_8601(text.replace(" +", "+"))) is not None
+        )
+        together: list[tuple[float, list[str]]] = []
+        for at, worker in starts:
+            if together and at - together[-1][0] < STARTED_TOGETHER_SECONDS:
+                together[-1][1].append(worker)
+            else:
+                together.append((at, [worker]))
+        for at, workers in together:
+            yield Mark(at, "started", counted(len(workers), "worker"), workers[0])
 
     # Reading
 

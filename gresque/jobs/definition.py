@@ -19,6 +19,7 @@ from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.filter_args import MEMBER, hidden_of
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
+from gresque.jobs.meter import NO_METER, Meter
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
@@ -60,6 +61,8 @@ class JobDefinition:
     """Where it was declared."""
     envelope: dict[str, Any] | None = field(init=False, default=None)
     """Its part of each payload, for a process that lacks its code."""
+    meter: Meter = field(init=False, repr=False, default=NO_METER)
+    """That of its jobs from the queue from which the last one came, in a worker process."""
     call: Callable[..., Any] = field(init=False, repr=False)
     """As `perform`, in a frame less: without perform hooks it is the function itself, and the
     caller handles DontPerform and checks the result."""

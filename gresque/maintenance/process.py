@@ -33,12 +33,14 @@ from gresque.maintenance.promote import Promote
 from gresque.maintenance.prune import Prune
 from gresque.maintenance.restore_later import RestoreLater
 from gresque.maintenance.restore_ticks import RestoreTicks
+from gresque.maintenance.sample import SampleQueues
 from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.sweep_locks import SweepLocks
 from gresque.maintenance.task import NEVER, Task
 from gresque.maintenance.verify_counts import VerifyCounts
 from gresque.maintenance.vitals import VitalsReport
+from gresque.maintenance.write_sums import WriteSums
 from gresque.processes import stack_dump
 from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.spec import ProcessSpec
@@ -138,6 +140,7 @@ class MaintenanceProcess:
         self._title = title
         self._lease = _lease_of(spec.worker_id, spec.started)
         self._vitals = VitalsReport(settings, spec.worker_id, spec.rows)
+        self._sums = WriteSums(spec.sums)
         dead = DeadProcesses(settings, self._must_leave)
         keys = self._store.keys
         units = {keys.later: 0.001, keys.delayed_schedule: 1.0, keys.cron_next: 0.001}
@@ -159,6 +162,8 @@ class MaintenanceProcess:
             VerifyCounts(self._lease),
             SweepLocks(self._lease),
             self._vitals,
+            self._sums,
+            *([SampleQueues(self._lease)] if settings.metrics else []),
         )
         self._failures = _Failures()
         self._outage = Outage(
@@ -262,6 +267,7 @@ class MaintenanceProcess:
         try:
             if not self._outage.lasts:
                 self._vitals.remove_gone(self._store)
+                self._sums.run(self._store)
                 self._lease.release(self._store)
         except Exception as error:
             extra = fields("maintenance_failed", task="leave")

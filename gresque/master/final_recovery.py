@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gresque.logs import fields
 from gresque.master.accounts import Accounts
 from gresque.processes.identity import queues_in_id, worker_of
+from gresque.processes.sums import SharedSums
 from gresque.settings import Settings
 from gresque.text import counted
 
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("gresque.master")
 
 
-def finish(settings: Settings, worker_id: str, started: str, accounts: Accounts) -> None:
+def finish(
+    settings: Settings, worker_id: str, started: str, accounts: Accounts, sums: SharedSums
+) -> None:
     """Recover what dead processes held, put suspects back to the queues that no other process
-    serves, and unregister the worker, which started at `started`.
+    serves, write the counts that the last processes have left, and unregister the worker, which
+    started at `started`.
 
     When Redis is away the worker stays registered: the next worker that looks finds it dead.
     """
     try:
-        _finish(settings, worker_id, started, accounts)
+        _finish(settings, worker_id, started, accounts, sums)
     except Exception as error:
         log.error(
             "left registered, with jobs of %s for others to recover: %s",
@@ -34,11 +38,14 @@ def finish(settings: Settings, worker_id: str, started: str, accounts: Accounts)
         )
 
 
-def _finish(settings: Settings, worker_id: str, started: str, accounts: Accounts) -> None:
+def _finish(
+    settings: Settings, worker_id: str, started: str, accounts: Accounts, sums: SharedSums
+) -> None:
     # Not before: the master holds no connection while it may still fork.
     from gresque.connection.errors import plain_errors
     from gresque.maintenance.lease import holder_name
     from gresque.maintenance.suspects import return_suspects
+    from gresque.maintenance.write_sums import WriteSums
     from gresque.worker.recovery import recovery_for
 
     recovery = recovery_for(settings)
@@ -47,6 +54,7 @@ def _finish(settings: Settings, worker_id: str, started: str, accounts: Accounts
             accounts.add(recovery.recover(accounts.to_recover[0]))
             del accounts.to_recover[0]
         return_suspects(recovery.store, [queues_in_id(settings)])
+        WriteSums(sums).run(recovery.store)
         _remove_vitals(recovery.store, worker_id)
         _release_lease(recovery.store, holder_name(worker_id, started))
         recovery.store.workers.unregister(worker_id)

@@ -320,7 +320,8 @@ class WorkerManager:
         """The last child is gone: from here on the master may use the network."""
         accounts = self._accounts
         if accounts.boots or accounts.to_recover:
-            final_recovery.finish(self._settings, self._id, self._spawner.started, accounts)
+            spawner = self._spawner
+            final_recovery.finish(self._settings, self._id, spawner.started, accounts, spawner.sums)
         if self._pidfile:
             self._pidfile.remove()
         self._tally_log.finish()

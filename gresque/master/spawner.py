@@ -27,6 +27,7 @@ from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
+from gresque.processes.sums import SharedSums
 from gresque.processes.title import Title
 from gresque.settings import Settings
 from gresque.unpatched import original
@@ -100,6 +101,7 @@ class Spawner:
         """Whether the next worker process does the maintenance of a burst."""
         self.rows = Scoreboard(most_children, settings.thread_count).rows
         self._judge_memory = SharedMemory()
+        self.sums = SharedSums()
         self._declared = DeclaredMemory()
         self._life_read, self._life_write = os.pipe()
         own(self._life_read)
@@ -132,6 +134,7 @@ class Spawner:
             counted=self.totals.get,
             to_recover=to_recover,
             maintain=self._maintain if self._maintains else None,
+            sums=self.sums,
             declared=self._declared,
             logs_odd_names=logs_odd_names,
             retry_connect=retry_connect,

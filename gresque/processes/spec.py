@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
 from gresque.processes.scoreboard import KillReason, Row
+from gresque.processes.sums import SharedSums
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 
@@ -61,6 +62,8 @@ class ProcessSpec:
     maintain: Callable[[], None] | None
     """Only in the first process of a burst, which has no maintenance process: runs one pass of all
     its tasks. Called at the start of the process and before its end."""
+    sums: SharedSums
+    """What short-lived processes have counted."""
     declared: DeclaredMemory
     """Which schedule entries the master has declared."""
     logs_odd_names: bool

@@ -68,6 +68,13 @@ KINDS: dict[str, Kind] = {
         "unique:<digest>", "where its id is b: PEXPIRE, an hour more than c ms at least",
         carrier=False, built=True,
     ),
+    "log": Kind(
+        "log:<id>", "SET b for 3 days; ZADD logs a c", carrier=False, built=True,
+    ),
+    "sum": Kind(
+        "metrics:<span>:<number>", "HINCRBY of the counts b, of no job; up to c fields; EXPIRE a",
+        carrier=False, built=True,
+    ),
     "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
     "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
     "drop": Kind("any", "DEL", carrier=False, built=False),
@@ -177,3 +184,8 @@ def awaited(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
 def prolonged(keys: Keys, digest: str, job_id: str, delay_ms: int) -> Effect:
     """The lock of the job lives for longer than this at least."""
     return Effect("prolong", keys.unique(digest), "", job_id, delay_ms)
+
+
+def logged(keys: Keys, job_id: str, lines: bytes, at_ms: int) -> Effect:
+    """What a failed job has logged is kept beside its entry."""
+    return Effect("log", keys.log(job_id), at_ms, lines, job_id, keys.logs)

@@ -59,6 +59,7 @@ class Keys:
         self.cron_apps = self.prefix + "cron:apps"
         self.heads = self.prefix + "heads"
         self.marks = self.prefix + "marks"
+        self.logs = self.prefix + "logs"
 
     def kind(self, key: str) -> str:
         """The type of one of these keys: "a list", "a number" and so on."""
@@ -76,7 +77,7 @@ class Keys:
             self.last_enqueued: "a hash", self.policies: "a hash", self.inflight: "a hash",
             self.rates: "a hash", self.pause_all: "a string",
             self.delayed_schedule: "a sorted set", self.heads: "a hash",
-            self.marks: "a stream",
+            self.marks: "a stream", self.logs: "a sorted set",
             **dict.fromkeys(self.scheduler_locks, "a string"),
         }  # fmt: skip
         if key in kinds:
@@ -89,7 +90,8 @@ class Keys:
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
             ("timestamps:", "a set"), ("inflight:", "a hash"), ("freed:", "a string"),
-            ("unique:", "a hash"), ("metrics:", "a hash"),
+            ("unique:", "a hash"), ("log:", "a string"),
+            ("metrics:flush:", "a string"), ("metrics:", "a hash"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
                 return kind
@@ -209,3 +211,11 @@ class Keys:
         or `depth`, and `number` counts minutes since 1970; or `ten` or `times`, and tens of
         minutes."""
         return f"{self.prefix}metrics:{span}:{number}"
+
+    def metrics_flush(self, name: str) -> str:
+        """STRING with an expiry: the number of the last counts that a maintenance process added."""
+        return f"{self.prefix}metrics:flush:{name}"
+
+    def log(self, job_id: str) -> str:
+        """STRING with an expiry: what a failed job has logged, compressed."""
+        return f"{self.prefix}log:{job_id}"

@@ -1,11 +1,5 @@
-"""Metrics: what was counted in each second, minute and ten minutes, and how fields name it.
-
-The hashes of seconds (`metrics:second:<minute>`) have the fields `7d`, `7f`, `7r`: what was done,
-failed and was retried in the eighth second of that minute. Those of minutes and of tens of minutes
-have `d`, `f`, `r` for all jobs, and for each queue and class `d|queue|class` and so on; `s|…`, the
-milliseconds of those runs that took 5 or more; `x|queue|class|exception`, failed attempts.
-`metrics:times` has histograms: `t|class|bucket` of run times, `w|queue|bucket` of waiting times.
-"""
+"""Metrics in Redis: what was counted in each second, minute and ten minutes (see `metric_fields`),
+and marks."""
 
 from __future__ import annotations
 
@@ -14,91 +8,35 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from gresque.store.keys import Keys
+from gresque.store.metric_fields import (
+    HEADS_KEPT,
+    MARKS_KEPT,
+    MINUTE_KEPT,
+    MOST_MARKS,
+    Counted,
+    Counts,
+    counts_of,
+    hashes_of,
+)
+from gresque.store.refusals import name_refused
 from gresque.store.server import Server
 from gresque.text import decoded, encoded
 
-SECOND_KEPT = 20 * 60
-MINUTE_KEPT = 8 * 3600 + 600
-TEN_KEPT = 3 * 86_400
-"""Seconds for which a hash of each span is kept after the last write."""
-
-MOST_MARKS = 1000
-MARKS_KEPT = 3 * 86_400
-"""Seconds after the last one."""
-
-MOST_FIELDS = 2000
-"""Fields of one hash. What comes on top is counted for the queue and class `*`."""
-OTHERS = "*"
-
-SHORT_SECONDS = 0.005
-"""Bucket 0 of a histogram. Each further one is as wide as all before it together."""
-BUCKETS = 26
-
-NAME_CHARACTERS = 200
-"""Of a queue, class or exception; longer names are cut."""
+AT_ONCE = 500
+HEADS_AT_ONCE = 500
+"""Queues of one call; it takes the server half a millisecond."""
+MOST_HEAD_BYTES = 4000
+"""Of a longer item only the id is read."""
 
 
-class Counts(NamedTuple):
-    """Jobs that are done, those that failed, and attempts that failed and are followed by another
-    one."""
+class Head(NamedTuple):
+    """A queue in which something waits: how many jobs, suspects apart, the next one's item, or
+    what is left of a long one, and 8 hex digits of it."""
 
-    done: int = 0
-    failed: int = 0
-    retried: int = 0
-
-    @property
-    def attempts(self) -> int:
-        return self.done + self.failed + self.retried
-
-    @property
-    def failed_attempts(self) -> int:
-        return self.failed + self.retried
-
-    def plus(self, other: Counts) -> Counts:
-        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
-
-
-def bucket_of(seconds: float) -> int:
-    """The bucket of a histogram: 0 below SHORT_SECONDS, 1 below the double, and so on."""
-    return min(int(max(seconds, 0.0) / SHORT_SECONDS).bit_length(), BUCKETS - 1)
-
-
-def quantile(buckets: Sequence[int], share: float) -> float:
-    """The seconds within which this share of what a histogram counts lies, 0.95 for the 95th
-    percentile: exact to the width of a bucket."""
-    wanted, below = sum(buckets) * share, 0
-    for bucket, count in enumerate(buckets):
-        if count and below + count >= wanted:
-            last = SHORT_SECONDS * (1 << bucket)
-            first = last / 2 if bucket else 0.0
-            return first + (last - first) * (wanted - below) / count
-        below += count
-    return 0.0
-
-
-def field(*parts: str) -> str:
-    """A field of a hash: without a blank, and with a bar between the parts alone."""
-    return "|".join(map(_part, parts))
-
-
-def _part(name: str) -> str:
-    if len(name) > NAME_CHARACTERS:
-        name = name[: NAME_CHARACTERS - 1] + "…"
-    if not _needs_escape(name):
-        return name
-    return "".join(f"%{ord(c):02X}" if c <= " " or c in "|%\x7f" else c for c in name)
-
-
-def _needs_escape(name: str) -> bool:
-    return not name.isprintable() or " " in name or "|" in name or "%" in name
-
-
-def parts_of(raw: bytes) -> list[str]:
-    """The parts of a field."""
-    name = decoded(raw)
-    if "%" not in name:
-        return name.split("|")
-    return [unquote(part, errors="surrogateescape") for part in name.split("|")]
+    queue: str
+    depth: int
+    item: bytes
+    digits: str
 
 
 class Metrics:
@@ -136,12 +74,98 @@ class Metrics:
             pipeline.hgetall(encoded(key))
         return self._replies(pipeline, keys, {})
 
+    def heads(self, queues: Sequence[str]) -> list[Head]:
+        """Those of these queues in which something waits."""
+        found = []
+        for start in range(0, len(queues), HEADS_AT_ONCE):
+            names = queues[start : start + HEADS_AT_ONCE]
+            keys = [encoded(self.keys.queue(name)) for name in names]
+            reply = self._server.run_script("look_at_heads", keys, [MOST_HEAD_BYTES])
+            found += [
+                Head(name, reply[place], reply[place + 1], decoded(reply[place + 2]))
+                for place, name in zip(range(0, len(reply), 3), names, strict=True)
+                if reply[place]
+            ]
+        return found
+
+    def known_heads(self) -> dict[str, tuple[str, float]]:
+        """Queue -> digits of its next job, and since when that is the next one (epoch seconds)."""
+        raws = self._server.read({}, "HGETALL", self.keys.heads)
+        found = {}
+        for name, raw in raws.items():
+            digits, _, since = decoded(raw).partition(" ")
+            found[decoded(name)] = digits, as_number(since.encode()) / 1000
+        return found
+
+    def write_heads(
+        self, heads: Mapping[str, tuple[str, float]], known: Mapping[str, tuple[str, float]]
+    ) -> None:
+        """In place of those that are known."""
+        key = encoded(self.keys.heads)
+        gone = [encoded(name) for name in known if name not in heads]
+        changed: Any = {
+            encoded(name): f"{digits} {int(since * 1000)}"
+            for name, (digits, since) in heads.items()
+            if known.get(name, ("", 0.0))[0] != digits
+        }
+        pipeline = self._server.redis.pipeline(transaction=False)
+        if gone:
+            pipeline.hdel(key, *gone)
+        if changed:
+            pipeline.hset(key, mapping=changed)
+        pipeline.expire(key, HEADS_KEPT)
+        self._server.ask(
+            None, self.keys.heads, pipeline.execute, "ages of jobs are counted from now on"
+        )
+
+    def write_depths(self, now: float, depths: Mapping[str, str]) -> None:
+        """In place of those of this minute."""
+        name = self.keys.metrics("depth", int(now) // 60)
+        key = encoded(name)
+        entries: Any = {encoded(queue): text for queue, text in depths.items()}
+        pipeline = self._server.redis.pipeline(transaction=True)
+        pipeline.delete(key)
+        pipeline.hset(key, mapping={b"": int(now * 1000), **entries})
+        pipeline.expire(key, MINUTE_KEPT)
+        self._server.ask(None, name, pipeline.execute, "the depths of queues are not noted")
+
     def marks(self, since_ms: int, most: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Entries of the stream of marks from this time on, the newest first."""
         found: list[Any] = self._server.read(
             [], "XREVRANGE", self.keys.marks, "+", since_ms, "COUNT", most
         )
         return [(name, _pairs(fields)) for name, fields in found]
+
+    def add(self, caller: str, number: int, counted: Counted) -> None:
+        """Add these counts, once: called again with the number it does nothing."""
+        sums = hashes_of(self.keys, counted)
+        keys = [self.keys.metrics_flush(caller), *(each.key for each in sums)]
+        arguments: list[Any] = [number]
+        for _, kept, most, fields in sums:
+            arguments += (kept, counts_of(fields), most)
+        refused = self._server.run_script("add_sums", keys, arguments)
+        found = [(refused[i + 2], refused[i + 3]) for i in range(0, len(refused), 4)]
+        name_refused(
+            self.keys, [(decoded(key), decoded(error)) for key, error in found], "it is not counted"
+        )
+
+    def log(self, job_id: str) -> bytes | None:
+        """What this job has logged, compressed (see `worker.threads.job_lines`)."""
+        found: bytes | None = self._server.read(None, "GET", self.keys.log(job_id))
+        return found
+
+    def trim_logs(self, most: int) -> None:
+        """Keep what the last jobs have logged."""
+        logs = self.keys.logs
+        excess = int(self._server.read(0, "ZCARD", logs)) - most
+        while excess > 0:
+            popped = self._server.call("ZPOPMIN", logs, min(excess, AT_ONCE))
+            ids = [each[0] if isinstance(each, list | tuple) else each for each in popped]
+            if not ids:
+                return
+            # Where the protocol gives a flat list, the scores name no key.
+            self._server.call("DEL", *(self.keys.log(decoded(name)) for name in ids))
+            excess -= AT_ONCE
 
     def mark(self, kind: str, text: str, by: str) -> None:
         """Add a mark of this moment, by the server's clock (see `inspector.metrics.Mark`)."""
@@ -175,3 +199,11 @@ def as_number(value: bytes | None) -> int:
         return int(value or 0)
     except ValueError:
         return 0
+
+
+def parts_of(raw: bytes) -> list[str]:
+    """The parts of a field."""
+    name = decoded(raw)
+    if "%" not in name:
+        return name.split("|")
+    return [unquote(part, errors="surrogateescape") for part in name.split("|")]

@@ -83,7 +83,9 @@ WORKER_METHODS = (
     "policies.read", "processes.ids", "recovery.fence", "recovery.hand_over",
     "recovery.move", "recovery.remove", "scheduler.schedule", "server.now",
     "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
-    "locks.waiting_in", "queues.names", "unique_enqueuer.enqueue", "workers.unregister",
+    "locks.waiting_in", "metrics.add", "metrics.heads", "metrics.known_heads", "metrics.trim_logs",
+    "metrics.write_depths", "metrics.write_heads",
+    "queues.names", "unique_enqueuer.enqueue", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -97,7 +99,8 @@ READING_METHODS = (
     "failed.count", "failed.counts", "failed.names", "failed.page",
     "failed_changes.last", "failed_changes.look",
     "later.count", "later.each", "later.find", "later.page", "locks.find", "locks.some",
-    "metrics.depths", "metrics.hashes", "metrics.marks", "metrics.totals", "policies.read",
+    "metrics.depths", "metrics.hashes", "metrics.log", "metrics.marks",
+    "metrics.totals", "policies.read",
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",

@@ -33,7 +33,7 @@ def load(settings: Settings) -> Callable[[ProcessSpec], None]:
     from gresque.worker.main import run_worker
     from gresque.worker.threads.current import know_current_job
 
-    know_current_job(settings.retries)
+    know_current_job(settings.retries, lines=settings.metrics)
     _import_what_children_would()
     load_jobs(settings)
     # Objects that are loaded now live as long as the process. Frozen, the collector never walks it,

@@ -45,6 +45,7 @@ from gresque.worker.turns.batch_size import BatchSize, most_held
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
 from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.meters import Meters
 from gresque.worker.turns.notifier import Notifier
 from gresque.worker.turns.registration import Registration
 from gresque.worker.turns.turn_loop import TurnLoop
@@ -73,7 +74,8 @@ class Worker:
         self._spec = spec
         self._row = row
         keys, wakeup, batch_size = Keys(settings.namespace), Wakeup(), BatchSize()
-        self._in_flight = InFlight(totals, keys)
+        self._meters = Meters(keys, totals, spec.sums, enabled=settings.metrics)
+        self._in_flight = InFlight(totals, keys, self._meters)
         self._shutdown = Shutdown()
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)
         self._failures = FailureReporter(settings.failure_backend)
@@ -147,6 +149,7 @@ class Worker:
             self._in_flight,
             self._thread_pool.running_jobs,
             self._turns.retire_at_once,
+            lambda: self._meters.leave_late(self._cycle.settled),
         )
         self._heartbeat = Heartbeat(
             settings,
@@ -225,6 +228,7 @@ class Worker:
         self._orphan_watch.runs_hooks = False
         self._loop_monitor.stop()
         unregister(self._cycle, self._turns, self._notifier, self._registration)
+        self._meters.leave(self._cycle.settled)
         note_end(self._row, len(self._cycle.refused))
         self._spec.tell_master()
         totals = self._in_flight.totals

@@ -25,6 +25,8 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    time = monotonic
+
 
 def register(client: redis.Redis, *processes: str) -> None:
     """Each of them holds one job, in slot 0."""

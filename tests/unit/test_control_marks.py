@@ -10,7 +10,7 @@ import redis
 from gresque.control.marks import mark
 from gresque.errors import GresqueError
 from gresque.inspector.metrics import MetricsReader
-from gresque.store.metrics import MARKS_KEPT, MOST_MARKS
+from gresque.store.metric_fields import MARKS_KEPT, MOST_MARKS
 from gresque.store.store import Store
 from tests.support.cli import Call
 

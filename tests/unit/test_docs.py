@@ -77,7 +77,8 @@ def test_every_key_is_documented() -> None:
         keys.delayed_schedule, keys.delayed("X"), keys.timestamps(b"X").decode(),
         *keys.scheduler_locks, keys.policies, keys.pause_all, keys.inflight,
         keys.inflight_of("X"), keys.rates, keys.freed("X"), keys.unique("X"),
-        keys.unique_waiting("X"), keys.heads, keys.marks,
+        keys.unique_waiting("X"), keys.heads, keys.marks, keys.metrics_flush("X"),
+        keys.log("X"), keys.logs,
         *(keys.metrics(span, "X") for span in ("second", "minute", "ten", "times", "depth")),
     }  # fmt: skip
     assert made == shown

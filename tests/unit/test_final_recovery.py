@@ -8,6 +8,7 @@ import redis
 from gresque.master.accounts import Accounts
 from gresque.master.final_recovery import finish
 from gresque.processes.spec import DeadProcess
+from gresque.processes.sums import SharedSums
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
 from tests.support.registered import KEYS, ME, OTHER, SILENT, WORKER, register
@@ -24,7 +25,7 @@ def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Red
     accounts = Accounts()
     accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
     settings = Settings.load({"redis_url": redis_url, "queues": "q,other"}, {})
-    finish(settings, WORKER, STARTED, accounts)
+    finish(settings, WORKER, STARTED, accounts, SharedSums())
     assert accounts.to_recover == []
     assert accounts.totals(()) == Totals(reserved=1, requeued=1)
     assert redis_client.hkeys(KEYS.vitals) == [SILENT.encode()]
@@ -37,7 +38,7 @@ def test_it_releases_its_own_lease(redis_url: str, redis_client: redis.Redis, st
     """The maintenance process was killed, and the master had to leave at once."""
     redis_client.set(KEYS.maintenance, f"{WORKER} {started}", ex=5)
     settings = Settings.load({"redis_url": redis_url, "queues": "q"}, {})
-    finish(settings, WORKER, STARTED, Accounts())
+    finish(settings, WORKER, STARTED, Accounts(), SharedSums())
     assert bool(redis_client.exists(KEYS.maintenance)) == (started != STARTED)
 
 
@@ -46,7 +47,13 @@ def test_a_process_that_was_killed_while_it_left_is_counted(redis_url: str) -> N
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, STARTED, accounts)
+    finish(
+        Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
+        WORKER,
+        STARTED,
+        accounts,
+        SharedSums(),
+    )
     assert accounts.totals(()) == counted
 
 
@@ -60,7 +67,13 @@ def test_one_that_has_its_ledger_still_is_counted_once(
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(Settings.load({"redis_url": redis_url, "queues": "q"}, {}), WORKER, STARTED, accounts)
+    finish(
+        Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
+        WORKER,
+        STARTED,
+        accounts,
+        SharedSums(),
+    )
     assert accounts.totals(()) == counted
 
 
@@ -68,5 +81,5 @@ def test_when_redis_is_away_it_is_left_to_others() -> None:
     accounts = Accounts()
     accounts.to_recover.append(DeadProcess(ME, "it exited with 1", None, blameless=True))
     settings = Settings.load({"redis_url": "redis://127.0.0.1:1/0", "queues": "q"}, {})
-    finish(settings, WORKER, STARTED, accounts)
+    finish(settings, WORKER, STARTED, accounts, SharedSums())
     assert len(accounts.to_recover) == 1

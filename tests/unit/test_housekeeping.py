@@ -65,13 +65,17 @@ def test_a_title_tells_a_quarantine_from_a_worker(monkeypatch: pytest.MonkeyPatc
     for kind in (Kind.WORKER, Kind.QUARANTINE):
         row.kind = kind
         in_flight = InFlight(Totals(), Keys("resque"))
-        Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, list, lambda: None)
+        Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, list, noop, noop)
     assert shown == ["gresque: worker q: booting", "gresque: quarantine q: booting"]
 
 
 def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(title, "setproctitle", None)
     Title(Settings.load({"queues": "q"}, {}), "worker").show("working")
+
+
+def noop() -> None:
+    pass
 
 
 def test_counts() -> None:

@@ -6,7 +6,8 @@ import pytest
 import redis
 
 from gresque.inspector.metrics import Depth, FailingClass, Mark, MetricsReader, Step
-from gresque.store.metrics import Counts, bucket_of, field, parts_of, quantile
+from gresque.store.metric_fields import Counts, bucket_of, field, quantile
+from gresque.store.metrics import parts_of
 from gresque.store.store import Store
 
 NOW = 1_700_000_030.0
@@ -36,12 +37,12 @@ def test_seconds(store: Store, redis_client: redis.Redis) -> None:
     second = int(NOW) % 60
     redis_client.hset(
         f"resque:metrics:second:{MINUTE}",
-        mapping={f"{second - 2}d": 7, f"{second - 2}f": 2, f"{second - 3}r": 1, f"{second}d": 9},
+        mapping={f"{second - 3}d": 7, f"{second - 3}f": 2, f"{second - 4}r": 1, f"{second}d": 9},
     )
     redis_client.hset(f"resque:metrics:second:{MINUTE - 1}", mapping={"59d": 4})
     series = reader(store).series(Step.SECOND, now=NOW)
     *_, before, last = series.points
-    assert (last.at, last.counts) == (int(NOW) - 2, Counts(7, 2))
+    assert (last.at, last.counts) == (int(NOW) - 3, Counts(7, 2))
     assert before.counts == Counts(retried=1)
     assert series.total == Counts(11, 2, 1)
     assert series.rate(1) == Counts(7, 2)
@@ -201,3 +202,28 @@ def test_keys_of_other_programs_count_as_empty(store: Store, redis_client: redis
     assert found.series(Step.MINUTE, now=NOW).total == Counts()
     assert found.series(Step.SECOND, now=NOW).total == Counts()
     assert found.marks(0) == []
+
+
+def test_recoveries_and_starts_are_marks(store: Store, redis_client: redis.Redis) -> None:
+    entry = (
+        '{"at":"2026-11-27T08:00:0%d+00:00","process":"p","cause":"gone","by":"web:7",'
+        '"requeued":%d,"failed":0,"poison":0,"retried":0}'
+    )
+    redis_client.rpush("resque:recoveries", entry % (1, 0), entry % (2, 3), "odd")
+    redis_client.hset(
+        "resque:masters",
+        mapping={
+            "a": "2026-11-27 08:00:40 +0000",
+            "b": "2026-11-27 08:00:10 +0000",
+            "c": "2026-11-27 09:00:10 +0000",
+            "d": "odd",
+        },
+    )
+    found = reader(store).marks(0)
+    assert [(mark.kind, mark.text, mark.by) for mark in found] == [
+        ("recovery", "3 jobs of p: gone", "web:7"),
+        ("started", "2 workers", "b"),
+        ("started", "1 worker", "c"),
+    ]
+    assert [mark.at - found[0].at for mark in found] == [0, 8, 3608]
+    assert reader(store).marks(found[1].at) == found[1:]

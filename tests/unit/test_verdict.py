@@ -18,7 +18,7 @@ from gresque.inspector.trends import TrendsReader
 from gresque.inspector.verdict import Action, Line, Severity, Verdict, verdict_of
 from gresque.inspector.verdict_rules import Case, Judge, away, failing, full, full_workers
 from gresque.inspector.verdict_rules import redis as server
-from gresque.store.metrics import field
+from gresque.store.metric_fields import field
 from gresque.store.store import Store
 from tests.support.views import (
     OTHER,

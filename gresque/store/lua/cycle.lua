@@ -16,8 +16,8 @@
 --       4-8 totals of the process before this turn's reservation: reserved, done, failed, requeued,
 --       retried   9 jobs that ended in this turn, failed ones included   10 those that failed
 --       11 those that are retried   12 how many lists to reserve from   13 how many effects follow,
---       each as six arguments: slot (also among the ended ones), kind, index of its key in KEYS
---       (a second one stands behind it), a, b, c (effects.lua)
+--       each as six arguments: slot (also among the ended ones; empty for counts of no job), kind,
+--       index of its key in KEYS (a second one stands behind it), a, b, c (effects.lua)
 --       14 how many ended slots follow, then free ones; want is at most their sum
 --       15 the worker's own caps, `<list index>=<cap>` separated by blanks   16 how many freed:<queue>,
 --       and of each how many ended jobs count in inflight and inflight:<worker>, `2 5/0 0/3`; without

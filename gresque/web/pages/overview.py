@@ -11,7 +11,7 @@ from flask import Response, request
 
 from gresque.inspector.metrics import Depth, PairCounts, Series, Times
 from gresque.inspector.snapshot import HostRow, ProcessRow, QueueRow, Snapshot
-from gresque.store.metrics import Counts
+from gresque.store.metric_fields import Counts
 from gresque.web.measured import Measured
 from gresque.web.pages import throughput
 from gresque.web.pages.show import show

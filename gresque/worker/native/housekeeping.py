@@ -35,10 +35,13 @@ class Housekeeping:
         in_flight: InFlight,
         running_jobs: Callable[[], list[ReservedJob]],
         retire: Callable[[], None],
+        leave_counts: Callable[[], None],
     ) -> None:
+        """`leave_counts` is called once a second (see `Meters`)."""
         self._row = row
         self._in_flight = in_flight
         self._running_jobs = running_jobs
+        self._leave_counts = leave_counts
         self._leaves_terminal = settings.background
         self._memory = _memory_limit(settings, retire)
         self._title = Title(settings, "quarantine" if row.kind is Kind.QUARANTINE else "worker")
@@ -54,6 +57,7 @@ class Housekeeping:
         try:
             stdio.forget_gone_readers()
             self._show()
+            self._leave_counts()
             if self._row.ending is not Ending.NONE:
                 self._show_waits()
             if self._memory is not None:

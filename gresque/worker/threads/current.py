@@ -9,13 +9,16 @@ from gevent.threadpool import ThreadPool
 
 from gresque.jobs.current import CurrentJob, current_job, find_by
 from gresque.logs import add_job_fields
+from gresque.worker.threads.job_lines import keep_lines
 from gresque.worker.threads.origin import KEY, Origin, origin_of
 from gresque.worker.threads.thread import WorkerThread
 
 
-def know_current_job(default_retries: int = 0) -> None:
+def know_current_job(default_retries: int = 0, *, lines: bool = False) -> None:
     """From now on `gresque.current_job()` finds the jobs of this process, and so do its log
-    records."""
+    records. With `lines` it is noted what jobs log."""
+    if lines:
+        keep_lines(_thread)
     find_by(_find, default_retries)
     add_job_fields(_fields)
     _follow_into_thread_pools()
@@ -25,6 +28,14 @@ def _find() -> CurrentJob | None:
     here = getcurrent()
     origin = here.origin if type(here) is WorkerThread else _origin()
     return None if origin is None else origin.current_job
+
+
+def _thread() -> WorkerThread | None:
+    here = getcurrent()
+    if type(here) is WorkerThread:
+        return here
+    origin = _origin()
+    return origin.thread if origin is not None and origin.runs else None
 
 
 def _fields() -> dict[str, object] | None:

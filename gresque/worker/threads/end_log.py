@@ -164,6 +164,16 @@ def _log(
     )
 
 
+def class_of(job: ReservedJob) -> str:
+    """Empty for an item that names none."""
+    return _class_and_id(job)[0]
+
+
+def id_of(job: ReservedJob) -> str:
+    """Empty for an item that has none."""
+    return _class_and_id(job)[1]
+
+
 def _class_and_id(job: ReservedJob) -> tuple[str, str]:
     try:
         found = _names(job[2])

@@ -25,23 +25,23 @@ _LONGEST_CHAIN = 100
 class Origin:
     """The job in which a greenlet, or one of those that spawned it, was spawned."""
 
-    __slots__ = ("__weakref__", "_thread", "current_job", "job", "kill")
+    __slots__ = ("__weakref__", "current_job", "job", "kill", "thread")
 
     def __init__(self, thread: WorkerThread, job: ReservedJob) -> None:
         self.job = job
-        self._thread = thread
+        self.thread = thread
         self.kill: Kill | None = None
         """The kill that ended the job, if one did."""
         self.current_job = CurrentJob(job[1], job[2])
 
     @property
     def runs(self) -> bool:
-        return self._thread.job is self.job
+        return self.thread.job is self.job
 
     @property
     def wanted_dead(self) -> Kill | None:
         """The kill that is meant for the job, or has ended it."""
-        kill = self.kill or self._thread.to_kill
+        kill = self.kill or self.thread.to_kill
         return kill if kill is not None and kill.job is self.job else None
 
 

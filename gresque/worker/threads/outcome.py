@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from gresque.errors import (
@@ -38,11 +38,14 @@ from gresque.jobs.ends import (
     next_run,
 )
 from gresque.jobs.hooks import call_hooks
+from gresque.jobs.meter import Meter
 from gresque.jobs.retry_policy import MOST_SNOOZES, Again
 from gresque.logs import fields
 from gresque.processes.tallies import Tallies, own_tallies
 from gresque.raised import error_text, read_raised, stand_in
-from gresque.worker.threads.end_log import EndLog
+from gresque.store.effects import Effect, logged
+from gresque.worker.threads import job_lines
+from gresque.worker.threads.end_log import EndLog, class_of, id_of
 from gresque.worker.turns.in_flight import InFlight, ReservedJob
 
 log = logging.getLogger("gresque.job")
@@ -174,18 +177,34 @@ class Outcome:
         )
         if again is not None and ending.way in RUNS_AGAIN:
             self._in_flight.put_off_job(job, *ending.effects)
+            if again.counts:
+                self._meter(job, definition).note_failure(name, monotonic() - start, retried=True)
             if end is End.UNKNOWN:
                 self._log.unknown(job, start, text, self._rules.unknown_grace_seconds)
             else:
                 self._log.put_off(job, start, name, text, trace, again)
             return False
-        self._in_flight.fail(job, *ending.effects)
+        self._in_flight.fail(job, *ending.effects, *self._lines_of(job, kept=ending.is_kept))
+        self._meter(job, definition).note_failure(name, monotonic() - start, retried=False)
         if self._reports and ending.is_kept:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
         self._log.failed(job, start, name, text, trace, kept=ending.is_kept)
         return ending.is_kept
+
+    def _lines_of(self, job: ReservedJob, *, kept: bool) -> tuple[Effect, ...]:
+        lines = job_lines.kept.take(job) if kept else b""
+        job_id = id_of(job) if lines else ""
+        if not job_id:
+            return ()
+        return (logged(self._rules.keys, job_id, lines, int(time() * 1000)),)
+
+    def _meter(self, job: ReservedJob, definition: JobDefinition | None) -> Meter:
+        meters = self._in_flight.meters
+        if definition is None:
+            return meters.named(class_of(job), job[1])
+        return meters.of(definition, job[1])
 
     def _next_run(
         self,
@@ -233,6 +252,7 @@ class Outcome:
         if ending.way is not Way.DONE:
             raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
         self._log.dropped(job, late)
+        self._meter(job, definition).done += 1
         return True
 
     def log_done(self, job: ReservedJob, start: float) -> None:

@@ -16,11 +16,14 @@ from msgspec import UNSET
 from gresque.errors import DontPerform, JobKilled, UnknownJob
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import UNREADABLE
+from gresque.jobs.meter import Meter
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
 from gresque.jobs.result import PLAIN, check_result
 from gresque.logs import fields
 from gresque.processes.scoreboard import SPAWNED
 from gresque.raised import exception_name, message
+from gresque.store.metric_fields import SHORT_SECONDS
+from gresque.worker.threads import job_lines
 from gresque.worker.threads.kills import Kill, Killable, kill_within
 from gresque.worker.threads.numbered import call_numbered
 from gresque.worker.threads.origin import KEY, Origin
@@ -130,9 +133,14 @@ class WorkerThread(Killable):
         find, ready, hub = pool.registry.find, pool.in_flight.ready, get_hub()
         words, number, word_of, unset = pool.words, self._number, pool.word_of, UNSET
         loop, turned = pool.loop, monotonic()
+        meter_of = in_flight.meters.of
+        meter: Meter | None = None
         pool.waking = False
         while True:
             if not ready:
+                if meter is not None and (seconds := monotonic() - self.since) > SHORT_SECONDS:
+                    meter.note_time(seconds)
+                meter = None
                 # A thread may wait here for hours, and a thousand may: none keeps its last payload.
                 job = call = args = positional = kwargs = definition = None
                 self._forget()
@@ -146,6 +154,10 @@ class WorkerThread(Killable):
                 continue
             now = monotonic()
             if now - turned > TURN_SECONDS:
+                # The time of a shorter job is not looked at: it costs no job anything.
+                if meter is not None and now - self.since > SHORT_SECONDS:
+                    meter.note_time(now - self.since)
+                meter = None
                 # A job that waited has let it turn. The loop goes by the clock of the day: where
                 # that was set back meanwhile, the turn must not seem to lie ahead.
                 turned = now - abs(time() - loop.now())
@@ -203,14 +215,24 @@ class WorkerThread(Killable):
                     pass
                 self.job = None
             except BaseException as error:
-                self.job = None
+                self.job = meter = None
                 self._end_badly(job, definition, error)
             else:
                 in_flight.done += 1
                 in_flight.ended.append(job[0])
-                if outcome.verbose and definition is not None:
-                    outcome.log_done(job, now)
+                if definition is None:
+                    meter = None
+                else:
+                    meter = definition.meter
+                    if meter.queue is not job[1]:
+                        meter = meter_of(definition, job[1])
+                    meter.done += 1
+                    if outcome.verbose:
+                        outcome.log_done(job, now)
             if len(in_flight.ended) >= pool.wake_at:
+                if meter is not None and (seconds := monotonic() - self.since) > SHORT_SECONDS:
+                    meter.note_time(seconds)
+                meter = None
                 pool.wake_at = NEVER  # until the main greenlet waits again
                 wakeup.set()
                 gevent.sleep(0)
@@ -299,6 +321,7 @@ class WorkerThread(Killable):
             self.spawned = None
         if known is not None and known.job is not self.job:
             self.known = None
+        job_lines.kept.forget_ended(self)
 
 
 def runs_no_job(found: object) -> bool:

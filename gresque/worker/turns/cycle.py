@@ -115,6 +115,11 @@ class Cycle:
         return self._session.connection
 
     @property
+    def settled(self) -> Totals:
+        """Those that the last turn wrote to the ledger."""
+        return self._session.settled
+
+    @property
     def number(self) -> int:
         """Of the last turn."""
         return self._session.number
@@ -155,6 +160,8 @@ class Cycle:
         request = self._build(want, window, listen=listen, retry=retry)
         no_longer_held = len(request.ended) - len(request.retried)
         reply = self._session.run(request, on_reply if request.want else _nothing)
+        if request.sums:
+            self._in_flight.meters.note_written()
         slots = request.ended + request.free
         kept: set[bytes] = set()
         if reply and reply[0] in (b"refused", b"replay"):
@@ -200,6 +207,8 @@ class Cycle:
         free = self._slots.free
         request.free = free[len(free) - fresh :]
         request.count(acknowledged)
+        if in_flight.meters.is_due:
+            request.sums = in_flight.meters.take(request.totals)
         return request
 
     def _freed(self, ended: Iterable[bytes]) -> dict[str, tuple[int, int]]:
@@ -237,6 +246,7 @@ class Cycle:
             return self._take_in_replay(reply[1:], slots)
         ready, queues = self._in_flight.ready, window.queues
         self.first_suspect, self.deaths = None, 0
+        note_waits = self._in_flight.meters.note_waits
         taken = 0
         for index, raws in zip(reply[::2], reply[1::2], strict=True):
             filled = slots[taken : taken + len(raws)]
@@ -245,6 +255,7 @@ class Cycle:
                 counts = repeat((FLAGS[flag], queues[index]))
                 self._in_flight.counted.update(zip(filled, counts, strict=False))
             ready.extend(zip(filled, repeat(queues[index]), raws, strict=False))
+            note_waits(queues[index], raws)
             if window.deaths[index]:
                 self._note_suspect(taken, queues[index], window.deaths[index])
             taken += len(raws)

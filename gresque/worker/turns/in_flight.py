@@ -14,6 +14,7 @@ from gresque.store.effects import KINDS, Effect
 from gresque.store.keys import Keys
 from gresque.store.ledger import IN_ALL, IN_OWN, UNCOUNTED, Totals, write_entry
 from gresque.text import encoded
+from gresque.worker.turns.meters import Meters
 
 ReservedJob = tuple[bytes, str, bytes]
 """A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
@@ -82,8 +83,9 @@ class InFlight:
     by the next turn. Slots: free → held → ended → free or held again.
     """
 
-    def __init__(self, totals: Totals, keys: Keys) -> None:
+    def __init__(self, totals: Totals, keys: Keys, meters: Meters | None = None) -> None:
         self._keys = keys
+        self.meters = Meters(keys) if meters is None else meters
         self._rules = EndRules(keys)
         self.ready: deque[ReservedJob] = deque()
         self.held = 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
-from gresque.store.effects import EffectKeys
+from gresque.store.effects import Effect, EffectKeys
 from gresque.store.ledger import Totals
 from gresque.worker.turns.in_flight import InFlight, Settled
 
@@ -16,6 +16,8 @@ MOST_ARGUMENTS = 3900
 """KEYS and ARGV of any call: some servers take no more than 3,999."""
 NUMBERS = 16
 """ARGV before the effects and slots."""
+MOST_SUMS = 4 * 7
+"""Arguments and keys of the counts that come to the metrics; there is room for them always."""
 MANY_QUEUES = 1000
 """Where counted jobs of more queues have ended, there is room for a key beside each ended slot."""
 
@@ -34,6 +36,7 @@ class Request:
         "freed",
         "retried",
         "settled",
+        "sums",
         "totals",
         "want",
     )  # fmt: skip
@@ -65,12 +68,14 @@ class Request:
         `inflight`, and in `inflight:<worker>`; empty when no job that ended is counted."""
         self.retried: list[Settled] = []
         """Of `settled` those that were refused before: they are not counted as held."""
+        self.sums: tuple[Effect, ...] = ()
+        """Effects of no job: the counts that come to the metrics."""
         self._counts = (0, 0, 0)
 
     @property
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
-        room = MOST_ARGUMENTS - NUMBERS - len(self._fixed_keys) - len(self._lists)
+        room = MOST_ARGUMENTS - NUMBERS - MOST_SUMS - len(self._fixed_keys) - len(self._lists)
         room -= len(self.ended)
         if self.settled:  # their arguments count the slots, too
             room += len(self.settled) - sum([each.arguments for each in self.settled])
@@ -114,8 +119,8 @@ class Request:
         lists = len(self._lists)
         keys: tuple[Any, ...] = (*self._fixed_keys, *self._lists)
         effects: list[Any] = []
-        if self.settled:
-            more, effects = _effects(self.settled, len(keys) + 1)
+        if self.settled or self.sums:
+            more, effects = _effects(self.settled, self.sums, len(keys) + 1)
             keys += more
         counted_off: Any = 0
         if self.freed:
@@ -131,7 +136,9 @@ class Request:
         )  # fmt: skip
 
 
-def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list[Any]]:
+def _effects(
+    settled: deque[Settled], sums: tuple[Effect, ...], first: int
+) -> tuple[tuple[str, ...], list[Any]]:
     """The keys of the effects, the first of which has this index, and their arguments."""
     effect_keys = EffectKeys(first)
     arguments: list[Any] = []
@@ -139,6 +146,8 @@ def _effects(settled: deque[Settled], first: int) -> tuple[tuple[str, ...], list
         slot = each.job[0]
         for kind, key, a, b, c, second in each.effects:
             arguments += (slot, kind, effect_keys.place(key, second), a, b, c)
+    for kind, key, a, b, c, second in sums:
+        arguments += (b"", kind, effect_keys.place(key, second), a, b, c)
     return tuple(effect_keys.keys), arguments
 
 

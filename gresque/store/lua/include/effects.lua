@@ -26,6 +26,9 @@ function test.push(queue) return may_move('RPUSH', queue) end
 function apply.push(list, _, name, job) return put('RPUSH', list, job, name) end
 -- include effect_later
 -- include effect_locks
+-- include effect_log
+-- include add_sums
+function apply.sum(hash, _, kept, sums, most) return add_sums(hash, kept, sums, tonumber(most)) end
 local function job_in(entry) -- the payload of a ledger entry, nil for what is none
   local digits = string.match(entry, '^(%d+)[:+@#]')
   return digits and string.sub(entry, #digits + 2 + digits)
