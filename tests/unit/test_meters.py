@@ -204,12 +204,35 @@ def test_meters_are_bounded() -> None:
     assert definition.meter is not NO_METER
 
 
+def test_turns_that_follow_within_5_ms_say_nothing_new(clock: Clock) -> None:
+    clock.now = time.time()
+    meters = made(SharedSums())
+
+    def note(queue: str, age: float, jobs: int) -> None:
+        made_at = b"%012x" % int((clock.now - age) * 1000)
+        raw = b'{"class":"A","args":[],"id":"%s70008000000000000000"}' % made_at
+        meters.note_waits(queue, [raw] * jobs)
+
+    note("q", 20.0, 1)
+    clock.now += 0.004
+    note("q", 0.0, 300)
+    note("r", 0.0, 10)
+    note("q", 0.0, 2)
+    clock.now -= 100.0
+    note("q", 20.0, 1)
+    clock.now += 0.006
+    note("q", 0.0, 5)
+    meters.leave(Totals())
+    (sums,) = meters._shared.take()  # type: ignore[union-attr]
+    assert sums.times == {"w|q|12": 302, "w|r|0": 10, "w|q|0": 7}
+
+
 def test_waiting_times_are_sampled() -> None:
     meters, now = made(SharedSums()), time.time()
     raws = [b'{"class":"A","args":[],"id":"%012x70008000000000000000"}' % int((now - age) * 1000)
             for age in (20.0, 20.0, 20.0, 0.001, 0.001, 0.001)]  # fmt: skip
     meters.note_waits("q", raws)
-    meters.note_waits("q", [b"{}", b"no job", b"x" * 20_000])
+    meters.note_waits("r", [b"{}", b"no job", b"x" * 20_000])
     meters.leave(Totals())
     (sums,) = meters._shared.take()  # type: ignore[union-attr]
     assert sum(sums.times.values()) == 6

@@ -26,6 +26,8 @@ LATE_SECONDS = 2
 """Counts that no turn has taken by then are left to the maintenance process."""
 MOST_WAITS = 1000
 """Queues and buckets of waiting times."""
+SAMPLE_SECONDS = 0.005
+"""To read a waiting time takes as long as to run several short jobs."""
 MOST_SAMPLED_BYTES = 10_000
 """No waiting time is read out of a longer payload."""
 
@@ -56,6 +58,9 @@ class Meters:
         self._meters: dict[tuple[str, str], Meter] = {}
         self._waits: Counter[tuple[str, int]] = Counter()
         self._written_waits: dict[tuple[str, int], int] = {}
+        self._sampled: tuple[str, int] | None = None
+        """The last of them that was read out of a job."""
+        self._sampled_at = 0.0
         self._written = totals
         """The totals up to which all is written, or left."""
         self._rest: Sums | None = None
@@ -101,19 +106,26 @@ class Meters:
 
     def note_waits(self, queue: str, raws: Sequence[bytes]) -> None:
         """These jobs were reserved now. The first and the last one say for how long they have
-        waited, each for half of them."""
+        waited, each for half of them. Turns that follow within 5 ms say nothing new: their jobs
+        count as those before, where these were of the same queue."""
         if not self.enabled:
             return
         count, now = len(raws), time()
+        last = self._sampled
+        if last is not None and last[0] is queue and 0 <= now - self._sampled_at < SAMPLE_SECONDS:
+            self._waits[last] += count
+            return
         samples = raws if count <= 2 else (raws[0], raws[-1])
         part, more = divmod(count, len(samples))
         if len(self._waits) >= MOST_WAITS:
             with self._lock:  # too many queues: the samples since the last flush are lost
                 self._waits, self._written_waits = Counter(), {}
+        self._sampled, self._sampled_at = None, now
         for place, raw in enumerate(samples):
             since = waits_since(raw) if len(raw) <= MOST_SAMPLED_BYTES else None
             if since is not None:
-                self._waits[queue, bucket_of(now - since)] += part + (place < more)
+                self._sampled = queue, bucket_of(now - since)
+                self._waits[self._sampled] += part + (place < more)
 
     # Writing
 
