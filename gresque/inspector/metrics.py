@@ -213,6 +213,7 @@ class MetricsReader:
         numbers = range(last - BEFORE_MINUTES - NOW_MINUTES + 1, last + 1)
         hashes = self._hashes("minute", numbers, 60, now)
         before = _by_job(_pairs_of(hashes[:-NOW_MINUTES]))
+        failing = [_failing_in(each) for each in hashes]
         found = []
         for job, pairs in _by_job(_pairs_of(hashes[-NOW_MINUTES:])).items():
             counts = _sum(pair.counts for pair in pairs)
@@ -230,7 +231,7 @@ class MetricsReader:
                     _sum(pair.counts for pair in before.get(job, ())),
                     dict(exceptions.most_common()),
                     dict((+queues).most_common()),
-                    60.0 * _failing_since(hashes, numbers, job),
+                    60.0 * _failing_since(failing, numbers, job),
                 )
             )
         return sorted(found, key=lambda each: -each.now.failed_attempts)
@@ -416,12 +417,18 @@ def _by_job(pairs: Iterable[PairCounts]) -> dict[str, list[PairCounts]]:
     return found
 
 
-def _failing_since(hashes: Sequence[dict[bytes, int]], numbers: Sequence[int], job: str) -> int:
+def _failing_in(found: dict[bytes, int]) -> set[str]:
+    """The classes with attempts that failed in this minute."""
+    failed = (parts_of(name) for name in found if name.startswith((b"f|", b"r|")))
+    return {parts[2] for parts in failed if len(parts) == 3}
+
+
+def _failing_since(failing: Sequence[set[str]], numbers: Sequence[int], job: str) -> int:
     """The number of the first minute of the last run of minutes in which the class failed."""
     since = numbers[-1]
     started = False
-    for found, number in zip(reversed(hashes), reversed(numbers), strict=True):
-        if _counts_of(found, None, job).failed_attempts:
+    for jobs, number in zip(reversed(failing), reversed(numbers), strict=True):
+        if job in jobs:
             since, started = number, True
         elif started:
             break

@@ -4,6 +4,7 @@ and marks."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -191,7 +192,13 @@ def _pairs(fields: Any) -> dict[bytes, bytes]:
 
 
 def numbers(found: Mapping[bytes, bytes]) -> dict[bytes, int]:
-    return {name: as_number(value) for name, value in found.items()}
+    return {_one_of(name): as_number(value) for name, value in found.items()}
+
+
+@lru_cache(maxsize=20_000)
+def _one_of(name: bytes) -> bytes:
+    """One object for all that are equal: a reader keeps hundreds of hashes."""
+    return name
 
 
 def as_number(value: bytes | None) -> int:
@@ -201,9 +208,9 @@ def as_number(value: bytes | None) -> int:
         return 0
 
 
-def parts_of(raw: bytes) -> list[str]:
-    """The parts of a field."""
+@lru_cache(maxsize=20_000)
+def parts_of(raw: bytes) -> tuple[str, ...]:
+    """The parts of a field. The hashes of hundreds of minutes have the same ones."""
     name = decoded(raw)
-    if "%" not in name:
-        return name.split("|")
-    return [unquote(part, errors="surrogateescape") for part in name.split("|")]
+    parts = name.split("|")
+    return tuple(unquote(p, errors="surrogateescape") for p in parts) if "%" in name else (*parts,)

@@ -165,7 +165,7 @@ def test_names_in_fields() -> None:
     for parts in (["d", "a|b", "x y%7C"], ["d", "\n\x00", "é€"], ["d", "mail", "a.B"]):
         name = field(*parts)
         assert not set(name) & set(" \n\0")
-        assert parts_of(name.encode()) == parts
+        assert [*parts_of(name.encode())] == parts
     assert field("d", "mail", "a.B") == "d|mail|a.B"
     assert len(field("d", "m" * 5000, "c")) < 210
 
