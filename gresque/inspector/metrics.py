@@ -10,10 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from gresque.clock import parse_iso_8601
 from gresque.inspector.recoveries import LoggedRecovery
 from gresque.store.metric_fields import BUCKETS, MOST_MARKS, Counts, quantile
+from gresque.store.metric_fields import field as field_of
 from gresque.store.metrics import as_number, parts_of
 from gresque.store.store import Store
 from gresque.text import counted, decoded
@@ -369,15 +371,18 @@ def _sum(counts: Iterable[Counts]) -> Counts:
     return total
 
 
-def _forget_oldest(kept: dict[str, object] | dict[str, Counts] | dict[str, dict[bytes, int]],
-                   most: int) -> None:  # fmt: skip
+def _forget_oldest(kept: dict[str, Any], most: int) -> None:
     while len(kept) > most:
         del kept[next(iter(kept))]
 
 
 def _counts_of(found: dict[bytes, int], queue: str | None, job: str | None) -> Counts:
     counts = dict.fromkeys("dfr", 0)
+    # To look into a name is cheaper than to take it apart.
+    part = field_of(queue or job or "").encode()
     for name, count in found.items():
+        if part not in name:
+            continue
         kind, *parts = parts_of(name)
         if len(parts) == 2 and kind in counts and queue in (None, parts[0]):
             counts[kind] += count if job in (None, parts[1]) else 0
