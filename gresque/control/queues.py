@@ -4,15 +4,15 @@ that is cut off anywhere has lost and doubled none."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gresque.control.audit import Act, acting
 from gresque.errors import GresqueError
 from gresque.failure.progress import SILENT, Progress
-from gresque.jobs.by_hand import release_locks
+from gresque.jobs.by_hand import release_locks, take_out
 from gresque.logs import fields
 from gresque.store.store import Store
-from gresque.text import is_utf8, printable
+from gresque.text import counted, is_utf8, printable
 
 log = logging.getLogger("gresque.control")
 
@@ -61,6 +61,20 @@ def clear_jobs(
         extra=fields("jobs_removed", by=by, count=removed, queue=queue),
     )  # fmt: skip
     return removed
+
+
+def remove_waiting(store: Store, queue: str, raws: Collection[bytes], *, by: str) -> int:
+    """Remove every copy of these items from the queue for good, and release the locks of unique
+    jobs; returns how many there were. Those that run by now are left alone."""
+    with acting(store, by, "queues remove", f"{counted(len(raws), 'job')} of queue {queue}") as act:
+        act.count = take_out(store, queue, raws)
+        if not act.count:
+            act.outcome = "they did not wait any more"
+    log.info(
+        "%s removed %d jobs from queue %s", by, act.count, printable(queue),
+        extra=fields("jobs_removed", by=by, count=act.count, queue=queue),
+    )  # fmt: skip
+    return act.count
 
 
 def _in_steps(step: Callable[[int], int], count: int, progress: Progress, act: Act) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Sequence
+from typing import Any
 
+from gresque.clock import retried_at
 from gresque.control.audit import acting, some
 from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.failed_list import FailedJob
 from gresque.failure.progress import SILENT, Progress
+from gresque.failure.retry import prepare_edited
 from gresque.failure.search import EVERYTHING, Wanted
 from gresque.logs import fields
 
@@ -22,6 +26,25 @@ def retry_failed(backend: RedisBackend, jobs: Sequence[FailedJob], *, by: str) -
         act.count = sum(done)
         act.outcome = outcome(act.count, len(jobs))
     _log(by, sum(done))
+    return done
+
+
+def retry_edited(
+    backend: RedisBackend,
+    job: FailedJob,
+    queue: str,
+    job_class: str,
+    args: list[Any],
+    kwargs: dict[str, Any],
+    *,
+    by: str,
+) -> bool:
+    """Retry a failed job as a new one with this queue, class and arguments; False when its entry is
+    not in its place any more. Raises InvalidPayload."""
+    retry = prepare_edited(job.raw, retried_at(time.time()), queue, job_class, args, kwargs)
+    with acting(backend.store, by, "failed retry edited", named([job])) as act:
+        done = act.changed(backend.retry_as(job, retry), outcome(0, 1))
+    _log(by, int(done))
     return done
 
 

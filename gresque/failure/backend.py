@@ -14,7 +14,7 @@ from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
 from gresque.failure.progress import SILENT, Progress
-from gresque.failure.retry import prepare_retry
+from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
 from gresque.failure.sweep_lock import SweepLock
 from gresque.settings import one_list_each
@@ -173,6 +173,11 @@ class RedisBackend:
         for each, own in self._by_list(jobs):
             done |= zip((job.place for job in own), each.retry(own), strict=True)
         return [done.get(job.place, False) for job in jobs]
+
+    def retry_as(self, job: FailedJob, retry: Retry) -> bool:
+        """Push this in place of the job, and mark its entry, in one atomic step; False when that is
+        not in its place any more."""
+        return any(each.retry_as(job, retry) for each in self.lists() if each.name == job.list_name)
 
     def remove(self, jobs: Collection[FailedJob]) -> int:
         """Remove these entries, and no other; returns how many were still in their place."""

@@ -12,7 +12,7 @@ import msgspec
 from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import FailedEntry, decode_entry
-from gresque.failure.retry import prepare_retry
+from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.sweep_lock import EXPIRY_MS, SweepLock
 from gresque.jobs import payload
 from gresque.store.failed import FailedChange, FailedMove
@@ -166,6 +166,12 @@ class FailedList:
         """
         now = retried_at(time.time())
         return self._store.failed.retry(self.key, [_move(job, now) for job in jobs])
+
+    def retry_as(self, job: FailedJob, retry: Retry) -> bool:
+        """Push this in place of the job, and mark its entry, in one atomic step; False when that is
+        not in its place any more."""
+        move = FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock)
+        return self._store.failed.retry(self.key, [move])[0]
 
     def remove(self, jobs: Collection[FailedJob]) -> int:
         """Remove these entries, and no other; returns how many were still in their place."""

@@ -9,10 +9,11 @@ import msgspec
 
 from gresque.errors import InvalidPayload
 from gresque.failure.kept_item import out_of_entry
-from gresque.jobs.attempts import begun_again
+from gresque.jobs.attempts import begun_again, without, without_history
+from gresque.jobs.ids import new_id
 from gresque.jobs.locks import job_id_of
-from gresque.jobs.payload import class_of
-from gresque.jobs.unique import mark_in
+from gresque.jobs.payload import KWARGS, class_of
+from gresque.jobs.unique import UNIQUE, mark_in
 from gresque.store.failed import NO_LOCK, RetriedLock
 
 Fields = dict[str, msgspec.Raw]
@@ -48,6 +49,25 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
         raise InvalidPayload("the entry names no queue")
     item = _item(entry)
     return Retry(queue, item, _encode(entry | {"retried_at": retried_at}), _lock_of(item))
+
+
+def prepare_edited(
+    raw: bytes, retried_at: str, queue: str, job_class: str, args: list[Any], kwargs: dict[str, Any]
+) -> Retry:
+    """The retry of a failed job with another queue, class or arguments: a new job, with an id of
+    its own and without a history, that is not unique. Raises InvalidPayload."""
+    found = prepare_retry(raw, retried_at)
+    if not queue:
+        raise InvalidPayload("give the queue")
+    if not job_class:
+        raise InvalidPayload("give the class")
+    try:
+        fields = _fields(without_history(without(found.item, UNIQUE)))
+    except _UNREADABLE as error:
+        raise InvalidPayload(f"the job cannot be read: {error}") from None
+    sent = [*args, {**kwargs, KWARGS: True}] if kwargs else args
+    item = _encode(fields | {"class": job_class, "args": sent, "id": new_id()})
+    return Retry(queue, item, found.marked)
 
 
 def _lock_of(item: bytes) -> RetriedLock:

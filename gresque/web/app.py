@@ -34,7 +34,7 @@ from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
 from gresque.web.shell import shell
-from gresque.web.site import Site, Who, call_directly, may, who
+from gresque.web.site import Site, Who, call_directly, may, shown_bulks, who
 from gresque.web.stacks import Stacks
 from gresque.web.values import block, moment, offset, value
 
@@ -116,6 +116,7 @@ def _add_to_templates(app: Flask) -> None:
         jinja.filters[name] = getattr(formats, name)
     jinja.globals["waits_of"] = waits_of
     jinja.globals.update(
+        shown_bulks=shown_bulks,
         charts=charts, address_of=address_of, here_with=here_with, may=may, who=who, shell=shell,
         static=static_files.address, version=__version__,
     )  # fmt: skip

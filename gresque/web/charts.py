@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from gresque.formats import short
+from gresque.formats import short, span
 from gresque.web.values import value
 
 LEFT, RIGHT, TOP, GAP = 44, 8, 18, 16
@@ -107,17 +107,56 @@ def throughput(
             '<text class="t" x="{l4}" y="{y}">failed {unit}</text>'
         ).format(l=LEFT, l4=LEFT + 4, y=second + 11, unit=unit),
     ]
-    for tick in ticks:
-        anchor = "start" if tick.x < 0.02 else "end" if tick.x > 0.98 else "middle"
-        parts.append(
-            Markup('<text x="{x:.1f}" y="{y}" text-anchor="{a}">{text}</text>').format(
-                x=LEFT + inner * tick.x, y=bottom + 16, a=anchor, text=tick.text
-            )
-        )
+    parts += _ticks(ticks, inner, bottom)
     parts += _marks(sorted(marks, key=lambda each: each.x), inner, bottom)
     return Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{parts}</svg>'
     ).format(w=width, h=bottom + 20, label=value(label, 1_000), parts=Markup("").join(parts))
+
+
+def lines(
+    series: Sequence[tuple[Sequence[float], str]],
+    label: str,
+    *,
+    ticks: Iterable[Tick] = (),
+    seconds: bool = False,
+    width: int = 620,
+    height: int = 120,
+) -> Markup:
+    """Lines over one axis of time, on one scale from 0; the first ones lie behind. The word of each
+    is "" or "f", for its colour. `seconds` writes the scale as times."""
+    inner, base, right = width - LEFT - RIGHT, TOP + height, width - RIGHT
+    top = top_of(each for values, _ in series for each in values)
+    parts: list[Markup] = []
+    for number in (1, 2):
+        at = round(top * number / 2, 3)
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{l}" x2="{r}" y1="{y:.1f}" y2="{y:.1f}"/>'
+                '<text x="{x}" y="{ty:.1f}" text-anchor="end">{text}</text>'
+            ).format(
+                l=LEFT, r=right, y=(y := base - height * number / 2), x=LEFT - 6, ty=y + 4,
+                text=span(at) if seconds else short(at),
+            )
+        )  # fmt: skip
+    for values, kind in series:
+        parts += _panel(values, LEFT, TOP, inner, height, top, kind)
+    parts += _ticks(ticks, inner, base)
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{parts}</svg>'
+    ).format(w=width, h=base + 20, label=value(label, 1_000), parts=Markup("").join(parts))
+
+
+def _ticks(ticks: Iterable[Tick], inner: int, bottom: int) -> list[Markup]:
+    return [
+        Markup('<text x="{x:.1f}" y="{y}" text-anchor="{a}">{text}</text>').format(
+            x=LEFT + inner * tick.x,
+            y=bottom + 16,
+            a="start" if tick.x < 0.02 else "end" if tick.x > 0.98 else "middle",
+            text=tick.text,
+        )
+        for tick in ticks
+    ]
 
 
 def top_of(values: Iterable[float]) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
 from gresque.control.remove import remove_all_failed, remove_failed
-from gresque.control.retry import retry_all_failed, retry_failed
+from gresque.control.retry import retry_all_failed, retry_edited, retry_failed
 from gresque.failure.failed_list import FailedJob
 from gresque.inspector.filters import WantedFailed
 from gresque.text import counted
@@ -44,6 +47,30 @@ def _retry(jobs: list[FailedJob]) -> int:
 
 def _remove(jobs: list[FailedJob]) -> int:
     return remove_failed(site().failures.backend, jobs, by=by())
+
+
+def edit() -> Response:
+    """Retry one as it was written into the form."""
+    given = request.form
+    job = site().failures.find(given.get("at", ""))
+    if job is None:
+        abort(409, f"this failed job is {GONE}; nothing was done")
+    args = _json(given.get("args", ""), "the arguments", list, "[]")
+    kwargs = _json(given.get("kwargs", ""), "the keyword arguments", dict, "{}")
+    queue, name = given.get("queue", "").strip(), given.get("class", "").strip()
+    if not retry_edited(site().failures.backend, job, queue, name, args, kwargs, by=by()):
+        abort(409, f"this failed job is {GONE}; nothing was done")
+    return done(f"{name} is in queue {queue}, as it was written.", back=url_for("failed"))
+
+
+def _json(text: str, name: str, kind: type, otherwise: str) -> Any:
+    try:
+        found = msgspec.json.decode(text.strip() or otherwise)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        abort(400, f"{name} are no JSON: {error}")
+    if not isinstance(found, kind):
+        abort(400, f"{name} are no JSON {'array' if kind is list else 'object'}")
+    return found
 
 
 def retry_all() -> Response:

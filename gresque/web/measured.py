@@ -30,6 +30,7 @@ SPANS: dict[str, tuple[Step, int, float]] = {
 }
 """Name -> steps, how many of them, and after how many seconds they are read again."""
 CLASS_MINUTES = 60
+WAIT_STEPS = 18
 
 
 class Measured:
@@ -69,6 +70,17 @@ class Measured:
 
     def waiting_times(self) -> dict[str, Times]:
         return self._read("waiting times", 10.0, self._reader.waiting_times)
+
+    def waits_of(self, queue: str) -> list[tuple[int, Times | None]]:
+        """For how long its jobs waited, by ten minutes over three hours, the oldest first."""
+        return [(at, found.get(queue)) for at, found in self._read("waits", 20.0, self._waits)]
+
+    def _waits(self) -> list[tuple[int, dict[str, Times]]]:
+        last = int(time.time()) // 600
+        return [
+            (number * 600, self._reader.waiting_times(1 / 6, now=number * 600 + 599.0))
+            for number in range(last - WAIT_STEPS + 1, last + 1)
+        ]
 
     def depths(self) -> dict[str, list[Depth]]:
         """Of the last 30 minutes."""

@@ -11,7 +11,7 @@ from flask import current_app, g
 from gresque.inspector.collector import Collector
 from gresque.store.store import Store
 from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
-from gresque.web.bulk import Bulks
+from gresque.web.bulk import Bulk, Bulks
 from gresque.web.cached import Cached
 from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
@@ -57,6 +57,11 @@ class Site:
 def site() -> Site:
     found: Site = current_app.extensions["gresque"]
     return found
+
+
+def shown_bulks() -> list[Bulk]:
+    """The long actions that are under way, or just over."""
+    return site().bulks.shown()
 
 
 def who() -> Who | None:

@@ -138,6 +138,23 @@ def test_retry_and_remove_what_is_selected(browser: FlaskClient, redis_client: R
     assert numbers(redis_client.lrange(FAILED, 0, -1)) == [0, 1, 2, 3]
 
 
+def test_edit_and_retry(browser: FlaskClient, redis_client: Redis) -> None:
+    at = references(browser.get("/failed").text)[0]
+    form = browser.get("/failed/edit", query_string={"at": at}).text
+    assert "[\n  5\n]" in form
+    given = {"at": at, "queue": "c", "class": "Other", "args": "[7, 8]", "kwargs": '{"x": 1}'}
+    for name, wrong in (("args", "[7"), ("args", "{}"), ("kwargs", "[]"), ("queue", "")):
+        answer = browser.post("/failed/edit", data=given | {name: wrong}, headers=SAME_ORIGIN)
+        assert answer.status_code == 400
+    assert browser.post("/failed/edit", data=given, headers=SAME_ORIGIN).status_code == 303
+    item = json.loads(redis_client.lindex("resque:queue:c", 0))
+    assert (item["class"], item["args"]) == ("Other", [7, 8, {"x": 1, "_kwargs": True}])
+    assert item["id"] != "id5"
+    assert "retried_at" in json.loads(redis_client.lindex(FAILED, 5))
+    gone = browser.post("/failed/edit", data=given | {"at": "1-x"}, headers=SAME_ORIGIN)
+    assert gone.status_code == 409
+
+
 def test_retry_all_that_match(browser: FlaskClient, redis_client: Redis, app: Flask) -> None:
     asked = browser.get("/failed/retry", query_string={"q": "queue:b", "class": "Noop"}).text
     assert "Retry 3 failed jobs?" in asked

@@ -13,10 +13,12 @@ from gresque.clock import failed_at
 from gresque.errors import FilterError
 from gresque.failure.failed_list import FailedJob
 from gresque.failure.failed_time import failed_seconds
+from gresque.failure.retry import prepare_retry
 from gresque.inspector.failed_groups import FailedGroup, GroupKey
 from gresque.inspector.failed_index import IndexProgress
 from gresque.inspector.failed_search import PAGE_HITS, FailedSearch
 from gresque.inspector.filters import ANY, ID, OF_FAILED, TEXT, Filter, WantedFailed, parse
+from gresque.jobs import payload
 from gresque.jobs.label import job_label
 from gresque.processes.short_names import short_worker
 from gresque.web.bulk import Bulk
@@ -93,7 +95,6 @@ def page() -> Response:
         "failed",
         number=_number(search, bulks),
         every=1,
-        bulks=bulks,
         asks=asks,
         progress=progress,
         counting=_counting(progress),
@@ -213,7 +214,7 @@ def entry() -> Response:
         lines=lines,
         message=row.error[:MESSAGE_CHARS],
         cut=max(len(row.error) - MESSAGE_CHARS, 0),
-        payload=_pretty(job.item),
+        shown=_pretty(job.item),
         neighbours=[Row.of(each) for each in failures.near(job)],
         group={
             "class": row.job_class or None,
@@ -223,11 +224,31 @@ def entry() -> Response:
     )
 
 
-def _pretty(item: dict[str, Any]) -> str:
+def _pretty(item: Any) -> str:
     try:
         return msgspec.json.format(msgspec.json.encode(item), indent=2).decode()
     except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError):
         return str(item)
+
+
+def edit() -> Response:
+    """A form with the job as it would be retried."""
+    job = site().failures.find(request.args.get("at", ""))
+    if job is None:
+        abort(404, "this failed job is not in its place any more")
+    item = payload.read(prepare_retry(job.raw, "").item)
+    args, kwargs = payload.split(item.get("args") or [])
+    kwargs = kwargs or item.get("kwargs") or {}
+    return html(
+        "failed_edit.html",
+        layout="shell.html",
+        number=0,
+        reference=reference(job),
+        queue=job.text("queue"),
+        job_class=str(item.get("class") or ""),
+        args=_pretty(list(args)),
+        kwargs=_pretty(kwargs) if kwargs else "",
+    )
 
 
 def download() -> Response:

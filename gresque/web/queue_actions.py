@@ -1,0 +1,84 @@
+"""What the pages of queues do."""
+
+from __future__ import annotations
+
+from flask import abort, request, url_for
+from werkzeug.wrappers import Response
+
+from gresque.control import flow
+from gresque.control.queues import clear_jobs, move_jobs, remove_waiting
+from gresque.errors import GresqueError
+from gresque.text import counted, printable
+from gresque.web.actions import by, done
+from gresque.web.bulk import Bulk
+from gresque.web.pages.queues import find
+from gresque.web.site import site
+
+
+def pause(queue: str) -> Response:
+    changed = flow.pause(site().store, queue, by=by())
+    return _done(queue, "is paused: jobs that run go on" if changed else "was paused already")
+
+
+def unpause(queue: str) -> Response:
+    changed = flow.unpause(site().store, queue, by=by())
+    return _done(queue, "goes on" if changed else "was not paused")
+
+
+def limit(queue: str) -> Response:
+    """Set the cap and the rate of a queue; an empty field removes one. Raises GresqueError."""
+    cap, rate = (request.form.get(name, "").strip() for name in ("cap", "rate"))
+    try:
+        count = flow.checked_cap(int(cap)) if cap else None
+    except ValueError:
+        raise GresqueError(f"{printable(cap)!r} is no cap; give a number such as 20") from None
+    change = flow.limit(
+        site().store, queue, count, flow.Rate.parse(rate) if rate else None,
+        drop=("" if cap else flow.CAP) + ("" if rate else flow.RATE), by=by(),
+    )  # fmt: skip
+    return _done(queue, f"has {change.after}")
+
+
+def remove(queue: str) -> Response:
+    """Remove one waiting job."""
+    raw = find(queue, request.form.get("at", ""))
+    if raw is None or not remove_waiting(site().store, queue, [raw], by=by()):
+        abort(409, "this job does not wait any more: a worker has taken it; nothing was removed")
+    return done("The job is removed.", back=url_for("queue", queue=queue))
+
+
+def clear(queue: str) -> Response:
+    """Remove all jobs that wait, once the name of the queue was typed."""
+    if request.form.get("typed", "") != queue:
+        abort(400, "type the name of the queue as it is; nothing was removed")
+    store, who, size = site().store, by(), _size(queue)
+
+    def work(bulk: Bulk) -> str:
+        return f"{counted(clear_jobs(store, queue, size, bulk, by=who), 'job')} removed"
+
+    site().bulks.start(f"Removing {counted(size, 'job')} of queue {queue}", work, by=who)
+    return done("The removal goes on in the background.", back=url_for("queues"))
+
+
+def move(queue: str) -> Response:
+    """Move all jobs that wait to the end of another queue."""
+    store, who, size = site().store, by(), _size(queue)
+    target = request.form.get("target", "").strip()
+    if not target or target == queue:
+        abort(400, "give the name of another queue; nothing was moved")
+
+    def work(bulk: Bulk) -> str:
+        return f"{counted(move_jobs(store, queue, target, size, bulk, by=who), 'job')} moved"
+
+    title = f"Moving {counted(size, 'job')} of queue {queue} to {target}"
+    site().bulks.start(title, work, by=who)
+    return done("The move goes on in the background.", back=url_for("queues"))
+
+
+def _size(queue: str) -> int:
+    """No more than wait now: what comes meanwhile stays."""
+    return site().store.queues.size(queue)
+
+
+def _done(queue: str, text: str) -> Response:
+    return done(f"Queue {queue} {text}.", back=url_for("queue", queue=queue))
