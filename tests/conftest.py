@@ -45,6 +45,23 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("gresque")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each test process begin with process tests, which take seconds. At the end it has unit
+    tests, which take milliseconds and which others take off it, so that all end at one time.
+
+    --dist=worksteal gives each the next part of the list, and takes tests off the end of a part."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    alone = {"workercount": 1}
+    parts: list[list[pytest.Item]] = [
+        [] for _ in range(getattr(config, "workerinput", alone)["workercount"])
+    ]
+    for path in sorted(files, key=lambda path: path.parent.name == "unit"):
+        min(parts, key=len).extend(files[path])
+    items[:] = [item for part in parts for item in part]
+
+
 def pytest_sessionfinish() -> None:
     close_stems()
 
