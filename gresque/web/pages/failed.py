@@ -18,6 +18,7 @@ from gresque.inspector.failed_groups import FailedGroup, GroupKey
 from gresque.inspector.failed_index import IndexProgress
 from gresque.inspector.failed_search import PAGE_HITS, FailedSearch
 from gresque.inspector.filters import ANY, ID, OF_FAILED, TEXT, Filter, WantedFailed, parse
+from gresque.inspector.job_log import read_job_log
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
 from gresque.processes.short_names import short_worker
@@ -215,6 +216,7 @@ def entry() -> Response:
         message=row.error[:MESSAGE_CHARS],
         cut=max(len(row.error) - MESSAGE_CHARS, 0),
         shown=_pretty(job.item),
+        log=read_job_log(failures.store, job.job_id) if job.job_id else [],
         neighbours=[Row.of(each) for each in failures.near(job)],
         group={
             "class": row.job_class or None,

@@ -156,6 +156,7 @@ def one(queue: str) -> Response:
     return show(
         "queue",
         number=snapshot.number,
+        snapshot=snapshot,
         queue=queue,
         row=row,
         details=details,
