@@ -34,6 +34,7 @@ COMMANDS = {
     "ledger": "Show the jobs that each worker process holds, and the last recoveries.",
     "kill": "Kill running jobs.",
     "stacks": "Show where the running jobs stand, and what they wait on.",
+    "process": "Pause, drain or replace single worker processes.",
     "retries": "List the jobs that wait to run again, run them now, cancel them.",
     "pause": "Stop workers from taking jobs of a queue, or of all queues.",
     "unpause": "End the pause of a queue, or of all queues.",

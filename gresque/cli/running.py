@@ -143,5 +143,8 @@ def _as_dict(job: RunningJob) -> dict[str, Any]:
         "seconds": job.seconds,
         "blocks_seconds": job.blocks_seconds,
         "stack": list(job.stack) or None,
+        "waits_on": job.waits_on or None,
+        "cpu_share": job.cpu_share,
+        "frame": job.frame or None,
         "payload": job.item,
     }

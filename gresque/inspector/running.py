@@ -14,13 +14,14 @@ from gresque.inspector.filters import ANY, Filter
 from gresque.inspector.names import worker_and_pid
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
-from gresque.store.commands import Running
+from gresque.store.commands import JobWait, Running, parse_waits
 from gresque.store.ledger import STATE, LedgerEntry, parse_entry
 from gresque.store.processes import Held
 from gresque.store.store import Store
 from gresque.text import decoded, encoded
 
 NOTHING = LedgerEntry(b"", b"")
+NO_WAIT = JobWait("", 0.0, "")
 SEARCHED_CHARS = 2000
 """Of a job as a call: a text is looked for in these."""
 
@@ -31,7 +32,9 @@ class RunningJob:
 
     `since` is known only for a job that has been running for over a second. `item` is its payload,
     `{"raw": text}` when that is no JSON object. `blocks_seconds` is for how long it has kept the
-    other jobs of its process from running, where it does, and `stack` where it stands then.
+    other jobs of its process from running, where it does, and `stack` where it stands then. While
+    somebody looks (see `Commands.watch`) the oldest ones of a process have `waits_on`, their share
+    of its CPU, 0 to 1, and the innermost `frame` of the user's code.
     """
 
     worker: str
@@ -43,6 +46,9 @@ class RunningJob:
     seconds: float | None
     blocks_seconds: float | None = None
     stack: tuple[str, ...] = ()
+    waits_on: str = ""
+    cpu_share: float | None = None
+    frame: str = ""
     entry: LedgerEntry = NOTHING
 
     @property
@@ -62,6 +68,7 @@ class RunningJob:
             queue=self.queue,
             seconds=self.seconds,
             job_id=self.item.get("id"),
+            waits_on=self.waits_on,
             text=lambda: f"{job_label(self.item, SEARCHED_CHARS)}\n{self.item.get('id')}",
         )
 
@@ -109,16 +116,21 @@ def _published(store: Store) -> tuple[float, dict[str, Running]]:
     clock, processes = reads.now(), reads.names("ZRANGE", store.keys.ledgers, 0, -1)
     reads.run()
     raws = reads.texts([store.keys.running(each) for each in processes.value])
+    waits = reads.texts([store.keys.waits(each) for each in processes.value])
     reads.run()
-    return clock.value, dict(zip(processes.value, map(parse_running, raws.value), strict=True))
+    found = map(parse_running, raws.value, waits.value)
+    return clock.value, dict(zip(processes.value, found, strict=True))
 
 
-def parse_running(raw: bytes | None) -> Running:
-    """The jobs that a process publishes; none where another program wrote the key."""
+def parse_running(raw: bytes | None, waits: bytes | None = None) -> Running:
+    """The jobs that a process publishes, and what they wait on; none where another program wrote
+    the key."""
     try:
-        return Running() if raw is None else Running.parse(raw)
+        found = Running() if raw is None else Running.parse(raw)
     except (ValueError, msgspec.MsgspecError, RecursionError):
-        return Running()
+        found = Running()
+    found.waits = parse_waits(waits)
+    return found
 
 
 def read_entries(
@@ -183,6 +195,7 @@ def _job(
 ) -> RunningJob:
     start, blocking = running.since.get(slot), running.blocking
     blocks = blocking is not None and blocking.slot == slot
+    wait = running.waits.get(slot, NO_WAIT)
     return RunningJob(
         worker=worker_and_pid(process)[0],
         process=process,
@@ -193,6 +206,9 @@ def _job(
         seconds=None if start is None else max(now - start, 0.0),
         blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
         stack=tuple(blocking.stack) if blocking and blocks else (),
+        waits_on=wait.waits_on or ("the CPU" if blocks else ""),
+        cpu_share=None if wait is NO_WAIT else wait.cpu_share,
+        frame=wait.frame,
         entry=entry,
     )
 

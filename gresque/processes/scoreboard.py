@@ -109,7 +109,7 @@ class Row:
         return True
 
     paused = _Flag(_PAUSED)
-    """By the master: the worker is paused."""
+    """By the master: the worker is paused. By the process, when an operator has ordered it so."""
     must_end = _Flag(_ENDING)
     """By the master: the process is to leave. It takes no job from then on, even before its signal
     comes: what another process of the worker puts back, it must not take."""

@@ -25,8 +25,8 @@ KILLED_BY_ID = "an operator killed it by its id"
 
 
 class Command(NamedTuple):
-    """`kill` with a job's id as the argument, or `stacks`, with one or without. The token names the
-    key of the answers; `by` is who wants it, for the log."""
+    """`kill` with a job's id as the argument; `stacks`, with one or without; `pause`, `continue` or
+    `recycle`. The token names the key of the answers; `by` is who wants it, for the log."""
 
     name: str
     token: str
@@ -83,6 +83,15 @@ class KillAnswer(msgspec.Struct, frozen=True):
         return self.fate not in _UNDER_WAY
 
 
+class OrderAnswer(msgspec.Struct, frozen=True):
+    """The answer of a process to an order: its state in words, the number of jobs that it holds,
+    and whether the order is carried out; if not, a job blocks its loop, and it will be."""
+
+    state: str
+    held: int
+    done: bool
+
+
 class Blocking(msgspec.Struct):
     """The job in this slot keeps the others of its process from running, since then, and there."""
 
@@ -91,14 +100,26 @@ class Blocking(msgspec.Struct):
     stack: list[str]
 
 
+class JobWait(NamedTuple):
+    """A running job: what it waits on, `the CPU` for one that computes, empty where it is not
+    known; its share of the CPU of its process in the last seconds, 0 to 1; the innermost frame of
+    the user's code."""
+
+    waits_on: str
+    cpu_share: float
+    frame: str
+
+
 class Running(msgspec.Struct, omit_defaults=True):
     """The running jobs of a process: slot -> since when, of jobs that run for over a second. In
     Redis the times are epoch seconds by the server's clock. `frozen` is since when the whole
-    process stands still without a job that is known to cause it."""
+    process stands still without a job that is known to cause it. `waits` is read from a key of its
+    own."""
 
     since: dict[str, float] = msgspec.field(default_factory=dict)
     blocking: Blocking | None = None
     frozen: float | None = None
+    waits: dict[str, JobWait] = msgspec.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.since) or self.blocking is not None or self.frozen is not None
@@ -119,6 +140,24 @@ class Running(msgspec.Struct, omit_defaults=True):
     def parse(cls, raw: bytes) -> Running:
         """Raises msgspec.MsgspecError for what is none."""
         return msgspec.json.decode(raw, type=cls)
+
+
+def encode_waits(waits: Mapping[str, JobWait]) -> bytes:
+    """Slot -> the job in it."""
+    return msgspec.json.encode(waits)
+
+
+def parse_waits(raw: bytes | None) -> dict[str, JobWait]:
+    """Empty where there are none, or another program wrote the key."""
+    try:
+        return {} if raw is None else _decode_waits(raw)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return {}
+
+
+_decode_waits = msgspec.json.Decoder(dict[str, JobWait]).decode
+
+WATCH_SECONDS = 10
 
 
 class Commands:
@@ -166,6 +205,11 @@ class Commands:
         key = encoded(self._keys.commands(process_id))
         pipeline.rpush(key, *[command.encode() for command in commands])
         pipeline.expire(key, COMMAND_EXPIRY_SECONDS)
+
+    def watch(self) -> None:
+        """Have processes publish what their jobs wait on, for WATCH_SECONDS: call it every few
+        seconds while somebody looks."""
+        self._server.call("SET", self._keys.watch, "1", "EX", WATCH_SECONDS)
 
     def kills(self, process_id: str) -> dict[str, str]:
         """The kills that a process was asked for lately: token -> job id."""

@@ -49,6 +49,7 @@ class Keys:
         self.fenced = self.prefix + "fenced"
         self.maintenance = self.prefix + "maintenance"
         self.vitals = self.prefix + "vitals"
+        self.watch = self.prefix + "watch"
         self.audit = self.prefix + "audit"
         self.later = self.prefix + "later"
         self.later_jobs = self.prefix + "later:jobs"
@@ -68,7 +69,8 @@ class Keys:
             self.heartbeats: "a hash", self.processes: "a hash", self.suspects: "a set",
             self.masters: "a hash",
             self.ledgers: "a sorted set", self.fenced: "a sorted set",
-            self.audit: "a stream", self.failed_sweep: "a string", self.failed_changes: "a stream",
+            self.watch: "a string", self.audit: "a stream",
+            self.failed_sweep: "a string", self.failed_changes: "a stream",
             self.maintenance: "a string", self.vitals: "a hash",
             self.later: "a sorted set", self.later_jobs: "a hash",
             self.cron: "a hash", self.cron_next: "a sorted set", self.cron_last: "a hash",
@@ -88,6 +90,7 @@ class Keys:
             ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
             ("kills:", "a hash"),
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
+            ("waits:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
             ("timestamps:", "a set"), ("inflight:", "a hash"), ("freed:", "a string"),
             ("unique:", "a hash"), ("log:", "a string"),
@@ -192,6 +195,10 @@ class Keys:
     def running(self, process_id: str) -> str:
         """STRING with an expiry: since when the process runs what, published by its heartbeat."""
         return f"{self.prefix}running:{process_id}"
+
+    def waits(self, process_id: str) -> str:
+        """STRING with an expiry: what the jobs of the process wait on, while somebody looks."""
+        return f"{self.prefix}waits:{process_id}"
 
     def listening(self, queues: str) -> str:
         """ZSET with an expiry: wake keys of the idle processes to which the server announces pushes

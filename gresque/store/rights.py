@@ -108,7 +108,8 @@ READING_METHODS = (
 )  # fmt: skip
 OPERATING_METHODS = (
     "audit.add", "counts.correct", "counts.queues",
-    "commands.ask_kills", "commands.give", "cron.pause", "cron.put", "cron.remove_ruby",
+    "commands.ask_kills", "commands.give", "commands.watch",
+    "cron.pause", "cron.put", "cron.remove_ruby",
     "cron.resume", "delayed.cancel", "delayed.put_off", "delayed.run_now",
     "later.cancel", "later.put_off", "later.run_now", "scheduler.schedule",
     "unique_enqueuer.enqueue", "failed.begin_sweep", "failed.end_sweep",
@@ -116,7 +117,7 @@ OPERATING_METHODS = (
     "metrics.mark",
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
-    "queues.clear", "queues.move", "queues.remove_items",
+    "queues.clear", "queues.move", "queues.move_item", "queues.remove_items",
     "locks.apply", "locks.by_age", "locks.each", "locks.release", "locks.take_out",
 )  # fmt: skip
 

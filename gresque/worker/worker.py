@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from gevent import sleep
+from gevent import get_hub, sleep
 from redis.exceptions import ResponseError
 
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS
@@ -32,6 +32,7 @@ from gresque.worker.native.housekeeping import Housekeeping
 from gresque.worker.native.lock_keeper import LockKeeper
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.native.master_wishes import MasterWishes
+from gresque.worker.native.process_orders import ProcessOrders
 from gresque.worker.orders import Orders
 from gresque.worker.orphan import OrphanWatch
 from gresque.worker.policies import Policy
@@ -128,7 +129,12 @@ class Worker:
         kills = KillCommands(self._thread_pool, self._in_flight, wakeup, outcome)
         self._cycle.starter.on_replaced = kills.replace
         self._cycle.starter.on_locked_out = kills.end_waiting
-        self.command_runner = CommandRunner(self._thread_pool, self._loop_monitor, kills)
+        self.command_runner = CommandRunner(
+            self._thread_pool,
+            self._loop_monitor,
+            kills,
+            ProcessOrders(row, self.orders, get_hub().loop, lambda: self._in_flight.held),
+        )
         self._turns = TurnLoop(
             spec,
             keys,
@@ -161,6 +167,7 @@ class Worker:
             self._turns.on_loss,
             vitals=(lambda: vitals_of(row, settings).encode()) if settings.burst else None,
             locks=LockKeeper(keys, self._in_flight),
+            waits=self._loop_monitor.watched.encode,
         )
 
     def run(self) -> None:

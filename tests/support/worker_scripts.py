@@ -152,17 +152,18 @@ def fence(client: Redis) -> Any:
 
 
 def beat(
-    client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", corrects: int = 0
-) -> Any:
-    """Whether it is registered, and what was refused."""
+    client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", corrects: int = 0,
+    waits: str = "",
+) -> Any:  # fmt: skip
+    """Whether it is registered, what was refused, and whether somebody looks."""
     return run(
         client, "beat",
         ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}",
          "resque:workers", "resque:worker:w:started", MASTERS,
          "resque:stat:processed:w", "resque:stat:failed:w", "resque:stat:retried:w",
-         f"resque:ledger:{process}"],
+         f"resque:ledger:{process}", "resque:watch", f"resque:waits:{process}"],
         process, "w", now, "2026-11-23T15:33:10+00:00", running, 15,
-        "2026-11-23 15:33:10 +0000", 7, 2, 0, corrects,
+        "2026-11-23 15:33:10 +0000", 7, 2, 0, corrects, waits, 5,
     )  # fmt: skip
 
 

@@ -92,9 +92,24 @@ def test_every_beat_raises_the_score_whatever_the_clock_does(
     db: Redis, clocks: list[int], scores: list[int]
 ) -> None:
     for clock, score in zip(clocks, scores, strict=True):
-        assert beat(db, now=clock) == [1, []]
+        assert beat(db, now=clock) == [1, [], 0]
         assert db.zscore("resque:ledgers", "p") == score
     assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
+
+
+def test_a_beat_says_whether_somebody_looks_and_publishes_waits(db: Redis) -> None:
+    db.zadd("resque:ledgers", {"p": 1})
+    assert beat(db, running="r")[2] == 0
+    assert not db.exists("resque:watch", "resque:waits:p")
+    db.set("resque:watch", "1", ex=10)
+    assert beat(db, running="r", waits="w") == [1, [], 1]
+    assert (db.get("resque:watch"), db.get("resque:waits:p")) == (b"1", b"w")
+    assert 0 < db.ttl("resque:waits:p") <= 5
+    db.delete("resque:watch")
+    db.lpush("resque:watch", "another program's")
+    registered, refused, watched = beat(db)
+    assert (registered, refused[0], watched) == (1, b"resque:watch", 0)
+    assert db.get("resque:waits:p") == b"w", "it expires by itself"
 
 
 def test_the_heartbeats_of_all_processes_and_the_workers_of_gresque(db: Redis) -> None:
@@ -156,7 +171,7 @@ def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
 def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
     db.srem("resque:workers", "w")
     db.zadd("resque:ledgers", {"p": 0})
-    assert beat(db, process="gone", running='{"0":1}') == [0, []]
+    assert beat(db, process="gone", running='{"0":1}') == [0, [], 0]
     assert db.zscore("resque:ledgers", "gone") is None
     assert not db.exists("resque:running:gone", "resque:workers")
 

@@ -227,13 +227,14 @@ class Jobs(PoliciesModel):
     def a_process_beats(self, data: Any) -> None:
         process = data.draw(st.sampled_from(self.alive))
         keys = self.store.keys
-        registered, refused = process.line.run(
-            script("beat"), 10,
+        registered, refused, _ = process.line.run(
+            script("beat"), 12,
             keys.ledgers, keys.heartbeats, keys.running(process.name), keys.workers,
             keys.worker_started(WORKER), keys.masters,
             keys.worker_stat("processed", WORKER), keys.worker_stat("failed", WORKER),
             keys.worker_stat("retried", WORKER), keys.ledger(process.name),
-            process.name, WORKER, 10**6, "now", '{"1":5}', 15, "now", 0, 0, 0, 0,
+            keys.watch, keys.waits(process.name),
+            process.name, WORKER, 10**6, "now", '{"1":5}', 15, "now", 0, 0, 0, 0, "{}", 5,
         )  # fmt: skip
         assert bool(registered) == (process.name in self.store.processes.ids())
         assert not refused

@@ -9,13 +9,14 @@
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 workers (SET)
 --       5 worker:<id>:started   6 masters (HASH)
 --       7 stat:processed:<worker>   8 stat:failed:<worker>   9 stat:retried:<worker>
---       10 ledger (HASH)
+--       10 ledger (HASH)   11 watch (STRING)   12 waits (STRING)
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
 --       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
 --       7 start time of the master   8-10 what its three counters have at least
 --       11 1 to correct its counters by these, also when the worker is not missing
+--       12 what its jobs wait on: JSON, '' while nobody looks   13 seconds until that expires
 -- Returns  {1 while this process is registered, 2 when its worker was missing, else 0;
---           {key, its error, …}}
+--           {key, its error, …}; 1 while somebody looks at what jobs wait on, else 0}
 --          A process that is not registered any more does not beat.
 local ledgers, heartbeats, running = KEYS[1], KEYS[2], KEYS[3]
 local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
@@ -54,5 +55,8 @@ if alive then
   end
   if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
   else call('DEL', running) end
+  if ARGV[12] ~= '' then try('SET', KEYS[12], ARGV[12], 'EX', ARGV[13]) end
 end
-return {registered, refusals}
+-- The length of it: this changes nothing, and unlike a read it is not announced.
+local watched = try('SETRANGE', KEYS[11], 0, '') or 0
+return {registered, refusals, watched > 0 and 1 or 0}

@@ -8,6 +8,7 @@ from typing import Any
 from gresque.logs import UNCUT, fields
 from gresque.store.commands import Blocking, Command, Running
 from gresque.worker.native.loop_monitor import LoopMonitor
+from gresque.worker.native.process_orders import ProcessOrders
 from gresque.worker.native.stacks import GreenletStack, all_stacks, as_dict
 from gresque.worker.threads.kill_commands import KillCommands
 from gresque.worker.threads.pool import ThreadPool
@@ -19,10 +20,17 @@ class CommandRunner:
     """Runs commands, and lists what runs, and where. The heartbeat's native thread calls it: the
     loop may be blocked by the very job that is meant."""
 
-    def __init__(self, pool: ThreadPool, loop_monitor: LoopMonitor, kills: KillCommands) -> None:
+    def __init__(
+        self,
+        pool: ThreadPool,
+        loop_monitor: LoopMonitor,
+        kills: KillCommands,
+        orders: ProcessOrders,
+    ) -> None:
         self._thread_pool = pool
         self._loop_monitor = loop_monitor
         self._kills = kills
+        self._orders = orders
 
     def run(self, order: Command) -> Any:
         """Run a command; returns its answer, or None."""
@@ -31,7 +39,7 @@ class CommandRunner:
         if order.name == "stacks":
             stacks = [as_dict(each) for each in self.stacks()]
             return [each for each in stacks if not order.argument or each["id"] == order.argument]
-        return None
+        return self._orders.run(order.name, order.by) if self._orders.knows(order.name) else None
 
     def stacks(self) -> list[GreenletStack]:
         """The stack of every greenlet."""

@@ -28,6 +28,7 @@ log = logging.getLogger("gresque.heartbeat")
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 RUNNING_EXPIRY_SECONDS = 15
+WAITS_EXPIRY_SECONDS = 5
 
 WORKER_WAS_MISSING = 2
 RESTORE_SECONDS = 3.0
@@ -52,7 +53,8 @@ class Heartbeat:
     process does not make it look dead, and can be killed.
 
     1. Every 10 s it beats; every second while some job has been running for a second, and then it
-       publishes what runs, and keeps the locks of unique jobs that run.
+       publishes what runs, and keeps the locks of unique jobs that run; while somebody looks,
+       also what these jobs wait on.
     2. In between it waits for commands, which the server announces as it announces new jobs.
 
     It finds no dead processes: the maintenance process of the master does.
@@ -69,10 +71,12 @@ class Heartbeat:
         lost: Callable[[], None],
         vitals: Callable[[], bytes] | None = None,
         locks: LockKeeper | None = None,
+        waits: Callable[[], bytes] | None = None,
     ) -> None:
         """The functions are called in the heartbeat's thread: `running` (its times are on the
         monotonic clock), `run` for each command, `each_second`, `lost` when the process has no
-        ledger any more, and `vitals` where no maintenance process writes those."""
+        ledger any more, `vitals` where no maintenance process writes those, and `waits`, what jobs
+        wait on, while somebody looks."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
@@ -83,6 +87,8 @@ class Heartbeat:
         self._lost = lost
         self._vitals = vitals
         self._locks = locks
+        self._waits = waits
+        self._is_watched = False
         self._last_beat = time.monotonic()
         self._published = False
         self._restores_until: float | None = None
@@ -144,19 +150,21 @@ class Heartbeat:
         seconds, microseconds = map(int, connection.call(b"TIME"))
         now = seconds + microseconds / 1_000_000
         totals = worker.counted()
-        registered, refused = connection.run(
-            script("beat"), 10,
+        waits = self._waits() if self._is_watched and running and self._waits else b""
+        registered, refused, watched = connection.run(
+            script("beat"), 12,
             keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.workers,
             keys.worker_started(worker.id), keys.masters,
             keys.worker_stat("processed", worker.id), keys.worker_stat("failed", worker.id),
             keys.worker_stat("retried", worker.id), keys.ledger(self._process_id),
+            keys.watch, keys.waits(self._process_id),
             self._process_id, worker.id, int(now * 1000), iso_8601(seconds),
             running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
             worker.started, totals.done + totals.failed, totals.failed, totals.retried,
-            int(self._restores_until is not None),
+            int(self._restores_until is not None), waits, WAITS_EXPIRY_SECONDS,
         )  # fmt: skip
         name_refused(keys, pairs(refused), "this process is not seen there")
-        self._published = bool(running)
+        self._published, self._is_watched = bool(running), bool(watched)
         self._last_beat = time.monotonic()
         self._note(registered)
         if self._vitals is not None:

@@ -25,6 +25,7 @@ from gresque.worker.fork_watch import forks_now
 from gresque.worker.native.blockers import GIVE_UP_SECONDS, Blocked, Blockers
 from gresque.worker.native.heartbeat import TICK_SECONDS, Heartbeat
 from gresque.worker.native.master_wishes import MasterWishes
+from gresque.worker.native.watched import WatchedJobs
 from gresque.worker.threads.end_log import describe
 from gresque.worker.threads.kills import KILLED_BY_USR1, Kill
 from gresque.worker.threads.origin import root_of
@@ -87,6 +88,7 @@ class LoopMonitor:
         self._back_at = float("-inf")
         """When the last gap ended."""
         self._question = self._loop.async_()
+        self.watched = WatchedJobs(pool, self.main_thread)
 
     @property
     def blocked(self) -> Blocked | None:
@@ -132,6 +134,7 @@ class LoopMonitor:
         self._forgive_gap(now)
         self._kill_overdue_jobs(now)
         self._carry_out_overdue_orders(now)
+        self.watched.sample(now)
         self._row.note_lag((self._turned if self._turned >= self._asked else now) - self._asked)
         if self._turned >= self._asked:
             self._asked = now

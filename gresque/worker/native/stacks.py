@@ -50,6 +50,24 @@ def all_stacks(pool: ThreadPool, main_thread: int, root: greenlet) -> list[Green
     return jobs + [_other_stack(*found) for found in _other_greenlets(current, root)]
 
 
+def thread_with_the_cpu(main_thread: int) -> WorkerThread | None:
+    """The WorkerThread that has the main thread; None while the loop has it, or a greenlet that a
+    job started. Callable in any native thread."""
+    return _thread_of(sys._current_frames().get(main_thread))
+
+
+def stack_of(
+    thread: WorkerThread, main_thread: int, on_cpu: WorkerThread | None
+) -> GreenletStack | None:
+    """The stack of one WorkerThread, None for one without a job; `on_cpu` is the one that has the
+    main thread."""
+    if thread.job is None:
+        return None
+    is_mine = thread is on_cpu
+    frame = sys._current_frames().get(main_thread) if is_mine else thread.gr_frame
+    return _thread_stack(thread, frame, is_mine)
+
+
 def blocking(
     main_thread: int, root: greenlet, last: greenlet | None
 ) -> tuple[greenlet, GreenletStack] | None:

@@ -1,0 +1,106 @@
+"""`gresque process`: orders to worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gresque.cli.connect import open_store, operator
+from gresque.cli.group import Group
+from gresque.cli.options import Seconds, setting_options
+from gresque.cli.output import Output, json_option
+from gresque.text import printable
+
+
+@click.group(name="process", cls=Group)
+def command() -> None:
+    """Pause, drain or replace single worker processes.
+
+    Give processes as `gresque ledger` shows them: `host:pid`, or a whole id; a worker or a host
+    means all of its processes. A process takes orders when it has lived for a second.
+
+    \b
+    Exit code:
+      0  done
+      1  some process did not answer, or is not done within --wait; it goes on
+
+    \b
+    Examples:
+      gresque process drain web-07:4712
+      gresque process continue web-07:4712
+      gresque process recycle web-07
+    """
+
+
+def _order(function: Callable[..., int]) -> Callable[..., Any]:
+    """Decorator: the arguments that all orders have."""
+    function = json_option(function)
+    function = setting_options("redis_url", "namespace")(function)
+    function = click.option(
+        "--wait", type=Seconds(), default=10.0, show_default=True,
+        help="Seconds to wait until it is done; 0: only ask.",
+    )(function)  # fmt: skip
+    return click.argument("targets", metavar="PROCESS...", nargs=-1, required=True)(function)
+
+
+@command.command(name="pause")
+@_order
+def pause_command(
+    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+) -> int:
+    """Let processes take no jobs until `continue`; jobs that run go on."""
+    return _give("pause", flags, targets, wait, as_json)
+
+
+@command.command(name="continue")
+@_order
+def continue_command(
+    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+) -> int:
+    """Let paused and drained processes take jobs again."""
+    return _give("continue", flags, targets, wait, as_json)
+
+
+@command.command(name="drain")
+@_order
+def drain_command(
+    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+) -> int:
+    """Let processes take no more jobs, and wait until their last one has ended.
+
+    What they reserved and did not start goes back to its queues. They stay until `continue`, or
+    `recycle`.
+    """
+    return _give("drain", flags, targets, wait, as_json)
+
+
+@command.command(name="recycle")
+@_order
+def recycle_command(
+    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+) -> int:
+    """Replace processes: each finishes its jobs and leaves, and another one starts at once.
+
+    With one thread the other one starts when the last job has ended.
+    """
+    return _give("recycle", flags, targets, wait, as_json)
+
+
+def _give(
+    name: str, flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+) -> int:
+    from gresque.control.processes import Order, order_named
+
+    with open_store(flags) as store:
+        found = order_named(store, Order(name), targets, by=operator(), wait_seconds=wait)
+    rows = [
+        {"process": each.process, "state": each.state, "held": each.held, "done": each.is_over,
+         "outcome": each.outcome}
+        for each in found
+    ]  # fmt: skip
+    Output(as_json).document(
+        rows, lambda: (f"{printable(row['process'])}: {row['outcome']}" for row in rows)
+    )
+    return 0 if all(each.is_over for each in found) or not wait else 1
