@@ -122,6 +122,14 @@ class Queues:
         moved: int = self._server.run_script("move_jobs", _encoded(found), [*names, most])
         return moved
 
+    def move_item(self, queue: str, target: str, raw: bytes, changed: bytes) -> bool:
+        """Move one waiting item to the end of a queue, as `changed`, which differs from it when
+        both queues are the same. False when it does not wait as it was any more."""
+        keys = self._keys
+        found = [keys.queues, keys.suspects, *keys.places(queue), keys.queue(target)]
+        names = [encoded(queue), encoded(target)]
+        return bool(self._server.run_script("move_item", _encoded(found), [*names, raw, changed]))
+
     def clear(self, queue: str, most: int) -> Cleared:
         """Remove up to `most` jobs, the next ones first; fewer, where they are large. A queue
         without any is forgotten."""

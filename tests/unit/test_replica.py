@@ -15,7 +15,7 @@ from tests.support.server import OwnServer
 
 # name -> number of keys, arguments
 CALLS: dict[str, tuple[int, list[Any]]] = {
-    "beat": (10, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0, 0]),
+    "beat": (12, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0, 0, "{}", 5]),
     "listen": (4, [4, 11]),
     "change_policy": (2, ["q", "p", "r", "p"]),
     "pause_all": (1, ["true"]),
@@ -45,6 +45,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "heartbeats": (2, []),
     "keep_locks": (1, ["id"]),
     "move_jobs": (8, ["q", "r", 9]),
+    "move_item": (6, ["q", "r", "a", "b"]),
     "move_later": (4, ["a", "entry", "job", "q"]),
     "processes_of": (1, ["machine"]),
     "promote": (4, [1, "q", "a", 1]),
