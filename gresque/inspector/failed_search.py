@@ -35,6 +35,7 @@ class FailedSearch:
         self.wanted = wanted
         self.looked_at = 0
         self.total = 0
+        self.is_cancelled = False
         self.is_over = False
         """It has looked at everything, was cancelled, or has MOST_HITS."""
         self.error = ""
@@ -71,7 +72,7 @@ class FailedSearch:
         return not self.is_over and self.found < self._needed
 
     def cancel(self) -> None:
-        self.is_over = True
+        self.is_cancelled = self.is_over = True
         self._more.set()
 
     def _run(self) -> None:
@@ -110,12 +111,16 @@ class FailedSearches:
         self._lock = threading.Lock()
         self._searches: dict[Wanted, FailedSearch] = {}
 
-    def of(self, wanted: Wanted) -> FailedSearch:
-        """The search for these, which begins with the first question. Of too many, the one that
-        nobody has asked for the longest time is cancelled."""
+    def of(self, wanted: Wanted, *, again: bool = True) -> FailedSearch:
+        """The search for these, or a new one where that was cancelled, unless `again` is False. Of
+        too many, the one that nobody has asked for the longest time is cancelled."""
         with self._lock:
             found = self._searches.get(wanted)
-            if found is not None and time.monotonic() - found.asked_at < UNASKED_SECONDS:
+            if (
+                found is not None
+                and time.monotonic() - found.asked_at < UNASKED_SECONDS
+                and not (again and found.is_cancelled)
+            ):
                 return found
             found = self._searches[wanted] = FailedSearch(self._backend, wanted)
             while len(self._searches) > MOST_SEARCHES:

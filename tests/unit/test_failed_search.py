@@ -103,9 +103,13 @@ def test_pages_share_a_search_and_too_many_are_cancelled(
     first = searches.of(wanted("no", queue="a"))
     assert hits(first)[:3] == [198, 196, 194]
     assert searches.of(wanted("no", queue="a")) is first
+    first.cancel()
+    assert searches.of(wanted("no", queue="a"), again=False) is first
+    second = searches.of(wanted("no", queue="a"))
+    assert second is not first
     others = [searches.of(wanted(str(number))) for number in range(MOST_SEARCHES)]
     assert len({id(each) for each in others}) == MOST_SEARCHES
-    assert first.is_over
+    assert second.is_over
 
 
 def test_lists_of_several_queues_are_searched_together(

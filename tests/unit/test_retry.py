@@ -9,10 +9,11 @@ import pytest
 
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import encode_entry
-from gresque.failure.retry import prepare_retry
+from gresque.failure.retry import prepare_edited, prepare_retry
 from gresque.jobs import payload
 from gresque.jobs.attempts import failed_attempt, snoozed
 from gresque.jobs.crash_history import add_death
+from gresque.store.failed import NO_LOCK
 
 NOW = "2026/11/23 15:33:36"
 WIRE = Path(__file__).parents[1] / "wire"
@@ -97,3 +98,28 @@ class TestPrepareRetry:
     def test_what_tells_no_job_is_refused(self, raw: bytes) -> None:
         with pytest.raises(InvalidPayload):
             prepare_retry(raw, NOW)
+
+
+class TestEdited:
+    def test_it_is_a_new_job_without_a_history_and_a_lock(self) -> None:
+        envelope = {"retries": 5, "unique": ["ab" * 16, "waiting"]}
+        raw = payload.encode("A", (1,), {"x": 2}, "id1", envelope=envelope)
+        raw = failed_attempt(raw, "E", "one", 1.8e9, 16) or b""
+        found = encode_entry(raw, "E", "x", [], "w", "q")
+        edited = prepare_edited(found, NOW, "low", "B", [3], {"y": 4})
+        item = json.loads(edited.item)
+        assert item.pop("id") not in ("", "id1")
+        assert item == {
+            "class": "B", "args": [3, {"y": 4, "_kwargs": True}], "generation": 2,
+            "gresque": {"retries": 5},
+        }  # fmt: skip
+        assert (edited.queue, edited.lock) == ("low", NO_LOCK)
+        assert edited.marked == prepare_retry(found, NOW).marked
+
+    @pytest.mark.parametrize(("queue", "name"), [("", "A"), ("q", "")])
+    def test_what_is_missing(self, queue: str, name: str) -> None:
+        found = encode_entry(b'{"class":"A","args":[]}', "E", "x", [], "w", "q")
+        with pytest.raises(InvalidPayload, match="give the"):
+            prepare_edited(found, NOW, queue, name, [], {})
+        with pytest.raises(InvalidPayload):
+            prepare_edited(b"?", NOW, "q", "A", [], {})

@@ -43,10 +43,11 @@ def test_charts_escape_their_texts() -> None:
     drawn = (
         charts.spark([1, 2], hostile)
         + charts.cells([(0.5, "")], hostile)
+        + charts.lines([([1, 2], ""), ([0, 3], "f")], hostile, ticks=[charts.Tick(0, hostile)])
         + charts.throughput([1, 2], [0, 1], hostile, marks=[charts.Mark(0.5, hostile)])
     )
     assert "<script" not in drawn
-    assert drawn.count("&lt;script&gt;") == 5
+    assert drawn.count("&lt;script&gt;") == 7
 
 
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (7, 8), (850, 1000), (0.3, 0.3)])

@@ -126,8 +126,9 @@ def _number(search: FailedSearch | None, bulks: list[Bulk]) -> str:
 def _search(asks: Asked) -> FailedSearch | None:
     if not asks.is_search or asks.problem:
         return None
-    search = site().failures.searches.of(asks.wanted)
-    if request.args.get("stop"):
+    stops = bool(request.args.get("stop"))
+    search = site().failures.searches.of(asks.wanted, again=not stops)
+    if stops:
         search.cancel()
     return search
 
