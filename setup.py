@@ -23,6 +23,7 @@ WEB = [
     "fontpkg-ibm-plex-sans>=3",
     "fontpkg-ibm-plex-mono>=2",
 ]
+TOP = ["textual>=8,<9"]
 CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
     *DEMO,
@@ -31,6 +32,7 @@ DEV = [
     "django>=5.2",
     "fastapi>=0.115",
     *WEB,
+    *TOP,
     *CRON,
     "hypothesis>=6.100",
     "mypy>=1.15",
@@ -84,6 +86,7 @@ setup(
         "bench": BENCH,
         "cron": CRON,
         "web": WEB,
+        "top": TOP,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},

@@ -46,6 +46,7 @@ COMMANDS = {
     "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",
     "web": "Serve the dashboard.",
+    "top": "See what is wrong, and act on it, in a terminal.",
     "audit": "Show who did what by these commands and the pages.",
     "supervisor-config": "Print a program section for supervisord.",
     "check": "Print every setting with its source, and warn about likely problems.",

@@ -12,7 +12,14 @@ from gresque.inspector.held_jobs import HeldJobs, HeldReader
 from gresque.inspector.look import Counts, Look, ProcessLook
 from gresque.inspector.names import worker_name
 from gresque.inspector.quick_look import QuickLook
-from gresque.inspector.snapshot import Pace, QueueRow, Snapshot, process_rows, published, queue_rows
+from gresque.inspector.snapshot import (
+    Pace,
+    QueueRow,
+    RunningJobs,
+    Snapshot,
+    process_rows,
+    queue_rows,
+)
 from gresque.inspector.trends import Trends, TrendsReader
 from gresque.inspector.verdict_rules import Case, Judge
 from gresque.inspector.workers import is_silent
@@ -86,7 +93,7 @@ class Collecting:
                 look.processes, look.at, {
                 process: each.share for process, each in self._cpu.items() if each.share is not None
             }),
-            running=published(look.processes),
+            running=RunningJobs(look.processes),
             expected_processes=_expected(look),
             trends=trends,
             jobs=jobs,

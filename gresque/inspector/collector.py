@@ -57,6 +57,11 @@ class Collector:
         """The last snapshot, however old, without asking for another one."""
         return self._snapshot
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why there is no new snapshot; None while there is."""
+        return self._trouble
+
     def last(self, wait_seconds: float = WAIT_SECONDS, *, jobs: bool = False) -> Snapshot:
         """The last snapshot; with `jobs` one that has the jobs in flight, too. After a pause it
         waits for a new one, for `wait_seconds` at most, and then returns the old one as it is.

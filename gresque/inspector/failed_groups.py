@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from gresque.errors import GresqueError
 from gresque.failure.failed_time import failed_seconds
-from gresque.failure.search import Item, Wanted, frame_of, glance
+from gresque.failure.search import Glance, Item, Wanted, frame_of, glance
 from gresque.inspector.filters import ID, TEXT, WantedFailed
 
 MOST_GROUPS = 20_000
@@ -75,6 +76,28 @@ class FailedGroup:
         """Its failures of the last hours, the oldest hour first."""
         this = int(now // 3600)
         return [self.hours.get(hour, 0) for hour in range(this - hours + 1, this + 1)]
+
+
+@dataclass(frozen=True)
+class WantedGroup(Wanted):
+    """The failed jobs of exactly one group. In its key None means that they have none, and not, as
+    in `Wanted`, that any will do."""
+
+    key: GroupKey = GroupKey()
+
+    @classmethod
+    def of(cls, group: FailedGroup) -> WantedGroup:
+        """Raises GresqueError for the group that stands for many."""
+        if group.is_rest:
+            raise GresqueError("these are the rest of too many groups; filter by class first")
+        key = group.key
+        return cls(key.job_class, key.exception, key.queue, None, key.frame, key)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def matches(self, seen: Glance, raw: bytes = b"") -> bool:
+        return (seen.job_class, seen.exception, seen.queue, seen.frame) == self.key
 
 
 class _Seen(msgspec.Struct):

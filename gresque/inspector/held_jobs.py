@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gresque.inspector.filters import Filter
 from gresque.jobs import payload
 from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.label import job_label
@@ -26,6 +27,7 @@ BUSY_SHARE = 0.05
 """Of one CPU at most, by reading less often."""
 AT_ONCE = 20
 """Ledgers of one round trip: a payload may have megabytes."""
+KEPT_ANSWERS = 8
 KEPT_BYTES = 2000
 """Of a longer payload only class and id are kept."""
 
@@ -44,7 +46,7 @@ _decode = msgspec.json.Decoder(_Item).decode
 class HeldJob:
     """A job in a slot of a process."""
 
-    __slots__ = ("_label", "_raw", "id", "job", "queue", "value")
+    __slots__ = ("_label", "_meant", "_raw", "id", "job", "queue", "value")
 
     def __init__(self, value: bytes, queue: str, raw: bytes) -> None:
         self.queue = queue
@@ -58,6 +60,22 @@ class HeldJob:
         """Of what stood in the slot, to see whether another job does now."""
         self._raw = raw if len(raw) <= KEPT_BYTES else b""
         self._label: str | None = None
+        self._meant: dict[Filter, bool] = {}
+
+    def is_meant(self, wanted: Filter) -> bool:
+        """Whether a filter without ages and hosts means it. Answers are kept: each second asks for
+        those of thousands of jobs."""
+        found = self._meant.get(wanted)
+        if found is None:
+            if len(self._meant) >= KEPT_ANSWERS:
+                self._meant.clear()
+            found = self._meant[wanted] = wanted.matches(
+                job_class=self.job,
+                queue=self.queue,
+                job_id=self.id,
+                text=lambda: f"{self.label}\n{self.id}",
+            )
+        return found
 
     @property
     def label(self) -> str:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gresque.processes.identity import WorkerName, split_process_id
 
+KEPT = 4096
+"""Names that are read each second are read once."""
 
+
+@lru_cache(maxsize=KEPT)
 def worker_name(worker_id: str) -> WorkerName | None:
     """None for an id of another format, such as stock Resque's."""
     try:
@@ -13,6 +19,7 @@ def worker_name(worker_id: str) -> WorkerName | None:
         return None
 
 
+@lru_cache(maxsize=KEPT)
 def worker_and_pid(process_id: str) -> tuple[str, int | None]:
     """The worker of a process, and its pid."""
     try:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from gresque.inspector.filters import ANY, CLASS, HOST, ID, QUEUE, TEXT, WAITS, Filter
-from gresque.inspector.held_jobs import HeldJob
+from gresque.inspector.filters import (
+    ANY,
+    CLASS,
+    HOST,
+    ID,
+    LONGER,
+    QUEUE,
+    SHORTER,
+    TEXT,
+    WAITS,
+    Filter,
+)
 from gresque.inspector.running import RunningJob, read_slots
 from gresque.inspector.snapshot import Published, Snapshot
 from gresque.store.store import Store
@@ -82,9 +92,8 @@ def read_jobs(store: Store, snapshot: Snapshot, jobs: Sequence[Published]) -> li
 
 def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
     processes = {*wanted.processes([row.id for row in snapshot.processes])}
-    # Of ages alone nothing of a job need be known, and there may be thousands.
-    rest = replace(wanted, terms=tuple(t for t in wanted.terms if t.key != HOST))
-    ages = not any(term.key not in (HOST, ">", "<") for term in wanted.terms)
+    apart = (HOST, LONGER, SHORTER)
+    rest = Filter(tuple(term for term in wanted.terms if term.key not in apart))
     least, most, at = wanted.longer_than, wanted.shorter_than, snapshot.at
     jobs = snapshot.jobs
     for each in snapshot.running:
@@ -95,18 +104,11 @@ def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
             or (most is not None and seconds >= most)
         ):
             continue
-        if ages or _matches(rest, each, jobs.get(each.place) if jobs else None, seconds):
-            yield each
-
-
-def _matches(wanted: Filter, job: Published, held: HeldJob | None, seconds: float) -> bool:
-    return wanted.matches(
-        job_class=held.job if held else None,
-        queue=held.queue if held else None,
-        seconds=seconds,
-        job_id=held.id if held else None,
-        text=lambda: f"{held.label}\n{held.id}" if held else "",
-    )
+        if rest:
+            held = jobs.get(each.place) if jobs is not None else None
+            if held is None or not held.is_meant(rest):
+                continue
+        yield each
 
 
 def _facet(key: str, counts: Counter[str], most: int) -> Facet:

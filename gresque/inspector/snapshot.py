@@ -6,10 +6,11 @@ A `Collector` takes a snapshot a second, and all viewers share it. Nothing in it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from itertools import repeat, starmap
+from typing import Any, NamedTuple, overload
 
 from gresque.inspector.held_jobs import HeldJobs
 from gresque.inspector.look import Look, ProcessLook
@@ -198,7 +199,7 @@ class Snapshot:
     """By name."""
     processes: tuple[ProcessRow, ...]
     """By host and start."""
-    running: Sequence[Published]
+    running: RunningJobs
     """Jobs that block others, then those that run longest. Jobs of less than a second are not among
     them; `held` counts these, too."""
     expected_processes: int
@@ -241,14 +242,16 @@ class Snapshot:
 
     @cached_property
     def oldest(self) -> QueueRow | None:
-        """The queue whose next job has waited for the longest; None where none says so."""
-        aged = [each for each in self.queues if each.age_seconds is not None]
+        """The queue whose next job has waited for the longest, but for paused ones; None where none
+        says so."""
+        aged = [q for q in self.queues if q.age_seconds is not None and not q.is_paused]
         return max(aged, key=lambda each: each.age_seconds or 0.0, default=None)
 
     @property
     def longest_seconds(self) -> float | None:
         """For how long the job that runs longest has been running."""
-        first = min((each.since for each in self.running), default=None)
+        firsts = (min(p.running.since.values(), default=None) for p in self.look.processes)
+        first = min((each for each in firsts if each is not None), default=None)
         return None if first is None else max(self.at - first, 0.0)
 
     def queue(self, name: str) -> QueueRow | None:
@@ -295,20 +298,59 @@ def _process_row(look: ProcessLook, at: float, cpu_share: float | None) -> Proce
     )
 
 
-def published(looks: Sequence[ProcessLook]) -> list[Published]:
-    """Those that block others, then those that run longest."""
-    blocking, rest = [], []
-    for look in looks:
-        process, found = look.id, look.running
-        slot = ""
-        if found.blocking is not None:
-            slot = found.blocking.slot
-            since = found.since.get(slot, found.blocking.since)
-            blocking.append(Published(since, process, slot, found.blocking.since))
-        rest += [Published(at, process, each) for each, at in found.since.items() if each != slot]
-    blocking.sort(key=lambda each: each.blocks_since or 0.0)
-    rest.sort()
-    return blocking + rest
+class RunningJobs(Sequence[Published]):
+    """The published jobs of a snapshot: those that block others, then those that run longest. They
+    may be many thousands, so they are sorted when they are first asked for."""
+
+    def __init__(self, looks: Sequence[ProcessLook]) -> None:
+        self._looks = looks
+        self._count = sum(
+            len(each.running.since)
+            # Of a job that has run for less than a second no start is published.
+            + bool(each.running.blocking and each.running.blocking.slot not in each.running.since)
+            for each in looks
+        )
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Published: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Published]: ...
+
+    def __getitem__(self, index: int | slice) -> Published | list[Published]:
+        if isinstance(index, slice):
+            return [Published(*each) for each in self._sorted[index]]
+        return Published(*self._sorted[index])
+
+    def __iter__(self) -> Iterator[Published]:
+        return starmap(Published, self._sorted)
+
+    @cached_property
+    def blocking(self) -> list[Published]:
+        """Those that block others, the first one for the longest."""
+        found = []
+        for each in self._looks:
+            blocking, since = each.running.blocking, each.running.since
+            if blocking is not None:
+                began = since.get(blocking.slot, blocking.since)
+                found.append(Published(began, each.id, blocking.slot, blocking.since))
+        return sorted(found, key=lambda job: job.blocks_since or 0.0)
+
+    @cached_property
+    def _sorted(self) -> list[tuple[Any, ...]]:
+        first = self.blocking
+        blocking = {job.place for job in first}
+        rest: list[tuple[Any, ...]] = []
+        for each in self._looks:
+            since = each.running.since
+            rest += zip(since.values(), repeat(each.id), since, strict=False)
+        if blocking:
+            rest = [each for each in rest if each[1:] not in blocking]
+        rest.sort()
+        return [*first, *rest]
 
 
 def queue_rows(

@@ -17,6 +17,8 @@ from gresque.inspector.metrics import (
 from gresque.store.store import Store
 
 SECONDS = 600
+OPEN = 20
+"""The last seconds, which are read each time: processes may write what ended in them later."""
 DAY = 86_400.0
 FAILING_EVERY = 2.0
 REST_EVERY = 10.0
@@ -56,7 +58,7 @@ class TrendsReader:
 
     def read(self, now: float) -> Trends:
         """`now` is the server's time. Raises redis-py's errors."""
-        seconds = self._reader.series(Step.SECOND, length=SECONDS, now=now)
+        seconds = self._seconds(now)
         found = self._last
         if found is None or now >= self._rest_at:
             self._rest_at = now + REST_EVERY
@@ -69,6 +71,16 @@ class TrendsReader:
         self._failing_at = now + FAILING_EVERY
         self._last = replace(found, seconds=seconds)
         return self._last
+
+    def _seconds(self, now: float) -> Series:
+        """Only the last ones can have changed."""
+        new = self._reader.series(Step.SECOND, length=OPEN, now=now)
+        first = new.points[0].at
+        known = self._last.seconds.points if self._last is not None else ()
+        kept = [point for point in known if point.at < first]
+        if not kept or kept[-1].at < first - 1:
+            return self._reader.series(Step.SECOND, length=SECONDS, now=now)
+        return Series(Step.SECOND, (*kept, *new.points)[-SECONDS:])
 
     def _rest(self, seconds: Series, now: float) -> Trends:
         reader = self._reader

@@ -22,6 +22,7 @@ from gresque.inspector.findings.schedules import schedules as find_schedules
 from gresque.inspector.findings.server import server as find_server
 from gresque.inspector.findings.view import View
 from gresque.inspector.metrics import FailingClass, Mark
+from gresque.inspector.names import worker_and_pid, worker_name
 from gresque.inspector.verdict import Action, Line, Severity, Verdict, verdict_of
 from gresque.inspector.workers import GONE_SECONDS
 from gresque.processes.identity import WorkerName, worker_of
@@ -423,13 +424,11 @@ def full_workers(view: View, before: Mapping[str, float]) -> dict[str, float]:
     threads: Counter[str] = Counter()
     taken: Counter[str] = Counter()
     for process in view.look.processes:
-        worker = worker_of(process.id)
-        try:
-            count = WorkerName.parse(worker).thread_count
-        except ValueError:
-            continue
-        threads[worker] += count
-        taken[worker] += min(process.held, count)
+        worker = worker_and_pid(process.id)[0]
+        name = worker_name(worker)
+        if name is not None:
+            threads[worker] += name.thread_count
+            taken[worker] += min(process.held, name.thread_count)
     return {
         worker: before.get(worker, view.at)
         for worker, count in threads.items()

@@ -19,6 +19,7 @@ RANKS = {
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0, "seconds": 0, "formats": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "schedule": 4, "client": 5,
     "failure": 5, "api": 6, "processes": 6, "inspector": 7, "control": 7, "worker": 8, "web": 8,
+    "top": 8,
     "maintenance": 9, "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {

@@ -1,0 +1,91 @@
+"""What the screen is fed with: snapshots, and what the rows on it need. Its calls block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redis.exceptions import RedisError
+
+from gresque.errors import RedisUnavailable
+from gresque.failure.backend import RedisBackend
+from gresque.inspector.collector import Collector
+from gresque.inspector.failed_groups import FailedGroup
+from gresque.inspector.failed_index import FailedIndex, IndexProgress
+from gresque.inspector.recoveries import LoggedRecovery
+from gresque.inspector.running import RunningJob
+from gresque.inspector.running_page import read_jobs
+from gresque.inspector.snapshot import Published, Snapshot
+from gresque.store.store import Store
+from gresque.top.state import Known, Place
+
+NEXT_SECONDS = 1.0
+RECOVERIES = 20
+
+
+class Feed:
+    """Reads for the screen. While Redis is away it returns nothing, and the screen stays."""
+
+    def __init__(self, store: Store, backend: RedisBackend, failure_backend: str) -> None:
+        self._store = store
+        self.collector = Collector(store, failure_backend)
+        self._index = FailedIndex(store, backend)
+
+    def first(self, *, jobs: bool) -> Snapshot:
+        """A snapshot with rates, which the second one has. Raises RedisUnavailable."""
+        found = self.collector.last(jobs=jobs)
+        return self.collector.after(found.number, NEXT_SECONDS, jobs=jobs) or found
+
+    def next(self, number: int, *, jobs: bool) -> Snapshot | None:
+        """The snapshot after this one; None where none comes within a second."""
+        return self.collector.after(number, NEXT_SECONDS, jobs=jobs)
+
+    def with_jobs(self, otherwise: Snapshot) -> Snapshot:
+        """A snapshot that has the jobs in flight, as soon as there is one."""
+        try:
+            return self.collector.last(NEXT_SECONDS, jobs=True)
+        except RedisUnavailable:
+            return otherwise
+
+    @property
+    def trouble(self) -> str:
+        found = self.collector.trouble
+        return found.reason if found is not None else ""
+
+    def jobs(self, snapshot: Snapshot, rows: Sequence[Published]) -> list[RunningJob]:
+        """The jobs of these rows that still run. Raises RedisUnavailable."""
+        try:
+            return read_jobs(self._store, snapshot, rows)
+        except (RedisError, OSError):
+            raise RedisUnavailable("Redis does not answer") from None
+
+    def known(self, snapshot: Snapshot, rows: Sequence[Published]) -> dict[Place, Known]:
+        """What rows show of these jobs."""
+        try:
+            found = self.jobs(snapshot, rows)
+        except RedisUnavailable:
+            return {}
+        since = {row.place: row.since for row in rows}
+        return {
+            place: Known(
+                since[place],
+                job.label,
+                job.queue,
+                None if job.item.get("id") is None else str(job.item["id"]),
+            )
+            for job in found
+            if (place := (job.process, job.slot)) in since
+        }
+
+    def groups(self) -> tuple[list[FailedGroup], IndexProgress]:
+        """The groups of failed jobs, as far as they are counted."""
+        return self._index.groups(), self._index.progress()
+
+    def recoveries(self) -> list[LoggedRecovery]:
+        try:
+            return LoggedRecovery.newest(self._store, RECOVERIES)
+        except (RedisError, OSError):
+            return []
+
+    def close(self) -> None:
+        self._index.close()
+        self.collector.close()
