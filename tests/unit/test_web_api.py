@@ -10,7 +10,7 @@ import redis
 from flask import Flask
 
 from gresque.web.api.table import ENDPOINTS
-from tests.support.cli import fail, register
+from tests.support.cli import PROCESS, fail, register
 from tests.support.web import bearer, open_app, with_users
 from tests.unit.test_inspector_waiting import put
 
@@ -96,6 +96,63 @@ def test_a_wrong_request_says_what_is_wrong(app: Flask, path: str, words: str) -
     assert answer.mimetype == "application/problem+json"
     assert answer.json["status"] == answer.status_code
     assert words in answer.json["detail"]
+
+
+def post(app: Flask, path: str, body: Any, code: int = 200, role: str = "act") -> Any:
+    answer = app.test_client().post(path, json=body, headers=bearer(role))
+    assert answer.status_code == code, answer.text
+    return answer.json
+
+
+def test_actions(app: Flask, redis_client: redis.Redis, store: Any) -> None:
+    fill(redis_client)
+    assert post(app, "/api/queue/unpause", {"queue": "mail"})["count"] == 1
+    assert post(app, "/api/queue/pause", {"queue": "mail"})["message"] == "paused"
+    assert post(app, "/api/queue/pause", {"queue": "mail"})["count"] == 0
+    post(app, "/api/queue/limit", {"queue": "mail", "concurrent": 3}, 403)
+    body = {"queue": "mail", "concurrent": 3, "no_rate": True}
+    found = post(app, "/api/queue/limit", body, role="admin")
+    assert found == {"count": 1, "message": "paused, at most 3 jobs at once"}
+    assert post(app, "/api/limits/verify", {})["count"] >= 0
+    put(store, 100, is_retry=False)
+    put(store, 101, is_retry=False)
+    ids = [f"{number:032x}" for number in (100, 101)]
+    assert post(app, "/api/delayed/run", {"ids": ids[:1]})["count"] == 1
+    assert post(app, "/api/delayed/cancel", {"ids": ids}) == {"count": 1, "message": "1 of 2 jobs"}
+    assert "none of these" in post(app, "/api/delayed/run", {"ids": ids}, 404)["detail"].lower()
+    assert (
+        "None of these jobs runs" in post(app, "/api/running/kill", {"ids": ["x"]}, 404)["detail"]
+    )
+    assert "no schedule entry" in post(app, "/api/cron/run", {"name": "x"}, 400)["detail"].lower()
+    lock = {"digest": "0" * 32, "job_id": "x"}
+    assert post(app, "/api/locks/release", lock, 409)["title"] == "Too late"
+    found = get(app, "/api/audit")
+    assert [entry["verb"] for entry in reversed(found)][:2] == ["unpause", "pause"]
+    assert {entry["by"] for entry in found} == {"act", "admin"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [({}, "missing required field"), ({"ids": []}, "length >= 1"), ({"ids": [1]}, "Expected `str`"),
+     ([], "Expected `object`"), ({"ids": ["x"], "y": 1}, "unknown field")],
+)  # fmt: skip
+def test_a_wrong_body_says_what_is_wrong(app: Flask, body: Any, words: str) -> None:
+    assert words in post(app, "/api/running/kill", body, 400)["detail"]
+
+
+def test_a_body_is_json(app: Flask) -> None:
+    answer = app.test_client().post("/api/running/kill", data="x", headers=bearer("act"))
+    assert answer.status_code == 415
+
+
+def test_running_and_failed_jobs(app: Flask, redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    redis_client.set(f"resque:running:{PROCESS}", json.dumps({"since": {"0": 1}}))
+    found = get(app, "/api/running")
+    assert (found["held"], found["matching"], found["jobs"][0]["id"]) == (2, 1, "id0")
+    found = get(app, "/api/failed?count=2")
+    assert (found["total"], len(found["jobs"])) == (3, 2)
+    assert found["jobs"][0]["error"] == "error 3"
 
 
 def test_the_description_has_every_route(app: Flask) -> None:

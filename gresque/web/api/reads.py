@@ -10,18 +10,25 @@ from flask import abort
 from gresque.client.delayed import DelayedJob
 from gresque.client.locks import lock_of
 from gresque.client.schedules import ScheduleEntry, Schedules
+from gresque.failure.backend import open_backend
+from gresque.failure.failed_list import FailedJob
 from gresque.inspector import filters
-from gresque.inspector.filters import OF_WAITING
+from gresque.inspector.audit import AuditEntry, read_audit
+from gresque.inspector.filters import OF_RUNNING, OF_WAITING
 from gresque.inspector.flow import Flow
 from gresque.inspector.key_survey import KeySurvey
 from gresque.inspector.redis_status import RedisStatus
 from gresque.inspector.retries import WaitingRetry
+from gresque.inspector.running import RunningJob
+from gresque.inspector.running_page import Matching
 from gresque.inspector.snapshot import ProcessRow, QueueRow
 from gresque.inspector.waiting import delayed_page, retries_page
 from gresque.web.api import shapes
 from gresque.web.api.shapes import FilteredPage, LocksAsked, OfQueue
 from gresque.web.site import site
 
+MOST_CHARS, MOST_FRAMES = 10_000, 200
+"""Of an error and of its backtrace."""
 SURVEY_SECONDS = 60.0
 STATUS_SECONDS = 2.0
 
@@ -108,6 +115,61 @@ def _process(row: ProcessRow) -> shapes.Process:
         version=vitals.version if vitals else "",
         **totals._asdict(),
     )
+
+
+def running(query: FilteredPage) -> shapes.RunningPage:
+    """Jobs that have been running for over a second: those that block others, then the oldest.
+
+    The filter takes everything that the page does.
+    """
+    here = site()
+    snapshot = here.collector.last(jobs=True)
+    found = Matching.of(snapshot, filters.parse(query.filter, OF_RUNNING))
+    jobs = found.page(here.store, snapshot, query.offset, query.count)
+    return shapes.RunningPage([*map(_running, jobs)], len(found.jobs), found.held)
+
+
+def _running(job: RunningJob) -> shapes.Running:
+    job_id, name = job.item.get("id"), job.item.get("class")
+    return shapes.Running(
+        id=None if job_id is None else str(job_id),
+        job_class=name if isinstance(name, str) else None,
+        args=shown_args(job.item),
+        queue=job.queue,
+        process=job.process,
+        seconds=job.seconds,
+        blocks_seconds=job.blocks_seconds,
+    )
+
+
+def failed(query: shapes.Page) -> shapes.FailedPage:
+    """Failed jobs, the newest first."""
+    here = site()
+    backend = open_backend(here.settings.failure_backend, here.store)
+    found = backend.newest(query.offset, query.count)
+    return shapes.FailedPage([*map(_failed, found)], backend.count())
+
+
+def _failed(job: FailedJob) -> shapes.Failed:
+    name = job.item.get("class")
+    return shapes.Failed(
+        place=job.place,
+        id=job.job_id,
+        job_class=name if isinstance(name, str) else None,
+        args=shown_args(job.item),
+        queue=job.text("queue"),
+        exception=job.text("exception"),
+        error=job.text("error")[:MOST_CHARS],
+        failed_at=job.text("failed_at"),
+        retried=job.retried,
+        worker=job.text("worker"),
+        backtrace=job.backtrace[:MOST_FRAMES],
+    )
+
+
+def audit(query: shapes.AuditAsked) -> list[AuditEntry]:
+    """Who did what, the newest first; the last 10,000 actions are kept."""
+    return read_audit(site().store, query.count, before=query.before, text=query.text)
 
 
 def delayed(query: FilteredPage) -> shapes.DelayedPage:

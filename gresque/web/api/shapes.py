@@ -227,3 +227,54 @@ class LockPage(msgspec.Struct, frozen=True):
 class LocksAsked(Asked, frozen=True):
     cursor: Annotated[int, Meta(ge=0, description="Of the page before.")] = 0
     count: Count = 100
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A job that has been running for over a second. `blocks_seconds` is for how long it has kept
+    the other jobs of its process from running, where it does."""
+
+    id: str | None
+    job_class: str | None
+    args: Any
+    queue: str
+    process: str
+    seconds: float | None
+    blocks_seconds: float | None
+
+
+class RunningPage(msgspec.Struct, frozen=True):
+    """`matching` of them match; `held` counts all jobs in flight, those of less than a second
+    included."""
+
+    jobs: list[Running]
+    matching: int
+    held: int
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """An entry of a failed job. `place` is where it stands; it changes when others are removed."""
+
+    place: str
+    id: str
+    job_class: str | None
+    args: Any
+    queue: str
+    exception: str
+    error: str
+    failed_at: str
+    retried: bool
+    worker: str
+    backtrace: list[str]
+
+
+class FailedPage(msgspec.Struct, frozen=True):
+    """`total` counts all entries."""
+
+    jobs: list[Failed]
+    total: int
+
+
+class AuditAsked(Asked, frozen=True):
+    count: Count = 50
+    before: Annotated[str, Meta(description="The id of an entry: those before it.")] = ""
+    text: Annotated[str, Meta(max_length=200, description="In some field.")] = ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
-from gresque.web.api import reads
+from gresque.web.api import acts, reads
 from gresque.web.api.endpoint import answering, json_response
 from gresque.web.api.openapi import Described, document
 from gresque.web.route import Route
@@ -17,6 +17,10 @@ _BEGINNING = "/api/"
 
 def _get(name: str, function: Callable[..., Any]) -> Route:
     return Route("GET", _BEGINNING + name, _named(name), answering(function), "read")
+
+
+def _post(name: str, function: Callable[..., Any], role: str = "act") -> Route:
+    return Route("POST", _BEGINNING + name, _named(name), answering(function), role)
 
 
 def _named(name: str) -> str:
@@ -45,6 +49,21 @@ ENDPOINTS: tuple[Route, ...] = (
     _get("locks", reads.locks),
     _get("redis", reads.redis_status),
     _get("redis/keys", reads.key_survey),
+    _get("running", reads.running),
+    _get("failed", reads.failed),
+    _get("audit", reads.audit),
+    _post("running/kill", acts.kill_running),
+    _post("queue/pause", acts.pause_queue),
+    _post("queue/unpause", acts.unpause_queue),
+    _post("queue/limit", acts.limit_queue, "admin"),
+    _post("limits/verify", acts.verify_limits),
+    _post("delayed/run", acts.run_delayed),
+    _post("delayed/cancel", acts.cancel_delayed),
+    _post("cron/run", acts.run_entry),
+    _post("cron/skip", acts.skip_entry),
+    _post("cron/pause", acts.pause_entry),
+    _post("cron/resume", acts.resume_entry),
+    _post("locks/release", acts.release),
 )
 
 API: tuple[Route, ...] = (
