@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store
+from gresque.cli.connect import open_store, operator
 from gresque.cli.options import setting_options
 from gresque.cli.output import Output, ellipsis_for, json_option, terminal_width
 from gresque.cli.table import Column, Table
@@ -40,11 +40,11 @@ def command(flags: dict[str, Any], verify: bool, as_json: bool) -> None:
       gresque limits --verify
       gresque limits --json | jq -r '.queues[] | select(.paused) | .queue'
     """
-    from gresque.control.counts import verify_counts
+    from gresque.control.counts import verify as verify_counts
     from gresque.inspector.flow import Flow
 
     with open_store(flags) as store:
-        drifts = verify_counts(store) if verify else None
+        drifts = verify_counts(store, by=operator()) if verify else None
         found = Flow.read(store)
     verified = None if drifts is None else [each._asdict() for each in drifts]
     shown = found.as_dict() if verified is None else {**found.as_dict(), "corrected": verified}

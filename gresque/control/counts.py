@@ -6,12 +6,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
+from gresque.control.audit import acting
 from gresque.errors import GresqueError
 from gresque.logs import fields
 from gresque.processes.identity import worker_of
 from gresque.store.counts import Drift as Drift
 from gresque.store.store import Store
-from gresque.text import printable
+from gresque.text import counted, printable
 
 log = logging.getLogger("gresque.control")
 
@@ -43,6 +44,15 @@ def verify_counts(store: Store) -> list[Drift]:
                 _log(each)
             return drifts
     raise GresqueError("processes start faster than their ledgers can be read; try again")
+
+
+def verify(store: Store, *, by: str) -> list[Drift]:
+    """The same for an operator."""
+    with acting(store, by, "limits --verify", "all queues") as act:
+        drifts = verify_counts(store)
+        act.count = len(drifts)
+        act.outcome = f"corrected {counted(act.count, 'count')}" if drifts else "all were right"
+    return drifts
 
 
 def _log(drift: Drift) -> None:

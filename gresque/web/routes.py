@@ -9,6 +9,7 @@ from gresque.web import plain, running_actions, signing_in, static_files
 from gresque.web.api.table import API
 from gresque.web.pages import overview, queues, running
 from gresque.web.route import Route
+from gresque.web.state_routes import STATE
 from gresque.web.work_routes import WORK
 
 
@@ -34,6 +35,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/running/kill/jobs", "kill_jobs", running_actions.kill_jobs, "act"),
     Route("GET", "/queues", "queues", queues.page, "read"),
     *WORK,
+    *STATE,
     # For other programs.
     Route("GET", "/healthz", "health", plain.health, None),
     Route("GET", "/metrics", "metrics", plain.metrics, "read"),
