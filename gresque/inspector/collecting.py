@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+import redis
 
 from gresque.formats import rate, tight
 from gresque.inspector.findings.view import View
@@ -23,7 +27,11 @@ from gresque.inspector.snapshot import (
 from gresque.inspector.trends import Trends, TrendsReader
 from gresque.inspector.verdict_rules import Case, Judge
 from gresque.inspector.workers import is_silent
+from gresque.logs import fields
+from gresque.store.commands import WATCH_SECONDS
 from gresque.store.store import Store
+
+log = logging.getLogger("gresque.inspector")
 
 GROWTH_TICKS = 9
 """Snapshots over which the growth of a queue is measured. It is a multiple of PARTS, so that each
@@ -60,6 +68,7 @@ class Collecting:
         self._judge = Judge()
         self._trends = TrendsReader(store)
         self._held = HeldReader(store)
+        self._watched_at = float("-inf")
 
     def forget(self) -> None:
         """Before the first snapshot after a pause: rates over a pause are none."""
@@ -68,8 +77,25 @@ class Collecting:
         self._paces.clear()
         self._judge.forget()
 
+    def _watch(self) -> None:
+        """Have processes publish what their jobs wait on. A user that may only read cannot."""
+        now = time.monotonic()
+        if now - self._watched_at < WATCH_SECONDS / 3:
+            return
+        self._watched_at = now
+        try:
+            self._store.commands.watch()
+        except redis.ResponseError as error:
+            self._watched_at = float("inf")
+            log.info(
+                "what jobs wait on is not known, as this Redis user may not write: %s", error,
+                extra=fields("watch_refused"),
+            )  # fmt: skip
+
     def take(self, number: int, *, wants_jobs: bool = False) -> Snapshot:
         """With `wants_jobs` the jobs in flight are read, too, every few seconds."""
+        if wants_jobs:
+            self._watch()
         look = self._quick.take()
         counts = look.counts
         sizes = _Sizes(counts.at, dict(counts.waiting), counts.processed, counts.failed)

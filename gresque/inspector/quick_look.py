@@ -153,6 +153,7 @@ class _Processes:
         self._held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
         self._states = [reads.ask(_NOTHING, "HGET", keys.ledger(each), STATE) for each in ids]
         self._running = reads.texts([keys.running(each) for each in ids])
+        self._waits = reads.texts([keys.waits(each) for each in ids])
         self._vitals = reads.hash_values(keys.vitals, ids)
 
     def looks(self, at: float, beats: Mapping[str, float]) -> tuple[ProcessLook, ...]:
@@ -164,12 +165,12 @@ class _Processes:
                 held=max(held.value - 1, 0),
                 is_fenced=state.value.startswith(b"fenced"),
                 totals=parse_totals(state.value),
-                running=parse_running(running),
+                running=parse_running(running, waits),
                 vitals=parse_vitals_or_none(vitals),
             )
-            for each, held, state, running, vitals in zip(
-                self._ids, self._held, self._states, self._running.value, self._vitals.value,
-                strict=True,
+            for each, held, state, running, waits, vitals in zip(
+                self._ids, self._held, self._states, self._running.value, self._waits.value,
+                self._vitals.value, strict=True,
             )
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from gresque.inspector.filters import ANY, Filter
 from gresque.inspector.names import worker_and_pid
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
-from gresque.store.commands import JobWait, Running, parse_waits
+from gresque.store.commands import ON_THE_CPU, JobWait, Running, parse_waits
 from gresque.store.ledger import STATE, LedgerEntry, parse_entry
 from gresque.store.processes import Held
 from gresque.store.store import Store
@@ -206,7 +206,7 @@ def _job(
         seconds=None if start is None else max(now - start, 0.0),
         blocks_seconds=max(now - blocking.since, 0.0) if blocking and blocks else None,
         stack=tuple(blocking.stack) if blocking and blocks else (),
-        waits_on=wait.waits_on or ("the CPU" if blocks else ""),
+        waits_on=wait.waits_on or (ON_THE_CPU if blocks else ""),
         cpu_share=None if wait is NO_WAIT else wait.cpu_share,
         frame=wait.frame,
         entry=entry,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gresque.inspector.filters import (
@@ -20,6 +20,7 @@ from gresque.inspector.filters import (
 )
 from gresque.inspector.running import RunningJob, read_slots
 from gresque.inspector.snapshot import Published, Snapshot
+from gresque.store.commands import ON_THE_CPU, JobWait
 from gresque.store.store import Store
 
 FACET_KEYS = (WAITS, CLASS, QUEUE, HOST)
@@ -64,9 +65,11 @@ class Matching:
         """Of what each of these jobs waits on, its class, its queue and its host. Empty ones are
         left out; without `snapshot.jobs` only the hosts are known."""
         counts: dict[str, Counter[str]] = {key: Counter() for key in FACET_KEYS}
-        jobs = snapshot.jobs
+        jobs, waits_on = snapshot.jobs, _waits_of(snapshot)
         hosts = {row.id: row.host for row in snapshot.processes}
         for each in self.jobs:
+            if waits := waits_on(each):
+                counts[WAITS][waits] += 1
             counts[HOST][hosts.get(each.process, "")] += 1
             held = jobs.get(each.place) if jobs is not None else None
             if held is not None:
@@ -92,7 +95,9 @@ def read_jobs(store: Store, snapshot: Snapshot, jobs: Sequence[Published]) -> li
 
 def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
     processes = {*wanted.processes([row.id for row in snapshot.processes])}
-    apart = (HOST, LONGER, SHORTER)
+    apart = (HOST, LONGER, SHORTER, WAITS)
+    waits = Filter(tuple(term for term in wanted.terms if term.key == WAITS))
+    waits_on = _waits_of(snapshot)
     rest = Filter(tuple(term for term in wanted.terms if term.key not in apart))
     least, most, at = wanted.longer_than, wanted.shorter_than, snapshot.at
     jobs = snapshot.jobs
@@ -104,11 +109,27 @@ def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
             or (most is not None and seconds >= most)
         ):
             continue
+        if waits and not waits.matches(waits_on=waits_on(each)):
+            continue
         if rest:
             held = jobs.get(each.place) if jobs is not None else None
             if held is None or not held.is_meant(rest):
                 continue
         yield each
+
+
+def _waits_of(snapshot: Snapshot) -> Callable[[Published], str]:
+    """What a job waits on, as its process has published it; empty where it is not known."""
+    found = {each.id: each.running.waits for each in snapshot.look.processes if each.running.waits}
+    none: dict[str, JobWait] = {}
+
+    def waits_on(job: Published) -> str:
+        if job.blocks_since is not None:
+            return ON_THE_CPU
+        wait = found.get(job.process, none).get(job.slot)
+        return wait.waits_on if wait else ""
+
+    return waits_on
 
 
 def _facet(key: str, counts: Counter[str], most: int) -> Facet:

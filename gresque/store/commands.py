@@ -100,6 +100,9 @@ class Blocking(msgspec.Struct):
     stack: list[str]
 
 
+ON_THE_CPU = "the CPU"
+
+
 class JobWait(NamedTuple):
     """A running job: what it waits on, `the CPU` for one that computes, empty where it is not
     known; its share of the CPU of its process in the last seconds, 0 to 1; the innermost frame of

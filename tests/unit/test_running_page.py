@@ -11,6 +11,7 @@ from gresque.inspector.filters import parse
 from gresque.inspector.held_jobs import HeldReader
 from gresque.inspector.running_page import Facet, Matching, needs_jobs
 from gresque.inspector.snapshot import Snapshot
+from gresque.store.commands import JobWait, encode_waits
 from gresque.store.store import Store
 from tests.support.views import OTHER, PROCESS, item, process
 
@@ -22,6 +23,8 @@ def snapshot(store: Store, redis_client: redis.Redis) -> Snapshot:
     process(redis_client, PROCESS, item("Sync", "shop-1"), item("Mail"), item("Mail"),
             runs={"0": 90, "1": 7}, blocks=("1", 3))  # fmt: skip
     process(redis_client, OTHER, item("Sync", "shop-2"), runs={"0": 200})
+    waits = encode_waits({"0": JobWait("recv api.x:443", 0.25, "a.py:1:in `f'")})
+    redis_client.set(f"resque:waits:{OTHER}", waits)
     process(redis_client, FAR, item("Fetch"), runs={"0": 20})
     return Collecting(store, "redis").take(1, wants_jobs=True)
 
@@ -48,6 +51,8 @@ def test_without_a_filter(snapshot: Snapshot) -> None:
         ("host:eu-01", [(FAR, "0")]),
         ("host:vm:12", [(OTHER, "0")]),
         ("shop-2", [(OTHER, "0")]),
+        ("waits:API.x", [(OTHER, "0")]),
+        ("waits:cpu", [(PROCESS, "1")]),
         ("queue:web", []),
         ("queue:mail host:eu-01", [(FAR, "0")]),
     ],
@@ -63,6 +68,7 @@ def test_what_a_filter_needs() -> None:
 
 def test_facets(snapshot: Snapshot) -> None:
     found = {each.key: each for each in Matching.of(snapshot).facets(snapshot, most=1)}
+    assert found["waits"] == Facet("waits", (("the CPU", 1),), 1, 1)
     assert found["class"] == Facet("class", (("Sync", 2),), 2, 2)
     assert found["queue"] == Facet("queue", (("mail", 4),), 0, 0)
     assert found["host"] == Facet("host", (("vm", 3),), 1, 1)
@@ -73,9 +79,35 @@ def test_a_page(store: Store, redis_client: redis.Redis, snapshot: Snapshot) -> 
     first, second = found.page(store, snapshot, 0, 2)
     assert (first.label, second.label) == ("Mail()", 'Sync("shop-2")')
     assert first.blocks_seconds is not None and second.blocks_seconds is None
+    assert (first.waits_on, first.cpu_share) == ("the CPU", None)
+    assert (second.waits_on, second.cpu_share) == ("recv api.x:443", 0.25)
+    assert second.frame == "a.py:1:in `f'"
     redis_client.hdel(f"resque:ledger:{OTHER}", "0")
     assert [job.label for job in found.page(store, snapshot, 1, 2)] == ['Sync("shop-1")']
     assert found.page(store, snapshot, 9, 2) == []
+
+
+def test_processes_are_asked_what_their_jobs_wait_on(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    collecting = Collecting(store, "redis")
+    collecting.take(1)
+    assert not redis_client.exists("resque:watch")
+    collecting.take(2, wants_jobs=True)
+    assert 0 < redis_client.ttl("resque:watch") <= 10
+
+
+def test_a_user_that_may_only_read_sees_all_the_rest(
+    store: Store, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise redis.ResponseError("NOPERM this user has no permissions")
+
+    process(redis_client, PROCESS, item("Sync"), runs={"0": 90})
+    monkeypatch.setattr(store.commands, "watch", refuse)
+    collecting = Collecting(store, "redis")
+    assert len(collecting.take(1, wants_jobs=True).running) == 1
+    assert len(collecting.take(2, wants_jobs=True).running) == 1
 
 
 def test_the_queues_of_a_snapshot_with_jobs(store: Store, redis_client: redis.Redis) -> None:

@@ -197,12 +197,12 @@ def means(wanted: filters.Filter, job: DelayedJob) -> bool:
         job_class=job.name,
         queue=job.queue,
         job_id=job.id,
-        text=lambda: str(shown_args(job.payload)),
+        text=lambda: str(shown_args(job.shown)),
     )
 
 
 def _delayed(job: DelayedJob) -> shapes.Delayed:
-    return shapes.Delayed(job.id, job.due.timestamp(), job.queue, job.name, shown_args(job.payload))
+    return shapes.Delayed(job.id, job.due.timestamp(), job.queue, job.name, shown_args(job.shown))
 
 
 def _retry(each: WaitingRetry) -> shapes.Retry:
@@ -211,7 +211,7 @@ def _retry(each: WaitingRetry) -> shapes.Retry:
         due=each.due.timestamp(),
         queue=each.queue,
         job_class=each.name,
-        args=shown_args(each.job.payload),
+        args=shown_args(each.job.shown),
         attempt=each.attempt,
         exception=each.exception,
         reason=each.reason,
