@@ -47,6 +47,8 @@ class KilledRow:
     is_over: bool = False
     in_failed: bool = False
     at: float = field(default_factory=time.monotonic)
+    changed_at: float = field(default_factory=time.time)
+    """The same in epoch seconds."""
 
     @property
     def text(self) -> str:
@@ -102,7 +104,7 @@ class Kills:
         with self._lock:
             row.fate, row.in_failed = killed.answer.fate, killed.answer.in_failed
             row.is_over = killed.answer.is_final
-            row.at = time.monotonic()
+            row.at, row.changed_at = time.monotonic(), time.time()
             self.version += 1
 
     def _forget(self) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gresque.web import plain, running_actions, signing_in, static_files
 from gresque.web.api.table import API
-from gresque.web.pages import overview, queues, running
+from gresque.web.pages import job, keys, overview, queues, running
 from gresque.web.route import Route
 from gresque.web.state_routes import STATE
 from gresque.web.work_routes import WORK
@@ -27,12 +27,14 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/login", "sign_in_post", signing_in.sign_in, None),
     Route("POST", "/logout", "sign_out", signing_in.sign_out, None),
     Route("GET", "/static/<path:name>", "static_file", static_files.static_file, None),
+    Route("GET", "/keys", "keys", keys.page, None),
     # Pages.
     Route("GET", "/", "overview", overview.page, "read"),
     Route("GET", "/running", "running", running.page, "read"),
     Route("GET", "/running/kill", "running_kill", running.ask_kill, "act"),
     Route("POST", "/running/kill", "kill_matching", running_actions.kill_matching, "act"),
     Route("POST", "/running/kill/jobs", "kill_jobs", running_actions.kill_jobs, "act"),
+    Route("GET", "/jobs/<name:job_id>", "job", job.page, "read"),
     Route("GET", "/queues", "queues", queues.page, "read"),
     *WORK,
     *STATE,

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-
 from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
-from gresque.control.targets import targets_named
-from gresque.inspector.running import RunningJob, read_slots
-from gresque.store.commands import Running
-from gresque.text import counted, decoded
+from gresque.text import counted
 from gresque.web.actions import by, done
 from gresque.web.pages import running
+from gresque.web.running_jobs import running_with_ids
 from gresque.web.site import site
 
 
@@ -49,16 +44,3 @@ def kill_matching() -> Response:
     killed = site().kills.start(jobs, by())
     text = f"Asked to kill {counted(killed, 'job')}; their rows show what becomes of it."
     return done(text, back=url_for("running", q=wanted))
-
-
-def running_with_ids(ids: Sequence[str]) -> list[RunningJob]:
-    """Those of these jobs that run, for over a second or less."""
-    here = site()
-    snapshot = here.collector.last()
-    targets, _ = targets_named(here.store, ids)
-    slots: defaultdict[str, list[str]] = defaultdict(list)
-    for each in targets:
-        slots[each.held.process].append(decoded(each.held.slot))
-    published = {p.id: p.running for p in snapshot.look.processes}
-    known = {process: published.get(process, Running()) for process in slots}
-    return read_slots(here.store, slots, known, snapshot.at)

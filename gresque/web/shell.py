@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from flask import request, url_for
 
+from gresque.formats import size
+from gresque.inspector.snapshot import Trouble
 from gresque.web.routes import ROUTES, TABS
 from gresque.web.site import site, who
 
@@ -30,6 +32,10 @@ class Shell(NamedTuple):
     now: float
     user: str
     may_sign_out: bool
+    server: str
+    """Which server it is, and how full."""
+    trouble: Trouble | None
+    """Why there are no new numbers."""
 
 
 def shell() -> Shell:
@@ -44,7 +50,26 @@ def shell() -> Shell:
         now=time.time(),
         user=user.name if user else "",
         may_sign_out=user is not None and here.link is None,
+        server=_server() if user else "",
+        trouble=_trouble() if user else None,
     )
+
+
+def _server() -> str:
+    snapshot = site().collector.seen
+    info = snapshot.look.server if snapshot is not None else {}
+    if not info:
+        return ""
+    name = "Valkey" if info.get("valkey_version") else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version") or ""
+    used, most = info.get("used_memory"), info.get("maxmemory")
+    full = f"{size(used)} of {size(most)}" if most else size(used)
+    return f"{name} {version}, {full}"
+
+
+def _trouble() -> Trouble | None:
+    snapshot = site().collector.seen
+    return snapshot.trouble if snapshot is not None else None
 
 
 def _tabs() -> list[ShownTab]:
