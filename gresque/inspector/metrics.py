@@ -122,7 +122,7 @@ class FailingClass:
 @dataclass(frozen=True)
 class Times:
     """Run times of a class, or waiting times of a queue, in seconds. Percentiles are exact to a
-    factor of 2, and not below 5 ms; waiting times are samples of each batch of jobs."""
+    factor of 2, and not below 5 ms; waiting times are samples."""
 
     count: int
     p50: float
@@ -378,8 +378,7 @@ def _forget_oldest(kept: dict[str, Any], most: int) -> None:
 
 def _counts_of(found: dict[bytes, int], queue: str | None, job: str | None) -> Counts:
     counts = dict.fromkeys("dfr", 0)
-    # To look into a name is cheaper than to take it apart.
-    part = field_of(queue or job or "").encode()
+    part = field_of(queue or job or "").encode()  # to look for it is cheaper than to split
     for name, count in found.items():
         if part not in name:
             continue

@@ -46,7 +46,7 @@ from gresque.worker.turns.batch_size import BatchSize, most_held
 from gresque.worker.turns.cycle import Cycle
 from gresque.worker.turns.demand import Demand
 from gresque.worker.turns.in_flight import InFlight
-from gresque.worker.turns.meters import Meters
+from gresque.worker.turns.meters import BRIEF_JOBS, Meters
 from gresque.worker.turns.notifier import Notifier
 from gresque.worker.turns.registration import Registration
 from gresque.worker.turns.turn_loop import TurnLoop
@@ -75,7 +75,13 @@ class Worker:
         self._spec = spec
         self._row = row
         keys, wakeup, batch_size = Keys(settings.namespace), Wakeup(), BatchSize()
-        self._meters = Meters(keys, totals, spec.sums, enabled=settings.metrics)
+        self._meters = Meters(
+            keys,
+            totals,
+            spec.sums,
+            enabled=settings.metrics,
+            brief=settings.jobs_per_fork <= BRIEF_JOBS,
+        )
         self._in_flight = InFlight(totals, keys, self._meters)
         self._shutdown = Shutdown()
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)

@@ -61,7 +61,8 @@ def test_short_lives(bench: Bench, reader: MetricsReader, width: tuple[str, ...]
     assert list(by_job["Boom"].exceptions.values()) == [6]
     assert [each.job for each in reader.failing()] == ["Boom"]
     assert reader.run_times()["Nothing"].count == 60
-    assert reader.waiting_times()["q"].count >= 60
+    if width[-1] != "1":  # else one process of 16 reads them
+        assert reader.waiting_times()["q"].count >= 60
 
 
 def test_a_burst(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 
@@ -14,7 +15,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.store.store import Store
 from gresque.worker.turns import meters as meters_module
-from gresque.worker.turns.meters import MOST_METERS, Meters
+from gresque.worker.turns.meters import BRIEF, MOST_METERS, Meters
 from tests.support.pool_bench import PoolBench, a_job
 from tests.support.turn_processes import LastingProcess
 
@@ -140,7 +141,7 @@ def test_a_full_memory_is_written_with_the_turn(place: Place) -> None:
 
 
 def test_nothing_is_written_where_metrics_are_off(place: Place) -> None:
-    place.meters.enabled = False
+    place.meters = place.in_flight.meters = Meters(Keys("resque"), shared=place.shared)
     place.turn(6)
     place.end()
     place.turn()
@@ -238,3 +239,14 @@ def test_waiting_times_are_sampled() -> None:
     assert sum(sums.times.values()) == 6
     assert sums.times["w|q|12"] >= 2
     assert sums.times["w|q|0"] >= 2
+
+
+def test_one_of_many_brief_processes_reads_waiting_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = b'{"class":"A","args":[],"id":"%012x70008000000000000000"}' % int(time.time() * 1000)
+    shared = SharedSums()
+    for pid in range(BRIEF * 3):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        meters = Meters(Keys("resque"), shared=shared, enabled=True, brief=True)
+        meters.note_waits("q", [raw])
+        meters.leave(Totals())
+    assert sum(sum(sums.times.values()) for sums in shared.take()) == BRIEF * 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Sequence
 from time import time
 from typing import Any
@@ -17,6 +17,9 @@ from gresque.store.ledger import Totals
 from gresque.store.metric_fields import OTHERS, bucket_of, counts_of, field, hashes_of
 from gresque.unpatched import original
 
+BRIEF = 16
+BRIEF_JOBS = 10
+"""A process that ends after this many jobs, or fewer, is brief."""
 MOST_METERS = 500
 """Pairs of a queue and a class that a process counts; those that it meets beyond count together."""
 FIELDS_A_SECOND = 50
@@ -32,6 +35,7 @@ MOST_SAMPLED_BYTES = 10_000
 """No waiting time is read out of a longer payload."""
 
 NO_TOTALS = Totals()
+_new_lock: Any = original("_thread", "allocate_lock")
 
 
 class Meters:
@@ -50,13 +54,18 @@ class Meters:
         shared: SharedSums | None = None,
         *,
         enabled: bool = False,
+        brief: bool = False,
     ) -> None:
-        """`totals` are those with which the process begins: they are not its own work."""
+        """`totals` are those with which the process begins: they are not its own work. Of `brief`
+        processes one of BRIEF reads waiting times, for all of them: to touch that code for the
+        first time costs a process that was just forked more than to run it."""
         self.enabled = enabled
+        self._weight = BRIEF if brief else 1
+        self._samples = enabled and not (brief and os.getpid() % BRIEF)
         self._keys = keys
         self._shared = shared
         self._meters: dict[tuple[str, str], Meter] = {}
-        self._waits: Counter[tuple[str, int]] = Counter()
+        self._waits: dict[tuple[str, int], int] = {}
         self._written_waits: dict[tuple[str, int], int] = {}
         self._sampled: tuple[str, int] | None = None
         """The last of them that was read out of a job."""
@@ -71,7 +80,7 @@ class Meters:
         """In which second the meters are to be written next."""
         self._is_sending = False
         """A turn with counts is under way."""
-        self._lock: Any = original("threading", "Lock")()
+        self._lock: Any = _new_lock()
 
     # Counting
 
@@ -108,24 +117,25 @@ class Meters:
         """These jobs were reserved now. The first and the last one say for how long they have
         waited, each for half of them. Turns that follow within 5 ms say nothing new: their jobs
         count as those before, where these were of the same queue."""
-        if not self.enabled:
+        if not self._samples:
             return
-        count, now = len(raws), time()
+        count, now = len(raws) * self._weight, time()
         last = self._sampled
         if last is not None and last[0] is queue and 0 <= now - self._sampled_at < SAMPLE_SECONDS:
             self._waits[last] += count
             return
-        samples = raws if count <= 2 else (raws[0], raws[-1])
+        samples = raws if len(raws) <= 2 else (raws[0], raws[-1])
         part, more = divmod(count, len(samples))
         if len(self._waits) >= MOST_WAITS:
             with self._lock:  # too many queues: the samples since the last flush are lost
-                self._waits, self._written_waits = Counter(), {}
+                self._waits, self._written_waits = {}, {}
         self._sampled, self._sampled_at = None, now
         for place, raw in enumerate(samples):
             since = waits_since(raw) if len(raw) <= MOST_SAMPLED_BYTES else None
             if since is not None:
                 self._sampled = queue, bucket_of(now - since)
-                self._waits[self._sampled] += part + (place < more)
+                jobs = self._waits.get(self._sampled, 0) + part + (place < more)
+                self._waits[self._sampled] = jobs
 
     # Writing
 
