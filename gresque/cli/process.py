@@ -25,6 +25,7 @@ def command() -> None:
     Exit code:
       0  done
       1  some process did not answer, or is not done within --wait; it goes on
+      2  a name is that of no process, worker or host
 
     \b
     Examples:

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+import msgspec
+
 from gresque.errors import FilterError
 from gresque.failure.search import Glance, Wanted
 from gresque.jobs import payload
@@ -183,18 +185,35 @@ class WantedFailed(Wanted):
         return f"{others}: {self.filter}" if self.filter else others
 
     def matches(self, seen: Glance, raw: bytes = b"") -> bool:
-        return super().matches(seen) and self.filter.matches(
+        texts = self.filter.values(TEXT)
+        if not super().matches(seen) or not self.filter.matches(
             job_class=seen.job_class,
             queue=seen.queue,
             exception=seen.exception,
             job_id=_id_in(raw) if self.filter.values(ID) else None,
             text=lambda: text_of(raw),
+        ):
+            return False
+        # A search must not tell what is not shown. Of a million entries this is for those found.
+        hidden = _with_hidden(raw) if texts else None
+        return hidden is None or Filter(tuple(Term(TEXT, each) for each in texts)).matches(
+            text=lambda: text_of(hidden)
         )
 
 
 def _id_in(entry: bytes) -> object:
     item = payload.loads(entry).get("payload")
     return item.get("id") if isinstance(item, dict) else None
+
+
+def _with_hidden(entry: bytes) -> bytes | None:
+    """The entry as it is shown; None where nothing in it is hidden."""
+    found = payload.read(entry)
+    item = found.get("payload")
+    if not isinstance(item, dict):
+        return None
+    whole, shown = payload.with_kwargs(item), payload.for_display(item)
+    return None if shown == whole else msgspec.json.encode({**found, "payload": shown})
 
 
 def text_of(entry: bytes) -> str:

@@ -273,7 +273,7 @@ def loads(raw: bytes) -> dict[str, Any]:
 
 def for_display(item: dict[str, Any]) -> dict[str, Any]:
     """As `loads`, of a payload that is decoded already."""
-    return shown(_with_kwargs(item))
+    return shown(with_kwargs(item))
 
 
 def read(raw: bytes) -> dict[str, Any]:
@@ -281,10 +281,10 @@ def read(raw: bytes) -> dict[str, Any]:
     item = _parse(raw)
     if not isinstance(item, dict):
         return {"raw": raw.decode("utf-8", "backslashreplace")}
-    return _with_kwargs(item)
+    return with_kwargs(item)
 
 
-def _with_kwargs(item: dict[str, Any]) -> dict[str, Any]:
+def with_kwargs(item: dict[str, Any]) -> dict[str, Any]:
     """A payload with its keyword arguments out of `args`, as `kwargs` behind them."""
     args = item.get("args")
     if not isinstance(args, list):

@@ -51,6 +51,6 @@ def test_a_process_is_watched_drained_and_replaced(
     wait_for(lambda: master.pids() and child.pid not in master.pids())
     bench.client.enqueue_to("q", "CountSlowly", "3", 0)
     wait_for(lambda: bench.runs() == {"1": 1, "2": 1, "3": 1})
-    assert run(["process", "drain", "nowhere:1", "--redis", bench.redis_url]) == 1
+    assert run(["process", "drain", "nowhere:1", "--redis", bench.redis_url]) == 2
     assert "no process, worker or host is named nowhere:1" in capsys.readouterr().err
     store.close()

@@ -15,7 +15,7 @@ from gresque.errors import JobDeclarationError
 from gresque.failure.backend import RedisBackend
 from gresque.failure.entry import encode_entry
 from gresque.failure.retry import prepare_retry
-from gresque.inspector.filters import parse
+from gresque.inspector.filters import WantedFailed, parse
 from gresque.inspector.running import RunningJob
 from gresque.jobs import filter_args, payload
 from gresque.jobs.definition import JobDefinition
@@ -133,6 +133,9 @@ def test_running_and_failed_jobs(store: Store, redis_client: redis.Redis, call: 
     redis_client.rpush("resque:failed", encode_entry(raw, "E", "e", [], "w", "mail"))
     for options in ([], ["--json"]):
         assert "hunter2" not in call("failed", "show", "0", *options).out
+    for text, count in (("hunter2", 0), ("ana", 0), ("mail", 1), ("nothing", 0)):
+        wanted = WantedFailed(filter=parse(text))
+        assert len(list(RedisBackend(store).newest(0, 9, wanted))) == count, text
     (failed,) = RedisBackend(store).newest(0, 1)
     assert b"hunter2" in prepare_retry(failed.raw, "now").item
     assert b'"filter": [0]' in prepare_retry(failed.raw, "now").item
