@@ -91,8 +91,9 @@ def _show(settings: Settings, feed: Feed, store: Any) -> int:
     acts = Acts(store, open_backend(settings.failure_backend, store), By(operator(), "top"))
     palette = palette_of(Console(file=sys.stderr).color_system, bool(os.environ.get("NO_COLOR")))
     screen = Screenful(settings.namespace, _glyphs(locale.getencoding()), clock=time.time())
-    found = Top(feed, acts, screen, palette).run(mouse=False)
-    return found if isinstance(found, int) else 0
+    top = Top(feed, acts, screen, palette)
+    found = top.run(mouse=False)
+    return found if isinstance(found, int) else top.return_code or 0
 
 
 def _glyphs(encoding: str | None) -> Glyphs:

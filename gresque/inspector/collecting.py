@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -92,9 +92,10 @@ class Collecting:
                 extra=fields("watch_refused"),
             )  # fmt: skip
 
-    def take(self, number: int, *, wants_jobs: bool = False) -> Snapshot:
-        """With `wants_jobs` the jobs in flight are read, too, every few seconds."""
-        if wants_jobs:
+    def take(self, number: int, *, wants_jobs: bool = False, wants_waits: bool = False) -> Snapshot:
+        """With `wants_jobs` the jobs in flight are read, too, every few seconds; with that or
+        `wants_waits` processes say what theirs wait on."""
+        if wants_jobs or wants_waits:
             self._watch()
         look = self._quick.take()
         counts = look.counts
@@ -123,7 +124,7 @@ class Collecting:
             expected_processes=_expected(look),
             trends=trends,
             jobs=jobs,
-            verdict=self._judge.verdict(self._case(look, trends), _calm(done_rate, queues)),
+            verdict=self._judge.verdict(self._case(look, trends, jobs), _calm(done_rate, queues)),
         )  # fmt: skip
 
     def _queues(self, look: Look, trends: Trends, jobs: HeldJobs | None) -> tuple[QueueRow, ...]:
@@ -145,11 +146,12 @@ class Collecting:
             out_rates=trends.out_rates if trends.are_kept else None,
         )
 
-    def _case(self, look: Look, trends: Trends) -> Case:
+    def _case(self, look: Look, trends: Trends, jobs: HeldJobs | None) -> Case:
         first = self._history[0]
         before = Counts(first.at, first.waiting, first.processed, first.failed)
         view = View(self._store, self._failure_backend, before, look, self._quick.heads)
-        return Case(view, trends.failing if trends.are_kept else None, trends.marks)
+        failing = trends.failing if trends.are_kept else None
+        return Case(view, failing, trends.marks, waits_of=lambda job: _waits_of(job, look, jobs))
 
     def _pace(self, sizes: _Sizes, running: int) -> None:
         if not self._history:
@@ -197,3 +199,14 @@ def _calm(done_rate: float, queues: Sequence[QueueRow]) -> str:
     ages = [each.age_seconds for each in queues if each.age_seconds is not None]
     waits = f"nothing waits over {tight(max(ages))}" if ages else "nothing waits"
     return f"All is well. {rate(done_rate)}/s, {waits}, no job was lost."
+
+
+def _waits_of(job: str, look: Look, jobs: HeldJobs | None) -> Counter[str]:
+    """On what the running jobs of a class wait, as far as that is known."""
+    found: Counter[str] = Counter()
+    for process in look.processes if jobs is not None else ():
+        for slot, wait in process.running.waits.items():
+            held = jobs.get((process.id, slot)) if jobs is not None else None
+            if held is not None and held.job == job and wait.waits_on:
+                found[wait.waits_on] += 1
+    return found

@@ -49,7 +49,7 @@ class Collector:
         self._snapshot: Snapshot | None = None
         self._trouble: Trouble | None = None
         self._thread: threading.Thread | None = None
-        self._asked = self._asked_for_jobs = float("-inf")
+        self._asked = self._asked_for_jobs = self._asked_for_waits = float("-inf")
         self._closed = False
 
     @property
@@ -73,13 +73,15 @@ class Collector:
                 self._changed.wait(left)
             return self._found()
 
-    def after(self, number: int, wait_seconds: float, *, jobs: bool = False) -> Snapshot | None:
+    def after(
+        self, number: int, wait_seconds: float, *, jobs: bool = False, waits: bool = False
+    ) -> Snapshot | None:
         """The first snapshot that has another number than this one; None where none comes in
-        time."""
+        time. With `waits` it has what running jobs wait on, which `jobs` brings along."""
         with self._changed:
             deadline = time.monotonic() + wait_seconds
             while True:
-                self._ask(jobs)
+                self._ask(jobs, waits)
                 found = self._snapshot
                 if found is not None and found.number != number:
                     return found
@@ -97,10 +99,12 @@ class Collector:
         if thread is not None:
             thread.join(WAIT_SECONDS)
 
-    def _ask(self, jobs: bool) -> None:
+    def _ask(self, jobs: bool, waits: bool = False) -> None:
         self._asked = time.monotonic()
         if jobs:
             self._asked_for_jobs = self._asked
+        if waits:
+            self._asked_for_waits = self._asked
         if self._thread is None and not self._closed:
             self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
             self._thread.start()
@@ -147,8 +151,12 @@ class Collector:
         number = 1 if self._snapshot is None else self._snapshot.number + 1
         trouble: str | None = None
         try:
-            wants_jobs = time.monotonic() - self._asked_for_jobs < LOOKED_SECONDS
-            snapshot = self._collecting.take(number, wants_jobs=wants_jobs)
+            since = time.monotonic() - LOOKED_SECONDS
+            snapshot = self._collecting.take(
+                number,
+                wants_jobs=self._asked_for_jobs > since,
+                wants_waits=self._asked_for_waits > since,
+            )
         except (redis.RedisError, GresqueError, OSError) as error:
             trouble = explain(self._url, error)
         except Exception as error:

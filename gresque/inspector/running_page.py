@@ -65,7 +65,7 @@ class Matching:
         """Of what each of these jobs waits on, its class, its queue and its host. Empty ones are
         left out; without `snapshot.jobs` only the hosts are known."""
         counts: dict[str, Counter[str]] = {key: Counter() for key in FACET_KEYS}
-        jobs, waits_on = snapshot.jobs, _waits_of(snapshot)
+        jobs, waits_on = snapshot.jobs, waits_of(snapshot)
         hosts = {row.id: row.host for row in snapshot.processes}
         for each in self.jobs:
             if waits := waits_on(each):
@@ -97,7 +97,7 @@ def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
     processes = {*wanted.processes([row.id for row in snapshot.processes])}
     apart = (HOST, LONGER, SHORTER, WAITS)
     waits = Filter(tuple(term for term in wanted.terms if term.key == WAITS))
-    waits_on = _waits_of(snapshot)
+    waits_on = waits_of(snapshot)
     rest = Filter(tuple(term for term in wanted.terms if term.key not in apart))
     least, most, at = wanted.longer_than, wanted.shorter_than, snapshot.at
     jobs = snapshot.jobs
@@ -118,7 +118,7 @@ def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
         yield each
 
 
-def _waits_of(snapshot: Snapshot) -> Callable[[Published], str]:
+def waits_of(snapshot: Snapshot) -> Callable[[Published], str]:
     """What a job waits on, as its process has published it; empty where it is not known."""
     found = {each.id: each.running.waits for each in snapshot.look.processes if each.running.waits}
     none: dict[str, JobWait] = {}

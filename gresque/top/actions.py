@@ -20,6 +20,7 @@ from gresque.processes.short_names import short_process
 from gresque.text import counted
 from gresque.top.acts import Acts
 from gresque.top.dialog import Dialog, kill_dialog
+from gresque.top.feed import known_of
 from gresque.top.frame import row_under_cursor
 from gresque.top.state import OUTCOME_SECONDS, Outcome, Stack
 from gresque.top.views import FAILED, LEDGER, QUEUES, RUNNING, VIEWS, WORKERS
@@ -126,7 +127,10 @@ class Actions:
         screen.selected.clear()
         for job in jobs:
             place = job.process, job.slot
-            screen.outcomes[place] = Outcome("asked…", until=FOREVER, job=rows[place])
+            row = rows[place]
+            screen.outcomes[place] = Outcome(
+                "asked…", until=FOREVER, job=row, known=known_of(row, job)
+            )
 
         async def kill() -> None:
             try:
@@ -141,12 +145,13 @@ class Actions:
         self._top.go_on(kill)
 
     def _note(self, key: Any, text: str, is_over: bool = True) -> None:
-        found = self._screen.outcomes.get(key)
+        found, snapshot = self._screen.outcomes.get(key), self._screen.snapshot
         self._screen.outcomes[key] = replace(
             found or Outcome(""),
             text=text,
             is_over=is_over,
             until=time.monotonic() + OUTCOME_SECONDS,
+            at=snapshot.at + snapshot.age if is_over and snapshot is not None else None,
         )
 
     def _later(self, key: Any, act: Callable[[], str]) -> None:

@@ -125,8 +125,10 @@ class Top(App[int]):
 
     async def _follow(self) -> None:
         while True:
-            found = await asyncio.to_thread(self.feed.next, self._number, jobs=self._wants_jobs())
             screen = self.screenful
+            found = await asyncio.to_thread(
+                self.feed.next, self._number, jobs=self._wants_jobs(), waits=screen.view == RUNNING
+            )
             if found is not None:
                 self._number = found.number
                 if not screen.is_paused or screen.snapshot is None:

@@ -22,6 +22,12 @@ NEXT_SECONDS = 1.0
 RECOVERIES = 20
 
 
+def known_of(row: Published, job: RunningJob) -> Known:
+    """What a row shows of the job that was read for it."""
+    job_id = job.item.get("id")
+    return Known(row.since, job.label, job.queue, None if job_id is None else str(job_id))
+
+
 class Feed:
     """Reads for the screen. While Redis is away it returns nothing, and the screen stays."""
 
@@ -35,9 +41,9 @@ class Feed:
         found = self.collector.last(jobs=jobs)
         return self.collector.after(found.number, NEXT_SECONDS, jobs=jobs) or found
 
-    def next(self, number: int, *, jobs: bool) -> Snapshot | None:
+    def next(self, number: int, *, jobs: bool, waits: bool) -> Snapshot | None:
         """The snapshot after this one; None where none comes within a second."""
-        return self.collector.after(number, NEXT_SECONDS, jobs=jobs)
+        return self.collector.after(number, NEXT_SECONDS, jobs=jobs, waits=waits)
 
     def with_jobs(self, otherwise: Snapshot) -> Snapshot:
         """A snapshot that has the jobs in flight, as soon as there is one."""
@@ -64,16 +70,12 @@ class Feed:
             found = self.jobs(snapshot, rows)
         except RedisUnavailable:
             return {}
-        since = {row.place: row.since for row in rows}
+        by_place = {row.place: row for row in rows}
+        places = [(job.process, job.slot) for job in found]
         return {
-            place: Known(
-                since[place],
-                job.label,
-                job.queue,
-                None if job.item.get("id") is None else str(job.item["id"]),
-            )
-            for job in found
-            if (place := (job.process, job.slot)) in since
+            place: known_of(by_place[place], job)
+            for place, job in zip(places, found, strict=True)
+            if place in by_place
         }
 
     def groups(self) -> tuple[list[FailedGroup], IndexProgress]:

@@ -39,6 +39,9 @@ class Outcome:
     is_over: bool = False
     until: float = 0.0
     job: Published | None = None
+    known: Known | None = None
+    at: float | None = None
+    """When it was over, by the server's clock: its age stays as it was then."""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import redis
 
@@ -137,3 +138,15 @@ def test_items_that_are_no_jobs(store: Store, redis_client: redis.Redis) -> None
     jobs = HeldReader(store).read([PROCESS])
     assert {job.job for _, job in jobs.items()} == {None}
     assert all(job.label for _, job in jobs.items())
+
+
+def test_what_jobs_wait_on(store: Store, redis_client: redis.Redis) -> None:
+    process(redis_client, PROCESS, item("Sync"), item("Mail"), runs={"0": 90, "1": 7})
+    waits = {"0": ["api.example:443", 0.0, "a.py:1"], "1": ["a lock", 0.0, "b.py:2"]}
+    redis_client.set(f"resque:waits:{PROCESS}", msgspec.json.encode(waits))
+    snapshot = Collecting(store, "redis").take(1, wants_jobs=True)
+    assert places(snapshot, "waits:api.EXAMPLE") == [(PROCESS, "0")]
+    assert places(snapshot, "waits:api class:Mail") == []
+    found = {each.key: each.values for each in Matching.of(snapshot).facets(snapshot)}
+    assert found["waits"] == (("api.example:443", 1), ("a lock", 1))
+    assert redis_client.ttl("resque:watch") > 0, "processes are asked to say it"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from heapq import merge
 from typing import Any, ClassVar
 
 from gresque.formats import number, tight
 from gresque.inspector.filters import OF_RUNNING
-from gresque.inspector.running_page import Matching, needs_jobs
+from gresque.inspector.running_page import Matching, needs_jobs, waits_of
 from gresque.inspector.snapshot import Published, Snapshot
 from gresque.processes.short_names import short_process
 from gresque.top.spans import Glyphs, Span
@@ -39,6 +39,7 @@ class RunningView(View):
     def __init__(self) -> None:
         self._asked: object = None
         self._found: Sequence[Published] = ()
+        self._waits_on: Callable[[Published], str] = lambda job: ""
 
     def rows(self, screen: Screenful) -> Sequence[Published]:
         snapshot = screen.snapshot
@@ -51,6 +52,7 @@ class RunningView(View):
             if screen.here.sort % len(self.sorts):
                 found = self.sorted(screen, found)
             self._asked, self._found = asked, found
+            self._waits_on = waits_of(snapshot)
         return _with_ended(self._found, screen)
 
     def key(self, row: Published) -> Hashable:
@@ -65,7 +67,8 @@ class RunningView(View):
         blocks = row.blocks_since is not None
         over = outcome is not None and outcome.is_over
         gone = " strike" if over else ""
-        age = tight(snapshot.at - row.since)
+        until = outcome.at if outcome is not None and outcome.at else snapshot.at
+        age = tight(max(until - row.since, 0.0))
         waits = self._waits(row, snapshot, outcome, glyphs)
         mark = Span(glyphs.selected, "accent bold")
         if row.place not in screen.selected:
@@ -81,6 +84,10 @@ class RunningView(View):
             mark,
         )
 
+    def _ended(self, screen: Screenful) -> int:
+        """Rows of jobs that do not run any more."""
+        return len(_with_ended(self._found, screen)) - len(self._found)
+
     def _waits(
         self, row: Published, snapshot: Snapshot, outcome: Outcome | None, glyphs: Glyphs
     ) -> Span:
@@ -91,7 +98,8 @@ class RunningView(View):
             others = process.look.held - 1 if process else 0
             waiting = f"; {number(others)} others wait" if others > 1 else ""
             return Span(f"CPU{waiting}", "fail bold")
-        return Span(glyphs.none, "dim")
+        wait = self._waits_on(row)
+        return Span(glyphs.text(wait), "soft") if wait else Span(glyphs.none, "dim")
 
     def note(self, screen: Screenful, rows: Sequence[Any]) -> str:
         snapshot = screen.snapshot
@@ -102,7 +110,8 @@ class RunningView(View):
         if snapshot.jobs is None and needs_jobs(screen.here.wanted):
             return "reading the jobs in flight" + ("…" if screen.glyphs.is_utf8 else "")
         order = "the order is frozen" if screen.is_frozen else self.sort_name(screen)
-        return f"{number(len(rows))} of {number(snapshot.held)} running{few}; {order}"
+        there = len(rows) - self._ended(screen)
+        return f"{number(there)} of {number(snapshot.held)} running{few}; {order}"
 
 
 def known_job(screen: Screenful, row: Published) -> Known | None:
@@ -110,6 +119,9 @@ def known_job(screen: Screenful, row: Published) -> Known | None:
     known = screen.known.get(row.place)
     if known is not None and abs(known.since - row.since) < 0.5:
         return known
+    outcome = outcome_of(screen, row)
+    if outcome is not None and outcome.known is not None:
+        return outcome.known
     jobs = screen.snapshot.jobs if screen.snapshot is not None else None
     held = jobs.get(row.place) if jobs is not None else None
     return None if held is None else Known(row.since, held.label, held.queue, held.id)
