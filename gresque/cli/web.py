@@ -113,6 +113,7 @@ def _serve(flags: dict[str, Any], web_flags: dict[str, Any]) -> None:
     web = WebSettings.load(
         web_flags, os.environ, redis_url=settings.redis_url,
         namespace=settings.namespace, failure_backend=settings.failure_backend,
+        filter_args=settings.filter_args,
     )  # fmt: skip
     if not web.is_local and not web.user_lines():
         raise SettingsError(

@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import gresque.formats as formats
 from gresque.inspector.collector import Collector
+from gresque.jobs import filter_args
 from gresque.store.store import Store
 from gresque.text import counted
 from gresque.version import __version__
@@ -29,7 +30,6 @@ from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.names import NameConverter
 from gresque.web.pages.overview import box_of
-from gresque.web.pages.running import waits_of
 from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
@@ -46,6 +46,7 @@ SIGNED_IN_FOR = timedelta(days=7)
 def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly) -> Flask:
     """`slowly` runs what takes CPU for long. Raises SettingsError."""
     accounts = Accounts(settings.user_lines())
+    filter_args.use(settings.filter_args)
     app = Flask("gresque.web", static_folder=None, template_folder="templates")
     key = accounts.key if accounts else secrets.token_bytes()
     app.config.update(
@@ -114,7 +115,6 @@ def _add_to_templates(app: Flask) -> None:
     jinja.filters["box"] = box_of
     for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
         jinja.filters[name] = getattr(formats, name)
-    jinja.globals["waits_of"] = waits_of
     jinja.globals.update(
         shown_bulks=shown_bulks,
         charts=charts, address_of=address_of, here_with=here_with, may=may, who=who, shell=shell,

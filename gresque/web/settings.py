@@ -75,6 +75,8 @@ class WebSettings:
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
     namespace: str = DEFAULT_NAMESPACE
     failure_backend: str = DEFAULT_FAILURE_BACKEND
+    filter_args: tuple[str, ...] = ()
+    """Further names of arguments that are not shown, as FILTER_ARGS has them."""
     bind: str = _option(
         "WEB_BIND", "--bind", _bind,
         "address and port to listen on", DEFAULT_BIND,

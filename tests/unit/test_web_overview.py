@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import redis
 from flask.testing import FlaskClient
 
+from benchmarks.held import hold, job_id, process_name
+from gresque.jobs import filter_args
+from gresque.store.commands import Blocking, JobWait, Running, encode_waits
 from gresque.store.store import Store
 from gresque.web.pages import throughput
+from tests.support.web import come_in, open_app
 
 
 def test_an_empty_system(browser: FlaskClient) -> None:
@@ -26,6 +32,41 @@ def test_numbers_and_queues(browser: FlaskClient, store: Store) -> None:
     assert re.findall(r'data-key="q:(\w+)"', page) == ["mail", "web"]
     assert '<span class="tag still">paused</span>' in page
     assert "2 queues" in page
+
+
+def test_a_job_that_blocks_others_is_named_with_a_button(
+    browser: FlaskClient, store: Store, redis_client: redis.Redis
+) -> None:
+    hold(redis_client, 1, 3)
+    now = store.now()
+    running = Running({"1": now - 9}, Blocking("1", now - 9, ["/srv/shop/a.py:7:in `spin'"]))
+    redis_client.set(f"resque:running:{process_name(0)}", running.encode())
+    page = browser.get("/").text
+    assert re.search(r"<h2>\d things? (is|are) wrong", page)
+    assert "A job blocks its process" in page
+    assert f'name="only" value="{job_id(0, 1)}" data-first>Kill</button>' in page
+    assert f"/running?q=id:{job_id(0, 1)}&amp;open={job_id(0, 1)}" in page
+
+
+def test_what_jobs_wait_on_and_what_is_hidden(
+    redis_url: str, store: Store, redis_client: redis.Redis
+) -> None:
+    hold(redis_client, 1, 1)
+    item = {"class": "Mail", "args": [{"pin_code": "hush"}, "shown"], "id": job_id(0, 0)}
+    redis_client.hset(
+        f"resque:ledger:{process_name(0)}", "0", f"17:resque:queue:mail{json.dumps(item)}"
+    )
+    running = Running({"0": store.now() - 9})
+    waits = {"0": JobWait("recv x:443", 0.25, "a.py:7 f")}
+    redis_client.set(f"resque:waits:{process_name(0)}", encode_waits(waits))
+    redis_client.set(f"resque:running:{process_name(0)}", running.encode())
+    with open_app(redis_url, filter_args=("pin_code",)) as app:
+        page = come_in(app).get("/running").text
+        filter_args.use(())
+    assert "recv x:443" in page
+    assert 'title="a.py:7 f"' in page
+    assert "hush" not in page
+    assert "shown" in page
 
 
 def test_the_span_of_a_chart_stands_in_the_address(browser: FlaskClient) -> None:

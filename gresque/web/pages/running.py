@@ -239,11 +239,6 @@ def _payload(job: RunningJob) -> str:
     return ", ".join(json.dumps(each, ensure_ascii=False) for each in given)
 
 
-def waits_of(job: RunningJob) -> str:
-    """What it waits on, where that is known."""
-    return getattr(job, "waits_on", None) or "–"
-
-
 def _idle(snapshot: Snapshot) -> str:
     """Why nothing runs, where nothing does."""
     unserved = [row for row in snapshot.queues if row.waiting and not row.is_served]
