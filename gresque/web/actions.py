@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, request, url_for
+from typing import Any
+
+import msgspec
+from flask import abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from gresque.control.audit import By
@@ -22,3 +25,14 @@ def done(text: str, *, kind: str = "ok", back: str = "") -> Response:
     if text:
         flash(text, kind)
     return redirect(inner_path(request.form.get("back", "")) or back or url_for("overview"), 303)
+
+
+def json_field(text: str, name: str, kind: type, otherwise: str) -> Any:
+    """A field of a form that holds JSON of this kind. `name` is what it is called in an error."""
+    try:
+        found = msgspec.json.decode(text.strip() or otherwise)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        abort(400, f"{name} are no JSON: {error}")
+    if not isinstance(found, kind):
+        abort(400, f"{name} are no JSON {'array' if kind is list else 'object'}")
+    return found

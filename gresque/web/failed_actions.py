@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
@@ -13,7 +10,7 @@ from gresque.control.retry import retry_all_failed, retry_edited, retry_failed
 from gresque.failure.failed_list import FailedJob
 from gresque.inspector.filters import WantedFailed
 from gresque.text import counted
-from gresque.web.actions import by, done
+from gresque.web.actions import by, done, json_field
 from gresque.web.bulk import Bulk
 from gresque.web.pages.failed import TYPED_ABOVE, asked
 from gresque.web.site import site
@@ -55,22 +52,12 @@ def edit() -> Response:
     job = site().failures.find(given.get("at", ""))
     if job is None:
         abort(409, f"this failed job is {GONE}; nothing was done")
-    args = _json(given.get("args", ""), "the arguments", list, "[]")
-    kwargs = _json(given.get("kwargs", ""), "the keyword arguments", dict, "{}")
+    args = json_field(given.get("args", ""), "the arguments", list, "[]")
+    kwargs = json_field(given.get("kwargs", ""), "the keyword arguments", dict, "{}")
     queue, name = given.get("queue", "").strip(), given.get("class", "").strip()
     if not retry_edited(site().failures.backend, job, queue, name, args, kwargs, by=by()):
         abort(409, f"this failed job is {GONE}; nothing was done")
     return done(f"{name} is in queue {queue}, as it was written.", back=url_for("failed"))
-
-
-def _json(text: str, name: str, kind: type, otherwise: str) -> Any:
-    try:
-        found = msgspec.json.decode(text.strip() or otherwise)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        abort(400, f"{name} are no JSON: {error}")
-    if not isinstance(found, kind):
-        abort(400, f"{name} are no JSON {'array' if kind is list else 'object'}")
-    return found
 
 
 def retry_all() -> Response:

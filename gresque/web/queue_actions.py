@@ -7,12 +7,15 @@ from werkzeug.wrappers import Response
 
 from gresque.control import flow
 from gresque.control.queues import clear_jobs, move_jobs, remove_waiting
+from gresque.control.waiting import edit_one, move_one
 from gresque.errors import GresqueError
 from gresque.text import counted, printable
-from gresque.web.actions import by, done
+from gresque.web.actions import by, done, json_field
 from gresque.web.bulk import Bulk
 from gresque.web.pages.queues import find
 from gresque.web.site import site
+
+GONE = "this job does not wait any more: a worker has taken it; nothing was done"
 
 
 def pause(queue: str) -> Response:
@@ -41,10 +44,34 @@ def limit(queue: str) -> Response:
 
 def remove(queue: str) -> Response:
     """Remove one waiting job."""
-    raw = find(queue, request.form.get("at", ""))
-    if raw is None or not remove_waiting(site().store, queue, [raw], by=by()):
-        abort(409, "this job does not wait any more: a worker has taken it; nothing was removed")
+    if not remove_waiting(site().store, queue, [_item(queue)], by=by()):
+        abort(409, GONE)
     return done("The job is removed.", back=url_for("queue", queue=queue))
+
+
+def move_item(queue: str) -> Response:
+    """Move one waiting job. Raises GresqueError."""
+    target = request.form.get("target", "").strip()
+    if not move_one(site().store, queue, _item(queue), target, by=by()):
+        abort(409, GONE)
+    return done(f"The job waits in {target} now.", back=url_for("queue", queue=queue))
+
+
+def edit_item(queue: str) -> Response:
+    """Give one waiting job other arguments. Raises InvalidPayload."""
+    args = json_field(request.form.get("args", ""), "the arguments", list, "[]")
+    kwargs = json_field(request.form.get("kwargs", ""), "the keyword arguments", dict, "{}")
+    if not edit_one(site().store, queue, _item(queue), args, kwargs, by=by()):
+        abort(409, GONE)
+    text = f"The job waits at the end of {queue}, with these arguments."
+    return done(text, back=url_for("queue", queue=queue))
+
+
+def _item(queue: str) -> bytes:
+    raw = find(queue, request.form.get("at", ""))
+    if raw is None:
+        abort(409, GONE)
+    return raw
 
 
 def clear(queue: str) -> Response:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+
+import msgspec
 
 from gresque.formats import NONE, rough
 from gresque.text import printable
@@ -35,3 +38,11 @@ def moment(at: float | None) -> str:
 def offset(seconds: float) -> str:
     """How much earlier or later: `12 s before`, `3 min after`."""
     return f"{rough(abs(seconds))} {'before' if seconds < 0 else 'after'}"
+
+
+def pretty(found: Any) -> str:
+    """JSON over several lines."""
+    try:
+        return msgspec.json.format(msgspec.json.encode(found), indent=2).decode()
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError):
+        return str(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gresque.web import failed_actions, queue_actions
+from gresque.web import failed_actions, queue_actions, worker_actions
 from gresque.web.pages import failed, queues, workers
 from gresque.web.route import Route
 
@@ -19,6 +19,9 @@ WORK = (
     Route("POST", "/failed/bulk/<token>/cancel", "bulk_cancel", failed_actions.cancel, "act"),
     Route("POST", "/failed/selected", "failed_selected", failed_actions.selected, "act"),
     Route("GET", "/queues/<name:queue>", "queue", queues.one, "read"),
+    Route("GET", "/queues/<name:queue>/item", "queue_item", queues.item, "act"),
+    Route("POST", "/queues/<name:queue>/item/move", "move_item", queue_actions.move_item, "act"),
+    Route("POST", "/queues/<name:queue>/item/edit", "edit_item", queue_actions.edit_item, "act"),
     Route("GET", "/queues/<name:queue>/move", "queue_ask_move", queues.ask_move, "act"),
     Route("GET", "/queues/<name:queue>/clear", "queue_ask_clear", queues.ask_clear, "admin"),
     Route("POST", "/queues/<name:queue>/pause", "queue_pause", queue_actions.pause, "act"),
@@ -29,5 +32,6 @@ WORK = (
     Route("POST", "/queues/<name:queue>/clear", "queue_clear", queue_actions.clear, "admin"),
     Route("GET", "/workers", "workers", workers.page, "read"),
     Route("GET", "/workers/<name:process>/stacks", "worker_stacks", workers.stacks, "act"),
+    Route("POST", "/workers/order", "worker_order", worker_actions.give_order, "admin"),
     Route("GET", "/ledger", "ledger", workers.ledger, "read"),
 )

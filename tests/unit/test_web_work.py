@@ -12,6 +12,7 @@ import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
+from gresque.web import worker_actions
 from gresque.web.pages import workers
 from tests.support.web import SAME_ORIGIN, bearer, open_app, with_users
 
@@ -101,6 +102,23 @@ class TestQueues:
         assert post(browser, "/queues/mail/remove", at=second) == 409
         assert post(browser, "/queues/mail/remove", at="x") == 409
 
+    def test_move_and_change_one(self, browser: FlaskClient, redis_client: Redis) -> None:
+        push(redis_client, "mail", 3)
+        at = re.findall(r'name="at" value="([^"]+)"', browser.get("/queues/mail").text)
+        page = browser.get("/queues/mail/item", query_string={"at": at[1]}).text
+        assert "jobs.&lt;b&gt;mail" in page
+        assert "shop-1" in page
+        given = {"at": at[0], "args": '["x"]', "kwargs": '{"y": 1}'}
+        assert post(browser, "/queues/mail/item/edit", **given | {"args": "{}"}) == 400
+        assert post(browser, "/queues/mail/item/edit", **given) == 303
+        assert shops(redis_client, "mail") == ["shop-1", "shop-2", "x"]
+        assert post(browser, "/queues/mail/item/move", at=at[1], target="mail") == 400
+        assert post(browser, "/queues/mail/item/move", at=at[1], target="low") == 303
+        assert shops(redis_client, "low") == ["shop-1"]
+        assert post(browser, "/queues/mail/item/move", at=at[1], target="low") == 409
+        gone = browser.get("/queues/mail/item", query_string={"at": at[1]})
+        assert gone.status_code == 404
+
     def test_clear(self, browser: FlaskClient, redis_client: Redis) -> None:
         push(redis_client, "mail", 3)
         assert "Remove 3 jobs of mail for good?" in browser.get("/queues/mail/clear").text
@@ -163,6 +181,15 @@ class TestWorkers:
         assert "jobs.pull(&lt;i&gt;)" in page
         assert "for 1 min 01 s, waits on a lock" in page
         assert "jobs.py:2 in b" in page
+
+    def test_orders(self, browser: FlaskClient, db: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(worker_actions, "WAIT_SECONDS", 0.02)
+        process = re.findall(r'name="process" value="([^"]+)"', browser.get("/workers").text)[0]
+        assert post(browser, "/workers/order", do="explode", process=process) == 400
+        assert post(browser, "/workers/order", do="drain", process="gone") == 409
+        assert post(browser, "/workers/order", do="drain", process=process) == 303
+        assert "did not answer" in browser.get("/workers").text
+        assert db.llen(f"resque:commands:{process}") == 1
 
 
 class TestLedger:

@@ -27,6 +27,7 @@ from gresque.web.failures import reference
 from gresque.web.frames import own_first, short_place
 from gresque.web.pages.show import html, show
 from gresque.web.site import site
+from gresque.web.values import pretty
 
 GROUPS, ALL_GROUPS = 20, 500
 WAIT_SECONDS = 0.1
@@ -216,7 +217,7 @@ def entry() -> Response:
         lines=lines,
         message=row.error[:MESSAGE_CHARS],
         cut=max(len(row.error) - MESSAGE_CHARS, 0),
-        shown=_pretty(job.item),
+        shown=pretty(job.item),
         log=read_job_log(failures.store, job.job_id) if job.job_id else [],
         neighbours=[Row.of(each) for each in failures.near(job)],
         group={
@@ -225,13 +226,6 @@ def entry() -> Response:
             "queue": row.queue or None,
         },
     )
-
-
-def _pretty(item: Any) -> str:
-    try:
-        return msgspec.json.format(msgspec.json.encode(item), indent=2).decode()
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError, ValueError):
-        return str(item)
 
 
 def edit() -> Response:
@@ -249,8 +243,8 @@ def edit() -> Response:
         reference=reference(job),
         queue=job.text("queue"),
         job_class=str(item.get("class") or ""),
-        args=_pretty(list(args)),
-        kwargs=_pretty(kwargs) if kwargs else "",
+        args=pretty(list(args)),
+        kwargs=pretty(kwargs) if kwargs else "",
     )
 
 

@@ -19,6 +19,7 @@ from gresque.jobs.waiting import waits_since
 from gresque.web import charts
 from gresque.web.pages.show import html, show
 from gresque.web.site import site
+from gresque.web.values import pretty
 
 LATE_SECONDS = 60.0
 PAGE, ITEMS = 200, 50
@@ -41,7 +42,7 @@ SORTS: dict[str, _Key] = {
 
 def page() -> Response:
     here, given = site(), request.args
-    snapshot = here.collector.last()
+    snapshot = here.collector.last(jobs=True)
     sort = given.get("sort", "oldest")
     sort = sort if sort in SORTS else "oldest"
     text, start = given.get("q", "").strip(), max(given.get("from", 0, type=int), 0)
@@ -138,7 +139,7 @@ def _search(queue: str, text: str, start: int, size: int, now: float) -> Found:
 
 def one(queue: str) -> Response:
     here, given = site(), request.args
-    snapshot, store = here.collector.last(), here.store
+    snapshot, store = here.collector.last(jobs=True), here.store
     row = snapshot.queue(queue)
     details = QueueDetails.read(store, queue)
     if row is None and not details.size:
@@ -191,6 +192,29 @@ def _wait_chart(queue: str, waits: list[tuple[int, Times | None]]) -> Any:
     first, last = (time.strftime("%H:%M", time.gmtime(waits[n][0])) for n in (0, -1))
     ticks = (charts.Tick(0, first), charts.Tick(1, last))
     return charts.lines([(late, "f"), (middle, "")], label, ticks=ticks, seconds=True)
+
+
+def item(queue: str) -> Response:
+    """One waiting job: its payload, and forms that move, change or remove it."""
+    given = request.args.get("at", "")
+    raw = find(queue, given)
+    if raw is None:
+        abort(404, "this job does not wait here any more: a worker has taken it")
+    found = payload.read(raw)
+    args = found.get("args") if isinstance(found.get("args"), list) else []
+    return html(
+        "queue_item.html",
+        layout="shell.html",
+        number=0,
+        queue=queue,
+        item=Item.of(0, raw, site().store.now()),
+        at=given,
+        shown=pretty(payload.loads(raw)),
+        args=pretty(args),
+        kwargs=pretty(found["kwargs"]) if found.get("kwargs") else "",
+        is_job="class" in found,
+        others=[each for each in site().store.queues.names() if each != queue][:500],
+    )
 
 
 def ask(queue: str, verb: str) -> Response:

@@ -1,0 +1,33 @@
+"""What the page of workers does: orders to processes."""
+
+from __future__ import annotations
+
+from flask import abort, request, url_for
+from werkzeug.wrappers import Response
+
+from gresque.control.processes import Order, order
+from gresque.processes.short_names import short_process
+from gresque.text import counted
+from gresque.web.actions import by, done
+from gresque.web.site import site
+
+WAIT_SECONDS = 1.5
+"""A process whose loop turns answers within this time. The order goes on without the page."""
+SHOWN = 3
+
+
+def give_order() -> Response:
+    """Order something of the processes that a form names: one, or those of a worker."""
+    wanted, names = request.form.get("do", ""), request.form.getlist("process")
+    if wanted not in {*Order}:
+        abort(400, "there is no such order")
+    known = site().store.processes.ids()
+    processes = [each for each in known if each in set(names)]
+    if not processes:
+        abort(409, "these processes have gone; nothing was done")
+    found = order(site().store, Order(wanted), processes, by=by(), wait_seconds=WAIT_SECONDS)
+    texts = [f"{short_process(each.process)} {each.outcome}" for each in found]
+    if len(texts) > SHOWN:
+        texts[SHOWN:] = [f"and {counted(len(texts) - SHOWN, 'more process', 'more processes')}"]
+    answered = all(each.state is not None for each in found)
+    return done("; ".join(texts) + ".", kind="ok" if answered else "late", back=url_for("workers"))
