@@ -33,7 +33,7 @@ class RunningJob:
     `since` is known only for a job that has been running for over a second. `item` is its payload,
     `{"raw": text}` when that is no JSON object. `blocks_seconds` is for how long it has kept the
     other jobs of its process from running, where it does, and `stack` where it stands then. While
-    somebody looks (see `Commands.watch`) the oldest ones of a process have `waits_on`, their share
+    a viewer looks (see `Commands.watch`) the oldest ones of a process have `waits_on`, their share
     of its CPU, 0 to 1, and the innermost `frame` of the user's code.
     """
 

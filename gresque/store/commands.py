@@ -211,7 +211,7 @@ class Commands:
 
     def watch(self) -> None:
         """Have processes publish what their jobs wait on, for WATCH_SECONDS: call it every few
-        seconds while somebody looks."""
+        seconds while a viewer looks."""
         self._server.call("SET", self._keys.watch, "1", "EX", WATCH_SECONDS)
 
     def kills(self, process_id: str) -> dict[str, str]:

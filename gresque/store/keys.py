@@ -197,7 +197,7 @@ class Keys:
         return f"{self.prefix}running:{process_id}"
 
     def waits(self, process_id: str) -> str:
-        """STRING with an expiry: what the jobs of the process wait on, while somebody looks."""
+        """STRING with an expiry: what the jobs of the process wait on, while a viewer looks."""
         return f"{self.prefix}waits:{process_id}"
 
     def listening(self, queues: str) -> str:

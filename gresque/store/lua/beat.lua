@@ -16,7 +16,7 @@
 --       11 1 to correct its counters by these, also when the worker is not missing
 --       12 what its jobs wait on: JSON, '' while nobody looks   13 seconds until that expires
 -- Returns  {1 while this process is registered, 2 when its worker was missing, else 0;
---           {key, its error, …}; 1 while somebody looks at what jobs wait on, else 0}
+--           {key, its error, …}; 1 while a viewer looks at what jobs wait on, else 0}
 --          A process that is not registered any more does not beat.
 local ledgers, heartbeats, running = KEYS[1], KEYS[2], KEYS[3]
 local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]

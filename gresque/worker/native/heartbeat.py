@@ -53,7 +53,7 @@ class Heartbeat:
     process does not make it look dead, and can be killed.
 
     1. Every 10 s it beats; every second while some job has been running for a second, and then it
-       publishes what runs, and keeps the locks of unique jobs that run; while somebody looks,
+       publishes what runs, and keeps the locks of unique jobs that run; while a viewer looks,
        also what these jobs wait on.
     2. In between it waits for commands, which the server announces as it announces new jobs.
 
@@ -76,7 +76,7 @@ class Heartbeat:
         """The functions are called in the heartbeat's thread: `running` (its times are on the
         monotonic clock), `run` for each command, `each_second`, `lost` when the process has no
         ledger any more, `vitals` where no maintenance process writes those, and `waits`, what jobs
-        wait on, while somebody looks."""
+        wait on, while a viewer looks."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id

@@ -1,4 +1,4 @@
-"""What the running jobs wait on, and their shares of the CPU: kept only while somebody looks."""
+"""What the running jobs wait on, and their shares of the CPU: kept only while a viewer looks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WatchedJobs:
         self._watched_at = float("-inf")
 
     def sample(self, now: float) -> None:
-        """Note who has the CPU, if somebody looks."""
+        """Note who has the CPU, if a viewer looks."""
         if now - self._watched_at > WATCHED_SECONDS:
             self._samples.clear()
             return
