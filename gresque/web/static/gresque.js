@@ -160,6 +160,8 @@
     const content = $('[data-part="dialog"]', page);
     if (!content) return location.assign(href);
     dialog.replaceChildren(...content.childNodes);
+    const title = $("h1, h2", dialog);
+    if (title) title.id = "dialog-title";
     dialog.showModal();
     return $("[autofocus]", dialog)?.focus();
   }
