@@ -28,7 +28,7 @@ from gresque.web.failures import Failures
 from gresque.web.job_totals import JobTotals
 from gresque.web.kills import Kills
 from gresque.web.measured import Measured
-from gresque.web.names import NameConverter
+from gresque.web.names import NameConverter, to_field
 from gresque.web.pages.overview import box_of
 from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
@@ -110,6 +110,7 @@ def _add_to_templates(app: Flask) -> None:
     jinja = app.jinja_env
     jinja.trim_blocks = jinja.lstrip_blocks = True
     jinja.filters["value"] = value
+    jinja.filters["field"] = to_field
     jinja.filters["counted"] = counted
     jinja.filters.update(block=block, moment=moment, offset=offset)
     jinja.filters["box"] = box_of

@@ -7,11 +7,12 @@ from werkzeug.wrappers import Response
 
 from gresque.control import schedules
 from gresque.web.actions import by, done
+from gresque.web.names import from_field
 from gresque.web.site import site
 
 
 def act() -> Response:
-    name, verb = request.form.get("name", ""), request.form.get("act", "")
+    name, verb = from_field(request.form.get("name", "")), request.form.get("act", "")
     return done(_act(name, verb), back=url_for("cron"))
 
 

@@ -12,6 +12,7 @@ from gresque.control.counts import verify
 from gresque.control.locks import release_lock
 from gresque.text import counted
 from gresque.web.actions import by, done
+from gresque.web.names import from_field
 from gresque.web.site import site
 
 
@@ -30,11 +31,13 @@ def _act(actions: dict[str, Callable[[str], str]]) -> Response:
     action = actions.get(verb)
     if action is None:
         abort(400, f"{verb} is no action")
-    return done(action(request.form.get("queue", "")), back=url_for("limits"))
+    # The field that is typed has the name itself, that of a row the form of `to_field`.
+    row = from_field(request.form.get("row", ""))
+    return done(action(row or request.form.get("queue", "")), back=url_for("limits"))
 
 
 def release() -> Response:
-    digest, job_id = request.form.get("digest", ""), request.form.get("job", "")
+    digest, job_id = request.form.get("digest", ""), from_field(request.form.get("job", ""))
     lock = release_lock(site().store, digest, job_id, by=by())
     if lock is None:
         abort(409, "this job does not hold the lock any more")

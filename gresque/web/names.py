@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from werkzeug.routing import BaseConverter
 
@@ -38,6 +38,15 @@ def from_path(segment: str) -> str:
     if raw.startswith(b"~~") or raw == b"~":
         raw = raw[1:]
     return decoded(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw))
+
+
+def to_field(name: str) -> str:
+    """A name in a field of a form, whatever bytes and characters it has."""
+    return to_path(name)
+
+
+def from_field(text: str) -> str:
+    return from_path(unquote(text, errors="surrogateescape"))
 
 
 class NameConverter(BaseConverter):

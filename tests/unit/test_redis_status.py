@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import redis
 
@@ -100,3 +103,10 @@ def test_a_user_without_the_right_is_said_so(store: Store, redis_client: redis.R
     finally:
         redis_client.execute_command("ACL SETUSER default +@all")
     assert found.refused is not None and "memory" in found.refused
+
+
+def test_every_key_of_gresque_has_a_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    named = {re.sub(r"<[a-z]+>", "X", key) for key in re.findall(r"`(resque:[^`]+)`", page)}
+    assert len(named) > 50
+    assert [key for key in named if kind_of(Keys("resque"), key) in (OTHER, FOREIGN)] == []
