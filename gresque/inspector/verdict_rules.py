@@ -40,6 +40,7 @@ BEHIND_SECONDS = 60.0
 FULL_SECONDS = 30.0
 RESPAWNS = 3
 POISON = "PoisonJob"
+NO_FAULT = (POISON, "DirtyExit")
 
 
 @dataclass(frozen=True)
@@ -156,18 +157,20 @@ def failing(case: Case) -> Iterator[Line]:
                 yield _failing_now(finding)
         return
     for each in case.failing:
-        count = each.now.failed_attempts
+        # Kills and deaths of processes are no fault of a class, and said elsewhere.
+        exceptions = {name: n for name, n in each.exceptions.items() if name not in NO_FAULT}
+        apart = sum(n for name, n in each.exceptions.items() if name in NO_FAULT)
+        count = max(each.now.failed_attempts - apart, 0)
+        now = count / max(each.now.attempts, 1)
         if (
             count >= FAILING_FEW
-            and each.share >= FAILING_SHARE
-            and each.share >= FAILING_TIMES * each.share_before
-            and POISON not in each.exceptions
+            and now >= FAILING_SHARE
+            and now >= FAILING_TIMES * each.share_before
         ):
-            yield _failing_more(case, each)
+            yield _failing_more(case, each, count, next(iter(exceptions), "errors"))
 
 
-def _failing_more(case: Case, each: FailingClass) -> Line:
-    count, exception = each.now.failed_attempts, next(iter(each.exceptions), "errors")
+def _failing_more(case: Case, each: FailingClass, count: int, exception: str) -> Line:
     age = max(case.view.at - each.since, 0.0)
     name = printable(each.job)
     mark = _mark_before(case.marks, each.since)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from gresque.control.processes import Order
 from gresque.errors import GresqueError
 from gresque.inspector.failed_groups import FailedGroup
 from gresque.inspector.filters import CLASS, HOST, QUEUE, of_terms, parse
@@ -36,6 +37,12 @@ PAGES = {
     "retries": "gresque retries",
 }  # fmt: skip
 """What to type where there is no view."""
+ORDERS = {
+    Order.PAUSE: "It takes no more jobs; what has not started goes back.",
+    Order.CONTINUE: "It takes jobs again.",
+    Order.DRAIN: "It takes no more jobs, and finishes those that run.",
+    Order.RECYCLE: "It finishes its jobs and leaves; its master starts another one.",
+}
 
 
 class Actions:
@@ -172,7 +179,25 @@ class Actions:
         row = row_under_cursor(self._screen)
         return row.name if isinstance(row, QueueRow) else None
 
+    def order(self, what: Order) -> None:
+        """Of the process under the cursor."""
+        row = row_under_cursor(self._screen)
+        if self._screen.view != WORKERS or not isinstance(row, ProcessRow):
+            return
+        verb = what.value.capitalize()
+        held = counted(row.look.held, "job")
+        self._screen.dialog = Dialog(
+            f"{verb} {row.name}?", [f"It holds {held}.", ORDERS[what]], yes=what.value,
+            act=lambda _: self._later(
+                VIEWS[WORKERS].key(row), lambda: self._acts.order(what, row.id)
+            ),
+            tone="warn",
+        )  # fmt: skip
+
     def pause_queue(self, queue: str | None = None) -> None:
+        if self._screen.view == WORKERS:
+            self.order(Order.PAUSE)
+            return
         queue = queue or self._queue()
         if queue is None:
             return
@@ -185,6 +210,9 @@ class Actions:
         )  # fmt: skip
 
     def unpause_queue(self, queue: str | None = None) -> None:
+        if self._screen.view == WORKERS:
+            self.order(Order.CONTINUE)
+            return
         queue = self._queue() if queue is None else queue
         if queue is not None:
             name = queue or "all queues"

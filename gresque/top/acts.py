@@ -12,6 +12,7 @@ from gresque.connection.errors import explain
 from gresque.control.audit import By
 from gresque.control.flow import limit, pause, unpause, unpause_all
 from gresque.control.kill import OVER, Killed, kill_all
+from gresque.control.processes import Order, order
 from gresque.control.remove import remove_all_failed
 from gresque.control.retry import retry_all_failed
 from gresque.control.stacks import read_stacks
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 KILL_WAIT_SECONDS = 10.0
 STACK_WAIT_SECONDS = 5.0
+ORDER_WAIT_SECONDS = 5.0
 
 WORDS = {
     Fate.REQUESTED: "asked; no answer yet",
@@ -120,6 +122,15 @@ class Acts:
     def limit(self, queue: str, cap: int) -> str:
         self._plainly(lambda: limit(self._store, queue, cap, None, by=self._by))
         return f"cap {cap:,}"
+
+    def order(self, what: Order, process: str) -> str:
+        """Pause, continue, drain or recycle a process."""
+        (found,) = self._plainly(
+            lambda: order(
+                self._store, what, [process], by=self._by, wait_seconds=ORDER_WAIT_SECONDS
+            )
+        )
+        return found.outcome
 
     def retry(self, group: FailedGroup) -> str:
         """All failures of a group that wait. Those that come meanwhile are not touched."""

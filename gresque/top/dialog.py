@@ -144,6 +144,7 @@ HELP = (
     "K            kill the job, or the selected ones",
     "P U L        pause, unpause, limit the queue (view 2)",
     "R D          retry, remove failed jobs (view 3)",
+    "P U D R      pause, continue, drain, recycle (view 5)",
     "Esc          back: dialog, stack, selection, filter",
     "q  Ctrl-C    quit",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gresque.control.processes import Order
 from gresque.errors import GresqueError
 from gresque.inspector.failed_groups import FailedGroup
 from gresque.inspector.filters import ANY, CLASS, HOST, QUEUE, of_terms, parse
@@ -14,7 +15,7 @@ from gresque.top.acts import Acts
 from gresque.top.dialog import Dialog, help_dialog
 from gresque.top.frame import follow, move_to, row_under_cursor, rows_of, table_room
 from gresque.top.state import Stack
-from gresque.top.views import RUNNING, VIEWS
+from gresque.top.views import RUNNING, VIEWS, WORKERS
 from gresque.top.views.jobs import JobRow
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Keys:
             "ctrl+q": self._quit,
             "K": self.actions.kill, "P": self.actions.pause_queue,
             "U": self.actions.unpause_queue, "L": self.actions.limit,
-            "R": lambda: self.actions.failed("Retry"), "D": lambda: self.actions.failed("Remove"),
+            "R": lambda: self._in_view("R"), "D": lambda: self._in_view("D"),
             "F": self.actions.show_failed,
         }  # fmt: skip
 
@@ -147,6 +148,13 @@ class Keys:
     def _select_all(self) -> None:
         screen, view = self._screen, VIEWS[self._screen.view]
         screen.selected = {} if screen.selected else {view.key(r): r for r in rows_of(screen)}
+
+    def _in_view(self, key: str) -> None:
+        """R and D: retry and remove failed jobs; recycle and drain a process."""
+        if self._screen.view == WORKERS:
+            self.actions.order(Order.RECYCLE if key == "R" else Order.DRAIN)
+        else:
+            self.actions.failed("Retry" if key == "R" else "Remove")
 
     def _sort(self) -> None:
         here, sorts = self._screen.here, VIEWS[self._screen.view].sorts

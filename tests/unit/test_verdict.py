@@ -175,6 +175,13 @@ class TestFailing:
         count(redis_client, now, before=1000, failed_before=failed_before)
         assert judge(store).lines == ()
 
+    def test_kills_are_no_fault_of_a_class(self, store: Store, redis_client: redis.Redis) -> None:
+        count(redis_client, 30, before=1000)
+        key = f"resque:metrics:minute:{int(clock(redis_client)) // 60}"
+        redis_client.hset(key, field("x", "sync", "Pull", "DirtyExit"), 30)
+        redis_client.hdel(key, field("x", "sync", "Pull", "ConnectTimeout"))
+        assert judge(store).lines == ()
+
     def test_without_metrics(self, store: Store, redis_client: redis.Redis) -> None:
         fail(redis_client, "Often", 30)
         found = only(judge(store))

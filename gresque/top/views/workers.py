@@ -76,7 +76,13 @@ class WorkersView(ProcessView):
         ("the most memory first", lambda r: -(r.look.vitals.rss or 0) if r.look.vitals else 0),
         ("the most CPU first", lambda r: -(r.cpu_share or 0.0)),
     )
-    keys = (("K", "kill its jobs"),)
+    keys = (
+        ("K", "kill its jobs"),
+        ("P", "pause"),
+        ("U", "continue"),
+        ("D", "drain"),
+        ("R", "recycle"),
+    )
     enter = "its jobs"
 
     def count(self, screen: Screenful) -> Span | None:
