@@ -22,6 +22,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "listen_limited": (12, [4, 11, "", 1]),
     "catch_up": (10, ["0", "1", "", 0, 0, 0, 0]),
     "correct_counts": (2, ["ledger:", 0]),
+    "add_sums": (2, [1, 60, "d 1", 0]),
     "cron_pause": (3, ["a", "{}", "pause", ""]),
     "cron_put": (6, ["app", 0, "a", "", "{}", 9, 0]),
     "cron_tick": (6, ["a", "{}", 9, 19, "q", "job", "9 id", "now"]),
@@ -66,8 +67,8 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "unregister_worker": (9, ["w"]),
 }
 
-ANYWHERE = {"count_held", "due_later", "find_held", "ids_of"}
-"""Scripts that only read, by EVAL_RO: what is shown may be read from a replica."""
+ANYWHERE = {"count_held", "due_later", "find_held", "ids_of", "look_at_heads"}
+"""Scripts that only read: what is shown may be read from a replica."""
 
 STATES = ["", "0 0 0 0 0 0", "1 0 0 0 0 0", "9 0 0 0 0 0", "fenced 0 0 0 0 0 0"]
 """Of the ledger: none, one that the next turn follows, one that knows this turn, a later one."""

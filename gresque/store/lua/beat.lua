@@ -5,7 +5,6 @@
 -- read: on a tracking connection a read would be announced at the next beat of any other process.
 --
 -- A key of another type, or one that this user may not use, is named and stops nothing else.
---
 -- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 workers (SET)
 --       5 worker:<id>:started   6 masters (HASH)
 --       7 stat:processed:<worker>   8 stat:failed:<worker>   9 stat:retried:<worker>
@@ -20,8 +19,7 @@
 --          A process that is not registered any more does not beat.
 local ledgers, heartbeats, running = KEYS[1], KEYS[2], KEYS[3]
 local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
-local ledger = KEYS[10]
-local call = redis.call
+local ledger, watch, waits, call = KEYS[10], KEYS[11], KEYS[12], redis.call
 -- include try
 local guarded = ledger
 -- include guard
@@ -55,8 +53,8 @@ if alive then
   end
   if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
   else call('DEL', running) end
-  if ARGV[12] ~= '' then try('SET', KEYS[12], ARGV[12], 'EX', ARGV[13]) end
+  if ARGV[12] ~= '' then try('SET', waits, ARGV[12], 'EX', ARGV[13]) end
 end
 -- The length of it: this changes nothing, and unlike a read it is not announced.
-local watched = try('SETRANGE', KEYS[11], 0, '') or 0
+local watched = try('SETRANGE', watch, 0, '') or 0
 return {registered, refusals, watched > 0 and 1 or 0}

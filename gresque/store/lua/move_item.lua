@@ -5,6 +5,7 @@
 -- ARGV  1 name of the queue   2 name of the one that gets it   3 the job   4 as it is then
 -- Returns  1; 0 when it does not wait any more, or has changed
 local queues, suspects, target = KEYS[1], KEYS[2], KEYS[6]
+local one_death, several = KEYS[3], KEYS[4]
 local guarded = suspects
 -- include guard
 -- Whether the target takes it shows before the job is taken away.
@@ -23,5 +24,5 @@ if removed == 0 then
   return 0
 end
 redis.pcall('SADD', queues, ARGV[2])
-if redis.call('EXISTS', KEYS[3], KEYS[4]) == 0 then redis.pcall('SREM', suspects, ARGV[1]) end
+if redis.call('EXISTS', one_death, several) == 0 then redis.pcall('SREM', suspects, ARGV[1]) end
 return 1
