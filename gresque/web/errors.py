@@ -88,6 +88,8 @@ def _answer(code: int, given: str | None) -> BaseResponse:
     if given:
         text = given[:1].upper() + given[1:]
     if request.path.startswith("/api"):
+        if code == 401:
+            title, text = "Not known", "Send a token that is known: Authorization: Bearer …"
         problem = Problem(title, code, value(text, 1_000))
         response = Response(encode(problem), mimetype=PROBLEM)
     else:

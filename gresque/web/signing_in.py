@@ -54,6 +54,7 @@ def refuse_unknown() -> BaseResponse | Response | tuple[str, int] | None:
     """What a request gets that is not signed in: the form where a page was asked for by a browser
     and there is a form; None where the plain error has to do."""
     is_page = request.method == "GET" and "live" not in request.args
+    is_page = is_page and not request.path.startswith("/api/")
     if is_page and site().accounts.has_passwords and not request.headers.get("Authorization"):
         query = request.query_string.decode("latin-1")
         path = f"{request.script_root}{request.path}{'?' if query else ''}{query}"

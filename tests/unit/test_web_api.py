@@ -9,6 +9,7 @@ import pytest
 import redis
 from flask import Flask
 
+from gresque.web.accounts import hash_password
 from gresque.web.api.table import ENDPOINTS
 from tests.support.cli import PROCESS, fail, register
 from tests.support.web import bearer, open_app, with_users
@@ -88,6 +89,7 @@ def test_pages_and_filters_of_waiting_jobs(app: Flask, store: Any) -> None:
         ("/api/delayed?size=5", "unknown field `size`"),
         ("/api/delayed?filter=host:x", "host"),
         ("/api/none", "no such page"),
+        ("/api/locks?cursor=99999999999999999999", "Expected `int`"),
     ],
 )
 def test_a_wrong_request_says_what_is_wrong(app: Flask, path: str, words: str) -> None:
@@ -153,6 +155,15 @@ def test_running_and_failed_jobs(app: Flask, redis_client: redis.Redis) -> None:
     found = get(app, "/api/failed?count=2")
     assert (found["total"], len(found["jobs"])) == (3, 2)
     assert found["jobs"][0]["error"] == "error 3"
+
+
+def test_without_a_token_there_is_no_form(redis_url: str) -> None:
+    users = f"ana:{hash_password('a long password')}:read"
+    with open_app(redis_url, users=users) as app:
+        answer = app.test_client().get("/api/overview")
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert "Authorization: Bearer" in answer.json["detail"]
 
 
 def test_the_description_has_every_route(app: Flask) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+MOST_CURSOR = 2**63 - 1
 Count = Annotated[int, Meta(ge=1, le=1000, description="How many, at most.")]
 Offset = Annotated[int, Meta(ge=0, le=100_000_000, description="Leave out that many before.")]
 FilterText = Annotated[
@@ -225,7 +226,7 @@ class LockPage(msgspec.Struct, frozen=True):
 
 
 class LocksAsked(Asked, frozen=True):
-    cursor: Annotated[int, Meta(ge=0, description="Of the page before.")] = 0
+    cursor: Annotated[int, Meta(ge=0, le=MOST_CURSOR, description="Of the page before.")] = 0
     count: Count = 100
 
 

@@ -6,6 +6,7 @@ from flask import Response, request
 
 from gresque.client.locks import lock_of
 from gresque.inspector.flow import Flow
+from gresque.web.api.shapes import MOST_CURSOR
 from gresque.web.pages.show import show
 from gresque.web.site import site
 
@@ -14,7 +15,8 @@ LOCKS = 50
 
 def page() -> Response:
     store = site().store
-    cursor = max(request.args.get("cursor", 0, int), 0)
+    cursor = request.args.get("cursor", 0, int)
+    cursor = cursor if 0 <= cursor <= MOST_CURSOR else 0
     locks, following = store.locks.some(cursor, LOCKS)
     now = store.now()
     return show(
