@@ -7,12 +7,11 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
 
+import redis
+
 from gresque.inspector.metrics import (
     Depth,
-    FailingClass,
-    Mark,
     MetricsReader,
-    PairCounts,
     Series,
     Step,
     Times,
@@ -52,25 +51,6 @@ class Measured:
             lambda: self._reader.series(Step.MINUTE, length=CLASS_MINUTES, job=job),
         )  # fmt: skip
 
-    def of_queue(self, queue: str) -> Series:
-        return self._read(
-            ("queue", queue), 5.0,
-            lambda: self._reader.series(Step.MINUTE, length=CLASS_MINUTES, queue=queue),
-        )  # fmt: skip
-
-    def failing(self) -> list[FailingClass]:
-        return self._read("failing", 2.0, self._reader.failing)
-
-    def pairs(self) -> list[PairCounts]:
-        """Of the last hour."""
-        return self._read("pairs", 5.0, self._reader.pairs)
-
-    def run_times(self) -> dict[str, Times]:
-        return self._read("run times", 10.0, self._reader.run_times)
-
-    def waiting_times(self) -> dict[str, Times]:
-        return self._read("waiting times", 10.0, self._reader.waiting_times)
-
     def waits_of(self, queue: str) -> list[tuple[int, Times | None]]:
         """For how long its jobs waited, by ten minutes over three hours, the oldest first."""
         return [(at, found.get(queue)) for at, found in self._read("waits", 20.0, self._waits)]
@@ -86,16 +66,16 @@ class Measured:
         """Of the last 30 minutes."""
         return self._read("depths", 5.0, self._reader.depths)
 
-    def marks(self) -> list[Mark]:
-        """Of the last three days."""
-        return self._read("marks", 2.0, lambda: self._reader.marks(time.time() - 3 * 86_400))
-
     def _read(self, name: object, every: float, read: Callable[[], Found]) -> Found:
         with self._lock:
             at, found = self._kept.get(name, (0.0, None))
             now = time.monotonic()
             if at == 0.0 or now - at >= every:
-                found = read()
+                try:
+                    found = read()
+                except redis.RedisError:
+                    if at == 0.0:
+                        raise  # else what was read last is shown
                 if len(self._kept) > 500:
                     self._kept.clear()
                 self._kept[name] = now, found

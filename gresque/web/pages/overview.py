@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from flask import Response, request
+from markupsafe import Markup
 
 from gresque.inspector.metrics import Depth, PairCounts, Series, Times
 from gresque.inspector.snapshot import HostRow, ProcessRow, QueueRow, Snapshot
+from gresque.inspector.trends import Trends
 from gresque.store.metric_fields import Counts
 from gresque.web.measured import Measured
 from gresque.web.pages import throughput
@@ -64,9 +66,12 @@ def page() -> Response:
     here = site()
     snapshot, measured = here.collector.last(), here.measured
     short, long = _span("span", SHORT_SPANS), _span("long", LONG_SPANS)
-    marks = measured.marks()
-    lately, day = measured.series("10m"), measured.series("24h")
-    hour = measured.series("1h")
+    trends, hour = snapshot.trends, measured.series("1h")
+    known = {"10m": trends.seconds, "24h": trends.tens}
+
+    def chart(name: str, width: int) -> Markup | None:
+        return throughput.chart(name, known.get(name) or measured.series(name), trends.marks, width)
+
     return show(
         "overview",
         number=snapshot.number,
@@ -74,16 +79,16 @@ def page() -> Response:
         snapshot=snapshot,
         short=short,
         long=long,
-        chart=throughput.chart(short, measured.series(short), marks, 900),
-        long_chart=throughput.chart(long, measured.series(long), marks, 540),
+        chart=chart(short, 900),
+        long_chart=chart(long, 540),
         hour=hour,
-        five=_usual(lately.rate(300)),
-        day=_usual(day.total),
-        sparks=_sparks(lately, snapshot),
+        five=_usual(trends.seconds.rate(300)),
+        day=_usual(trends.tens.total),
+        sparks=_sparks(trends.seconds, snapshot),
         queues=_queues(snapshot),
-        depths=_depths(measured.depths()),
-        failing=_failing(measured),
-        classes=_classes(measured),
+        depths=_depths(trends.depths),
+        failing=_failing(trends, measured),
+        classes=_classes(trends, measured),
         hosts=_hosts(snapshot),
         cpu=_sum_of_cpu(snapshot),
         memory=sum(host.memory_bytes or 0 for host in snapshot.hosts),
@@ -126,9 +131,9 @@ def _depths(found: dict[str, list[Depth]]) -> dict[str, list[int]]:
     return {name: [each.depth for each in depths] for name, depths in found.items()}
 
 
-def _failing(measured: Measured) -> list[FailingRow]:
+def _failing(trends: Trends, measured: Measured) -> list[FailingRow]:
     rows = []
-    for each in measured.failing()[:FAILING]:
+    for each in trends.failing[:FAILING]:
         exception = next(iter(each.exceptions), "")
         rows.append(
             FailingRow(
@@ -144,13 +149,13 @@ def _failing(measured: Measured) -> list[FailingRow]:
     return rows
 
 
-def _classes(measured: Measured) -> list[ClassRow]:
+def _classes(trends: Trends, measured: Measured) -> list[ClassRow]:
     """By the time that they took."""
     by_class: defaultdict[str, list[PairCounts]] = defaultdict(list)
-    for pair in measured.pairs():
+    for pair in trends.pairs:
         by_class[pair.job].append(pair)
     spent = Counter({name: sum(p.seconds for p in pairs) for name, pairs in by_class.items()})
-    times = measured.run_times()
+    times = trends.run_times
     most = max(spent.values(), default=0.0) or 1.0
     return [
         ClassRow(
