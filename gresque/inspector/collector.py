@@ -25,6 +25,8 @@ SECOND_LOOK_SECONDS = 0.3
 LOOKED_SECONDS = 10.0
 """The thread ends when no viewer has asked for this long."""
 WAIT_SECONDS = 3.0
+SILENT_SECONDS = 3.0
+"""Redis hangs when a snapshot has taken this long."""
 
 
 class Collector:
@@ -51,6 +53,8 @@ class Collector:
         self._thread: threading.Thread | None = None
         self._asked = self._asked_for_jobs = self._asked_for_waits = float("-inf")
         self._closed = False
+        self._began: float | None = None
+        """When the snapshot was begun that is being taken."""
 
     @property
     def seen(self) -> Snapshot | None:
@@ -71,6 +75,7 @@ class Collector:
             deadline = time.monotonic() + wait_seconds
             while not self._is_good(jobs) and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(left)
+            self._notice_silence()
             return self._found()
 
     def after(
@@ -82,6 +87,7 @@ class Collector:
             deadline = time.monotonic() + wait_seconds
             while True:
                 self._ask(jobs, waits)
+                self._notice_silence()
                 found = self._snapshot
                 if found is not None and found.number != number:
                     return found
@@ -119,6 +125,17 @@ class Collector:
             and (found.jobs is not None or not jobs)
         )
 
+    def _notice_silence(self) -> None:
+        """A server that hangs raises an error after half a minute only."""
+        began = self._began
+        if (
+            self._trouble is None
+            and began is not None
+            and time.monotonic() - began >= SILENT_SECONDS
+        ):
+            self._note(explain(self._url, TimeoutError("it hangs")))
+            self._changed.notify_all()
+
     def _found(self) -> Snapshot:
         if self._snapshot is not None:
             return self._snapshot
@@ -148,8 +165,9 @@ class Collector:
 
     def _take(self) -> None:
         """One snapshot, or the reason why there is none."""
-        number = 1 if self._snapshot is None else self._snapshot.number + 1
+        number = self._next_number()
         trouble: str | None = None
+        self._began = time.monotonic()
         try:
             since = time.monotonic() - LOOKED_SECONDS
             snapshot = self._collecting.take(
@@ -163,21 +181,28 @@ class Collector:
             log.exception("no snapshot", extra=fields("collector_failed"))
             trouble = f"the collector failed: {type(error).__name__}"
         with self._changed:
-            if trouble is None:
-                self._snapshot, self._trouble = snapshot, None
+            self._began = None
+            if trouble is not None:
+                self._note(trouble)
+                self._collecting.forget()
             else:
-                self._note(trouble, number)
+                # While it was taken, the silence may have been noted, with this number.
+                if number < self._next_number():
+                    snapshot = replace(snapshot, number=self._next_number())
+                self._snapshot, self._trouble = snapshot, None
             self._changed.notify_all()
 
-    def _note(self, reason: str, number: int) -> None:
+    def _next_number(self) -> int:
+        return 1 if self._snapshot is None else self._snapshot.number + 1
+
+    def _note(self, reason: str) -> None:
         since = self._trouble.since if self._trouble else time.time()
         if self._trouble is None or self._trouble.reason != reason:
             self._trouble = Trouble(reason, since)
             if self._snapshot is not None:
                 self._snapshot = replace(
                     self._snapshot,
-                    number=number,
+                    number=self._next_number(),
                     trouble=self._trouble,
                     verdict=self._snapshot.verdict.with_first(away(reason)),
                 )
-        self._collecting.forget()

@@ -134,8 +134,8 @@ class Top(App[int]):
                 if not screen.is_paused or screen.snapshot is None:
                     screen.snapshot = found
             screen.trouble = self.feed.trouble
-            await self._fill()
             self.redraw()
+            self.fill_soon()
 
     def _wants_jobs(self) -> bool:
         """Reading all jobs in flight costs most, so only where the screen needs them."""
@@ -162,6 +162,8 @@ class Top(App[int]):
     async def _fill(self) -> bool:
         """Read what the rows on the screen need. False where nothing was missing."""
         screen = self.screenful
+        if screen.snapshot is None or screen.snapshot.is_stale:
+            return False
         if screen.view == FAILED:
             screen.groups, screen.progress = await asyncio.to_thread(self.feed.groups)
             return True

@@ -233,6 +233,28 @@ def test_redis_away_and_back(own_server: OwnServer) -> None:
         store.close()
 
 
+def test_redis_that_hangs(own_server: OwnServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_module, "SILENT_SECONDS", 0.3)
+    store = Store(own_server.url, "resque")
+    collector = Collector(store, every_seconds=0.05)
+    try:
+        wait(own_server.redis, "mail", item("A"))
+        number = collector.last().number
+        own_server.stop()
+        wait_for(lambda: collector.last(0.1).trouble is not None, 10)
+        found = collector.last(0.1)
+        assert found.trouble is not None and found.trouble.reason.endswith(" (it hangs)")
+        assert found.verdict.lines[0].kind == "away"
+        assert found.waiting == 1 and found.number > number
+        own_server.resume()
+        wait_for(lambda: collector.last(0.1).trouble is None, 10)
+        assert collector.last().number > found.number
+    finally:
+        own_server.resume()
+        collector.close()
+        store.close()
+
+
 def test_no_redis_from_the_start(tmp_path: Path) -> None:
     store = Store(f"unix://{tmp_path / 'none.sock'}", "resque")
     collector = Collector(store)

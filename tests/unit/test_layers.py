@@ -69,6 +69,7 @@ NOWHERE = {
     "redis": {"processes", "schedule"},
     "gevent": {
         "processes", "store", "jobs", "schedule", "client", "failure", "inspector", "control",
+        "top",
     },
 }  # fmt: skip
 """Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
