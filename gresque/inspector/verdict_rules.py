@@ -38,6 +38,7 @@ MARK_SECONDS = 900.0
 """A mark is named when failures began within this time after it."""
 BEHIND_SECONDS = 60.0
 FULL_SECONDS = 30.0
+WAITS_SECONDS = 10.0
 RESPAWNS = 3
 POISON = "PoisonJob"
 NO_FAULT = (POISON, "DirtyExit")
@@ -325,6 +326,8 @@ def full(case: Case) -> Iterator[Line]:
             for name, processes in view.servers.items()
             if any(worker_of(process.id) == worker for process in processes)
             and not view.look.flow.is_paused(name)
+            # Processes of short jobs hold more than they have threads, and nothing waits for long.
+            and ((waits := view.ages[name]) is None or waits >= WAITS_SECONDS)
         ]
         if age < FULL_SECONDS or not queues or any(printable(q) in late for q in queues):
             continue
@@ -415,7 +418,8 @@ class Judge:
 def away(reason: str) -> Line:
     """Redis does not answer."""
     return Line(
-        "away", Severity.STOPPED, "Redis is away", "Redis", f"is away: {printable(reason)}",
+        "away", Severity.STOPPED, "Redis is away", "Redis",
+        f"is away: {printable(reason).removeprefix('no answer from Redis at ')}",
         _sentence(printable(reason)), "What is shown is what it said last.",
         (Action("redis", "", "show"),),
     )  # fmt: skip

@@ -95,7 +95,8 @@ def test_a_server_that_is_nearly_full(store: Store) -> None:
 
 def test_redis_away() -> None:
     line = away("no answer from Redis at db:6379 (timeout)")
-    assert line.text == "is away: no answer from Redis at db:6379 (timeout)"
+    assert line.text == "is away: db:6379 (timeout)"
+    assert line.sentence == "No answer from Redis at db:6379 (timeout)."
     before = verdict_of([replace(line, kind=f"k{n}") for n in range(6)], "")
     found = before.with_first(line)
     assert (found.lines[0], len(found.lines), found.more, found.count) == (line, 6, 1, 7)
@@ -265,6 +266,8 @@ def test_all_threads_taken(store: Store, redis_client: redis.Redis) -> None:
     for name in (PROCESS, OTHER):
         process(redis_client, name, *[item("A")] * 4)
     wait(redis_client, "mail", item("A"))
+    assert list(full(Case(view(store), full_since={WORKER: 1.0}))) == [], "nothing waits for long"
+    redis_client.lset("resque:queue:mail", 0, item("A", age=15))
     look = view(store)
     since = full_workers(look, {})
     assert since == {WORKER: look.at}
