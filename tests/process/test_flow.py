@@ -115,7 +115,7 @@ def test_those_that_listen_and_have_no_thread_left_hand_over(bench: Bench) -> No
         bench.let()
         wait_for(lambda: not bench.held())
         bench.redis.delete("let", "begun")
-        client.enqueue_many("Count", [("a",)] * 400, queue="a")
+        client.enqueue_many("Nothing", [()] * 2000, queue="a")
         client.enqueue_many("CountWhenLet", [(str(n),) for n in range(4)], queue="a")
         wait_for(lambda: bench.begun() == 4)
         with suppress(AssertionError):
