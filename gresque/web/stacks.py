@@ -54,11 +54,15 @@ class Stacks:
         key = job.process, str(job.item.get("id"))
         with self._lock:
             kept = self._found.get(key)
-            if kept is None or kept.age >= FRESH_SECONDS:
-                kept = self._found[key] = self._ask(job, by)
-                while len(self._found) > MOST:
-                    del self._found[next(iter(self._found))]
+        if kept is not None and kept.age < FRESH_SECONDS:
             return kept
+        # Without the lock: a process that does not answer holds up nobody who looks at others.
+        asked = self._ask(job, by)
+        with self._lock:
+            self._found[key] = asked
+            while len(self._found) > MOST:
+                del self._found[next(iter(self._found))]
+        return asked
 
     def _ask(self, job: RunningJob, by: str) -> JobStack:
         job_id = job.item.get("id")

@@ -267,6 +267,9 @@
     if (hot) hot.matches("input") ? hot.focus() : hot.click();
   });
 
+  // On a phone the tabs scroll: the one of this page is to be seen.
+  const tab = $(".nav [aria-current]");
+  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 60;
   afterChange();
   plan();
 })();
