@@ -66,6 +66,13 @@ def pytest_sessionfinish() -> None:
     close_stems()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    from tests.support.browser import CHROMIUM
+
+    if CHROMIUM is None:
+        terminalreporter.write_line("The browser tests were left out: there is no chromium here.")
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[ValkeyServer]:
     """A Valkey of this test process, on a unix socket: no port, so none can be taken."""
