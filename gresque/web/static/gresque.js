@@ -56,13 +56,39 @@
     for (const child of [...old.childNodes]) if (!used.has(child)) child.remove();
   }
 
+  // -- Notices stay for some seconds, and come along to the page that an action leads to.
+  const NOTICES = '[data-part="notices"]', NOTICE_MS = 8000;
+  let noticed = $(`${NOTICES} > *`) ? Date.now() : 0;
+
+  function keepsNotices(fresh) {
+    if (fresh.children.length) noticed = Date.now();
+    return Date.now() - noticed < NOTICE_MS && !fresh.children.length;
+  }
+
+  function carryNotices(text) {
+    const lines = $$(`${NOTICES} > *`, new DOMParser().parseFromString(text, "text/html"));
+    sessionStorage.setItem("notices", JSON.stringify(lines.map((line) => [line.className, line.textContent])));
+  }
+
+  function showCarried() {
+    const place = $(NOTICES), carried = JSON.parse(sessionStorage.getItem("notices") || "[]");
+    sessionStorage.removeItem("notices");
+    for (const [name, text] of place ? carried : []) {
+      const line = document.createElement("p");
+      line.className = name;
+      line.textContent = text;
+      place.append(line);
+      noticed = Date.now();
+    }
+  }
+
   /* Put the parts of an answer into the page. */
   function swap(text) {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const focused = document.activeElement, before = troubles();
     for (const part of $$("[data-part]")) {
       const next = $(`[data-part="${part.dataset.part}"]`, fresh);
-      if (next) morph(part, next);
+      if (next && !(part.matches(NOTICES) && keepsNotices(next))) morph(part, next);
     }
     if (focused && focused !== document.activeElement && focused.isConnected)
       focused.focus({ preventScroll: true });
@@ -135,8 +161,10 @@
         for (const box of $$("input[data-select]:checked")) box.checked = false;
         swap(text);
         if (answer.redirected) history.replaceState(null, "", answer.url);
-      } else if (answer.ok) location.assign(answer.url);
-      else notice(text);
+      } else if (answer.ok) {
+        carryNotices(text);
+        location.assign(answer.url);
+      } else notice(text);
     } catch {
       state("bad", "no answer");
     } finally {
@@ -270,6 +298,7 @@
   // On a phone the tabs scroll: the one of this page is to be seen.
   const tab = $(".nav [aria-current]");
   if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 60;
+  showCarried();
   afterChange();
   plan();
 })();
