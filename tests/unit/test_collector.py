@@ -192,19 +192,19 @@ def test_the_next_one(collector: Collector) -> None:
 def test_it_stops_when_nobody_asks(
     collector: Collector, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collector_module, "LOOKED_SECONDS", 0.2)
     before = collector.last()
 
     def collects() -> bool:
         return any(thread.name == "collector" for thread in threading.enumerate())
 
     assert collects()
-    wait_for(lambda: not collects(), 5)
+    monkeypatch.setattr(collector_module, "LOOKED_SECONDS", 0.2)
+    wait_for(lambda: not collects())
     with Traffic(redis_client) as traffic:
         pass
     assert "zcard" not in traffic.calls
     monkeypatch.setattr(collector_module, "LOOKED_SECONDS", 10.0)
-    wait_for(lambda: before.age > 0.2, 5)
+    wait_for(lambda: before.age > 0.2)
     assert collector.last().number > before.number
 
 
