@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 import redis
 from flask.testing import FlaskClient
 
 from benchmarks.held import hold, job_id, process_name
+from gresque.inspector.metrics import Point, Series, Step
 from gresque.jobs import filter_args
 from gresque.store.commands import Blocking, JobWait, Running, encode_waits
+from gresque.store.metrics import Counts
 from gresque.store.store import Store
 from gresque.web.pages import throughput
 from tests.support.web import come_in, open_app
@@ -73,6 +76,15 @@ def test_the_span_of_a_chart_stands_in_the_address(browser: FlaskClient) -> None
     page = browser.get("/?span=1h&long=nonsense").text
     assert 'href="/?span=1h&amp;long=3d"' in page
     assert re.findall(r'aria-current="true">([^<]+)<', page) == ["1 h", "24 h"]
+
+
+@pytest.mark.parametrize(("seconds", "last"), [(9, "1 k"), (10, "60")])
+def test_the_current_minutes_count_once_there_are_some(seconds: int, last: str) -> None:
+    points = (Point(0, 600, Counts(10_000)), Point(600, 600, Counts(10_000)),
+              Point(1200, seconds, Counts(seconds)))  # fmt: skip
+    drawn = throughput.chart("24h", Series(Step.TEN_MINUTES, points), (), 540)
+    assert drawn is not None
+    assert f"Done: now {last} /min" in drawn.replace("1,000", "1 k")
 
 
 def test_a_long_series_is_thinned_by_means() -> None:

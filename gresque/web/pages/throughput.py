@@ -13,6 +13,8 @@ from gresque.text import counted
 from gresque.web import charts
 
 MOST_POINTS = 300
+FEW_SECONDS = 10
+"""The current minute has no rate before that."""
 _TICKS = {
     "10m": ("10 min ago", "8", "6", "4", "2", "now"),
     "1h": ("1 h ago", "45 min", "30", "15", "now"),
@@ -23,7 +25,9 @@ NAMES = {"10m": "10 min", "1h": "1 h", "8h": "8 h", "24h": "24 h", "3d": "3 d"}
 
 def chart(name: str, series: Series, marks: Iterable[Mark], width: int) -> Markup | None:
     """Done and failed over the span of this name; None where nothing ended in it."""
-    points = series.points[:-1] if series.step is not Step.SECOND else series.points
+    points = series.points
+    if points and points[-1].seconds < min(FEW_SECONDS, series.step.seconds):
+        points = points[:-1]
     if len(points) < 2 or not series.total.attempts:
         return None
     by_minute = series.step is not Step.SECOND
