@@ -87,13 +87,15 @@ class Group(NamedTuple):
 @dataclass(frozen=True)
 class Wanted:
     """Which failed jobs are meant. None means any; `frame` is the innermost one of the user's own
-    code; `text` is looked for in the error, in upper or lower case."""
+    code; `text` is looked for in the error, in upper or lower case. `absent` names the fields that
+    they do not have, of job_class, exception, queue and frame."""
 
     job_class: str | None = None
     exception: str | None = None
     queue: str | None = None
     text: str | None = None
     frame: str | None = None
+    absent: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         """False when every failed job is meant."""
@@ -106,6 +108,7 @@ class Wanted:
             ("text",) * 2,
         )  # fmt: skip
         given = [f"{name} {getattr(self, field)}" for field, name in named if getattr(self, field)]
+        given += [f"no {field.removeprefix('job_')}" for field in sorted(self.absent)]
         return f"failed jobs with {', '.join(given)}" if given else "all failed jobs"
 
     def matches(self, seen: Glance, raw: bytes = b"") -> bool:
@@ -116,6 +119,7 @@ class Wanted:
             and (self.queue is None or seen.queue == self.queue)
             and (self.frame is None or seen.frame == self.frame)
             and (self.text is None or self.text.casefold() in (seen.error or "").casefold())
+            and all(getattr(seen, field) is None for field in self.absent)
         )
 
 

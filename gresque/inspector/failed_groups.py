@@ -11,7 +11,7 @@ import msgspec
 
 from gresque.errors import GresqueError
 from gresque.failure.failed_time import failed_seconds
-from gresque.failure.search import Glance, Item, Wanted, frame_of, glance
+from gresque.failure.search import Item, Wanted, frame_of, glance
 from gresque.inspector.filters import ID, TEXT, WantedFailed
 
 MOST_GROUPS = 20_000
@@ -48,7 +48,13 @@ class GroupKey(NamedTuple):
             and wanted.exception in (None, self.exception)
             and wanted.queue in (None, self.queue)
             and wanted.frame in (None, self.frame)
+            and all(getattr(self, field) is None for field in wanted.absent)
         )
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The fields that its entries do not have."""
+        return frozenset(name for name, value in self._asdict().items() if value is None)
 
 
 @dataclass
@@ -68,6 +74,13 @@ class FailedGroup:
     """It stands for all groups beyond MOST_GROUPS."""
 
     @property
+    def wanted(self) -> WantedFailed:
+        """Its failures and no others. Raises GresqueError for the group that stands for many."""
+        if self.is_rest:
+            raise GresqueError("these are the rest of too many groups; filter by class first")
+        return WantedFailed(**self.key._asdict(), absent=self.key.absent)
+
+    @property
     def waiting(self) -> int:
         """Those that a retry of the whole group retries."""
         return self.count - self.retried
@@ -76,28 +89,6 @@ class FailedGroup:
         """Its failures of the last hours, the oldest hour first."""
         this = int(now // 3600)
         return [self.hours.get(hour, 0) for hour in range(this - hours + 1, this + 1)]
-
-
-@dataclass(frozen=True)
-class WantedGroup(Wanted):
-    """The failed jobs of exactly one group. In its key None means that they have none, and not, as
-    in `Wanted`, that any will do."""
-
-    key: GroupKey = GroupKey()
-
-    @classmethod
-    def of(cls, group: FailedGroup) -> WantedGroup:
-        """Raises GresqueError for the group that stands for many."""
-        if group.is_rest:
-            raise GresqueError("these are the rest of too many groups; filter by class first")
-        key = group.key
-        return cls(key.job_class, key.exception, key.queue, None, key.frame, key)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def matches(self, seen: Glance, raw: bytes = b"") -> bool:
-        return (seen.job_class, seen.exception, seen.queue, seen.frame) == self.key
 
 
 class _Seen(msgspec.Struct):

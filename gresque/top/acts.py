@@ -19,7 +19,7 @@ from gresque.control.stacks import read_stacks
 from gresque.control.targets import Target
 from gresque.errors import GresqueError
 from gresque.failure.backend import RedisBackend
-from gresque.inspector.failed_groups import FailedGroup, WantedGroup
+from gresque.inspector.failed_groups import FailedGroup
 from gresque.inspector.running import RunningJob
 from gresque.store.commands import Fate
 from gresque.store.store import Store
@@ -134,15 +134,13 @@ class Acts:
 
     def retry(self, group: FailedGroup) -> str:
         """All failures of a group that wait. Those that come meanwhile are not touched."""
-        wanted = WantedGroup.of(group)
-        done = self._plainly(lambda: retry_all_failed(self._backend, wanted, by=self._by))
+        done = self._plainly(lambda: retry_all_failed(self._backend, group.wanted, by=self._by))
         refused = f", {done.refused:,} could not be" if done.refused else ""
         return f"{counted(done.retried, 'job')} retried{refused}"
 
     def remove(self, group: FailedGroup) -> str:
         """All failures of a group, retried or not."""
-        wanted = WantedGroup.of(group)
-        done = self._plainly(lambda: remove_all_failed(self._backend, wanted, by=self._by))
+        done = self._plainly(lambda: remove_all_failed(self._backend, group.wanted, by=self._by))
         return f"{counted(done, 'job')} removed"
 
     def _plainly(self, act: Callable[[], T]) -> T:

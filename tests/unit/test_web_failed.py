@@ -239,3 +239,20 @@ def test_no_file_is_read_that_is_not_this_programs(path: str) -> None:
     assert isinstance(shown, Frame)
     assert shown.is_own
     assert shown.source == ""
+
+
+def test_a_group_whose_failures_have_no_class_means_no_others(
+    app: Flask, redis_client: Redis
+) -> None:
+    """A field without a value would mean any."""
+    fail(redis_client, 4)
+    for raw in redis_client.lrange(FAILED, 0, 1):
+        redis_client.rpush(FAILED, json.dumps(json.loads(raw) | {"payload": None, "backtrace": []}))
+    failures(app).index.wait(60)
+    browser = come_in(app)
+    links = re.findall(r'href="(/failed\?[^"]*none=[^"]*)"', browser.get("/failed").text)
+    assert len(links) == 2
+    for link in links:
+        shown = browser.get(html.unescape(link)).text
+        assert "1 failed job" in shown and "Retry 1…" in shown
+        assert [int(each.partition("-")[0]) >= 4 for each in references(shown)] == [True]

@@ -39,17 +39,19 @@ TYPED_ABOVE = 50
 
 @dataclass(frozen=True)
 class Asked:
-    """What the address asks for. `problem` says why its filter cannot be read."""
+    """What the address asks for. `absent` are the fields that failures of the group do not have;
+    others without a value may be any. `problem` says why its filter cannot be read."""
 
     text: str
     filter: Filter
     group: GroupKey
+    absent: frozenset[str]
     page: int
     problem: str = ""
 
     @property
     def wanted(self) -> WantedFailed:
-        return WantedFailed(**_fields(self.group), filter=self.filter)
+        return WantedFailed(**self.group._asdict(), absent=self.absent, filter=self.filter)
 
     @property
     def is_search(self) -> bool:
@@ -58,31 +60,31 @@ class Asked:
 
     def query(self, **changes: Any) -> dict[str, Any]:
         """For `url_for`: the same, but for these."""
-        given = {"q": self.text, **_parameters(self.group), **changes}
+        given = {"q": self.text, **_parameters(self.group, self.absent), **changes}
         return {name: value for name, value in given.items() if value not in ("", None)}
 
 
 _NAMES = {"job_class": "class", "exception": "exception", "queue": "queue", "frame": "frame"}
 
 
-def _parameters(group: GroupKey) -> dict[str, str | None]:
-    return {_NAMES[name]: value for name, value in group._asdict().items()}
-
-
-def _fields(group: GroupKey) -> dict[str, str | None]:
-    return group._asdict()
+def _parameters(group: GroupKey, absent: frozenset[str]) -> dict[str, str | None]:
+    """`none` names what failures of the group do not have: an empty value would mean any."""
+    given = {_NAMES[name]: value for name, value in group._asdict().items()}
+    return given | {"none": " ".join(sorted(_NAMES[name] for name in absent))}
 
 
 def asked() -> Asked:
     """Of an address, or of a form that stands on such a page."""
     given = request.values
     group = GroupKey(**{field: given.get(name) or None for field, name in _NAMES.items()})
+    none = given.get("none", "").split()
+    absent = frozenset(field for field, name in _NAMES.items() if name in none)
     text = given.get("q", "").strip()
     page = min(given.get("page", 0, type=int), 1_000_000)
     try:
-        return Asked(text, parse(text, OF_FAILED), group, max(page, 0))
+        return Asked(text, parse(text, OF_FAILED), group, absent, max(page, 0))
     except FilterError as error:
-        return Asked(text, ANY, group, 0, str(error))
+        return Asked(text, ANY, group, absent, 0, str(error))
 
 
 def page() -> Response:
@@ -110,7 +112,9 @@ def page() -> Response:
         search=search,
         PAGE=PAGE_HITS,
         short_place=short_place,
-        of_group=lambda group: asks.query(**_parameters(group.key), page=None, groups=None),
+        of_group=lambda group: asks.query(
+            **_parameters(group.key, group.key.absent), page=None, groups=None
+        ),
     )
 
 
@@ -156,7 +160,7 @@ def _counting(progress: IndexProgress) -> str:
 
 def _chosen(asks: Asked, groups: list[FailedGroup]) -> FailedGroup | None:
     """The group that the address names, if it names one."""
-    if asks.group == GroupKey():
+    if asks.group == GroupKey() and not asks.absent:
         return None
     return next((group for group in groups if group.key == asks.group), None)
 
