@@ -22,7 +22,8 @@ TOKENS = {role: f"token-of-{role}" for role in ("read", "act", "admin")}
 def open_app(redis_url: str, **settings: Any) -> Iterator[Flask]:
     app = build_app(WebSettings(redis_url=redis_url, **settings))
     here = app.extensions["gresque"]
-    with closing(here.store), closing(here.failures):
+    # A collector that goes on would write to the database of the next test.
+    with closing(here.store), closing(here.failures), closing(here.collector):
         yield app
 
 
