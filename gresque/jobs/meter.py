@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gresque.store.metric_fields import BUCKETS, OTHERS, bucket_of, field
+from gresque.store.metric_fields import BUCKETS, OTHERS, SHORT_SECONDS, bucket_of, field
 
 MOST_EXCEPTIONS = 20
 """Of one class from one queue; others count together."""
@@ -45,7 +45,8 @@ class Meter:
             self.retried += 1
         else:
             self.failed += 1
-        self.note_time(seconds)
+        if seconds > SHORT_SECONDS:
+            self.note_time(seconds)
         if self.exceptions is None:
             self.exceptions = {}
         if len(self.exceptions) >= MOST_EXCEPTIONS and exception not in self.exceptions:

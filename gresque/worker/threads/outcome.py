@@ -204,7 +204,8 @@ class Outcome:
         meters = self._in_flight.meters
         if definition is None:
             return meters.named(class_of(job), job[1])
-        return meters.of(definition, job[1])
+        meter = definition.meter
+        return meter if meter.queue is job[1] else meters.of(definition, job[1])
 
     def _next_run(
         self,
