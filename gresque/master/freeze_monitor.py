@@ -13,6 +13,7 @@ from gresque.logs import UNCUT, fields
 from gresque.master.child import Child
 from gresque.processes import stack_dump
 from gresque.processes.scoreboard import GUARDED, KillReason, slot_in
+from gresque.processes.state import ProcessState
 from gresque.unpatched import original
 
 log = logging.getLogger("gresque.master")
@@ -43,7 +44,7 @@ class _Watch:
     pulse: int = 0
     still_seconds: float = 0.0
     signalled: signal.Signals | None = None
-    """A kill that was passed on to the process; its pulse has not changed since."""
+    """A kill that was passed on to the process, which has not taken it in yet."""
     signalled_at: float = 0.0
     dumped_at: float | None = None
     """The seconds without a pulse after which its last dump was requested."""
@@ -108,7 +109,10 @@ class FreezeMonitor:
                 self._handle_still(child, watch, now)
             else:
                 watch.pulse, watch.still_seconds = pulse, 0.0
-                watch.signalled, watch.dumped_at = None, None
+                watch.dumped_at = None
+                # A pulse alone proves nothing: the job that hangs may have begun just after it.
+                if not pulse or _has_taken_in(child, watch.signalled):
+                    watch.signalled = None
                 if watch.proxy_pid is not None:
                     # The job that the proxy blamed may have ended by now, and another one may have
                     # its slot. A kill that is still wanted is asked for again.
@@ -172,6 +176,13 @@ class FreezeMonitor:
             os.kill(watch.proxy_pid, signal.SIGKILL)
             original("os", "waitpid")(watch.proxy_pid, 0)
             watch.proxy_pid = None
+
+
+def _has_taken_in(child: Child, kill: signal.Signals | None) -> bool:
+    row = child.row
+    if kill == signal.SIGUSR1:
+        return row.kills_done == row.kills
+    return row.state >= ProcessState.DRAINING
 
 
 def _stack_of(child: Child) -> str:

@@ -22,8 +22,8 @@ from gresque.store.ledger import Totals
 _STATE, _BLAMED, _KILL_REASON, _PULSE = range(4)
 _TOTALS = (slice(4, 9), slice(9, 14))
 _SUSPECTS_SEEN, _KIND, _PAUSED, _ENDING, _KILLS, _PID, _BORN_MS, _LAG_MS = range(14, 22)
-_INHERITED = 22
-_THREADS = 23
+_INHERITED, _KILLS_DONE = 22, 23
+_THREADS = 24
 _STATES, _KINDS = tuple(ProcessState), tuple(Kind)  # enum's own lookup takes a microsecond
 
 GUARDED = 1 << 63
@@ -162,6 +162,15 @@ class Row:
 
     def kill_jobs(self) -> None:
         self._words[_KILLS] += 1
+
+    @property
+    def kills_done(self) -> int:
+        """By the process: which of `kills` it has carried out."""
+        return self._words[_KILLS_DONE]
+
+    @kills_done.setter
+    def kills_done(self, kills: int) -> None:
+        self._words[_KILLS_DONE] = kills
 
     @property
     def blamed(self) -> int | None:

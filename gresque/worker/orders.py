@@ -37,7 +37,7 @@ class Orders:
         self._wakeup = wakeup
         self.ending = Ending.NONE
         """How this process leaves; while it boots, its state does not say so yet."""
-        self.kills_done = spec.row.kills
+        spec.row.kills_done = spec.row.kills
         self.pause_seen = spec.row.paused
         self._awaits_call = spec.kind is Kind.STANDBY
 
@@ -70,7 +70,7 @@ class Orders:
 
     def kill_jobs(self) -> None:
         """End the running jobs, which fail: an operator means them. Go on with others."""
-        self.kills_done = self._row.kills
+        self._row.kills_done = self._row.kills
         self._thread_pool.kill_jobs(KILLED_BY_USR1, requeue=False)
         self.resume()  # a kill ends a pause
 

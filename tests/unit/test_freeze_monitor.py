@@ -89,3 +89,20 @@ def test_a_machine_that_stood_still_has_no_frozen_process(
         monitor.check([child])
         monitor.note_signal([child], signal.SIGTERM)
     assert "kill" not in child.told
+
+
+@pytest.mark.parametrize("taken_in", [False, True])
+def test_a_pulse_after_a_kill_does_not_show_that_it_was_taken_in(
+    monitor: FreezeMonitor, clock: Clock, child: Any, taken_in: bool
+) -> None:
+    """The job that hangs may have begun between that pulse and the signal's handler."""
+    monitor.check([child])
+    child.row.kill_jobs()
+    monitor.note_signal([child], signal.SIGUSR1)
+    child.row.beat()
+    if taken_in:
+        child.row.kills_done = child.row.kills
+    for _ in range(2 + int(FROZEN_SECONDS / CHECK_SECONDS)):
+        clock.now += CHECK_SECONDS
+        monitor.check([child])
+    assert ("kill" in child.told) == (not taken_in)

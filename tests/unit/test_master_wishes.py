@@ -26,7 +26,6 @@ class Process:
         bring_to(self.row, ProcessState.STANDING_BY)
         self.done: list[str] = []
         self.ending = Ending.NONE
-        self.kills_done = 0
         self.pause_seen = False
         self.wishes = MasterWishes(self.row, cast(Orders, self))
 
@@ -40,7 +39,7 @@ class Process:
 
     def kill_jobs(self) -> None:
         self.done.append("kill")
-        self.kills_done = self.row.kills
+        self.row.kills_done = self.row.kills
 
     def pause(self) -> None:
         self.done.append("pause")
@@ -102,7 +101,7 @@ def test_what_the_signal_brought_is_not_done_again() -> None:
     process = Process()
     process.row.kill_jobs()
     process.check(0.0)
-    process.kills_done = process.row.kills
+    process.row.kills_done = process.row.kills
     process.check(LATE, 2 * LATE)
     assert process.done == []
 

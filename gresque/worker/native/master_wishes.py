@@ -86,7 +86,7 @@ class MasterWishes:
                 yield Wish("shutdown (TERM, INT)", ending, orders.terminate)
             else:
                 yield Wish("shutdown or replacement (QUIT)", ending, orders.quit)
-        if row.kills != orders.kills_done:
+        if row.kills != row.kills_done:
             yield Wish("kill of the running jobs (USR1)", row.kills, self._kill)
         if row.paused and not orders.pause_seen:
             yield Wish("pause (USR2)", True, self._pause)
@@ -99,7 +99,7 @@ class MasterWishes:
 
     def _kill(self) -> None:
         """Not twice, when the loop was asked twice: other jobs may run by now."""
-        if self._row.kills != self._orders.kills_done:
+        if self._row.kills != self._row.kills_done:
             self._orders.kill_jobs()
 
     def _pause(self) -> None:
