@@ -1,5 +1,5 @@
 """What is too long for .ci/run: chaos, a hundred shutdowns, the demo, three suites at once under
-`nice`, many hypothesis examples, and the tests of this directory.
+`nice`, many hypothesis examples, and the tests of this directory, each file as a step.
 
     scripts/acceptance                          # all of it, some 35 minutes on two idle cores
     scripts/acceptance --list                   # the names of the steps
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 FAKETIME = any(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SUITES = 3
-LIMITS, UNIQUE = ("caps", "pauses", "rates", "wakeups"), ("unique", "debounce")
+FEW_LINES = 60
+ASSERTION = re.compile(r"E {3,8}\S|FAILED |ERROR |[\w/]+\.py:\d+: ")
+"""As pytest begins them: a line of an error, and where it was raised."""
 MODELS = [
     "tests/unit/test_scripts_against_model.py",
     "tests/unit/test_forgetful_server.py",
@@ -34,7 +37,18 @@ MODELS = [
 
 
 class Failed(Exception):
-    """With the last lines of what failed."""
+    """With the output of what failed."""
+
+
+def keep(name: str, output: str) -> str:
+    """Write the whole output of a failed step to a file. Its last lines may all be the log of a
+    worker, so the assertions of tests are returned, too."""
+    path = Path(tempfile.gettempdir()) / f"gresque-acceptance-{name.replace(' ', '-')}.log"
+    path.write_text(output)
+    lines = output.splitlines()
+    first, last = lines[:-FEW_LINES], lines[-FEW_LINES:]
+    assertions = [line[:500] for line in first if ASSERTION.match(line)]
+    return "\n".join([*assertions, *last, f"the whole output: {path}"])
 
 
 def run(*command: str, **env: str) -> str:
@@ -44,7 +58,7 @@ def run(*command: str, **env: str) -> str:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     if ran.returncode:
-        raise Failed(ran.stdout.strip()[-3000:])
+        raise Failed(ran.stdout.strip())
     return ran.stdout.strip()
 
 
@@ -97,7 +111,7 @@ def suites(scale: float) -> str:
         for code, log in zip(codes, logs, strict=True):
             text = log.read_text(errors="replace").strip()
             if code:
-                raise Failed(text[-3000:])
+                raise Failed(text)
             counts.append(text.splitlines()[-1].strip("= "))
     return "; ".join(counts)
 
@@ -123,19 +137,11 @@ def demo(scale: float) -> str:
     return f"{seconds:.1f} s, {share} % of plain gevent; {lines[-1]}"
 
 
-def tests_of(*names: str) -> Callable[[float], str]:
-    """These tests of this directory."""
-
+def tests_in(file: Path) -> Callable[[float], str]:
     def step(scale: float) -> str:
-        return pytest(*(f"tests/acceptance/test_{name}.py" for name in names), "-n", "0")
+        return pytest(str(file), "-n", "0")
 
     return step
-
-
-def long_tests(scale: float) -> str:
-    """All others."""
-    ignored = [f"--ignore=tests/acceptance/test_{name}.py" for name in (*LIMITS, *UNIQUE)]
-    return pytest("tests/acceptance", *ignored, "-n", "0")
 
 
 STEPS: dict[str, Callable[[float], str]] = {
@@ -150,9 +156,10 @@ STEPS: dict[str, Callable[[float], str]] = {
     "demo": demo,
     "suites under nice": suites,
     "examples": examples,
-    "limits": tests_of(*LIMITS),
-    "unique jobs": tests_of(*UNIQUE),
-    "long tests": long_tests,
+    **{
+        f"tests of {file.stem.removeprefix('test_').replace('_', ' ')}": tests_in(file)
+        for file in sorted(Path(__file__).parent.glob("test_*.py"))
+    },
 }
 
 
@@ -179,7 +186,7 @@ def main() -> None:
                 numbers = STEPS[name](options.scale)
             except Failed as error:
                 result, failed = "FAILED", True
-                print(error, file=sys.stderr, flush=True)
+                print(keep(name, str(error)), file=sys.stderr, flush=True)
         rows.append(f"| {name} | {result} | {numbers} | {time.monotonic() - started:.0f} s |")
     print("| step | result | numbers | took |", "|---|---|---|---|", *rows, sep="\n")
     sys.exit(1 if failed else 0)
