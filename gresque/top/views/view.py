@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ Sort = tuple[str, Callable[[Any], Any]]
 """Its name, and the key by which rows are sorted."""
 
 
-class View:
+class View(ABC):
     """A table. Rows may be thousands: `cells` is asked only for those on the screen."""
 
     name: ClassVar[str]
@@ -32,15 +33,17 @@ class View:
         """The number beside its name."""
         return None
 
+    @abstractmethod
     def rows(self, screen: Screenful) -> Sequence[Any]:
-        raise NotImplementedError
+        """In their order, as the filter and the sort of the screen want it."""
 
+    @abstractmethod
     def key(self, row: Any) -> Hashable:
         """By which a row is found again in the next snapshot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cells(self, row: Any, screen: Screenful) -> Cells:
-        raise NotImplementedError
+        """What the row shows, in the order of `columns`."""
 
     def note(self, screen: Screenful, rows: Sequence[Any]) -> str:
         """What the rows are, beside the filter."""
