@@ -71,7 +71,8 @@ def _one_line(text: str) -> str:
     return text
 
 
-def _switch(text: str) -> bool:
+def switch(text: str) -> bool:
+    """`1`, `true`, `yes`, `on` and their opposites. Raises SettingsError."""
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
         return True
@@ -275,7 +276,7 @@ class Settings:
         "GRACEFUL_TERM",
         "--graceful-term",
         False,
-        _switch,
+        switch,
         "TERM acts as QUIT (containers)",
         is_flag=True,
     )
@@ -327,7 +328,7 @@ class Settings:
         "PRELOAD",
         "--preload/--no-preload",
         True,
-        _switch,
+        switch,
         "load the job modules once, in the master",
         is_flag=True,
     )
@@ -342,7 +343,7 @@ class Settings:
         "METRICS",
         "--metrics/--no-metrics",
         True,
-        _switch,
+        switch,
         "count what is done and fails over time, for pages and charts",
         is_flag=True,
     )
@@ -354,7 +355,7 @@ class Settings:
         "BACKGROUND",
         "--daemon",
         False,
-        _switch,
+        switch,
         "go into the background once the first worker process works",
         is_flag=True,
     )
@@ -369,7 +370,7 @@ class Settings:
         "VERBOSE",
         "-v --verbose",
         False,
-        _switch,
+        switch,
         "log every job that ends",
         is_flag=True,
     )
@@ -377,7 +378,7 @@ class Settings:
         "VVERBOSE",
         "-vv --very-verbose",
         False,
-        _switch,
+        switch,
         "log every turn, and what jobs log at level DEBUG",
         is_flag=True,
     )

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gresque.errors import SettingsError
-from gresque.settings import DEFAULT_FAILURE_BACKEND, DEFAULT_NAMESPACE, DEFAULT_REDIS_URL
+from gresque.settings import (
+    DEFAULT_FAILURE_BACKEND,
+    DEFAULT_NAMESPACE,
+    DEFAULT_REDIS_URL,
+    switch,
+)
 from gresque.text import from_os, to_os
 
 DEFAULT_BIND = "127.0.0.1:5678"
@@ -25,15 +30,6 @@ class WebOption(NamedTuple):
     help: str
     is_flag: bool = False
     repeatable: bool = False
-
-
-def _switch(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("", "0", "false", "no", "off"):
-        return False
-    raise SettingsError(f"{text!r} is neither on nor off; give 1 or 0")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -102,12 +98,12 @@ class WebSettings:
         "path below which a proxy serves the dashboard, such as /gresque", "",
     )  # fmt: skip
     trust_proxy: bool = _option(
-        "WEB_TRUST_PROXY", "--trust-proxy", _switch,
+        "WEB_TRUST_PROXY", "--trust-proxy", switch,
         "believe X-Forwarded-For, -Proto, -Host and -Prefix, which one proxy in front sets", False,
         is_flag=True,
     )  # fmt: skip
     read_only: bool = _option(
-        "WEB_READ_ONLY", "--read-only", _switch,
+        "WEB_READ_ONLY", "--read-only", switch,
         "refuse every action, whatever the role", False, is_flag=True,
     )  # fmt: skip
 
