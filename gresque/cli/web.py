@@ -34,6 +34,13 @@ def _web_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def _role_option(help_text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--role", type=click.Choice(["read", "act", "admin"]), default="read", show_default=True,
+        help=help_text,
+    )  # fmt: skip
+
+
 @click.group(name="web", cls=Group, invoke_without_command=True)
 @_web_options
 @setting_options(*SETTINGS)
@@ -57,10 +64,7 @@ def command(ctx: click.Context, /, flags: dict[str, Any], **given: Any) -> None:
 
 @command.command(name="hash")
 @click.argument("name")
-@click.option(
-    "--role", type=click.Choice(["read", "act", "admin"]), default="read", show_default=True,
-    help="What the user may do.",
-)  # fmt: skip
+@_role_option("What the user may do.")
 def hash_command(name: str, role: str) -> None:
     """Print the entry of a user, for WEB_USERS or a file of users. It asks for the password, or
     reads it from stdin.
@@ -83,10 +87,7 @@ def hash_command(name: str, role: str) -> None:
 
 @command.command(name="token")
 @click.argument("name")
-@click.option(
-    "--role", type=click.Choice(["read", "act", "admin"]), default="read", show_default=True,
-    help="What the program may do.",
-)  # fmt: skip
+@_role_option("What the program may do.")
 def token_command(name: str, role: str) -> None:
     """Make a token with which a program calls the API (Authorization: Bearer). The entry for
     WEB_USERS or a file of users is printed; the token itself goes to stderr, once.
