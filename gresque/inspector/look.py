@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from gresque.inspector.running import parse_running
 from gresque.processes.vitals import Vitals
 from gresque.settings import one_list_each
 from gresque.store.commands import Running
+from gresque.store.keys import Keys
 from gresque.store.ledger import STATE, Totals
 from gresque.store.policies import PolicyReads, PolicySnapshot
 from gresque.store.reads import Reads
@@ -54,22 +55,36 @@ class _Counting:
     def ask_sizes(self) -> None:
         number, keys = self._reads.number, self._keys
         self._sizes = {name: number("LLEN", keys.queue(name)) for name in self._queues.value}
-        self._apart = {
-            name: (
-                number("LLEN", keys.suspects_of(name, 1)), number("LLEN", keys.suspects_of(name, 2))
-            )
-            for name in self._with_suspects.value
-        }  # fmt: skip
+        self._apart = SuspectReads(self._reads, keys, self._with_suspects.value)
 
     def suspects(self) -> dict[str, tuple[int, int]]:
-        found = {name: (one.value, more.value) for name, (one, more) in self._apart.items()}
-        return {name: counts for name, counts in found.items() if any(counts)}
+        return self._apart.counts()
 
     def counts(self) -> Counts:
         waiting = {name: size.value for name, size in self._sizes.items()}
-        for name, counts in self.suspects().items():
-            waiting[name] = waiting.get(name, 0) + sum(counts)
-        return Counts(self._clock.value, waiting, *self._counters.value)
+        return Counts(self._clock.value, self._apart.added_to(waiting), *self._counters.value)
+
+
+class SuspectReads:
+    """The reads of the suspects of these queues."""
+
+    def __init__(self, reads: Reads, keys: Keys, queues: Iterable[str]) -> None:
+        self._sizes = {
+            name: [reads.number("LLEN", keys.suspects_of(name, deaths)) for deaths in (1, 2)]
+            for name in queues
+        }
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """By queue, of those that have any: how many saw one death, and how many more."""
+        found = {name: (one.value, more.value) for name, (one, more) in self._sizes.items()}
+        return {name: counts for name, counts in found.items() if any(counts)}
+
+    def added_to(self, waiting: Mapping[str, int]) -> dict[str, int]:
+        """What waits in each queue, with its suspects."""
+        found = dict(waiting)
+        for name, counts in self.counts().items():
+            found[name] = found.get(name, 0) + sum(counts)
+        return found
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,37 @@ class ProcessLook:
     def seems_to_live(self) -> bool:
         """Of a process that died its master removes the vitals at once; a new one has none yet."""
         return self.vitals is not None or self.beat_age < NEW_SECONDS
+
+
+class ProcessReads:
+    """The reads of these processes."""
+
+    def __init__(self, store: Store, reads: Reads, ids: Sequence[str]) -> None:
+        keys, self._ids = store.keys, ids
+        self._held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
+        self._states = [reads.ask(b"", "HGET", keys.ledger(each), STATE) for each in ids]
+        self._running = reads.texts([keys.running(each) for each in ids])
+        self._waits = reads.texts([keys.waits(each) for each in ids])
+        self._vitals = reads.hash_values(keys.vitals, ids)
+
+    def looks(self, at: float, beats: Mapping[str, float]) -> tuple[ProcessLook, ...]:
+        """`at` is now, in epoch seconds, `beats` the scores of the processes in milliseconds."""
+        return tuple(
+            ProcessLook(
+                id=each,
+                beat_age=max(at - beats[each] / 1000, 0.0),
+                # One field of a ledger is its state.
+                held=max(held.value - 1, 0),
+                is_fenced=state.value.startswith(b"fenced"),
+                totals=parse_totals(state.value),
+                running=parse_running(running, waits),
+                vitals=parse_vitals_or_none(vitals),
+            )
+            for each, held, state, running, waits, vitals in zip(
+                self._ids, self._held, self._states, self._running.value, self._waits.value,
+                self._vitals.value, strict=True,
+            )
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -135,12 +181,8 @@ class Look:
         server = reads.info()
         policies = PolicyReads(store.server, reads)
         reads.run()
-        ids = [*beats.value]
         counting.ask_sizes()
-        held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
-        states = [reads.ask(b"", "HGET", keys.ledger(each), STATE) for each in ids]
-        running = reads.texts([keys.running(each) for each in ids])
-        vitals = reads.hash_values(keys.vitals, ids)
+        ask_processes = ProcessReads(store, reads, [*beats.value])
         lists = [keys.failed]
         if one_list_each(failure_backend):
             lists = [keys.failed_list(name) for name in failed_queues.value]
@@ -150,19 +192,7 @@ class Look:
         return cls(
             counts=counts,
             suspects=counting.suspects(),
-            processes=tuple(
-                ProcessLook(
-                    id=each,
-                    beat_age=max(counts.at - beats.value[each] / 1000, 0.0),
-                    # One field of a ledger is its state.
-                    held=max(held[position].value - 1, 0),
-                    is_fenced=states[position].value.startswith(b"fenced"),
-                    totals=parse_totals(states[position].value),
-                    running=parse_running(running.value[position]),
-                    vitals=parse_vitals_or_none(vitals.value[position]),
-                )
-                for position, each in enumerate(ids)
-            ),
+            processes=ask_processes.looks(counts.at, beats.value),
             workers=frozenset(workers.value),
             heartbeats=heartbeats.value,
             kept_failed=sum(count.value for count in kept),

@@ -10,15 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gresque.errors import SettingsError
-from gresque.inspector.look import Counts, Look, ProcessLook
-from gresque.inspector.processes import parse_totals, parse_vitals_or_none
-from gresque.inspector.running import parse_running
+from gresque.inspector.look import Counts, Look, ProcessReads, SuspectReads
 from gresque.inspector.workers import GONE_SECONDS, is_silent
 from gresque.jobs.waiting import waits_since
 from gresque.processes.identity import queues_of
 from gresque.queue_list import QueueList
 from gresque.settings import one_list_each
-from gresque.store.ledger import STATE
 from gresque.store.policies import PolicyReads
 from gresque.store.reads import Reads, Reply
 from gresque.store.store import Store
@@ -85,26 +82,18 @@ class QuickLook:
         if server is not None:
             self._server = server.value
         sizes = self._ask_sizes(reads, sorted(names.value))
-        apart = {
-            name: [reads.number("LLEN", keys.suspects_of(name, deaths)) for deaths in (1, 2)]
-            for name in with_suspects.value
-        }
-        ask_processes = _Processes(self._store, reads, [*beats.value])
+        apart = SuspectReads(reads, keys, with_suspects.value)
+        ask_processes = ProcessReads(self._store, reads, [*beats.value])
         lists = [keys.failed]
         if self._one_list_each:
             lists = [keys.failed_list(name) for name in failed_queues.value]
         kept = [reads.number("LLEN", key) for key in lists]
         reads.run()
         self._keep_sizes(names.value, sizes)
-        suspects = {name: (one.value, more.value) for name, (one, more) in apart.items()}
-        suspects = {name: found for name, found in suspects.items() if any(found)}
-        waiting = dict(self._sizes)
-        for name, found in suspects.items():
-            waiting[name] = waiting.get(name, 0) + sum(found)
         at = clock.value
         return Look(
-            counts=Counts(at, waiting, *counters.value),
-            suspects=suspects,
+            counts=Counts(at, apart.added_to(self._sizes), *counters.value),
+            suspects=apart.counts(),
             processes=ask_processes.looks(at, beats.value),
             workers=frozenset(workers.value),
             heartbeats=heartbeats.value,
@@ -123,7 +112,7 @@ class QuickLook:
         return {
             name: _Size(
                 reads.number("LLEN", self._keys.queue(name)),
-                reads.ask(_NOTHING, "LINDEX", self._keys.queue(name), 0)
+                reads.ask(b"", "LINDEX", self._keys.queue(name), 0)
                 if self._sizes.get(name, 1)
                 else None,
             )
@@ -143,39 +132,6 @@ class QuickLook:
 class _Size(NamedTuple):
     size: Reply[int]
     head: Reply[bytes] | None
-
-
-class _Processes:
-    """The reads of processes."""
-
-    def __init__(self, store: Store, reads: Reads, ids: Sequence[str]) -> None:
-        keys, self._ids = store.keys, ids
-        self._held = [reads.number("HLEN", keys.ledger(each)) for each in ids]
-        self._states = [reads.ask(_NOTHING, "HGET", keys.ledger(each), STATE) for each in ids]
-        self._running = reads.texts([keys.running(each) for each in ids])
-        self._waits = reads.texts([keys.waits(each) for each in ids])
-        self._vitals = reads.hash_values(keys.vitals, ids)
-
-    def looks(self, at: float, beats: Mapping[str, float]) -> tuple[ProcessLook, ...]:
-        return tuple(
-            ProcessLook(
-                id=each,
-                beat_age=max(at - beats[each] / 1000, 0.0),
-                # One field of a ledger is its state.
-                held=max(held.value - 1, 0),
-                is_fenced=state.value.startswith(b"fenced"),
-                totals=parse_totals(state.value),
-                running=parse_running(running, waits),
-                vitals=parse_vitals_or_none(vitals),
-            )
-            for each, held, state, running, waits, vitals in zip(
-                self._ids, self._held, self._states, self._running.value, self._waits.value,
-                self._vitals.value, strict=True,
-            )
-        )  # fmt: skip
-
-
-_NOTHING = b""
 
 
 def _served(lists: Iterable[str | None], queues: Iterable[str]) -> dict[str, bool]:
