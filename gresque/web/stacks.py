@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import NamedTuple
 
 from gresque.control.stacks import ask_stacks
 from gresque.inspector.running import RunningJob
 from gresque.raised import CARRYING
 from gresque.store.store import Store
+from gresque.web.frames import Shown, frames_of
 
 FRESH_SECONDS = 3.0
 WAIT_SECONDS = 1.5
 MOST = 200
-_LIBRARY = re.compile(r"/(site-packages|dist-packages|lib/python[0-9.]+|gresque)/|^<")
-_PACKAGE = re.compile(r"/(?:site|dist)-packages/([^/:]+)")
-
-
-class Frame(NamedTuple):
-    """A line of a stack: a frame of the user's code, or several of others folded into one."""
-
-    text: str
-    is_own: bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +23,7 @@ class JobStack:
     """The innermost frame first. `on_cpu` is None where nobody has answered."""
 
     at: float
-    frames: tuple[Frame, ...] = ()
+    frames: Sequence[Shown] = ()
     on_cpu: bool | None = None
     waits_on: str = ""
 
@@ -67,7 +57,7 @@ class Stacks:
     def _ask(self, job: RunningJob, by: str) -> JobStack:
         job_id = job.item.get("id")
         if job.stack or job_id is None:
-            return JobStack(time.monotonic(), folded(job.stack), on_cpu=bool(job.stack) or None)
+            return JobStack(time.monotonic(), _frames(job.stack), on_cpu=bool(job.stack) or None)
         answers = ask_stacks(
             self._store, [job.process], by=by, wait_seconds=WAIT_SECONDS, job_id=str(job_id)
         )
@@ -75,40 +65,11 @@ class Stacks:
             stack = [str(line) for line in greenlet.get("stack") or ()]
             waits_on = greenlet.get("waits_on") or ""
             return JobStack(
-                time.monotonic(), folded(stack), bool(greenlet.get("on_cpu")), str(waits_on)
+                time.monotonic(), _frames(stack), bool(greenlet.get("on_cpu")), str(waits_on)
             )
         return JobStack(time.monotonic())
 
 
-def folded(stack: Sequence[str]) -> tuple[Frame, ...]:
-    """The frames of the user's code each, those of libraries between them as one line."""
-    frames: list[Frame] = []
-    others: list[str] = []
-    for line in stack:
-        if CARRYING.search(line):
-            continue
-        if _LIBRARY.search(line):
-            others.append(line)
-            continue
-        frames += _fold(others)
-        frames.append(Frame(_short(line), is_own=True))
-        others = []
-    return (*frames, *_fold(others))
-
-
-def _fold(lines: Sequence[str]) -> list[Frame]:
-    if not lines:
-        return []
-    innermost = _short(lines[0])
-    found = _PACKAGE.search(lines[0])
-    package = f" of {found[1].removesuffix('.py')}" if found else ""
-    if len(lines) == 1:
-        return [Frame(innermost, is_own=False)]
-    return [Frame(f"{len(lines)} frames{package}, the innermost {innermost}", is_own=False)]
-
-
-def _short(line: str) -> str:
-    """`shop/orders.py:88 in pull`."""
-    path, _, rest = line.partition(":in ")
-    place = "/".join(path.split("/")[-2:])
-    return f"{place} in {rest.strip('`' + chr(39))}" if rest else place
+def _frames(stack: Sequence[str]) -> list[Shown]:
+    """Without the frames that carry whatever waits."""
+    return frames_of(line for line in stack if CARRYING.search(line) is None)
