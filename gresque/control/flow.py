@@ -4,6 +4,8 @@ reservation on."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from gresque.control.audit import acting
 from gresque.logs import fields
@@ -21,47 +23,51 @@ log = logging.getLogger("gresque.control")
 
 def pause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was paused already."""
-    with acting(store, by, "pause", f"queue {queue}") as act:
-        changed = act.changed(store.policies.pause(queue), "was paused already")
-    if changed:
-        store.metrics.mark("pause", f"queue {queue}", by)
-        log.info(
-            "%s paused queue %s", by, printable(queue),
-            extra=fields("queue_paused", by=by, queue=queue),
-        )  # fmt: skip
-    return changed
+    return _switch(
+        store, "pause", f"queue {queue}", lambda: store.policies.pause(queue),
+        "was paused already", fields("queue_paused", by=by, queue=queue), by,
+    )  # fmt: skip
 
 
 def unpause(store: Store, queue: str, *, by: str) -> bool:
     """False when the queue was not paused."""
-    with acting(store, by, "unpause", f"queue {queue}") as act:
-        changed = act.changed(store.policies.unpause(queue), "was not paused")
-    if changed:
-        store.metrics.mark("unpause", f"queue {queue}", by)
-        log.info(
-            "%s unpaused queue %s", by, printable(queue),
-            extra=fields("queue_unpaused", by=by, queue=queue),
-        )  # fmt: skip
-    return changed
+    return _switch(
+        store, "unpause", f"queue {queue}", lambda: store.policies.unpause(queue),
+        "was not paused", fields("queue_unpaused", by=by, queue=queue), by,
+    )  # fmt: skip
 
 
 def pause_all(store: Store, *, by: str) -> bool:
     """False when all queues were paused already."""
-    with acting(store, by, "pause", "all queues") as act:
-        changed = act.changed(store.policies.pause_all(), "were paused already")
-    if changed:
-        store.metrics.mark("pause", "all queues", by)
-        log.info("%s paused all queues", by, extra=fields("all_queues_paused", by=by))
-    return changed
+    return _switch(
+        store, "pause", "all queues", store.policies.pause_all,
+        "were paused already", fields("all_queues_paused", by=by), by,
+    )  # fmt: skip
 
 
 def unpause_all(store: Store, *, by: str) -> bool:
     """False when all queues were not paused. A queue that is paused by name stays paused."""
-    with acting(store, by, "unpause", "all queues") as act:
-        changed = act.changed(store.policies.unpause_all(), "were not paused")
+    return _switch(
+        store, "unpause", "all queues", store.policies.unpause_all,
+        "were not paused", fields("all_queues_unpaused", by=by), by,
+    )  # fmt: skip
+
+
+def _switch(
+    store: Store,
+    verb: str,
+    target: str,
+    change: Callable[[], bool],
+    otherwise: str,
+    extra: dict[str, Any],
+    by: str,
+) -> bool:
+    """Pause or unpause; only a change is marked and logged."""
+    with acting(store, by, verb, target) as act:
+        changed = act.changed(change(), otherwise)
     if changed:
-        store.metrics.mark("unpause", "all queues", by)
-        log.info("%s unpaused all queues", by, extra=fields("all_queues_unpaused", by=by))
+        store.metrics.mark(verb, target, by)
+        log.info("%s %sd %s", by, verb, printable(target), extra=extra)
     return changed
 
 

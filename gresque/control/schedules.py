@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime
+from typing import Any
 
 from gresque.client.schedules import Schedules
 from gresque.control.audit import acting
@@ -46,25 +48,29 @@ def skip(store: Store, name: str, *, by: str) -> datetime | None:
 
 def pause(store: Store, name: str, *, by: str) -> bool:
     """False when the entry was paused already."""
-    with acting(store, by, "cron pause", f"schedule {name}") as act:
-        changed = act.changed(of(store).pause(name), "was paused already")
-    if changed:
-        log.info(
-            "%s paused schedule entry %s", by, printable(name),
-            extra=fields("schedule_paused", by=by, entry=name),
-        )  # fmt: skip
-    return changed
+    extra = fields("schedule_paused", by=by, entry=name)
+    return _switch(store, "pause", name, of(store).pause, "was paused already", extra, by)
 
 
 def resume(store: Store, name: str, *, by: str) -> bool:
     """False when the entry was not paused."""
-    with acting(store, by, "cron resume", f"schedule {name}") as act:
-        changed = act.changed(of(store).resume(name), "was not paused")
+    extra = fields("schedule_resumed", by=by, entry=name)
+    return _switch(store, "resume", name, of(store).resume, "was not paused", extra, by)
+
+
+def _switch(
+    store: Store,
+    verb: str,
+    name: str,
+    change: Callable[[str], bool],
+    otherwise: str,
+    extra: dict[str, Any],
+    by: str,
+) -> bool:
+    with acting(store, by, f"cron {verb}", f"schedule {name}") as act:
+        changed = act.changed(change(name), otherwise)
     if changed:
-        log.info(
-            "%s resumed schedule entry %s", by, printable(name),
-            extra=fields("schedule_resumed", by=by, entry=name),
-        )  # fmt: skip
+        log.info("%s %sd schedule entry %s", by, verb, printable(name), extra=extra)
     return changed
 
 
