@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -35,58 +34,39 @@ def command() -> None:
     """
 
 
-def _order(function: Callable[..., int]) -> Callable[..., Any]:
-    """Decorator: the arguments that all orders have."""
-    function = json_option(function)
-    function = setting_options("redis_url", "namespace")(function)
-    function = click.option(
-        "--wait", type=Seconds(), default=10.0, show_default=True,
-        help="Seconds to wait until it is done; 0: only ask.",
-    )(function)  # fmt: skip
-    return click.argument("targets", metavar="PROCESS...", nargs=-1, required=True)(function)
-
-
-@command.command(name="pause")
-@_order
-def pause_command(
-    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
-) -> int:
-    """Let processes take no jobs until `continue`; jobs that run go on."""
-    return _give("pause", flags, targets, wait, as_json)
-
-
-@command.command(name="continue")
-@_order
-def continue_command(
-    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
-) -> int:
-    """Let paused and drained processes take jobs again."""
-    return _give("continue", flags, targets, wait, as_json)
-
-
-@command.command(name="drain")
-@_order
-def drain_command(
-    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
-) -> int:
-    """Let processes take no more jobs, and wait until their last one has ended.
+ORDERS = {
+    "pause": """Let processes take no jobs until `continue`; jobs that run go on.""",
+    "continue": """Let paused and drained processes take jobs again.""",
+    "drain": """Let processes take no more jobs, and wait until their last one has ended.
 
     What they reserved and did not start goes back to its queues. They stay until `continue`, or
     `recycle`.
-    """
-    return _give("drain", flags, targets, wait, as_json)
-
-
-@command.command(name="recycle")
-@_order
-def recycle_command(
-    flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
-) -> int:
-    """Replace processes: each finishes its jobs and leaves, and another one starts at once.
+    """,
+    "recycle": """Replace processes: each finishes its jobs and leaves, and another one starts at
+    once.
 
     With one thread the other one starts when the last job has ended.
-    """
-    return _give("recycle", flags, targets, wait, as_json)
+    """,
+}
+
+
+def _add(name: str, help_text: str) -> None:
+    @command.command(name=name, help=help_text)
+    @click.argument("targets", metavar="PROCESS...", nargs=-1, required=True)
+    @click.option(
+        "--wait", type=Seconds(), default=10.0, show_default=True,
+        help="Seconds to wait until it is done; 0: only ask.",
+    )  # fmt: skip
+    @setting_options("redis_url", "namespace")
+    @json_option
+    def order_command(
+        flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
+    ) -> int:
+        return _give(name, flags, targets, wait, as_json)
+
+
+for _name, _help in ORDERS.items():
+    _add(_name, _help)
 
 
 def _give(
