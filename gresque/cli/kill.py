@@ -18,6 +18,7 @@ from gresque.store.commands import Fate, KillAnswer
 from gresque.text import printable, shell
 
 if TYPE_CHECKING:
+    from gresque.control.kill import Killed
     from gresque.control.targets import Target
     from gresque.inspector.filters import Filter
     from gresque.store.store import Store
@@ -78,37 +79,23 @@ def command(
     if bool(job_ids) == bool(wanted):
         raise click.UsageError("give either the ids of the jobs to kill, or --class and so on")
     with open_store(flags) as store:
-        missing: Sequence[str] = ()
-        if wanted:
-            targets = _selected(store, wanted)
-            confirm(f"Kill {_summary(targets)}?", yes)
-        else:
-            targets, missing = _named(store, job_ids)
+        targets, missing = _selected(store, wanted, yes) if wanted else _named(store, job_ids)
         killed = kill_all(store, targets, by=operator(), wait_seconds=wait)
-    rows: list[dict[str, Any]] = [
-        {
-            "process": each.process,
-            "id": each.job_id,
-            "outcome": each.answer.fate,
-            "message": _outcome(each.answer, each.job_id),
-        }
-        for each in killed
-    ]
-    left = [row for row, each in zip(rows, killed, strict=True) if not each.is_over]
-    absent = [
-        {"process": None, "id": each, "outcome": "not_running", "message": "it does not run"}
-        for each in missing
-    ]
-    Output(as_json).document(rows + absent, lambda: _lines(rows + absent, left + absent))
+    absent = [_absent(job_id) for job_id in missing]
+    rows = [*map(_row, killed), *absent]
+    left = [_row(each) for each in killed if not each.is_over]
+    Output(as_json).document(rows, lambda: _lines(rows, left + absent))
     return 1 if absent or (left and wait) else 0
 
 
-def _selected(store: Store, wanted: Filter) -> Sequence[Target]:
+def _selected(store: Store, wanted: Filter, yes: bool) -> tuple[Sequence[Target], Sequence[str]]:
+    """The jobs, once their number was confirmed."""
     from gresque.control.targets import targets_selected
 
     targets, nameless = targets_selected(store, wanted)
     _refuse_none(targets, "such jobs have no ids" if nameless else "no such job runs")
-    return targets
+    confirm(f"Kill {_summary(targets)}?", yes)
+    return targets, ()
 
 
 def _named(store: Store, job_ids: Sequence[str]) -> tuple[Sequence[Target], Sequence[str]]:
@@ -137,6 +124,21 @@ def _summary(targets: Sequence[Target]) -> str:
         f"{counted(len(targets), 'running job')}, {', '.join(named)}, "
         f"in {counted(processes, 'process', 'processes')}"
     )
+
+
+def _row(killed: Killed) -> dict[str, Any]:
+    return {
+        "process": killed.process,
+        "id": killed.job_id,
+        "outcome": killed.answer.fate,
+        "message": _outcome(killed.answer, killed.job_id),
+    }
+
+
+def _absent(job_id: str) -> dict[str, Any]:
+    return {
+        "process": None, "id": job_id, "outcome": "not_running", "message": "it does not run",
+    }  # fmt: skip
 
 
 def _lines(rows: list[dict[str, Any]], left: list[dict[str, Any]]) -> Iterator[str]:
