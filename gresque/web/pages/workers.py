@@ -47,8 +47,7 @@ class ShownHost:
 def sum_of(rows: Iterable[ProcessRow]) -> tuple[Totals, int]:
     """The totals of these processes together, and how many jobs they hold."""
     rows = [*rows]
-    columns = zip(*(row.look.totals for row in rows), strict=True)
-    totals = Totals(*map(sum, columns)) if rows else Totals()
+    totals = sum((row.look.totals for row in rows), Totals())
     return totals, sum(row.look.held for row in rows)
 
 
