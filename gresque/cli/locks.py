@@ -116,6 +116,7 @@ def release_command(key: str, flags: dict[str, Any]) -> int:
     Exit code:
       0  it is released
       1  no lock has this key
+      2  several jobs have an id that ends so, or the command line is wrong
     """
     from gresque.control.locks import release
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from gresque.client.locks import UniqueLock, held_locks
-from gresque.client.locks import release as release_locks
+from gresque.client.locks import UniqueLock, lock_of
 from gresque.control.audit import acting, some
+from gresque.errors import AmbiguousId
 from gresque.logs import fields
 from gresque.processes.short_names import has_id
 from gresque.store.locks import Lock
@@ -34,17 +34,26 @@ def release_lock(store: Store, digest: str, job_id: str, *, by: str) -> Lock | N
 
 def release(store: Store, key: str, *, by: str) -> list[UniqueLock]:
     """Release the locks with this key as the list shows it, with this digest, or with this job id
-    or the last 8 digits of one; returns them. Their jobs go on."""
+    or the last 8 digits of one; returns them. Their jobs go on. Raises AmbiguousId when ids of
+    several jobs end with these digits."""
     with acting(store, by, "locks release", f"lock {key}") as act:
-        released = release_locks(store, key)
-        if not released:
-            named = [
-                lock.digest
-                for lock in held_locks(store)[0]
-                if has_id(lock.job_id, key) or f"{lock.name} {lock.digest}" == key
-            ]
-            released = release_locks(store, named[0]) if len(named) == 1 else []
+        released = [lock_of(lock) for lock in _named(store, key) if store.locks.release(lock)]
         act.count = len(released)
         holders = some([f"job {lock.job_id} {lock.name}" for lock in released])
         act.outcome = f"released, held by {holders}" if released else "no lock has this key"
     return released
+
+
+def _named(store: Store, key: str) -> list[Lock]:
+    named, shown_so = list[Lock](), list[Lock]()
+    for lock in store.locks.each():
+        if key in lock.names:
+            named.append(lock)
+        elif has_id(lock.job_id, key) or f"{lock.job_class} {lock.digest}" == key:
+            shown_so.append(lock)
+    if not named and len(shown_so) > 1:
+        raise AmbiguousId(
+            f"the ids of {len(shown_so):,} jobs that hold a lock end with {printable(key)}; give "
+            f"more digits: {printable(some([lock.job_id for lock in shown_so]))}"
+        )
+    return named or shown_so

@@ -72,6 +72,18 @@ def test_one_is_released_by_what_a_narrow_terminal_shows(bench: Bench, name: str
     assert not bench.client.exists(lock(2)) and bench.client.exists(lock(1))
 
 
+def test_an_end_that_two_ids_have_releases_none(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [f"{n}{job_id(n)[1:-4]}abcd" for n in (1, 2)]
+    for n, each in enumerate(ids, 1):
+        bench.client.hset(lock(n), "id", each)
+    assert run(["locks", "release", "0000abcd", "--redis", bench.url]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the ids of 2 jobs" in line and all(each in line for each in ids)
+    assert bench.client.exists(lock(1), lock(2)) == 2
+
+
 @pytest.mark.parametrize("name", ["Sync [7]", digest(1), job_id(1)])
 def test_one_is_released_by_its_key_its_digest_or_its_job(
     bench: Bench, capsys: pytest.CaptureFixture[str], name: str
