@@ -51,7 +51,7 @@ def warn_of_unserved(found: Serving) -> None:
             continue
         if not each.is_known and quoted(each.queue) != each.queue:
             complain(
-                f"warning: {name!r} is taken as the name of one queue; name each queue by itself, "
+                f"warning: '{name}' is taken as the name of one queue; name each queue by itself, "
                 "patterns and lists are for gresque work -q"
             )
         elif found.has_workers:

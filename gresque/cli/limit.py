@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,13 +98,11 @@ def _parse(limits: tuple[str, ...], burst: int | None) -> tuple[int | None, Rate
     rate = Rate.parse(rates[0], burst) if rates else None
     if not caps:
         return None, rate
-    try:
-        cap = int(caps[0])
-    except ValueError:
+    if not re.fullmatch("[-+]?[0-9]{1,20}", caps[0]):
         raise click.UsageError(
             f"{caps[0]!r} is no limit; give a cap such as 20, or a rate such as 100/m"
-        ) from None
-    return checked_cap(cap), rate
+        )
+    return checked_cap(int(caps[0])), rate
 
 
 def _check(cap: int | None, rate: Rate | None, no_cap: bool, no_rate: bool) -> None:

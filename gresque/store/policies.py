@@ -310,8 +310,8 @@ def checked_queue(queue: object) -> str:
     """The name of a queue. Raises GresqueError."""
     if isinstance(queue, str) and queue and is_utf8(queue):
         return queue
-    shown = printable(queue) if isinstance(queue, str) else queue
-    raise GresqueError(f"{shown!r} is not the name of a queue; give one such as 'mail'")
+    shown = f"'{printable(queue)}'" if isinstance(queue, str) else repr(queue)
+    raise GresqueError(f"{shown} is not the name of a queue; give one such as 'mail'")
 
 
 def checked_cap(cap: object) -> int:

@@ -150,6 +150,8 @@ class TestLimit:
             (["-5"], "a cap is a whole number from 1"),
             (["5.5"], "'5.5' is no limit; give a cap such as 20, or a rate such as 100/m"),
             (["many"], "'many' is no limit"),
+            (["5_0"], "'5_0' is no limit"),
+            (["٥"], "'٥' is no limit"),
             (["--brust"], "'--brust' is no limit"),
             (["0/s"], "starts no job"),
             (["5/d"], "'5/d' is no rate"),
