@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gresque.errors import RedisUnavailable
 from gresque.logs import fields
@@ -22,6 +24,7 @@ log = logging.getLogger("gresque.control")
 
 MOST_CHARS = 500
 """Of each field."""
+_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, RedisUnavailable, OSError)
 
 
 class By(str):
@@ -60,21 +63,23 @@ def acting(store: Store, by: str, verb: str, target: str) -> Iterator[Act]:
 
     `verb` is in the words of the command line, `target` names what was meant.
     """
-    act = Act()
+    act, is_reported = Act(), False
     try:
         yield act
     except Exception as error:
         act.outcome = f"failed: {error}"
+        is_reported = isinstance(error, _UNREACHABLE) and not act.count
         raise
     except BaseException:
         act.outcome = f"interrupted after {counted(act.count, 'change')}"
         raise
     finally:
-        write(store, by, verb, target, act)
+        _write(store, by, verb, target, act, is_reported)
 
 
-def write(store: Store, by: str, verb: str, target: str, act: Act) -> None:
-    """Write an entry. A log that cannot be written hides no outcome: a warning says so."""
+def _write(store: Store, by: str, verb: str, target: str, act: Act, is_reported: bool) -> None:
+    """Write an entry. A log that cannot be written hides no outcome: a warning says so, unless the
+    error of the action, which changed nothing, says the same."""
     entry = {
         "by": str(by),
         "from": by.place if isinstance(by, By) else "",
@@ -86,6 +91,8 @@ def write(store: Store, by: str, verb: str, target: str, act: Act) -> None:
     try:
         store.audit.add({name: _cut(value) for name, value in entry.items()})
     except (RedisError, RedisUnavailable, OSError) as error:
+        if is_reported:
+            return
         log.warning(
             "the audit log has no entry for what %s did (%s %s): %s",
             printable(by),

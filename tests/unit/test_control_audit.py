@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
@@ -40,7 +42,7 @@ def client(redis_url: str) -> Iterator[Client]:
     found.close()
 
 
-def told(store: Store, count: int = 50) -> list[tuple[str, str, int, str]]:
+def entries(store: Store, count: int = 50) -> list[tuple[str, str, int, str]]:
     """The entries, the oldest first."""
     found = read_audit(store, count)
     assert {(each.by, each.place) for each in found} <= {("ana", "web 10.0.0.3")}
@@ -56,7 +58,7 @@ def test_queues(store: Store, redis_client: redis.Redis) -> None:
     redis_client.rpush("resque:queue:mail", item("A", 1), item("A", 2), item("A", 3))
     queues.move_jobs(store, "mail", "low", 2, by=BY)
     queues.clear_jobs(store, "mail", 5, by=BY)
-    assert told(store) == [
+    assert entries(store) == [
         ("pause", "queue mail", 1, "done"),
         ("pause", "queue mail", 0, "was paused already"),
         ("unpause", "queue mail", 1, "done"),
@@ -78,7 +80,7 @@ def test_failed_jobs(store: Store, redis_client: redis.Redis) -> None:
     remove.remove_all_failed(backend, Wanted(job_class="Greet", text="error 3"), by=BY)
     remove.remove_oldest_failed(backend, {"": 5}, by=BY)
     fifth, fourth = f"failed job {5:032x} Greet", f"failed job {4:032x} Greet"
-    assert told(store) == [
+    assert entries(store) == [
         ("failed retry", fifth, 1, "done"),
         ("failed remove", f"{fifth}, {fourth}", 1, "1 were not in their place any more"),
         ("failed retry", 'all failed jobs: "error 2"', 1, "done"),
@@ -98,10 +100,10 @@ def test_delayed_jobs(store: Store, client: Client) -> None:
     assert [each.reason for each in outcome] == ["it does not wait for its time", ""]
     assert delayed.cancel(store, found[2:], by=BY, verb="retries cancel")[0].done
     assert delayed.cancel(store, [], by=BY) == []
-    assert [(verb, count) for verb, _, count, _ in told(store)] == [
+    assert [(verb, count) for verb, _, count, _ in entries(store)] == [
         ("delayed run", 1), ("delayed move", 1), ("delayed cancel", 1), ("retries cancel", 1),
     ]  # fmt: skip
-    assert told(store)[2][3] == "it does not wait for its time"
+    assert entries(store)[2][3] == "it does not wait for its time"
 
 
 def test_the_schedule_and_locks(store: Store, client: Client) -> None:
@@ -113,7 +115,7 @@ def test_the_schedule_and_locks(store: Store, client: Client) -> None:
     with pytest.raises(ScheduleError):
         schedules.run_now(store, "nightly", by=BY)
     assert locks.release(store, "k", by=BY) == []
-    *before, missing, lock = told(store)
+    *before, missing, lock = entries(store)
     assert before == [
         ("cron run", "schedule nightly", 1, f"enqueued job {job_id}"),
         ("cron pause", "schedule nightly", 1, "done"),
@@ -130,7 +132,7 @@ def test_kills(store: Store, redis_client: redis.Redis) -> None:
     (held,) = [job.held for job in RunningJob.all(store)]
     kill_all(store, [Target("x" * 32, held)], by=BY, wait_seconds=0)
     assert kill_all(store, [], by=BY, wait_seconds=0) == []
-    (found,) = told(store)
+    (found,) = entries(store)
     assert found == ("kill", f"job {'x' * 32} in {PROCESS}", 1, "1 requested")
 
 
@@ -139,7 +141,7 @@ def test_what_fails_or_is_cut_off_is_written_too(store: Store) -> None:
         with pytest.raises(type(error)), acting(store, BY, "pause", "x" * 1000) as act:
             act.count = 2
             raise error
-    failed, cut = told(store)
+    failed, cut = entries(store)
     assert failed[2:] == (2, "failed: no\nway")
     assert cut[2:] == (2, "interrupted after 2 changes")
     assert len(cut[1]) == 500
@@ -152,6 +154,20 @@ def test_an_audit_log_of_another_type_hides_no_outcome(
     assert flow.pause(store, "mail", by=BY)
     assert "has no entry for what ana did (pause queue mail)" in caplog.text
     assert read_audit(store) == []
+
+
+def test_a_server_that_is_away_is_reported_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the error of an action that changed nothing."""
+    with closing(Store(f"unix://{tmp_path}/none.sock", "resque")) as away:
+        with pytest.raises(redis.ConnectionError):
+            flow.pause(away, "mail", by=BY)
+        assert "has no entry" not in caplog.text
+        with pytest.raises(redis.ConnectionError), acting(away, BY, "kill", "2 jobs") as act:
+            act.count = 1
+            raise redis.ConnectionError
+    assert "has no entry for what ana did (kill 2 jobs)" in caplog.text
 
 
 def test_reading_in_pages(store: Store, redis_client: redis.Redis) -> None:
