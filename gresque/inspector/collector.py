@@ -55,6 +55,8 @@ class Collector:
         self._closed = False
         self._began: float | None = None
         """When the snapshot was begun that is being taken."""
+        self._begun = self._renewed = float("-inf")
+        """When the last snapshot was begun, and from when on it has to be."""
 
     @property
     def seen(self) -> Snapshot | None:
@@ -96,6 +98,13 @@ class Collector:
                     return None
                 self._changed.wait(min(left, 1.0))
 
+    def renew(self) -> None:
+        """The caller has changed something: `last` waits for a snapshot that is begun from now on,
+        which comes at once."""
+        with self._changed:
+            self._renewed = time.monotonic()
+            self._changed.notify_all()
+
     def close(self) -> None:
         """End the thread, and wait for it."""
         with self._changed:
@@ -122,8 +131,13 @@ class Collector:
         return (
             found is not None
             and found.age < 2 * self._every
+            and not self._is_outdated
             and (found.jobs is not None or not jobs)
         )
+
+    @property
+    def _is_outdated(self) -> bool:
+        return self._begun < self._renewed
 
     def _notice_silence(self) -> None:
         """A server that hangs raises an error after half a minute only."""
@@ -160,14 +174,14 @@ class Collector:
                     return
 
     def _wait_until(self, at: float) -> None:
-        while not self._closed and (left := at - time.monotonic()) > 0:
+        while not (self._closed or self._is_outdated) and (left := at - time.monotonic()) > 0:
             self._changed.wait(left)
 
     def _take(self) -> None:
         """One snapshot, or the reason why there is none."""
         number = self._next_number()
         trouble: str | None = None
-        self._began = time.monotonic()
+        self._began = began = time.monotonic()
         try:
             since = time.monotonic() - LOOKED_SECONDS
             snapshot = self._collecting.take(
@@ -181,7 +195,7 @@ class Collector:
             log.exception("no snapshot", extra=fields("collector_failed"))
             trouble = f"the collector failed: {type(error).__name__}"
         with self._changed:
-            self._began = None
+            self._began, self._begun = None, began
             if trouble is not None:
                 self._note(trouble)
                 self._collecting.forget()

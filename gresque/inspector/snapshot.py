@@ -248,6 +248,11 @@ class Snapshot:
         return max(aged, key=lambda each: each.age_seconds or 0.0, default=None)
 
     @property
+    def waits_in_paused_only(self) -> bool:
+        """Whether every job that waits is in a paused queue."""
+        return all(each.is_paused for each in self.queues if each.waiting)
+
+    @property
     def longest_seconds(self) -> float | None:
         """For how long the job that runs longest has been running."""
         firsts = (min(p.running.since.values(), default=None) for p in self.look.processes)

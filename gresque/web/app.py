@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Response, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -34,7 +34,7 @@ from gresque.web.routes import ROUTES
 from gresque.web.security import check_request, protect
 from gresque.web.settings import WebSettings
 from gresque.web.shell import shell
-from gresque.web.site import Site, Who, call_directly, may, shown_bulks, who
+from gresque.web.site import Site, Who, call_directly, may, shown_bulks, site, who
 from gresque.web.stacks import Stacks
 from gresque.web.values import block, moment, offset, value
 
@@ -101,6 +101,12 @@ def _add_routes(app: Flask) -> None:
     def check() -> None:
         # An address that does not exist is one for everybody.
         check_request(roles.get(request.endpoint or ""))
+
+    @app.after_request
+    def show_what_changed(response: Response) -> Response:
+        if request.method == "POST" and response.status_code < 400:
+            site().collector.renew()
+        return response
 
     app.after_request(compress)
     app.after_request(protect)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,15 @@ def test_no_redis_from_the_start(tmp_path: Path) -> None:
     with pytest.raises(RedisUnavailable, match="no answer from Redis at "):
         collector.last()
     collector.close()
+
+
+def test_after_a_change_it_looks_again_at_once(store: Store, redis_client: redis.Redis) -> None:
+    with closing(Collector(store, every_seconds=30)) as collector:
+        for _ in range(2):
+            collector.last()  # the second one comes soon in any case
+        before = collector.after(1, 5)
+        assert before is not None
+        wait(redis_client, "mail", item("A"))
+        assert collector.last().waiting == 0
+        collector.renew()
+        assert collector.last().waiting == 1

@@ -16,7 +16,7 @@ from gresque.store.commands import Blocking, JobWait, Running, encode_waits
 from gresque.store.metrics import Counts
 from gresque.store.store import Store
 from gresque.web.pages import throughput
-from tests.support.web import come_in, open_app
+from tests.support.web import SAME_ORIGIN, come_in, open_app
 
 
 def test_an_empty_system(browser: FlaskClient) -> None:
@@ -35,6 +35,30 @@ def test_numbers_and_queues(browser: FlaskClient, store: Store) -> None:
     assert re.findall(r'data-key="q:(\w+)"', page) == ["mail", "web"]
     assert '<span class="tag still">paused</span>' in page
     assert "2 queues" in page
+
+
+def test_what_waits_in_paused_queues_alone(browser: FlaskClient, store: Store) -> None:
+    store.enqueuer.push("mail", [b"{}"])
+    store.policies.pause("mail")
+    assert "all in paused queues" in browser.get("/").text
+
+
+def test_how_many_jobs_of_a_queue_run(browser: FlaskClient, redis_client: redis.Redis) -> None:
+    hold(redis_client, 2, 3)
+    page = browser.get("/").text
+    row = re.search(r'<tr data-key="q:mail".*', page)
+    assert row is not None and '<td class="n">6</td>' in row[0]
+    assert browser.get("/api/queues").json == [browser.get("/api/queue?queue=mail").json]
+    assert browser.get("/api/queues").json[0]["running"] == 6
+
+
+def test_an_action_is_seen_at_once(browser: FlaskClient, store: Store) -> None:
+    store.enqueuer.push("mail", [b"{}"])
+    for _ in range(3):
+        assert 'tag still">paused' not in browser.get("/").text
+        browser.post("/queues/mail/pause", headers=SAME_ORIGIN)
+        assert 'tag still">paused' in browser.get("/").text
+        browser.post("/queues/mail/unpause", headers=SAME_ORIGIN)
 
 
 def test_a_job_that_blocks_others_is_named_with_a_button(

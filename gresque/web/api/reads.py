@@ -62,12 +62,12 @@ def overview() -> shapes.Overview:
 
 def queues() -> list[shapes.Queue]:
     """All queues, by name."""
-    return [*map(_queue, site().collector.last().queues)]
+    return [*map(_queue, site().collector.last(jobs=True).queues)]
 
 
 def queue(query: OfQueue) -> shapes.Queue:
     """One queue."""
-    found = site().collector.last().queue(query.queue)
+    found = site().collector.last(jobs=True).queue(query.queue)
     if found is None:
         abort(404, f"no job was ever put into queue {query.queue}")
     return _queue(found)

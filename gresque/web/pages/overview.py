@@ -64,7 +64,7 @@ class FailingRow:
 
 def page() -> Response:
     here = site()
-    snapshot, measured = here.collector.last(), here.measured
+    snapshot, measured = here.collector.last(jobs=True), here.measured
     short, long = _span("span", SHORT_SPANS), _span("long", LONG_SPANS)
     trends, hour = snapshot.trends, measured.series("1h")
     known = {"10m": trends.seconds, "24h": trends.tens}
