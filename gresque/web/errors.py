@@ -10,12 +10,14 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
+from gresque.connection.errors import explain, is_reply
 from gresque.errors import GresqueError, RedisUnavailable
 from gresque.logs import fields
 from gresque.web import signing_in
 from gresque.web.api.endpoint import encode
 from gresque.web.api.openapi import PROBLEM, Problem
 from gresque.web.pages.show import html
+from gresque.web.site import site
 from gresque.web.values import value
 
 log = logging.getLogger("gresque.web")
@@ -67,7 +69,10 @@ def _http(error: HTTPException) -> Any:
 
 
 def _redis(error: Exception) -> BaseResponse:
-    log.warning("redis failed a request: %s", error, extra=fields("web_redis_failed"))
+    text = explain(site().store.server.url, error)
+    log.warning("redis failed a request: %s", text, extra=fields("web_redis_failed"))
+    if is_reply(error):
+        return _answer(503, text, "Redis refuses this")
     return _answer(503, None)
 
 
@@ -83,8 +88,9 @@ def _unexpected(error: Exception) -> BaseResponse:
     return _answer(500, None)
 
 
-def _answer(code: int, given: str | None) -> BaseResponse:
+def _answer(code: int, given: str | None, called: str = "") -> BaseResponse:
     title, text = TEXTS.get(code, OTHER)
+    title = called or title
     if given:
         text = given[:1].upper() + given[1:]
     if request.path.startswith("/api"):

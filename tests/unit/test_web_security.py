@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -224,3 +225,17 @@ def test_without_redis() -> None:
         answer = come_in(app).get("/queues")
         assert answer.status_code == 503
         assert "Redis does not answer" in answer.text
+
+
+def test_what_redis_refuses_is_named(
+    browser: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(queue: str) -> None:
+        raise redis.ReadOnlyError("You can't write against a read only replica.")
+
+    monkeypatch.setitem(app.view_functions, "queue_pause", fail)
+    answer = browser.post("/queues/mail/pause", headers=SAME_ORIGIN)
+    assert answer.status_code == 503
+    assert "Redis refuses this" in answer.text
+    assert "give the URL of the primary" in answer.text
+    assert "does not answer" not in answer.text
