@@ -39,6 +39,8 @@ def find(name: str) -> StaticFile | None:
     if path is None:
         return None
     content = path.read_bytes()
+    if path.suffix == ".css":
+        content = _without_missing_fonts(content)
     return StaticFile(content, hashlib.sha256(content).hexdigest()[:12], TYPES[path.suffix])
 
 
@@ -51,6 +53,17 @@ def _font(name: str) -> Path | None:
         return None
     path = Path(spec.origin).with_name("files") / file
     return path if path.is_file() else None
+
+
+def _without_missing_fonts(style: bytes) -> bytes:
+    """A browser would ask for them on each page."""
+    missing = [name.encode() for name in FONTS if find(name) is None]
+    lines = style.splitlines(keepends=True)
+    return b"".join(
+        line
+        for line in lines
+        if not (line.startswith(b"@font-face") and any(name in line for name in missing))
+    )
 
 
 def static_file(name: str) -> BaseResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import gresque.web
 from gresque.store.store import Store
-from gresque.web import charts
+from gresque.web import charts, static_files
 from gresque.web.names import from_path, to_path
 from gresque.web.values import value
 
@@ -99,3 +100,16 @@ def test_files_are_kept_by_browsers(browser: FlaskClient) -> None:
     again = browser.get(address, headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
     assert browser.get("/static/../app.py").status_code == 404
+
+
+def test_fonts_that_are_not_installed_are_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dict.fromkeys(("plex-sans.ttf", "plex-mono-400.ttf"), ("gresque", "x"))
+    monkeypatch.setattr(static_files, "FONTS", known | {"plex-mono-500.ttf": ("no_such_font", "x")})
+    file = WEB / "static" / "gresque.js"
+    monkeypatch.setattr(static_files, "_font", lambda name: file if name in known else None)
+    monkeypatch.setitem(static_files.TYPES, ".js", "font/ttf")
+    monkeypatch.setattr(static_files, "find", cache(static_files.find.__wrapped__))
+    style = static_files.find("gresque.css")
+    assert style is not None
+    asked = re.findall(rb"url\((plex[^)]+)\)", style.content)
+    assert asked == [b"plex-sans.ttf", b"plex-mono-400.ttf"]
