@@ -159,6 +159,7 @@
       if (answer.ok && at.pathname === location.pathname) {
         closeDialog();
         for (const box of $$("input[data-select]:checked")) box.checked = false;
+        $("#problem").hidden = true;
         swap(text);
         if (answer.redirected) history.replaceState(null, "", answer.url);
       } else if (answer.ok) {
