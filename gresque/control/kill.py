@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gresque.control.audit import acting, some
 from gresque.control.targets import Target, find_running
 from gresque.logs import fields
+from gresque.processes.short_names import short_process
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
 from gresque.store.processes import Held
 from gresque.store.store import Store
@@ -109,7 +110,7 @@ def outcomes(answers: Iterable[KillAnswer]) -> str:
 
 
 def _named(targets: Sequence[Target]) -> str:
-    return some([f"job {each.job_id} in {each.held.process}" for each in targets])
+    return some([f"job {each.job_id} in {short_process(each.held.process)}" for each in targets])
 
 
 @dataclass

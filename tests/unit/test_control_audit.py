@@ -133,7 +133,7 @@ def test_kills(store: Store, redis_client: redis.Redis) -> None:
     kill_all(store, [Target("x" * 32, held)], by=BY, wait_seconds=0)
     assert kill_all(store, [], by=BY, wait_seconds=0) == []
     (found,) = entries(store)
-    assert found == ("kill", f"job {'x' * 32} in {PROCESS}", 1, "1 requested")
+    assert found == ("kill", f"job {'x' * 32} in vm:11", 1, "1 requested")
 
 
 def test_what_fails_or_is_cut_off_is_written_too(store: Store) -> None:
