@@ -56,7 +56,7 @@ def _corrections(drifts: Sequence[Drift] | None) -> Iterator[str]:
         return
     yield ""
     if not drifts:
-        yield "verified: all counts of jobs in flight are right"
+        yield "verified: no count of jobs in flight had to be corrected"
     for each in drifts:
         yield printable(
             f"corrected: {each.counter} said {each.counted} for queue {each.queue}, "

@@ -51,7 +51,7 @@ def verify(store: Store, *, by: str) -> list[Drift]:
     with acting(store, by, "limits --verify", "all queues") as act:
         drifts = verify_counts(store)
         act.count = len(drifts)
-        act.outcome = f"corrected {counted(act.count, 'count')}" if drifts else "all were right"
+        act.outcome = f"corrected {counted(act.count, 'count')}" if drifts else "corrected none"
     return drifts
 
 

@@ -30,7 +30,8 @@ MOST = 10**9
 MOST_PER_SECOND = 10**6
 LONGEST_MS = 31 * 86_400_000
 
-_STOPS_ALL = "workers take no jobs"
+_NOT_PAUSED = "no pause of all queues holds"
+_NO_POLICY = "no queue is paused or limited"
 _STOPS_LIMITED = "workers take no jobs of limited queues"
 _UNITS = {"s": 1000, "m": 60_000, "h": 3_600_000}
 _RATE = re.compile(r"([0-9]{1,10})/([0-9]{0,7})([smh])")
@@ -154,8 +155,8 @@ class PolicySnapshot(NamedTuple):
     """Queue -> how many of its jobs are counted."""
     tats: Mapping[str, int]
     in_the_way: tuple[str, ...] = ()
-    """Keys that another program has given another type. Workers, which cannot read them, take no
-    jobs of queues that may be paused or limited by them."""
+    """Keys that another program has given another type. Workers cannot read them, either: without
+    policies they take jobs as if there were none, without counters none of limited queues."""
 
     def policy(self, queue: str) -> Policy:
         return self.policies.get(queue, NONE)
@@ -203,9 +204,9 @@ class PolicyReads:
         self._keys = (keys.pause_all, keys.policies, keys.inflight, keys.rates)
         self._clock = reads.now()
         no_pause: bytes | None = None
-        self._pause = reads.ask(no_pause, "GET", keys.pause_all, consequence=_STOPS_ALL)
+        self._pause = reads.ask(no_pause, "GET", keys.pause_all, consequence=_NOT_PAUSED)
         none: dict[bytes, bytes] = {}
-        self._policies = reads.ask(none, "HGETALL", keys.policies, consequence=_STOPS_ALL)
+        self._policies = reads.ask(none, "HGETALL", keys.policies, consequence=_NO_POLICY)
         self._in_flight = reads.ask(none, "HGETALL", keys.inflight, consequence=_STOPS_LIMITED)
         self._tats = reads.ask(none, "HGETALL", keys.rates, consequence=_STOPS_LIMITED)
 

@@ -96,7 +96,7 @@ def _drop(queue: str, letters: str) -> str:
 def _verify(_: str) -> str:
     drifts = verify(site().store, by=by())
     if not drifts:
-        return "All counts of jobs in flight are right."
+        return "No count of jobs in flight had to be corrected."
     return f"{counted(len(drifts), 'count')} of jobs in flight corrected."
 
 

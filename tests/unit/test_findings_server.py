@@ -66,8 +66,8 @@ def test_a_user_who_may_not_ask(own: OwnServer) -> None:
 @pytest.mark.parametrize(
     ("key", "consequence"),
     [
-        ("policies", "no worker takes a job: "),
-        ("pause-all-workers", "no worker takes a job: "),
+        ("policies", "no queue is paused or limited: "),
+        ("pause-all-workers", "no pause of all queues holds: "),
         ("inflight", "no worker takes a job of a queue with a cap: "),
         ("rates", "no worker takes a job of a queue with a rate: "),
     ],

@@ -16,7 +16,7 @@ _MB = 1024 * 1024
 
 def server(view: View) -> Iterator[Finding]:
     """A server that is full, throws keys away, cannot save or takes no writes, or on which another
-    program uses a key that all workers need."""
+    program uses a key of the policies."""
     info = view.look.server
     if info.get("role") == "slave":
         yield Finding(
@@ -48,20 +48,20 @@ def server(view: View) -> Iterator[Finding]:
 def _in_the_way(view: View) -> Iterator[Finding]:
     keys, flow = view.store.keys, view.look.flow
     policies = flow.policies.values()
-    stopped = {
-        keys.policies: "no worker takes a job",
-        keys.pause_all: "no worker takes a job",
+    wrong = {
+        keys.policies: "no queue is paused or limited",
+        keys.pause_all: "no pause of all queues holds",
     }
     if any(policy.cap is not None for policy in policies):
-        stopped[keys.inflight] = "no worker takes a job of a queue with a cap"
+        wrong[keys.inflight] = "no worker takes a job of a queue with a cap"
     if any(policy.rate is not None for policy in policies):
-        stopped[keys.rates] = "no worker takes a job of a queue with a rate"
+        wrong[keys.rates] = "no worker takes a job of a queue with a rate"
     for key in flow.in_the_way:
-        if key in stopped:
+        if key in wrong:
             yield Finding(
                 Level.BROKEN,
                 "key",
-                f"{stopped[key]}: {explain_wrong_type(keys, key)}",
+                f"{wrong[key]}: {explain_wrong_type(keys, key)}",
                 (shell("redis-cli", "rename", printable(key), printable(key) + ".foreign"),),
                 {"key": key},
             )
