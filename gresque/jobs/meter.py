@@ -25,7 +25,7 @@ class Meter:
         """How long the runs took that are in `times`."""
         self.times: list[int] | None = None
         """Runs of 5 ms or more, by the bucket of their time."""
-        self.exceptions: dict[str, int] | None = None
+        self.exceptions: dict[str, int] = {}
         self.owner: object = None
         """The definition that has it, if one does."""
         self._taken = 0
@@ -47,11 +47,12 @@ class Meter:
             self.failed += 1
         if seconds > SHORT_SECONDS:
             self.note_time(seconds)
-        if self.exceptions is None:
-            self.exceptions = {}
-        if len(self.exceptions) >= MOST_EXCEPTIONS and exception not in self.exceptions:
-            exception = OTHERS
-        self.exceptions[exception] = self.exceptions.get(exception, 0) + 1
+        known = self.exceptions
+        if exception not in known:
+            if len(known) >= MOST_EXCEPTIONS:
+                exception = OTHERS
+            known.setdefault(exception, 0)
+        known[exception] += 1
 
     @property
     def is_written(self) -> bool:
@@ -72,7 +73,7 @@ class Meter:
                 counts[name] = counts.get(name, 0) + new
                 written[name] = count
                 attempts += new if place < 3 else 0
-        for exception, count in list((self.exceptions or {}).items()):
+        for exception, count in [*self.exceptions.items()]:
             name = field("x", queue, job, exception)
             new = count - written.get(name, 0)
             if new:

@@ -8,6 +8,8 @@ import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from gevent import getcurrent
+
 from gresque.clock import log_time
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ MOST_LINES = 200
 MOST_CHARACTERS = 16_000
 """Of the lines of one job together."""
 MOST_JOBS_A_SECOND = 50
-"""Of the jobs of one process that fail in a second, so many leave their lines behind."""
+"""More jobs of one process may fail in a second: those leave no lines behind."""
 
 _format_exception = logging.Formatter().formatException
 
@@ -68,11 +70,10 @@ class JobLines:
         lines.add(text)
 
     def take(self, job: ReservedJob) -> bytes:
-        """The lines of this job, compressed; empty where there are none."""
-        for lines in [*self._kept.values()]:
-            if lines.job is job:
-                return self._compress(lines.text)
-        return b""
+        """The lines of this job, compressed; empty where there are none. Called in the thread that
+        ran it."""
+        lines = self._kept.pop(getcurrent(), None)
+        return b"" if lines is None or lines.job is not job else self._compress(lines.text)
 
     def _compress(self, text: str) -> bytes:
         second = int(time.monotonic())

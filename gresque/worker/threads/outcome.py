@@ -30,6 +30,7 @@ from gresque.jobs.ends import (
     Attempt,
     End,
     EndedJob,
+    Ending,
     EndRules,
     Way,
     effects_of,
@@ -42,7 +43,7 @@ from gresque.jobs.meter import Meter
 from gresque.jobs.retry_policy import MOST_SNOOZES, Again
 from gresque.logs import fields
 from gresque.processes.tallies import Tallies, own_tallies
-from gresque.raised import error_text, read_raised, stand_in
+from gresque.raised import Raised, error_text, read_raised, stand_in
 from gresque.store.effects import Effect, logged
 from gresque.worker.threads import job_lines
 from gresque.worker.threads.end_log import EndLog, class_of, id_of
@@ -146,8 +147,55 @@ class Outcome:
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
         ended, now = EndedJob(job[1], job[2]), time()
+        again: Again | None = None
+        runs_again = may_run_again(ended, end, definition, self._rules, error)
+        if runs_again or (definition is not None and definition.hooks.after_failure):
+            found = self._follow_up(
+                ended, job, definition, end, error, now, as_job, late_kill, runs_again=runs_again
+            )
+            if isinstance(found, JobKilled):
+                return found
+            again = found
+        try:
+            read: Raised = as_job(job, read_raised, error, raised)
+        except BaseException as broken:  # such a kill
+            read = stand_in(error, broken)
+        if again is not None and (late := late_kill(job)) is not None:
+            return late  # without the error, whose message may never come
+        if again is None and issubclass(type(error), RetryLater):
+            asked = f"it has asked for that {MOST_SNOOZES:,} times in a row"
+            read = read._replace(text=f"{read.text}; {asked}")
+        name, text, trace = read
+        ending = effects_of(
+            ended,
+            end,
+            definition,
+            self._rules,
+            lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
+            Attempt(name, text, now, again),
+        )
+        if again is not None and ending.way in RUNS_AGAIN:
+            self._put_off(job, definition, end, ending, read, again, start)
+            return False
+        return self._fail(job, definition, ending, error, read, start)
+
+    def _follow_up(
+        self,
+        ended: EndedJob,
+        job: ReservedJob,
+        definition: JobDefinition | None,
+        end: End,
+        error: BaseException,
+        now: float,
+        as_job: AsJob,
+        late_kill: LateKill,
+        *,
+        runs_again: bool,
+    ) -> Again | JobKilled | None:
+        """Call the hooks of the failure. Returns when the job runs again, if it does; or a kill
+        that came before that."""
         again = late = None
-        if may_run_again(ended, end, definition, self._rules, error):
+        if runs_again:
             again = self._next_run(ended, end, definition, error, now, job, as_job)
             late = None if again is None else late_kill(job)
         if late is None and definition is not None and definition.hooks.after_failure:
@@ -159,42 +207,50 @@ class Outcome:
         if late is not None:
             late.__context__ = error  # so that the entry shows it
             return late
-        try:
-            name, text, trace = as_job(job, read_raised, error, raised)
-        except BaseException as broken:  # such a kill
-            name, text, trace = stand_in(error, broken)
-        if again is not None and (late := late_kill(job)) is not None:
-            return late  # without the error, whose message may never come
-        if again is None and issubclass(type(error), RetryLater):
-            text = f"{text}; it has asked for that {MOST_SNOOZES:,} times in a row"
-        ending = effects_of(
-            ended,
-            end,
-            definition,
-            self._rules,
-            lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
-            Attempt(name, text, now, again),
-        )
-        if again is not None and ending.way in RUNS_AGAIN:
-            self._in_flight.put_off_job(job, *ending.effects)
-            if again.counts:
-                self._meter(job, definition).note_failure(name, monotonic() - start, retried=True)
-            if end is End.UNKNOWN:
-                self._log.unknown(job, start, text, self._rules.unknown_grace_seconds)
-            else:
-                self._log.put_off(job, start, name, text, trace, again)
-            return False
-        self._in_flight.fail(job, *ending.effects, *self._lines_of(job, kept=ending.is_kept))
+        return again
+
+    def _put_off(
+        self,
+        job: ReservedJob,
+        definition: JobDefinition | None,
+        end: End,
+        ending: Ending,
+        read: Raised,
+        again: Again,
+        start: float,
+    ) -> None:
+        self._in_flight.put_off_job(job, *ending.effects)
+        if again.counts:
+            meter = self._meter(job, definition)
+            meter.note_failure(read.name, monotonic() - start, retried=True)
+        if end is End.UNKNOWN:
+            self._log.unknown(job, start, read.text, self._rules.unknown_grace_seconds)
+        else:
+            self._log.put_off(job, start, *read, again)
+
+    def _fail(
+        self,
+        job: ReservedJob,
+        definition: JobDefinition | None,
+        ending: Ending,
+        error: BaseException,
+        read: Raised,
+        start: float,
+    ) -> bool:
+        """Returns whether the job stands among the failed ones now."""
+        name, text, trace = read
+        kept = ending.is_kept
+        self._in_flight.fail(job, *ending.effects, *(self._lines_of(job) if kept else ()))
         self._meter(job, definition).note_failure(name, monotonic() - start, retried=False)
-        if self._reports and ending.is_kept:
+        if self._reports and kept:
             self._failures.report(
                 Failure(job[1], self._worker_id, job[2], error, name, text, trace, time())
             )
-        self._log.failed(job, start, name, text, trace, kept=ending.is_kept)
-        return ending.is_kept
+        self._log.failed(job, start, name, text, trace, kept=kept)
+        return kept
 
-    def _lines_of(self, job: ReservedJob, *, kept: bool) -> tuple[Effect, ...]:
-        lines = job_lines.kept.take(job) if kept else b""
+    def _lines_of(self, job: ReservedJob) -> tuple[Effect, ...]:
+        lines = job_lines.kept.take(job)
         job_id = id_of(job) if lines else ""
         if not job_id:
             return ()
