@@ -48,16 +48,16 @@ def encode_entry(
 ) -> bytes:
     """Write the entry of a job that failed now. `is_item` is False for bytes that are no queue
     item, of any form."""
-    entry = FailedEntry(
-        failed_at(time.time()),
-        msgspec.Raw(in_entry(raw) if is_item else wrapped(raw)),
-        _sendable(exception),
-        _sendable(error[:MAX_ERROR_CHARS]),
-        [_sendable(line) for line in backtrace],
-        _sendable(worker),
-        _sendable(queue),
-    )
-    return _encode(entry)
+    kept = msgspec.Raw(in_entry(raw) if is_item else wrapped(raw))
+    error = error[:MAX_ERROR_CHARS]
+    entry = FailedEntry(failed_at(time.time()), kept, exception, error, backtrace, worker, queue)
+    try:
+        return _encode(entry)
+    except UnicodeEncodeError:  # rare: to look for it in each text takes longer than to write them
+        entry.exception, entry.error = _sendable(exception), _sendable(error)
+        entry.backtrace = [_sendable(line) for line in backtrace]
+        entry.worker, entry.queue = _sendable(worker), _sendable(queue)
+        return _encode(entry)
 
 
 def decode_entry(raw: bytes) -> FailedEntry:
@@ -67,4 +67,4 @@ def decode_entry(raw: bytes) -> FailedEntry:
 
 def _sendable(text: str) -> str:
     """Without lone surrogates, which UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()

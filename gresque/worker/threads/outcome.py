@@ -240,7 +240,9 @@ class Outcome:
         """Returns whether the job stands among the failed ones now."""
         name, text, trace = read
         kept = ending.is_kept
-        self._in_flight.fail(job, *ending.effects, *(self._lines_of(job) if kept else ()))
+        lines = job_lines.kept.take(job) if kept else b""
+        effects = (*ending.effects, *self._logged(job, lines)) if lines else ending.effects
+        self._in_flight.fail(job, *effects)
         self._meter(job, definition).note_failure(name, monotonic() - start, retried=False)
         if self._reports and kept:
             self._failures.report(
@@ -249,12 +251,9 @@ class Outcome:
         self._log.failed(job, start, name, text, trace, kept=kept)
         return kept
 
-    def _lines_of(self, job: ReservedJob) -> tuple[Effect, ...]:
-        lines = job_lines.kept.take(job)
-        job_id = id_of(job) if lines else ""
-        if not job_id:
-            return ()
-        return (logged(self._rules.keys, job_id, lines, int(time() * 1000)),)
+    def _logged(self, job: ReservedJob, lines: bytes) -> tuple[Effect, ...]:
+        job_id = id_of(job)
+        return (logged(self._rules.keys, job_id, lines, int(time() * 1000)),) if job_id else ()
 
     def _meter(self, job: ReservedJob, definition: JobDefinition | None) -> Meter:
         meters = self._in_flight.meters
