@@ -55,12 +55,17 @@ def targets_selected(store: Store, wanted: Filter) -> tuple[list[Target], int]:
     """The jobs that are wanted, those that run longest first; and how many of them have no id, by
     which a kill could name them."""
     jobs = RunningJob.all(store, wanted)
+    return targets_of(jobs), sum(job.item.get("id") is None for job in jobs)
+
+
+def targets_of(jobs: Iterable[RunningJob]) -> list[Target]:
+    """These jobs, in their order, without those that have no id."""
     targets: dict[tuple[str, str], Target] = {}
     for job in jobs:
         if job.item.get("id") is not None:
             job_id, name = str(job.item["id"]), str(job.item.get("class"))
             targets.setdefault((job.process, job_id), Target(job_id, job.held, name))
-    return [*targets.values()], sum(job.item.get("id") is None for job in jobs)
+    return [*targets.values()]
 
 
 def _find(store: Store, ids: Sequence[str]) -> Iterator[tuple[str, list[Held]]]:

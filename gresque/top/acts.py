@@ -16,7 +16,7 @@ from gresque.control.processes import Order, order
 from gresque.control.remove import remove_all_failed
 from gresque.control.retry import retry_all_failed
 from gresque.control.stacks import read_stacks
-from gresque.control.targets import Target
+from gresque.control.targets import targets_of
 from gresque.errors import GresqueError
 from gresque.failure.backend import RedisBackend
 from gresque.inspector.failed_groups import FailedGroup
@@ -72,14 +72,9 @@ class Acts:
             for job in jobs
             if job.item.get("id") is None
         ]
-        # One command to a process kills all of its jobs with this id.
-        targets = {
-            (job.process, str(job.item["id"])): Target(str(job.item["id"]), job.held)
-            for job in reversed(named)
-        }
         killed = self._plainly(
             lambda: kill_all(
-                self._store, [*targets.values()], by=self._by, wait_seconds=KILL_WAIT_SECONDS
+                self._store, targets_of(named), by=self._by, wait_seconds=KILL_WAIT_SECONDS
             )
         )
         by_id = {(each.process, each.job_id): each for each in killed}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gresque.control.kill import Killed, kill_all
-from gresque.control.targets import Target
+from gresque.control.targets import targets_of
 from gresque.inspector.running import RunningJob
 from gresque.logs import fields
 from gresque.store.commands import Fate
@@ -95,7 +95,7 @@ class Kills:
             self._note(asked[killed.job_id], killed)
 
         try:
-            targets = [Target(row.id, row.job.held) for row in rows]
+            targets = targets_of(row.job for row in rows)
             kill_all(self._store, targets, by=by, wait_seconds=WAIT_SECONDS, report=note)
         except Exception:
             log.exception("cannot kill %d jobs", len(rows), extra=fields("web_kill_failed", by=by))
