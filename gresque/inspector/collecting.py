@@ -16,6 +16,7 @@ from gresque.inspector.held_jobs import HeldJobs, HeldReader
 from gresque.inspector.look import Counts, Look, ProcessLook
 from gresque.inspector.names import worker_name
 from gresque.inspector.quick_look import QuickLook
+from gresque.inspector.rules.case import Case
 from gresque.inspector.snapshot import (
     Pace,
     QueueRow,
@@ -25,7 +26,7 @@ from gresque.inspector.snapshot import (
     queue_rows,
 )
 from gresque.inspector.trends import Trends, TrendsReader
-from gresque.inspector.verdict_rules import Case, Judge
+from gresque.inspector.verdict_rules import Judge
 from gresque.inspector.workers import is_silent
 from gresque.logs import fields
 from gresque.store.commands import WATCH_SECONDS

@@ -14,9 +14,12 @@ import redis
 
 from gresque.clock import iso_8601
 from gresque.inspector.collecting import Collecting
+from gresque.inspector.rules.case import Case
+from gresque.inspector.rules.failing import failing
+from gresque.inspector.rules.processes import full, full_workers
 from gresque.inspector.trends import TrendsReader
 from gresque.inspector.verdict import Action, Line, Severity, Verdict, verdict_of
-from gresque.inspector.verdict_rules import Case, Judge, away, failing, full, full_workers
+from gresque.inspector.verdict_rules import Judge, away
 from gresque.inspector.verdict_rules import redis as server
 from gresque.store.metric_fields import field
 from gresque.store.store import Store
