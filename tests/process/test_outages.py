@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,78 +14,13 @@ import pytest
 
 import gresque
 from gresque.connection.opening import REPLY_SECONDS
-from gresque.connection.scripts import script
-from tests.process.support import PATIENCE_SECONDS, Bench, Master, account, wait_for
+from tests.process.outage import ENDLESS, Outage, said
+from tests.process.outage import outage_fixture as outage_fixture
+from tests.process.outage import own_fixture as own_fixture
+from tests.process.outage import proxy_fixture as proxy_fixture
+from tests.process.support import Master, wait_for
 from tests.support.faults import FaultyProxy
 from tests.support.server import OwnServer
-
-JOBS = "tests.process.outage_jobs"
-ENDLESS = ("-j", "1000000")
-
-
-class Outage(Bench):
-    """A bench whose Redis can be made to fail. Its jobs count themselves in a file."""
-
-    def __init__(self, server: OwnServer, directory: Path) -> None:
-        super().__init__(server.url, server.redis, directory)
-        self.server = server
-        self.tally = directory / "tally"
-
-    def work(self, *arguments: str, through: FaultyProxy | None = None, **env: str) -> Master:
-        if through is not None:
-            env["REDIS_URL"] = through.url
-        return self.start("-q", "q", "-r", JOBS, *arguments, TALLY=str(self.tally), **env)
-
-    def push(self, keys: range, seconds: float = 0.0) -> None:
-        self.client.enqueue_many("Tell", [(str(key), seconds) for key in keys], queue="q")
-
-    def push_held(self, keys: range) -> Path:
-        """Jobs that end when there is this file."""
-        let = self.tally.with_name(f"let {keys.start}")
-        self.client.enqueue_many("TellWhenLet", [(str(key), str(let)) for key in keys], queue="q")
-        return let
-
-    def lines(self, what: str) -> Counter[str]:
-        """How often which job has started, or ended."""
-        text = self.tally.read_text() if self.tally.exists() else ""
-        words = [line.split(" ", 1) for line in text.splitlines()]
-        return Counter(key for event, key in words if event == what)
-
-    def wait_for_ends(self, count: int, seconds: float = 60) -> None:
-        wait_for(lambda: len(self.lines("end")) >= count, seconds)
-
-    def finish(self, master: Master, count: int) -> None:
-        """Every one of `count` jobs ran once, was settled once, and nothing is left."""
-        self.wait_for_ends(count)
-        wait_for(lambda: self.redis.llen("resque:queue:q") == 0 and self.held() == 0)
-        master.signal(signal.SIGTERM)
-        assert master.wait() == 0, master.log
-        assert set(self.lines("end").values()) == {1}
-        assert self.lines("end") == self.lines("start")
-        assert len(self.lines("end")) == count
-        assert account(master.log).ended == {"done": count, "failed": 0, "retried": 0}
-        assert "Traceback" not in master.log
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[OwnServer]:
-    own = OwnServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always").start()
-    yield own
-    own.kill()
-
-
-@pytest.fixture
-def outage(own: OwnServer, tmp_path: Path) -> Iterator[Outage]:
-    outage = Outage(own, tmp_path)
-    yield outage
-    outage.close()
-
-
-@pytest.fixture
-def proxy(own: OwnServer, tmp_path: Path) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(tmp_path / "proxy.sock", own.socket)
-    yield proxy
-    proxy.close()
 
 
 def new_ones_wait(master: Master, old: list[psutil.Process]) -> bool:
@@ -94,12 +28,6 @@ def new_ones_wait(master: Master, old: list[psutil.Process]) -> bool:
     fresh = {child.pid for child in master.children()} - {child.pid for child in old}
     waiting = [line for line in master.log.splitlines() if line.endswith("waiting for it")]
     return sum(any(f"[{pid}]" in line for line in waiting) for pid in fresh) == 2
-
-
-def said(master: Master, text: str) -> int:
-    """How often worker processes said this. The maintenance process has outages of its own."""
-    lines = master.log.splitlines()
-    return sum(text in line for line in lines if " gresque.maintenance[" not in line)
 
 
 # Gone, and back
@@ -458,75 +386,3 @@ def test_a_slow_server_is_only_slow(outage: Outage, proxy: FaultyProxy) -> None:
     proxy.reply_delay_seconds = 0.0
     outage.finish(master, 40)
     assert said(master, "waiting for it") == 0
-
-
-# Cut connections
-
-
-@pytest.mark.parametrize(("direction", "step"), [("request", 29), ("reply", 3)])
-def test_a_turn_that_is_cut_at_any_byte_neither_loses_nor_doubles(
-    outage: Outage, proxy: FaultyProxy, direction: str, step: int
-) -> None:
-    marker = script("cycle").sha
-    master = outage.work("-t", "2", *ENDLESS, through=proxy)
-    outage.push(range(2))
-    outage.wait_for_ends(2)
-    size, total = (700 if direction == "request" else 220), 2
-    for after in range(0, size, step):
-        proxy.cut(marker, direction, after)
-        outage.push(range(total, total + 2))
-        total += 2
-        outage.wait_for_ends(total)
-    outage.finish(master, total)
-    assert outage.stat("processed") == total
-    assert said(master, "waiting for it") >= size // step // 2
-
-
-def test_jobs_that_enqueue_through_cuts(outage: Outage, proxy: FaultyProxy) -> None:
-    marker = script("enqueue").sha
-    master = outage.work("-t", "2", *ENDLESS, through=proxy)
-    jobs = 0
-    for direction, last in (("request", 400), ("reply", 4)):
-        for after in range(0, last + 1, 80 if direction == "request" else 1):
-            proxy.cut(marker, direction, after)
-            outage.client.enqueue_to("q", "TellAndEnqueue", str(jobs))
-            jobs += 1
-            outage.wait_for_ends(2 * jobs)
-    outage.finish(master, 2 * jobs)
-
-
-def test_a_heartbeat_that_is_cut_goes_on(outage: Outage, proxy: FaultyProxy) -> None:
-    marker = script("beat").sha
-    master = outage.work("-t", "2", *ENDLESS, through=proxy)
-    outage.push(range(1), 14.0)
-    wait_for(lambda: len(outage.lines("start")) == 1)
-    (process,) = outage.client.store.processes.ids()
-    for direction, after in (("request", 0), ("request", 200), ("reply", 0), ("reply", 5)):
-        cut = proxy.cut(marker, direction, after)
-        assert cut.done.wait(PATIENCE_SECONDS)
-        beat = outage.redis.zscore("resque:ledgers", process)
-        wait_for(lambda beat=beat: outage.redis.zscore("resque:ledgers", process) > beat)
-    outage.finish(master, 1)
-    assert said(master, "waiting for it") == 0
-
-
-def test_a_dead_process_is_recovered_once_through_cuts(outage: Outage, proxy: FaultyProxy) -> None:
-    """Whatever of the recovery was cut, the successor does again what is left of it."""
-    master = outage.work("-t", "4", *ENDLESS, through=proxy)
-    total = 0
-    cuts = [("fence", "reply", n) for n in (0, 20)] + [("recover", "reply", n) for n in (0, 4)]
-    for name, direction, after in [*cuts, ("recover", "request", 100), ("fence", "request", 50)]:
-        let = outage.push_held(range(total, total + 4))
-        total += 4
-        wait_for(lambda total=total: len(outage.lines("start")) >= total)
-        cut = proxy.cut(script(name).sha, direction, after)
-        master.kill_children()
-        assert cut.done.wait(PATIENCE_SECONDS)
-        let.touch()
-        outage.wait_for_ends(total)
-        wait_for(lambda: outage.held() == 0)  # else the next kill may come before they are settled
-    assert set(outage.lines("end").values()) == {1}
-    assert set(outage.lines("start").values()) == {2}
-    master.signal(signal.SIGTERM)
-    assert master.wait() == 0, master.log
-    assert outage.stat("processed") == total
