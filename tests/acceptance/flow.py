@@ -60,14 +60,14 @@ def kills(master: Master, every: float) -> Iterator[list[float]]:
 
 
 @contextmanager
-def meanwhile(act: Callable[[], None]) -> Iterator[None]:
-    """Repeat this in a thread; an error of it ends the test."""
+def meanwhile(act: Callable[[], None], pause_seconds: float = 0.0) -> Iterator[None]:
+    """Repeat this in a thread, each time after a pause; an error of it ends the test."""
     stop = threading.Event()
     errors: list[BaseException] = []
 
     def repeat() -> None:
         try:
-            while not stop.is_set():
+            while not stop.wait(pause_seconds):
                 act()
         except BaseException as error:
             errors.append(error)

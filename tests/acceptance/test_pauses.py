@@ -104,7 +104,7 @@ def test_no_job_is_reserved_after_a_pause_has_returned(bench: Bench, which: str)
         wait_for(lambda: bench.stat("processed"), 60)  # a HUP before would end the master
         with (
             meanwhile(lambda: keep_full(bench, "mail", 500, 0.005)),
-            meanwhile(lambda: time.sleep(0.2) or kill_and_restart(bench, master)),  # type: ignore[func-returns-value]
+            meanwhile(lambda: kill_and_restart(bench, master), pause_seconds=0.2),
         ):
             for n in range(PAUSES):
                 before = bench.stat("processed")
@@ -114,7 +114,7 @@ def test_no_job_is_reserved_after_a_pause_has_returned(bench: Bench, which: str)
                 else:
                     by_command(bench, "pause", option)
                 seen.mark("paused")
-                time.sleep(random.uniform(0, 0.4))  # likewise
+                time.sleep(random.uniform(0, 0.4))  # none is reserved: no condition tells
                 seen.mark("")
                 assert unpause()
     finally:
@@ -136,7 +136,7 @@ def test_a_pause_of_ruby_stops_all(bench: Bench) -> None:
             wait_for(lambda: bench.stat("processed"))
             bench.redis.set("resque:pause-all-workers", "true")
             seen.mark("paused")
-            time.sleep(1)  # in this time none is reserved: no condition tells
+            time.sleep(1)  # none is reserved: no condition tells
             seen.mark("")
             bench.redis.delete("resque:pause-all-workers")
             before = bench.stat("processed")
