@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 
 import pytest
 
@@ -12,14 +10,8 @@ from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
 from gresque.inspector import failed_search
 from gresque.inspector.failed_search import MOST_SEARCHES, FailedSearch, FailedSearches
 from gresque.inspector.filters import TEXT, Filter, Term, WantedFailed, parse
+from tests.process.support import wait_for
 from tests.support.failed_jobs import FAILED, Redis, entry, keep, numbers
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def wanted(text: str, queue: str | None = None) -> WantedFailed:
@@ -28,7 +20,7 @@ def wanted(text: str, queue: str | None = None) -> WantedFailed:
 
 def hits(search: FailedSearch, page: int = 0) -> list[int]:
     search.page(page)
-    until(lambda: not search.is_looking)
+    wait_for(lambda: not search.is_looking)
     return numbers([job.raw for job in search.page(page)])
 
 
@@ -80,7 +72,7 @@ def test_it_looks_no_further_than_the_page_that_is_asked_for(
     assert search.looked_at == 101
     assert not search.is_over
     search.cancel()
-    until(lambda: search.is_over)
+    wait_for(lambda: search.is_over)
     assert search.page(3) == []
 
 
@@ -91,7 +83,7 @@ def test_a_search_that_nobody_asks_for_ends(
     redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
     search = FailedSearch(backend, wanted("no"))
     search.page(0)
-    until(lambda: search.is_over)
+    wait_for(lambda: search.is_over)
     assert search.looked_at <= 51
 
 

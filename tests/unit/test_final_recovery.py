@@ -17,6 +17,11 @@ STARTED = "2026-01-01 00:00:00 +0000"
 NEVER_BOOTED = f"{WORKER}:11:1001"
 
 
+def leave(redis_url: str, accounts: Accounts) -> None:
+    settings = Settings.load({"redis_url": redis_url, "queues": "q"}, {})
+    finish(settings, WORKER, STARTED, accounts, SharedSums())
+
+
 def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Redis) -> None:
     register(redis_client, ME, SILENT)
     redis_client.hset(KEYS.vitals, mapping={ME: "{}", NEVER_BOOTED: "{}", SILENT: "{}"})
@@ -37,8 +42,7 @@ def test_it_leaves_nothing_of_its_worker(redis_url: str, redis_client: redis.Red
 def test_it_releases_its_own_lease(redis_url: str, redis_client: redis.Redis, started: str) -> None:
     """The maintenance process was killed, and the master had to leave at once."""
     redis_client.set(KEYS.maintenance, f"{WORKER} {started}", ex=5)
-    settings = Settings.load({"redis_url": redis_url, "queues": "q"}, {})
-    finish(settings, WORKER, STARTED, Accounts(), SharedSums())
+    leave(redis_url, Accounts())
     assert bool(redis_client.exists(KEYS.maintenance)) == (started != STARTED)
 
 
@@ -47,13 +51,7 @@ def test_a_process_that_was_killed_while_it_left_is_counted(redis_url: str) -> N
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(
-        Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
-        WORKER,
-        STARTED,
-        accounts,
-        SharedSums(),
-    )
+    leave(redis_url, accounts)
     assert accounts.totals(()) == counted
 
 
@@ -67,13 +65,7 @@ def test_one_that_has_its_ledger_still_is_counted_once(
     accounts = Accounts()
     dead = DeadProcess(ME, "it was killed by SIGKILL", None, blameless=False, totals=counted)
     accounts.to_recover.append(dead)
-    finish(
-        Settings.load({"redis_url": redis_url, "queues": "q"}, {}),
-        WORKER,
-        STARTED,
-        accounts,
-        SharedSums(),
-    )
+    leave(redis_url, accounts)
     assert accounts.totals(()) == counted
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
 
 from gresque.failure.entry import decode_entry
 from gresque.worker.turns.in_flight import ReservedJob
 from gresque.worker.turns.served_lists import Takes
+from tests.support.model import run_model
 from tests.support.snapshot import Snapshot
 from tests.support.turn_processes import SLOTS, LastingProcess, Process, id_of
 from tests.unit.test_scripts_against_model import Jobs
@@ -125,8 +124,4 @@ def machine(redis_url: str) -> type[Jobs]:
 def test_what_a_server_forgets_is_not_lost(
     machine: type[Jobs], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "gresque")
-    run_state_machine_as_test(
-        machine,
-        settings=settings(stateful_step_count=50, suppress_health_check=list(HealthCheck)),
-    )
+    run_model(machine, caplog)

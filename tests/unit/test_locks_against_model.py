@@ -5,20 +5,17 @@ none is left at the end."""
 from __future__ import annotations
 
 import json
-import logging
 from collections import defaultdict
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from gresque.connection.scripts import script
@@ -35,9 +32,9 @@ from gresque.store.unique_job import Terms, UniqueJob
 from gresque.worker.recovery import Recovery
 from gresque.worker.turns.in_flight import ReservedJob
 from gresque.worker.turns.served_lists import Takes
+from tests.support.model import LOSSES, run_model
 from tests.support.turn_processes import QUEUES, SLOTS, WORKER, Died, Process
 
-LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
 KINDS = ["queued drop", "queued replace", "both drop", "both again", "both replace", "running drop"]
 HOWS = ["done", "done", "fail", "retry", "retry at once", "shutdown"]
 DAY = 86_400_000
@@ -369,8 +366,4 @@ def machine(redis_url: str) -> type[UniqueJobs]:
 def test_no_trigger_is_lost_and_no_lock_stays(
     machine: type[UniqueJobs], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "gresque")
-    run_state_machine_as_test(
-        machine,
-        settings=settings(stateful_step_count=50, suppress_health_check=list(HealthCheck)),
-    )
+    run_model(machine, caplog)

@@ -5,19 +5,16 @@ counts of jobs in flight are exact."""
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from gresque.connection.scripts import script
@@ -34,10 +31,10 @@ from gresque.worker.recovery import Recovery
 from gresque.worker.turns.in_flight import ReservedJob
 from gresque.worker.turns.served_lists import Takes
 from tests.support.ledgers import read_ledger
+from tests.support.model import LOSSES, run_model
 from tests.support.policies_model import PoliciesModel
 from tests.support.turn_processes import QUEUES, SLOTS, WORKER, Died, Process, id_of
 
-LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
 TAKES = [Takes.QUEUES, Takes.QUEUES, Takes.PLACES, Takes.SUSPECTS, Takes.ONE_DEATH]
 
 
@@ -396,8 +393,4 @@ def machine(redis_url: str) -> type[Jobs]:
 def test_jobs_are_neither_lost_nor_doubled(
     machine: type[Jobs], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "gresque")
-    run_state_machine_as_test(
-        machine,
-        settings=settings(stateful_step_count=50, suppress_health_check=list(HealthCheck)),
-    )
+    run_model(machine, caplog)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -14,6 +12,7 @@ from flask.testing import FlaskClient
 
 from gresque.web.failures import Failures
 from gresque.web.frames import Fold, Frame, own_first, short_place
+from tests.process.support import wait_for
 from tests.support.failed_jobs import FAILED, Redis, entry, numbers
 from tests.support.web import SAME_ORIGIN, bearer, come_in, open_app, with_users
 
@@ -40,13 +39,6 @@ def browser(app: Flask, redis_client: Redis) -> FlaskClient:
     fail(redis_client)
     failures(app).index.wait(60)
     return come_in(app)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def references(page: str) -> list[str]:
@@ -164,7 +156,7 @@ def test_retry_all_that_match(browser: FlaskClient, redis_client: Redis, app: Fl
     answer = browser.post("/failed/retry", data=given, headers=SAME_ORIGIN)
     assert answer.status_code == 303
     bulks = app.extensions["gresque"].bulks
-    until(lambda: all(bulk.is_over for bulk in bulks.shown()))
+    wait_for(lambda: all(bulk.is_over for bulk in bulks.shown()))
     page = browser.get("/failed").text
     assert "3 failed jobs retried" in page
     assert numbers(redis_client.lrange("resque:queue:b", 0, -1)) == [1, 3, 5]
@@ -185,7 +177,7 @@ def test_many_are_confirmed_by_their_number(
         )
         assert answer.status_code == 400
     browser.post("/failed/remove", data={"count": "66", "typed": "66"}, headers=SAME_ORIGIN)
-    until(lambda: redis_client.llen(FAILED) == 0)
+    wait_for(lambda: redis_client.llen(FAILED) == 0)
 
 
 def test_a_long_action_is_cancelled_while_another_holds_the_lock(
@@ -195,10 +187,10 @@ def test_a_long_action_is_cancelled_while_another_holds_the_lock(
     browser.post("/failed/retry", data={"q": "queue:a"}, headers=SAME_ORIGIN)
     bulks = app.extensions["gresque"].bulks
     (bulk,) = bulks.shown()
-    until(lambda: bulk.is_waiting)
+    wait_for(lambda: bulk.is_waiting)
     assert "waits for another command" in browser.get("/failed").text
     browser.post(f"/failed/bulk/{bulk.token}/cancel", headers=SAME_ORIGIN)
-    until(lambda: bulk.is_over)
+    wait_for(lambda: bulk.is_over)
     assert "cancelled: 0 failed jobs retried" in browser.get("/failed").text
     assert redis_client.llen("resque:queue:a") == 0
 

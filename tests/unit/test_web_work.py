@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
 
 import pytest
 import redis
@@ -14,6 +12,7 @@ from flask.testing import FlaskClient
 
 from gresque.web import worker_actions
 from gresque.web.pages import workers
+from tests.process.support import wait_for
 from tests.support.web import SAME_ORIGIN, bearer, open_app, with_users
 
 Redis = redis.Redis
@@ -29,13 +28,6 @@ def push(client: Redis, queue: str, count: int) -> None:
 def shops(client: Redis, queue: str) -> list[str]:
     raws = client.lrange(f"resque:queue:{queue}", 0, -1)
     return [json.loads(raw)["args"][0] for raw in raws]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def rows(page: str) -> list[str]:
@@ -125,7 +117,7 @@ class TestQueues:
         assert post(browser, "/queues/mail/clear", typed="mai") == 400
         assert shops(redis_client, "mail") == ["shop-0", "shop-1", "shop-2"]
         assert post(browser, "/queues/mail/clear", typed="mail") == 303
-        until(lambda: "3 jobs removed" in browser.get("/queues").text)
+        wait_for(lambda: "3 jobs removed" in browser.get("/queues").text)
         assert shops(redis_client, "mail") == []
 
     def test_move(self, browser: FlaskClient, redis_client: Redis) -> None:
@@ -133,7 +125,7 @@ class TestQueues:
         assert "Move 3 jobs of mail?" in browser.get("/queues/mail/move").text
         assert post(browser, "/queues/mail/move", target="mail") == 400
         assert post(browser, "/queues/mail/move", target="low") == 303
-        until(lambda: "3 jobs moved" in browser.get("/queues").text)
+        wait_for(lambda: "3 jobs moved" in browser.get("/queues").text)
         assert shops(redis_client, "low") == ["shop-0", "shop-1", "shop-2"]
 
     def test_who_may_only_read_sees_no_buttons(self, redis_url: str, redis_client: Redis) -> None:
