@@ -157,6 +157,56 @@ def test_running_and_failed_jobs(app: Flask, redis_client: redis.Redis) -> None:
     assert found["jobs"][0]["error"] == "error 3"
 
 
+def test_groups_of_failed_jobs(app: Flask, redis_client: redis.Redis) -> None:
+    fail(redis_client, 1, 2, 3)
+    found = get(app, "/api/failed/groups")
+    assert (found["counted"], found["total"]) == (3, 3)
+    assert sum(each["count"] for each in found["groups"]) == 3
+    first = found["groups"][0]
+    assert first["exception"] and not first["is_rest"]
+    narrow = get(app, "/api/failed/groups?filter=class:no.such")
+    assert narrow["groups"] == []
+    assert "no texts" in get(app, "/api/failed/groups?filter=word", 400)["detail"]
+
+
+def test_failed_jobs_are_retried_and_removed(app: Flask, redis_client: redis.Redis) -> None:
+    fail(redis_client, 1, 2, 3)
+    names = [each["reference"] for each in get(app, "/api/failed")["jobs"]]
+    post(app, "/api/failed/retry", {"references": names}, 403, role="read")
+    found = post(app, "/api/failed/retry", {"references": names[:2]})
+    assert found == {"count": 2, "message": "2 of 2 failed jobs retried"}
+    assert [each["retried"] for each in get(app, "/api/failed")["jobs"]] == [True, True, False]
+    found = post(app, "/api/failed/remove", {"references": [*names[1:], "9-x"]})
+    assert found == {"count": 2, "message": "2 of 3 failed jobs removed"}
+    assert get(app, "/api/failed")["total"] == 1
+    gone = post(app, "/api/failed/remove", {"references": names[1:]}, 404)
+    assert "in its place" in gone["detail"]
+
+
+def test_one_job(app: Flask, redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    running = get(app, "/api/job?id=id0")
+    assert (running["state"], running["process"]) == ("running", PROCESS)
+    (failed,) = get(app, "/api/failed?count=1")["jobs"]
+    found = get(app, f"/api/job?id={failed['id']}")
+    assert (found["state"], found["failed"], found["is_searched"]) == ("failed", failed, True)
+    assert [step["text"] for step in found["steps"]][-1].startswith("failed: ")
+    assert get(app, "/api/job?id=no-such")["state"] == "gone"
+
+
+def test_the_verdict(app: Flask, redis_client: redis.Redis) -> None:
+    assert get(app, "/api/verdict")["lines"] == []
+    assert get(app, "/api/verdict")["calm"].startswith("All is well")
+    fill(redis_client)
+    app.extensions["gresque"].collector.renew()
+    found = get(app, "/api/verdict")
+    assert found["count"] == len(found["lines"]) > 0
+    assert found["calm"] == ""
+    assert all(line["severity"] in ("stopped", "silent", "failing", "late")
+               for line in found["lines"])  # fmt: skip
+    assert {"verb", "target", "label"} <= set(found["lines"][0]["actions"][0])
+
+
 def test_without_a_token_there_is_no_form(redis_url: str) -> None:
     users = f"ana:{hash_password('a long password')}:read"
     with open_app(redis_url, users=users) as app:
@@ -182,9 +232,10 @@ def test_the_description_has_every_route(app: Flask) -> None:
 def test_without_redis_every_route_says_503() -> None:
     with open_app("redis://127.0.0.1:1", **with_users()) as app:
         browser = app.test_client()
+        needed = {"/api/queue": "?queue=a", "/api/job": "?id=a"}
         for route in ENDPOINTS:
             if route.method == "GET":
-                path = route.path + ("?queue=a" if route.path == "/api/queue" else "")
+                path = route.path + needed.get(route.path, "")
                 answer = browser.get(path, headers=ME)
                 assert answer.status_code == 503, (path, answer.text)
                 assert answer.json["title"] == "Redis does not answer"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
 
 from flask import abort
 
 from gresque.client.delayed import DelayedJob
 from gresque.client.locks import lock_of
 from gresque.client.schedules import ScheduleEntry, Schedules
-from gresque.failure.backend import open_backend
-from gresque.failure.failed_list import FailedJob
 from gresque.inspector import filters
 from gresque.inspector.audit import AuditEntry, read_audit
 from gresque.inspector.filters import OF_RUNNING, OF_WAITING
@@ -24,11 +21,10 @@ from gresque.inspector.running_page import Matching
 from gresque.inspector.snapshot import ProcessRow, QueueRow
 from gresque.inspector.waiting import delayed_page, retries_page
 from gresque.web.api import shapes
+from gresque.web.api.failed import shown_args
 from gresque.web.api.shapes import FilteredPage, LocksAsked, OfQueue
 from gresque.web.site import site
 
-MOST_CHARS, MOST_FRAMES = 10_000, 200
-"""Of an error and of its backtrace."""
 SURVEY_SECONDS = 60.0
 STATUS_SECONDS = 2.0
 
@@ -57,6 +53,26 @@ def overview() -> shapes.Overview:
         oldest_queue=oldest.name if oldest else None,
         oldest_seconds=oldest.age_seconds if oldest else None,
         longest_running_seconds=found.longest_seconds,
+    )
+
+
+def verdict() -> shapes.Verdict:
+    """What is wrong, the worst first, as the overview says it."""
+    found = site().collector.last().verdict
+    return shapes.Verdict(
+        found.count,
+        [
+            shapes.VerdictLine(
+                kind=line.kind,
+                severity=line.severity.name.lower(),
+                title=line.title,
+                sentence=line.sentence,
+                cause=line.cause,
+                actions=[*line.actions],
+            )
+            for line in found.lines
+        ],
+        found.calm,
     )
 
 
@@ -142,31 +158,6 @@ def _running(job: RunningJob) -> shapes.Running:
     )
 
 
-def failed(query: shapes.Page) -> shapes.FailedPage:
-    """Failed jobs, the newest first."""
-    here = site()
-    backend = open_backend(here.settings.failure_backend, here.store)
-    found = backend.newest(query.offset, query.count)
-    return shapes.FailedPage([*map(_failed, found)], backend.count())
-
-
-def _failed(job: FailedJob) -> shapes.Failed:
-    name = job.item.get("class")
-    return shapes.Failed(
-        place=job.place,
-        id=job.job_id,
-        job_class=name if isinstance(name, str) else None,
-        args=shown_args(job.item),
-        queue=job.text("queue"),
-        exception=job.text("exception"),
-        error=job.text("error")[:MOST_CHARS],
-        failed_at=job.text("failed_at"),
-        retried=job.retried,
-        worker=job.text("worker"),
-        backtrace=job.backtrace[:MOST_FRAMES],
-    )
-
-
 def audit(query: shapes.AuditAsked) -> list[AuditEntry]:
     """Who did what, the newest first; the last 10,000 actions are kept."""
     return read_audit(site().store, query.count, before=query.before, text=query.text)
@@ -216,11 +207,6 @@ def _retry(each: WaitingRetry) -> shapes.Retry:
         exception=each.exception,
         reason=each.reason,
     )
-
-
-def shown_args(item: dict[str, Any]) -> Any:
-    """The arguments in a payload; the whole item where it is none."""
-    return item.get("args", item.get("raw"))
 
 
 def cron() -> list[shapes.CronEntry]:

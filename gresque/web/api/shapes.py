@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from gresque.inspector.verdict import Action
+
 MOST_CURSOR = 2**63 - 1
 Count = Annotated[int, Meta(ge=1, le=1000, description="How many, at most.")]
 Offset = Annotated[int, Meta(ge=0, le=100_000_000, description="Leave out that many before.")]
@@ -35,6 +37,14 @@ class Page(Asked, frozen=True):
 
 class FilteredPage(Page, frozen=True):
     filter: FilterText = ""
+
+
+class OfFilter(Asked, frozen=True):
+    filter: FilterText = ""
+
+
+class OfJob(Asked, frozen=True):
+    id: Annotated[str, Meta(min_length=1, max_length=200, description="The whole id of a job.")]
 
 
 class OfQueue(Asked, frozen=True):
@@ -253,9 +263,11 @@ class RunningPage(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """An entry of a failed job. `place` is where it stands; it changes when others are removed."""
+    """An entry of a failed job. `place` is where it stands; it changes when others are removed.
+    `reference` names it in `failed/retry` and `failed/remove`, also then."""
 
     place: str
+    reference: str
     id: str
     job_class: str | None
     args: Any
@@ -273,6 +285,74 @@ class FailedPage(msgspec.Struct, frozen=True):
 
     jobs: list[Failed]
     total: int
+
+
+class FailedGroupRow(msgspec.Struct, frozen=True):
+    """Failures of one class, with one exception, from one queue, that broke at one line; null
+    where entries have none. `error` is the message of one of them. `first` and `last` are in epoch
+    seconds, to the minute. With `is_rest` it stands for all groups beyond the largest number."""
+
+    job_class: str | None
+    exception: str | None
+    queue: str | None
+    frame: str | None
+    error: str
+    count: int
+    retried: int
+    first: int | None
+    last: int | None
+    is_rest: bool
+
+
+class FailedGroups(msgspec.Struct, frozen=True):
+    """Of all `total` entries the newest `counted` ones are in groups so far."""
+
+    groups: list[FailedGroupRow]
+    counted: int
+    total: int
+
+
+class JobStep(msgspec.Struct, frozen=True):
+    """A step of the way of a job; `at` in epoch seconds, null where that is not known."""
+
+    at: float | None
+    text: str
+
+
+class Job(msgspec.Struct, frozen=True):
+    """`state` is running, ended (killed a moment ago), waiting, delayed, retry, failed or gone."""
+
+    id: str
+    state: str
+    is_searched: bool
+    job_class: str | None
+    args: Any
+    queue: str | None
+    process: str | None
+    seconds: float | None
+    failed: Failed | None
+    steps: list[JobStep]
+
+
+class VerdictLine(msgspec.Struct, frozen=True):
+    """`severity` is stopped, silent, failing or late, from the worst on. The first of the actions
+    is the one to take."""
+
+    kind: str
+    severity: str
+    title: str
+    sentence: str
+    cause: str
+    actions: list[Action]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`count` things are wrong; the worst six have lines. `calm` says that all is well, empty where
+    it is not."""
+
+    count: int
+    lines: list[VerdictLine]
+    calm: str
 
 
 class AuditAsked(Asked, frozen=True):

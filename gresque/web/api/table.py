@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, request
 
-from gresque.web.api import acts, reads
+from gresque.web.api import acts, failed, job, reads
 from gresque.web.api.endpoint import answering, json_response
 from gresque.web.api.openapi import Described, document
 from gresque.web.route import Route
@@ -39,6 +39,7 @@ def _described(route: Route) -> Described:
 
 ENDPOINTS: tuple[Route, ...] = (
     _get("overview", reads.overview),
+    _get("verdict", reads.verdict),
     _get("queues", reads.queues),
     _get("queue", reads.queue),
     _get("processes", reads.processes),
@@ -50,9 +51,13 @@ ENDPOINTS: tuple[Route, ...] = (
     _get("redis", reads.redis_status),
     _get("redis/keys", reads.key_survey),
     _get("running", reads.running),
-    _get("failed", reads.failed),
+    _get("job", job.job),
+    _get("failed", failed.failed),
+    _get("failed/groups", failed.groups),
     _get("audit", reads.audit),
     _post("running/kill", acts.kill_running),
+    _post("failed/retry", failed.retry),
+    _post("failed/remove", failed.remove),
     _post("queue/pause", acts.pause_queue),
     _post("queue/unpause", acts.unpause_queue),
     _post("queue/limit", acts.limit_queue, "admin"),

@@ -51,6 +51,8 @@ class Found:
     stack: JobStack | None = None
     killed: KilledRow | None = None
     failed: FailedJob | None = None
+    is_searched: bool = False
+    """Whether all failed jobs were looked at."""
     steps: list[Step] = field(default_factory=list)
 
     @property
@@ -71,13 +73,11 @@ class Found:
 
 
 def page(job_id: str) -> Response:
-    here = site()
-    snapshot = here.collector.last()
-    search = here.failures.searches.of(WantedFailed(filter=Filter((Term(ID, job_id),))))
-    found = _find(job_id, snapshot, search)
+    snapshot, found = site().collector.last(), find_job(job_id)
+    search = _search(job_id)
     return show(
         "job",
-        number=f"{snapshot.number}-{here.kills.version}-{search.looked_at}",
+        number=f"{snapshot.number}-{site().kills.version}-{search.looked_at}",
         every=1 if found.running is not None else 5,
         job_id=job_id,
         found=found,
@@ -87,8 +87,14 @@ def page(job_id: str) -> Response:
     )
 
 
-def _find(job_id: str, snapshot: Snapshot, search: FailedSearch) -> Found:
+def _search(job_id: str) -> FailedSearch:
+    return site().failures.searches.of(WantedFailed(filter=Filter((Term(ID, job_id),))))
+
+
+def find_job(job_id: str) -> Found:
+    """A job by its id, wherever it is. Raises redis-py's errors, and RedisUnavailable."""
     here, found = site(), Found()
+    snapshot, search = here.collector.last(), _search(job_id)
     start = enqueued_at(job_id)
     if start is not None:
         found.steps.append(Step(start, "enqueued"))
@@ -104,6 +110,7 @@ def _find(job_id: str, snapshot: Snapshot, search: FailedSearch) -> Found:
             found.state = "ended"
         kind = "bad" if found.killed.is_over else "late"
         found.steps.append(Step(found.killed.changed_at, found.killed.text, kind))
+    found.is_searched = search.is_over
     return found
 
 

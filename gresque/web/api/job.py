@@ -1,0 +1,28 @@
+"""One job in the API, wherever it is."""
+
+from __future__ import annotations
+
+from gresque.web.api import shapes
+from gresque.web.api.failed import shown, shown_args
+from gresque.web.pages.job import find_job
+
+
+def job(query: shapes.OfJob) -> shapes.Job:
+    """One job by its id, wherever it is, with what is known of its way.
+
+    Nothing is kept of jobs that succeed: these are `gone`. Failed jobs are searched from the newest
+    on; ask again while `is_searched` is false.
+    """
+    found = find_job(query.id)
+    return shapes.Job(
+        id=query.id,
+        state=found.state,
+        is_searched=found.is_searched,
+        job_class=found.name or None,
+        args=shown_args(found.item),
+        queue=found.queue or None,
+        process=found.running.process if found.running else None,
+        seconds=found.running.seconds if found.running else None,
+        failed=shown(found.failed) if found.failed else None,
+        steps=[shapes.JobStep(step.at, step.text) for step in found.steps],
+    )
