@@ -49,6 +49,10 @@ class ScheduleError(GresqueError):
     """A cron line, an interval, a zone or a schedule file is wrong, or an entry is not there."""
 
 
+class NoScheduleEntry(ScheduleError):
+    """No schedule entry has this name."""
+
+
 class NotReadableHere(ScheduleError):
     """A package or a time zone is missing; another machine may have it."""
 

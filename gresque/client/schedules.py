@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gresque.client.cron import entry_for
 from gresque.client.when import Delay
-from gresque.errors import ScheduleError
+from gresque.errors import NoScheduleEntry, ScheduleError
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ids import DuplicateId, JobId
 from gresque.jobs.registry import registry
@@ -247,7 +247,7 @@ def _existing(store: Store, name: str) -> bytes:
 
         near = get_close_matches(name, store.cron.read().entries, 1)
         meant = f"; there is {near[0]!r}" if near else "; gresque cron list shows all"
-        raise ScheduleError(f"no schedule entry is named {name!r}{meant}")
+        raise NoScheduleEntry(f"no schedule entry is named {name!r}{meant}")
     return raw
 
 

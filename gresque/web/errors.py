@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 import redis
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Response as BaseResponse
 
 from gresque.connection.errors import explain, is_reply
-from gresque.errors import GresqueError, RedisUnavailable
+from gresque.errors import GresqueError, NoScheduleEntry, RedisUnavailable
 from gresque.logs import fields
 from gresque.web import signing_in
-from gresque.web.api.endpoint import encode
+from gresque.web.api.endpoint import encode, is_of_api
 from gresque.web.api.openapi import PROBLEM, Problem
 from gresque.web.pages.show import html
 from gresque.web.site import site
@@ -44,6 +44,7 @@ TEXTS = {
         "Unknown host",
         "This dashboard is not known by that name. Add it: --allow-host, or WEB_HOSTS.",
     ),
+    422: Explained("Not possible", "The values of the request do not go together."),
     429: Explained("Too many tries", "Wait a minute, then try again."),
     503: Explained("Redis does not answer", "The page shows everything again once it does."),
 }
@@ -55,6 +56,7 @@ def register_errors(app: Flask) -> None:
     for kind in (redis.RedisError, RedisUnavailable):
         app.register_error_handler(kind, _redis)
     app.register_error_handler(GresqueError, _refused)
+    app.register_error_handler(NoScheduleEntry, _missing)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -65,7 +67,10 @@ def _http(error: HTTPException) -> Any:
     if code == 401 and (instead := signing_in.refuse_unknown()) is not None:
         return instead
     given = error.description if type(error).description != error.description else None
-    return _answer(code, given)
+    response = _answer(code, given)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
+    return response
 
 
 def _redis(error: Exception) -> BaseResponse:
@@ -77,7 +82,11 @@ def _redis(error: Exception) -> BaseResponse:
 
 
 def _refused(error: Exception) -> BaseResponse:
-    return _answer(400, str(error))
+    return _answer(422 if is_of_api() else 400, str(error))
+
+
+def _missing(error: Exception) -> BaseResponse:
+    return _answer(404, str(error))
 
 
 def _unexpected(error: Exception) -> BaseResponse:
@@ -93,7 +102,7 @@ def _answer(code: int, given: str | None, called: str = "") -> BaseResponse:
     title = called or title
     if given:
         text = given[:1].upper() + given[1:]
-    if request.path.startswith("/api"):
+    if is_of_api():
         if code == 401:
             title, text = "Not known", "Send a token that is known: Authorization: Bearer …"
         problem = Problem(title, code, value(text, 1_000))
@@ -101,6 +110,6 @@ def _answer(code: int, given: str | None, called: str = "") -> BaseResponse:
     else:
         response = html("error.html", code=code, title=title, text=text)
     response.status_code = code
-    if code == 401 and request.path.startswith("/api"):
+    if code == 401 and is_of_api():
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

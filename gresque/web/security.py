@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, g, request, session
 
 from gresque.web.accounts import Role
+from gresque.web.api.endpoint import is_of_api
 from gresque.web.site import Site, Who, site
 
 POLICY = (
@@ -45,6 +46,8 @@ def check_request(role: str | None) -> None:
     if not is_known_host(request.host, here):
         abort(MISDIRECTED)
     g.who = _identify(here)
+    if role is not None and g.who is None and is_of_api():
+        abort(401)  # a program learns that its token is missing, not that it is no page
     if request.method not in SAFE_METHODS and not g.get("by_token"):
         check_origin()
     if role is None:

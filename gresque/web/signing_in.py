@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from flask import Response, abort, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from gresque.web.api.endpoint import is_of_api
 from gresque.web.site import site
 
 TOO_MANY = 429
@@ -54,7 +55,7 @@ def refuse_unknown() -> BaseResponse | Response | tuple[str, int] | None:
     """What a request gets that is not signed in: the form where a page was asked for by a browser
     and there is a form; None where the plain error has to do."""
     is_page = request.method == "GET" and "live" not in request.args
-    is_page = is_page and not request.path.startswith("/api/")
+    is_page = is_page and not is_of_api()
     if is_page and site().accounts.has_passwords and not request.headers.get("Authorization"):
         query = request.query_string.decode("latin-1")
         path = f"{request.script_root}{request.path}{'?' if query else ''}{query}"

@@ -78,7 +78,7 @@ def test_schedule_entries(browser: FlaskClient, store: Store) -> None:
     assert "has no next time" in post(browser, "/cron", 409, act="skip", **name)
     assert "goes on." in post(browser, "/cron", act="resume", **name)
     assert "is no action" in post(browser, "/cron", 400, act="x", **name)
-    assert "No schedule entry is named" in post(browser, "/cron", 400, act="run", name="x")
+    assert "No schedule entry is named" in post(browser, "/cron", 404, act="run", name="x")
     assert browser.get("/audit").text.count("schedule night &lt;1&gt;") >= 4
 
 

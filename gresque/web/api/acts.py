@@ -78,13 +78,13 @@ def unpause_queue(body: OfQueue) -> Done:
 def limit_queue(body: NewLimit) -> Done:
     """Set and remove the limits of a queue; those that are not named stay."""
     if body.burst is not None and body.rate is None:
-        abort(400, "a burst belongs to a rate; give both")
+        abort(422, "a burst belongs to a rate; give both")
     rate = None if body.rate is None else flow.Rate.parse(body.rate, body.burst)
     drop = (flow.CAP if body.no_concurrent else "") + (flow.RATE if body.no_rate else "")
     if body.concurrent is None and rate is None and not drop:
-        abort(400, "give a limit to set or to remove")
+        abort(422, "give a limit to set or to remove")
     if (body.concurrent is not None and body.no_concurrent) or (rate and body.no_rate):
-        abort(400, "a limit is both set and removed; do one of these")
+        abort(422, "a limit is both set and removed; do one of these")
     queue = flow.checked_queue(body.queue)
     change = flow.limit(site().store, queue, body.concurrent, rate, drop=drop, by=by())
     return Done(int(change.before != change.after), str(change.after))

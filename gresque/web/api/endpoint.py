@@ -21,6 +21,12 @@ import msgspec
 from flask import Response, abort, request
 
 JSON = "application/json"
+BEGINNING = "/api/"
+
+
+def is_of_api() -> bool:
+    """Whether the request came by an address of the API: from a program, not from a page."""
+    return request.path.startswith(BEGINNING)
 
 
 class Shape(NamedTuple):
@@ -87,6 +93,14 @@ def _body(kind: Any) -> Any:
     if request.mimetype != JSON:
         abort(415, f"send the body as {JSON}")
     try:
-        return msgspec.json.decode(request.get_data(), type=kind)
+        given = msgspec.json.decode(request.get_data())
+        if isinstance(given, dict):
+            given = {name: _whole(each) for name, each in given.items()}
+        return msgspec.convert(given, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         abort(400, f"the body: {error}")
+
+
+def _whole(given: Any) -> Any:
+    """To JSON Schema 5.0 is an integer, to msgspec it is none."""
+    return int(given) if isinstance(given, float) and given.is_integer() else given

@@ -41,6 +41,7 @@ _PROBLEMS = {
     409: "What the request is about has changed meanwhile.",
     413: "The request is too large.",
     415: "The body is not JSON.",
+    422: "The values are of the right types, but cannot be used; the detail says why.",
     421: "The dashboard is not known by that host name.",
     503: "Redis does not answer.",
 }

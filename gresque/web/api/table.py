@@ -8,19 +8,17 @@ from typing import Any
 from flask import Response, request
 
 from gresque.web.api import acts, failed, job, reads
-from gresque.web.api.endpoint import answering, json_response
+from gresque.web.api.endpoint import BEGINNING, answering, json_response
 from gresque.web.api.openapi import Described, document
 from gresque.web.route import Route
 
-_BEGINNING = "/api/"
-
 
 def _get(name: str, function: Callable[..., Any]) -> Route:
-    return Route("GET", _BEGINNING + name, _named(name), answering(function), "read")
+    return Route("GET", BEGINNING + name, _named(name), answering(function), "read")
 
 
 def _post(name: str, function: Callable[..., Any], role: str = "act") -> Route:
-    return Route("POST", _BEGINNING + name, _named(name), answering(function), role)
+    return Route("POST", BEGINNING + name, _named(name), answering(function), role)
 
 
 def _named(name: str) -> str:
