@@ -181,7 +181,7 @@ def test_groups_of_failed_jobs(app: Flask, redis_client: redis.Redis) -> None:
     assert first["exception"] and not first["is_rest"]
     narrow = get(app, "/api/failed/groups?filter=class:no.such")
     assert narrow["groups"] == []
-    assert "no texts" in get(app, "/api/failed/groups?filter=word", 400)["detail"]
+    assert "no texts" in get(app, "/api/failed/groups?filter=word", 422)["detail"]
 
 
 def test_failed_jobs_are_retried_and_removed(app: Flask, redis_client: redis.Redis) -> None:

@@ -49,7 +49,7 @@ def groups(query: shapes.OfFilter) -> shapes.FailedGroups:
     """
     wanted = filters.parse(query.filter, OF_FAILED)
     if wanted != wanted.minus(TEXT).minus(filters.ID):
-        abort(400, "groups have no texts and no ids; give class:, queue: or exception:")
+        abort(422, "groups have no texts and no ids; give class:, queue: or exception:")
     index = site().failures.index
     progress = index.wait(WAIT_SECONDS)
     if progress.is_away:
