@@ -25,7 +25,6 @@ from gresque.web.addresses import address_of, here_with
 from gresque.web.compress import compress
 from gresque.web.errors import register_errors
 from gresque.web.failures import Failures
-from gresque.web.job_totals import JobTotals
 from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.names import NameConverter, to_field
@@ -36,6 +35,7 @@ from gresque.web.settings import WebSettings
 from gresque.web.shell import shell
 from gresque.web.site import Site, Who, call_directly, may, shown_bulks, site, who
 from gresque.web.stacks import Stacks
+from gresque.web.totals import Totals
 from gresque.web.values import block, moment, offset, value
 
 MOST_BYTES = 2_000_000
@@ -67,7 +67,7 @@ def build_app(settings: WebSettings, slowly: Callable[..., Any] = call_directly)
         store=store,
         collector=Collector(store, settings.failure_backend),
         measured=Measured(store),
-        job_totals=JobTotals(store),
+        totals=Totals.of(store),
         failures=Failures.open(store, settings.failure_backend),
         kills=Kills(store),
         stacks=Stacks(store),

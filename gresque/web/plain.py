@@ -31,7 +31,7 @@ def metrics() -> Response:
 
     def read() -> bytes:
         found = Exported.read(here.store, here.settings.failure_backend)
-        return prometheus.render(found, here.job_totals.counts())
+        return prometheus.render(found, here.totals)
 
     text = here.cached.get("metrics", EVERY_SECONDS, read)
     return Response(text, content_type=prometheus.CONTENT_TYPE)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 from gresque.inspector.exported import Exported, QueueNumbers
 from gresque.inspector.look import ProcessLook
+from gresque.store.metric_fields import SHORT_SECONDS
 from gresque.text import printable
+from gresque.web.totals import Recovered, TimeTotals, Totals
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BOUNDS = range(0, 26, 2)
+"""The buckets of histograms whose ends are given: 5 ms, 20 ms and so on, to 23 h."""
 SLOTS = 500
 """Processes that have values of their own; the others are left out."""
 
@@ -61,11 +70,21 @@ _PROCESSES = (
 )
 
 
-def render(found: Exported, jobs: Mapping[tuple[str, str, str], int]) -> bytes:
-    """The text of one scrape. `jobs` are counts by queue, class and outcome. A process is known by
-    its `slot`, its position among all of them: pids and hosts would make new series for ever."""
+def render(found: Exported, totals: Totals) -> bytes:
+    """The text of one scrape. A process is known by its `slot`, its position among all of them:
+    pids and hosts would make new series for ever. Raises redis-py's errors."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families([*_counters(found, jobs), *_gauges(found), *_by_label(found)]))
+    registry.register(
+        _Families(
+            [
+                *_counters(found, totals.recoveries.counts()),
+                _jobs(totals.jobs.counts()),
+                *_times(totals.times),
+                *_gauges(found),
+                *_by_label(found),
+            ]
+        )
+    )
     return bytes(generate_latest(registry))
 
 
@@ -77,7 +96,7 @@ class _Families(Collector):
         return self._families
 
 
-def _counters(found: Exported, jobs: Mapping[tuple[str, str, str], int]) -> Iterator[Any]:
+def _counters(found: Exported, recovered: Recovered) -> Iterator[Any]:
     for name, text, number in (
         ("gresque_processed", "Jobs that ended, the failed ones included.", found.processed),
         ("gresque_failed", "Jobs that failed.", found.failed),
@@ -86,8 +105,18 @@ def _counters(found: Exported, jobs: Mapping[tuple[str, str, str], int]) -> Iter
             "Attempts that failed and are followed by another one.",
             found.retried,
         ),
+        (
+            "gresque_recoveries",
+            "Worker processes that died and whose jobs were recovered.",
+            recovered.recoveries,
+        ),
+        ("gresque_recovered_jobs", "Jobs that these held.", recovered.jobs),
+        ("gresque_poison", "Jobs that failed as several processes died of them.", recovered.poison),
     ):
         yield CounterMetricFamily(name, text, value=number)
+
+
+def _jobs(jobs: Mapping[tuple[str, str, str], int]) -> Any:
     family = CounterMetricFamily(
         "gresque_jobs",
         "Jobs by queue, class and outcome since the start of this dashboard, two minutes late.",
@@ -95,7 +124,26 @@ def _counters(found: Exported, jobs: Mapping[tuple[str, str, str], int]) -> Iter
     )
     for (queue, job, outcome), count in jobs.items():
         family.add_metric([printable(queue), printable(job), outcome], count)
-    yield family
+    return family
+
+
+def _times(times: TimeTotals) -> Iterator[Any]:
+    for name, text, label, found in (
+        ("gresque_job_duration_seconds", "Run times of jobs.", "job", times.runs()),
+        (
+            "gresque_job_wait_seconds",
+            "For how long jobs had waited that were started; a sample of them.",
+            "queue",
+            times.waits(),
+        ),
+    ):
+        family = HistogramMetricFamily(name, text, labels=[label])
+        for each, buckets in found.items():
+            counts = [*accumulate(buckets)]
+            bounds = [(f"{SHORT_SECONDS * (1 << at):g}", counts[at]) for at in BOUNDS]
+            # The sum of the times is not kept.
+            family.add_metric([printable(each)], [*bounds, ("+Inf", counts[-1])], sum_value=None)
+        yield family
 
 
 def _gauges(found: Exported) -> Iterator[Any]:

@@ -14,11 +14,11 @@ from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
 from gresque.web.bulk import Bulk, Bulks
 from gresque.web.cached import Cached
 from gresque.web.failures import Failures
-from gresque.web.job_totals import JobTotals
 from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
 from gresque.web.stacks import Stacks
+from gresque.web.totals import Totals
 
 
 class Who(NamedTuple):
@@ -38,7 +38,7 @@ class Site:
     store: Store
     collector: Collector
     measured: Measured
-    job_totals: JobTotals
+    totals: Totals
     failures: Failures
     kills: Kills
     stacks: Stacks

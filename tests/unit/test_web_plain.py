@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -12,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gresque.inspector import exported
 from gresque.processes.vitals import Vitals
 from gresque.store.store import Store
-from gresque.web import job_totals
-from gresque.web.job_totals import JobTotals
+from gresque.web import totals as totals_module
+from gresque.web.totals import JobTotals, Recovered, RecoveryTotals, TimeTotals
 from tests.support.cli import PROCESS, fail, register
 from tests.support.web import bearer, open_app, with_users
 
@@ -106,10 +108,61 @@ def test_jobs_are_added_once_minute_by_minute(store: Store, redis_client: redis.
     assert totals.counts(now=(MINUTE + 5) * 60)["mail", "A", "done"] == 12
 
 
+def test_histograms_grow_with_each_ten_minutes(store: Store, redis_client: redis.Redis) -> None:
+    span = MINUTE // 10
+
+    def count(number: int, **buckets: int) -> None:
+        mapping = {f"t|A|{name[1:]}": n for name, n in buckets.items()}
+        redis_client.hset(store.keys.metrics("times", number), mapping=mapping)
+
+    count(span - 1, b0=1000)
+    count(span, b0=5, b3=1)
+    redis_client.hset(store.keys.metrics("times", span), "w|mail|2", 7)
+    totals = TimeTotals(store, now=span * 600 + 30)
+    assert totals.runs(now=span * 600 + 60)["A"][:4] == [5, 0, 0, 1]
+    count(span, b0=6)
+    assert totals.runs(now=span * 600 + 70)["A"][:4] == [6, 0, 0, 1]
+    count(span + 1, b0=2)
+    count(span + 2, b1=1)
+    for _ in range(2):
+        assert totals.runs(now=(span + 2) * 600 + 300)["A"][:4] == [8, 1, 0, 1]
+    assert totals.waits(now=(span + 2) * 600 + 300)["mail"][:3] == [0, 0, 7]
+
+
+def test_histograms_in_a_scrape(app: Flask, store: Store, redis_client: redis.Redis) -> None:
+    key = store.keys.metrics("times", int(time.time()) // 600)
+    redis_client.hset(key, mapping={"t|A|0": 5, "t|A|2": 2, "t|A|3": 1, "w|mail|25": 4})
+    found = scrape(app)
+    bucket = "gresque_job_duration_seconds_bucket"
+    assert found[bucket, (("job", "A"), ("le", "0.005"))] == 5
+    assert found[bucket, (("job", "A"), ("le", "0.02"))] == 7
+    assert found[bucket, (("job", "A"), ("le", "0.08"))] == 8
+    assert found[bucket, (("job", "A"), ("le", "+Inf"))] == 8
+    waits = [n for (name, _), n in found.items() if name == "gresque_job_wait_seconds_bucket"]
+    assert waits == [0] * 13 + [4]
+
+
+def test_recoveries_are_counted_from_the_first_question_on(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    def log(process: str, **counts: int) -> None:
+        entry = {"at": "2026-11-23T15:33:10Z", "process": process, "cause": "killed", "by": "vm:1",
+                 "requeued": 0, "failed": 0, "poison": 0} | counts  # fmt: skip
+        redis_client.rpush("resque:recoveries", json.dumps(entry))
+
+    totals = RecoveryTotals(store)
+    log("before", requeued=5)
+    assert totals.counts() == Recovered(0, 0, 0)
+    log("a", requeued=3, failed=1, poison=1)
+    log("b", requeued=2)
+    for _ in range(2):
+        assert totals.counts() == Recovered(2, 6, 1)
+
+
 def test_classes_above_a_number_count_together(
     store: Store, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_totals, "NAMES", 3)
+    monkeypatch.setattr(totals_module, "NAMES", 3)
     totals = JobTotals(store, now=MINUTE * 60)
     fields = {f"d|mail|{name}": 10 - number for number, name in enumerate("ABCD")}
     redis_client.hset(store.keys.metrics("minute", MINUTE), mapping=fields)
