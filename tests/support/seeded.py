@@ -15,9 +15,18 @@ import redis
 from gresque.clock import iso_8601
 from gresque.failure.entry import encode_entry
 from gresque.processes.vitals import Vitals
+from gresque.store.commands import Blocking, JobWait, Running, encode_waits
 
-AHEAD_SECONDS = 300
+AHEAD_SECONDS = 900
 """Heartbeats and metrics are made for this long ahead, as nothing writes any."""
+BLOCKED = 7
+"""The process whose first job keeps the others from running."""
+WAITS = {
+    "sync": "api.shopware.example:443", "web": "example.org:443", "mail": "smtp.example.net:587",
+    "reports": "a lock", "thumbnails": "process 9917", "webhooks": "hooks.example.com:443",
+    "imports": "10.0.8.20:9000",
+}  # fmt: skip
+"""What the jobs of a queue wait on."""
 CLASSES = (
     ("sync.PullOrders", "sync", ("shop-204",)), ("web.FetchPage", "web", ("https://example.org/a",)),
     ("mail.SendReceipt", "mail", ("ord_55812",)), ("reports.BuildPdf", "reports", (8812, "a4")),
@@ -41,10 +50,12 @@ def seed(
     queues: int,
     failed: int,
     per_queue: int = 40,
+    now: int | None = None,
 ) -> None:
-    """Processes on half as many hosts, jobs that run, queues with jobs, failed jobs, metrics."""
+    """Processes on half as many hosts, jobs that run, queues with jobs, failed jobs, metrics. `now`
+    is the time of the server if not given."""
     dice = random.Random(7)
-    now = int(client.time()[0])
+    now = int(client.time()[0]) if now is None else now
     names = [queue for _, queue, _ in CLASSES]
     names += [f"tenant-{number:04d}" for number in range(queues - len(names))]
     pipeline = client.pipeline(transaction=False)
@@ -87,7 +98,7 @@ def _processes(
         worker = f"web-{number // 2 + 1:02d}:{4000 + number}:*:1:500:100000"
         process = f"{worker}:{5000 + number}:{(now - 7200) * 1000}"
         share = running // count + (number < running % count)
-        since = {}
+        since, waits = {}, {}
         pipeline.sadd("resque:workers", worker)
         pipeline.hset("resque:workers:heartbeat", worker, iso_8601(now + AHEAD_SECONDS))
         pipeline.zadd("resque:ledgers", {process: (now + AHEAD_SECONDS) * 1000})
@@ -98,8 +109,14 @@ def _processes(
             key = f"resque:queue:{queue}"
             fields[str(slot)] = f"{len(key)}:{key}".encode() + item
             since[str(slot)] = now - seconds
+            waits[str(slot)] = JobWait(WAITS[queue], 0.0, "")
         pipeline.hset(f"resque:ledger:{process}", mapping=fields)
-        pipeline.set(f"resque:running:{process}", json.dumps({"since": since}))
+        blocking = None
+        if number == BLOCKED:
+            since["0"] = now - 14.2
+            blocking = Blocking("0", since["0"], ["/srv/app/reports/pdf.py:203:in `_layout'"])
+        pipeline.set(f"resque:running:{process}", Running(since, blocking).encode())
+        pipeline.set(f"resque:waits:{process}", encode_waits(waits))
         vitals = Vitals(
             "ready", share, share, round(dice.uniform(0, 0.01), 3), now - 7200, "*", "0.1.0",
             rss=dice.randrange(90, 400) * 10**6, cpu=dice.uniform(10, 4000),
