@@ -84,6 +84,15 @@ class Bulks:
         bulk.is_cancelled = True
         return True
 
+    def close(self, seconds: float) -> None:
+        """Cancel them all, and let them end where they are, for this long at most: what they did
+        stands in the audit only once they have ended."""
+        until = time.monotonic() + seconds
+        for bulk in self.shown():
+            self.cancel(bulk.token)
+        while any(not bulk.is_over for bulk in self.shown()) and time.monotonic() < until:
+            time.sleep(0.02)
+
     def _run(self, bulk: Bulk, work: Callable[[Bulk], str]) -> None:
         try:
             bulk.outcome = work(bulk)

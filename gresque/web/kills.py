@@ -66,6 +66,7 @@ class Kills:
         self._store = store
         self._lock = threading.Lock()
         self._rows: dict[str, KilledRow] = {}
+        self._under_way = 0
         self.version = 0
         """It grows with each outcome."""
 
@@ -79,6 +80,8 @@ class Kills:
             self.version += 1
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
+            with self._lock:
+                self._under_way += 1
             threading.Thread(target=self._run, args=(some, by), name="kills", daemon=True).start()
         return len(rows)
 
@@ -87,6 +90,13 @@ class Kills:
         with self._lock:
             self._forget()
             return dict(self._rows)
+
+    def close(self, seconds: float) -> None:
+        """Wait for the answers of kills under way, for this long at most: the audit has them then.
+        Their processes carry them out in any case."""
+        until = time.monotonic() + seconds
+        while self._under_way and time.monotonic() < until:
+            time.sleep(0.02)
 
     def _run(self, rows: Sequence[KilledRow], by: str) -> None:
         asked = {row.id: row for row in rows}
@@ -99,6 +109,9 @@ class Kills:
             kill_all(self._store, targets, by=by, wait_seconds=WAIT_SECONDS, report=note)
         except Exception:
             log.exception("cannot kill %d jobs", len(rows), extra=fields("web_kill_failed", by=by))
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
     def _note(self, row: KilledRow, killed: Killed) -> None:
         with self._lock:

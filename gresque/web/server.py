@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +15,12 @@ from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
 from gresque.errors import BootError
 from gresque.logs import fields
+from gresque.web.site import Site
 
 log = logging.getLogger("gresque.web")
 
 GRACE_SECONDS = 5.0
-"""How long requests that are being answered may still take at the end."""
+"""How long requests that are being answered, and actions under way, may still take at the end."""
 IDLE_SECONDS = 75.0
 """A connection without a request is closed after it."""
 
@@ -67,6 +69,7 @@ class _Counted:
 class Server:
     def __init__(self, app: Flask, host: str, port: int) -> None:
         self._counted = _Counted(app)
+        self._site: Site = app.extensions["gresque"]
         errors = LoggingLogAdapter(log, logging.ERROR)
         self._server = WSGIServer(
             (host, port), self._counted, handler_class=_Handler, log=None, error_log=errors
@@ -93,7 +96,10 @@ class Server:
         self._over.wait()
         # Idle connections are not waited for: a browser keeps them for minutes.
         self._server.close()
+        until = time.monotonic() + GRACE_SECONDS
         self._counted.none.wait(GRACE_SECONDS)
+        for actions in (self._site.bulks, self._site.kills):
+            actions.close(until - time.monotonic())
         self._server.stop(timeout=0.05)
         log.info("dashboard has ended", extra=fields("web_ended"))
 
