@@ -11,9 +11,9 @@ of each job.
 
 It is started by its path, and not with -m: its other modules lie beside it.
 
-Jobs are enqueued as fast as they are worked off, through the outages, too. Each of them notes its
+Jobs are enqueued as fast as they are done, through the outages, too. Each of them notes its
 starts and its ends in a file, beside Redis. After that time (or number of jobs) the killing
-stops, what is left is worked off, and every job must have ended (else it is lost); and at most as
+stops, what is left is run, and every job must have ended (else it is lost); and at most as
 many ran twice as the killed processes held. The longest recovery is how long a job waited from the
 kill that interrupted it until it was running again.
 
@@ -216,7 +216,7 @@ class Chaos:
     # Enqueueing
 
     def _feed(self) -> None:
-        """Enqueue as the jobs are worked off. In a thread of its own: it waits through outages."""
+        """Enqueue as the jobs get done. In a thread of its own: it waits through outages."""
         try:
             while not self._stop_feeding.is_set() and self._made < self._options.jobs:
                 if (_patiently(lambda: self._client.size("bench")) or 0) >= BACKLOG:

@@ -17,8 +17,8 @@ from benchmarks.harness import Counts, Results, Server, enqueue, gresque_work, w
 JOBS = 150
 SECONDS = 0.01
 HIGH_AFTER = range(30, 130, 20)
-"""Jobs of the higher queue come when so many others are done: not among the first, of which a new
-process takes eight before it knows what they cost."""
+"""After this number of other jobs one of the higher queue comes: not among the first, of which a
+new process takes eight before it knows what they cost."""
 
 
 def main() -> None:

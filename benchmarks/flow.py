@@ -67,7 +67,7 @@ def cap(server: Server, results: Results, seconds: float, scale: float) -> None:
 def rate_of_naps(
     server: Server, seconds: float, jobs: int, *, threads: int, cap: int | None = None
 ) -> float:
-    """Jobs a second of four processes with so many threads each."""
+    """Jobs a second of four processes with this number of threads each."""
     server.empty()
     client = gresque.Client(server.url)
     if cap is not None:
@@ -128,7 +128,7 @@ def in_bulk(client: gresque.Client, results: Results, jobs: int) -> None:
 
 
 def working(server: Server, results: Results, jobs: int) -> None:
-    """Work off jobs that were enqueued before."""
+    """Run jobs that were enqueued before."""
     plain = rate_of(server, noop, jobs)
     for name, job in (("both", unique_both), ("queued", unique_queued)):
         rate = rate_of(server, job, jobs)

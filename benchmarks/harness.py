@@ -187,7 +187,7 @@ def gresque_work(
 
 
 def wait_ready(server: Server, processes: int, limit_seconds: float = 60.0) -> None:
-    """Until so many worker processes have registered, and have looked for work once."""
+    """Until this number of worker processes have registered, and have looked for work once."""
     client = gresque.Client(server.url)
     wait_for(
         lambda: len(client.store.processes.ids()) >= processes, limit_seconds, "no worker came"

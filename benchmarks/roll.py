@@ -100,7 +100,7 @@ def run(url: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def windows(store: redis.Redis, count: int) -> list[int]:
-    """How many jobs ended in each of so many windows."""
+    """How many jobs ended in each window."""
     counts, seen, at = [], processed(store), time.monotonic()
     for _ in range(count):
         at += WINDOW_SECONDS

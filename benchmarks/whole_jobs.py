@@ -100,7 +100,7 @@ def _cost(server: Server, kind: Kind, jobs: int, idle: Cost) -> Cost:
 
 
 def _burst(server: Server) -> Cost:
-    """Work off what is there, in one process of 100 threads."""
+    """Run what is there, in one process of 100 threads."""
     before = _server_seconds(server)
     started = _children_seconds()
     command = [

@@ -29,7 +29,7 @@ def work(name: str, threads: int, argument: object) -> None:
 
 
 def wait(threads: int, deep: int) -> None:
-    """Greenlets that sleep, so many calls deep."""
+    """Greenlets that sleep at this depth of calls."""
 
     def down() -> None:
         if depth() < deep:

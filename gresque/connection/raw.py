@@ -44,7 +44,7 @@ class RawConnection:
         open_socket: Any = connection._get_socket()
         self.closed = False
         self.reply_bytes = 0
-        """Size of the last reply, with all that was read along with it."""
+        """Size of the last reply, with all that was read with it."""
         self._connection = connection
         self._on_push = on_push
         self._socket = open_socket

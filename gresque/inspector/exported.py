@@ -20,8 +20,8 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class QueueNumbers:
-    """`latency_seconds` is for how long the next job has waited, 0 where none waits; None where it
-    does not say so. `running` are the jobs that processes hold, `limit` the most that may."""
+    """`latency_seconds` is for how long the next job has waited, 0 where none waits; None where its
+    payload has no time. `running` are the jobs that processes hold, `limit` the most that may."""
 
     queue: str
     length: int

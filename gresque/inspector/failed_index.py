@@ -236,7 +236,7 @@ class FailedIndex:
             return False
         gap = rows.gaps[-1]
         start = max(gap.stop - self._page_size.entries, gap.start)
-        # The entry before the gap is read along: it tells whether the list has shifted.
+        # The entry before the gap is read, too: if it is another one, the list has shifted.
         more = int(start == gap.start and gap.before is not None)
         look = self._store.failed_changes.look(
             self._since, [rows.key], (rows.key, start - more, gap.stop - start + more)

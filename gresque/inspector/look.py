@@ -145,7 +145,7 @@ class ProcessReads:
 @dataclass(frozen=True)
 class Look:
     """The whole system. `suspects` is how many jobs saw one death, and how many more than one, by
-    queue; `beat_ages` how long ago each worker beat that says so. `server` holds the fields of
+    queue; `heartbeats` when each worker beat last. `server` holds the fields of
     INFO, none where this user may not ask for them."""
 
     counts: Counts

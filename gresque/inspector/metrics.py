@@ -133,8 +133,8 @@ class Times:
 @dataclass(frozen=True)
 class Depth:
     """How many jobs waited in a queue at this time, and for how long the next one of them. With
-    `at_least` that job says no time: it was seen as the next one for so long. `age_seconds` is None
-    where nothing waited."""
+    `at_least` the payload of that job has no time: it has been seen as the next one for this long.
+    `age_seconds` is None where nothing waited."""
 
     at: float
     depth: int

@@ -45,9 +45,9 @@ class QueueDetails:
     """One queue: how much waits in it, for how long, of which classes, and who serves it.
 
     `suspects` of the waiting jobs saw the death of a process. The next job waits for `age_seconds`,
-    None where it does not say so. `classes` are those of the next LOOKED_AT jobs, the most frequent
-    first. `workers` are the ids of the registered ones whose queue list has it, but for those that
-    are silent. `policy` is its policy, for people, None where it has none.
+    None where its payload has no time. `classes` are those of the next LOOKED_AT jobs, the most
+    frequent first. `workers` are the ids of the registered ones whose queue list has it, but for
+    those that are silent. `policy` is its policy, for people, None where it has none.
     """
 
     name: str

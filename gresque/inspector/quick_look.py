@@ -105,7 +105,7 @@ class QuickLook:
 
     def _ask_sizes(self, reads: Reads, names: Sequence[str]) -> dict[str, _Size]:
         """Of all queues, or of those whose turn it is. The first jobs of those in which some waited
-        are read along with them; where a queue was empty, its first job is read a turn later."""
+        are read with them; where a queue was empty, its first job is read a turn later."""
         due = names
         if len(names) > MANY_QUEUES and self._tick >= PARTS:
             due = names[self._tick % PARTS :: PARTS]

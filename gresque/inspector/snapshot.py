@@ -74,7 +74,7 @@ class QueueRow:
     waiting: int
     suspects: int
     age_seconds: float | None
-    """For how long the next job waits; None where none does, or it does not say so."""
+    """For how long the next job waits; None where none does, or its payload has no time."""
     growth: float
     is_served: bool
     is_paused: bool
@@ -112,7 +112,7 @@ class ProcessRow:
     pid: int | None
     started: float | None
     threads: int
-    """Of it; 0 where its id does not say so."""
+    """Of it; 0 where its id does not have it."""
     cpu_share: float | None = None
     blocked_seconds: float | None = None
     frozen_seconds: float | None = None
@@ -242,8 +242,8 @@ class Snapshot:
 
     @cached_property
     def oldest(self) -> QueueRow | None:
-        """The queue whose next job has waited for the longest, but for paused ones; None where none
-        says so."""
+        """The queue whose next job has waited for the longest, but for paused ones; None where no
+        payload has a time."""
         aged = [q for q in self.queues if q.age_seconds is not None and not q.is_paused]
         return max(aged, key=lambda each: each.age_seconds or 0.0, default=None)
 

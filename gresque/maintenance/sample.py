@@ -19,7 +19,7 @@ MOST_QUEUES = 1000
 
 class SampleQueues:
     """Under the lease. A job of gresque's says itself since when it waits. Of another program's it
-    is noted since when it is the next one of its queue: it waits for at least so long."""
+    is noted since when it is the next one of its queue: it has waited for at least this time."""
 
     name = "sample queues"
 

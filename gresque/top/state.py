@@ -22,7 +22,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Known:
-    """What a row of a running job shows. `since` tells it from the next job in its slot."""
+    """What a row of a running job shows. The next job in its slot has another `since`."""
 
     since: float
     label: str

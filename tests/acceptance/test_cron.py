@@ -87,7 +87,7 @@ def test_redis_is_away_for_a_while(tmp_path: Path) -> None:
         start(bench)
         wait_for(lambda: len(ran(bench)) >= 2)
         own.kill()
-        time.sleep(10)  # so many ticks are missed
+        time.sleep(10)  # ten ticks are missed
         own.start()
         at = int(time.time())
         wait_for(lambda: any(each.tick > at for each in ran(bench)), 60)

@@ -50,7 +50,8 @@ def test_a_hundred_a_second_for_ten_seconds(bench: Bench, burst: int) -> None:
     ten = samples[bisect_right(times, first + SECOND * SECONDS) - 1][1] - samples[0][1]
     print(f"{ten} in {SECONDS} s, at most {most} in a second")
     assert ten <= 100 * SECONDS + burst
-    # With a burst of 1 a start is lost to whoever is 9 ms late: a busy machine has a few of them.
+    # With a burst of 1 a start is lost by a process that is 9 ms late: there are a few on a busy
+    # machine.
     assert ten >= 100 * SECONDS - max(burst, 10)
     assert most <= 100 + burst
     end_well(master)

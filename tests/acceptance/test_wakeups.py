@@ -28,7 +28,7 @@ def start(bench: Bench, queues: str) -> list[Master]:
 
 
 def test_a_slot_that_is_freed_is_taken_at_once(bench: Bench) -> None:
-    """A cap of one over eight processes: whoever frees the slot, one of them takes it."""
+    """A cap of one over eight processes: when a slot becomes free, one of them takes it."""
     bench.client.limit("one", concurrent=1)
     masters = start(bench, "one,other")
     for seconds in (0.0, 0.005, 0.03):

@@ -275,7 +275,7 @@ def fork_and_wait() -> None:
 
 
 MASTERS_FORKS = 3
-"""So many times the master's hooks fork: a child that became a master would do so again."""
+"""How often the master's hooks fork: a child that became a master would do so again."""
 
 
 def _fork_in_master(where: str) -> None:

@@ -42,7 +42,7 @@ SOON_SECONDS = 25.0
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = SOON_SECONDS) -> Any:
-    """The first true value of `condition()`; fails when there is none for so long."""
+    """The first true value of `condition()`; fails when there is none in this time."""
     asked = time.monotonic()
     deadline = asked + seconds
     while not (value := condition()):

@@ -30,7 +30,7 @@ def test_15_000_jobs_and_a_hundred_processes_leave_nothing_behind(bench: Bench) 
 
 
 def live_for(bench: Bench, jobs: int) -> None:
-    """Work off so many jobs, and see what is left."""
+    """Run this number of jobs, and see what is left."""
     item = b'{"class":"Nothing","args":[%d],"id":"%032x","generation":1}'
     for start in range(0, jobs, BULK):
         bench.push_raw("q", *(item % (n, n) for n in range(start, start + BULK)))

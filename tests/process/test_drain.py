@@ -1,4 +1,4 @@
-"""Deploys: masters that are told to QUIT and started again, over and over, under load."""
+"""Deploys: masters that get QUIT and are started again, over and over, under load."""
 
 from __future__ import annotations
 

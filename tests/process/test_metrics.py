@@ -1,4 +1,5 @@
-"""Metrics of real worker processes: each job is counted once, whoever brings it to Redis."""
+"""Metrics of real worker processes: each job is counted once, and it does not matter
+which process brings its end to Redis."""
 
 from __future__ import annotations
 

@@ -294,7 +294,7 @@ def test_a_server_that_refuses_is_waited_for(outage: Outage, name: str) -> None:
 
 
 def test_a_full_server_lets_jobs_leave(outage: Outage) -> None:
-    """Nothing can be enqueued, but what is there is worked off."""
+    """Nothing can be enqueued, but what is there is run."""
     outage.push(range(200), 0.01)
     outage.redis.config_set("maxmemory-policy", "noeviction")
     outage.redis.config_set("maxmemory", "1")

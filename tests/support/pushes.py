@@ -32,10 +32,12 @@ def acl(own: OwnServer, *rules: str) -> None:
     own.redis.execute_command("ACL", "SETUSER", "default", *rules)
 
 
-def refused(url: str, told: str) -> None:
-    """An impatient client is told why it cannot enqueue."""
+def refused(url: str, reason: str) -> None:
+    """An impatient client hears why it cannot enqueue."""
     client = gresque.Client(url, retry_seconds=0.2)
-    with pytest.raises(NotEnqueued, match=rf"^not enqueued: Redis at .* refuses: {told}") as raised:
+    with pytest.raises(
+        NotEnqueued, match=rf"^not enqueued: Redis at .* refuses: {reason}"
+    ) as raised:
         enqueue(client)
     assert "\n" not in str(raised.value)
     client.close()

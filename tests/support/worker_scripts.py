@@ -155,7 +155,7 @@ def beat(
     client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", corrects: int = 0,
     waits: str = "",
 ) -> Any:  # fmt: skip
-    """Whether it is registered, what was refused, and whether somebody looks."""
+    """Whether it is registered, what was refused, and whether a viewer asks."""
     return run(
         client, "beat",
         ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}",

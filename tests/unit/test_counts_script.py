@@ -97,12 +97,12 @@ def test_a_process_says_itself_what_counts_until_a_server_forgets_a_turn(
     place: CountingPlace,
 ) -> None:
     """Then what it holds may have been counted off when the server was brought up to date."""
-    told = []
+    announced = []
     run = place.process.line.run
 
     def noted_run(found: Any, keys: int, *arguments: Any) -> Any:
         if found is script("cycle"):
-            told.append(str(arguments[keys + 15]))
+            announced.append(str(arguments[keys + 15]))
         return run(found, keys, *arguments)
 
     place.push(*"12345")
@@ -114,12 +114,12 @@ def test_a_process_says_itself_what_counts_until_a_server_forgets_a_turn(
     before = Snapshot(place.redis)
     place.end("3")
     place.turn(0)
-    assert told == ["1 2/1", "1 1/0"]
+    assert announced == ["1 2/1", "1 1/0"]
     before.restore(place.redis)
-    told.clear()
+    announced.clear()
     place.end("4")
     place.turn(0)
-    assert (told[0], told[-1]) == ("1 1/0", "1")
+    assert (announced[0], announced[-1]) == ("1 1/0", "1")
     assert counts(place.store) == {ALL: {"a": 1}}
     place.check()
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run `work(number)` in so many threads that start together; their results or errors."""
+    """Run `work(number)` in threads that start together; their results or errors."""
     start = threading.Barrier(count)
     results: list[Any] = [None] * count
 

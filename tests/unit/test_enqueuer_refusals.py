@@ -124,7 +124,7 @@ def _connect_error(own: OwnServer) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arrange", "told"),
+    ("arrange", "reason"),
     [
         (lambda own: own.redis.config_set("requirepass", "x"), "NOAUTH|Authentication"),
         (lambda own: own.redis.set("resque:queues", "x"), "WRONGTYPE .*: resque:queues"),
@@ -134,13 +134,13 @@ def _connect_error(own: OwnServer) -> str:
     ],
 )
 def test_what_does_not_pass_is_told_at_once(
-    own: OwnServer, arrange: Callable[[OwnServer], object], told: str
+    own: OwnServer, arrange: Callable[[OwnServer], object], reason: str
 ) -> None:
     client = gresque.Client(own.url, retry_seconds=60)
     arrange(own)
     started = time.monotonic()
     for _ in range(2):
-        with pytest.raises(NotEnqueued, match=told) as raised:
+        with pytest.raises(NotEnqueued, match=reason) as raised:
             enqueue(client)
     assert time.monotonic() - started < 40
     assert "\n" not in str(raised.value)

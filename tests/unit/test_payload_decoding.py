@@ -22,7 +22,7 @@ from gresque.jobs.payload import (
 )
 from tests.support.payloads import FORK, STOCK, as_json
 
-# raw, what the message tells
+# raw, what the message says
 INVALID: list[tuple[bytes, str]] = [
     (b"", "not a job"), (b" ", "not a job"), (b"null", "not a job"), (b"1", "not a job"),
     (b"[]", "not a job"), (b'"x"', "not a job"), (b"true", "not a job"), (b"{}", "class"),
@@ -45,9 +45,9 @@ INVALID: list[tuple[bytes, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("raw", "told"), INVALID, ids=[repr(raw[:30]) for raw, _ in INVALID])
-def test_what_is_no_job_is_invalid(raw: bytes, told: str) -> None:
-    with pytest.raises(InvalidPayload, match=f"the payload is .*{told}"):
+@pytest.mark.parametrize(("raw", "reason"), INVALID, ids=[repr(raw[:30]) for raw, _ in INVALID])
+def test_what_is_no_job_is_invalid(raw: bytes, reason: str) -> None:
+    with pytest.raises(InvalidPayload, match=f"the payload is .*{reason}"):
         decode(raw)
 
 

@@ -51,11 +51,11 @@ def test_register_restores_the_counters_of_a_worker_that_was_removed(db: Redis) 
         "resque:workers", "resque:worker:w:started", "resque:ledgers", "resque:ledger:p2",
         "resque:heartbeat", PROCESSES, MASTERS, "resque:stat:processed:w", "resque:stat:failed:w",
     ]  # fmt: skip
-    told = ("w", "then", "p2", "2026-11-23T15:33:10+00:00", 1, "0 0 0 0 0", "", 7, 0)
-    run(db, "register", keys, *told)
+    values = ("w", "then", "p2", "2026-11-23T15:33:10+00:00", 1, "0 0 0 0 0", "", 7, 0)
+    run(db, "register", keys, *values)
     assert not db.exists("resque:stat:processed:w")
     db.srem("resque:workers", "w")
-    run(db, "register", keys, *told)
+    run(db, "register", keys, *values)
     assert db.get("resque:stat:processed:w") == b"7"
     assert not db.exists("resque:stat:failed:w")
 

@@ -16,7 +16,9 @@ AVOIDED = re.compile(
     r"""\b(
         amid | anew | shall | whoever | whomever | heeds? | heeded | mend(s|ed)? | bites? | goes\
         round | one's\ own | dies\ well | takes\ its\ leave | told | somebody | unasked | herald |
-        deputy | so\ (many|long)\ (jobs|seconds|times|at\ most|bytes|entries|processes) )\b""",
+        deputy | at\ (least|most)\ so | read\ along | says\ no\ time | tells\ (it|them)\ from |
+        so\ (many|long)\ (jobs|seconds|times|at\ most|bytes|entries|processes|threads|values|lines|
+        workers|leave|ended) )\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 

@@ -23,7 +23,7 @@ def slots(count: int, first: int = 0) -> list[bytes]:
 def request(
     plain: int, settled: int, lists: int = 1, totals: Totals | None = None
 ) -> tuple[Request, int]:
-    """A turn in which so many jobs ended, those with effects first."""
+    """A turn in which this number of jobs ended, those with effects first."""
     jobs = deque(
         Settled((slot, "a", b"x"), (failed("resque:failed", b"e"),)) for slot in slots(settled)
     )

@@ -128,7 +128,7 @@ def test_a_silent_process_without_jobs(store: Store, redis_client: redis.Redis) 
 
 
 def count(client: redis.Redis, now: int, before: int, failed_before: int = 0) -> None:
-    """A class that failed so often in the current minute, and ran in the hour before."""
+    """A class that failed this often in the current minute, and ran in the hour before."""
     minute = int(clock(client)) // 60
     done, failed = field("d", "sync", "Pull"), field("f", "sync", "Pull")
     client.hset(f"resque:metrics:minute:{minute}", mapping={

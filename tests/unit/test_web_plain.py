@@ -62,7 +62,7 @@ def test_metrics(app: Flask, redis_client: redis.Redis) -> None:
     assert found["gresque_queue_running", mail] == 2
     assert found["gresque_queue_paused", mail] == 1
     assert found["gresque_queue_limit", mail] == 5
-    assert ("gresque_queue_latency_seconds", mail) not in found, "the job says no time"
+    assert ("gresque_queue_latency_seconds", mail) not in found, "the payload has no time"
     assert found["gresque_queue_latency_seconds", (("queue", 'a"b\\n'),)] == 0
     assert (found["gresque_threads", ()], found["gresque_threads_busy", ()]) == (4, 2)
     assert found["gresque_processes", (("state", "ready"),)] == 1

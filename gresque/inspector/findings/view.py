@@ -70,8 +70,8 @@ class View:
 
     @cached_property
     def ages(self) -> dict[str, float | None]:
-        """For how long the next job of a queue waits, in seconds; None where it does not say so, or
-        the queue is none of the longest."""
+        """For how long the next job of a queue waits, in seconds; None where its payload has no
+        time, or the queue is none of the longest."""
         since = self._since() if self.heads is None else self.heads
         return {
             name: None if (at := since.get(name)) is None else max(self.at - at, 0.0)

@@ -52,7 +52,7 @@ def chart(name: str, series: Series, marks: Iterable[Mark], width: int) -> Marku
 
 
 def thinned(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
-    """At most so many values: each one is the mean of as many as needed."""
+    """At most this number of values; each one is the mean of several where there are more."""
     size = -(-len(values) // most)
     return [
         sum(values[start : start + size]) / len(values[start : start + size])

@@ -85,7 +85,7 @@ class BatchSize:
         """How many jobs a process may hold beside those that its threads run.
 
         A thread that ends a job then finds the next one here, and nothing waits for a trip to
-        Redis. Only so many as start within 5 ms at the rate at which jobs have been ending.
+        Redis. Only as many as start within 5 ms at the rate at which jobs have been ending.
         """
         return min(int(self._jobs_per_second * RESERVE_SECONDS), MOST_IN_RESERVE)
 
