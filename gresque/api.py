@@ -54,6 +54,7 @@ from gresque.errors import (
     JobExpired,
     JobKilled,
     JobTimeout,
+    MiddlewareError,
     NotEnqueued,
     PayloadTooLarge,
     PerhapsEnqueued,
@@ -71,6 +72,13 @@ from gresque.jobs.critical_section import uninterruptible
 from gresque.jobs.current import CurrentJob, current_job
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 from gresque.jobs.ids import JobId, enqueued_at
+from gresque.jobs.middleware import (
+    JobContext,
+    Message,
+    enqueue_middleware,
+    perform_middleware,
+    propagate,
+)
 from gresque.jobs.retry_policy import exponential
 
 __all__ = [
@@ -89,12 +97,15 @@ __all__ = [
     "InvalidJobResult",
     "InvalidPayload",
     "Job",
+    "JobContext",
     "JobDeclarationError",
     "JobExpired",
     "JobFunction",
     "JobId",
     "JobKilled",
     "JobTimeout",
+    "Message",
+    "MiddlewareError",
     "NotEnqueued",
     "PayloadTooLarge",
     "PerhapsEnqueued",
@@ -124,6 +135,7 @@ __all__ = [
     "enqueue_at",
     "enqueue_in",
     "enqueue_many",
+    "enqueue_middleware",
     "enqueue_to",
     "enqueued_at",
     "every",
@@ -137,6 +149,8 @@ __all__ = [
     "pause",
     "pause_all",
     "peek",
+    "perform_middleware",
+    "propagate",
     "queues",
     "release_lock",
     "remove_delayed",

@@ -113,6 +113,10 @@ class InvalidJobResult(GresqueError):
     """A job returned a coroutine or a generator: work that is described and not done."""
 
 
+class MiddlewareError(GresqueError):
+    """A perform middleware returned without `call_next()`: the job did not run."""
+
+
 class DirtyExit(GresqueError):
     """A job was cut short: by an operator, a shutdown or the death of its process."""
 

@@ -19,9 +19,10 @@ from gresque.client.client import Client
 from gresque.client.default import adopt
 from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
 from gresque.client.unique import unique_bulks
-from gresque.errors import DuplicateJob, NotEnqueued, PerhapsEnqueued
+from gresque.errors import DuplicateJob, GresqueError, NotEnqueued, PerhapsEnqueued
 from gresque.jobs import payload
 from gresque.jobs.ids import JobId
+from gresque.jobs.middleware import enqueue_chain
 from gresque.jobs.modules import import_jobs
 from gresque.jobs.registry import registry
 from gresque.raised import one_line
@@ -120,7 +121,8 @@ def command(
         positional = [_parse_argument(arg) for arg in args]
         job_id = client.enqueue_to(queue, name, *positional, **keywords)
     if job_id is None:
-        complain(f"gresque: a before_enqueue hook of {printable(name)} rejected the job")
+        some = "an enqueue middleware, or " if enqueue_chain.functions else ""
+        complain(f"gresque: {some}a before_enqueue hook of {printable(name)} rejected the job")
     if job_id is not None or as_json:
         more = {"duplicate": True} if job_id is not None and job_id.duplicate else {}
         output.document({"id": job_id, **more, **job}, lambda: [str(job_id)])
@@ -202,7 +204,8 @@ def _parse_json(text: str | bytes) -> Any:
 
 @contextmanager
 def _hooks_explained(name: str, verbose: bool) -> Iterator[None]:
-    """A hook of the job that raises is one line, which says whether the job is enqueued."""
+    """A hook of the job or a middleware that raises is one line, which says whether the job is
+    enqueued."""
     try:
         yield
     except Exception as error:
@@ -212,7 +215,7 @@ def _hooks_explained(name: str, verbose: bool) -> Iterator[None]:
         if verbose:
             click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         complain(
-            f"gresque: hook {hook} of {name} raised {one_line(error)}; the job is "
+            f"gresque: {hook} raised {one_line(error)}; the job is "
             f"{'' if enqueued else 'not '}enqueued"
             f"{'' if verbose else ' (-v shows where it was raised)'}"
         )
@@ -220,14 +223,17 @@ def _hooks_explained(name: str, verbose: bool) -> Iterator[None]:
 
 
 def _hook_that_raised(name: str, error: Exception) -> tuple[str, bool]:
-    """The name of the enqueue hook of the job from which the error came, and whether that is called
-    after the push; no name when it came from elsewhere."""
+    """The enqueue hook of the job, or the middleware, from which the error came, and whether that
+    is called after the push; no name when it came from elsewhere."""
     definition = registry.find(name)
     frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     for kind in ("before_enqueue", "after_enqueue") if definition else ():
         for hook in getattr(definition.hooks, kind):  # type: ignore[union-attr]
             if getattr(hook, "__code__", None) in frames:
-                return hook.__name__, kind == "after_enqueue"
+                return f"hook {hook.__name__} of {name}", kind == "after_enqueue"
+    for middleware in () if isinstance(error, GresqueError) else enqueue_chain.functions:
+        if getattr(middleware, "__code__", None) in frames:
+            return f"enqueue middleware {middleware.__name__}", False
     return "", False
 
 

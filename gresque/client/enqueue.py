@@ -1,13 +1,14 @@
 """The one way in: every job that a program makes enters its queue here.
 
-1. Its payload is written, with an id and what its declaration says of it.
-2. Its `before_enqueue` hooks may reject it.
-3. It is pushed; a client with `inline=True` runs it instead. `client/schedule.py` lets it wait for
+1. The enqueue middleware is called, if there is any; it may change the arguments and add `meta`.
+2. Its payload is written, with an id and what its declaration says of it.
+3. Its `before_enqueue` hooks may reject it.
+4. It is pushed; a client with `inline=True` runs it instead. `client/schedule.py` lets it wait for
    its time first.
-4. Its `after_enqueue` hooks are called.
+5. Its `after_enqueue` hooks are called.
 
 Recovery, effects and a retry by hand move jobs that exist already. They do not come here, and no
-hooks run.
+hooks and no enqueue middleware run.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from itertools import count
 from typing import Any
 
 from gresque.errors import EnqueueError, GresqueError, JobDeclarationError
-from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.hooks import call_hook, call_hooks
 from gresque.jobs.ids import JobId, new_id, new_ids
-from gresque.jobs.payload import decode, encode, split
+from gresque.jobs.middleware import Message, enqueue_chain, with_meta
+from gresque.jobs.payload import encode
+from gresque.jobs.perform import perform_here
 from gresque.jobs.registry import registry
 from gresque.store.bulk import in_bulks
 from gresque.text import is_utf8
@@ -48,13 +50,16 @@ def enqueue(
     and now."""
     check_reach(definition, inline=push is None)
     expires_at = None if definition.expires_seconds is None else expiry(definition)
-    job = make_job(definition, new_id(), args, kwargs, definition.envelope, expires_at)
+    if enqueue_chain.runs:
+        job = make_within(definition, queue, new_id(), args, kwargs, expires_at)
+    else:
+        job = make_job(definition, new_id(), args, kwargs, definition.envelope, expires_at)
     if job is None:
         return None
     run_or_push(push, queue, definition, [job[1]])
     after = definition.hooks.after_enqueue
     if after:
-        call_hooks(after, args, kwargs)
+        call_hooks(after, job[2], job[3])
     return JobId(job[0])
 
 
@@ -72,7 +77,7 @@ def enqueue_bulks(
     `on_wrong` the calls end there instead, and those before it are enqueued.
     """
     check_reach(definition, inline=push is None)
-    jobs = _make_all(definition, calls, on_wrong)
+    jobs = _make_all(definition, queue, calls, on_wrong)
     for bulk in in_bulks(jobs, lambda job: len(job[1])):
         run_or_push(push, queue, definition, [job[1] for job in bulk])
         after = definition.hooks.after_enqueue
@@ -102,8 +107,32 @@ def make_job(
     return job_id, raw, args, kwargs
 
 
+def make_within(
+    definition: JobDefinition,
+    queue: str,
+    job_id: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    expires_at: float | None,
+) -> NewJob | None:
+    """As `make_job`, within the enqueue middleware."""
+    message = Message(job_id, definition.name, queue, args, kwargs, {})
+    return enqueue_chain.run(
+        message,
+        lambda: make_job(
+            definition,
+            job_id,
+            message.args,
+            message.kwargs,
+            with_meta(definition.name, definition.envelope, message.meta),
+            expires_at,
+        ),
+    )
+
+
 def _make_all(
     definition: JobDefinition,
+    queue: str,
     calls: Iterable[Arguments],
     on_wrong: Callable[[GresqueError], None] | None,
 ) -> Iterator[NewJob]:
@@ -111,7 +140,10 @@ def _make_all(
     for position, (args, kwargs), job_id in zip(count(), calls, new_ids(), strict=False):
         try:
             expires_at = None if definition.expires_seconds is None else expiry(definition)
-            job = make_job(definition, job_id, args, kwargs, definition.envelope, expires_at)
+            if enqueue_chain.runs:
+                job = make_within(definition, queue, job_id, args, kwargs, expires_at)
+            else:
+                job = make_job(definition, job_id, args, kwargs, definition.envelope, expires_at)
         except GresqueError as error:
             end_bulk(error, position, on_wrong)
             return
@@ -136,18 +168,7 @@ def run_or_push(
         push(queue, raws)
     else:
         for raw in raws:
-            with running(CurrentJob(queue, raw)):
-                _perform_inline(definition, raw)
-
-
-def _perform_inline(definition: JobDefinition, raw: bytes) -> None:
-    """Run a job in the caller; its arguments have been through JSON, as a worker would see them."""
-    args, kwargs = split(decode(raw).args)
-    try:
-        definition.perform(*args, **kwargs)
-    except Exception as error:
-        definition.fail(error, *args, **kwargs)
-        raise
+            perform_here(definition, queue, raw)
 
 
 def check_reach(definition: JobDefinition, *, inline: bool) -> None:

@@ -24,6 +24,7 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import RUN_AT
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import JobId, new_id, new_ids
+from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.store.bulk import in_bulks
 from gresque.store.later_job import Times
 
@@ -54,7 +55,7 @@ def schedule(
     """Enqueue one job that is due at this time; returns its id, or None when a hook rejected it.
     Without `put` it runs here and now."""
     check_reach(definition, inline=put is None)
-    found = make_delayed(definition, new_id(), args, kwargs, when)
+    found = _make(definition, queue, new_id(), args, kwargs, when)
     if found is None:
         return None
     put_delayed(put, queue, definition, [found], when)
@@ -75,13 +76,40 @@ def schedule_bulks(
     jobs = make_timed(
         calls,
         after,
-        lambda _, job_id, args, kwargs, seconds: make_delayed(
-            definition, job_id, args, kwargs, when, seconds
+        lambda _, job_id, args, kwargs, seconds: _make(
+            definition, queue, job_id, args, kwargs, when, seconds
         ),
     )
     for bulk in in_bulks(jobs, lambda found: len(found.job[1])):
         put_delayed(put, queue, definition, bulk, when)
         yield [JobId(found.job[0]) for found in bulk]
+
+
+def _make(
+    definition: JobDefinition,
+    queue: str,
+    job_id: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    when: When,
+    after: float = 0.0,
+) -> TimedJob | None:
+    """As `make_delayed`, within the enqueue middleware."""
+    if not enqueue_chain.runs:
+        return make_delayed(definition, job_id, args, kwargs, when, after)
+    message = Message(job_id, definition.name, queue, args, kwargs, when.options(after))
+    return enqueue_chain.run(
+        message,
+        lambda: make_delayed(
+            definition,
+            job_id,
+            message.args,
+            message.kwargs,
+            when,
+            after,
+            with_meta(definition.name, definition.envelope, message.meta),
+        ),
+    )
 
 
 def make_delayed(

@@ -187,7 +187,10 @@ class Schedules:
         with self._asking() as store:
             entry = _checked(name, _existing(store, name))
             now = store.now()
-            job_id, raw = entry.payload(int(now) * 1000, now)
+            made = entry.make_job(int(now) * 1000, now)
+            if made is None:
+                raise ScheduleError(f"an enqueue middleware left out the job of entry {name!r}")
+            job_id, raw = made
             if entry.lock is None or entry.lock[1] == "running":
                 store.enqueuer.push(entry.queue, [raw])
                 return JobId(job_id)

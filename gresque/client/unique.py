@@ -19,6 +19,7 @@ from gresque.jobs.definition import JobDefinition, expiry
 from gresque.jobs.envelope import RUN_AT
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import DuplicateId, JobId, new_id
+from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.jobs.unique import UNIQUE, Key, UniqueRule, key_of
 from gresque.store.bulk import BULK_JOBS, in_bulks
 from gresque.store.later_job import Times
@@ -51,7 +52,7 @@ def enqueue_unique(
     hook rejected it. Without a store it runs here and now."""
     check_reach(definition, inline=store is None)
     when = _due(definition, rule, when)
-    found = _make(definition, rule, new_id(), args, kwargs, when)
+    found = _make(definition, queue, rule, new_id(), args, kwargs, when)
     return None if found is None else _put(store, queue, definition, rule, [found], when)[0]
 
 
@@ -73,7 +74,7 @@ def unique_bulks(
         calls,
         after,
         lambda position, job_id, args, kwargs, seconds: _make(
-            definition, rule, job_id, args, kwargs, when, seconds, position
+            definition, queue, rule, job_id, args, kwargs, when, seconds, position
         ),
         on_wrong,
     )
@@ -95,6 +96,7 @@ def _due(definition: JobDefinition, rule: UniqueRule, when: When | None) -> When
 
 def _make(
     definition: JobDefinition,
+    queue: str,
     rule: UniqueRule,
     job_id: str,
     args: Sequence[Any],
@@ -103,10 +105,44 @@ def _make(
     after: float = 0.0,
     position: int | None = None,
 ) -> _KeyedJob | None:
+    """A job with its key, made within the enqueue middleware; None when that or a hook rejects
+    it."""
+    if not enqueue_chain.runs:
+        return _make_keyed(definition, rule, job_id, args, kwargs, when, after, position)
+    options = {"unique": rule.mode} | ({} if when is None else when.options(after))
+    message = Message(job_id, definition.name, queue, args, kwargs, options)
+    return enqueue_chain.run(
+        message,
+        lambda: _make_keyed(
+            definition,
+            rule,
+            job_id,
+            message.args,
+            message.kwargs,
+            when,
+            after,
+            position,
+            with_meta(definition.name, None, message.meta),
+        ),
+    )
+
+
+def _make_keyed(
+    definition: JobDefinition,
+    rule: UniqueRule,
+    job_id: str,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    when: When | None,
+    after: float,
+    position: int | None,
+    more: dict[str, Any] | None = None,
+) -> _KeyedJob | None:
+    """`more` is what else stands in the envelope."""
     if definition.check_call is not None:
         definition.check_call(args, kwargs)  # before `unique_key` gets these arguments
     key = key_of(rule, definition, args, kwargs)
-    envelope = dict(definition.envelope or {})
+    envelope = {**(definition.envelope or {}), **(more or {})}
     mark = rule.mark(key.digest)
     if mark is not None:
         envelope[UNIQUE] = mark

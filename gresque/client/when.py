@@ -38,6 +38,10 @@ class When(NamedTuple):
         """As scripts take it: rounded up, so that no job is early."""
         return math.ceil(round((self.seconds + after) * 1000, 3))
 
+    def options(self, after: float = 0.0) -> dict[str, float]:
+        """As options of a call."""
+        return {"in_" if self.is_delay else "at": self.seconds + after}
+
 
 NOW = When(True, 0.0)
 

@@ -20,9 +20,8 @@ from gresque.jobs.attempts import (
     errors_of,
     time_of,
 )
-from gresque.jobs.envelope import SCHEDULED_FOR, UNREADABLE, Members, member, members_of
+from gresque.jobs.envelope import META, SCHEDULED_FOR, UNREADABLE, Members, member, members_of
 from gresque.jobs.ids import enqueued_at
-from gresque.jobs.registry import registry
 from gresque.jobs.retry_policy import retries_of, time_left
 
 
@@ -45,6 +44,7 @@ class CurrentJob:
         """The queue it was taken from."""
         self._raw = raw
         self._known: Members | None = None
+        self._meta: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<CurrentJob {self.name} {self.id} from {self.queue}>"
@@ -69,6 +69,8 @@ class CurrentJob:
     def last_attempt(self) -> bool:
         """No other one follows when this one fails, whatever it raises; but for what its
         declaration ignores, and RetryLater."""
+        from gresque.jobs.registry import registry  # whose jobs need this module for middleware
+
         definition = registry.find(self.name)
         policy = None if definition is None else definition.retry
         if self.attempt > retries_of(policy, self._members, _default_retries):
@@ -112,6 +114,14 @@ class CurrentJob:
     def recoveries(self) -> int:
         """How many processes have died under it so far."""
         return max(member(self._members, "recoveries", int) or 0, 0)
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What enqueue middleware and `gresque.propagate` noted for it; empty without any. Changes
+        hold for this attempt."""
+        if self._meta is None:
+            self._meta = member(self._members, META, dict) or {}
+        return self._meta
 
     @cached_property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

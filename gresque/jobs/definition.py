@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import Signature, signature
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 
@@ -20,6 +21,7 @@ from gresque.jobs.filter_args import MEMBER, hidden_of
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
 from gresque.jobs.meter import NO_METER, Meter
+from gresque.jobs.middleware import perform_chain
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
@@ -64,15 +66,16 @@ class JobDefinition:
     meter: Meter = field(init=False, repr=False, default=NO_METER)
     """That of its jobs from the queue from which the last one came, in a worker process."""
     call: Callable[..., Any] = field(init=False, repr=False)
-    """As `perform`, in a frame less: without perform hooks it is the function itself, and the
-    caller handles DontPerform and checks the result."""
+    """`perform` within the perform middleware, in as few frames as it takes: with neither these nor
+    perform hooks it is the function itself. The caller handles DontPerform and checks the
+    result."""
 
     def __post_init__(self) -> None:
         if self.source is None:
             found = source_of(self.function)  # type: ignore[unreachable]
             object.__setattr__(self, "source", found)
-        call = self.perform if self.hooks.around_execution else self.function
-        object.__setattr__(self, "call", call)
+        self.compose()
+        _alive.add(self)
         if not isinstance(self.name, str) or not self.name or not is_utf8(self.name):
             raise JobDeclarationError(
                 f"{self.name!r} is not the name of a job; give one such as 'mail.send'"
@@ -104,6 +107,11 @@ class JobDefinition:
             not isinstance(self.queue, str) or not self.queue or not is_utf8(self.queue)
         ):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
+
+    def compose(self) -> None:
+        """Work out `call` again: a hook or a middleware came."""
+        call = self.perform if self.hooks.around_execution else self.function
+        object.__setattr__(self, "call", perform_chain.around(self, call, None))
 
     def _take_seconds(self, option: str, wrong: str) -> None:
         """Declarations may also give a timedelta."""
@@ -201,9 +209,29 @@ class JobDefinition:
         """Tell the job's hooks that it has failed for good; a wish to run later is no failure."""
         if isinstance(error, RetryLater):
             return
-        call_hooks(self.hooks.on_failure, (error, *args), kwargs)
+        self.tell("on_failure", error, args, kwargs)
         if self.retry is not None and self.retry.retries:
-            call_hooks(self.hooks.on_give_up, (error, *args), kwargs)
+            self.tell("on_give_up", error, args, kwargs)
+
+    def tell(
+        self, kind: str, error: BaseException, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Call the hooks of one kind that are about a failure, within the perform middleware."""
+        hooks = getattr(self.hooks, kind)
+        if hooks:
+            call = perform_chain.around(self, partial(call_hooks, hooks), error)
+            call((error, *args), kwargs)
+
+
+_alive: WeakSet[JobDefinition] = WeakSet()
+
+
+def _compose_all() -> None:
+    for definition in list(_alive):
+        definition.compose()
+
+
+perform_chain.on_change = _compose_all
 
 
 def expiry(definition: JobDefinition) -> float | None:

@@ -27,6 +27,9 @@ SCHEDULED_FOR = "scheduled_for"
 """Of a job that a schedule has enqueued: the name of the entry, and the time that was due, in
 ISO 8601 with the zone of the entry."""
 
+META = "meta"
+"""An object of the application's, which middleware writes and reads."""
+
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _AS_WRITTEN = b'"gresque":'

@@ -213,6 +213,13 @@ def _check_keywords(job: str, kwargs: dict[str, Any]) -> None:
         )
 
 
+def check_value(value: Any, where: str) -> None:
+    """Raise UnserializableArgument, naming `where`, for what JSON cannot carry."""
+    _check(value, where, 0)
+    if not _encodable(value):
+        raise UnserializableArgument(f"{where} has a lone surrogate, or an int of too many digits")
+
+
 def _check(value: Any, where: str, depth: int) -> None:
     """Refuse what would arrive changed: JSON encoders turn bytes, sets and NaN into something."""
     kind = type(value)

@@ -102,6 +102,10 @@ class _Run(NamedTuple):
         return TickLock(digest, self.job_id, mode, self.entry.job, key)
 
 
+class _MiddlewareRaised(Exception):
+    """The job of a tick cannot be made now."""
+
+
 class _RubyElsewhere:
     """Asks once a pass, and only for entries of Ruby programs, whether a scheduler of Ruby's runs
     them."""
@@ -245,6 +249,9 @@ class CronTicks:
             self._lacks_something = True
             self._hold(due, OFFER_SECONDS, f"this machine cannot run it: {error}; others may")
             return OFFER_SECONDS
+        except _MiddlewareRaised as error:
+            self._hold(due, REFUSED_SECONDS, f"{error}; it is tried again")
+            return REFUSED_SECONDS
         except Exception as error:  # whatever was written by hand, the others run
             problem = str(error) if isinstance(error, GresqueError) else one_line(error)
             self._hold(due, NEVER, f"it cannot run: {problem}")
@@ -264,7 +271,7 @@ class CronTicks:
         # Each sets the next one, so that all of them are compared, and one that is refused stays.
         befores, afters = (due.due, *runs[1:]), (*runs[1:], found.next)
         return [
-            _Run(entry, due._replace(due=before, next=after), run, *entry.payload(run, now / 1000))
+            _planned(entry, due._replace(due=before, next=after), run, now / 1000)
             for run, before, after in zip(runs, befores, afters, strict=True)
         ]
 
@@ -332,6 +339,15 @@ class CronTicks:
             self._name(
                 entry.name, f"{registry.explain_unknown(entry.job)}; its jobs do not run here"
             )
+
+
+def _planned(entry: Entry, tick: Tick, run: int, now: float) -> _Run:
+    """The job for this tick; where the enqueue middleware leaves it out, only the next tick."""
+    try:
+        job = entry.make_job(run, now)
+    except Exception as error:
+        raise _MiddlewareRaised(f"the enqueue middleware raised {one_line(error)}") from error
+    return _Run(entry, tick, 0, "", b"") if job is None else _Run(entry, tick, run, *job)
 
 
 def _log_skipped(run: _Run) -> None:

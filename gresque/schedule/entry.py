@@ -1,6 +1,7 @@
 """A schedule entry: when to enqueue which job. Pure.
 
-It stands in Redis as JSON, so that the process that enqueues needs none of the job's code.
+It stands in Redis as JSON, so that the process that enqueues needs none of the job's code. The
+enqueue middleware that it calls is that of this process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 from gresque.errors import GresqueError, ScheduleError
 from gresque.jobs.envelope import CRON, SCHEDULED_FOR
 from gresque.jobs.ids import new_id
+from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.jobs.payload import encode, split
 from gresque.jobs.unique import KEY_SHOWN, UNIQUE
 from gresque.schedule.every import Every
@@ -83,19 +85,48 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def to_json(self) -> bytes:
         return msgspec.json.encode(self)
 
-    def payload(self, tick: int, now: float) -> tuple[str, bytes]:
-        """The id and the queue item of the job for a tick (epoch milliseconds). `now` (epoch
-        seconds) is when it is enqueued."""
+    def make_job(self, tick: int, now: float) -> tuple[str, bytes] | None:
+        """The id and the queue item of the job for a tick (epoch milliseconds), made within the
+        enqueue middleware; None when that leaves it out. `now` (epoch seconds) is when it is
+        enqueued."""
         job_id = new_id()
+        args, kwargs = split(self.args)
+        if not enqueue_chain.runs:
+            return job_id, self.payload(job_id, tick, now, args, kwargs)
+        message = Message(job_id, self.job, self.queue, args, kwargs, {"cron": self.name})
+        raw = enqueue_chain.run(
+            message,
+            lambda: self.payload(
+                job_id,
+                tick,
+                now,
+                message.args,
+                message.kwargs,
+                with_meta(self.job, None, message.meta),
+            ),
+        )
+        return None if raw is None else (job_id, raw)
+
+    def payload(
+        self,
+        job_id: str,
+        tick: int,
+        now: float,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        more: dict[str, Any] | None = None,
+    ) -> bytes:
+        """The queue item with this id and these arguments; `more` is what else stands in its
+        envelope."""
         envelope = (self.envelope or {}) | {
             CRON: self.name,
             SCHEDULED_FOR: moment(tick, self.schedule).isoformat(),
+            **(more or {}),
         }
         if self.lock is not None:
             envelope[UNIQUE] = self.lock[:2]
         expires_at = None if self.expires_seconds is None else round(now + self.expires_seconds, 3)
-        args, kwargs = split(self.args)
-        return job_id, encode(self.job, args, kwargs, job_id, 1, envelope, expires_at)
+        return encode(self.job, args, kwargs, job_id, 1, envelope, expires_at)
 
 
 def lock_digest(name: str) -> str:
@@ -175,7 +206,7 @@ def check(entry: Entry) -> Entry:
         )
     _check_jitter(entry)
     try:
-        entry.payload(0, 0.0)
+        entry.payload(new_id(), 0, 0.0, *split(entry.args))
     except GresqueError as error:
         raise ScheduleError(str(error)) from None
     return entry

@@ -166,6 +166,18 @@ HOOKED = """
 """
 
 
+SURROUNDED = """
+@gresque.enqueue_middleware
+def add_tenant(message, call_next):
+    if "out" in message.args:
+        return None
+    if "raise" in message.args:
+        raise LookupError("no tenant")
+    message.meta["tenant"] = 7
+    return call_next()
+"""
+
+
 class TestEnqueueOfADeclaredJob:
     @pytest.fixture
     def enqueue(self, redis_url: str, tmp_path: Path) -> Callable[..., Answer]:
@@ -252,6 +264,24 @@ class TestEnqueueOfADeclaredJob:
         assert err.startswith("Traceback (most recent call last):\n")
         assert 'the_jobs.py", line' in err
         assert f"\ngresque: {told}" in err
+
+    def test_a_middleware_of_the_module(
+        self, enqueue: Callable[..., Answer], redis_client: redis.Redis, tmp_path: Path
+    ) -> None:
+        with (tmp_path / "the_jobs.py").open("a") as file:
+            file.write(textwrap.dedent(SURROUNDED))
+        assert enqueue("Greet", '"joe"').code == 0
+        assert [item["gresque"]["meta"] for item in items(redis_client)] == [{"tenant": 7}]
+        code, _, err = enqueue("Greet", '"raise"')
+        assert (code, err) == (
+            1,
+            "gresque: enqueue middleware add_tenant raised LookupError: no tenant; the job is not "
+            "enqueued (-v shows where it was raised)\n",
+        )
+        code, _, err = enqueue("Greet", '"out"')
+        assert (code, err.count("an enqueue middleware, or a before_enqueue hook")) == (1, 1)
+        assert enqueue("Greet", "1", "2", "3").code == 2
+        assert len(items(redis_client)) == 1
 
     def test_another_name_is_one_of_another_program(
         self, enqueue: Callable[..., Answer], redis_client: redis.Redis

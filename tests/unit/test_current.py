@@ -67,7 +67,7 @@ def test_its_attempts() -> None:
 
 def test_the_tick_of_its_schedule() -> None:
     entry = Entry(name="a", cron="30 2 * * *", tz="Europe/Berlin", job="A", queue="q")
-    _, raw = entry.payload(1_795_829_400_000, 0.0)
+    _, raw = entry.make_job(1_795_829_400_000, 0.0) or ("", b"")
     found = CurrentJob("q", raw).scheduled_for
     assert found is not None and found.isoformat() == "2026-11-28T02:30:00+01:00"
     for text, expected in (

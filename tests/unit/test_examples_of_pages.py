@@ -13,14 +13,17 @@ import gresque
 from gresque.client import default
 from gresque.jobs.registry import registry
 from gresque.schedule.declared import declared
+from tests.support.middleware import own_middleware_fixture as own_middleware_fixture
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["api", "enqueueing", "time", "flow", "from-celery", "from-rq", "from-resque"]
+PAGES = ["api", "enqueueing", "time", "flow", "from-celery", "from-rq", "from-resque", "middleware"]
 ELSEWHERE = ("# Celery\n", "# RQ\n")
 
 
 @pytest.fixture(autouse=True)
-def _own_jobs(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_jobs(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, own_middleware: None
+) -> Iterator[None]:
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.setattr(default, "_default", None)
     before = dict(registry._definitions)

@@ -31,14 +31,14 @@ def test_json_leaves_out_what_has_its_default() -> None:
 
 def test_the_payload_of_a_tick() -> None:
     found = entry(tz="Europe/Berlin", args=[1, {"b": 2, "_kwargs": True}], envelope={"x": 1})
-    job_id, raw = found.payload(TICK, 0.0)
+    job_id, raw = found.make_job(TICK, 0.0) or ("", b"")
     payload = json.loads(raw)
     assert payload == {
         "class": "a.b", "args": [1, {"b": 2, "_kwargs": True}], "id": job_id, "generation": 1,
         "gresque": {"x": 1, "cron": "nightly", "scheduled_for": "2026-03-29T03:00:00+02:00"},
     }  # fmt: skip
     assert "expires_at" not in payload
-    _, raw = entry(expires_seconds=60.0).payload(TICK, 1000.0)
+    _, raw = entry(expires_seconds=60.0).make_job(TICK, 1000.0) or ("", b"")
     assert json.loads(raw)["expires_at"] == 1060.0
 
 

@@ -38,7 +38,6 @@ from gresque.jobs.ends import (
     may_run_again,
     next_run,
 )
-from gresque.jobs.hooks import call_hooks
 from gresque.jobs.meter import Meter
 from gresque.jobs.retry_policy import MOST_SNOOZES, Again
 from gresque.logs import fields
@@ -338,7 +337,7 @@ def tell_hooks(
     """Call the job's hooks of this kind, such as `on_failure`; their exceptions are logged."""
     try:
         args, kwargs = payload.split(payload.decode(job[2]).args)
-        call_hooks(getattr(definition.hooks, kind), (error, *args), kwargs)
+        definition.tell(kind, error, args, kwargs)
     except BaseException as broken:  # a kill or a timeout of gevent's, too
         _log_broken(f"an {kind} hook", definition, job, broken)
 
