@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Un
 
 from gresque.client.default import default_client
 from gresque.client.enqueue import definition_of
+from gresque.client.function_hooks import FunctionHooks
 from gresque.client.options import CallOptions, ConfiguredJob, longjob_options
 from gresque.client.when import Delay, Moment
 from gresque.errors import JobDeclarationError
@@ -29,8 +30,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class JobFunction(Generic[P, R]):
-    """A declared function: still callable as before, and enqueueable."""
+class JobFunction(FunctionHooks[P], Generic[P, R]):
+    """A declared function: still callable as before, and enqueueable; it takes hooks."""
 
     def __init__(self, function: Callable[P, R], definition: JobDefinition) -> None:
         functools.update_wrapper(self, function)

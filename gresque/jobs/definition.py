@@ -108,6 +108,11 @@ class JobDefinition:
         ):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
 
+    def add_hook(self, kind: str, hook: Callable[..., Any]) -> None:
+        what = f"{kind} hook {getattr(hook, '__qualname__', repr(hook))} of job {self.name}"
+        self.hooks.add(what, kind, hook)
+        self.compose()
+
     def compose(self) -> None:
         """Work out `call` again: a hook or a middleware came."""
         call = self.perform if self.hooks.around_execution else self.function

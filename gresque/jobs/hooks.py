@@ -1,7 +1,7 @@
 """Hooks by Resque's names: a function whose name starts with the hook's name is that hook.
 
-Job hooks are found on the job's class, in the order of their names (Resque::Plugin). Process hooks
-are registered once for the whole worker.
+Job hooks are found on the job's class, in the order of their names (Resque::Plugin); those of a
+declared function are registered. Process hooks are registered once for the whole worker.
 """
 
 from __future__ import annotations
@@ -50,6 +50,18 @@ class JobHooks:
     def __init__(self, owner: type | None = None) -> None:
         for kind in JOB_HOOKS:
             setattr(self, kind, _collect(owner, kind))
+        self._sum_up()
+
+    def add(self, what: str, kind: str, hook: Hook) -> None:
+        """Register a hook, behind those of its kind. Raises JobDeclarationError for what would do
+        nothing; `what` names it."""
+        if not callable(hook):
+            raise JobDeclarationError(f"{what} cannot be called; give a function")
+        _check(what, kind, hook)
+        setattr(self, kind, (*getattr(self, kind), hook))
+        self._sum_up()
+
+    def _sum_up(self) -> None:
         self.around_execution = bool(
             self.before_perform or self.around_perform or self.after_perform
         )
@@ -76,19 +88,22 @@ def _collect(owner: type | None, kind: str) -> tuple[Hook, ...]:
     named = {name: getattr(owner, name) for name in sorted(dir(owner)) if name.startswith(kind)}
     hooks = {name: hook for name, hook in named.items() if callable(hook)}
     for name, hook in hooks.items():
-        what = f"hook {owner.__qualname__}.{name}"
-        if kind == "around_perform" and isgeneratorfunction(hook):
-            raise JobDeclarationError(
-                f"{what} has a yield in it: calling it would run nothing; "
-                "it gets the rest of the job as its first argument: call that instead"
-            )
-        check_function(what, hook)
-        if takes_self(hook):
-            raise JobDeclarationError(
-                f"{what} takes a {hook.__code__.co_varnames[0]}, and hooks are called on the class "
-                "with the arguments of the job; leave it out, or make it a @classmethod"
-            )
+        _check(f"hook {owner.__qualname__}.{name}", kind, hook)
     return tuple(hooks.values())
+
+
+def _check(what: str, kind: str, hook: Hook) -> None:
+    if kind == "around_perform" and isgeneratorfunction(hook):
+        raise JobDeclarationError(
+            f"{what} has a yield in it: calling it would run nothing; "
+            "it gets the rest of the job as its first argument: call that instead"
+        )
+    check_function(what, hook)
+    if takes_self(hook):
+        raise JobDeclarationError(
+            f"{what} takes a {hook.__code__.co_varnames[0]}, and hooks are called on the class "
+            "with the arguments of the job; leave it out, or make it a @classmethod"
+        )
 
 
 def call_hooks(hooks: Sequence[Hook], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

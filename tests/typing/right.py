@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -120,3 +121,34 @@ client = gresque.Client("redis://localhost:6379/1", inline=True)
 if client.enqueue(send_email, 42) is not None:
     client.enqueue_to("low", Archive, 42)
 assert gresque.enqueued_at(ids[0]) or job_id is None
+
+
+@send_email.before_perform
+def check(user_id: int, template: str = "welcome", *, urgent: bool = False) -> None: ...
+
+
+@send_email.around_perform
+def time(perform: Any, user_id: int, template: str = "welcome", *, urgent: bool = False) -> Any:
+    return perform()
+
+
+@send_email.on_failure
+def report(error: Exception, *args: Any, **options: Any) -> None: ...
+
+
+check(42, urgent=True)
+
+
+@gresque.enqueue_middleware
+def add_tenant(message: gresque.Message, call_next: Callable[[], gresque.JobId | None]) -> Any:
+    message.meta["tenant"] = 7
+    return call_next()
+
+
+@gresque.perform_middleware(first=True)
+def in_tenant(context: gresque.JobContext, call_next: Callable[[], Any]) -> Any:
+    assert context.meta["tenant"]
+    return call_next()
+
+
+gresque.propagate(ContextVar("tenant", default=7))

@@ -45,3 +45,18 @@ Archive.options(in_=300).enqueue("42")  # wrong
 gresque.limit("mail", rate=100)  # wrong
 gresque.limit("mail", "100/m")  # wrong
 gresque.pause()  # wrong
+
+
+@send_email.after_perform  # wrong
+def other(user_id: str) -> None: ...
+
+
+@send_email.on_retry  # wrong
+def another(error: Exception) -> None: ...
+
+
+@gresque.perform_middleware  # wrong
+def no_middleware(context: gresque.JobContext) -> None: ...
+
+
+gresque.propagate("tenant")  # wrong

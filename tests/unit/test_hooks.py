@@ -201,6 +201,95 @@ def test_on_failure_hooks_get_the_error_and_the_arguments() -> None:
     assert calls == [("a", error, (1,), {"y": 2}), ("b", error, 1, 2)]
 
 
+# Hooks of declared functions
+
+
+def declared_function(function: Any = None) -> Any:
+    def plain(*args: Any, **kwargs: Any) -> str:
+        calls.append("ran")
+        return "result"
+
+    return gresque.job(queue="q", name="plain")(function or plain)
+
+
+@pytest.mark.parametrize("kind", JOB_HOOKS)
+def test_a_function_takes_hooks_in_the_order_of_their_registration(kind: str) -> None:
+    job = declared_function()
+
+    def second(*args: Any) -> None: ...
+    def first(*args: Any) -> None: ...
+
+    for hook in (second, first):
+        assert getattr(job, kind)(hook) is hook
+    found = {each: getattr(job.definition.hooks, each) for each in JOB_HOOKS}
+    assert found == {**dict.fromkeys(JOB_HOOKS, ()), kind: (second, first)}
+
+
+def test_they_are_called_for_jobs_from_then_on() -> None:
+    job = declared_function()
+    assert job.definition.call is job.definition.function
+
+    @job.before_perform
+    def before(user: int) -> None:
+        calls.append(("before", user))
+
+    @job.around_perform
+    def around(perform: Any, user: int) -> Any:
+        calls.append("around")
+        return perform() + "!"
+
+    @job.after_perform
+    def after(user: int) -> None:
+        calls.append("after")
+
+    assert job.definition.call(7) == "result!"
+    assert calls == [("before", 7), "around", "ran", "after"]
+    assert job(7) == "result", "called by hand it is the function"
+
+
+def test_those_of_the_enqueue(client: gresque.Client) -> None:
+    job = declared_function()
+
+    @job.before_enqueue
+    def check(user: int) -> bool:
+        return user > 0
+
+    @job.after_enqueue
+    def note(user: int) -> None:
+        calls.append(user)
+
+    assert client.enqueue(job, 1) is not None
+    assert client.enqueue(job, -1) is None
+    assert calls == [1]
+
+
+def test_those_of_a_failure() -> None:
+    def fails(user: int) -> None:
+        raise ValueError
+
+    job = declared_function(fails)
+
+    @job.on_failure
+    def note(error: Exception, user: int) -> None:
+        calls.append((type(error), user))
+
+    assert job.definition.hooks.after_failure
+    with pytest.raises(ValueError):
+        gresque.Client(inline=True).enqueue(job, 7)
+    assert calls == [(ValueError, 7)]
+
+
+@pytest.mark.parametrize("kind", JOB_HOOKS)
+def test_a_hook_of_a_function_that_would_run_nothing(kind: str) -> None:
+    async def waits() -> None: ...
+    def yields(perform: Any) -> Any:
+        yield
+
+    for hook, why in ((waits, "is async"), (yields, "has a yield"), (7, "cannot be called")):
+        with pytest.raises(gresque.JobDeclarationError, match=f"{kind} hook .* of job plain {why}"):
+            getattr(declared_function(), kind)(hook)
+
+
 # Process hooks
 
 
