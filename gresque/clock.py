@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
+
+now: Callable[[], float] = time.time
+"""Epoch seconds, for the times that payloads carry. A test may put another clock here, so modules
+call it as `clock.now()`."""
+now_ns: Callable[[], int] = time.time_ns
+"""The same in nanoseconds."""
 
 
 def iso_8601(epoch_seconds: float) -> str:

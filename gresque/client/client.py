@@ -8,7 +8,7 @@ from copy import copy
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from gresque.client import when
+from gresque.client import stand_in, when
 from gresque.client.enqueue import (
     Arguments,
     Push,
@@ -113,7 +113,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         from gresque.connection.errors import plain_errors
 
         with plain_errors(self.redis_url):
-            yield self.store
+            yield self.store if stand_in.current is None else stand_in.current.to_look(self)
 
     @property
     def schedules(self) -> Schedules:
@@ -286,16 +286,20 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
     @property
     def push(self) -> Push | None:
         """The function that puts payloads into queues; None when jobs run inline."""
-        return None if self.inline else self.store.enqueuer.push
+        store = self._reached
+        return None if store is None else store.enqueuer.push
 
     @property
     def _reached(self) -> Store | None:
-        """The store; None when jobs run inline."""
+        """The store that jobs go to; None when they run inline."""
+        if stand_in.current is not None:
+            return stand_in.current.to_enqueue(self)
         return None if self.inline else self.store
 
     @property
     def _schedule(self) -> Schedule | None:
-        return None if self.inline else self.store.scheduler.schedule
+        store = self._reached
+        return None if store is None else store.scheduler.schedule
 
     # Taking back
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from hashlib import sha1
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import gresque.clock as clock
 from gresque.client.when import When, utc
 from gresque.errors import InvalidPayload
 from gresque.jobs import payload
@@ -122,7 +122,7 @@ class DelayedJobs:
 
     def run_now(self, job: DelayedJob) -> bool:
         """To the end of its queue. Raises InvalidPayload for an item without a queue."""
-        source, now = job.source, round(time.time(), 3)
+        source, now = job.source, round(clock.now(), 3)
         if isinstance(source, LaterJob):
             return self._store.later.run_now(source, with_due(source.raw, now))
         queue, raw = _readable(source[1], now)

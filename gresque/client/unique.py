@@ -7,10 +7,10 @@ arguments of another.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gresque.clock as clock
 from gresque.client.enqueue import Arguments, NewJob, check_reach, make_job, run_or_push
 from gresque.client.schedule import make_delayed, make_timed
 from gresque.client.when import NOW, When
@@ -150,7 +150,7 @@ def _make_keyed(
         found = make_delayed(definition, job_id, args, kwargs, when, after, envelope)
         return None if found is None else _KeyedJob(*found, key, position)
     if rule.replaces or rule.trailing:
-        envelope[RUN_AT] = round(time.time(), 3)  # the script changes it when it puts the job off
+        envelope[RUN_AT] = round(clock.now(), 3)  # the script changes it when it puts the job off
     expires_at = None if definition.expires_seconds is None else expiry(definition)
     job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
     return None if job is None else _KeyedJob(job, 0, key, position)

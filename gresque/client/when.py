@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator, Sized
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import NamedTuple
 
+import gresque.clock as clock
 from gresque.errors import EnqueueError
 from gresque.seconds import is_number, seconds_of
 from gresque.store.later_job import LATEST_MS
@@ -32,7 +32,7 @@ class When(NamedTuple):
 
     def run_at(self, after: float = 0.0) -> float:
         """Seconds of the epoch; for a delay by this program's clock."""
-        return round(self.seconds + after + (time.time() if self.is_delay else 0), 3)
+        return round(self.seconds + after + (clock.now() if self.is_delay else 0), 3)
 
     def milliseconds(self, after: float = 0.0) -> int:
         """As scripts take it: rounded up, so that no job is early."""
@@ -58,7 +58,7 @@ def delay(value: object) -> When:
         )
     if seconds < 0:
         raise EnqueueError(f"{value!r} is a negative delay; give 0 for a job that runs at once")
-    _check_latest(time.time() + seconds, value)
+    _check_latest(clock.now() + seconds, value)
     return When(True, float(seconds))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+import gresque.clock as clock
 from gresque.jobs.attempts import (
     FIRST_FAILED_AT,
     AttemptError,
@@ -75,7 +75,7 @@ class CurrentJob:
         policy = None if definition is None else definition.retry
         if self.attempt > retries_of(policy, self._members, _default_retries):
             return True
-        left = time_left(policy, self._members, time.time())
+        left = time_left(policy, self._members, clock.now())
         return left is not None and left <= 0
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from weakref import WeakSet
 
 import msgspec
 
+import gresque.clock as clock
 from gresque.errors import DontPerform, JobDeclarationError, RetryLater
 from gresque.forked import call_user_code
 from gresque.jobs.call_check import CallCheck, call_check
@@ -243,7 +243,7 @@ def expiry(definition: JobDefinition) -> float | None:
     """When a job that is enqueued now is too late to run: epoch seconds, None for never."""
     if definition.expires_seconds is None:
         return None
-    return round(time.time() + definition.expires_seconds, 3)
+    return round(clock.now() + definition.expires_seconds, 3)
 
 
 def check_callable(what: str, function: Any) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from time import time, time_ns
 from typing import Any
+
+import gresque.clock as clock
 
 YEAR_SECONDS = 365 * 86_400
 AHEAD_SECONDS = 60.0
@@ -63,7 +64,7 @@ def new_id() -> str:
     except IndexError:
         ending, *others = _random_endings(_SINGLE)
         _endings.extend(others)
-    return f"{time_ns() // 1_000_000:012x}7{ending}"
+    return f"{clock.now_ns() // 1_000_000:012x}7{ending}"
 
 
 def new_ids() -> Iterator[str]:
@@ -72,7 +73,7 @@ def new_ids() -> Iterator[str]:
     start, since, until = "", 0, 0
     while True:
         for ending in _random_endings(_BULK):
-            now = time_ns()
+            now = clock.now_ns()
             if not since <= now < until:
                 milliseconds = now // 1_000_000
                 start = f"{milliseconds:012x}7"
@@ -100,5 +101,5 @@ def enqueued_at(job_id: object) -> float | None:
     if match is None:
         return None
     seconds = int(match[1], 16) / 1000
-    now = time()
+    now = clock.now()
     return seconds if now - YEAR_SECONDS <= seconds <= now + AHEAD_SECONDS else None

@@ -45,7 +45,7 @@ def test_each_id_of_a_bulk_has_the_time_at_which_it_is_taken(
 ) -> None:
     now = time.time_ns() // 1_000_000 * 1_000_000
     clock = iter([now, now + 5_000_000_000])
-    monkeypatch.setattr(ids, "time_ns", lambda: next(clock))
+    monkeypatch.setattr("gresque.clock.now_ns", lambda: next(clock))
     one, two = map(ids.enqueued_at, islice(ids.new_ids(), 2))
     assert one is not None
     assert two == one + 5

@@ -19,7 +19,7 @@ RANKS = {
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0, "seconds": 0, "formats": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "schedule": 4, "client": 5,
     "failure": 5, "api": 6, "processes": 6, "inspector": 7, "control": 7, "worker": 8, "web": 8,
-    "top": 8,
+    "top": 8, "testing": 8,
     "maintenance": 9, "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
@@ -63,13 +63,15 @@ RESERVED_FIELDS = {"message", "asctime", "time", "level", "logger", "pid", "work
 
 PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
 """They give the environment to a program that they start, and read nothing from it."""
+OF_TESTS = "testing/modes.py"
+"""It looks whether this program is a test."""
 
 PACKAGES = {"redis": {"redis", "hiredis"}, "gevent": {"gevent", "greenlet"}}
 NOWHERE = {
     "redis": {"processes", "schedule"},
     "gevent": {
         "processes", "store", "jobs", "schedule", "client", "failure", "inspector", "control",
-        "top",
+        "top", "testing",
     },
 }  # fmt: skip
 """Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
@@ -200,7 +202,7 @@ def test_the_demo_takes_no_more_of_the_store_than_numbers(path: Path) -> None:
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
     if layer_of(path) in ("settings", "cli"):
         return
-    if name_of(path) in ("client/default.py", *PASS_IT_ON):
+    if name_of(path) in ("client/default.py", *PASS_IT_ON, OF_TESTS):
         return
     for node in nodes(path):
         if isinstance(node, ast.Attribute):
