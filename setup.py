@@ -10,6 +10,7 @@ README = (
     Path(__file__)
     .with_name("README.md")
     .read_text(encoding="utf-8")
+    .replace("](docs/pictures/", f"]({REPOSITORY}/raw/main/docs/pictures/")
     .replace("](docs/", f"]({REPOSITORY}/blob/main/docs/")
 )
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 from tests.process.support import PATIENCE_SECONDS, Bench, wait_for
-from tests.support.browser import CHROMIUM, chromium, dashboard
+from tests.support.browser import chromium, dashboard, needs_browser
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or find_spec("playwright") is None,
-    reason="no browser: install Debian's package chromium",
-)
+pytestmark = needs_browser
 
 
 def test_a_job_that_hogs_the_cpu_is_killed_from_its_row(bench: Bench, tmp_path: Path) -> None:

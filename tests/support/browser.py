@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.process.support import PATIENCE_SECONDS, ROOT, wait_for
 from tests.support.server import free_port
@@ -20,6 +23,10 @@ ARGUMENTS = [
 ]  # fmt: skip
 """It runs as root, without a screen, and asks no server but that of the test."""
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or find_spec("playwright") is None,
+    reason="no browser: install Debian's package chromium",
+)
 
 
 @contextmanager

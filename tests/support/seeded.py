@@ -1,6 +1,7 @@
-"""A busy system as it stands in Redis, made up: for pictures and for the load of the pages.
+"""A busy system at night as it stands in Redis, made up: for pictures and for the load of pages.
 
-Everything is made from a fixed seed, and times count back from now.
+A job blocks its process, a class has failed since the last deploy, the queue mail falls behind, a
+host is silent. Everything is made from a fixed seed, and times count back from now.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from itertools import accumulate
+from typing import NamedTuple
 
 import redis
 
@@ -16,30 +19,84 @@ from gresque.clock import iso_8601
 from gresque.failure.entry import encode_entry
 from gresque.processes.vitals import Vitals
 from gresque.store.commands import Blocking, JobWait, Running, encode_waits
+from tests.support.seeded_metrics import DEPLOYED, SURGING, Rate, seed_metrics
 
 AHEAD_SECONDS = 900
 """Heartbeats and metrics are made for this long ahead, as nothing writes any."""
 BLOCKED = 7
 """The process whose first job keeps the others from running."""
-WAITS = {
-    "sync": "api.shopware.example:443", "web": "example.org:443", "mail": "smtp.example.net:587",
-    "reports": "a lock", "thumbnails": "process 9917", "webhooks": "hooks.example.com:443",
-    "imports": "10.0.8.20:9000",
-}  # fmt: skip
-"""What the jobs of a queue wait on."""
-CLASSES = (
-    ("sync.PullOrders", "sync", ("shop-204",)), ("web.FetchPage", "web", ("https://example.org/a",)),
-    ("mail.SendReceipt", "mail", ("ord_55812",)), ("reports.BuildPdf", "reports", (8812, "a4")),
-    ("media.Thumbnail", "thumbnails", ("v-20931", 640)),
-    ("hooks.Deliver", "webhooks", ("ev_91ab",)),
-    ("imports.CsvImport", "imports", ("s3://acme-in/2026-11-25.csv.gz",)),
+SILENT_HOST = "web-09"
+SILENT_SECONDS = 41
+WAITED = {"mail": 372.0, "imports": 7800.0}
+"""Seconds that the oldest jobs of these queues have waited."""
+DAY = 86_400
+
+
+class Kind(NamedTuple):
+    """A class of jobs. `held` and `done` are its shares of what runs and of what ends; a run of it
+    takes about `seconds`."""
+
+    name: str
+    queue: str
+    args: str
+    waits_on: str
+    held: int
+    done: int
+    seconds: float
+
+    def payload(self, dice: random.Random, at: float) -> bytes:
+        args = json.loads(self.args.replace("#", str(dice.randrange(20, 999))))
+        return json.dumps({"class": self.name, "args": args, "id": _id(dice, at)}).encode()
+
+
+KINDS = (
+    Kind(SURGING, "sync", '["shop-#"]', "api.shopware.example:443", 620, 130, 1.2),
+    Kind("web.FetchPage", "web", '["https://example.org/archive/#"]', "example.org:443", 250, 500,
+         0.18),
+    Kind("reports.BuildPdf", "reports", '[8#, {"format": "a4", "_kwargs": true}]', "a lock", 70, 6,
+         2.1),
+    Kind("media.Thumbnail", "thumbnails", '["v-20#", 640]', "process 9917", 35, 90, 0.35),
+    Kind("hooks.Deliver", "webhooks", '["ev_91#"]', "hooks.example.com:443", 15, 200, 0.25),
+    Kind("imports.CsvImport", "imports", '["s3://acme-in/#.csv.gz"]', "10.0.8.20:9000", 1,
+         1, 212.0),
+    Kind("mail.SendReceipt", "mail", '["ord_55#", {"to": "ana@example.org", "_kwargs": true}]',
+         "smtp.example.net:587", 5, 73, 0.21),
 )  # fmt: skip
+QUEUES = tuple(each.queue for each in KINDS)
+
+
+class Error(NamedTuple):
+    """Of the class with this number. None is newer than `ago` seconds."""
+
+    which: int
+    exception: str
+    message: str
+    place: str
+    share: int = 0
+    ago: int = 0
+
+
 ERRORS = (
-    ("requests.exceptions.ConnectTimeout", "api.shopware.example is silent", "sync/orders.py:88"),
-    ("requests.exceptions.HTTPError", "503 Server Error", "hooks/deliver.py:41"),
-    ("ssl.SSLError", "certificate has expired", "web/fetch.py:19"),
-    ("gresque.JobTimeout", "ran for longer than 300 s", "reports/pdf.py:203"),
+    Error(0, "requests.ConnectTimeout", "api.shopware.example is silent", "sync/orders.py:88"),
+    Error(4, "requests.HTTPError", "503 Server Error", "hooks/deliver.py:41", 6),
+    Error(1, "ssl.SSLError", "certificate has expired", "web/fetch.py:19", 3, 400),
+    Error(2, "gresque.JobTimeout", "ran for longer than 300 s", "reports/pdf.py:203", 1, 2900),
+)
+"""The first one since the deploy."""
+FRAMES = (
+    "/srv/app/lib/retry.py:12:in `call'", "/srv/app/lib/http.py:207:in `request'",
+    "/usr/lib/python3/dist-packages/requests/sessions.py:589:in `request'",
+    "/usr/lib/python3/dist-packages/requests/adapters.py:688:in `send'",
 )  # fmt: skip
+
+STACK = (
+    "/usr/lib/python3/dist-packages/reportlab/pdfgen/canvas.py:1107:in `_drawGlyphs'",
+    "/usr/lib/python3/dist-packages/reportlab/pdfgen/canvas.py:988:in `drawString'",
+    "/srv/app/reports/pdf.py:203:in `build_table'",
+    "/srv/app/reports/pdf.py:61:in `render'",
+    "/srv/app/reports/jobs.py:18:in `perform'",
+)
+"""Of the job that blocks its process."""
 
 
 def seed(
@@ -50,18 +107,22 @@ def seed(
     queues: int,
     failed: int,
     per_queue: int = 40,
+    backlog: int = 0,
+    per_host: int = 2,
     now: int | None = None,
 ) -> None:
-    """Processes on half as many hosts, jobs that run, queues with jobs, failed jobs, metrics. `now`
-    is the time of the server if not given."""
+    """Workers of `per_host` processes with running jobs, queues with jobs, `backlog` more of them
+    in mail, failed jobs, metrics. `now` is the time of the server if not given."""
     dice = random.Random(7)
     now = int(client.time()[0]) if now is None else now
-    names = [queue for _, queue, _ in CLASSES]
-    names += [f"tenant-{number:04d}" for number in range(queues - len(names))]
+    names = [*QUEUES, *(f"tenant-{number:04d}" for number in range(queues - len(QUEUES)))]
     pipeline = client.pipeline(transaction=False)
-    _queues(pipeline, dice, names[:queues], per_queue, now)
-    _processes(pipeline, dice, processes, running, now)
-    _metrics(pipeline, dice, now)
+    _queues(pipeline, dice, names[:queues], per_queue, backlog, now)
+    _processes(pipeline, dice, processes, running, per_host, now)
+    rates = [Rate(each.name, each.queue, each.done, each.seconds) for each in KINDS]
+    errors = {KINDS[each.which].name: each.exception for each in ERRORS}
+    seed_metrics(pipeline, dice, rates, errors, now, AHEAD_SECONDS)
+    _later(pipeline, dice, now)
     _around(pipeline, now)
     pipeline.mset({"resque:stat:processed": 57_912_404, "resque:stat:failed": 41_207})
     pipeline.execute()
@@ -74,99 +135,129 @@ def _id(dice: random.Random, at: float) -> str:
     return f"{int(at * 1000):012x}7{dice.getrandbits(12):03x}8{dice.getrandbits(60):015x}"
 
 
-def _item(dice: random.Random, at: float, which: int | None = None) -> tuple[str, bytes]:
-    name, queue, args = CLASSES[dice.randrange(len(CLASSES)) if which is None else which]
-    return queue, json.dumps({"class": name, "args": args, "id": _id(dice, at)}).encode()
-
-
 def _queues(
-    pipeline: redis.Redis, dice: random.Random, names: list[str], most: int, now: int
+    pipeline: redis.Redis, dice: random.Random, names: list[str], most: int, backlog: int, now: int
 ) -> None:
     pipeline.sadd("resque:queues", *names)
+    kinds = {each.queue: each for each in KINDS}
     for name in names:
-        waits = 372.0 if name == "mail" else dice.uniform(0.2, 3)
-        items = [_item(dice, now - waits)[1] for _ in range(dice.randrange(most + 1))]
+        waits = WAITED.get(name) or dice.uniform(0.2, 3) / (1 if name in kinds else 9)
+        kind = kinds.get(name, KINDS[1])
+        least = most // 2 if name in kinds else 0
+        count = dice.randrange(least, most + 1) + (backlog if name == "mail" else 0)
+        items = [kind.payload(dice, now - waits * (1 - n / count)) for n in range(count)]
         if items:
             pipeline.rpush(f"resque:queue:{name}", *items)
     pipeline.hset("resque:policies", mapping={"mail": "c20", "imports": "p"})
 
 
 def _processes(
-    pipeline: redis.Redis, dice: random.Random, count: int, running: int, now: int
+    pipeline: redis.Redis, dice: random.Random, count: int, running: int, per_host: int, now: int
 ) -> None:
-    for number in range(count):
-        worker = f"web-{number // 2 + 1:02d}:{4000 + number}:*:1:500:100000"
+    weights = [dice.uniform(0.4, 1.6) for _ in range(count)]
+    edges = [round(running * part / sum(weights)) for part in accumulate(weights)]
+    for number, (first, last) in enumerate(zip([0, *edges], edges, strict=False)):
+        host = f"web-{number // per_host + 1:02d}"
+        worker = f"{host}:{4000 + number // per_host}:*:{per_host}:500:100000"
         process = f"{worker}:{5000 + number}:{(now - 7200) * 1000}"
-        share = running // count + (number < running % count)
-        since, waits = {}, {}
+        heard = now - SILENT_SECONDS if host == SILENT_HOST else now + AHEAD_SECONDS
         pipeline.sadd("resque:workers", worker)
-        pipeline.hset("resque:workers:heartbeat", worker, iso_8601(now + AHEAD_SECONDS))
-        pipeline.zadd("resque:ledgers", {process: (now + AHEAD_SECONDS) * 1000})
-        fields: dict[str, bytes | str] = {"state": "1 0 0 0 0 0"}
-        for slot in range(share):
-            seconds = dice.expovariate(1 / 30) + 1.5
-            queue, item = _item(dice, now - seconds - 1)
-            key = f"resque:queue:{queue}"
-            fields[str(slot)] = f"{len(key)}:{key}".encode() + item
-            since[str(slot)] = now - seconds
-            waits[str(slot)] = JobWait(WAITS[queue], 0.0, "")
-        pipeline.hset(f"resque:ledger:{process}", mapping=fields)
-        blocking = None
-        if number == BLOCKED:
-            since["0"] = now - 14.2
-            blocking = Blocking("0", since["0"], ["/srv/app/reports/pdf.py:203:in `_layout'"])
-        pipeline.set(f"resque:running:{process}", Running(since, blocking).encode())
-        pipeline.set(f"resque:waits:{process}", encode_waits(waits))
+        pipeline.hset("resque:workers:heartbeat", worker, iso_8601(heard))
+        pipeline.zadd("resque:ledgers", {process: heard * 1000})
+        _held(pipeline, dice, process, last - first, now, number == BLOCKED)
         vitals = Vitals(
-            "ready", share, share, round(dice.uniform(0, 0.01), 3), now - 7200, "*", "0.1.0",
-            rss=dice.randrange(90, 400) * 10**6, cpu=dice.uniform(10, 4000),
+            "ready", last - first, last - first, round(dice.uniform(0, 0.01), 3), now - 7200, "*",
+            "0.1.0", rss=dice.randrange(90, 400) * 10**6, cpu=dice.uniform(10, 4000),
         )  # fmt: skip
         pipeline.hset("resque:vitals", process, vitals.encode())
 
 
-def _metrics(pipeline: redis.Redis, dice: random.Random, now: int) -> None:
-    minute = now // 60
-    for back in range(-AHEAD_SECONDS // 60, 60):
-        fields: dict[str, int] = {"d": 0, "f": 0}
-        for number, (name, queue, _) in enumerate(CLASSES):
-            done, failed = dice.randrange(3000, 6000) // (number + 1), dice.randrange(3)
-            failed += 300 if name == "sync.PullOrders" and back < 3 else 0
-            fields |= {f"d|{queue}|{name}": done, f"f|{queue}|{name}": failed,
-                       f"s|{queue}|{name}": done * dice.randrange(100, 900),
-                       f"x|{queue}|{name}|{ERRORS[number % 4][0]}": failed}  # fmt: skip
-            fields["d"] += done
-            fields["f"] += failed
-        pipeline.hset(f"resque:metrics:minute:{minute - back}", mapping=fields)
-        pipeline.expire(f"resque:metrics:minute:{minute - back}", 29_400)
-        if back < 12:
-            seconds = {f"{second}d": fields["d"] // 60 + dice.randrange(40) for second in range(60)}
-            seconds |= {f"{second}f": fields["f"] // 60 for second in range(60)}
-            pipeline.hset(f"resque:metrics:second:{minute - back}", mapping=seconds)
-    for back in range(144):
-        at = now // 600 - back
-        done = 240_000 + 60_000 * ((back * 37) % 10)
-        pipeline.hset(f"resque:metrics:ten:{at}", mapping={"d": done, "f": done // 900})
-        pipeline.expire(f"resque:metrics:ten:{at}", 259_200)
+def _held(
+    pipeline: redis.Redis, dice: random.Random, process: str, count: int, now: int, blocks: bool
+) -> None:
+    since, waits = {}, {}
+    done, failed = dice.randrange(900_000, 1_500_000), dice.randrange(700, 1100)
+    state = f"1 {done + failed + 40 + count} {done} {failed} 0 40"
+    fields: dict[str, bytes | str] = {"state": state}
+    picked = dice.choices(KINDS, [each.held for each in KINDS], k=count)
+    for slot, kind in enumerate(picked):
+        kind = KINDS[2] if blocks and slot == 0 else kind
+        seconds = 14.2 if blocks and slot == 0 else dice.expovariate(1 / 40) + 0.8
+        if kind.seconds > 100:
+            seconds *= dice.uniform(20, 90)
+        key = f"resque:queue:{kind.queue}"
+        fields[str(slot)] = f"{len(key)}:{key}".encode() + kind.payload(dice, now - seconds - 1)
+        since[str(slot)] = now - seconds
+        waits[str(slot)] = JobWait(kind.waits_on, 0.0, "")
+    blocking = None
+    if blocks:
+        blocking = Blocking("0", since["0"], list(STACK))
+    pipeline.hset(f"resque:ledger:{process}", mapping=fields)
+    pipeline.set(f"resque:running:{process}", Running(since, blocking).encode())
+    pipeline.set(f"resque:waits:{process}", encode_waits(waits))
+
+
+def _later(pipeline: redis.Redis, dice: random.Random, now: int) -> None:
+    """Delayed jobs and schedule entries."""
+    for number in range(180):
+        kind = KINDS[number % len(KINDS)]
+        due, raw = now + 40 + number * 97, kind.payload(dice, now - 60 * number)
+        member = json.loads(raw)["id"]
+        key = f"resque:queue:{kind.queue}"
+        pipeline.zadd("resque:later", {member: due * 1000})
+        pipeline.hset("resque:later:jobs", member, f"{len(key)}:{key}".encode() + raw)
+    entries = (
+        ("catalogue", KINDS[0], {"every": 300}),
+        ("nightly-import", KINDS[5], {"cron": "15 4 * * *"}),
+        ("reminders", KINDS[6], {"cron": "0 8 * * 1-5", "tz": "Europe/Berlin"}),
+    )  # fmt: skip
+    for number, (name, kind, when) in enumerate(entries):
+        entry = {
+            "name": name,
+            "job": kind.name,
+            "queue": kind.queue,
+            "args": [],
+            "source": "dynamic",
+            **when,
+        }
+        pipeline.hset("resque:cron", name, json.dumps(entry))
+        pipeline.zadd("resque:cron:next", {name: (now + 137 + 3800 * number) * 1000})
 
 
 def _around(pipeline: redis.Redis, now: int) -> None:
+    """Marks, and the audit."""
     pipeline.xadd("resque:marks", {"kind": "mark", "text": "deploy 8f31c2", "by": "ana"},
-                  id=f"{(now - 250) * 1000}-0")  # fmt: skip
-    for number in range(5):
-        entry = {"by": "ana", "from": "web 10.0.0.3", "verb": "pause", "target": f"queue q{number}",
-                 "count": "1", "outcome": "done"}  # fmt: skip
-        pipeline.xadd("resque:audit", entry, id=f"{(now - 900 + number) * 1000}-0")
+                  id=f"{(now - DEPLOYED) * 1000}-0")  # fmt: skip
+    done = (
+        ("pause", "queue imports", "1"),
+        ("cap", "queue mail: 20", "1"),
+        ("kill", "class:mail.*", "12"),
+        ("retry", "hooks.Deliver HTTPError", "318"),
+        ("drain", "web-04:5013", "1"),
+    )  # fmt: skip
+    for number, (verb, target, count) in enumerate(done):
+        entry = {"by": "ana", "from": "web 10.0.0.3", "verb": verb, "target": target,
+                 "count": count, "outcome": "done"}  # fmt: skip
+        pipeline.xadd("resque:audit", entry, id=f"{(now - 7900 + 1440 * number) * 1000}-0")
 
 
 def _failed(dice: random.Random, count: int, now: int) -> Iterator[list[bytes]]:
+    """The newest last, and most of them in the last hours."""
     for start in range(0, count, 1000):
         bulk = []
         for number in range(start, min(start + 1000, count)):
-            which = dice.randrange(4)
-            exception, error, place = ERRORS[which]
-            queue, item = _item(dice, now - 3600, which)
-            frames = [f"/srv/app/{place}:in `perform'", "/srv/app/lib/retry.py:12:in `call'"]
-            raw = encode_entry(item, exception, error, frames, "web-01:4000:*:1:500:100000", queue)
-            at = time.strftime("%Y/%m/%d %H:%M:%S UTC", time.gmtime(now - (count - number) % 3600))
+            ago = DAY * ((count - number - 0.5) / count) ** 2
+            error = dice.choices(
+                ERRORS[1:], [ago >= each.ago and each.share for each in ERRORS[1:]]
+            )
+            if ago < DEPLOYED and dice.random() < 0.95:
+                error = [ERRORS[0]]
+            which, exception, message, place = error[0][:4]
+            kind = KINDS[which]
+            frames = [f"/srv/app/{place}:in `perform'", *FRAMES]
+            worker = f"web-{dice.randrange(1, 13):02d}:4000:*:1:500:100000"
+            item = kind.payload(dice, now - ago - 5)
+            raw = encode_entry(item, exception, message, frames, worker, kind.queue)
+            at = time.strftime("%Y/%m/%d %H:%M:%S UTC", time.gmtime(now - ago))
             bulk.append(json.dumps(json.loads(raw) | {"failed_at": at}).encode())
         yield bulk
