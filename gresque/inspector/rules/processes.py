@@ -24,6 +24,7 @@ from gresque.text import counted, printable
 FULL_SECONDS = 30.0
 WAITS_SECONDS = 10.0
 RESPAWNS = 3
+PLACE_PARTS = 3
 
 
 def blocked(case: Case) -> Iterator[Line]:
@@ -31,9 +32,14 @@ def blocked(case: Case) -> Iterator[Line]:
     for finding in find_blocked(case.view):
         found = finding.details
         stack = found["stack"]
-        cause = f"It stands in {printable(stack[0])}." if stack else ""
+        cause = f"It stands in {printable(_short_place(stack[0]))}." if stack else ""
         of_class = _blocks_one if len(found["processes"]) == 1 else _blocks_several
         yield of_class(found, tight(found["seconds"]), cause)
+
+
+def _short_place(frame: str) -> str:
+    """With the last parts of its path alone: `pdfgen/canvas.py:88:in `draw'`."""
+    return "/".join(frame.split("/")[-PLACE_PARTS:])
 
 
 def _blocks_one(found: Mapping[str, Any], age: str, cause: str) -> Line:
