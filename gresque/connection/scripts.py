@@ -30,6 +30,14 @@ def script(name: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
+@cache
+def script_names() -> dict[bytes, str]:
+    """The name of each script, by its SHA-1."""
+    files = resources.files("gresque.store").joinpath("lua").iterdir()
+    names = (each.name.removesuffix(".lua") for each in files if each.name.endswith(".lua"))
+    return {script(name).sha: name for name in names}
+
+
 def join(name: str) -> str:
     """The text of `lua/<name>.lua`, its includes in their places."""
     text = resources.files("gresque.store").joinpath("lua", f"{name}.lua").read_text("utf-8")

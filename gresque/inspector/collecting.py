@@ -98,6 +98,7 @@ class Collecting:
         `wants_waits` processes say what theirs wait on."""
         if wants_jobs or wants_waits:
             self._watch()
+        began = time.monotonic()
         look = self._quick.take()
         counts = look.counts
         sizes = _Sizes(counts.at, dict(counts.waiting), counts.processed, counts.failed)
@@ -109,9 +110,11 @@ class Collecting:
         trends = self._trends.read(look.at)
         jobs = self._held.read([each.id for each in look.processes]) if wants_jobs else None
         done_rate = max(counts.processed - recent.processed, 0) / span
+        took = time.monotonic() - began
         queues = self._queues(look, trends, jobs)
         return Snapshot(
             number=number,
+            took_seconds=took,
             look=look,
             done_rate=done_rate,
             failed_rate=max(counts.failed - recent.failed, 0) / span,

@@ -152,6 +152,11 @@ class Mark:
     text: str
     by: str
 
+    @property
+    def sentence(self) -> str:
+        """`text`, which of a pause is only the queue, with what happened."""
+        return f"{self.text} {self.kind}d" if self.kind in ("pause", "unpause") else self.text
+
 
 class MetricsReader:
     """Reads metrics of one namespace. Its methods raise redis-py's errors; greenlets and threads

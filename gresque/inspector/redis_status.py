@@ -10,9 +10,10 @@ from typing import Any
 
 import redis
 
+from gresque.connection.scripts import script_names
 from gresque.store.refusals import is_missing_right
 from gresque.store.store import Store
-from gresque.text import decoded
+from gresque.text import decoded, encoded
 
 PINGS = 5
 SLOW_SHOWN = 10
@@ -145,8 +146,16 @@ def _slow_commands(store: Store) -> tuple[SlowCommand, ...]:
         SlowCommand(
             at=float(each["start_time"]),
             seconds=each["duration"] / 1_000_000,
-            command=" ".join(decoded(each["command"]).split(" ")[:2]),
+            command=_named(decoded(each["command"])),
             client=decoded(each.get("client_address") or b""),
         )
         for each in found
     )
+
+
+def _named(command: str) -> str:
+    """A command and its first argument; of a script of ours its name instead of its SHA-1."""
+    verb, _, rest = command.partition(" ")
+    first = rest.partition(" ")[0]
+    name = script_names().get(encoded(first)) if verb.upper().startswith("EVALSHA") else None
+    return f"{verb} {name or first}".rstrip()

@@ -24,6 +24,8 @@ from gresque.store.policies import Policy
 
 STALE_SECONDS = 3.0
 """A snapshot that is older is shown in grey, with its age."""
+LATE_SECONDS = 60.0
+"""A queue is late when its next job has waited for this long."""
 SILENT_SECONDS = 20.0
 """Two beats of a process that were missed."""
 
@@ -209,6 +211,8 @@ class Snapshot:
     jobs: HeldJobs | None = None
     """The jobs in flight, a few seconds old; None where no viewer asked for them."""
     trouble: Trouble | None = None
+    took_seconds: float = 0.0
+    """For how long Redis was read for it."""
     taken: float = field(default_factory=time.monotonic)
     """On the monotonic clock of this process."""
 
@@ -246,6 +250,11 @@ class Snapshot:
         payload has a time."""
         aged = [q for q in self.queues if q.age_seconds is not None and not q.is_paused]
         return max(aged, key=lambda each: each.age_seconds or 0.0, default=None)
+
+    @property
+    def queues_in_time(self) -> int:
+        """How many queues are not late."""
+        return sum((each.age_seconds or 0.0) < LATE_SECONDS for each in self.queues)
 
     @property
     def waits_in_paused_only(self) -> bool:

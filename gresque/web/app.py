@@ -36,7 +36,7 @@ from gresque.web.shell import shell
 from gresque.web.site import Site, Who, call_directly, may, shown_bulks, site, who
 from gresque.web.stacks import Stacks
 from gresque.web.totals import Totals
-from gresque.web.values import block, moment, offset, value
+from gresque.web.values import block, moment, offset, stressed, value
 
 MOST_BYTES = 2_000_000
 """Of a request. A payload that was edited has to fit."""
@@ -118,7 +118,7 @@ def _add_to_templates(app: Flask) -> None:
     jinja.filters["value"] = value
     jinja.filters["field"] = to_field
     jinja.filters["counted"] = counted
-    jinja.filters.update(block=block, moment=moment, offset=offset)
+    jinja.filters.update(block=block, moment=moment, offset=offset, stressed=stressed)
     jinja.filters["box"] = box_of
     for name in ("span", "rough", "ago", "number", "short", "rate", "share", "size"):
         jinja.filters[name] = getattr(formats, name)

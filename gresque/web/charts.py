@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from gresque.formats import short, span
+from gresque.formats import rough, short
 from gresque.web.values import value
 
 LEFT, RIGHT, TOP, GAP = 44, 8, 18, 16
@@ -126,7 +126,8 @@ def lines(
     """Lines over one axis of time, on one scale from 0; the first ones lie behind. The word of each
     is "" or "f", for its colour. `seconds` writes the scale as times."""
     inner, base, right = width - LEFT - RIGHT, TOP + height, width - RIGHT
-    top = top_of(each for values, _ in series for each in values)
+    most = [each for values, _ in series for each in values]
+    top = _top_time(most) if seconds else top_of(most)
     parts: list[Markup] = []
     for number in (1, 2):
         at = round(top * number / 2, 3)
@@ -136,7 +137,7 @@ def lines(
                 '<text x="{x}" y="{ty:.1f}" text-anchor="end">{text}</text>'
             ).format(
                 l=LEFT, r=right, y=(y := base - height * number / 2), x=LEFT - 6, ty=y + 4,
-                text=span(at) if seconds else short(at),
+                text=_time(at) if seconds else short(at),
             )
         )  # fmt: skip
     for values, kind in series:
@@ -160,7 +161,7 @@ def _ticks(ticks: Iterable[Tick], inner: int, bottom: int) -> list[Markup]:
 
 
 def top_of(values: Iterable[float]) -> float:
-    """The round number at which a scale ends: 1, 2, 3, 4, 6 or 8 times a power of ten."""
+    """The round number at which a scale ends: 1, 1.2, 1.5, 2, 3, 4, 6 or 8 times a power of ten."""
     most = max(values, default=0.0)
     if most <= 0:
         return 1.0
@@ -168,17 +169,42 @@ def top_of(values: Iterable[float]) -> float:
     return next(step * power for step in (1, 1.2, 1.5, 2, 3, 4, 6, 8, 10) if step * power >= most)
 
 
+_TIMES = (
+    60, 120, 240, 600, 1_200, 2_400, 7_200, 14_400, 28_800, 57_600, 172_800, 345_600, 864_000,
+)  # fmt: skip
+"""Ends of a scale of seconds; half of each is round, too."""
+
+
+def _top_time(seconds: Sequence[float]) -> float:
+    most = max(seconds, default=0.0)
+    if most <= 30:
+        return top_of(seconds)
+    return next((float(each) for each in _TIMES if each >= most), top_of(seconds))
+
+
+def _time(seconds: float) -> str:
+    return rough(seconds) if seconds >= 10 else f"{seconds:.3g} s"
+
+
 def _grid(values: Sequence[float], right: int) -> list[Markup]:
+    """Lines at round numbers: three of them where the top is 3, 6, 1.2 or 1.5, else two or four."""
     top, base = top_of(values), TOP + DONE_HEIGHT
+    digits = round(top / 10.0 ** math.floor(math.log10(top)), 1)
+    count = {1.0: 2, 2.0: 2, 4.0: 4, 8.0: 4}.get(digits, 3)
     lines = []
-    for number in (1, 2, 3):
-        y = base - DONE_HEIGHT * number / 3
+    for number in range(1, count + 1):
+        y = base - DONE_HEIGHT * number / count
         lines.append(
             Markup(
                 '<line class="grid" x1="{l}" x2="{r}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 '<text x="{x}" y="{ty:.1f}" text-anchor="end">{text}</text>'
             ).format(
-                l=LEFT, r=right, y=y, x=LEFT - 6, ty=y + 4, text=short(round(top * number / 3, 2))
+                l=LEFT,
+                r=right,
+                y=y,
+                x=LEFT - 6,
+                ty=y + 4,
+                text=short(round(top * number / count, 2)),
             )
         )
     return lines

@@ -39,7 +39,7 @@ def limit(queue: str) -> Response:
         site().store, queue, count, flow.Rate.parse(rate) if rate else None,
         drop=("" if cap else flow.CAP) + ("" if rate else flow.RATE), by=by(),
     )  # fmt: skip
-    return _done(queue, f"has {change.after}")
+    return done(f"Queue {queue}: {change.after}.", back=url_for("queue", queue=queue))
 
 
 def remove(queue: str) -> Response:

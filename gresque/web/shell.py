@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 from flask import request, url_for
 
-from gresque.formats import size
+from gresque.formats import size, span
 from gresque.inspector.snapshot import Trouble
 from gresque.web.routes import ROUTES, TABS
 from gresque.web.site import site, who
 
 THEMES = ("light", "dark")
+_SAME_IN_API = {
+    "overview": "overview", "running": "running", "queues": "queues", "failed": "failed_groups",
+    "workers": "processes", "scheduled": "delayed", "retries": "retries", "cron": "cron",
+    "limits": "limits", "redis": "redis", "audit": "audit",
+}  # fmt: skip
+"""The address of the API that has the same as a page."""
 
 
 class ShownTab(NamedTuple):
@@ -34,6 +40,10 @@ class Shell(NamedTuple):
     may_sign_out: bool
     server: str
     """Which server it is, and how full."""
+    cost: str
+    """What the numbers cost the server."""
+    json: str
+    """Where the API has what this page shows; empty where it has not."""
     trouble: Trouble | None
     """Why there are no new numbers."""
 
@@ -51,6 +61,8 @@ def shell() -> Shell:
         user=user.name if user else "",
         may_sign_out=user is not None and here.link is None,
         server=_server() if user else "",
+        cost=_cost() if user else "",
+        json=_json() if user else "",
         trouble=_trouble() if user else None,
     )
 
@@ -65,6 +77,16 @@ def _server() -> str:
     used, most = info.get("used_memory"), info.get("maxmemory")
     full = f"{size(used)} of {size(most)}" if most else size(used)
     return f"{name} {version}, {full}"
+
+
+def _cost() -> str:
+    snapshot = site().collector.seen
+    return f"read in {span(snapshot.took_seconds)}, once for all viewers" if snapshot else ""
+
+
+def _json() -> str:
+    name = _SAME_IN_API.get(request.endpoint or "", "")
+    return url_for(f"api_{name}") if name else ""
 
 
 def _trouble() -> Trouble | None:

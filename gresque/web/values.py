@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 import msgspec
+from markupsafe import Markup, escape
 
 from gresque.formats import NONE, rough
 from gresque.text import printable
@@ -20,6 +22,25 @@ def value(given: object, most_chars: int = MOST_CHARS) -> str:
     if len(text) > most_chars:
         text = text[: most_chars - 1] + "…"
     return printable(text)
+
+
+_LENGTH = re.compile(r"\d[\d.,]* (?:ms|s|min|h|d)(?: \d\d (?:s|min|h))?\b")
+
+
+def stressed(sentence: str, subject: str) -> Markup:
+    """A sentence with what the eye looks for in bold: of whom it is, and lengths of time."""
+    shown, named = value(sentence, 600), value(subject, 300)
+    before, found, after = shown.partition(named) if named else (shown, "", "")
+    parts = [_with_lengths(before), Markup("<b>{}</b>").format(found) if found else Markup("")]
+    return Markup("").join([*parts, _with_lengths(after)])
+
+
+def _with_lengths(text: str) -> Markup:
+    parts, at = [], 0
+    for found in _LENGTH.finditer(text):
+        parts += [escape(text[at : found.start()]), Markup("<b>{}</b>").format(found[0])]
+        at = found.end()
+    return Markup("").join([*parts, escape(text[at:])])
 
 
 def block(given: object, most_chars: int) -> str:

@@ -227,3 +227,11 @@ def test_recoveries_and_starts_are_marks(store: Store, redis_client: redis.Redis
     ]
     assert [mark.at - found[0].at for mark in found] == [0, 8, 3608]
     assert reader(store).marks(found[1].at) == found[1:]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "sentence"),
+    [("pause", "queue mail", "queue mail paused"), ("mark", "deploy 8f31c2", "deploy 8f31c2")],
+)
+def test_a_mark_says_what_happened(kind: str, text: str, sentence: str) -> None:
+    assert Mark(0.0, kind, text, "ana@web-07").sentence == sentence

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from gresque.connection.scripts import script
 from gresque.inspector import key_survey
 from gresque.inspector.key_survey import KeySurvey
 from gresque.inspector.redis_status import RedisStatus
@@ -34,10 +35,13 @@ def test_a_slow_command_is_named_without_its_arguments(
     redis_client.config_set("slowlog-log-slower-than", 0)
     try:
         redis_client.rpush("resque:queue:mail", f'{{"class":"A","args":["{SECRET}"]}}')
+        sha = redis_client.script_load(script("heartbeats").text)
+        redis_client.evalsha(sha, 2, store.keys.ledgers, store.keys.heartbeats)
     finally:
         redis_client.config_set("slowlog-log-slower-than", 10_000)
     commands = [each.command for each in RedisStatus.read(store).slow]
     assert "RPUSH resque:queue:mail" in commands
+    assert "EVALSHA heartbeats" in commands
     assert SECRET not in " ".join(commands)
 
 

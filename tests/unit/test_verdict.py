@@ -151,7 +151,7 @@ class TestFailing:
         assert (found.severity, found.subject) == (Severity.FAILING, "Pull")
         assert found.text == "30 ConnectTimeout in 1m, since deploy 8f31c2"
         assert found.sentence == (
-            "Pull: 30 ConnectTimeout in 1m, 75 % of its runs; 0.1 % in the hour before."
+            "Pull: 30 ConnectTimeout in 1 min, 75 % of its runs; 0.1 % in the hour before."
         )
         assert found.cause == "It began after deploy 8f31c2."
         assert [(each.verb, each.target) for each in found.actions] == [

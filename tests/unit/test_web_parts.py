@@ -16,7 +16,7 @@ import gresque.web
 from gresque.store.store import Store
 from gresque.web import charts, static_files
 from gresque.web.names import from_path, to_path
-from gresque.web.values import value
+from gresque.web.values import stressed, value
 
 WEB = Path(gresque.web.__file__).parent
 TEMPLATES = sorted((WEB / "templates").rglob("*.html"))
@@ -54,6 +54,37 @@ def test_charts_escape_their_texts() -> None:
 @pytest.mark.parametrize(("most", "top"), [(0, 1), (1, 1), (7, 8), (850, 1000), (0.3, 0.3)])
 def test_the_top_of_a_scale(most: float, top: float) -> None:
     assert charts.top_of([most]) == pytest.approx(top)
+
+
+@pytest.mark.parametrize(
+    ("most", "marks"),
+    [
+        (38, ["10", "20", "30", "40"]),
+        (700, ["200", "400", "600", "800"]),
+        (1.1, ["0.4", "0.8", "1.2"]),
+    ],
+)
+def test_the_lines_of_a_scale_stand_at_round_numbers(most: float, marks: list[str]) -> None:
+    drawn = charts.throughput([0, most], [0, 0], "")
+    assert re.findall(r'text-anchor="end">([^<]+)<', drawn)[: len(marks)] == marks
+
+
+@pytest.mark.parametrize(
+    ("most", "marks"),
+    [(0.3, ["0.15 s", "0.3 s"]), (90, ["60 s", "2 min"]), (5_000, ["60 min", "2 h"])],
+)
+def test_a_scale_of_times_has_texts_that_fit(most: float, marks: list[str]) -> None:
+    drawn = charts.lines([([0, most], "")], "", seconds=True)
+    assert re.findall(r'text-anchor="end">([^<]+)<', drawn) == marks
+
+
+def test_a_sentence_has_its_subject_and_times_in_bold() -> None:
+    shown = stressed(
+        "<b>: the oldest of 9 has waited for 6 min 12 s; 38 a second more come.", "<b>"
+    )
+    assert shown == (
+        "<b>&lt;b&gt;</b>: the oldest of 9 has waited for <b>6 min 12 s</b>; 38 a second more come."
+    )
 
 
 def test_the_script_is_small_and_ours() -> None:

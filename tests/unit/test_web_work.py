@@ -81,7 +81,7 @@ class TestQueues:
         assert post(browser, "/queues/mail/limit", cap="20", rate="100/m") == 303
         assert "at most 20 jobs at once, 100/m" in browser.get("/queues/mail").text
         assert post(browser, "/queues/mail/limit", cap="", rate="") == 303
-        assert "has no limits" in browser.get("/queues/mail").text
+        assert "Queue mail: no limits." in browser.get("/queues/mail").text
         assert post(browser, "/queues/mail/limit", cap="many") == 400
         assert post(browser, "/queues/mail/limit", rate="fast") == 400
 

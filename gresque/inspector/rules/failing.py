@@ -69,7 +69,7 @@ def _failing_more(case: Case, each: FailingClass, count: int, exception: str) ->
     return Line(
         "failing", Severity.FAILING, "Failures surge", name,
         f"{number(count)} {printable(exception)} in {_minutes(age)}{since}",
-        f"{name}: {number(count)} {printable(exception)} in {_minutes(age)}, "
+        f"{name}: {number(count)} {printable(exception)} in {max(round(age / 60), 1)} min, "
         f"{share(count, each.now.attempts)} of its runs; {usual}.",
         " ".join(causes), tuple(actions),
     )  # fmt: skip

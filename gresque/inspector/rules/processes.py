@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gresque.formats import number, tight
+from gresque.formats import number, span, tight
 from gresque.inspector.filters import CLASS, of_terms
 from gresque.inspector.findings.blocked import blocked as find_blocked
 from gresque.inspector.findings.blocked import frozen as find_frozen
@@ -34,7 +34,7 @@ def blocked(case: Case) -> Iterator[Line]:
         stack = found["stack"]
         cause = f"It stands in {printable(_short_place(stack[0]))}." if stack else ""
         of_class = _blocks_one if len(found["processes"]) == 1 else _blocks_several
-        yield of_class(found, tight(found["seconds"]), cause)
+        yield of_class(found, found["seconds"], cause)
 
 
 def _short_place(frame: str) -> str:
@@ -42,7 +42,7 @@ def _short_place(frame: str) -> str:
     return "/".join(frame.split("/")[-PLACE_PARTS:])
 
 
-def _blocks_one(found: Mapping[str, Any], age: str, cause: str) -> Line:
+def _blocks_one(found: Mapping[str, Any], age: float, cause: str) -> Line:
     others, job_id = found["neighbours"], str(found["id"])
     name = short_process(found["processes"][0])
     waits = f", {number(others)} {'waits' if others == 1 else 'wait'}" if others else ""
@@ -50,13 +50,13 @@ def _blocks_one(found: Mapping[str, Any], age: str, cause: str) -> Line:
     still = "; 1 other job of it stands still" if others == 1 else still
     return Line(
         "blocked", Severity.STOPPED, "A job blocks its process", name,
-        f"{printable(found['class'])} blocks its process {age}{waits}",
-        f"{printable(found['label'])} has blocked {name} for {age}{still}.", cause,
+        f"{printable(found['class'])} blocks its process {tight(age)}{waits}",
+        f"{printable(found['label'])} has blocked {name} for {span(age)}{still}.", cause,
         (Action("kill", job_id, "kill"), Action("stack", job_id, "stack")),
     )  # fmt: skip
 
 
-def _blocks_several(found: Mapping[str, Any], age: str, cause: str) -> Line:
+def _blocks_several(found: Mapping[str, Any], age: float, cause: str) -> Line:
     others, count = found["neighbours"], len(found["processes"])
     job, name = printable(found["class"]), short_process(found["processes"][0])
     waits = f", {number(others)} wait" if others else ""
@@ -64,8 +64,8 @@ def _blocks_several(found: Mapping[str, Any], age: str, cause: str) -> Line:
     wanted = str(of_terms({CLASS: str(found["class"])}))
     return Line(
         "blocked", Severity.STOPPED, "Jobs block their processes", job,
-        f"blocks {count:,} processes up to {age}{waits}",
-        f"Jobs of {job} block {count:,} processes, for up to {age} in {name}{still}.", cause,
+        f"blocks {count:,} processes up to {tight(age)}{waits}",
+        f"Jobs of {job} block {count:,} processes, for up to {span(age)} in {name}{still}.", cause,
         (Action("kill_all", wanted, "kill"), Action("running", wanted, "show")),
     )  # fmt: skip
 
@@ -148,7 +148,7 @@ def full(case: Case) -> Iterator[Line]:
         yield Line(
             "full", Severity.LATE, "All threads are taken", shown,
             f"all {threads:,} threads taken for {tight(age)}, {number(waiting)} wait",
-            f"All {threads:,} threads of {shown} have been taken for {tight(age)}; "
+            f"All {threads:,} threads of {shown} have been taken for {span(age)}; "
             f"{counted(waiting, 'job')} wait for it.",
             "", (Action("running", str(of_terms({"host": shown})), "running"),
                  Action("workers", worker, "workers")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gresque.formats import number, tight
+from gresque.formats import number, span, tight
 from gresque.inspector.filters import of_terms
 from gresque.inspector.findings.delayed import overdue as find_overdue
 from gresque.inspector.findings.queues import unserved as find_unserved
@@ -30,7 +30,7 @@ def behind(case: Case) -> Iterator[Line]:
         yield Line(
             "behind", Severity.LATE, "A queue falls behind", shown,
             f"is {tight(age)} behind and grows by {more}/s{f': {why}' if why else ''}",
-            f"{shown}: the oldest of {number(view.waiting[name])} has waited for {tight(age)}; "
+            f"{shown}: the oldest of {number(view.waiting[name])} has waited for {span(age)}; "
             f"{more} a second more come than go.",
             sentence(reason) if reason else "", actions,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from flask import Response, request
 from markupsafe import Markup
 
 from gresque.inspector.metrics import Depth, PairCounts, Series, Times
-from gresque.inspector.snapshot import HostRow, ProcessRow, QueueRow, Snapshot
+from gresque.inspector.snapshot import LATE_SECONDS, HostRow, ProcessRow, QueueRow, Snapshot
 from gresque.inspector.trends import Trends
 from gresque.store.metric_fields import Counts
 from gresque.web.measured import Measured
@@ -21,7 +21,6 @@ from gresque.web.site import site
 
 SHORT_SPANS, LONG_SPANS = ("10m", "1h", "8h"), ("24h", "3d")
 QUEUES, CLASSES, FAILING, HOSTS = 8, 9, 5, 10
-LATE_SECONDS = 60.0
 """A queue whose next job has waited for longer is late."""
 
 

@@ -12,7 +12,7 @@ from flask import Response, abort, request
 
 from gresque.inspector.metrics import Depth, Times
 from gresque.inspector.queues import QueueDetails
-from gresque.inspector.snapshot import QueueRow
+from gresque.inspector.snapshot import LATE_SECONDS, QueueRow
 from gresque.jobs import payload
 from gresque.jobs.label import job_label
 from gresque.jobs.waiting import waits_since
@@ -21,7 +21,6 @@ from gresque.web.pages.show import html, show
 from gresque.web.site import site
 from gresque.web.values import pretty
 
-LATE_SECONDS = 60.0
 PAGE, ITEMS = 200, 50
 LOOKED_AT, STEP = 10_000, 1000
 """How many jobs a search in a queue looks at; it says how far it came."""

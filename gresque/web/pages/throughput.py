@@ -36,7 +36,7 @@ def chart(name: str, series: Series, marks: Iterable[Mark], width: int) -> Marku
     failed = thinned([each.failed_rate * times for each in points])
     first, last = points[0].at, points[-1].at + series.step.seconds
     shown = [
-        charts.Mark((mark.at - first) / (last - first), mark.text or mark.kind)
+        charts.Mark((mark.at - first) / (last - first), mark.sentence or mark.kind)
         for mark in marks
         if first <= mark.at <= last and mark.kind in ("mark", "recovery", "pause", "unpause")
     ]

@@ -54,6 +54,12 @@ def label(job: DelayedJob) -> str:
     return job_label(job.payload, LABEL_CHARS)
 
 
+def named(job: DelayedJob) -> tuple[str, str]:
+    """The class of a job, and its arguments in brackets."""
+    text, name = label(job), job.name
+    return (name, text[len(name) :]) if name and text.startswith(name) else (text, "")
+
+
 def read_filter() -> tuple[Filter, str]:
     """That of the address, and what is wrong with it."""
     try:
@@ -69,5 +75,5 @@ def _start() -> int:
 def _show(page: str, found: Page[Any], wanted: Filter, problem: str, **more: Any) -> Response:
     return show(
         page, number=f"{found.now:.0f}", found=found, wanted=wanted, problem=problem,
-        label=label, step=ROWS, **more,
+        label=label, named=named, step=ROWS, **more,
     )  # fmt: skip
