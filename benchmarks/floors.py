@@ -260,14 +260,15 @@ def waits(row: str, job: str, threads: int, jobs: int, seconds: float = 1.5) -> 
 
 
 def memory(bench: Bench) -> float:
-    """kB of a job that waits, beyond what the worker takes at rest."""
+    """kB of a job that waits. As with the floor, one waits already at the first look: what a
+    process touches for its first job is not of each job."""
     counts = bench.begin()
-    with bench.work(1, WAITING, "-j", str(ENDLESS)) as work:
+    with bench.work(1, 1 + WAITING, "-j", str(ENDLESS)) as work:
         wait_ready(bench.server, 1)
-        time.sleep(SETTLE_SECONDS)
-        rest = work.pss_bytes()
+        bench.fill("wait", 1, 1000)
+        first = waiting(counts, work, 1)
         bench.fill("wait", WAITING, 1000)
-        grown = waiting(counts, work) - rest
+        grown = waiting(counts, work, 1 + WAITING) - first
         bench.depth = counts.word(0)
         return grown / WAITING / 1e3
 
@@ -281,7 +282,7 @@ def plain_memory(bench: Bench) -> float:
     return (grown[1] - grown[0]) / WAITING / 1e3
 
 
-def waiting(counts: Counts, work: Processes, jobs: int = WAITING) -> int:
+def waiting(counts: Counts, work: Processes, jobs: int) -> int:
     wait_for(lambda: counts.total() >= jobs, 60, "not all jobs started")
     time.sleep(SETTLE_SECONDS)
     return work.pss_bytes()

@@ -13,7 +13,6 @@ import time  # noqa: E402
 
 import gevent  # noqa: E402
 
-from benchmarks.floor.jobs import depth  # noqa: E402
 from benchmarks.peers import body  # noqa: E402
 
 
@@ -29,16 +28,16 @@ def work(name: str, threads: int, argument: object) -> None:
 
 
 def wait(threads: int, deep: int) -> None:
-    """Greenlets that sleep at this depth of calls."""
+    """Greenlets that sleep, this number of calls deep."""
 
-    def down() -> None:
-        if depth() < deep:
-            down()
+    def down(calls: int) -> None:
+        if calls > 0:
+            down(calls - 1)
         else:
             body.count()
             time.sleep(1000)
 
-    gevent.joinall([gevent.spawn(down) for _ in range(threads)])
+    gevent.joinall([gevent.spawn(down, deep - 1) for _ in range(threads)])
 
 
 if __name__ == "__main__":
