@@ -90,7 +90,10 @@ setup(
         "top": TOP,
         "dev": DEV,
     },
-    entry_points={"console_scripts": ["gresque=gresque.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["gresque=gresque.cli.main:main"],
+        "pytest11": ["gresque=gresque.testing.plugin"],
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

@@ -7,11 +7,13 @@ from gresque.testing.clock import TestClock, frozen
 from gresque.testing.enqueued import EnqueuedJob, approx
 from gresque.testing.errors import NotImitated, TestingWarning
 from gresque.testing.fake import FakeJobs
+from gresque.testing.mixin import FakeJobsMixin
 from gresque.testing.modes import fake, inline, perform
 
 __all__ = [
     "EnqueuedJob",
     "FakeJobs",
+    "FakeJobsMixin",
     "NotImitated",
     "TestClock",
     "TestingWarning",

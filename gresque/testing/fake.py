@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
+import gresque.testing.clock as test_clocks
 from gresque.client.default import default_client
-from gresque.client.enqueue import definition_of
 from gresque.client.when import Delay
 from gresque.jobs.ends import EndRules, Way
 from gresque.store.effects import PUT_OFF
-from gresque.testing import clock as test_clocks
 from gresque.testing.clock import TestClock, installed
-from gresque.testing.enqueued import EnqueuedJob, Expected, listed, read_job
+from gresque.testing.enqueued import EnqueuedJob, listed, read_job
+from gresque.testing.looking import WaitingJobs, counted
 from gresque.testing.running import Run, run_job
 from gresque.testing.store import FakeStore, digest_of
 from gresque.testing.ticks import enqueue_ticks
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_RUNS = 10_000
 
 
-class FakeJobs:
+class FakeJobs(WaitingJobs):
     """The jobs that were enqueued in a test. They wait until `drain` runs them.
 
     `performed` and `failed` have those that ran to an end, and those that failed for good.
@@ -55,14 +55,6 @@ class FakeJobs:
         """Let a clock that `advance` has moved go as before."""
         self._clocks.close()
 
-    # Looking
-
-    def all(self, job: Any = None, *, queue: str | None = None) -> list[EnqueuedJob]:
-        """The jobs that wait now, those in queues first, in the order in which they will run; all,
-        or those of this job, or queue."""
-        name = None if job is None else definition_of(job, "any").name
-        return [each for each in self if name in (None, each.name) and queue in (None, each.queue)]
-
     def __iter__(self) -> Iterator[EnqueuedJob]:
         queued: list[tuple[int, EnqueuedJob]] = []
         later: list[tuple[int, EnqueuedJob]] = []
@@ -73,82 +65,6 @@ class FakeJobs:
                 later += ((job.due_ms, read_job(*job[2:], job.due_ms)) for job in waiting.by_due())
         for found in (queued, later):
             yield from (job for _, job in sorted(found, key=lambda pair: pair[0]))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __repr__(self) -> str:
-        return f"<FakeJobs: {len(self)} waiting>"
-
-    # Asserting
-
-    def assert_enqueued(
-        self,
-        job: Any,
-        /,
-        *args: Any,
-        queue: str | None = None,
-        at: Any = None,
-        times: int | None = None,
-        **kwargs: Any,
-    ) -> EnqueuedJob:
-        """Fail unless this job waits: with these arguments where any are given, in this queue, due
-        at this time (a datetime, seconds since the epoch, or `approx(…)`), and this many times.
-        Returns the first one.
-
-        An argument of the job may be an object that compares itself, such as `mock.ANY`. One that
-        is named `queue`, `at` or `times` is passed by its position. Raises AssertionError, and
-        WrongArguments for a call that the job cannot have.
-        """
-        __tracebackhide__ = True
-        expected = Expected(definition_of(job, "any"), args, kwargs, queue, at)
-        waiting: list[EnqueuedJob] = [*self]
-        found = [each for each in waiting if expected.matches(each)]
-        if times is None and found:
-            return found[0]
-        if times is not None and len(found) == times:
-            if found:
-                return found[0]
-            raise ValueError("times=0: use assert_not_enqueued")
-        what = f"{expected} is not enqueued"
-        if found:
-            what = f"{expected} is enqueued {len(found)} times, and not {times}"
-        raise AssertionError(f"{what}\n{_explained(expected, waiting)}")
-
-    def assert_not_enqueued(
-        self,
-        job: Any = None,
-        /,
-        *args: Any,
-        queue: str | None = None,
-        at: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        """Fail when such a job waits, as in `assert_enqueued`; without a job, when any waits."""
-        __tracebackhide__ = True
-        if job is None:
-            found = self.all(queue=queue)
-            if found:
-                raise AssertionError(f"{_counted(found)} enqueued\n{listed(found)}")
-            return
-        expected = Expected(definition_of(job, "any"), args, kwargs, queue, at)
-        found = [each for each in self if expected.matches(each)]
-        if found:
-            raise AssertionError(f"{expected} is enqueued\n{listed(found)}")
-
-    def only(self, job: Any = None, *, queue: str | None = None) -> EnqueuedJob:
-        """The one job that waits, of all or of this job or queue; fails unless it is one."""
-        __tracebackhide__ = True
-        found = self.all(job, queue=queue)
-        if len(found) == 1:
-            return found[0]
-        of_job = "" if job is None else f" of {definition_of(job, 'any').name}"
-        waiting = [*self]
-        more = f"\n{listed(waiting)}" if waiting else ""
-        raise AssertionError(f"{_counted(found)} enqueued{of_job}, and not one{more}")
 
     # Working
 
@@ -176,7 +92,7 @@ class FakeJobs:
         while (found := self._next(queues)) is not None:
             if runs >= limit:
                 raise AssertionError(
-                    f"drain() has run {runs:,} jobs, and {_counted([*self])} still enqueued; does "
+                    f"drain() has run {runs:,} jobs, and {counted([*self])} still enqueued; does "
                     f"a job enqueue itself? limit= allows more\n{listed([*self])}"
                 )
             runs += 1
@@ -250,19 +166,3 @@ def _settle(waiting: Waiting, queue: str, run: Run, *, soon: bool) -> None:
                 waiting.locks.unlock(digest_of(effect), str(effect.b), str(effect.a))
             elif effect.kind == "prolong":
                 waiting.locks.prolong(digest_of(effect), str(effect.b), int(effect.c))
-
-
-def _explained(expected: Expected, waiting: list[EnqueuedJob]) -> str:
-    """What is enqueued: first those of the job, then the others."""
-    if not waiting:
-        return "No job is enqueued."
-    same = [job for job in waiting if expected.names(job)]
-    others = [job for job in waiting if not expected.names(job)]
-    parts = [f"Enqueued are:\n{listed(same)}"] if same else []
-    if others:
-        parts.append(f"{'Other jobs' if same else 'Enqueued are'}:\n{listed(others)}")
-    return "\n".join(parts)
-
-
-def _counted(jobs: list[EnqueuedJob]) -> str:
-    return "1 job is" if len(jobs) == 1 else f"{len(jobs) or 'no'} jobs are"

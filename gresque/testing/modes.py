@@ -49,7 +49,7 @@ def fake(*, cron: bool = False) -> Iterator[FakeJobs]:
     With `cron=True` the schedules that the code declares follow `advance`.
     """
     jobs = FakeJobs(cron=cron)
-    with _standing_in(jobs):
+    with standing_in(jobs):
         try:
             yield jobs
         finally:
@@ -64,7 +64,7 @@ def inline() -> Iterator[None]:
     with gresque.testing.inline():
         signup("ada@example.com")  # has sent the email when it returns
     """
-    with _standing_in(_Inline()):
+    with standing_in(_Inline()):
         yield
 
 
@@ -132,7 +132,7 @@ class _Inline:
 
 
 @contextmanager
-def _standing_in(instead: StandIn) -> Iterator[None]:
+def standing_in(instead: StandIn) -> Iterator[None]:
     if not _is_test():
         warnings.warn(
             "gresque.testing is active, and this is no run of pytest or unittest: jobs reach no "

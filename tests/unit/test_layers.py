@@ -61,7 +61,7 @@ LOGS = {
 }
 RESERVED_FIELDS = {"message", "asctime", "time", "level", "logger", "pid", "worker", "stack"}
 
-PASS_IT_ON = ["connection/embedded.py", "demo/processes.py"]
+PASS_IT_ON = ["connection/embedded.py", "demo/processes.py", "testing/server.py"]
 """They give the environment to a program that they start, and read nothing from it."""
 OF_TESTS = "testing/modes.py"
 """It looks whether this program is a test."""
