@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import redis
-from redis.connection import AbstractConnection
-from redis.exceptions import ResponseError
+from redis.connection import AbstractConnection, SSLConnection
+from redis.exceptions import NoPermissionError, ResponseError
 
 from gresque.connection.errors import means_not_here, without_arguments
 from gresque.connection.opening import REPLY_SECONDS, Opener
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.forked import own_those_of
 
 
-def open_client(url: str) -> redis.Redis:
+def open_client(url: str, waits: Waits = BLOCKING) -> redis.Redis:
     """A client with a pool of connections. Greenlets and threads may share it. Raises SettingsError
     for a URL with a fault; opens no connection yet."""
-    opener = Opener(url)
+    opener = Opener(url, waits)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = _Pool(
         connection_class=_pooled(opener.connection_class),
@@ -43,11 +45,22 @@ class _Pooled(AbstractConnection):
 
     def connect(self) -> None:
         connect: Callable[[], None] = super().connect
+        is_new = not self.is_connected
         try:
             connect()
+            if is_new and isinstance(self, SSLConnection):
+                self._read_tickets()
         except ResponseError as error:
             without_arguments(error)
             raise
+
+    def _read_tickets(self) -> None:
+        """A server that speaks TLS 1.3 sends something after the handshake, which the pool takes
+        for a reply to no command. It is read with the next reply."""
+        ping: Callable[[str], None] = self.send_command
+        with suppress(NoPermissionError):
+            ping("PING")
+            self.read_response()
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:

