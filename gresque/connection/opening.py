@@ -20,6 +20,7 @@ from gresque.connection.errors import without_arguments
 from gresque.connection.raw import RawConnection
 from gresque.connection.topology import Topology, topology_of
 from gresque.connection.urls import check, mask
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import SettingsError
 
 CONNECT_SECONDS = 5.0
@@ -38,11 +39,12 @@ class Opener:
     Making one checks the URL and its options and opens nothing. Raises SettingsError.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, waits: Waits = BLOCKING) -> None:
         topology = topology_of(check(url))
         self.options = _options(topology, url)
         """Of redis-py's connections."""
-        self.connection_class: Any = self.options.pop("connection_class", Connection)
+        plain: Any = self.options.pop("connection_class", Connection)
+        self.connection_class = waits.connection_class(plain)
         self.limit_seconds: float | None = self.options.get("socket_timeout")
         """How long a reply may take by the user's wish; None without one."""
         self._selects = bool(self.options.get("db"))

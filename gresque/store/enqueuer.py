@@ -16,6 +16,7 @@ from gresque.connection.errors import alone, explain, is_reply, may_pass
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import Pool, ProducerSlot, ProducerSlots
@@ -45,16 +46,17 @@ class Enqueuer:
     same time wait for one (see `producer_slots`).
     """
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
         self._url = url
         self._keys = keys
         self._retry_seconds = retry_seconds
-        self._opener = Opener(url)
+        self._waits = waits
+        self._opener = Opener(url, waits)
         self._script = script("enqueue")
         self._expiry = RENEWAL_SECONDS + EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
-        self._slots = ProducerSlots(keys)
+        self._slots = self._own_slots()
 
     def push(self, queue: str, raws: Sequence[bytes]) -> Any:
         """Make the queue known and push the jobs, all of them or none, in one round trip; returns
@@ -64,7 +66,7 @@ class Enqueuer:
         """
         slots = self._slots
         if slots.pid != os.getpid():  # a fork: the parent goes on with its own
-            slots = self._slots = ProducerSlots(self._keys)
+            slots = self._slots = self._own_slots()
         pool = slots.pool()
         try:
             producer_slot = pool.take()
@@ -116,7 +118,7 @@ class Enqueuer:
                 left = (silent_until if silent else until) - time.monotonic()
                 if left <= 0:
                     break
-                time.sleep(min(wait, left))
+                self._waits.sleep(min(wait, left))
             wait = backoff.next_seconds()
             try:
                 reply = self._send(producer_slot, queue, raws, reply_seconds, scripted=scripted)
@@ -211,9 +213,12 @@ class Enqueuer:
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
-        slots, self._slots = self._slots, ProducerSlots(self._keys)
+        slots, self._slots = self._slots, self._own_slots()
         if slots.pid == os.getpid():
             slots.close()
+
+    def _own_slots(self) -> ProducerSlots:
+        return ProducerSlots(self._keys, self._waits.waiter)
 
 
 def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> Any:

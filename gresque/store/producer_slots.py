@@ -55,9 +55,10 @@ class ProducerSlot:
 class ProducerSlots:
     """The slots of one process, under one key, by the hub to which they belong."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, waiter: Callable[[], Waiter] | None = None) -> None:
+        """`waiter` is that of an event loop, in whose thread alone the slots are used then."""
         self.pid = os.getpid()
-        self._thread, self._get_hub, self._waiter = _hubs()
+        self._thread, self._get_hub, self._waiter = _one_pool(waiter) if waiter else _hubs()
         self._pools: dict[int, Pool] = {}
         self._key = keys.producer(os.urandom(16).hex())
         self._numbers = count()
@@ -123,7 +124,13 @@ def _hubs() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
         return original("_thread", "get_ident"), sys.modules["gevent.hub"].get_hub, HubWaiter
-    return lambda: 0, _no_hub, Waiter
+    return _one_pool(Waiter)
+
+
+def _one_pool(
+    waiter: Callable[[], Waiter],
+) -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
+    return lambda: 0, _no_hub, waiter
 
 
 def _no_hub() -> None:

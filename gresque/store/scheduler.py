@@ -8,6 +8,7 @@ from redis.exceptions import NoPermissionError
 
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.later_job import Times
@@ -19,8 +20,8 @@ class Scheduler(Enqueuer):
     """As the Enqueuer, for jobs that are to wait. Those that are due by the server's clock when
     they arrive go to their queue at once."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
-        super().__init__(url, keys, retry_seconds)
+    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
+        super().__init__(url, keys, retry_seconds, waits)
         self._script = script("schedule")
 
     def schedule(self, queue: str, ids: Sequence[str], raws: Sequence[bytes], times: Times) -> None:

@@ -9,6 +9,7 @@ import redis
 
 from gresque.connection.pooled import open_client
 from gresque.connection.scripts import script
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.store.keys import Keys
 from gresque.store.refusals import is_wrong_type, name_refused
 from gresque.text import encoded
@@ -18,10 +19,10 @@ class Server:
     """Connects at the first call; greenlets and threads may share it. Its methods raise redis-py's
     errors."""
 
-    def __init__(self, redis_url: str, namespace: str) -> None:
+    def __init__(self, redis_url: str, namespace: str, waits: Waits = BLOCKING) -> None:
         self.url = redis_url
         self.keys = Keys(namespace)
-        self.redis: redis.Redis = open_client(redis_url)
+        self.redis: redis.Redis = open_client(redis_url, waits)
 
     def call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.audit import AuditLog
 from gresque.store.commands import Commands
@@ -43,13 +44,17 @@ class Store:
     """
 
     def __init__(
-        self, redis_url: str, namespace: str, retry_seconds: float = DEFAULT_RETRY_SECONDS
+        self,
+        redis_url: str,
+        namespace: str,
+        retry_seconds: float = DEFAULT_RETRY_SECONDS,
+        waits: Waits = BLOCKING,
     ) -> None:
         """`retry_seconds`: for how long a push is tried again when Redis fails."""
-        self.server = server = Server(redis_url, namespace)
-        self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds)
-        self.scheduler = Scheduler(redis_url, server.keys, retry_seconds)
-        self.unique_enqueuer = UniqueEnqueuer(redis_url, server.keys, retry_seconds)
+        self.server = server = Server(redis_url, namespace, waits)
+        self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds, waits)
+        self.scheduler = Scheduler(redis_url, server.keys, retry_seconds, waits)
+        self.unique_enqueuer = UniqueEnqueuer(redis_url, server.keys, retry_seconds, waits)
         self.queues = Queues(server)
         self.policies = Policies(server)
         self.failed = FailedLists(server)

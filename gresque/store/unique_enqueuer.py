@@ -9,6 +9,7 @@ from redis.exceptions import NoPermissionError
 
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
+from gresque.connection.waits import BLOCKING, Waits
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import ProducerSlot
@@ -32,8 +33,8 @@ class _Call(list[bytes]):
 class UniqueEnqueuer(Enqueuer):
     """The Enqueuer of unique jobs: they are enqueued with their lock, or not at all."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
-        super().__init__(url, keys, retry_seconds)
+    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
+        super().__init__(url, keys, retry_seconds, waits)
         self._script = script("enqueue_unique")
 
     def enqueue(self, queue: str, terms: Terms, jobs: Sequence[UniqueJob]) -> list[str | None]:
