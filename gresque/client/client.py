@@ -316,11 +316,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
             return 0
         wanted = definition.call_of(args, kwargs) if args or kwargs else None
         with self._asking() as store:
-            matching = {
-                raw
-                for raw in store.queues.peek(queue, 0, 0x7FFFFFFF)
-                if matches(raw, definition, wanted)
-            }
+            matching = {raw for raw in store.queues.each(queue) if matches(raw, definition, wanted)}
             removed = take_out(store, queue, matching) if matching else 0
         call_hooks(hooks.after_dequeue, args, kwargs)
         return removed

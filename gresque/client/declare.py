@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack
 
+from gresque.client.awaited import AwaitedClass, AwaitedFunction
 from gresque.client.default import default_client
 from gresque.client.enqueue import definition_of
 from gresque.client.function_hooks import FunctionHooks
@@ -30,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class JobFunction(FunctionHooks[P], Generic[P, R]):
+class JobFunction(AwaitedFunction[P], FunctionHooks[P], Generic[P, R]):
     """A declared function: still callable as before, and enqueueable; it takes hooks."""
 
     def __init__(self, function: Callable[P, R], definition: JobDefinition) -> None:
@@ -194,7 +195,7 @@ def _define(
     )
 
 
-class Job:
+class Job(AwaitedClass):
     """Base of jobs in Resque's own shape: a class with a queue, `perform` and hooks.
 
         class Archive(gresque.Job):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec
 
@@ -14,6 +14,7 @@ from gresque.jobs.registry import registry
 from gresque.jobs.unique import UniqueOptions, UniqueRule, unique_rule
 
 if TYPE_CHECKING:
+    from gresque.aio.client import Client as AwaitedClient
     from gresque.client.client import Call, Client
 
 P = ParamSpec("P")
@@ -86,3 +87,18 @@ class ConfiguredJob(Generic[P]):
     def enqueue_many(self, calls: Iterable[Call], *, spread: Delay | None = None) -> list[JobId]:
         """As `Client.enqueue_many`, by these options."""
         return self._client()._enqueue_many_by(self._options, self._job, calls, spread)
+
+    async def aenqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> JobId | None:
+        """As `enqueue`; the running event loop goes on meanwhile."""
+        return await self._awaited()._enqueue_by(self._options, self._job, args, kwargs)
+
+    async def aenqueue_many(
+        self, calls: Iterable[Call] | AsyncIterable[Call], *, spread: Delay | None = None
+    ) -> list[JobId]:
+        """As `enqueue_many`; the running event loop goes on meanwhile."""
+        return await self._awaited()._enqueue_many_by(self._options, self._job, calls, spread)
+
+    def _awaited(self) -> AwaitedClient:
+        from gresque.aio.default import client_of  # most programs have no event loop
+
+        return client_of(self._client())

@@ -12,7 +12,7 @@ Programs may write a job in three ways, and each is checked as far as its types 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -104,6 +104,61 @@ class EnqueueAt:
     def __get__(
         self, instance: None, owner: Performs[P]
     ) -> Callable[Concatenate[Moment, P], JobId | None]: ...
+    def __get__(self, instance: None, owner: Any) -> Any: ...
+
+
+Enqueueing: TypeAlias = Coroutine[Any, Any, JobId | None]
+
+
+class AwaitEnqueue:
+    """`await Archive.aenqueue(*args)`, for type checkers."""
+
+    @overload
+    def __get__(self, instance: None, owner: PerformsPlainly[J]) -> Callable[..., Enqueueing]: ...
+    @overload
+    def __get__(self, instance: None, owner: Performs[P]) -> Callable[P, Enqueueing]: ...
+    def __get__(self, instance: None, owner: Any) -> Any: ...
+
+
+class AwaitEnqueueTo:
+    """`await Archive.aenqueue_to(queue, *args)`, for type checkers."""
+
+    @overload
+    def __get__(
+        self, instance: None, owner: PerformsPlainly[J]
+    ) -> Callable[Concatenate[str, ...], Enqueueing]: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: Performs[P]
+    ) -> Callable[Concatenate[str, P], Enqueueing]: ...
+    def __get__(self, instance: None, owner: Any) -> Any: ...
+
+
+class AwaitEnqueueIn:
+    """`await Archive.aenqueue_in(delay, *args)`, for type checkers."""
+
+    @overload
+    def __get__(
+        self, instance: None, owner: PerformsPlainly[J]
+    ) -> Callable[Concatenate[Delay, ...], Enqueueing]: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: Performs[P]
+    ) -> Callable[Concatenate[Delay, P], Enqueueing]: ...
+    def __get__(self, instance: None, owner: Any) -> Any: ...
+
+
+class AwaitEnqueueAt:
+    """`await Archive.aenqueue_at(moment, *args)`, for type checkers."""
+
+    @overload
+    def __get__(
+        self, instance: None, owner: PerformsPlainly[J]
+    ) -> Callable[Concatenate[Moment, ...], Enqueueing]: ...
+    @overload
+    def __get__(
+        self, instance: None, owner: Performs[P]
+    ) -> Callable[Concatenate[Moment, P], Enqueueing]: ...
     def __get__(self, instance: None, owner: Any) -> Any: ...
 
 

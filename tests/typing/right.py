@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import gresque
+import gresque.aio
 
 
 @gresque.job(queue="mail", timeout_seconds=30)
@@ -111,6 +112,28 @@ def any_of_them(kind: type[gresque.Job], function: gresque.JobFunction[..., Any]
     kind.enqueue(1)
     gresque.enqueue(function, 1)
     function.enqueue(1)
+
+
+async def on_a_loop() -> None:
+    first: gresque.JobId | None = await send_email.aenqueue(42, "bye", urgent=True)
+    await send_email.aenqueue_to("low", user_id=42)
+    await send_email.aenqueue_in(300, 42, template="bye")
+    await send_email.aenqueue_at(datetime.now(UTC), 42)
+    await send_email.options(in_=300).aenqueue(42)
+    await send_email.options(in_=300).aenqueue_many(users())
+    await sync.aenqueue_unique(7, full=True)
+    await Archive.aenqueue(42, branch="main")
+    await Archive.aenqueue_in(timedelta(1), 42, "main")
+    await Plain.aenqueue_to("low", 42, branch="main")
+    async with gresque.aio.Client("redis://localhost:6379/1", retry_seconds=5) as loop_client:
+        await loop_client.aenqueue(send_email, 42, template="bye")
+        await loop_client.aenqueue_to("low", Archive, 42)
+        await loop_client.aenqueue_to("ruby", "Ruby::Job", 1, two=2)
+        await loop_client.options(send_email, in_=300).aenqueue(42)
+        many: list[gresque.JobId] = await loop_client.aenqueue_many(send_email, users(), spread=60)
+        gone: bool = first is not None and await loop_client.acancel(many[0])
+        assert gone or await loop_client.adequeue(send_email, 42)
+    await gresque.aio.default_client().asize("mail")
 
 
 held: bool = gresque.pause("mail") or gresque.unpause("mail") or gresque.pause_all()

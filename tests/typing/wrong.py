@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gresque
+import gresque.aio
 
 
 @gresque.job(queue="mail")
@@ -42,6 +43,18 @@ gresque.enqueue_in(300, send_email, "42")  # wrong
 gresque.options(send_email, in_=300).enqueue("42")  # wrong
 Archive.enqueue_at(300, "42")  # wrong
 Archive.options(in_=300).enqueue("42")  # wrong
+
+
+async def on_a_loop(loop_client: gresque.aio.Client) -> None:
+    await send_email.aenqueue("42")  # wrong
+    await send_email.options(in_=300).aenqueue()  # wrong
+    await Archive.aenqueue("42")  # wrong
+    await Archive.aenqueue_in(300, "42")  # wrong
+    await loop_client.aenqueue(send_email, "42")  # wrong
+    await loop_client.aenqueue_to("low", Archive, "42")  # wrong
+    await loop_client.options(send_email, in_=300).aenqueue("42")  # wrong
+
+
 gresque.limit("mail", rate=100)  # wrong
 gresque.limit("mail", "100/m")  # wrong
 gresque.pause()  # wrong

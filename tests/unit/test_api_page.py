@@ -83,6 +83,12 @@ def test_a_call_is_shown_as_it_is(name: str) -> None:
     assert CALLS[name] == name + signature(function)
 
 
+VERBS = {
+    "enqueue", "enqueue_to", "enqueue_in", "enqueue_at", "enqueue_unique", "enqueue_debounce",
+}  # fmt: skip
+"""Of a declared job. Each has an "a" before it for programs with an event loop."""
+
+
 def test_the_options_of_a_job() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", section("Options of a job"), re.MULTILINE)
     parameters = inspect.signature(gresque.job).parameters
@@ -90,15 +96,15 @@ def test_the_options_of_a_job() -> None:
         name: repr(parameter.default).replace("'", '"') for name, parameter in parameters.items()
     }
     assert public(gresque.Job) == {
-        *parameters, "enqueue", "enqueue_to", "enqueue_in", "enqueue_at", "enqueue_unique",
-        "enqueue_debounce", "options",
+        *parameters, *VERBS, *(f"a{verb}" for verb in VERBS), "options",
     }  # fmt: skip
 
 
 def test_what_a_declared_function_can_do() -> None:
     (row,) = [line for line in PAGE.splitlines() if line.startswith("| `gresque.JobFunction`")]
     verbs = public(JobFunction) - {"definition"}
-    assert {*re.findall(r"`\.(\w+)\(", row), *JOB_HOOKS} == verbs
+    assert {*VERBS, "options"} == set(re.findall(r"`\.(\w+)\(", row))
+    assert {*VERBS, *(f"a{verb}" for verb in VERBS), "options", *JOB_HOOKS} == verbs
 
 
 def test_the_hooks() -> None:

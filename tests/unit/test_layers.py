@@ -18,8 +18,8 @@ RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queue_list": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0, "seconds": 0, "formats": 0,
     "connection": 1, "logs": 1, "settings": 2, "store": 3, "jobs": 4, "schedule": 4, "client": 5,
-    "failure": 5, "api": 6, "processes": 6, "inspector": 7, "control": 7, "worker": 8, "web": 8,
-    "top": 8, "testing": 8,
+    "failure": 5, "aio": 6, "api": 6, "processes": 6, "inspector": 7, "control": 7,
+    "worker": 8, "web": 8, "top": 8, "testing": 8,
     "maintenance": 9, "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
@@ -53,7 +53,8 @@ EXTRA = {
         "__init__",
     },
 }
-ALLOWED_UP = {("cli", "demo")}
+ALLOWED_UP = {("cli", "demo"), ("client", "aio")}
+"""`client` loads `aio` at the first `aenqueue` of a declared job."""
 
 LOGS = {
     f"log.{level}"
@@ -66,13 +67,18 @@ PASS_IT_ON = ["connection/embedded.py", "demo/processes.py", "testing/server.py"
 OF_TESTS = "testing/modes.py"
 """It looks whether this program is a test."""
 
-PACKAGES = {"redis": {"redis", "hiredis"}, "gevent": {"gevent", "greenlet"}}
+PACKAGES = {
+    "redis": {"redis", "hiredis"},
+    "gevent": {"gevent", "greenlet"},
+    "gevent, but for greenlets": {"gevent"},
+}
 NOWHERE = {
     "redis": {"processes", "schedule"},
     "gevent": {
         "processes", "store", "jobs", "schedule", "client", "failure", "inspector", "control",
         "top", "testing",
     },
+    "gevent, but for greenlets": {"aio"},
 }  # fmt: skip
 """Layers that import it nowhere, not even within a function. A web program that enqueues, or looks
 at jobs, has no hub; `processes` is part of each child before it is patched."""

@@ -35,5 +35,5 @@ def test_right_calls_pass_and_wrong_ones_are_found(
     check: Check = getattr(type_checkers, checker)
     assert check("right.py", python, tmp_path) == set()
     wrong = marked_lines("wrong.py")
-    assert len(wrong) == 26
+    assert len(wrong) == 33
     assert check("wrong.py", python, tmp_path) == wrong

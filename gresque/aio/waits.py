@@ -1,0 +1,62 @@
+"""The waits of code that runs on an event loop. It imports redis-py: see `load` in `twin`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from redis.connection import AbstractConnection
+
+from gresque.aio.calls import in_thread, wait_for
+from gresque.aio.sockets import LoopSocket
+from gresque.connection.waits import Waits
+from gresque.store.producer_slots import Waiter
+
+
+class LoopWaiter(Waiter):
+    """A push that waits for a slot, in the thread of the loop."""
+
+    __slots__ = ("_woken",)
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+        self.producer_slot = None
+        self.error = None
+        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wait(self) -> None:
+        wait_for(self._woken)
+
+    def wake(self) -> None:
+        if not self._woken.done():  # its task was cancelled, and will give the slot back
+            self._woken.set_result(None)
+
+
+class LoopWaits(Waits):
+    """Tasks wait; the loop goes on."""
+
+    waiter = LoopWaiter
+
+    def sleep(self, seconds: float) -> None:
+        wait_for(asyncio.sleep(seconds))
+
+    def connection_class(self, plain: Any) -> Any:
+        return _on_loop(plain)
+
+
+class _OnLoop(AbstractConnection):
+    """A connection of redis-py that is opened in a thread: the lookup of the host's name, the
+    certificates and the handshake of TLS block. It is used on the loop then."""
+
+    def _connect(self) -> Any:
+        # That of the class into which this one is mixed.
+        connect: Callable[[], Any] = super()._connect  # type: ignore[safe-super]
+        return wait_for(in_thread(lambda: LoopSocket(connect())))
+
+
+@cache
+def _on_loop(plain: Any) -> type[AbstractConnection]:
+    return type(f"Loop{plain.__name__}", (_OnLoop, plain), {})
