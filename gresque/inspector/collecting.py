@@ -31,6 +31,7 @@ from gresque.inspector.workers import is_silent
 from gresque.logs import fields
 from gresque.store.commands import WATCH_SECONDS
 from gresque.store.store import Store
+from gresque.text import printable
 
 log = logging.getLogger("gresque.inspector")
 
@@ -128,8 +129,17 @@ class Collecting:
             expected_processes=_expected(look),
             trends=trends,
             jobs=jobs,
-            verdict=self._judge.verdict(self._case(look, trends, jobs), _calm(done_rate, queues)),
+            verdict=self._judge.verdict(
+                self._case(look, trends, jobs), self._calm(done_rate, queues, look)
+            ),
         )  # fmt: skip
+
+    def _calm(self, done_rate: float, queues: Sequence[QueueRow], look: Look) -> str:
+        if not (queues or look.workers or look.processes):
+            # A wrong namespace must not look like a quiet night.
+            name = printable(self._store.keys.prefix.removesuffix(":"))
+            return f"Nothing is here yet: namespace {name} has no queues and no workers."
+        return _calm(done_rate, queues)
 
     def _queues(self, look: Look, trends: Trends, jobs: HeldJobs | None) -> tuple[QueueRow, ...]:
         first, at = self._history[0], look.at

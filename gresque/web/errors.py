@@ -78,7 +78,7 @@ def _redis(error: Exception) -> BaseResponse:
     log.warning("redis failed a request: %s", text, extra=fields("web_redis_failed"))
     if is_reply(error):
         return _answer(503, text, "Redis refuses this")
-    return _answer(503, None)
+    return _answer(503, f"{text}. {TEXTS[503].text}")
 
 
 def _refused(error: Exception) -> BaseResponse:

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import redis
 from flask import Flask
 from gevent.event import Event
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
-from gresque.errors import BootError
+from gresque.connection.errors import explain
+from gresque.errors import BootError, RedisUnavailable
 from gresque.logs import fields
+from gresque.store.store import Store
 from gresque.web.site import Site
 
 log = logging.getLogger("gresque.web")
@@ -82,7 +85,8 @@ class Server:
             self._server.start()
         except OSError as error:
             host, port = self._server.address[:2]
-            reason = error.strerror or error
+            # gevent adds the address to the reason, too.
+            reason = (error.strerror or str(error)).partition(": (")[0]
             raise BootError(f"cannot listen on {host}:{port}: {reason}; see --bind") from None
         port = int(self._server.server_port)
         log.info("dashboard listens on port %d", port, extra=fields("web_started", port=port))
@@ -93,6 +97,7 @@ class Server:
         GRACE_SECONDS."""
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._over.set)
+        gevent.spawn(look_for_redis, self._site.store)
         self._over.wait()
         # Idle connections are not waited for: a browser keeps them for minutes.
         self._server.close()
@@ -105,3 +110,12 @@ class Server:
 
     def stop(self) -> None:
         self._over.set()
+
+
+def look_for_redis(store: Store) -> None:
+    """Pages say it, too, but who has given a wrong address or password looks at the log first."""
+    try:
+        store.redis.ping()
+    except (redis.RedisError, RedisUnavailable) as error:
+        text = explain(store.server.url, error)
+        log.warning("%s; pages show nothing until it does", text, extra=fields("web_no_redis"))

@@ -225,6 +225,7 @@ def test_without_redis() -> None:
         answer = come_in(app).get("/queues")
         assert answer.status_code == 503
         assert "Redis does not answer" in answer.text
+        assert "127.0.0.1:1" in answer.text
 
 
 def test_what_redis_refuses_is_named(
