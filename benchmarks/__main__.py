@@ -24,6 +24,7 @@ OWN = {
     "growth": [],
     "fairness": [],
     "enqueueing": [],
+    "event_loop": [],
     "floors": [],
     "inspecting": [],
     "flow": [],

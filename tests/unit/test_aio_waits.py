@@ -102,6 +102,36 @@ def test_errors_are_those_of_the_blocking_client(tmp_path: Path) -> None:
     on_loop.close()
 
 
+# The loop goes on
+
+
+def test_a_push_takes_little_of_the_loop(redis_url: str) -> None:
+    """In CPU time, which does not depend on what else the machine does. `benchmarks.event_loop`
+    measures the lag."""
+    turns: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            turns.append(time.thread_time() - before)
+
+    async def main() -> None:
+        async with gresque.aio.Client(redis_url) as client:
+            await client.aenqueue_to("q", "Job", 0)
+            ticking = asyncio.create_task(tick())
+            async with asyncio.TaskGroup() as pushes:
+                for number in range(500):
+                    for _ in range(2):
+                        pushes.create_task(client.aenqueue_to("q", "Job", number))
+                    await asyncio.sleep(0.001)  # 2,000 a second
+            ticking.cancel()
+
+    asyncio.run(main())
+    turns.sort()
+    assert turns[len(turns) * 99 // 100] < 0.005
+
+
 # Outages
 
 
