@@ -105,6 +105,10 @@ class InvalidPayload(GresqueError):
     """A queue item is not a job: not JSON, not an object, no class, not UTF-8."""
 
 
+class InvalidArguments(GresqueError):
+    """An argument of a payload does not fit the annotation of its parameter."""
+
+
 class UnknownJob(GresqueError):
     """A payload names a job that no required module declares."""
 

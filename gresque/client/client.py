@@ -310,11 +310,12 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         job can have as an argument: as JSON it may be the same as that of another job."""
         definition = definition_of(job)
         queue = queue_of(definition)
-        payload.encode(definition.name, args, kwargs, "")
+        wire, named = definition.wire_of(args, kwargs)
+        payload.encode(definition.name, wire, named, "")
         hooks = definition.hooks
         if not allowed(hooks.before_dequeue, args, kwargs):
             return 0
-        wanted = definition.call_of(args, kwargs) if args or kwargs else None
+        wanted = definition.call_of(wire, named) if args or kwargs else None
         with self._asking() as store:
             matching = {raw for raw in store.queues.each(queue) if matches(raw, definition, wanted)}
             removed = take_out(store, queue, matching) if matching else 0

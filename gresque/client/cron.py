@@ -131,6 +131,9 @@ def entry_for(
         raise ScheduleError(f"job {job.name} has no queue; declare one")
     if job.check_call is not None:
         job.check_call(*split(given))
+    if job.typed_args is not None:
+        positional, keywords = job.wire_of(*split(given))
+        given = [*positional, *arguments(keywords)]
     return check(
         Entry(
             name=name,

@@ -102,6 +102,7 @@ def job(
     expires_seconds: Seconds | None = None,
     on_expire: str = "fail",
     filter_args: Sequence[str | int] | None = None,
+    strict_types: bool = False,
     retries: int | None = None,
     backoff: Backoff | None = None,
     retry_on: ErrorClasses | None = None,
@@ -132,6 +133,10 @@ def job(
     `on_expire` says whether it fails as JobExpired ("fail") or counts as done ("drop").
     `filter_args` are names and positions (from 0) of arguments whose values are shown nowhere, as
     those of passwords and tokens are anyway.
+
+    An argument whose annotation JSON lacks (a datetime, a UUID, a dataclass …) is written as JSON
+    and arrives as that type. With `strict_types` every parameter has an annotation, and every
+    argument is checked against it.
 
     A job that fails is tried again up to `retries` times (the setting RETRIES where this is left
     out), after the delay that `backoff` gives: a number of seconds, a list of them, one for each
@@ -220,6 +225,7 @@ class Job(AwaitedClass):
     expires_seconds: ClassVar[Seconds | None] = None
     on_expire: ClassVar[str] = "fail"
     filter_args: ClassVar[Sequence[str | int] | None] = None
+    strict_types: ClassVar[bool] = False
     retries: ClassVar[int | None] = None
     backoff: ClassVar[Backoff | None] = None
     retry_on: ClassVar[ErrorClasses | None] = None

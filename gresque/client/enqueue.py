@@ -2,6 +2,7 @@
 
 1. The enqueue middleware is called, if there is any; it may change the arguments and add `meta`.
 2. Its payload is written, with an id and what its declaration says of it.
+   Arguments of types that JSON lacks are written as their annotations say.
 3. Its `before_enqueue` hooks may reject it.
 4. It is pushed; a client with `inline=True` runs it instead. `client/schedule.py` lets it wait for
    its time first.
@@ -96,7 +97,12 @@ def make_job(
     expires_at: float | None,
 ) -> NewJob | None:
     """A job that its hooks do not reject."""
-    raw = encode(definition.name, args, kwargs, job_id, 1, envelope, expires_at)
+    if definition.typed_args is None:
+        raw = encode(definition.name, args, kwargs, job_id, 1, envelope, expires_at)
+    else:
+        wire = definition.typed_args.write(args, kwargs)
+        args, kwargs = wire.typed_args, wire.typed_kwargs  # as its hooks get them
+        raw = encode(definition.name, wire.args, wire.kwargs, job_id, 1, envelope, expires_at)
     check_call = definition.check_call
     # A form that fits is looked up in place: a call costs as much as all the rest of the check.
     if check_call is not None and (kwargs or len(args) not in check_call.fitting):

@@ -132,7 +132,7 @@ def make_delayed(
     job = make_job(definition, job_id, args, kwargs, envelope, expires_at)
     if job is None:
         return None
-    call_hooks(hooks.before_delayed_enqueue, args, kwargs)
+    call_hooks(hooks.before_delayed_enqueue, job[2], job[3])
     return TimedJob(job, when.milliseconds(after))
 
 

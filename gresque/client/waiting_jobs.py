@@ -79,8 +79,9 @@ class WaitingJobs(ABC):
         """Remove jobs that wait for their time and have exactly these arguments, of all queues;
         returns how many. Reads all that wait."""
         definition = definition_of(job, "any")
-        payload.encode(definition.name, args, kwargs, "")
-        wanted = definition.call_of(args, kwargs)
+        wire, named = definition.wire_of(args, kwargs)
+        payload.encode(definition.name, wire, named, "")
+        wanted = definition.call_of(wire, named)
         with self._asking() as store:
             return DelayedJobs(store).remove(lambda raw: matches(raw, definition, wanted))
 

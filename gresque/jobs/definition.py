@@ -13,7 +13,7 @@ from weakref import WeakSet
 import msgspec
 
 import gresque.clock as clock
-from gresque.errors import DontPerform, JobDeclarationError, RetryLater
+from gresque.errors import DontPerform, GresqueError, JobDeclarationError, RetryLater
 from gresque.forked import call_user_code
 from gresque.jobs.call_check import CallCheck, call_check
 from gresque.jobs.envelope import DIRTY_EXIT
@@ -25,6 +25,7 @@ from gresque.jobs.middleware import perform_chain
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
+from gresque.jobs.typed_args import TypedArgs, typed_args
 from gresque.jobs.unique import UniqueRule
 from gresque.seconds import seconds_of
 from gresque.text import is_utf8
@@ -58,6 +59,8 @@ class JobDefinition:
     unique: UniqueRule | None = None
     filter_args: Sequence[str | int] | None = None
     """Names and positions of arguments that are not shown."""
+    strict_types: bool = False
+    """Every argument is checked against its annotation."""
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
@@ -65,22 +68,31 @@ class JobDefinition:
     """Its part of each payload, for a process that lacks its code."""
     meter: Meter = field(init=False, repr=False, default=NO_METER)
     """That of its jobs from the queue from which the last one came, in a worker process."""
+    typed_args: TypedArgs | None = field(init=False, repr=False, default=None)
+    """The conversions of its arguments; None when none needs any."""
     call: Callable[..., Any] = field(init=False, repr=False)
-    """`perform` within the perform middleware, in as few frames as it takes: with neither these nor
-    perform hooks it is the function itself. The caller handles DontPerform and checks the
-    result."""
+    """`perform` with the arguments of a payload, within the perform middleware, in as few frames as
+    it takes: without these, conversions and perform hooks it is the function itself. The caller
+    handles DontPerform and checks the result."""
 
     def __post_init__(self) -> None:
         if self.source is None:
             found = source_of(self.function)  # type: ignore[unreachable]
             object.__setattr__(self, "source", found)
-        self.compose()
-        _alive.add(self)
         if not isinstance(self.name, str) or not self.name or not is_utf8(self.name):
             raise JobDeclarationError(
                 f"{self.name!r} is not the name of a job; give one such as 'mail.send'"
             )
         check_callable(f"job {self.name}", self.function)
+        if not isinstance(self.strict_types, bool):
+            raise JobDeclarationError(
+                f"job {self.name}: strict_types={self.strict_types!r} is unknown; give True or "
+                "False"
+            )
+        self._set_typed_args(
+            typed_args(self.name, self.function, self._set_typed_args, strict=self.strict_types)
+        )
+        _alive.add(self)
         if self.on_dirty_exit not in (None, *DIRTY_EXITS):
             raise JobDeclarationError(
                 f"job {self.name}: on_dirty_exit={self.on_dirty_exit!r} is unknown; "
@@ -108,14 +120,20 @@ class JobDefinition:
         ):
             raise JobDeclarationError(f"job {self.name}: the queue must be a name, such as 'mail'")
 
+    def _set_typed_args(self, found: TypedArgs | None = None) -> None:
+        object.__setattr__(self, "typed_args", found)
+        self.compose()
+
     def add_hook(self, kind: str, hook: Callable[..., Any]) -> None:
         what = f"{kind} hook {getattr(hook, '__qualname__', repr(hook))} of job {self.name}"
         self.hooks.add(what, kind, hook)
         self.compose()
 
     def compose(self) -> None:
-        """Work out `call` again: a hook or a middleware came."""
+        """Work out `call` again: what surrounds the function has changed."""
         call = self.perform if self.hooks.around_execution else self.function
+        if self.typed_args is not None:
+            call = self.typed_args.before(call)
         object.__setattr__(self, "call", perform_chain.around(self, call, None))
 
     def _take_seconds(self, option: str, wrong: str) -> None:
@@ -155,10 +173,20 @@ class JobDefinition:
             return None
         return result
 
+    def wire_of(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[Sequence[Any], dict[str, Any]]:
+        """The arguments of a call as a payload has them. Raises WrongArguments and
+        UnserializableArgument."""
+        if self.typed_args is None:
+            return args, dict(kwargs)
+        wire = self.typed_args.write(args, kwargs)
+        return wire.args, wire.kwargs
+
     def call_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
-        """The arguments of a call in one spelling: `f(1, b=2)` and `f(1, 2)` are the same call of
-        `f(a, b)`. As in JSON a tuple is a list, and 1 is not true. Defaults are not filled in, as
-        they may change while jobs wait."""
+        """The arguments of a payload in one spelling: `f(1, b=2)` and `f(1, 2)` are the same call
+        of `f(a, b)`. As in JSON a tuple is a list, and 1 is not true. Defaults are not filled in,
+        as they may change while jobs wait."""
         call: Any = None
         if self._plain_names is not None:  # takes a fifth of the time of `bind`
             names, required = self._plain_names
@@ -224,6 +252,9 @@ class JobDefinition:
         """Call the hooks of one kind that are about a failure, within the perform middleware."""
         hooks = getattr(self.hooks, kind)
         if hooks:
+            if self.typed_args is not None:
+                with suppress(GresqueError):  # they are why it failed
+                    args, kwargs = self.typed_args.read(args, kwargs)
             call = perform_chain.around(self, partial(call_hooks, hooks), error)
             call((error, *args), kwargs)
 

@@ -17,6 +17,7 @@ import msgspec
 from gresque.errors import (
     DirtyExit,
     GiveUp,
+    InvalidArguments,
     InvalidJobResult,
     InvalidPayload,
     JobDeclarationError,
@@ -46,7 +47,9 @@ LONGEST_SECONDS = 366 * 86_400.0
 JITTER = 0.15
 """Of a computed delay, in both directions: jobs that failed together do not come back together."""
 
-NEVER = (GiveUp, RetryLater, DirtyExit, InvalidPayload, InvalidJobResult, JobExpired)
+NEVER = (
+    GiveUp, RetryLater, DirtyExit, InvalidPayload, InvalidArguments, InvalidJobResult, JobExpired,
+)  # fmt: skip
 """No further attempt can do better, or an operator meant it."""
 
 

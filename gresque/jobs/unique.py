@@ -148,6 +148,10 @@ def key_of(
     """The key of a call. Raises EnqueueError for a value that cannot be a key, and when
     `unique_key` raises."""
     name = definition.name
+    typed: tuple[Sequence[Any], Mapping[str, Any]] = args, kwargs
+    if definition.typed_args is not None:
+        wire = definition.typed_args.write(args, kwargs)
+        args, kwargs, typed = wire.args, wire.kwargs, (wire.typed_args, wire.typed_kwargs)
     if rule.make_key is None:
         try:
             value = definition.call_of(args, kwargs).decode()
@@ -155,7 +159,7 @@ def key_of(
             payload.encode(name, args, dict(kwargs), "")  # names the argument that is wrong
             raise
     else:
-        value = _text_of(rule.make_key, name, args, kwargs)
+        value = _text_of(rule.make_key, name, *typed)
     space = THROTTLE if rule.mode == THROTTLE else ""
     digest = sha256(f"{space}\0{name}\0{value}".encode()).hexdigest()[:32]
     return Key(f"{name} {value}"[:KEY_SHOWN], digest)

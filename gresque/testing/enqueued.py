@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from inspect import signature
@@ -114,10 +115,9 @@ class Expected:
         if args or kwargs:
             if definition.check_call is not None:
                 definition.check_call(tuple(args), dict(kwargs))
-            name = printable(definition.name)
             self._call = self._bound(
-                [_as_sent(f"{name}: argument {n}", arg) for n, arg in enumerate(args, start=1)],
-                {key: _as_sent(f"{name}: argument {key!r}", arg) for key, arg in kwargs.items()},
+                [self._sent(n, f"{n + 1}", arg) for n, arg in enumerate(args)],
+                {key: self._sent(key, repr(key), arg) for key, arg in kwargs.items()},
             )
 
     def __str__(self) -> str:
@@ -147,6 +147,13 @@ class Expected:
             return False
         # Seconds may also be given as pytest.approx.
         return bool(self._at == job.at) or bool(self._at == job.at.timestamp())
+
+    def _sent(self, place: int | str, shown: str, value: Any) -> Any:
+        """An argument as its payload has it."""
+        if self._definition.typed_args is not None:
+            with suppress(UnserializableArgument):  # such as mock.ANY
+                value = self._definition.typed_args.write_one(place, value)
+        return _as_sent(f"{printable(self._definition.name)}: argument {shown}", value)
 
     def _bound(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The arguments in one spelling, however they were passed."""

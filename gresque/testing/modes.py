@@ -106,14 +106,14 @@ def _made(
     called."""
     job_id = new_id()
     if not enqueue_chain.runs:
-        return encode(definition.name, args, kwargs, job_id, 1, definition.envelope)
+        sent = definition.wire_of(args, kwargs)
+        return encode(definition.name, *sent, job_id, 1, definition.envelope)
     message = Message(job_id, definition.name, queue, args, kwargs, {})
     return enqueue_chain.run(
         message,
         lambda: encode(
             definition.name,
-            message.args,
-            message.kwargs,
+            *definition.wire_of(message.args, message.kwargs),
             job_id,
             1,
             with_meta(definition.name, definition.envelope, message.meta),

@@ -178,6 +178,15 @@ def add_tenant(message, call_next):
 """
 
 
+TYPED = """
+from datetime import datetime
+import gresque
+
+@gresque.job(queue="mail", name="Remind")
+def remind(when: datetime): ...
+"""
+
+
 class TestEnqueueOfADeclaredJob:
     @pytest.fixture
     def enqueue(self, redis_url: str, tmp_path: Path) -> Callable[..., Answer]:
@@ -369,3 +378,24 @@ def unique() -> JobOf:
             registry._definitions.update(before)
 
     return declare
+
+
+class TestEnqueueOfATypedJob:
+    def test_arguments_are_json_and_checked(
+        self, redis_url: str, redis_client: redis.Redis, tmp_path: Path
+    ) -> None:
+        (tmp_path / "typed_jobs.py").write_text(textwrap.dedent(TYPED))
+
+        def enqueue(*arguments: str, stdin: bytes = b"") -> Answer:
+            arguments = ("enqueue", "-r", "typed_jobs", "mail", "Remind", *arguments)
+            return in_a_process(redis_url, *arguments, cwd=tmp_path, stdin=stdin)
+
+        assert enqueue('"2026-01-01T01:00:00+01:00"').code == 0
+        assert enqueue("-", stdin=b'{"when": "2026-01-01T00:00:00Z"}').code == 0
+        first, second = items(redis_client)
+        assert first["args"] == ["2026-01-01T01:00:00+01:00"]
+        assert second["args"] == [{"when": "2026-01-01T00:00:00Z", "_kwargs": True}]
+        code, out, err = enqueue('"tomorrow"')
+        assert (code, out) == (2, "")
+        assert err.startswith("gresque: job Remind: argument 'when' does not fit its annotation: ")
+        assert err.count("\n") == 1

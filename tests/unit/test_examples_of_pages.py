@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -16,7 +17,17 @@ from gresque.schedule.declared import declared
 from tests.support.middleware import own_middleware_fixture as own_middleware_fixture
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["api", "enqueueing", "time", "flow", "from-celery", "from-rq", "from-resque", "middleware"]
+PAGES = [
+    "api",
+    "enqueueing",
+    "time",
+    "flow",
+    "from-celery",
+    "from-rq",
+    "from-resque",
+    "middleware",
+    "arguments",
+]
 ELSEWHERE = ("# Celery\n", "# RQ\n")
 
 
@@ -35,7 +46,7 @@ def _own_jobs(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_run(page: str, redis_url: str) -> None:
+def test_the_blocks_run(page: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / f"{page}.md").read_text(), re.M | re.S)
     ours = [block for block in blocks if not block.startswith(ELSEWHERE)]
     assert ours
@@ -44,8 +55,10 @@ def test_the_blocks_run(page: str, redis_url: str) -> None:
     def send_email(user_id: int) -> None: ...
 
     # As a module, whose jobs have its name.
-    names: dict[str, Any] = {"__name__": page, "gresque": gresque, "redis_url": redis_url}
-    names["send_email"] = send_email
+    module = ModuleType(f"page_{page}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    names = vars(module)
+    names.update(gresque=gresque, redis_url=redis_url, send_email=send_email)
     for block in ours:
         registry._definitions.clear()
-        exec(compile(block, f"{page}.md", "exec"), names)
+        exec(compile(block, f"{page}.md", "exec", dont_inherit=True), names)

@@ -1,0 +1,168 @@
+"""What one annotation says of the values of an argument: how they are written as JSON, and read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import msgspec.inspect as types
+
+from gresque.jobs.ids import as_text
+
+
+class Converter:
+    """Writes and reads the values of one annotation."""
+
+    __slots__ = ("_facts", "_hint")
+
+    def __init__(self, hint: Any, facts: _Facts) -> None:
+        self._hint = hint
+        self._facts = facts
+
+    def write(self, value: Any) -> tuple[Any, Any]:
+        """The JSON of a value, and what the job reads in it. The JSON itself passes, too: a command
+        and a schedule entry give that. Raises ValidationError, and TypeError or
+        ValueError for what cannot be written."""
+        self._check_datetimes(value)
+        wire = self._write(value)
+        typed = self.read(wire)
+        if type(value) in _MAY_BE_WIRE:
+            wire = self._write(typed)  # in one spelling, as it may be part of a key
+        return wire, typed
+
+    def _write(self, value: Any) -> Any:
+        order: Any = "deterministic" if self._facts.has_set else None
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_write_other, order=order)
+
+    def read(self, wire: Any) -> Any:
+        """Raises ValidationError."""
+        typed = msgspec.convert(wire, self._hint, str_keys=True, dec_hook=_read_other)
+        self._check_datetimes(typed)
+        return typed
+
+    def _check_datetimes(self, value: Any) -> None:
+        wrong = _wrong_datetime(value) if self._facts.has_datetime else ""
+        if wrong:
+            raise msgspec.ValidationError(wrong)
+
+
+_MAY_BE_WIRE = frozenset({str, int, float, list, dict})
+
+
+def _write_other(value: Any) -> Any:
+    return value.model_dump(mode="json") if _is_pydantic(type(value)) else as_text(value)
+
+
+def _read_other(kind: Any, value: Any) -> Any:
+    try:
+        return kind.model_validate(value)
+    except ValueError as error:
+        errors: Any = getattr(error, "errors", None)
+        if errors is None:
+            raise
+        # Its text has the values, which may be secret.
+        found = errors(include_url=False, include_context=False, include_input=False)
+        parts = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
+        raise ValueError("; ".join(parts)) from None
+
+
+def _is_pydantic(kind: type) -> bool:
+    """By name: nothing of it is imported here."""
+    bases = getattr(kind, "__mro__", ())
+    return any((base.__module__, base.__name__) == ("pydantic.main", "BaseModel") for base in bases)
+
+
+def _wrong_datetime(value: Any) -> str:
+    """What is wrong with a datetime that stands anywhere in this value; empty for nothing."""
+    if isinstance(value, datetime):
+        offset = value.utcoffset()
+        if offset is None:
+            return "a datetime needs a time zone"
+        odd = offset.seconds % 60 or offset.microseconds
+        return "the offset of a datetime has seconds, which are lost; give it in UTC" if odd else ""
+    return next(filter(None, map(_wrong_datetime, _contents(value))), "")
+
+
+def _contents(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return [*value, *value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if isinstance(value, msgspec.Struct):
+        names: Iterable[str] = value.__struct_fields__
+    elif dataclasses.is_dataclass(value):
+        names = [each.name for each in dataclasses.fields(value)]
+    else:
+        names = [each.name for each in getattr(type(value), "__attrs_attrs__", ())]
+    return [getattr(value, name, None) for name in names]
+
+
+# What an annotation needs
+
+
+class _Unsupported(Exception):
+    """Nothing here can convert a type."""
+
+
+class _Facts:
+    """What there is in an annotation."""
+
+    def __init__(self, info: types.Type) -> None:
+        self.needed = False
+        """JSON lacks one of the types."""
+        self.has_datetime = False
+        self.has_set = False
+        self._seen: set[int] = set()
+        self._look(info)
+
+    def _look(self, info: types.Type) -> None:
+        if id(info) in self._seen:  # a type that contains itself
+            return
+        self._seen.add(id(info))
+        if isinstance(info, types.CustomType) and not _is_pydantic(info.cls):
+            raise _Unsupported(f"no type {info.cls!r} is known")
+        self.has_datetime |= isinstance(info, types.DateTimeType)
+        self.has_set |= isinstance(info, types.SetType | types.FrozenSetType)
+        self.needed |= not isinstance(info, _AS_IN_JSON) or _is_limited(info)
+        if isinstance(info, types.DictType):
+            self.needed |= not isinstance(info.key_type, types.StrType | types.AnyType)
+        for part in _parts(info):
+            self._look(part)
+
+
+_AS_IN_JSON = (
+    types.AnyType, types.NoneType, types.BoolType, types.IntType, types.FloatType, types.StrType,
+    types.ListType, types.DictType, types.UnionType, types.LiteralType, types.Metadata,
+)  # fmt: skip
+
+
+def _is_limited(info: types.Type) -> bool:
+    """It has a bound, as `Annotated[int, msgspec.Meta(gt=0)]`."""
+    if isinstance(info, types.LiteralType | types.AnyType | types.NoneType | types.BoolType):
+        return False
+    limits = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+    return any(getattr(info, name, None) is not None for name in limits)
+
+
+def _parts(info: Any) -> list[types.Type]:
+    found = [getattr(info, name, None) for name in ("type", "item_type", "key_type", "value_type")]
+    for name in ("types", "item_types"):
+        found.extend(getattr(info, name, ()))
+    found.extend(each.type for each in getattr(info, "fields", ()))
+    return [each for each in found if isinstance(each, types.Type)]
+
+
+def converter_of(hint: Any, *, strict: bool) -> Converter | None:
+    """None for an annotation that needs none, or of which nothing is known. With `strict` all are
+    checked; raises TypeError for one that cannot be."""
+    try:
+        facts = _Facts(types.type_info(hint))
+        msgspec.json.Decoder(hint)  # as to a union, which may have two types of one spelling
+    except (TypeError, ValueError, RecursionError, _Unsupported) as error:
+        if strict:
+            raise TypeError(str(error)) from None
+        return None
+    return Converter(hint, facts) if facts.needed or strict else None
