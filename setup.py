@@ -34,6 +34,7 @@ DEV = [
     "fastapi>=0.115",
     *TOP,
     *CRON,
+    "httpx2>=2",  # drives the FastAPI of examples/shop in its tests
     "hypothesis>=6.100",
     "mypy>=1.15",
     "playwright>=1.50",  # drives the Chromium of the system

@@ -9,6 +9,7 @@ from gresque.testing.errors import NotImitated, TestingWarning
 from gresque.testing.fake import FakeJobs
 from gresque.testing.mixin import FakeJobsMixin
 from gresque.testing.modes import fake, inline, perform
+from gresque.testing.server import TestServer, WorkerFailed, WorkerRun
 
 __all__ = [
     "EnqueuedJob",
@@ -16,7 +17,10 @@ __all__ = [
     "FakeJobsMixin",
     "NotImitated",
     "TestClock",
+    "TestServer",
     "TestingWarning",
+    "WorkerFailed",
+    "WorkerRun",
     "approx",
     "fake",
     "frozen",
