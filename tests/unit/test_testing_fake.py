@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from contextvars import ContextVar
@@ -12,6 +13,7 @@ from unittest import mock
 import pytest
 
 import gresque
+import gresque.aio
 from gresque.schedule.declared import declared
 from gresque.testing import FakeJobs, NotImitated, approx, fake, frozen
 from tests.support.programs import PLAIN, stem
@@ -426,3 +428,18 @@ for each in found:
 def test_a_program_that_is_no_test_is_warned() -> None:
     ran = stem(PLAIN).run(PROGRAM)
     assert ran.stdout == "TestingWarning <string>\n", ran.stderr
+
+
+# asyncio
+
+
+def test_coroutines_enqueue_there_too(jobs: FakeJobs) -> None:
+    async def enqueue() -> None:
+        await send.aenqueue(1)
+        async with gresque.aio.Client("redis://nowhere.invalid") as client:
+            await client.aenqueue(send, 2)
+            await client.aenqueue_in(60, send, 3)
+            assert await client.asize("mail") == 1
+
+    asyncio.run(enqueue())
+    assert [job.args for job in jobs] == [(1,), (2,), (3,)]
