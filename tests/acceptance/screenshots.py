@@ -45,6 +45,7 @@ from gresque.top.feed import Feed
 from gresque.top.frame import shown
 from gresque.top.spans import Glyphs
 from gresque.top.state import Screenful
+from gresque.web.stacks import JobStack
 from tests.support.browser import CHROMIUM, chromium
 from tests.support.seeded import seed
 from tests.support.server import OwnServer
@@ -163,6 +164,7 @@ class Clock:
             patch.object(Server, "now", lambda _: self.at),
             patch.object(Reads, "now", self.reply),
             patch.object(Snapshot, "age", 0.3),
+            patch.object(JobStack, "age", 0.4),
         ):
             yield
 

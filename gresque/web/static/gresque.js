@@ -297,8 +297,12 @@
   });
 
   // On a phone the tabs scroll: the one of this page is to be seen.
-  const tab = $(".nav [aria-current]");
-  if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 60;
+  function showTab() {
+    const tab = $(".nav [aria-current]");
+    if (tab) tab.parentElement.scrollLeft = tab.offsetLeft - tab.parentElement.offsetLeft - 60;
+  }
+  showTab();
+  document.fonts.ready.then(showTab); // which may be wider
   showCarried();
   afterChange();
   plan();
