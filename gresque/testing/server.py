@@ -11,12 +11,15 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gresque.client import when
 from gresque.client.default import default_client
+from gresque.client.when import Delay
 from gresque.connection.embedded import release, resolve
 from gresque.jobs.registry import registry
 from gresque.testing.enqueued import EnqueuedJob, read_job
 from gresque.testing.looking import WaitingJobs
 from gresque.testing.modes import standing_in
+from gresque.testing.passing import let_pass
 
 if TYPE_CHECKING:
     from gresque.client.client import Client
@@ -115,6 +118,14 @@ class TestServer(WaitingJobs):
         if process.returncode:
             raise WorkerFailed(f"the worker ended with {process.returncode}:\n{output}")
         return WorkerRun(process.returncode, output)
+
+    def advance(self, delay: Delay) -> None:
+        """Let this time (seconds, or a timedelta) have passed for all that waits: jobs are due, and
+        locks and jobs expire, so much earlier. `work` runs what is due then. The clock of the
+        server, of schedules and of rates stays as it is."""
+        milliseconds = round(when.delay(delay).seconds * 1000)
+        for store in self._stores.values():
+            let_pass(store, milliseconds)
 
     def close(self) -> None:
         """Remove all that the test has left."""
