@@ -142,11 +142,12 @@ def _make_all(
     calls: Iterable[Arguments],
     on_wrong: Callable[[GresqueError], None] | None,
 ) -> Iterator[NewJob]:
+    surrounded = enqueue_chain.runs
     # In this order: the id of a job has the time at which its call came.
     for position, (args, kwargs), job_id in zip(count(), calls, new_ids(), strict=False):
         try:
             expires_at = None if definition.expires_seconds is None else expiry(definition)
-            if enqueue_chain.runs:
+            if surrounded:
                 job = make_within(definition, queue, job_id, args, kwargs, expires_at)
             else:
                 job = make_job(definition, job_id, args, kwargs, definition.envelope, expires_at)

@@ -82,7 +82,7 @@ class TypedArgs:
     def write(self, args: Sequence[Any], kwargs: Keywords) -> Wire:
         """Raises WrongArguments for a value that does not fit its annotation, and
         UnserializableArgument for one that cannot be written."""
-        self._make()
+        self.prepare()
         wire, typed = list(args), list(args)
         for position, value in enumerate(args):
             name, converter = self._at(position)
@@ -97,13 +97,13 @@ class TypedArgs:
 
     def write_one(self, place: int | str, value: Any) -> Any:
         """The JSON of one argument, by its position or its name; raises as `write`."""
-        self._make()
+        self.prepare()
         name, converter = self._at(place)
         return value if converter is None else self._written(name, converter, value)[0]
 
     def read(self, args: Sequence[Any], kwargs: Keywords) -> tuple[list[Any], dict[str, Any]]:
         """The arguments that the job gets. Raises InvalidArguments."""
-        self._make()
+        self.prepare()
         typed = list(args)
         for position, value in enumerate(args):
             name, converter = self._at(position)
@@ -154,7 +154,9 @@ class TypedArgs:
             f"{printable(error)}"
         )
 
-    def _make(self) -> None:
+    def prepare(self) -> None:
+        """Make the conversions, unless they are made. Raises JobDeclarationError for an annotation
+        that cannot be used."""
         if self._made:
             return
         for parameter in self._parameters:

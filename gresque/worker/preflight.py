@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from gresque.errors import JobDeclarationError
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import registry
 from gresque.queue_list import quoted
@@ -97,7 +98,18 @@ def schedule_warnings(entries: Iterable[Entry], *, jobs_are_known: bool) -> Iter
             )
 
 
-AT_START: tuple[Check, ...] = (blocking, open_files)
+def annotated(loaded: Loaded) -> Iterator[str]:
+    """Else the first job of that name would say so. It makes the conversions of all jobs, once for
+    all processes of a master that has loaded them."""
+    for job in loaded.jobs:
+        if job.typed_args is not None:
+            try:
+                job.typed_args.prepare()
+            except JobDeclarationError as error:
+                yield f"{error}. Until then its jobs fail"
+
+
+AT_START: tuple[Check, ...] = (blocking, open_files, annotated)
 """A worker that serves some queues of many is in order: the jobs of others are only counted."""
 CHECKS: tuple[Check, ...] = (unserved_jobs, schedules, *AT_START)
 

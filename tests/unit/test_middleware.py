@@ -14,17 +14,23 @@ import redis
 import gresque
 from gresque.client.schedules import Schedules
 from gresque.errors import EnqueueError, JobDeclarationError, MiddlewareError
+from gresque.jobs import current
 from gresque.jobs.middleware import MOST_META_BYTES, Message, enqueue_chain, perform_chain
 from gresque.jobs.perform import perform_here
 from gresque.maintenance.cron import CronTicks
 from gresque.store.store import Store
+from gresque.worker.threads.current import _find
 from tests.support.cron_ticks import add, ran
 from tests.support.cron_ticks import cron_fixture as cron_fixture
 from tests.support.middleware import own_middleware_fixture as own_middleware_fixture
+from tests.support.pool_bench import OpenBench, a_job, wait_long
+from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 
 pytestmark = pytest.mark.usefixtures("own_registry", "own_middleware")
 
 events: list[Any] = []
+tenant: ContextVar[Any] = ContextVar("tenant", default="nobody")
+locale: ContextVar[Any] = ContextVar("locale")
 
 
 @pytest.fixture(autouse=True)
@@ -473,10 +479,52 @@ def test_what_can_be_no_middleware(decorate: Any) -> None:
             decorate(wrong)
 
 
-# Context variables
+# In a worker
 
-tenant: ContextVar[Any] = ContextVar("tenant", default="nobody")
-locale: ContextVar[Any] = ContextVar("locale")
+
+@pytest.fixture
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a worker process, `current_job` finds the job of a thread."""
+    monkeypatch.setattr(current, "_find", _find)
+
+
+@pytest.mark.usefixtures("_known")
+def test_a_kill_passes_through_it(open_bench: OpenBench) -> None:
+    @gresque.perform_middleware
+    def scoped(context: gresque.JobContext, call_next: Any) -> Any:
+        events.append("begins")
+        try:
+            return call_next()
+        finally:
+            events.append("ends")
+
+    bench = open_bench()
+    bench.add("waits", wait_long)
+    bench.put(a_job(1, "waits"))
+    bench.until(lambda: events == ["begins"])
+    bench.pool.kill_jobs("by a test")
+    bench.until(lambda: len(bench.in_flight.ended) == 1)
+    assert events == ["begins", "ends"]
+    assert bench.counts == (0, 1, 0)
+
+
+@pytest.mark.usefixtures("_known")
+def test_the_next_job_of_a_thread_sees_nothing_of_it(open_bench: OpenBench) -> None:
+    gresque.propagate(tenant)
+    bench = open_bench(size=1)
+
+    def mail(number: int) -> None:
+        events.append(tenant.get())
+        tenant.set(f"left by {number}")
+
+    bench.add("mail", mail)
+    slot, queue, plain = a_job(1, "mail", 1)
+    with_tenant = plain[:-1] + b',"gresque":{"meta":{"tenant":7}}}'
+    bench.run((slot, queue, with_tenant), a_job(2, "mail", 2), (b"3", queue, with_tenant))
+    assert events == [7, "nobody", 7]
+
+
+# Context variables
 
 
 def test_variables_travel_by_name(client: gresque.Client, sent: Any) -> None:

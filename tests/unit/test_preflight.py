@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import types
+from datetime import date
 
 import pytest
 
@@ -49,6 +50,18 @@ def test_jobs_that_it_does_not_serve(
     assert declared(found) == said
     assert len(warnings(found)) == unserved
     assert warnings(found, AT_START) == []
+
+
+def test_annotations_that_cannot_be_used() -> None:
+    def hidden(user: Nowhere) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def typed(when: date) -> None: ...
+
+    jobs = [JobDefinition(each.__name__, "mail", each) for each in (hidden, typed)]
+    found = loaded("mail")._replace(jobs=jobs)
+    assert warnings(found, AT_START) == [
+        "job hidden: the annotation of 'user', 'Nowhere', cannot be used: name 'Nowhere' is not "
+        "defined; import what it names outside of `if TYPE_CHECKING:`. Until then its jobs fail"
+    ]
 
 
 def test_the_warning_says_how_the_queue_is_written() -> None:

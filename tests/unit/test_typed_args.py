@@ -30,7 +30,10 @@ from gresque.errors import (
 )
 from gresque.jobs.payload import decode, split
 from gresque.jobs.perform import perform_here
+from gresque.jobs.retry_policy import next_attempt, retry_policy
 from gresque.schedule.declared import declared
+from tests.support.pool_bench import OpenBench, a_job
+from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
 
 if TYPE_CHECKING:
     from nowhere import Hidden
@@ -316,8 +319,6 @@ def test_a_failure_of_that_kind_is_final_and_its_hooks_get_the_wire() -> None:
     with pytest.raises(InvalidArguments):
         perform_here(job.definition, "q", b'{"class":"typed","args":[7]}')
     assert got == [(InvalidArguments, 7)]
-    from gresque.jobs.retry_policy import next_attempt
-
     policy = job.definition.retry
     assert next_attempt(InvalidArguments(), policy, {}, 0, 0.0) is None
     assert next_attempt(ValueError(), policy, {}, 0, 0.0) is not None
@@ -337,6 +338,21 @@ def test_the_hooks_get_the_types(client: gresque.Client) -> None:
     with pytest.raises(LookupError):
         perform_here(job.definition, "q", wire_of(job, day))
     assert got[1:] == [("before_perform", day), ("on_failure", day)]
+
+
+def test_in_a_worker_it_fails_at_once(open_bench: OpenBench) -> None:
+    bench = open_bench()
+
+    def mail(value: date) -> None:
+        got.append(value)
+
+    bench.add("mail", mail, retry=retry_policy("mail", retries=3))
+    bench.run(a_job(1, "mail", "2026-01-01"), a_job(2, "mail", 7), a_job(3, "mail", value=8))
+    assert got == [date(2026, 1, 1)]
+    assert bench.counts == (1, 2, 0)
+    assert {entry["exception"] for entry in bench.entries} == {"InvalidArguments"}
+    assert "argument 'value' does not fit its annotation" in bench.entries[0]["error"]
+    assert bench.put_off == []
 
 
 # strict_types
