@@ -23,7 +23,8 @@ class LoopSocket:
         self._socket = connected
         self._timeout = connected.gettimeout()
         self._pid = os.getpid()
-        self._ready: asyncio.Future[None] | None = None
+        self._watches: list[Callable[[], None]] = []
+        """Each ends a wait."""
         connected.setblocking(False)
 
     def __del__(self) -> None:
@@ -67,9 +68,10 @@ class LoopSocket:
         self._socket.shutdown(how)
 
     def close(self) -> None:
+        # The loop hears nothing of a closed socket, and its number may be another one's at once.
+        while self._watches:
+            self._watches.pop()()
         self._socket.close()
-        if self._ready is not None:  # the loop hears nothing of a socket that was closed
-            _set(self._ready)
 
     def _do(self, wait: Callable[[], None], operation: Callable[..., Any], *args: Any) -> Any:
         while True:
@@ -96,16 +98,22 @@ class LoopSocket:
     def _wait(
         self, loop: asyncio.AbstractEventLoop, add: Callable[..., Any], remove: Callable[[int], Any]
     ) -> None:
-        descriptor = self._socket.fileno()
-        self._ready = loop.create_future()
-        add(descriptor, _set, self._ready)
-        try:
-            wait_until(self._ready, self._timeout)
-        finally:
-            self._ready = None
+        descriptor, ready = self._socket.fileno(), loop.create_future()
+        add(descriptor, _set, ready)
+
+        def forget() -> None:
+            _set(ready)
             # A forked child shares with its parent what the parent's loop watches.
             if os.getpid() == self._pid and not loop.is_closed():
                 remove(descriptor)
+
+        self._watches.append(forget)
+        try:
+            wait_until(ready, self._timeout)
+        finally:
+            if forget in self._watches:
+                self._watches.remove(forget)
+                forget()
 
 
 def _set(ready: asyncio.Future[None]) -> None:

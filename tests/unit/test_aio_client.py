@@ -23,6 +23,7 @@ import gresque.testing
 from gresque.aio.client import Client
 from tests.support.client_jobs import Hooked, Redis, calls, items, noop
 from tests.support.on_loop import OnLoop, Ticks
+from tests.support.programs import PATCHED, stem
 from tests.support.pushes import ids
 
 pytestmark = pytest.mark.usefixtures("_no_calls")
@@ -378,6 +379,40 @@ def test_a_loop_that_ends_first_leaves_no_noise(redis_url: str, redis_client: Re
     )
     found = [item["args"][0] for item in items(redis_client, "q")]
     assert (found[0], found[-1]) == (0, 2)
+
+
+PATCHED_LOOP = """
+    import asyncio, sys
+    import gevent
+    import gresque, gresque.aio
+    gresque.configure(sys.argv[1])
+    job = gresque.job(queue="q", name="Job")(lambda n: None)
+    turns = 0
+
+    def tick():
+        global turns
+        while True:
+            gevent.sleep(0.001)
+            turns += 1
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            for number in range(100):
+                group.create_task(job.aenqueue(number))
+        print(await gresque.aio.default_client().asize("q"))
+
+    gevent.spawn(tick)
+    asyncio.run(main())
+    asyncio.run(main())
+    print(turns > 1)
+"""
+
+
+def test_a_loop_under_the_patches_of_gevent(redis_url: str) -> None:
+    """A job may use the coroutines of its module; other greenlets run meanwhile."""
+    ran = stem(PATCHED).run(textwrap.dedent(PATCHED_LOOP), redis_url)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.split() == ["100", "200", "True"]
 
 
 # Within tests of programs
