@@ -168,9 +168,10 @@ class Cycle:
             kept, reply = self._take_in_refusals(reply, window)
             slots = [slot for slot in slots if slot not in kept]
         if request.freed:
-            for slot in request.ended:
-                if slot not in kept:
-                    self._in_flight.counted.pop(slot, None)
+            left = request.ended
+            self._in_flight.count_no_more(
+                [each for each in left if each not in kept] if kept else left
+            )
         reserved = self._take_in(reply, slots[: request.want], window)
         free = self._slots.free
         del free[len(free) - len(request.free) :]

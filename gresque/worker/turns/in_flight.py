@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator
+from itertools import repeat
 
 import msgspec
 
@@ -233,12 +234,19 @@ class InFlight:
         """Queue -> how many of the jobs in these slots count in `inflight`, and in
         `inflight:<worker>`."""
         found: dict[str, tuple[int, int]] = {}
-        for counted, jobs in Counter(map(self.counted.get, slots)).items():
+        each = [*map(self.counted.get, slots)]
+        # Most often all are alike: to see that takes a third of the time of counting each kind.
+        alike = bool(each) and each.count(each[0]) == len(each)
+        for counted, jobs in ({each[0]: len(each)} if alike else Counter(each)).items():
             if counted is not None:
                 flag, queue = counted
                 in_all, in_own = found.get(queue, (0, 0))
                 found[queue] = in_all + jobs * (flag in IN_ALL), in_own + jobs * (flag in IN_OWN)
         return found
+
+    def count_no_more(self, slots: Iterable[bytes]) -> None:
+        """The jobs in these slots have left the ledger. A loop would take half as long again."""
+        deque(map(self.counted.pop, slots, repeat(None)), maxlen=0)
 
     def entries(self, held: list[ReservedJob]) -> Iterator[tuple[bytes, bytes]]:
         """Slots and entries of all jobs that are held. The entries of counted jobs that have ended
