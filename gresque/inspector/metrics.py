@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from gresque.clock import parse_iso_8601
+from gresque.inspector.failing_classes import FailingClass, failing_in
+from gresque.inspector.pair_counts import PairCounts, pairs_of, sum_of
 from gresque.inspector.recoveries import LoggedRecovery
 from gresque.store.metric_fields import BUCKETS, MOST_MARKS, Counts, quantile
 from gresque.store.metric_fields import field as field_of
@@ -76,47 +78,12 @@ class Series:
 
     @property
     def total(self) -> Counts:
-        return _sum(point.counts for point in self.points)
+        return sum_of(point.counts for point in self.points)
 
     def rate(self, seconds: int) -> Counts:
         """Counts of the last `seconds`, as far as the series has them."""
         wanted = max(seconds // self.step.seconds, 1)
-        return _sum(point.counts for point in self.points[-wanted:])
-
-
-@dataclass(frozen=True)
-class PairCounts:
-    """What the jobs of one class from one queue did. `seconds` is how long those of their runs took
-    that took 5 ms or more. `exceptions` count failed attempts, the most frequent first."""
-
-    queue: str
-    job: str
-    counts: Counts
-    seconds: float
-    exceptions: dict[str, int]
-
-
-@dataclass(frozen=True)
-class FailingClass:
-    """A class with attempts that failed in the last NOW_MINUTES, and what it did in the hour before
-    that. `exceptions` and `queues` count the attempts that failed now, the most frequent first.
-    `since` is the beginning of the first of the minutes up to now in each of which some failed."""
-
-    job: str
-    now: Counts
-    before: Counts
-    exceptions: dict[str, int]
-    queues: dict[str, int]
-    since: float
-
-    @property
-    def share(self) -> float:
-        """Of all attempts those that failed, from 0 to 1."""
-        return self.now.failed_attempts / max(self.now.attempts, 1)
-
-    @property
-    def share_before(self) -> float:
-        return self.before.failed_attempts / max(self.before.attempts, 1)
+        return sum_of(point.counts for point in self.points[-wanted:])
 
 
 @dataclass(frozen=True)
@@ -211,7 +178,7 @@ class MetricsReader:
         now = time.time() if now is None else now
         last = int(now) // 60
         hashes = self._hashes("minute", range(last - minutes + 1, last + 1), 60, now)
-        return _pairs_of(hashes)
+        return pairs_of(hashes)
 
     def failing(self, *, now: float | None = None) -> list[FailingClass]:
         """Classes that fail now, those with the most failed attempts first."""
@@ -219,29 +186,7 @@ class MetricsReader:
         last = int(now) // 60
         numbers = range(last - BEFORE_MINUTES - NOW_MINUTES + 1, last + 1)
         hashes = self._hashes("minute", numbers, 60, now)
-        before = _by_job(_pairs_of(hashes[:-NOW_MINUTES]))
-        failing = [_failing_in(each) for each in hashes]
-        found = []
-        for job, pairs in _by_job(_pairs_of(hashes[-NOW_MINUTES:])).items():
-            counts = _sum(pair.counts for pair in pairs)
-            if not counts.failed_attempts:
-                continue
-            exceptions: Counter[str] = Counter()
-            queues: Counter[str] = Counter()
-            for pair in pairs:
-                exceptions.update(pair.exceptions)
-                queues[pair.queue] += pair.counts.failed_attempts
-            found.append(
-                FailingClass(
-                    job,
-                    counts,
-                    _sum(pair.counts for pair in before.get(job, ())),
-                    dict(exceptions.most_common()),
-                    dict((+queues).most_common()),
-                    60.0 * _failing_since(failing, numbers, job),
-                )
-            )
-        return sorted(found, key=lambda each: -each.now.failed_attempts)
+        return failing_in(hashes, 60.0 * numbers[0], NOW_MINUTES)
 
     def run_times(self, hours: float = 1.0, *, now: float | None = None) -> dict[str, Times]:
         """Class -> its run times in the last hours, at most 72, to ten minutes."""
@@ -369,13 +314,6 @@ _SPANS = {Step.MINUTE: "minute", Step.TEN_MINUTES: "ten"}
 _KINDS = (b"d", b"f", b"r")
 
 
-def _sum(counts: Iterable[Counts]) -> Counts:
-    total = Counts()
-    for each in counts:
-        total = total.plus(each)
-    return total
-
-
 def _forget_oldest(kept: dict[str, Any], most: int) -> None:
     while len(kept) > most:
         del kept[next(iter(kept))]
@@ -391,57 +329,6 @@ def _counts_of(found: dict[bytes, int], queue: str | None, job: str | None) -> C
         if len(parts) == 2 and kind in counts and queue in (None, parts[0]):
             counts[kind] += count if job in (None, parts[1]) else 0
     return Counts(*counts.values())
-
-
-def _pairs_of(hashes: Iterable[dict[bytes, int]]) -> list[PairCounts]:
-    """The sums of these hashes of minutes."""
-    sums: Counter[bytes] = Counter()
-    for each in hashes:
-        sums.update(each)
-    counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: dict.fromkeys("dfrs", 0))
-    exceptions: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for name, count in sums.items():
-        kind, *parts = parts_of(name)
-        if kind == "x" and len(parts) == 3:
-            exceptions[parts[0], parts[1]][parts[2]] += count
-        elif len(parts) == 2 and kind in "dfrs":
-            counts[parts[0], parts[1]][kind] += count
-    found = [
-        PairCounts(
-            queue,
-            job,
-            Counts(each["d"], each["f"], each["r"]),
-            each["s"] / 1000,
-            dict(exceptions[queue, job].most_common()),
-        )
-        for (queue, job), each in counts.items()
-    ]
-    return sorted(found, key=lambda pair: -pair.counts.attempts)
-
-
-def _by_job(pairs: Iterable[PairCounts]) -> dict[str, list[PairCounts]]:
-    found: dict[str, list[PairCounts]] = defaultdict(list)
-    for pair in pairs:
-        found[pair.job].append(pair)
-    return found
-
-
-def _failing_in(found: dict[bytes, int]) -> set[str]:
-    """The classes with attempts that failed in this minute."""
-    failed = (parts_of(name) for name in found if name.startswith((b"f|", b"r|")))
-    return {parts[2] for parts in failed if len(parts) == 3}
-
-
-def _failing_since(failing: Sequence[set[str]], numbers: Sequence[int], job: str) -> int:
-    """The number of the first minute of the last run of minutes in which the class failed."""
-    since = numbers[-1]
-    started = False
-    for jobs, number in zip(reversed(failing), reversed(numbers), strict=True):
-        if job in jobs:
-            since, started = number, True
-        elif started:
-            break
-    return since
 
 
 def _depth(raw: bytes | None, looked_at: bytes) -> Depth:

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gresque.inspector.metrics import (
-    Depth,
-    FailingClass,
-    Mark,
-    MetricsReader,
-    PairCounts,
-    Series,
-    Step,
-    Times,
-)
+from gresque.inspector.failing_classes import FailingClass
+from gresque.inspector.metrics import Depth, Mark, MetricsReader, Series, Step, Times
+from gresque.inspector.pair_counts import PairCounts
 from gresque.store.store import Store
 
 SECONDS = 600

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from gresque.inspector.metrics import MetricsReader, PairCounts, Times
+from gresque.inspector.metrics import MetricsReader, Times
+from gresque.inspector.pair_counts import PairCounts
 from gresque.inspector.recoveries import LoggedRecovery
 from gresque.store.metric_fields import BUCKETS
 from gresque.store.store import Store

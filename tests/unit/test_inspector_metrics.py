@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from gresque.inspector.metrics import Depth, FailingClass, Mark, MetricsReader, Step
+from gresque.inspector.failing_classes import FailingClass
+from gresque.inspector.metrics import Depth, Mark, MetricsReader, Step
 from gresque.store.metric_fields import Counts, bucket_of, field, quantile
 from gresque.store.metrics import parts_of
 from gresque.store.store import Store

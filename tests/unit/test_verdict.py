@@ -151,7 +151,7 @@ class TestFailing:
         assert (found.severity, found.subject) == (Severity.FAILING, "Pull")
         assert found.text == "30 ConnectTimeout in 1m, since deploy 8f31c2"
         assert found.sentence == (
-            "Pull: 30 ConnectTimeout in 1 min, 75 % of its runs; 0.1 % in the hour before."
+            "Pull: 30 ConnectTimeout in 1 min, 75 % of its runs; 0.1 % before."
         )
         assert found.cause == "It began after deploy 8f31c2."
         assert [(each.verb, each.target) for each in found.actions] == [
@@ -171,13 +171,30 @@ class TestFailing:
         assert found.actions[1].target == "class:Pull waits:api.example:443"
 
     @pytest.mark.parametrize(
-        ("now", "failed_before"), [(4, 0), (30, 200)], ids=["few", "as often as before"]
+        ("now", "failed_before"), [(4, 0), (8, 200)], ids=["few", "as often as before"]
     )
     def test_what_is_no_news(
         self, store: Store, redis_client: redis.Redis, now: int, failed_before: int
     ) -> None:
         count(redis_client, now, before=1000, failed_before=failed_before)
         assert judge(store).lines == ()
+
+    def test_an_incident_is_named_for_as_long_as_it_goes_on(
+        self, store: Store, redis_client: redis.Redis
+    ) -> None:
+        minute = int(clock(redis_client)) // 60
+        done, failed = field("d", "sync", "Pull"), field("f", "sync", "Pull")
+        for number in range(minute - 60, minute + 1):
+            share = {done: 7, failed: 3} if number > minute - 45 else {done: 10}
+            redis_client.hset(f"resque:metrics:minute:{number}", mapping=share)
+        redis_client.hset(f"resque:metrics:ten:{minute // 10}", mapping={"d": 70, "f": 30})
+        assert only(judge(store)).sentence.endswith("30 % of its runs; none before.")
+
+    def test_a_class_that_mostly_fails_is_named_in_any_case(
+        self, store: Store, redis_client: redis.Redis
+    ) -> None:
+        count(redis_client, 30, before=100, failed_before=90)
+        assert only(judge(store)).sentence.endswith("75 % of its runs; 47 % before.")
 
     def test_kills_are_no_fault_of_a_class(self, store: Store, redis_client: redis.Redis) -> None:
         count(redis_client, 30, before=1000)

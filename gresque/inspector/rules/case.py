@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gresque.inspector.failing_classes import FailingClass
 from gresque.inspector.findings.finding import Finding
 from gresque.inspector.findings.processes import deaths as find_deaths
 from gresque.inspector.findings.view import View
-from gresque.inspector.metrics import FailingClass, Mark
+from gresque.inspector.metrics import Mark
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gresque.formats import number, share
+from gresque.inspector.failing_classes import FEW, FailingClass
 from gresque.inspector.filters import CLASS, WAITS, of_terms
 from gresque.inspector.findings.failing import failing as find_failing
 from gresque.inspector.findings.finding import Finding
-from gresque.inspector.metrics import FailingClass, Mark
+from gresque.inspector.metrics import Mark
 from gresque.inspector.rules.case import Case, sentence
 from gresque.inspector.verdict import Action, Line, Severity
 from gresque.text import counted, printable
 
-FAILING_SHARE = 0.05
 FAILING_TIMES = 5
-"""A class fails when it does so this much more often than in the hour before."""
+"""A class fails when it does so this much more often than before."""
+FAILING_MOST = 0.5
+"""A class that fails more often than that does so in any case."""
 FAILING_FEW = 5
 """Attempts that failed; of fewer a share says nothing."""
 MARK_SECONDS = 900.0
@@ -39,8 +41,8 @@ def failing(case: Case) -> Iterator[Line]:
         now = count / max(each.now.attempts, 1)
         if (
             count >= FAILING_FEW
-            and now >= FAILING_SHARE
-            and now >= FAILING_TIMES * each.share_before
+            and now >= FEW
+            and (now >= FAILING_TIMES * each.share_before or now >= FAILING_MOST)
         ):
             yield _failing_more(case, each, count, next(iter(exceptions), "errors"))
 
@@ -51,9 +53,9 @@ def _failing_more(case: Case, each: FailingClass, count: int, exception: str) ->
     mark = _mark_before(case.marks, each.since)
     since = f", since {printable(mark.text)}" if mark is not None else ""
     usual = (
-        f"{share(each.before.failed_attempts, each.before.attempts)} in the hour before"
+        f"{share(each.before.failed_attempts, each.before.attempts)} before"
         if each.before.failed_attempts
-        else "none in the hour before"
+        else "none before"
     )
     causes = [f"It began after {printable(mark.text)}."] if mark is not None else []
     wanted = {CLASS: each.job}

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from flask import Response, request
 from markupsafe import Markup
 
-from gresque.inspector.metrics import Depth, PairCounts, Series, Times
+from gresque.inspector.metrics import Depth, Series, Times
+from gresque.inspector.pair_counts import PairCounts
 from gresque.inspector.snapshot import LATE_SECONDS, HostRow, ProcessRow, QueueRow, Snapshot
 from gresque.inspector.trends import Trends
 from gresque.store.metric_fields import Counts
