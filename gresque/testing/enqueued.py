@@ -33,7 +33,7 @@ class EnqueuedJob:
     queue: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    """Both as the job gets them: they have been through JSON."""
+    """Both as they stand in the payload, in JSON."""
     at: datetime | None
     """When it is due, in UTC; None for a job in its queue."""
     attempt: int

@@ -59,6 +59,18 @@ def run(tmp_path: Path, test: str, *flags: str) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+UNITTEST = """
+import unittest
+from gresque.testing import FakeJobsMixin
+from jobs_of_plugin import note
+
+class Test(FakeJobsMixin, unittest.TestCase):
+    def test_it(self):
+        note.enqueue(1)
+        self.jobs.assert_enqueued(note, 1)
+"""
+
+
 def test_pytest_finds_the_plugin() -> None:
     (plugin,) = entry_points(group="pytest11", name="gresque")
     assert plugin.value == "gresque.testing.plugin"
@@ -77,6 +89,15 @@ def test_the_plugin_loads_nothing_of_gresque() -> None:
 def test_tests_do_not_see_the_jobs_of_others(tmp_path: Path) -> None:
     ran = run(tmp_path, SAME_NAMES.format(tests=12), "-n", "2")
     assert "12 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+def test_unittest_without_pytest_is_not_warned(tmp_path: Path) -> None:
+    (tmp_path / "jobs_of_plugin.py").write_text(JOBS)
+    (tmp_path / "test_it.py").write_text(UNITTEST)
+    command = [sys.executable, "-W", "error", "-m", "unittest", "test_it"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert "Ran 1 test" in ran.stderr
 
 
 def test_a_failed_test_shows_the_output_of_its_worker(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import gresque
 import gresque.aio
 from gresque.schedule.declared import declared
-from gresque.testing import FakeJobs, NotImitated, approx, fake, frozen
+from gresque.testing import FakeJobs, NotImitated, approx, fake, frozen, perform
 from tests.support.programs import PLAIN, stem
 
 tenant: ContextVar[str] = ContextVar("tenant", default="none")
@@ -443,3 +443,25 @@ def test_coroutines_enqueue_there_too(jobs: FakeJobs) -> None:
 
     asyncio.run(enqueue())
     assert [job.args for job in jobs] == [(1,), (2,), (3,)]
+
+
+# Typed arguments
+
+
+def test_typed_arguments_are_compared_as_they_are_sent(jobs: FakeJobs, own_registry: None) -> None:
+    @gresque.job("q", name="fake.typed")
+    def typed(key: uuid.UUID, at: datetime | None = None) -> tuple[Any, Any]:
+        seen.append((key, at))
+        return key, at
+
+    key, noon = uuid.uuid4(), datetime(2027, 1, 1, 12, tzinfo=UTC)
+    typed.enqueue(key, at=noon)
+    jobs.assert_enqueued(typed, key, noon)
+    jobs.assert_enqueued(typed, mock.ANY, mock.ANY)
+    jobs.assert_not_enqueued(typed, uuid.uuid4(), noon)
+    assert jobs.only().args == (str(key),)
+    with pytest.raises(gresque.WrongArguments):
+        jobs.assert_not_enqueued(typed, "no key")
+    jobs.drain()
+    assert seen == [(key, noon)]
+    assert perform(typed, key, noon) == (key, noon)
