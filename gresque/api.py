@@ -30,16 +30,20 @@ from gresque.client.default import (
     remove_delayed,
     remove_queue,
     reschedule,
+    result,
     run_now,
     schedules,
     size,
+    status,
     unpause,
     unpause_all,
+    wait,
 )
 from gresque.client.delayed import DelayedJob
 from gresque.client.flow import QueueLimits
 from gresque.client.locks import UniqueLock
 from gresque.client.options import ConfiguredJob
+from gresque.client.results import Status
 from gresque.client.schedules import ScheduleEntry
 from gresque.errors import (
     DirtyExit,
@@ -51,12 +55,16 @@ from gresque.errors import (
     InvalidArguments,
     InvalidJobResult,
     InvalidPayload,
+    JobCancelled,
     JobDeclarationError,
     JobExpired,
+    JobFailed,
     JobKilled,
     JobTimeout,
     MiddlewareError,
+    NotEnded,
     NotEnqueued,
+    NotKnown,
     PayloadTooLarge,
     PerhapsEnqueued,
     PoisonJob,
@@ -66,11 +74,12 @@ from gresque.errors import (
     SettingsError,
     UnknownJob,
     UnserializableArgument,
+    UnserializableResult,
     WrongArguments,
 )
 from gresque.failure.reporters import Failure, FailureBackend
 from gresque.jobs.critical_section import uninterruptible
-from gresque.jobs.current import CurrentJob, current_job
+from gresque.jobs.current import CurrentJob, current_job, progress
 from gresque.jobs.hooks import after_fork, before_first_fork, before_fork, worker_exit
 from gresque.jobs.ids import JobId, enqueued_at
 from gresque.jobs.middleware import (
@@ -81,6 +90,7 @@ from gresque.jobs.middleware import (
     propagate,
 )
 from gresque.jobs.retry_policy import exponential
+from gresque.jobs.tracking import Progress
 
 __all__ = [
     "Client",
@@ -99,28 +109,35 @@ __all__ = [
     "InvalidJobResult",
     "InvalidPayload",
     "Job",
+    "JobCancelled",
     "JobContext",
     "JobDeclarationError",
     "JobExpired",
+    "JobFailed",
     "JobFunction",
     "JobId",
     "JobKilled",
     "JobTimeout",
     "Message",
     "MiddlewareError",
+    "NotEnded",
     "NotEnqueued",
+    "NotKnown",
     "PayloadTooLarge",
     "PerhapsEnqueued",
     "PoisonJob",
+    "Progress",
     "QueueLimits",
     "RedisUnavailable",
     "RetryLater",
     "ScheduleEntry",
     "ScheduleError",
     "SettingsError",
+    "Status",
     "UniqueLock",
     "UnknownJob",
     "UnserializableArgument",
+    "UnserializableResult",
     "WrongArguments",
     "after_fork",
     "before_first_fork",
@@ -152,17 +169,21 @@ __all__ = [
     "pause_all",
     "peek",
     "perform_middleware",
+    "progress",
     "propagate",
     "queues",
     "release_lock",
     "remove_delayed",
     "remove_queue",
     "reschedule",
+    "result",
     "run_now",
     "schedules",
     "size",
+    "status",
     "uninterruptible",
     "unpause",
     "unpause_all",
+    "wait",
     "worker_exit",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -119,6 +119,41 @@ class InvalidJobResult(GresqueError):
 
 class MiddlewareError(GresqueError):
     """A perform middleware returned without `call_next()`: the job did not run."""
+
+
+class UnserializableResult(GresqueError):
+    """The result of a tracked job cannot be kept: JSON cannot carry it, or it is over
+    `jobs.tracking.RESULT_MAX_BYTES`. The job fails, and is not tried again, as it has run."""
+
+
+class NotKnown(GresqueError):
+    """Nothing is known of a job: it never was, its result has expired, or it is not tracked."""
+
+
+class JobFailed(GresqueError):
+    """The job whose result was asked for has failed for good.
+
+    `error` is the class of its exception with the message, `traceback` its text; both are cut.
+    """
+
+    def __init__(self, message: str, error: str = "", traceback: str = "") -> None:
+        super().__init__(message)
+        self.error = error
+        self.traceback = traceback
+
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.error, self.traceback)
+
+
+class JobCancelled(JobFailed):
+    """The job whose result was asked for was taken out of its queue, or dropped after its time."""
+
+
+class NotEnded(GresqueError, TimeoutError):
+    """The time for a wait is over and jobs have not ended. `ended` are those that have: their
+    states by id."""
+
+    ended: Mapping[str, Any] = {}
 
 
 class DirtyExit(GresqueError):

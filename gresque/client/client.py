@@ -22,6 +22,7 @@ from gresque.client.enqueue import (
 from gresque.client.flow import FlowControl
 from gresque.client.locks import UniqueLocks
 from gresque.client.options import AS_DECLARED, CallOptions, ConfiguredJob
+from gresque.client.results import JobResults
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
 from gresque.client.unique import enqueue_unique, unique_bulks
@@ -38,7 +39,7 @@ from gresque.errors import (
 )
 from gresque.jobs import payload
 from gresque.jobs.by_hand import remove_queue, take_out
-from gresque.jobs.definition import JobDefinition
+from gresque.jobs.definition import JobDefinition, tracked_as
 from gresque.jobs.hooks import call_hooks
 from gresque.jobs.ids import JobId
 from gresque.jobs.unique import UniqueOptions
@@ -54,13 +55,14 @@ from gresque.settings import (
 
 if TYPE_CHECKING:
     from gresque.client.typed import AnyJob, Checked, J, P, Unchecked
+    from gresque.store.result_waits import ResultWaits
     from gresque.store.store import Store
 
 Call = Sequence[Any] | Mapping[str, Any]
 """The arguments of one job in a bulk: a tuple or list of positional ones, or a dict of keywords."""
 
 
-class Client(WaitingJobs, FlowControl, UniqueLocks):
+class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
     """Enqueues jobs and looks at queues. Greenlets and threads may share one.
 
     It connects at the first use. With `inline=True` a job runs at once in the caller, as tests
@@ -187,6 +189,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]: ...
     @overload
@@ -197,6 +200,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[...]: ...
     def options(
@@ -206,14 +210,16 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[Any]:
         """The job with options for the next calls; those about duplicates are as in `gresque.job`.
+        With `track` the state and the result are kept for this time, with 0 they are not.
 
         client.options(send_email, in_=300, queue="low").enqueue(42)
         client.options(sync, debounce=10, max_wait=300).enqueue(42)
         """
-        options = CallOptions.of(queue, in_, at, job, unique)
+        options = CallOptions.of(queue, in_, at, job, unique, track)
         return ConfiguredJob(partial(_itself, self), job, options)
 
     def enqueue_many(
@@ -288,6 +294,10 @@ class Client(WaitingJobs, FlowControl, UniqueLocks):
         """The function that puts payloads into queues; None when jobs run inline."""
         store = self._reached
         return None if store is None else store.enqueuer.push
+
+    @property
+    def _result_waits(self) -> ResultWaits:
+        return self.store.result_waits
 
     @property
     def _reached(self) -> Store | None:
@@ -396,6 +406,8 @@ def _placed(options: CallOptions, job: Any) -> tuple[JobDefinition, str]:
     """The definition of what a caller gives as a job, and the queue that the job goes to."""
     queue = options.queue
     definition = definition_of(job, queue)
+    if options.track is not None:
+        definition = tracked_as(definition, options.track)
     return definition, queue_of(definition) if queue is None else queue
 
 

@@ -78,11 +78,14 @@ class JobFunction(AwaitedFunction[P], FunctionHooks[P], Generic[P, R]):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]:
         """The job with options for its next calls: `send.options(in_=300).enqueue(42)`. Those about
-        duplicates are as in `gresque.job`."""
-        return ConfiguredJob(default_client, self, CallOptions.of(queue, in_, at, self, unique))
+        duplicates are as in `gresque.job`; `track` is as `result_ttl_seconds` there."""
+        return ConfiguredJob(
+            default_client, self, CallOptions.of(queue, in_, at, self, unique, track)
+        )
 
     def __reduce__(self) -> str:
         """Pickled by its place in its module, as a function is, for a pool of processes."""
@@ -118,6 +121,7 @@ def job(
     max_wait: Seconds | None = None,
     throttle: Seconds | None = None,
     trailing: bool = False,
+    result_ttl_seconds: Seconds = 0,
 ) -> Callable[[Callable[P, R]], JobFunction[P, R]]:
     """Declare a function as a job.
 
@@ -158,6 +162,9 @@ def job(
     `max_wait` (an hour) after the first enqueue it runs in any case. With `throttle` the first job
     runs at once and others within this time are dropped; with `trailing` one more runs at the end
     of the time, with the latest arguments.
+
+    With `result_ttl_seconds` the job is tracked: `gresque.status`, `result` and `wait` know its
+    state, and for this time after its end its result, which must be JSON of 1 MB at most.
     """
     # Nothing but the arguments is local yet.
     options = {option: value for option, value in locals().items() if option in OPTIONS}
@@ -241,6 +248,7 @@ class Job(AwaitedClass):
     max_wait: ClassVar[Seconds | None] = None
     throttle: ClassVar[Seconds | None] = None
     trailing: ClassVar[bool] = False
+    result_ttl_seconds: ClassVar[Seconds] = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         unknown = ", ".join(option for option in options if option in OPTIONS)
@@ -315,6 +323,7 @@ class Job(AwaitedClass):
             return default_client()._enqueue_by(options, cls, args, kwargs)
 
         @classmethod
-        def options(cls, *, queue=None, in_=None, at=None, **unique):
+        def options(cls, *, queue=None, in_=None, at=None, track=None, **unique):
             """The job with options for its next calls."""
-            return ConfiguredJob(default_client, cls, CallOptions.of(queue, in_, at, cls, unique))
+            options = CallOptions.of(queue, in_, at, cls, unique, track)
+            return ConfiguredJob(default_client, cls, options)

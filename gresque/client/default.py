@@ -13,6 +13,7 @@ from gresque.client.delayed import DelayedJob
 from gresque.client.flow import UNCHANGED, Kept, QueueLimits
 from gresque.client.locks import UniqueLock
 from gresque.client.options import ConfiguredJob
+from gresque.client.results import Status
 from gresque.client.schedules import Schedules
 from gresque.client.when import Delay, Moment
 from gresque.jobs.ids import JobId
@@ -171,6 +172,7 @@ def options(
     queue: str | None = None,
     in_: Delay | None = None,
     at: Moment | None = None,
+    track: Delay | None = None,
     **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[P]: ...
 @overload
@@ -180,6 +182,7 @@ def options(
     queue: str | None = None,
     in_: Delay | None = None,
     at: Moment | None = None,
+    track: Delay | None = None,
     **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[...]: ...
 def options(
@@ -188,10 +191,11 @@ def options(
     queue: str | None = None,
     in_: Delay | None = None,
     at: Moment | None = None,
+    track: Delay | None = None,
     **unique: Unpack[UniqueOptions],
 ) -> ConfiguredJob[Any]:
     """See `Client.options`."""
-    return default_client().options(job, queue=queue, in_=in_, at=at, **unique)
+    return default_client().options(job, queue=queue, in_=in_, at=at, track=track, **unique)
 
 
 def delayed(start: int = 0, count: int = 1) -> list[DelayedJob]:
@@ -293,6 +297,23 @@ def locks() -> list[UniqueLock]:
 def release_lock(key: str) -> bool:
     """See `Client.release_lock`."""
     return default_client().release_lock(key)
+
+
+def status(job: str, *, search: bool = False) -> Status:
+    """See `Client.status`."""
+    return default_client().status(job, search=search)
+
+
+def result(job: str, timeout: Delay | None = None) -> Any:
+    """See `Client.result`."""
+    return default_client().result(job, timeout)
+
+
+def wait(
+    jobs: Iterable[str], timeout: Delay | None = None, count: int | None = None
+) -> dict[str, Status]:
+    """See `Client.wait`."""
+    return default_client().wait(jobs, timeout, count)
 
 
 def limits() -> list[QueueLimits]:

@@ -15,15 +15,17 @@ import gresque.clock as clock
 from gresque.client.when import When, utc
 from gresque.errors import InvalidPayload
 from gresque.jobs import payload
-from gresque.jobs.by_hand import effect_on_lock, take_out
+from gresque.jobs.by_hand import effect_on_lock, note_ends, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
 from gresque.jobs.filter_args import shown
 from gresque.jobs.ids import new_id
 from gresque.jobs.locks import job_id_of
 from gresque.jobs.registry import registry
+from gresque.jobs.tracking import TRACK_IN_BYTES, ttl_of, waiting_ms
 from gresque.jobs.unique import mark_in
 from gresque.store.later_job import LaterJob
+from gresque.store.track import NewState
 from gresque.text import encoded
 
 if TYPE_CHECKING:
@@ -116,8 +118,13 @@ class DelayedJobs:
         if isinstance(source, LaterJob):
             effect = effect_on_lock(self._store.keys, source.queue, source.raw)
             if effect is None:
-                return self._store.later.cancel(source.member)
-            return bool(self._store.locks.take_out(source.queue, effect, member=source.member))
+                is_gone = self._store.later.cancel(source.member)
+            else:
+                locks = self._store.locks
+                is_gone = bool(locks.take_out(source.queue, effect, member=source.member))
+            if is_gone:
+                note_ends(self._store, source.queue, [source.raw])
+            return is_gone
         return self._store.delayed.cancel(*source)
 
     def run_now(self, job: DelayedJob) -> bool:
@@ -136,9 +143,15 @@ class DelayedJobs:
         if isinstance(source, LaterJob):
             mark, raw = mark_in(source.raw), with_due(source.raw, due)
             lock = None if mark is None else (mark.digest, job_id_of(raw))
-            return self._store.later.put_off(
+            moved = self._store.later.put_off(
                 source, raw, milliseconds, is_delay=when.is_delay, lock=lock
             )
+            if moved and TRACK_IN_BYTES in raw and (ttl := ttl_of(members_of(raw))):
+                left = max(due - clock.now(), 0)
+                self._store.tracks.write([
+                    NewState(source.member, expiry_ms=waiting_ms(ttl, round(left * 1000)))
+                ])  # fmt: skip
+            return moved
         queue, raw = _readable(source[1], due)
         entry = LaterJob("", 0, queue, raw).entry(self._store.keys)
         return self._store.delayed.put_off(

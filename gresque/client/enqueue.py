@@ -27,7 +27,8 @@ from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.jobs.payload import encode
 from gresque.jobs.perform import perform_here
 from gresque.jobs.registry import registry
-from gresque.store.bulk import in_bulks
+from gresque.store.bulk import BULK_JOBS, in_bulks
+from gresque.store.track import MOST_TRACKED, Track, tracked
 from gresque.text import is_utf8
 
 Push = Callable[[str, list[bytes]], object]
@@ -57,7 +58,10 @@ def enqueue(
         job = make_job(definition, new_id(), args, kwargs, definition.envelope, expires_at)
     if job is None:
         return None
-    run_or_push(push, queue, definition, [job[1]])
+    raws = [job[1]]
+    if definition.result_ttl_seconds:
+        raws = tracked(raws, track_of(definition, [job[0]]))
+    run_or_push(push, queue, definition, raws)
     after = definition.hooks.after_enqueue
     if after:
         call_hooks(after, job[2], job[3])
@@ -79,8 +83,9 @@ def enqueue_bulks(
     """
     check_reach(definition, inline=push is None)
     jobs = _make_all(definition, queue, calls, on_wrong)
-    for bulk in in_bulks(jobs, lambda job: len(job[1])):
-        run_or_push(push, queue, definition, [job[1] for job in bulk])
+    for bulk in in_bulks(jobs, lambda job: len(job[1]), most_at_once(definition)):
+        track = track_of(definition, [job[0] for job in bulk])
+        run_or_push(push, queue, definition, tracked([job[1] for job in bulk], track))
         after = definition.hooks.after_enqueue
         if after:
             for _, _, args, kwargs in bulk:
@@ -176,6 +181,17 @@ def run_or_push(
     else:
         for raw in raws:
             perform_here(definition, queue, raw)
+
+
+def track_of(definition: JobDefinition, ids: Sequence[str]) -> Track | None:
+    """What is to be noted of new jobs with these ids; None where they are not tracked."""
+    ttl = definition.result_ttl_seconds
+    return Track(ids, definition.name, ttl * 1000) if ttl else None
+
+
+def most_at_once(definition: JobDefinition, most: int = BULK_JOBS) -> int:
+    """How many jobs go into one round trip, which takes `most` of those that are not tracked."""
+    return min(most, MOST_TRACKED) if definition.result_ttl_seconds else most
 
 
 def check_reach(definition: JobDefinition, *, inline: bool) -> None:

@@ -11,6 +11,7 @@ from gresque.client.when import Delay, Moment, When, one_of
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ids import JobId
 from gresque.jobs.registry import registry
+from gresque.jobs.tracking import checked_ttl
 from gresque.jobs.unique import UniqueOptions, UniqueRule, unique_rule
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class CallOptions(NamedTuple):
     when: When | None = None
     unique: UniqueRule | None = None
     """None: as the job declares."""
+    track: int | None = None
+    """For how many seconds the result is kept; None: as the job declares."""
 
     @classmethod
     def of(
@@ -36,13 +39,16 @@ class CallOptions(NamedTuple):
         at: Moment | None,
         job: Any = None,
         unique: UniqueOptions | None = None,
+        track: Delay | None = None,
     ) -> CallOptions:
-        """Raises EnqueueError for a wrong time or queue, and for options about duplicates that
+        """Raises EnqueueError for a wrong time or queue, JobDeclarationError for a wrong `track`,
+        and EnqueueError for options about duplicates that
         contradict each other or the declaration of `job`."""
         return cls(
             queue if queue is None else checked_queue(queue),
             one_of(in_, at),
             _rule_of(job, unique) if unique else None,
+            None if track is None else checked_ttl("track", track),
         )
 
 

@@ -16,7 +16,9 @@ from gresque.client.enqueue import (
     check_reach,
     end_bulk,
     make_job,
+    most_at_once,
     run_or_push,
+    track_of,
 )
 from gresque.client.when import When
 from gresque.errors import GresqueError
@@ -27,6 +29,7 @@ from gresque.jobs.ids import JobId, new_id, new_ids
 from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.store.bulk import in_bulks
 from gresque.store.later_job import Times
+from gresque.store.track import tracked
 
 Schedule = Callable[[str, Sequence[str], Sequence[bytes], Times], object]
 """Lets payloads of a queue wait under these ids until they are due, all of them or none."""
@@ -80,7 +83,7 @@ def schedule_bulks(
             definition, queue, job_id, args, kwargs, when, seconds
         ),
     )
-    for bulk in in_bulks(jobs, lambda found: len(found.job[1])):
+    for bulk in in_bulks(jobs, lambda found: len(found.job[1]), most_at_once(definition)):
         put_delayed(put, queue, definition, bulk, when)
         yield [JobId(found.job[0]) for found in bulk]
 
@@ -167,7 +170,8 @@ def put_delayed(
         run_or_push(None, queue, definition, raws)
     else:
         times = Times(when.is_delay, [found.milliseconds for found in bulk])
-        put(queue, [found.job[0] for found in bulk], raws, times)
+        ids = [found.job[0] for found in bulk]
+        put(queue, ids, tracked(raws, track_of(definition, ids)), times)
     for (_, _, args, kwargs), _ in bulk:
         call_hooks(definition.hooks.after_schedule, args, kwargs)
         call_hooks(definition.hooks.after_enqueue, args, kwargs)

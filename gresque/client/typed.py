@@ -171,6 +171,7 @@ class MakeConfigured(Protocol[P]):
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]: ...
 

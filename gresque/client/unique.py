@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gresque.clock as clock
-from gresque.client.enqueue import Arguments, NewJob, check_reach, make_job, run_or_push
+from gresque.client.enqueue import (
+    Arguments,
+    NewJob,
+    check_reach,
+    make_job,
+    most_at_once,
+    run_or_push,
+    track_of,
+)
 from gresque.client.schedule import make_delayed, make_timed
 from gresque.client.when import NOW, When
 from gresque.errors import DuplicateJob, EnqueueError, GresqueError
@@ -23,6 +31,7 @@ from gresque.jobs.middleware import Message, enqueue_chain, with_meta
 from gresque.jobs.unique import UNIQUE, Key, UniqueRule, key_of
 from gresque.store.bulk import BULK_JOBS, in_bulks
 from gresque.store.later_job import Times
+from gresque.store.track import tracked
 from gresque.store.unique_job import MOST_JOBS, Terms, UniqueJob
 from gresque.text import printable
 
@@ -78,7 +87,7 @@ def unique_bulks(
         ),
         on_wrong,
     )
-    most = MOST_JOBS if rule.locks else BULK_JOBS
+    most = most_at_once(definition, MOST_JOBS if rule.locks else BULK_JOBS)
     for bulk in in_bulks(jobs, lambda found: len(found.job[1]), most):
         yield _put(store, queue, definition, rule, bulk, when)
 
@@ -164,19 +173,22 @@ def _put(
     bulk: Sequence[_KeyedJob],
     when: When | None,
 ) -> list[JobId]:
-    raws = [found.job[1] for found in bulk]
+    ids = [found.job[0] for found in bulk]
+    track = track_of(definition, ids)
+    raws = tracked([found.job[1] for found in bulk], track)
     holders: list[str | None] = [None] * len(bulk)
     if store is None or not (rule.locks or when):
         run_or_push(None if store is None else store.enqueuer.push, queue, definition, raws)
     elif not rule.locks:
         assert when is not None
         times = Times(when.is_delay, [found.milliseconds for found in bulk])
-        store.scheduler.schedule(queue, [found.job[0] for found in bulk], raws, times)
+        store.scheduler.schedule(queue, ids, raws, times)
     else:
         holders = store.unique_enqueuer.enqueue(
             queue,
             _terms(definition, rule, when or NOW),
             [UniqueJob(job[0], ms, key.text, key.digest, job[1]) for job, ms, key, _ in bulk],
+            track,
         )
         if rule.on_duplicate == "raise":
             _refuse_duplicates(definition, bulk, holders)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -66,6 +66,9 @@ class RawConnection:
             data = hiredis.pack_command(command)
         except TypeError as error:
             raise redis.DataError(str(error)) from error
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
         try:
             sent = self._socket.send(data)
             if sent < len(data):
@@ -80,6 +83,24 @@ class RawConnection:
         except BaseException:  # a job that enqueues was killed
             self.close()
             raise
+
+    def send_all(self, commands: Sequence[Sequence[Any]]) -> None:
+        """Send several commands at once. Raises as `send`: then some of them may be carried out."""
+        self._send(b"".join(hiredis.pack_command(tuple(command)) for command in commands))
+
+    def take_in(self) -> list[Any]:
+        """The replies that have arrived, errors of the server as they are, and the pushes as in
+        `hear`. Waits for no more than the rest of a reply. Raises redis-py's errors."""
+        replies: list[Any] = []
+        while self.something_arrived():
+            reply = self._reader.gets()
+            if reply is _MORE_TO_COME:
+                self._receive()
+            elif isinstance(reply, hiredis.PushNotification):
+                self._on_push(reply)
+            else:
+                replies.append(reply)
+        return replies
 
     def read(self) -> Any:
         """The next reply, its strings as bytes. Raises redis-py's errors."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from gresque.control.audit import Act, acting
 from gresque.errors import GresqueError
 from gresque.failure.progress import SILENT, Progress
-from gresque.jobs.by_hand import release_locks, take_out
+from gresque.jobs.by_hand import note_removed, take_out
 from gresque.logs import fields
 from gresque.store.store import Store
 from gresque.text import counted, is_utf8, printable
@@ -51,7 +51,7 @@ def clear_jobs(
 
     def clear(most: int) -> int:
         cleared = store.queues.clear(queue, most)
-        release_locks(store, queue, cleared.unique)
+        note_removed(store, queue, cleared.marked)
         return cleared.removed
 
     with acting(store, by, "queues clear", f"queue {queue}") as act:

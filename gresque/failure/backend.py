@@ -313,4 +313,4 @@ def _plan_retry(raw: bytes, wanted: Wanted, retried_at: str) -> Plan:
         retry = prepare_retry(raw, retried_at)
     except InvalidPayload:
         return NO_JOB
-    return FailedChange(raw, retry.marked, retry.queue, retry.item, retry.lock)
+    return FailedChange(raw, retry.marked, retry.queue, retry.item, retry.lock, retry.state)

@@ -20,8 +20,8 @@ from gresque.store.store import Store
 
 PAGE = 1000
 """Entries per round trip at most; a list of a million is never in memory as a whole."""
-CHANGES = 350
-"""The most entries that one round trip may change: each takes eleven keys and arguments, and some
+CHANGES = 250
+"""The most entries that one round trip may change: each takes fifteen keys and arguments, and some
 servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
 """The size of a round trip: some 3 ms of Redis's time when every entry is changed. Entries
@@ -170,7 +170,9 @@ class FailedList:
     def retry_as(self, job: FailedJob, retry: Retry) -> bool:
         """Push this in place of the job, and mark its entry, in one atomic step; False when that is
         not in its place any more."""
-        move = FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock)
+        move = FailedMove(
+            job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock, retry.state
+        )
         return self._store.failed.retry(self.key, [move])[0]
 
     def remove(self, jobs: Collection[FailedJob]) -> int:
@@ -252,4 +254,6 @@ def _move(job: FailedJob, retried_at: str) -> FailedMove:
         retry = prepare_retry(job.raw, retried_at)
     except InvalidPayload as error:
         raise InvalidPayload(f"failed job {job.place} cannot be retried: {error}") from None
-    return FailedMove(job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock)
+    return FailedMove(
+        job.index, job.raw, retry.marked, retry.queue, retry.item, retry.lock, retry.state
+    )

@@ -10,11 +10,12 @@ import msgspec
 from gresque.errors import InvalidPayload
 from gresque.failure.kept_item import out_of_entry
 from gresque.jobs.attempts import begun_again, without, without_history
+from gresque.jobs.ends import End, state_after
 from gresque.jobs.ids import new_id
 from gresque.jobs.locks import job_id_of
 from gresque.jobs.payload import KWARGS, class_of
 from gresque.jobs.unique import UNIQUE, mark_in
-from gresque.store.failed import NO_LOCK, RetriedLock
+from gresque.store.failed import NO_LOCK, NO_STATE, RetriedLock, RetriedState
 
 Fields = dict[str, msgspec.Raw]
 
@@ -32,6 +33,7 @@ class Retry(NamedTuple):
     item: bytes
     marked: bytes
     lock: RetriedLock = NO_LOCK
+    state: RetriedState = NO_STATE
 
 
 def prepare_retry(raw: bytes, retried_at: str) -> Retry:
@@ -48,7 +50,13 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
     if not queue:
         raise InvalidPayload("the entry names no queue")
     item = _item(entry)
-    return Retry(queue, item, _encode(entry | {"retried_at": retried_at}), _lock_of(item))
+    return Retry(
+        queue,
+        item,
+        _encode(entry | {"retried_at": retried_at}),
+        _lock_of(item),
+        _state_of(queue, item),
+    )
 
 
 def prepare_edited(
@@ -67,7 +75,7 @@ def prepare_edited(
         raise InvalidPayload(f"the job cannot be read: {error}") from None
     sent = [*args, {**kwargs, KWARGS: True}] if kwargs else args
     item = _encode(fields | {"class": job_class, "args": sent, "id": new_id()})
-    return Retry(queue, item, found.marked)
+    return Retry(queue, item, found.marked, state=_state_of(queue, item))
 
 
 def _lock_of(item: bytes) -> RetriedLock:
@@ -77,6 +85,12 @@ def _lock_of(item: bytes) -> RetriedLock:
     if mark is None or mark.mode == "running":
         return NO_LOCK
     return RetriedLock(mark.digest, job_id_of(item), mark.mode, class_of(item) or "")
+
+
+def _state_of(queue: str, item: bytes) -> RetriedState:
+    """What is known of a tracked job then."""
+    found = state_after(queue, item, End.RETRIED)
+    return NO_STATE if found is None else RetriedState(*found)
 
 
 def _item(entry: Fields) -> bytes:

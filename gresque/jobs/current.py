@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 import gresque.clock as clock
+from gresque.errors import GresqueError
 from gresque.jobs.attempts import (
     FIRST_FAILED_AT,
     AttemptError,
@@ -164,6 +165,7 @@ class _JobLogger(logging.LoggerAdapter[logging.Logger]):
 _given: ContextVar[CurrentJob | None] = ContextVar("gresque_job", default=None)
 _default_retries = 0
 _find: Callable[[], CurrentJob | None] = lambda: None  # noqa: E731
+_report: Callable[[float, float | None, str], bool] = lambda done, total, note: False  # noqa: E731
 
 
 def current_job() -> CurrentJob | None:
@@ -179,11 +181,33 @@ def current_job() -> CurrentJob | None:
     return _given.get() or _find()
 
 
-def find_by(find: Callable[[], CurrentJob | None], default_retries: int = 0) -> None:
-    """In a worker process: how to find the job that runs in this thread of control, and the
-    setting RETRIES."""
-    global _find, _default_retries
+def progress(done: float, total: float | None = None, note: str = "") -> bool:
+    """Say how far the job is that this code is part of, for `gresque.status`.
+
+        for number, row in enumerate(rows, 1):
+            load(row)
+            gresque.progress(number, len(rows), note=row.name)
+
+    It costs no trip to Redis, so it may be called often: at most two a second are written, the last
+    one always. Returns False for a job that is not tracked, and in code that outlives its job.
+    Raises GresqueError outside of jobs, ValueError for what are no numbers.
+    """
+    if current_job() is None:
+        raise GresqueError("progress() is for jobs: no job runs here")
+    return _report(done, total, note)
+
+
+def find_by(
+    find: Callable[[], CurrentJob | None],
+    default_retries: int = 0,
+    report: Callable[[float, float | None, str], bool] | None = None,
+) -> None:
+    """In a worker process: how to find the job that runs in this thread of control, the setting
+    RETRIES, and how to note the progress of that job."""
+    global _find, _default_retries, _report
     _find, _default_retries = find, default_retries
+    if report is not None:
+        _report = report
 
 
 @contextmanager

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
 from inspect import Signature, signature
 from typing import Any
 from weakref import WeakSet
@@ -25,6 +25,7 @@ from gresque.jobs.middleware import perform_chain
 from gresque.jobs.result import PLAIN, check_function, check_result, takes_self
 from gresque.jobs.retry_policy import RetryPolicy
 from gresque.jobs.source import MAIN, Source, source_of
+from gresque.jobs.tracking import TRACK, checked_ttl
 from gresque.jobs.typed_args import TypedArgs, typed_args
 from gresque.jobs.unique import UniqueRule
 from gresque.seconds import seconds_of
@@ -57,6 +58,8 @@ class JobDefinition:
     on_expire: str = "fail"
     retry: RetryPolicy | None = None
     unique: UniqueRule | None = None
+    result_ttl_seconds: int = 0
+    """For how long its state and result are kept; 0: they are not."""
     filter_args: Sequence[str | int] | None = None
     """Names and positions of arguments that are not shown."""
     strict_types: bool = False
@@ -103,6 +106,10 @@ class JobDefinition:
             envelope |= self.retry.envelope
         if hidden := hidden_of(self.name, self.function, self.filter_args):
             envelope[MEMBER] = hidden
+        ttl = checked_ttl(f"job {self.name}: result_ttl_seconds", self.result_ttl_seconds)
+        object.__setattr__(self, "result_ttl_seconds", ttl)
+        if ttl:
+            envelope[TRACK] = ttl
         object.__setattr__(self, "envelope", envelope or None)
         self._take_seconds("timeout_seconds", "no time to run in")
         self._take_seconds("expires_seconds", "no time to wait")
@@ -268,6 +275,12 @@ def _compose_all() -> None:
 
 
 perform_chain.on_change = _compose_all
+
+
+@lru_cache(maxsize=1000)
+def tracked_as(definition: JobDefinition, seconds: int) -> JobDefinition:
+    """The same job, whose result is kept for this time."""
+    return replace(definition, result_ttl_seconds=seconds)
 
 
 def expiry(definition: JobDefinition) -> float | None:

@@ -10,7 +10,8 @@ envelope.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -22,9 +23,25 @@ from gresque.jobs.crash_history import add_death, recoveries
 from gresque.jobs.definition import DIRTY_EXITS, JobDefinition
 from gresque.jobs.envelope import DIRTY_EXIT, Members, member, members_of
 from gresque.jobs.retry_policy import Again, default_backoff, next_attempt, retries_of
+from gresque.jobs.tracking import (
+    TRACK_IN_BYTES,
+    Details,
+    KnownJob,
+    cut_error,
+    known_job,
+)
 from gresque.jobs.unique import UNIQUE_IN_BYTES, Mark, mark_of
 from gresque.settings import DEFAULT_FAILURE_BACKEND, Settings
-from gresque.store.effects import Effect, failed, pushed, put_off, requeued, suspected
+from gresque.store.effects import (
+    PUT_OFF,
+    Effect,
+    failed,
+    noted,
+    pushed,
+    put_off,
+    requeued,
+    suspected,
+)
 from gresque.store.failed_list_name import failed_list_name
 from gresque.store.keys import Keys
 from gresque.store.later_job import member_for
@@ -49,6 +66,8 @@ class End(Enum):
     """By an operator; or it raised JobKilled itself."""
     CUT_SHORT = auto()
     """By a shutdown."""
+    RESULT_REFUSED = auto()
+    """It returned what cannot be kept as its result."""
     UNREADABLE = auto()
     """The item is no job, or its entry in the ledger is none."""
     GIVEN_BACK = auto()
@@ -128,7 +147,7 @@ class EndRules:
 class EndedJob:
     """A job that has ended. Its envelope is read once, when it is asked for."""
 
-    __slots__ = ("_members", "death", "has_envelope", "queue", "raw")
+    __slots__ = ("_members", "death", "has_envelope", "queue", "raw", "run")
 
     def __init__(self, queue: str, raw: bytes, death: str = "") -> None:
         """`raw` is its payload, as it came; `death`, for DIED, the process and the time, as the
@@ -136,6 +155,8 @@ class EndedJob:
         self.queue = queue
         self.raw = raw
         self.death = death
+        self.run: Details | None = None
+        """What is known of the run of a tracked job, in the process that ran it."""
         self.has_envelope = raw.find(b'"gresque"') >= 0  # in half the time of `in`
         self._members: Members | None = None
 
@@ -168,6 +189,7 @@ class Attempt(msgspec.Struct):
     message: str
     now: float
     again: Again | None = None
+    backtrace: Sequence[str] = ()
 
 
 MakeEntry = Callable[[Way, bytes], bytes]
@@ -194,7 +216,69 @@ def effects_of(
     ending = _ending_of(job, end, definition, rules, make_entry, attempt)
     if mark is not None:
         ending.effects += _of_lock(job, end, ending, mark, rules)
+    if job.has_envelope and TRACK_IN_BYTES in job.raw:
+        ending.effects += _of_state(job, end, ending, rules, attempt)
     return ending
+
+
+STATES = {
+    Way.DONE: "done",
+    Way.FAILED: "failed",
+    Way.POISON: "failed",
+    Way.RETRIED: "retrying",
+    Way.SNOOZED: "later",
+    Way.BACK: "queued",
+    Way.GONE: "cancelled",
+}
+"""The state of a tracked job after its end, but for those of `_state_after`."""
+UNCHANGED = frozenset({End.GIVEN_BACK, End.ENTRY_REMOVED})
+"""Ends that say nothing new of a tracked job: it waits as before, or has failed before."""
+
+
+def _state_after(end: End, ending: Ending) -> str:
+    if end is End.RETRIED or (ending.way is Way.RETRIED and ending.effects[0].kind == "push"):
+        return "queued"
+    if end is End.EXPIRED and ending.way is Way.DONE:
+        return "cancelled"
+    return STATES[ending.way]
+
+
+def state_after(queue: str, raw: bytes, end: End) -> KnownJob | None:
+    """What is known of a tracked job after an end by hand."""
+    if TRACK_IN_BYTES not in raw:
+        return None
+    return _known_after(EndedJob(queue, raw), end, Ending(Way.GONE), None)
+
+
+def _of_state(
+    job: EndedJob, end: End, ending: Ending, rules: EndRules, attempt: Attempt | None
+) -> tuple[Effect, ...]:
+    """The effect of an end on what is known of a tracked job."""
+    known = _known_after(job, end, ending, attempt)
+    return () if known is None else (noted(rules.keys, *known),)
+
+
+def _known_after(
+    job: EndedJob, end: End, ending: Ending, attempt: Attempt | None
+) -> KnownJob | None:
+    if end in UNCHANGED:
+        return None
+    error = None
+    if attempt is not None and ending.way in (Way.FAILED, Way.POISON, Way.RETRIED):
+        message = attempt.message
+        if ending.way is Way.POISON:
+            message = f"given up after {recoveries(ending.raw)} deaths; the last: {message}"
+        error = cut_error(attempt.error_class, message, attempt.backtrace)
+    elif end is End.EXPIRED and ending.way is Way.DONE:
+        error = cut_error("gresque.JobExpired", "it was dropped after its time", ())
+    first = ending.effects[0] if ending.effects else None
+    delay_ms = int(first.a) if first is not None and first.kind in PUT_OFF else 0
+    going_on = members_of(ending.raw) if ending.raw and ending.raw is not job.raw else job.members
+    state, now = _state_after(end, ending), attempt.now if attempt else time.time()
+    return known_job(
+        job.raw, job.queue, job.members, state, job.run,
+        attempt=attempts.attempt_of(going_on), error=error, delay_ms=delay_ms, now=now,
+    )  # fmt: skip
 
 
 def _of_lock(

@@ -254,6 +254,11 @@ def _check(value: Any, where: str, depth: int) -> None:
         )
 
 
+def encode_value(value: Any) -> bytes:
+    """A value that `check_value` has checked, as JSON."""
+    return _encode(value)
+
+
 def _unencodable(args: Sequence[Any], kwargs: dict[str, Any] | None) -> str:
     for position, arg in enumerate(args, start=1):
         if not _encodable(arg):

@@ -10,6 +10,7 @@ from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.payload import decode, split
 from gresque.jobs.result import check_result
+from gresque.jobs.tracking import encode_result
 
 
 def perform_here(definition: JobDefinition, queue: str, raw: bytes) -> Any:
@@ -28,6 +29,8 @@ def _perform(definition: JobDefinition, queue: str, raw: bytes) -> Any:
         try:
             result = definition.call(*args, **kwargs)
             check_result(f"job {definition.name}", result)
+            if definition.result_ttl_seconds:
+                encode_result(definition.name, result)
         except DontPerform:
             return None
         except Exception as error:

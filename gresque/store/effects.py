@@ -75,7 +75,9 @@ KINDS: dict[str, Kind] = {
         "metrics:<span>:<number>", "HINCRBY of the counts b, of no job; up to c fields; EXPIRE a",
         carrier=False, built=True,
     ),
-    "result": Kind("job:<id>", "HSET state a, value b; PEXPIRE c", carrier=False, built=False),
+    "result": Kind(
+        "job:<id>", "HSET the state a and its details b; PEXPIRE c ms", carrier=False, built=True,
+    ),
     "batch": Kind("batch:<id>", "HINCRBY pending -1", carrier=False, built=False),
     "drop": Kind("any", "DEL", carrier=False, built=False),
 }  # fmt: skip
@@ -184,6 +186,11 @@ def awaited(keys: Keys, digest: str, queue: str, job_id: str) -> Effect:
 def prolonged(keys: Keys, digest: str, job_id: str, delay_ms: int) -> Effect:
     """The lock of the job lives for longer than this at least."""
     return Effect("prolong", keys.unique(digest), "", job_id, delay_ms)
+
+
+def noted(keys: Keys, job_id: str, state: str, details: bytes, expiry_ms: int) -> Effect:
+    """The state of a tracked job, and what is known of it."""
+    return Effect("result", keys.job(job_id), state, details, expiry_ms)
 
 
 def logged(keys: Keys, job_id: str, lines: bytes, at_ms: int) -> Effect:

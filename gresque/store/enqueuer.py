@@ -20,6 +20,8 @@ from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import Pool, ProducerSlot, ProducerSlots
+from gresque.store.track import Track, track_of
+from gresque.text import encoded
 
 FIRST_BACKOFF_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 1.0
@@ -180,11 +182,16 @@ class Enqueuer:
         raws: Sequence[bytes],
     ) -> Any:
         changed = self._changed(queue, raws)
+        behind: tuple[Any, ...] = ()
+        if type(raws) is not list and (track := track_of(raws)) is not None:
+            changed = (*changed, *track.keys(self._keys))
+            behind = self._behind(track)
         now = time.monotonic()
         renews = now - producer_slot.renewed > RENEWAL_SECONDS
         arguments = (
             1 + len(changed), producer_slot.key, *changed,
             producer_slot.slot, producer_slot.number, queue, self._expiry, int(renews), *raws,
+            *behind,
         )  # fmt: skip
         try:
             reply = push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
@@ -193,6 +200,10 @@ class Enqueuer:
         if renews:
             producer_slot.renewed = now
         return reply
+
+    def _behind(self, track: Track) -> tuple[Any, ...]:
+        """What follows the arguments of tracked jobs."""
+        return encoded(track.job_class), track.ttl_ms
 
     def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
         """The keys that the script changes, beside the producer's."""
@@ -206,7 +217,8 @@ class Enqueuer:
         raws: Sequence[bytes],
     ) -> Any:
         """Without scripts a push must not be repeated once it may have arrived. Making the queue
-        known may be repeated, so that goes first and alone."""
+        known may be repeated, so that goes first and alone. The state of a tracked job is written
+        when it starts."""
         connection.send(b"SADD", self._keys.queues, queue)
         connection.read()
         return push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gresque.connection.scripts import script
 from gresque.store.failed_changes import trimmed
@@ -24,6 +24,19 @@ class RetriedLock(NamedTuple):
 NO_LOCK = RetriedLock()
 
 
+class RetriedState(NamedTuple):
+    """What is known of a tracked job from when it is tried again by hand. For other jobs the id is
+    empty."""
+
+    job_id: str = ""
+    state: str = ""
+    details: bytes = b""
+    expiry_ms: int = 0
+
+
+NO_STATE = RetriedState()
+
+
 class FailedMove(NamedTuple):
     """A failed job on its way back: the entry as it was read at `place` in the list, what stands
     there then, and the item to push into its queue."""
@@ -34,6 +47,7 @@ class FailedMove(NamedTuple):
     queue: str
     item: bytes
     lock: RetriedLock = NO_LOCK
+    state: RetriedState = NO_STATE
 
 
 class FailedChange(NamedTuple):
@@ -45,6 +59,7 @@ class FailedChange(NamedTuple):
     queue: str = ""
     item: bytes = b""
     lock: RetriedLock = NO_LOCK
+    state: RetriedState = NO_STATE
 
 
 class FailedLists:
@@ -81,13 +96,13 @@ class FailedLists:
         another entry stands now."""
         found, keys = script("retry_failed"), self._keys
         pipeline = self._server.redis.pipeline(transaction=False)
-        for position, (place, entry, marked, queue, item, lock) in enumerate(moves):
+        for position, (place, entry, marked, queue, item, lock, state) in enumerate(moves):
             # The first one brings the script along, should the server not know it.
             run = ("EVALSHA", found.sha) if position else ("EVAL", found.text)
             pipeline.execute_command(
-                *run, 5, key, keys.queues, keys.queue(queue), self._lock(lock, key),
-                keys.failed_changes,
-                place, entry, marked, queue, item, *lock[1:],
+                *run, 6, key, keys.queues, keys.queue(queue), self._lock(lock, key),
+                keys.failed_changes, self._state(state, key),
+                place, entry, marked, queue, item, *lock[1:], *state[1:],
             )  # fmt: skip
         return [bool(done) for done in pipeline.execute()]
 
@@ -95,6 +110,10 @@ class FailedLists:
         """The key of the lock; another key where there is no lock, as the script takes one for each
         job."""
         return self._keys.unique(lock.digest) if lock.digest else otherwise
+
+    def _state(self, state: RetriedState, otherwise: str) -> str:
+        """The key of the state of a tracked job; another key for other jobs."""
+        return self._keys.job(state.job_id) if state.job_id else otherwise
 
     def begin_sweep(self, token: str, expiry_ms: int) -> bool:
         """Take the lock on the failed jobs; False when another command holds it."""
@@ -131,12 +150,22 @@ class FailedLists:
             for part in (
                 keys.queue(change.queue) if change.queue else key,
                 self._lock(change.lock, key),
+                self._state(change.state, key),
             )
         ]
-        arguments = [
+        arguments: list[Any] = [
             part
-            for place, (entry, kept, queue, item, lock) in changes
-            for part in (place, entry, kept, "push" if queue else "", queue, item, *lock[1:])
+            for place, (entry, kept, queue, item, lock, state) in changes
+            for part in (
+                place,
+                entry,
+                kept,
+                "push" if queue else "",
+                queue,
+                item,
+                *lock[1:],
+                *state[1:],
+            )
         ]
         return int(
             self._server.run_script(

@@ -6,6 +6,7 @@ from gresque.store.keys import Keys
 
 WAITING, FAILED, IN_FLIGHT = "waiting jobs", "failed jobs", "jobs in flight"
 LATER, SCHEDULE = "delayed jobs and retries", "schedules"
+RESULTS = "states and results of tracked jobs"
 LOCKS, LIMITS = "locks of unique jobs", "limits and pauses"
 WORKERS, SIGNALS, COUNTERS = "workers and processes", "commands and wake-ups", "counters"
 METRICS, AUDIT = "metrics and logs of failed jobs", "audit and operations"
@@ -18,6 +19,7 @@ _BEGINNINGS = {
     LATER: "later delayed delayed_queue_schedule timestamps",
     SCHEDULE: "cron persistent_schedules schedules_changed",
     LOCKS: "unique",
+    RESULTS: "job",
     LIMITS: "policies inflight rates freed pause-all-workers",
     WORKERS: "workers worker processes masters maintenance vitals",
     SIGNALS: "commands answer wake listening waiting producer watch waits",

@@ -93,7 +93,7 @@ class Keys:
             ("waits:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
             ("timestamps:", "a set"), ("inflight:", "a hash"), ("freed:", "a string"),
-            ("unique:", "a hash"), ("log:", "a string"),
+            ("unique:", "a hash"), ("log:", "a string"), ("job:", "a hash"),
             ("metrics:flush:", "a string"), ("metrics:", "a hash"),
         ):  # fmt: skip
             if key.startswith(self.prefix + beginning):
@@ -222,6 +222,10 @@ class Keys:
     def metrics_flush(self, name: str) -> str:
         """STRING with an expiry: the number of the last counts that a maintenance process added."""
         return f"{self.prefix}metrics:flush:{name}"
+
+    def job(self, job_id: str) -> str:
+        """HASH with an expiry: the state and the result of a tracked job."""
+        return f"{self.prefix}job:{job_id}"
 
     def log(self, job_id: str) -> str:
         """STRING with an expiry: what a failed job has logged, compressed."""

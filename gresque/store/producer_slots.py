@@ -58,7 +58,7 @@ class ProducerSlots:
     def __init__(self, keys: Keys, waiter: Callable[[], Waiter] | None = None) -> None:
         """`waiter` is that of an event loop, in whose thread alone the slots are used then."""
         self.pid = os.getpid()
-        self._thread, self._get_hub, self._waiter = _one_pool(waiter) if waiter else _hubs()
+        self._thread, self._get_hub, self._waiter = _one_pool(waiter) if waiter else hubs()
         self._pools: dict[int, Pool] = {}
         self._key = keys.producer(os.urandom(16).hex())
         self._numbers = count()
@@ -114,7 +114,7 @@ class HubWaiter(Waiter):
         self._waiter.hub.loop.run_callback(self._waiter.switch, None)
 
 
-def _hubs() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
+def hubs() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
     """How to name the native thread, find its hub, and wait.
 
     Under gevent's patches a socket belongs to the hub of the native thread that opened it, and no

@@ -14,12 +14,12 @@ _PAGE, _OVERLAP = 1000, 200
 
 
 class Cleared(NamedTuple):
-    """How many jobs were removed, whether none are left, and the items of unique ones among them,
-    whose locks are to be released."""
+    """How many jobs were removed, whether none are left, and the items of unique and tracked ones:
+    their locks are to be released, and what became of them is to be written."""
 
     removed: int
     is_over: bool
-    unique: list[bytes]
+    marked: list[bytes]
 
 
 class Queues:
@@ -134,10 +134,10 @@ class Queues:
         """Remove up to `most` jobs, the next ones first; fewer, where they are large. A queue
         without any is forgotten."""
         found = [self._keys.queues, self._keys.suspects, *self._keys.places(queue)]
-        removed, is_over, *unique = self._server.run_script(
+        removed, is_over, *marked = self._server.run_script(
             "clear_jobs", _encoded(found), [encoded(queue), most]
         )
-        return Cleared(int(removed), bool(is_over), unique)
+        return Cleared(int(removed), bool(is_over), marked)
 
 
 def _encoded(keys: Iterable[str]) -> list[bytes]:

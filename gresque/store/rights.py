@@ -37,6 +37,8 @@ CONNECTING = {"AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNA
 """The commands that redis-py sends by itself, by the options of the URL."""
 TRANSACTION = {"MULTI", "EXEC"}
 SCRIPTING = {"EVALSHA", "EVAL"}
+TRACKING = {"connection/tracked.py", "store/result_waits.py"}
+"""Modules to which the server announces changes."""
 READING_SCRIPTS = {"EVALSHA_RO", "EVAL_RO"}
 
 
@@ -48,7 +50,8 @@ PARTS = {
     "maintenance": "Maintenance", "metrics": "Metrics", "policies": "Policies",
     "processes": "Processes", "queues": "Queues", "recovery": "Recoveries",
     "scheduler": "Scheduler", "server": "Server",
-    "stats": "Stats", "suspects": "Suspects", "unique_enqueuer": "UniqueEnqueuer",
+    "stats": "Stats", "suspects": "Suspects", "tracks": "Tracks",
+    "unique_enqueuer": "UniqueEnqueuer",
     "workers": "Workers",
 }  # fmt: skip
 """The parts of the Store: attribute and module of `store/` -> class."""
@@ -105,6 +108,7 @@ READING_METHODS = (
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",
     "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
+    "tracks.read",
 )  # fmt: skip
 OPERATING_METHODS = (
     "audit.add", "counts.correct", "counts.queues",
@@ -118,6 +122,7 @@ OPERATING_METHODS = (
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
     "queues.clear", "queues.move", "queues.move_item", "queues.remove_items",
+    "tracks.write",
     "locks.apply", "locks.by_age", "locks.each", "locks.release", "locks.take_out",
 )  # fmt: skip
 
@@ -142,11 +147,12 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
         ),
         Role(
             "producer",
-            (),
-            ENQUEUING,
+            ("store/result_waits.py",),
+            (*ENQUEUING, "tracks.read"),
             (
                 f"~{keys.producer('*')}", f"~{keys.queues}", f"~{keys.queue('*')}",
                 f"~{keys.later}", f"~{keys.later_jobs}", f"~{keys.unique('*')}",
+                f"~{keys.job('*')}",
             ),
         ),
         Role("reader", READING_MODULES, READING_METHODS, (f"%R~{everything}",)),
@@ -162,7 +168,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
 def commands(role: Role) -> list[str]:
     """The commands that the role needs, in the form in which ACL rules name them."""
     found = set(CONNECTING)
-    if "connection/tracked.py" in role.modules:
+    if not TRACKING.isdisjoint(role.modules):
         found.add("CLIENT|TRACKING")  # it is sent as bytes, with the first packet
     for module in role.modules:
         found |= _of_module(module)

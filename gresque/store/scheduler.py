@@ -13,6 +13,7 @@ from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.later_job import Times
 from gresque.store.producer_slots import ProducerSlot
+from gresque.store.track import track_of, tracked
 from gresque.text import shell
 
 
@@ -25,14 +26,15 @@ class Scheduler(Enqueuer):
         self._script = script("schedule")
 
     def schedule(self, queue: str, ids: Sequence[str], raws: Sequence[bytes], times: Times) -> None:
-        """Let the jobs wait, all of them or none, in one round trip; 1,000 at most.
+        """Let the jobs wait, all of them or none, in one round trip; 1,000 at most,
+        and MOST_TRACKED of tracked ones.
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """
         arguments = [b"in" if times.are_delays else b"at"]
         for job_id, milliseconds, raw in zip(ids, times.milliseconds, raws, strict=True):
             arguments += job_id.encode(), b"%d" % milliseconds, raw
-        self.push(queue, arguments)
+        self.push(queue, tracked(arguments, track_of(raws)))
 
     def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
         keys = self._keys

@@ -24,10 +24,12 @@ from gresque.store.processes import Processes
 from gresque.store.queues import Queues
 from gresque.store.reads import Reads
 from gresque.store.recovery import Recoveries
+from gresque.store.result_waits import ResultWaits
 from gresque.store.scheduler import Scheduler
 from gresque.store.server import Server
 from gresque.store.stats import Stats
 from gresque.store.suspects import Suspects
+from gresque.store.tracks import Tracks
 from gresque.store.unique_enqueuer import UniqueEnqueuer
 from gresque.store.workers import Workers
 
@@ -71,6 +73,8 @@ class Store:
         self.suspects = Suspects(server)
         self.cron = CronTable(server)
         self.later = Later(server)
+        self.tracks = Tracks(server)
+        self.result_waits = ResultWaits(redis_url, server.keys, retry_seconds)
         self.locks = Locks(server)
         self.delayed = Delayed(server)
 
@@ -96,4 +100,5 @@ class Store:
         self.enqueuer.close()
         self.scheduler.close()
         self.unique_enqueuer.close()
+        self.result_waits.close()
         self.server.close()

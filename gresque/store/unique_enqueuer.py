@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from redis.exceptions import NoPermissionError
 
@@ -13,6 +14,7 @@ from gresque.connection.waits import BLOCKING, Waits
 from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import ProducerSlot
+from gresque.store.track import Batch, Track
 from gresque.store.unique_job import Terms, UniqueJob
 from gresque.text import encoded
 
@@ -24,7 +26,7 @@ def _encoded(terms: Terms) -> tuple[bytes, ...]:
     return tuple(encoded(part) if isinstance(part, str) else b"%d" % part for part in terms)
 
 
-class _Call(list[bytes]):
+class _Call(Batch):
     """The arguments of a call, and the locks of its jobs."""
 
     locks: tuple[str, ...] = ()
@@ -37,10 +39,12 @@ class UniqueEnqueuer(Enqueuer):
         super().__init__(url, keys, retry_seconds, waits)
         self._script = script("enqueue_unique")
 
-    def enqueue(self, queue: str, terms: Terms, jobs: Sequence[UniqueJob]) -> list[str | None]:
-        """Enqueue the jobs, MOST_JOBS at most, in one round trip; returns for each None, or the id
-        of the job that does its work. If `on_duplicate` is "raise" and there is a duplicate, no job
-        is enqueued.
+    def enqueue(
+        self, queue: str, terms: Terms, jobs: Sequence[UniqueJob], track: Track | None = None
+    ) -> list[str | None]:
+        """Enqueue the jobs, MOST_JOBS at most, and MOST_TRACKED of tracked ones, in one round trip;
+        returns for each None, or the id of the job that does its work. If `on_duplicate` is "raise"
+        and there is a duplicate, no job is enqueued.
 
         Tries again for `retry_seconds` when Redis fails. Raises NotEnqueued or PerhapsEnqueued.
         """
@@ -48,6 +52,7 @@ class UniqueEnqueuer(Enqueuer):
         for job_id, milliseconds, key, _, raw in jobs:
             call += job_id.encode(), b"%d" % milliseconds, key.encode(), raw
         call.locks = tuple(self._keys.unique(job.digest) for job in jobs)
+        call.track = track
         reply = self.push(queue, call)
         if isinstance(reply, int):
             return [None] * len(jobs)
@@ -57,6 +62,9 @@ class UniqueEnqueuer(Enqueuer):
         keys = self._keys
         locks = raws.locks if isinstance(raws, _Call) else ()
         return (keys.later, keys.later_jobs, keys.queues, keys.queue(queue), *locks)
+
+    def _behind(self, track: Track) -> tuple[Any, ...]:
+        return (track.ttl_ms,)
 
     def _push_plainly(
         self,

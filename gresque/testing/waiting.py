@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import gresque.clock as clock
 from gresque.store.later_job import LaterJob, Times, member_for
+from gresque.store.track import Track
 from gresque.store.unique_job import Terms, UniqueJob
 from gresque.testing.locks import Locks
 
@@ -54,7 +55,9 @@ class Waiting:
             for job_id, raw, milliseconds in zip(ids, raws, times.milliseconds, strict=True):
                 self.add(queue, job_id, raw, start + milliseconds)
 
-    def enqueue(self, queue: str, terms: Terms, jobs: Sequence[UniqueJob]) -> list[str | None]:
+    def enqueue(
+        self, queue: str, terms: Terms, jobs: Sequence[UniqueJob], track: Track | None = None
+    ) -> list[str | None]:
         """As `UniqueEnqueuer.enqueue`."""
         with self._undone_for_raise(terms) as holders:
             for job in jobs:

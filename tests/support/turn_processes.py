@@ -85,6 +85,8 @@ class Process:
         self.running: list[ReservedJob] = []
         self.done: list[str] = []
         """Ended well, and not settled yet."""
+        self.kept: set[str] = set()
+        """Those of them that have results."""
 
     def revive(self, held: list[ReservedJob], number: int, totals: Totals) -> bool:
         return False

@@ -79,7 +79,7 @@ def test_every_key_is_documented() -> None:
         *keys.scheduler_locks, keys.policies, keys.pause_all, keys.inflight,
         keys.inflight_of("X"), keys.rates, keys.freed("X"), keys.unique("X"),
         keys.unique_waiting("X"), keys.heads, keys.marks, keys.metrics_flush("X"),
-        keys.log("X"), keys.logs,
+        keys.log("X"), keys.logs, keys.job("X"),
         *(keys.metrics(span, "X") for span in ("second", "minute", "ten", "times", "depth")),
     }  # fmt: skip
     assert made == shown

@@ -68,6 +68,7 @@ EVERY_END: dict[End, tuple[tuple[Way, tuple[Effect, ...]], tuple[Way, tuple[Effe
     End.EXPIRED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.KILLED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.CUT_SHORT: ((Way.BACK, QUEUED), (Way.FAILED, FAILED)),
+    End.RESULT_REFUSED: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.UNREADABLE: ((Way.FAILED, FAILED), (Way.FAILED, FAILED)),
     End.LOCKED_OUT: ((Way.BACK, QUEUED), (Way.BACK, QUEUED)),  # one without a mark: it never is
     End.GIVEN_BACK: ((Way.BACK, QUEUED), (Way.BACK, QUEUED)),
@@ -238,6 +239,7 @@ LOCKS: dict[End, tuple[tuple[Effect, ...], tuple[Effect, ...]]] = {
     End.EXPIRED: (UNLOCK, PASS_ON),
     End.KILLED: (UNLOCK, PASS_ON),
     End.CUT_SHORT: (NOTHING, PASS_ON),
+    End.RESULT_REFUSED: (UNLOCK, PASS_ON),
     End.UNREADABLE: (UNLOCK, PASS_ON),
     End.GIVEN_BACK: (NOTHING, NOTHING),
     End.DIED: (NOTHING, PASS_ON),

@@ -86,6 +86,10 @@ class ForgottenJobs(Jobs):
         assert not wanted - set(found)
 
     @invariant()
+    def each_result_is_that_of_its_job(self) -> None:
+        """A job that runs again may have none yet."""
+
+    @invariant()
     def note_the_moment(self) -> None:
         self.moments.append(Moment(Snapshot(self.store.redis), self.made))
 

@@ -55,7 +55,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "recover": (13, ["p", "{", 3, 60, 0]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", ""]),
     "remove_failed": (2, [0, "entry"]),
-    "retry_failed": (5, [0, "entry", "marked", "q", "job"]),
+    "retry_failed": (6, [0, "entry", "marked", "q", "job", "", "", "", "", "", ""]),
     "return_suspects": (5, ["q", 9]),
     "revive": (9, ["w", "now", "p", "now", 1, "0 0 0 0 0", "", 0, "0 0 0 0 0"]),
     "rewrite_failed": (4, ["token", 1000, 1, ""]),
@@ -65,6 +65,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "trim_failed": (3, ["token", 5, 0, "", 9]),
     "unregister": (6, ["p", 0]),
     "unregister_worker": (9, ["w"]),
+    "write_states": (1, ["cancelled", "{}", 9]),
 }
 
 ANYWHERE = {"count_held", "due_later", "find_held", "ids_of", "look_at_heads"}

@@ -23,12 +23,12 @@ from gresque.failure.entry import decode_entry, encode_entry
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
 from gresque.processes.spec import DeadProcess
-from gresque.store.effects import failed, pushed, put_off
+from gresque.store.effects import failed, noted, pushed, put_off
 from gresque.store.ledger import parse_entry
 from gresque.store.recovery import Counting, Move
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
-from gresque.worker.turns.in_flight import ReservedJob
+from gresque.worker.turns.in_flight import ReservedJob, Settled
 from gresque.worker.turns.served_lists import Takes
 from tests.support.ledgers import read_ledger
 from tests.support.model import LOSSES, run_model
@@ -52,6 +52,8 @@ class Jobs(PoliciesModel):
         self.dead: list[Process] = []
         """Processes that are no more, and whose ledgers may be there still."""
         self.settled: Counter[str] = Counter()
+        self.kept: set[str] = set()
+        """Jobs that are settled, and whose results are kept."""
         self.old_requests: list[tuple[Any, ...]] = []
         self.late_moves: list[tuple[str, list[Move], Counting]] = []
         self.started = 0
@@ -158,6 +160,7 @@ class Jobs(PoliciesModel):
             [
                 "done",
                 "done",
+                "with a result",
                 "fail",
                 "quietly",
                 "put back",
@@ -179,6 +182,14 @@ class Jobs(PoliciesModel):
             in_flight.done += 1
             in_flight.ended.append(job[0])
             process.done.append(id_of(job[2]))
+        elif how == "with a result":
+            job_id = id_of(job[2])
+            result = noted(self.store.keys, job_id, "done", job_id.encode(), 60_000)
+            in_flight.done += 1
+            in_flight.settled.append(Settled(job, (result,)))
+            in_flight.ended.append(job[0])
+            process.done.append(job_id)
+            process.kept.add(job_id)
         elif how == "fail":
             entry = encode_entry(job[2], "E", "e", [], "w", job[1])
             in_flight.fail(job, failed(self.store.keys.failed, entry))
@@ -293,7 +304,9 @@ class Jobs(PoliciesModel):
 
     def _settle(self, process: Process) -> None:
         self.settled.update(process.done)
+        self.kept |= process.kept
         process.done.clear()
+        process.kept.clear()
 
     def _bury(self, process: Process) -> None:
         process.line.close()
@@ -324,6 +337,17 @@ class Jobs(PoliciesModel):
         assert self._everywhere() + self.settled == Counter(
             {f"job {number}": 1 for number in range(1, self.made + 1)}
         )
+
+    @invariant()
+    def each_result_is_that_of_its_job(self) -> None:
+        """It is written by the script that settles the job, and by nothing else."""
+        client, found = self.store.redis, set()
+        for key in client.keys("resque:job:*"):
+            job_id = key.decode().removeprefix("resque:job:")
+            assert client.hgetall(key) == {b"s": b"done", b"d": job_id.encode()}
+            assert 0 < client.pttl(key) <= 60_000
+            found.add(job_id)
+        assert found == self.kept
 
     @invariant()
     def no_suspect_goes_unnoticed(self) -> None:

@@ -3,8 +3,8 @@
 --
 -- KEYS  1 queues (SET)   2 suspects (SET)   3, 4 lists of suspects   5 the queue
 -- ARGV  1 name of the queue   2 the most to remove; fewer where they are large
--- Returns  how many were removed, 1 when none are left, then the items of unique jobs among them,
---          whose locks are to be released
+-- Returns  how many were removed, 1 when none are left, then the items of unique and of tracked
+--          jobs among them, whose locks are to be released and whose states are to be written
 local queues, suspects = KEYS[1], KEYS[2]
 local several, one, queue = KEYS[3], KEYS[4], KEYS[5]
 local guarded = suspects
@@ -18,7 +18,7 @@ for _, list in ipairs({several, one, queue}) do
     if #jobs == 0 then break end
     for _, job in ipairs(jobs) do
       size = size + #job
-      if string.find(job, '"unique"', 1, true) then out[#out + 1] = job end
+      if string.find(job, '"unique"', 1, true) or string.find(job, '"track"', 1, true) then out[#out + 1] = job end
     end
     redis.call('LTRIM', list, #jobs, -1)
     removed = removed + #jobs

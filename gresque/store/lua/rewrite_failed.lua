@@ -6,14 +6,14 @@
 -- other.
 --
 -- KEYS  1 failed list (LIST)   2 queues (SET)   3 failed_sweep (STRING)
---       4 failed_changes (STREAM)   5.. for each change two: the queue of its job (LIST), the lock of its job (HASH); the failed
---       list in place of either where there is none
+--       4 failed_changes (STREAM)   5.. for each change three: the queue of its job (LIST), the lock
+--       of its job (HASH), its state if it is tracked (HASH); the failed list where there is none
 -- ARGV  1 token of the command that holds the lock   2 milliseconds until the lock expires
 --       3 how many of the oldest entries to go through, 1,000 at most
 --       4 the last of them as it was read; '' not to look
---       5.. for each entry to change nine: its place among them from 1, the entry as it was read,
+--       5.. for each entry to change twelve: its place among them from 1, the entry as it was read,
 --       what is kept of it ('' to drop it), 'push' or '', queue name, the job; id, mode and class of
---       a job that has a lock, '' of others
+--       a job that has a lock, '' of others; state, details and expiry in ms of a tracked job
 -- Returns  how many jobs could not be pushed, their entries being kept as they were; -1 when other
 --          entries are the oldest now, -2 when another command holds the lock: nothing was done
 local failed, queues, failed_sweep, changes, call = KEYS[1], KEYS[2], KEYS[3], KEYS[4], redis.call
@@ -22,20 +22,22 @@ call('LTRIM', failed, 0, -1) -- it changes nothing: a replica refuses here
 if call('GET', failed_sweep) ~= ARGV[1] then return -2 end
 local entries = call('LRANGE', failed, 0, count - 1)
 if #entries < count or ARGV[4] ~= '' and entries[count] ~= ARGV[4] then return -1 end
-for i = 5, #ARGV, 9 do
+for i = 5, #ARGV, 12 do
   if entries[tonumber(ARGV[i])] ~= ARGV[i + 1] then return -1 end
 end
 
 call('PEXPIRE', failed_sweep, ARGV[2])
 -- include lock_if_free
 -- include push_retried
+-- include state_of_retry
 -- include note_failed
 local refused, marked, dropped, length = 0, {}, {}, call('LLEN', failed)
-for i = 5, #ARGV, 9 do
+for i = 5, #ARGV, 12 do
   local kept = ARGV[i + 2]
   if ARGV[i + 3] == 'push' then
-    local at, name = FIRST_QUEUE + 2 * (i - 5) / 9, ARGV[i + 4]
+    local at, name = FIRST_QUEUE + 3 * (i - 5) / 12, ARGV[i + 4]
     local pushed = push(KEYS[at], name, ARGV[i + 5])
+      note_retry(KEYS[at + 2], ARGV[i + 9], ARGV[i + 10], ARGV[i + 11])
     if type(pushed) ~= 'number' then
       kept = ARGV[i + 1]
       refused = refused + 1

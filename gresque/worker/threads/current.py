@@ -19,7 +19,7 @@ def know_current_job(default_retries: int = 0, *, lines: bool = False) -> None:
     records. With `lines` it is noted what jobs log."""
     if lines:
         keep_lines(_thread)
-    find_by(_find, default_retries)
+    find_by(_find, default_retries, _report)
     add_job_fields(_fields)
     _follow_into_thread_pools()
 
@@ -28,6 +28,11 @@ def _find() -> CurrentJob | None:
     here = getcurrent()
     origin = here.origin if type(here) is WorkerThread else _origin()
     return None if origin is None else origin.current_job
+
+
+def _report(done: float, total: float | None, note: str) -> bool:
+    thread = _thread()
+    return thread is not None and thread.report(done, total, note)
 
 
 def _thread() -> WorkerThread | None:

@@ -18,6 +18,7 @@ from gresque.errors import (
     PayloadTooLarge,
     RetryLater,
     UnknownJob,
+    UnserializableResult,
 )
 from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
@@ -46,7 +47,7 @@ from gresque.raised import Raised, error_text, read_raised, stand_in
 from gresque.store.effects import Effect, logged
 from gresque.worker.threads import job_lines
 from gresque.worker.threads.end_log import EndLog, class_of, id_of
-from gresque.worker.turns.in_flight import InFlight, ReservedJob
+from gresque.worker.turns.in_flight import InFlight, ReservedJob, Settled
 
 log = logging.getLogger("gresque.job")
 
@@ -108,7 +109,7 @@ class Outcome:
         """The job was killed: by an operator, by its timeout, or by a shutdown (`requeue`), after
         which it may go back. Returns whether it stands among the failed jobs now."""
         end = End.CUT_SHORT if requeue else End.KILLED
-        ending = effects_of(EndedJob(job[1], job[2]), end, definition, self._rules)
+        ending = effects_of(self._ended(job), end, definition, self._rules)
         if ending.way is Way.BACK:
             self._in_flight.put_back(job, *ending.effects)
             self._log.put_back(job, start)
@@ -145,7 +146,7 @@ class Outcome:
 
         Its parts come into `InFlight` together: a turn in between must not settle half of it.
         """
-        ended, now = EndedJob(job[1], job[2]), time()
+        ended, now = self._ended(job), time()
         again: Again | None = None
         runs_again = may_run_again(ended, end, definition, self._rules, error)
         if runs_again or (definition is not None and definition.hooks.after_failure):
@@ -171,7 +172,7 @@ class Outcome:
             definition,
             self._rules,
             lambda way, raw: encode_entry(raw, name, text, trace, self._worker_id, job[1]),
-            Attempt(name, text, now, again),
+            Attempt(name, text, now, again, trace),
         )
         if again is not None and ending.way in RUNS_AGAIN:
             self._put_off(job, definition, end, ending, read, again, start)
@@ -303,12 +304,20 @@ class Outcome:
         run. Raises JobExpired when it is to fail; one whose time has not come yet runs."""
         if not isinstance(expires_at, int | float) or (late := time() - expires_at) < 0:
             return False
-        ending = effects_of(EndedJob(job[1], job[2]), End.EXPIRED, definition, self._rules)
+        ending = effects_of(self._ended(job), End.EXPIRED, definition, self._rules)
         if ending.way is not Way.DONE:
             raise JobExpired(f"it was to start {late:.1f} s before a worker took it up")
+        if job[0] in self._in_flight.tracked:
+            self._in_flight.settled.append(Settled(job, ending.effects))
         self._log.dropped(job, late)
         self._meter(job, definition).done += 1
         return True
+
+    def _ended(self, job: ReservedJob) -> EndedJob:
+        ended = EndedJob(job[1], job[2])
+        if self._in_flight.tracked:
+            ended.run = self._in_flight.tracked.details_of(job)
+        return ended
 
     def log_done(self, job: ReservedJob, start: float) -> None:
         self._log.done(job, start)
@@ -322,6 +331,8 @@ def _end_of(error: BaseException, definition: JobDefinition | None) -> End:
         return End.UNREADABLE
     if definition is None and kind is UnknownJob:
         return End.UNKNOWN
+    if kind is UnserializableResult:
+        return End.RESULT_REFUSED
     return End.FAILED
 
 

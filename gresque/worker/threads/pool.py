@@ -11,6 +11,7 @@ from gevent import get_hub
 from gresque.forked import end_child
 from gresque.jobs.crash_history import recoveries
 from gresque.jobs.registry import Registry
+from gresque.jobs.tracking import TRACK_IN_BYTES
 from gresque.jobs.unique import UNIQUE_IN_BYTES
 from gresque.worker.threads.kills import Kill
 from gresque.worker.threads.outcome import Outcome
@@ -63,9 +64,13 @@ class ThreadPool:
         if self.hands_over and b'"recoveries"' in job[2] and recoveries(job[2]) > 0:
             self.in_flight.hand_over(job)  # a process has died under it
             return True
-        if UNIQUE_IN_BYTES not in job[2] or self.registry.find(name) is None:
-            return False  # an unknown job fails, and needs no lock
-        return self.in_flight.waits_for_start(job)
+        # An unknown job fails, and needs no lock.
+        is_unique = UNIQUE_IN_BYTES in job[2] and self.registry.find(name) is not None
+        if is_unique and self.in_flight.waits_for_start(job):
+            return True
+        if TRACK_IN_BYTES in job[2]:
+            self.in_flight.tracked.begin(job)
+        return False
 
     def wake_one(self) -> None:
         """Let one more thread look for work, if there is one that does not."""

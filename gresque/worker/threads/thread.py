@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from gevent._hub_local import get_hub_if_exists
 from msgspec import UNSET
 
 from gresque.errors import DontPerform, JobKilled, UnknownJob
@@ -19,6 +20,7 @@ from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.meter import Meter
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
 from gresque.jobs.result import PLAIN, check_result
+from gresque.jobs.tracking import checked_progress
 from gresque.logs import fields
 from gresque.processes.scoreboard import SPAWNED
 from gresque.raised import exception_name, message
@@ -133,7 +135,7 @@ class WorkerThread(Killable):
         find, ready, hub = pool.registry.find, pool.in_flight.ready, get_hub()
         words, number, word_of, unset = pool.words, self._number, pool.word_of, UNSET
         loop, turned = pool.loop, monotonic()
-        meter_of = in_flight.meters.of
+        meter_of, tracked = in_flight.meters.of, in_flight.tracked
         meter: Meter | None = None
         pool.waking = False
         while True:
@@ -210,6 +212,8 @@ class WorkerThread(Killable):
                     if result is not None:
                         if type(result) not in PLAIN:
                             check_result(f"job {call.name}", result)
+                        if tracked:
+                            tracked.keep_result(job, call.name, result)
                         result = None
                 except DontPerform:
                     pass
@@ -282,6 +286,20 @@ class WorkerThread(Killable):
             return call(*args)
         finally:
             self.job = None
+
+    def report(self, done: float, total: float | None, note: str) -> bool:
+        """Note the progress of the job; False where it is not tracked. Native threads of the job
+        may call it. Raises ValueError."""
+        job, tracked = self.job, self._thread_pool.in_flight.tracked
+        if job is None or tracked.details_of(job) is None:
+            return False
+        loop = self._thread_pool.loop
+        hub = get_hub_if_exists()
+        if hub is not None and hub.loop is loop:
+            return tracked.report(job, done, total, note)
+        checked_progress(done, total, note)
+        loop.run_callback_threadsafe(tracked.report, job, done, total, note)
+        return True
 
     @property
     def spawn_tree_locals(self) -> dict[str, Any]:

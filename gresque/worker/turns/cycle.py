@@ -193,6 +193,8 @@ class Cycle:
             self._fixed_keys, window.keys, ended, settled, in_flight.totals, listen=listen,
             own_caps=window.own_caps,
         )  # fmt: skip
+        if in_flight.tracked and in_flight.tracked.is_due:
+            request.notes = in_flight.tracked.take_notes()
         if in_flight.counted:
             request.freed = self._freed(chain(ended, self.refused.slots if retry else ()))
         if retry or max(want - len(ended), 0) > request.room:

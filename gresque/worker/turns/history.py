@@ -54,8 +54,8 @@ class History:
             if not self._cut_logged:
                 self._cut_logged = True
                 log.warning(
-                    "over %d MB of failures in the last %.0f s: should Redis fail over now to a "
-                    "replica that lags, it may miss some of them",
+                    "over %d MB of failures and results in the last %.0f s: should Redis fail over "
+                    "now to a replica that lags, it may miss some of them",
                     KEPT_BYTES >> 20,
                     now - self._turns[0].at,
                     extra=fields("history_cut", bytes=self._size),

@@ -16,6 +16,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import IN_ALL, IN_OWN, UNCOUNTED, Totals, write_entry
 from gresque.text import encoded
 from gresque.worker.turns.meters import Meters
+from gresque.worker.turns.tracked_runs import TrackedRuns
 
 ReservedJob = tuple[bytes, str, bytes]
 """A job in a slot of the ledger: slot, queue, payload as it came. A plain tuple, because those of a
@@ -105,6 +106,7 @@ class InFlight:
         self.started: dict[bytes, Settled | None] = {}
         """Slot -> what a unique job that has started does about its lock when it is done; None
         where it does nothing."""
+        self.tracked = TrackedRuns(keys)
         self.handed_over = 0
         """Suspects that were met in an ordinary queue and went to their own list, so far."""
         self.counted: dict[bytes, tuple[bytes, str]] = {}
@@ -216,18 +218,24 @@ class InFlight:
     def take_settled(self) -> tuple[list[bytes], deque[Settled]]:
         """All that ended: the slots, and the jobs with effects among them. They are no longer kept
         here."""
-        if self.started:
-            self._settle_started()
+        if self.started or self.tracked:
+            self._settle_done()
         taken = self.ended, self.settled
         self.ended, self.settled, self.returning = [], deque(), 0
         return taken
 
-    def _settle_started(self) -> None:
-        """Give the unique jobs that are done the effects on their locks."""
+    def _settle_done(self) -> None:
+        """Give the unique jobs that are done the effects on their locks, and the tracked ones their
+        results."""
         settled = {each.job[0] for each in self.settled}
         for slot in self.ended:
-            done = self.started.pop(slot, None)
-            if done is not None and slot not in settled:
+            done, run = self.started.pop(slot, None), self.tracked.pop(slot, None)
+            if slot in settled:
+                continue
+            if run is not None:
+                others = () if done is None else done.effects
+                done = Settled(run.job, (*others, self.tracked.done(run)))
+            if done is not None:
                 self.settled.append(done)
 
     def counted_among(self, slots: Iterable[bytes]) -> dict[str, tuple[int, int]]:

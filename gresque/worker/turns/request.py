@@ -34,6 +34,7 @@ class Request:
         "ended",
         "free",
         "freed",
+        "notes",
         "retried",
         "settled",
         "sums",
@@ -70,13 +71,15 @@ class Request:
         """Of `settled` those that were refused before: they are not counted as held."""
         self.sums: tuple[Effect, ...] = ()
         """Effects of no job: the counts that come to the metrics."""
+        self.notes: tuple[Effect, ...] = ()
+        """Effects of no job's end: what is known of tracked jobs that run."""
         self._counts = (0, 0, 0)
 
     @property
     def room(self) -> int:
         """How many arguments fit beside those that are there already."""
         room = MOST_ARGUMENTS - NUMBERS - MOST_SUMS - len(self._fixed_keys) - len(self._lists)
-        room -= len(self.ended)
+        room -= len(self.ended) + 7 * len(self.notes)
         if self.settled:  # their arguments count the slots, too
             room += len(self.settled) - sum([each.arguments for each in self.settled])
         if self.freed:
@@ -119,8 +122,9 @@ class Request:
         lists = len(self._lists)
         keys: tuple[Any, ...] = (*self._fixed_keys, *self._lists)
         effects: list[Any] = []
-        if self.settled or self.sums:
-            more, effects = _effects(self.settled, self.sums, len(keys) + 1)
+        if self.settled or self.sums or self.notes:
+            others = (*self.sums, *self.notes)
+            more, effects = _effects(self.settled, others, len(keys) + 1)
             keys += more
         counted_off: Any = 0
         if self.freed:
@@ -137,7 +141,7 @@ class Request:
 
 
 def _effects(
-    settled: deque[Settled], sums: tuple[Effect, ...], first: int
+    settled: deque[Settled], others: tuple[Effect, ...], first: int
 ) -> tuple[tuple[str, ...], list[Any]]:
     """The keys of the effects, the first of which has this index, and their arguments."""
     effect_keys = EffectKeys(first)
@@ -146,7 +150,7 @@ def _effects(
         slot = each.job[0]
         for kind, key, a, b, c, second in each.effects:
             arguments += (slot, kind, effect_keys.place(key, second), a, b, c)
-    for kind, key, a, b, c, second in sums:
+    for kind, key, a, b, c, second in others:
         arguments += (b"", kind, effect_keys.place(key, second), a, b, c)
     return tuple(effect_keys.keys), arguments
 

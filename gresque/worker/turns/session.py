@@ -145,6 +145,7 @@ class Session:
         totals = self.settled._replace(reserved=self._in_flight.reserved)
         if not self.ask(lambda: self._revive(held, self.number - 1, totals)):
             raise Fenced(f"the ledger {self._fixed_keys[0]} is no longer ours")
+        self._in_flight.tracked.note_all()
         log.error(
             "Redis has lost the ledger of this process; it is written again",
             extra=fields("ledger_lost", held=len(held)),
@@ -194,6 +195,7 @@ class Session:
             for refused in catch_up.refused(call, word):
                 self._hold_again(refused, turn, catch_up)
         self._unknown_turns = False
+        self._in_flight.tracked.note_all()
 
     def _log_gap(self, turns: int) -> None:
         log.error(

@@ -31,6 +31,7 @@ from gresque.worker.turns.due import (
     worthwhile,
 )
 from gresque.worker.turns.in_flight import InFlight
+from gresque.worker.turns.note_timer import NoteTimer
 from gresque.worker.turns.notifier import SECOND_SECONDS, Notifier
 from gresque.worker.turns.retry_timer import RetryTimer
 from gresque.worker.turns.wakeup import Wakeup
@@ -82,6 +83,7 @@ class TurnLoop:
         self._kills = kills
         self._wakeup = wakeup
         self._retry = RetryTimer(wakeup)
+        self._notes = NoteTimer(in_flight.tracked, wakeup)
         self._is_lost = False
         self._paused: set[str] = set()
         """Queues that were paused when the last turn looked for jobs."""
@@ -210,6 +212,7 @@ class TurnLoop:
             self._retry.make_due()
             self.turn(0)
         self._retry.close()
+        self._notes.close()
 
     def _answer_kills(self) -> None:
         """Say what became of the jobs that were to be killed, now that they are settled."""
@@ -247,7 +250,8 @@ class TurnLoop:
         # Jobs that go back leave before a job here may kill the process.
         in_flight = self._in_flight
         jobs = in_flight.returning or len(in_flight.starting)
-        return self._is_lost or self._retry.is_due or jobs > 0
+        has_notes = bool(in_flight.tracked) and in_flight.tracked.is_due
+        return self._is_lost or self._retry.is_due or jobs > 0 or has_notes
 
     def _wait_until_due(self) -> None:
         """Wait until another turn is worth a trip to Redis (see `due`)."""

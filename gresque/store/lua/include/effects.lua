@@ -27,6 +27,7 @@ function apply.push(list, _, name, job) return put('RPUSH', list, job, name) end
 -- include effect_later
 -- include effect_locks
 -- include effect_log
+-- include effect_result
 -- include add_sums
 function apply.sum(hash, _, kept, sums, most) return add_sums(hash, kept, sums, tonumber(most)) end
 local function job_in(entry) -- the payload of a ledger entry, nil for what is none

@@ -14,7 +14,9 @@ for i = FIRST_EFFECT, first_list - 1, 7 do
     there = call('HGET', ledger, slot)
     is_there = there and same(job_in(there), job_in(entry))
   end
+  -- Of a server that has lost everything, a result is in no queue's way: its job runs nowhere.
   local wanted = is_there or test[kind] and (counts[kind] == 'failed' or A[4] == '1')
+    or kind == 'result' and A[4] == '1'
   if wanted and not is_refused then
     local second = K[A[i + 3] + 1]
     local refusal = test[kind] and test[kind](key, A[i + 4], A[i + 5], second)

@@ -3,7 +3,7 @@
 -- and where its time is stored.
 local head = #queue .. ':' .. queue
 local ids, entries, dues, at_once, changed, changed_dues = {}, {}, {}, {}, {}, {}
-local places = {}
+places = {}
 local function add(id, raw, due)
   if due <= now then
     at_once[#at_once + 1] = raw
