@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -98,6 +98,10 @@ class HeldJobs:
 
     def get(self, place: Place) -> HeldJob | None:
         return self._jobs.get(place)
+
+    def at(self, places: Iterable[Place]) -> list[HeldJob]:
+        """Those of these places that are known."""
+        return [*filter(None, map(self._jobs.get, places))]
 
     def items(self) -> Iterator[tuple[Place, HeldJob]]:
         return iter(self._jobs.items())

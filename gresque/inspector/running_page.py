@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from gresque.inspector.filters import (
     ANY,
@@ -20,10 +21,10 @@ from gresque.inspector.filters import (
 )
 from gresque.inspector.running import RunningJob, read_slots
 from gresque.inspector.snapshot import Published, Snapshot
-from gresque.store.commands import ON_THE_CPU, JobWait
 from gresque.store.store import Store
 
-FACET_KEYS = (WAITS, CLASS, QUEUE, HOST)
+_PLACE = itemgetter(1, 2)
+"""Of a `Published`."""
 _NEEDS_JOBS = (CLASS, QUEUE, ID, TEXT)
 
 
@@ -64,17 +65,19 @@ class Matching:
     def facets(self, snapshot: Snapshot, most: int = 5) -> tuple[Facet, ...]:
         """Of what each of these jobs waits on, its class, its queue and its host. Empty ones are
         left out; without `snapshot.jobs` only the hosts are known."""
-        counts: dict[str, Counter[str]] = {key: Counter() for key in FACET_KEYS}
-        jobs, waits_on = snapshot.jobs, waits_of(snapshot)
-        hosts = {row.id: row.host for row in snapshot.processes}
-        for each in self.jobs:
-            if waits := waits_on(each):
-                counts[WAITS][waits] += 1
-            counts[HOST][hosts.get(each.process, "")] += 1
-            held = jobs.get(each.place) if jobs is not None else None
-            if held is not None:
-                counts[CLASS][held.job or ""] += 1
-                counts[QUEUE][held.queue] += 1
+        places = [*map(_PLACE, self.jobs)]
+        held = snapshot.jobs.at(places) if snapshot.jobs is not None else []
+        names = {row.id: row.host for row in snapshot.processes}
+        hosts: Counter[str] = Counter()
+        for process, count in Counter(process for process, _ in places).items():
+            hosts[names.get(process, "")] += count
+        # There may be many thousands of jobs, and a page asks each second.
+        counts = {
+            WAITS: Counter(filter(None, map(snapshot.waits.get, places))),
+            CLASS: Counter([each.job or "" for each in held]),
+            QUEUE: Counter([each.queue for each in held]),
+            HOST: hosts,
+        }
         return tuple(_facet(key, found, most) for key, found in counts.items() if found)
 
     def page(self, store: Store, snapshot: Snapshot, start: int, count: int) -> list[RunningJob]:
@@ -120,16 +123,8 @@ def _matching(snapshot: Snapshot, wanted: Filter) -> Iterator[Published]:
 
 def waits_of(snapshot: Snapshot) -> Callable[[Published], str]:
     """What a job waits on, as its process has published it; empty where it is not known."""
-    found = {each.id: each.running.waits for each in snapshot.look.processes if each.running.waits}
-    none: dict[str, JobWait] = {}
-
-    def waits_on(job: Published) -> str:
-        if job.blocks_since is not None:
-            return ON_THE_CPU
-        wait = found.get(job.process, none).get(job.slot)
-        return wait.waits_on if wait else ""
-
-    return waits_on
+    waits = snapshot.waits
+    return lambda job: waits.get(job.place, "")
 
 
 def _facet(key: str, counts: Counter[str], most: int) -> Facet:

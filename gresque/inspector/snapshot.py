@@ -19,6 +19,7 @@ from gresque.inspector.trends import Trends
 from gresque.inspector.verdict import Verdict
 from gresque.inspector.workers import GONE_SECONDS
 from gresque.processes.short_names import short_process
+from gresque.store.commands import ON_THE_CPU
 from gresque.store.policies import NONE as NO_POLICY
 from gresque.store.policies import Policy
 
@@ -278,6 +279,16 @@ class Snapshot:
     @cached_property
     def by_process(self) -> dict[str, ProcessRow]:
         return {each.id: each for each in self.processes}
+
+    @cached_property
+    def waits(self) -> dict[tuple[str, str], str]:
+        """On what jobs wait, by their places, as far as their processes have published it."""
+        found = {
+            (each.id, slot): wait.waits_on
+            for each in self.look.processes
+            for slot, wait in each.running.waits.items()
+        }
+        return found | dict.fromkeys((job.place for job in self.running.blocking), ON_THE_CPU)
 
     @cached_property
     def hosts(self) -> tuple[HostRow, ...]:

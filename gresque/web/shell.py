@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from flask import request, url_for
+from flask import g, request, url_for
 
 from gresque.formats import size, span
 from gresque.inspector.snapshot import Trouble
@@ -49,7 +49,15 @@ class Shell(NamedTuple):
 
 
 def shell() -> Shell:
-    """For the user of this request; without tabs for one who is not signed in."""
+    """For the user of this request; without tabs for one who is not signed in. The templates ask
+    for it in each row."""
+    found: Shell | None = g.get("shell")
+    if found is None:
+        found = g.shell = _shell()
+    return found
+
+
+def _shell() -> Shell:
     here, user = site(), who()
     theme = request.cookies.get("gresque-theme", "")
     return Shell(

@@ -17,6 +17,7 @@ from gresque.web.failures import Failures
 from gresque.web.kills import Kills
 from gresque.web.measured import Measured
 from gresque.web.settings import WebSettings
+from gresque.web.shared import Shared
 from gresque.web.stacks import Stacks
 from gresque.web.totals import Totals
 
@@ -51,6 +52,7 @@ class Site:
     """Runs a function that takes CPU for long, such as in a pool of threads."""
     tries: Tries = field(default_factory=Tries)
     cached: Cached = field(default_factory=Cached)
+    shared: Shared = field(default_factory=Shared)
     bulks: Bulks = field(default_factory=Bulks)
 
 

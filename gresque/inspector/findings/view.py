@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -96,10 +97,14 @@ class View:
     def servers(self) -> dict[str, list[ProcessLook]]:
         """The living processes that serve each queue in which jobs wait; paused ones do, too."""
         found: dict[str, list[ProcessLook]] = {name: [] for name in self.waiting}
+        # Hundreds of processes may have one list of a thousand queues.
+        by_list: defaultdict[str | None, list[ProcessLook]] = defaultdict(list)
         for process in self.look.processes:
             if process.beat_age < GONE_SECONDS and not process.is_fenced:
-                for name in self._listed(queues_of(process.id)):
-                    found[name].append(process)
+                by_list[queues_of(process.id)].append(process)
+        for listed, processes in by_list.items():
+            for name in self._listed(listed):
+                found[name] += processes
         return found
 
     @cached_property

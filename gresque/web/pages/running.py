@@ -106,7 +106,13 @@ def page() -> Response:
     snapshot = here.collector.last(jobs=True)
     matching = Matching.of(snapshot, wanted)
     start = max(request.args.get("from", 0, int), 0)
-    jobs = matching.page(here.store, snapshot, start, PAGE)
+    filtered = str(wanted)
+    jobs = here.shared.get(
+        snapshot,
+        ("jobs", filtered, start),
+        lambda: matching.page(here.store, snapshot, start, PAGE),
+    )
+    facets = here.shared.get(snapshot, ("facets", filtered), lambda: matching.facets(snapshot))
     killed = here.kills.recent()
     rows = _rows(jobs, killed, wanted, start)
     opened = request.args.get("open", "")
@@ -121,7 +127,7 @@ def page() -> Response:
         wanted=wanted,
         problem=problem,
         tokens=[_token(wanted, key, value) for key, value in wanted.terms],
-        facets=_facets(matching.facets(snapshot), wanted),
+        facets=_facets(facets, wanted),
         matching=matching,
         count=len(matching.jobs),
         rows_=rows,
