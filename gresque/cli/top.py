@@ -61,12 +61,12 @@ def command(flags: dict[str, Any], once: bool) -> int:
 
 
 def _once(settings: Settings, feed: Feed) -> int:
-    """The first frame, of the second snapshot: rates need two."""
+    """One frame, of the second snapshot or a later one: rates need two."""
     from gresque.top.frame import draw, shown
     from gresque.top.state import Screenful
 
     width, height = shutil.get_terminal_size(DEFAULT_SIZE)
-    snapshot = feed.first(jobs=False)
+    snapshot = feed.settled()
     screen = Screenful(
         settings.namespace, _glyphs(sys.stdout.encoding), width, height, snapshot,
         clock=time.time(),

@@ -18,6 +18,7 @@ from gresque.inspector.names import worker_name
 from gresque.inspector.quick_look import QuickLook
 from gresque.inspector.rules.case import Case
 from gresque.inspector.snapshot import (
+    LATE_SECONDS,
     Pace,
     QueueRow,
     RunningJobs,
@@ -210,7 +211,11 @@ def _cpu_of(
 
 
 def _calm(done_rate: float, queues: Sequence[QueueRow]) -> str:
-    ages = [each.age_seconds for each in queues if each.age_seconds is not None]
+    aged = [each for each in queues if not each.is_paused]
+    ages = [each.age_seconds for each in aged if each.age_seconds is not None]
+    if ages and max(ages) >= LATE_SECONDS:
+        late = f"the oldest job has waited for {tight(max(ages))}"
+        return f"Nothing gets worse. {rate(done_rate)}/s, {late}, no job was lost."
     waits = f"nothing waits over {tight(max(ages))}" if ages else "nothing waits"
     return f"All is well. {rate(done_rate)}/s, {waits}, no job was lost."
 

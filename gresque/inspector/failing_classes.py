@@ -11,6 +11,8 @@ from gresque.store.metric_fields import Counts, field
 
 FEW = 0.05
 """A share of attempts that fail."""
+MOST_PAUSE = 5
+"""Minutes without attempts within one row of failures."""
 _KINDS = {b"d|": 0, b"f|": 1, b"r|": 2}
 """The beginnings of fields, and the places of their numbers in Counts."""
 
@@ -78,14 +80,14 @@ def _failing(
 
 
 def _since(course: Sequence[Counts]) -> int:
-    """The position of the first of the minutes up to now in each of which FEW or more failed;
-    minutes without an attempt are none of them, and do not end their row."""
+    """The position of the first of the minutes up to now in each of which FEW or more failed. A few
+    minutes without an attempt do not end their row."""
     since, started = len(course) - 1, False
     for position in range(len(course) - 1, -1, -1):
         counts = course[position]
         if counts.failed_attempts and counts.failed_attempts >= FEW * counts.attempts:
             since, started = position, True
-        elif started and counts.attempts:
+        elif started and (counts.attempts or since - position > MOST_PAUSE):
             break
     return since
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from redis.exceptions import RedisError
@@ -19,6 +20,8 @@ from gresque.store.store import Store
 from gresque.top.state import Known, Place
 
 NEXT_SECONDS = 1.0
+GROWTH_SECONDS = 4.0
+"""The growth of a late queue is measured over this time."""
 RECOVERIES = 20
 
 
@@ -36,10 +39,17 @@ class Feed:
         self.collector = Collector(store, failure_backend)
         self._index = FailedIndex(store, backend)
 
-    def first(self, *, jobs: bool) -> Snapshot:
-        """A snapshot with rates, which the second one has. Raises RedisUnavailable."""
-        found = self.collector.last(jobs=jobs)
-        return self.collector.after(found.number, NEXT_SECONDS, jobs=jobs) or found
+    def settled(self) -> Snapshot:
+        """The one to print: the second, which has rates; where a queue is late, one after some
+        seconds, which says whether it grows. Raises RedisUnavailable."""
+        until = time.monotonic() + GROWTH_SECONDS
+        found = self._after(self.collector.last())
+        while found.queues_in_time < len(found.queues) and time.monotonic() < until:
+            found = self._after(found)
+        return found
+
+    def _after(self, found: Snapshot) -> Snapshot:
+        return self.collector.after(found.number, NEXT_SECONDS) or found
 
     def next(self, number: int, *, jobs: bool, waits: bool) -> Snapshot | None:
         """The snapshot after this one; None where none comes within a second."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gresque.formats import number, share
+from gresque.formats import number, rough, share, tight
 from gresque.inspector.failing_classes import FEW, FailingClass
 from gresque.inspector.filters import CLASS, WAITS, of_terms
 from gresque.inspector.findings.failing import failing as find_failing
 from gresque.inspector.findings.finding import Finding
-from gresque.inspector.metrics import Mark
+from gresque.inspector.metrics import NOW_MINUTES, Mark
 from gresque.inspector.rules.case import Case, sentence
 from gresque.inspector.verdict import Action, Line, Severity
 from gresque.text import counted, printable
@@ -49,9 +49,13 @@ def failing(case: Case) -> Iterator[Line]:
 
 def _failing_more(case: Case, each: FailingClass, count: int, exception: str) -> Line:
     age = max(case.view.at - each.since, 0.0)
+    counted_for = min(age, 60.0 * NOW_MINUTES)
     name = printable(each.job)
     mark = _mark_before(case.marks, each.since)
     since = f", since {printable(mark.text)}" if mark is not None else ""
+    for_long = age >= 60.0 * (NOW_MINUTES + 1)
+    if for_long and not since:
+        since = f", for {tight(age)} now"
     usual = (
         f"{share(each.before.failed_attempts, each.before.attempts)} before"
         if each.before.failed_attempts
@@ -70,9 +74,10 @@ def _failing_more(case: Case, each: FailingClass, count: int, exception: str) ->
         actions.append(Action("pause", queue, "pause"))
     return Line(
         "failing", Severity.FAILING, "Failures surge", name,
-        f"{number(count)} {printable(exception)} in {_minutes(age)}{since}",
-        f"{name}: {number(count)} {printable(exception)} in {max(round(age / 60), 1)} min, "
-        f"{share(count, each.now.attempts)} of its runs; {usual}.",
+        f"{number(count)} {printable(exception)} in {_minutes(counted_for)}{since}",
+        f"{name}: {number(count)} {printable(exception)} in {max(round(counted_for / 60), 1)} min, "
+        f"{share(count, each.now.attempts)} of its runs"
+        f"{f', for {rough(age)} now' if for_long else ''}; {usual}.",
         " ".join(causes), tuple(actions),
     )  # fmt: skip
 
