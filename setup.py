@@ -74,8 +74,7 @@ setup(
     },
     install_requires=[
         # Upper bounds where private parts are used: another major version may have changed them.
-        "gevent>=26,<27",
-        "greenlet>=3",  # gevent's; gresque.aio uses it without gevent
+        "gevent>=26,<27",  # and greenlet with it, which gresque.aio uses without gevent
         "redis[hiredis]>=8,<9",
         "psutil>=6",
         "click>=8.1",
