@@ -100,14 +100,17 @@ def test_what_was_given_back_in_them_is_held_by_nobody(pair: Pair) -> None:
     pair.cut_off()
     master.signal(signal.SIGUSR2)
     wait_for(lambda: pair.held() == 0)
+    # Jobs that were taken and done in the lag are in the queue of the replica, and run twice.
+    lag = pair.stat("processed") - int(pair.replica.redis.get("resque:stat:processed") or 0)
     pair.promote()
     master.signal(signal.SIGCONT)
     wait_for(lambda: not pair.redis.llen("resque:queue:q") and pair.held() == 0)
     master.signal(signal.SIGTERM)
     assert master.wait() == 0
-    assert pair.stat("processed") == 40
+    done = pair.stat("processed")
+    assert 40 <= done <= 40 + lag
     assert pair.stat("failed") == 0
-    assert account(master.log).ended == {"done": 40, "failed": 0, "retried": 0}
+    assert account(master.log).ended == {"done": done, "failed": 0, "retried": 0}
 
 
 @pytest.mark.parametrize("name", ["Tell", "TellAndFail"])

@@ -93,7 +93,9 @@ def test_a_hog_over_its_time_fails_as_a_timeout(bench: Bench) -> None:
 
 def test_the_proxy_knows_timeouts_without_preloading(bench: Bench) -> None:
     bench.client.enqueue_to("q", "TimedInC")
-    bench.start("-q", "q", "-t", "5", "-j", "1000", "--no-preload")
+    master = bench.start("-q", "q", "-t", "5", "-j", "1000", "--no-preload")
+    # The worker process and the proxy load the jobs one after the other.
+    wait_for(lambda: "jobs declared" in master.log)
     assert [entry.exception for entry in wait_for(lambda: bench.failed())] == ["JobTimeout"]
 
 
