@@ -31,6 +31,7 @@ COMMANDS = {
     "workers": "List the workers with their queues, start time and job counts.",
     "delayed": "List jobs that wait for their time, run, move or cancel them.",
     "running": "List the jobs that run now, or count them by class and queue.",
+    "job": "Show all that is known of one job, wherever it is.",
     "ledger": "Show the jobs that each worker process holds, and the last recoveries.",
     "kill": "Kill running jobs.",
     "stacks": "Show where the running jobs stand, and what they wait on.",

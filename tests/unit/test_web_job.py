@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 import gresque
 from benchmarks.held import hold, job_id, process_name
-from gresque.inspector import job_places
+from gresque.client import job_search
 from gresque.inspector.job_places import find_waiting
 from gresque.jobs.ids import new_id
 from gresque.store.commands import Command
@@ -58,8 +58,8 @@ def test_one_that_waits(browser: FlaskClient, store: Store) -> None:
 
 
 def test_how_far_a_queue_is_looked_into(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_places, "MOST_LOOKED_AT", 2)
-    monkeypatch.setattr(job_places, "PAGE", 1)
+    monkeypatch.setattr(job_search, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(job_search, "PAGE", 1)
     items = [b'{"class": "A", "args": [], "id": "%d"}' % number for number in range(4)]
     store.enqueuer.push("long", items[:3])
     store.enqueuer.push("short", items[3:])
