@@ -129,3 +129,7 @@ def test_redis(browser: FlaskClient, redis_client: redis.Redis) -> None:
     assert "failed jobs" in text
     assert "resque:failed" in text
     assert "Valkey 9" in text
+
+
+def test_a_page_beyond_all_jobs_is_empty(browser: FlaskClient) -> None:
+    assert browser.get("/scheduled?from=99999999999999999999999").status_code == 200

@@ -17,6 +17,8 @@ from gresque.web.site import site
 
 ROWS = 50
 LABEL_CHARS = 300
+FURTHEST = 10**12
+"""Redis refuses a position beyond 64 bits."""
 
 
 def scheduled() -> Response:
@@ -69,7 +71,7 @@ def read_filter() -> tuple[Filter, str]:
 
 
 def _start() -> int:
-    return max(request.args.get("from", 0, int), 0)
+    return min(max(request.args.get("from", 0, int), 0), FURTHEST)
 
 
 def _show(page: str, found: Page[Any], wanted: Filter, problem: str, **more: Any) -> Response:
