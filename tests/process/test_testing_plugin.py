@@ -44,6 +44,9 @@ def test_it(gresque_worker):
 
 def test_flags(gresque_worker):
     gresque_worker("--threads", "none")
+
+def test_time(gresque_worker):
+    gresque_worker(timeout_seconds=0.01)
 """
 
 
@@ -102,7 +105,8 @@ def test_unittest_without_pytest_is_not_warned(tmp_path: Path) -> None:
 
 def test_a_failed_test_shows_the_output_of_its_worker(tmp_path: Path) -> None:
     ran = run(tmp_path, WORKED, "-p", "no:xdist")
-    assert "2 failed" in ran.stdout, ran.stdout + ran.stderr
+    assert "3 failed" in ran.stdout, ran.stdout + ran.stderr
     assert "Captured gresque work call" in ran.stdout
     assert "note 1" in ran.stdout.partition("Captured gresque work call")[2]
     assert "WorkerFailed: the worker ended with 2" in ran.stdout
+    assert "WorkerFailed: the worker had not emptied the queues after 0.01 s" in ran.stdout
