@@ -297,6 +297,8 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
 
     @property
     def _result_waits(self) -> ResultWaits:
+        if stand_in.current is not None:
+            return stand_in.current.to_look(self).result_waits
         return self.store.result_waits
 
     @property

@@ -140,6 +140,7 @@ class FakeJobs(WaitingJobs):
     def _run(self, store: FakeStore, queue: str, *, soon: bool) -> Exception | None:
         """Run the next job of a queue; returns its exception when it has failed for good."""
         raw = store.waiting.take(queue)
+        store.waiting.tracks.start(queue, raw)
         run = run_job(queue, raw, EndRules(store.keys))
         _settle(store.waiting, queue, run, soon=soon)
         job = read_job(queue, raw)
@@ -164,5 +165,8 @@ def _settle(waiting: Waiting, queue: str, run: Run, *, soon: bool) -> None:
                 waiting.add(queue, str(effect.b), ending.raw, due)
             elif effect.kind == "unlock":
                 waiting.locks.unlock(digest_of(effect), str(effect.b), str(effect.a))
+            elif effect.kind == "result":
+                job_id, details = effect.key.rpartition(":")[2], bytes(effect.b)  # type: ignore[arg-type]
+                waiting.tracks.note(job_id, str(effect.a), details, int(effect.c))
             elif effect.kind == "prolong":
                 waiting.locks.prolong(digest_of(effect), str(effect.b), int(effect.c))

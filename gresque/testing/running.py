@@ -7,8 +7,17 @@ from __future__ import annotations
 from contextvars import Context
 from typing import Any, NamedTuple
 
+import msgspec
+
 import gresque.clock as clock
-from gresque.errors import DontPerform, InvalidPayload, JobExpired, PayloadTooLarge, UnknownJob
+from gresque.errors import (
+    DontPerform,
+    InvalidPayload,
+    JobExpired,
+    PayloadTooLarge,
+    UnknownJob,
+    UnserializableResult,
+)
 from gresque.jobs.current import CurrentJob, running
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.ends import (
@@ -25,7 +34,9 @@ from gresque.jobs.payload import Payload, decode, split
 from gresque.jobs.registry import registry
 from gresque.jobs.result import check_result
 from gresque.jobs.retry_policy import Again
+from gresque.jobs.tracking import encode_result
 from gresque.raised import exception_name, message
+from gresque.testing.tracks import details_of
 
 
 class Run(NamedTuple):
@@ -46,6 +57,7 @@ def run_job(queue: str, raw: bytes, rules: EndRules) -> Run:
 
 def _run(queue: str, raw: bytes, rules: EndRules) -> Run:
     ended, definition = EndedJob(queue, raw), None
+    details = ended.run = details_of(queue, raw)
     with running(CurrentJob(queue, raw)):
         try:
             call = decode(raw)
@@ -55,6 +67,8 @@ def _run(queue: str, raw: bytes, rules: EndRules) -> Run:
             args, kwargs = split(call.args)
             result = definition.call(*args, **kwargs)
             check_result(f"job {definition.name}", result)
+            if details is not None:
+                details.value = msgspec.Raw(encode_result(definition.name, result))
         except DontPerform:
             result = None
         except Exception as error:
@@ -88,6 +102,8 @@ def _failed(
 
 def _end_of(error: Exception, definition: JobDefinition | None) -> End:
     if definition is not None:
+        if isinstance(error, UnserializableResult):
+            return End.RESULT_REFUSED
         return End.EXPIRED if isinstance(error, JobExpired) else End.FAILED
     if isinstance(error, InvalidPayload | PayloadTooLarge):
         return End.UNREADABLE

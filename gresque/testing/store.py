@@ -15,7 +15,6 @@ from gresque.store.keys import Keys
 from gresque.store.later_job import LaterJob
 from gresque.store.locks import Lock
 from gresque.store.queues import Cleared
-from gresque.store.track import NewState
 from gresque.testing.errors import NotImitated
 from gresque.testing.locks import FakeLock
 from gresque.testing.waiting import Waiting
@@ -34,7 +33,7 @@ class FakeStore:
         self.later = _Later(waiting)
         self.locks = _Locks(waiting)
         self.delayed = _NoForeignJobs()
-        self.tracks = _Tracks(waiting)
+        self.tracks = self.result_waits = waiting.tracks
 
     def now(self) -> float:
         return clock.now()
@@ -184,13 +183,6 @@ class _Locks(_Part):
                 lock.payload = None  # it is the job's own
                 self.apply([effect])
             return removed
-
-
-class _Tracks(_Part):
-    """As `store.tracks.Tracks`, of which nothing is kept."""
-
-    def write(self, states: Sequence[NewState]) -> None:
-        """What is known of jobs that are taken out, which nobody can ask for."""
 
 
 class _NoForeignJobs:

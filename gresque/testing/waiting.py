@@ -9,14 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, repeat
 from typing import NamedTuple
 
 import gresque.clock as clock
 from gresque.store.later_job import LaterJob, Times, member_for
-from gresque.store.track import Track
+from gresque.store.track import Track, track_of
 from gresque.store.unique_job import Terms, UniqueJob
 from gresque.testing.locks import Locks
+from gresque.testing.tracks import FakeTracks
 
 _numbers = count()
 
@@ -38,6 +39,7 @@ class Waiting:
         self.later: dict[str, LaterJob] = {}
         """By the name under which each waits, in no order."""
         self.locks = Locks(self)
+        self.tracks = FakeTracks(self)
 
     def now_ms(self) -> int:
         return int(clock.now() * 1000)
@@ -46,14 +48,19 @@ class Waiting:
 
     def push(self, queue: str, raws: Sequence[bytes]) -> None:
         with self.guard:
+            track = track_of(raws)
+            if track is not None:
+                self.tracks.begin(track, queue, track.ids, repeat(0, len(track.ids)))
             jobs = self.queues.setdefault(queue, [])
             jobs.extend(Queued(next(_numbers), raw) for raw in raws)
 
     def schedule(self, queue: str, ids: Sequence[str], raws: Sequence[bytes], times: Times) -> None:
         with self.guard:
             start = self.now_ms() if times.are_delays else 0
-            for job_id, raw, milliseconds in zip(ids, raws, times.milliseconds, strict=True):
-                self.add(queue, job_id, raw, start + milliseconds)
+            dues = [start + milliseconds for milliseconds in times.milliseconds]
+            for job_id, raw, due in zip(ids, raws, dues, strict=True):
+                self.add(queue, job_id, raw, due)
+            self.tracks.begin(track_of(raws), queue, ids, dues)
 
     def enqueue(
         self, queue: str, terms: Terms, jobs: Sequence[UniqueJob], track: Track | None = None
@@ -62,6 +69,10 @@ class Waiting:
         with self._undone_for_raise(terms) as holders:
             for job in jobs:
                 holders.append(self.locks.enqueue(queue, terms, job))
+                if holders[-1] is None:
+                    later = self.later.get(job.job_id)
+                    due = 0 if later is None else later.due_ms
+                    self.tracks.begin(track, queue, [job.job_id], [due])
         return holders
 
     @contextmanager
@@ -71,9 +82,11 @@ class Waiting:
         with self.guard:
             queues = {name: [*jobs] for name, jobs in self.queues.items()}
             later, locks = dict(self.later), self.locks.copied()
+            known = dict(self.tracks.known)
             yield holders
             if terms.on_duplicate == "raise" and any(holders):
                 self.queues, self.later, self.locks.held = queues, later, locks
+                self.tracks.known = known
 
     def add(self, queue: str, job_id: str, raw: bytes, due_ms: int) -> None:
         """Let a job wait until it is due; one that is due goes to its queue."""
