@@ -1,5 +1,5 @@
-"""How an event loop fares that enqueues: its lag at 2,000 enqueues a second, in a bulk, and while
-Redis is away.
+"""How an event loop fares that enqueues: its lag at 2,000 enqueues a second, in a bulk, while Redis
+is away, and while a thousand tasks wait for results.
 
     python -m benchmarks.event_loop
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -27,6 +29,7 @@ RATE = 2000
 SECONDS = 8.0
 BULK = 200_000
 ONE_BY_ONE = 5000
+WAITERS = 1000
 TICK_SECONDS = 0.001
 
 
@@ -64,6 +67,7 @@ def main() -> None:
         asyncio.run(requests(server, results, SECONDS * options.scale))
         asyncio.run(bulk(server, results, int(BULK * options.scale)))
         asyncio.run(away(results))
+        asyncio.run(results_of_jobs(server, results, max(1, int(WAITERS * options.scale))))
         asyncio.run(one_by_one(server, results, int(ONE_BY_ONE * options.scale)))
     results.print_table()
 
@@ -134,6 +138,42 @@ async def away(results: Results) -> None:
     results.note("Redis away, error after", seconds, 4.5, at_most=True, unit="s")
     results.note("Redis away, lag p99", lag.stop().ms(0.99), 5.0, at_most=True)
     results.note("Redis away, lag longest", lag.ms(1))
+
+
+async def results_of_jobs(server: Server, results: Results, waiters: int) -> None:
+    """From the end of a job, which another process writes, to the task that waits for it."""
+    ids = [f"bench{number}" for number in range(waiters)]
+    for job_id in ids:
+        server.redis.hset(f"resque:job:{job_id}", mapping={"s": "running", "c": "t", "q": "bench"})
+    took = []
+
+    async def wait(client: gresque.aio.Client, job_id: str) -> None:
+        ended_at = await client.aresult(job_id, timeout=60)
+        took.append(time.time() - ended_at)
+
+    async with gresque.aio.Client(server.url) as client:
+        tasks = [asyncio.create_task(wait(client, job_id)) for job_id in ids]
+        await asyncio.sleep(0.5)
+        ending = subprocess.Popen([sys.executable, "-c", END_THEM, server.url, str(waiters)])
+        lag = Lag()
+        await asyncio.gather(*tasks)
+        lag.stop()
+        ending.wait()
+    took.sort()
+    results.note(f"{waiters:,} tasks wait, end to return p50", 1000 * took[len(took) // 2])
+    p99 = 1000 * took[len(took) * 99 // 100]
+    results.note(f"{waiters:,} tasks wait, end to return p99", p99, 20.0, at_most=True)
+    results.note(f"{waiters:,} tasks wait, lag p99", lag.ms(0.99))
+
+
+END_THEM = """
+import json, sys, time, redis
+client = redis.Redis.from_url(sys.argv[1])
+for number in range(int(sys.argv[2])):
+    details = json.dumps({"value": time.time()})
+    client.hset(f"resque:job:bench{number}", mapping={"s": "done", "d": details})
+    time.sleep(0.001)
+"""
 
 
 async def one_by_one(server: Server, results: Results, jobs: int) -> None:

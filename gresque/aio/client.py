@@ -13,6 +13,7 @@ from gresque.aio.calls import Once, run
 from gresque.aio.twin import Twin, is_loaded, load
 from gresque.client.client import Call
 from gresque.client.options import CallOptions
+from gresque.client.results import Status
 from gresque.client.when import Delay, Moment
 from gresque.errors import GresqueError
 from gresque.jobs.ids import JobId
@@ -167,6 +168,7 @@ class Client:
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[P]: ...
     @overload
@@ -177,6 +179,7 @@ class Client:
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[...]: ...
     def options(
@@ -186,13 +189,14 @@ class Client:
         queue: str | None = None,
         in_: Delay | None = None,
         at: Moment | None = None,
+        track: Delay | None = None,
         **unique: Unpack[UniqueOptions],
     ) -> ConfiguredJob[Any]:
         """The job with options for the next calls, as in `gresque.Client.options`.
 
         await client.options(send_email, in_=300, queue="low").aenqueue(42)
         """
-        return ConfiguredJob(self, job, CallOptions.of(queue, in_, at, job, unique))
+        return ConfiguredJob(self, job, CallOptions.of(queue, in_, at, job, unique, track))
 
     # Taking back and looking
 
@@ -213,6 +217,20 @@ class Client:
     async def arun_now(self, job_id: str) -> bool:
         """See `gresque.Client.run_now`."""
         return await self._run(Twin.run_now, job_id)
+
+    async def astatus(self, job: str, *, search: bool = False) -> Status:
+        """See `gresque.Client.status`."""
+        return await self._run(Twin.status, job, search=search)
+
+    async def aresult(self, job: str, timeout: Delay | None = None) -> Any:
+        """See `gresque.Client.result`. All tasks that wait share one connection."""
+        return await self._run(Twin.result, job, timeout)
+
+    async def await_(
+        self, jobs: Iterable[str], timeout: Delay | None = None, count: int | None = None
+    ) -> dict[str, Status]:
+        """See `gresque.Client.wait`."""
+        return await self._run(Twin.wait, jobs, timeout, count)
 
     async def asize(self, queue: str) -> int:
         """See `gresque.Client.size`."""

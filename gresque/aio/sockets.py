@@ -87,16 +87,24 @@ class LoopSocket:
                 raise BlockingIOError
             wait_again()
 
-    def _wait_readable(self) -> None:
+    def until_readable(self, seconds: float | None) -> None:
+        """Wait for something to read. Raises TimeoutError after this time."""
         loop = asyncio.get_running_loop()
-        self._wait(loop, loop.add_reader, loop.remove_reader)
+        self._wait(loop, loop.add_reader, loop.remove_reader, seconds)
+
+    def _wait_readable(self) -> None:
+        self.until_readable(self._timeout)
 
     def _wait_writable(self) -> None:
         loop = asyncio.get_running_loop()
-        self._wait(loop, loop.add_writer, loop.remove_writer)
+        self._wait(loop, loop.add_writer, loop.remove_writer, self._timeout)
 
     def _wait(
-        self, loop: asyncio.AbstractEventLoop, add: Callable[..., Any], remove: Callable[[int], Any]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        add: Callable[..., Any],
+        remove: Callable[[int], Any],
+        seconds: float | None,
     ) -> None:
         descriptor, ready = self._socket.fileno(), loop.create_future()
         add(descriptor, _set, ready)
@@ -109,7 +117,7 @@ class LoopSocket:
 
         self._watches.append(forget)
         try:
-            wait_until(ready, self._timeout)
+            wait_until(ready, seconds)
         finally:
             if forget in self._watches:
                 self._watches.remove(forget)

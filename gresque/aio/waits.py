@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from redis.connection import AbstractConnection
 
-from gresque.aio.calls import in_thread, wait_for
+from gresque.aio.calls import in_thread, wait_for, wait_until
 from gresque.aio.sockets import LoopSocket
+from gresque.connection.raw import RawConnection
 from gresque.connection.waits import Waits
 from gresque.store.producer_slots import Waiter
 
@@ -35,6 +37,42 @@ class LoopWaiter(Waiter):
             self._woken.set_result(None)
 
 
+class LoopLock:
+    """A lock between the calls on a loop."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    def __enter__(self) -> None:
+        wait_for(self._lock.acquire())
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class LoopEvent:
+    """An event that one call waits for."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._woken: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._is_set:
+            self._woken = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                wait_until(self._woken, timeout)
+        return self._is_set
+
+
 class LoopWaits(Waits):
     """Tasks wait; the loop goes on."""
 
@@ -42,6 +80,16 @@ class LoopWaits(Waits):
 
     def sleep(self, seconds: float) -> None:
         wait_for(asyncio.sleep(seconds))
+
+    def until_readable(self, raw: RawConnection, seconds: float) -> None:
+        with suppress(TimeoutError):
+            raw.socket.until_readable(seconds)
+
+    def lock(self) -> LoopLock:
+        return LoopLock()
+
+    def event(self) -> LoopEvent:
+        return LoopEvent()
 
     def connection_class(self, plain: Any) -> Any:
         return _on_loop(plain)

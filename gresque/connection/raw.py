@@ -178,6 +178,11 @@ class RawConnection:
         """Set how long each following reply may take."""
         self._socket.settimeout(reply_seconds)
 
+    @property
+    def socket(self) -> Any:
+        """The socket, of the kind that the connection was opened with."""
+        return self._socket
+
     def fileno(self) -> int:
         """The socket's descriptor, to wait on while no reply is due."""
         return int(self._socket.fileno())

@@ -58,7 +58,7 @@ class ProducerSlots:
     def __init__(self, keys: Keys, waiter: Callable[[], Waiter] | None = None) -> None:
         """`waiter` is that of an event loop, in whose thread alone the slots are used then."""
         self.pid = os.getpid()
-        self._thread, self._get_hub, self._waiter = _one_pool(waiter) if waiter else hubs()
+        self._thread, self._get_hub, self._waiter = hubs(waiter)
         self._pools: dict[int, Pool] = {}
         self._key = keys.producer(os.urandom(16).hex())
         self._numbers = count()
@@ -114,23 +114,22 @@ class HubWaiter(Waiter):
         self._waiter.hub.loop.run_callback(self._waiter.switch, None)
 
 
-def hubs() -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
-    """How to name the native thread, find its hub, and wait.
+def hubs(
+    waiter: Callable[[], Waiter] | None = None,
+) -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
+    """How to name the native thread, find its hub, and wait. With `waiter`, that of an event loop,
+    there is one thread.
 
     Under gevent's patches a socket belongs to the hub of the native thread that opened it, and no
     other may wait on it. Without them threads may pass their connections on. A program that uses
     gevent has loaded it: this module never does.
     """
+    if waiter is not None:
+        return lambda: 0, _no_hub, waiter
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("socket"):
         return original("_thread", "get_ident"), sys.modules["gevent.hub"].get_hub, HubWaiter
-    return _one_pool(Waiter)
-
-
-def _one_pool(
-    waiter: Callable[[], Waiter],
-) -> tuple[Callable[[], int], Callable[[], Any], Callable[[], Waiter]]:
-    return lambda: 0, _no_hub, waiter
+    return lambda: 0, _no_hub, Waiter
 
 
 def _no_hub() -> None:

@@ -11,7 +11,6 @@ waits for, the next one does.
 from __future__ import annotations
 
 import os
-import select
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from gresque.backoff import Backoff
 from gresque.connection.errors import alone, explain, is_reply, may_pass
 from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
+from gresque.connection.waits import BLOCKING, Event, Waits
 from gresque.errors import RedisUnavailable
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import hubs
@@ -53,7 +53,7 @@ class _Call:
 
     __slots__ = ("error", "event", "found", "ids", "since", "unseen", "until", "wanted")
 
-    def __init__(self, ids: Sequence[str], wanted: int, until: float | None) -> None:
+    def __init__(self, ids: Sequence[str], wanted: int, until: float | None, event: Event) -> None:
         self.ids = ids
         self.wanted = wanted
         self.until = until
@@ -63,7 +63,7 @@ class _Call:
         """The jobs whose states have not come yet."""
         self.found: dict[str, TrackedState | None] = {}
         self.error: Exception | None = None
-        self.event = threading.Event()
+        self.event = event
 
     def note(self, job_id: str, state: TrackedState | None) -> None:
         self.found[job_id] = state
@@ -99,10 +99,11 @@ class ResultWaits:
     connection of its own then.
     """
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
         self._url = url
         self._keys = keys
         self._retry_seconds = retry_seconds
+        self._waits = waits
         self._pid = 0
         self._lines: dict[int, tuple[Any, _Line]] = {}
 
@@ -114,11 +115,11 @@ class ResultWaits:
         RedisUnavailable."""
         if self._pid != os.getpid():
             self._pid, self._lines = os.getpid(), {}
-            self._thread, self._hub, _ = hubs()
+            self._thread, self._hub, _ = hubs(self._waits.waiter)
         thread, hub = self._thread(), self._hub()
         known = self._lines.get(thread)
         if known is None or known[0] is not hub:
-            line = _Line(self._url, self._keys, self._retry_seconds)
+            line = _Line(self._url, self._keys, self._retry_seconds, self._waits)
             known = self._lines[thread] = hub, line
         return known[1].wait(ids, seconds, wanted)
 
@@ -132,16 +133,17 @@ class ResultWaits:
 class _Line:
     """The waits over one connection."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float) -> None:
+    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits) -> None:
         self._url = url
+        self._waits = waits
         self._prefix = len(encoded(keys.job("")))
         self._key = keys.job
         self._retry_seconds = retry_seconds
-        self._opener = Opener(url)
+        self._opener = Opener(url, waits)
         self._raw: RawConnection | None = None
         self._announces = False
-        self._lock = threading.Lock()
-        self._reading = threading.Lock()
+        self._lock = waits.lock()
+        self._reading = threading.Lock()  # nobody waits for it
         self._calls: dict[_Call, None] = {}
         self._waiting: dict[str, list[_Call]] = {}
         self._asked: deque[str] = deque()
@@ -156,7 +158,7 @@ class _Line:
         self, ids: Sequence[str], seconds: float | None, wanted: int
     ) -> dict[str, TrackedState | None]:
         until = None if seconds is None else time.monotonic() + seconds
-        call = _Call(ids, wanted, until)
+        call = _Call(ids, wanted, until, self._waits.event())
         try:
             self._register(call)
             while not (call.is_over or call.is_late):
@@ -282,7 +284,7 @@ class _Line:
                 if not may_pass(error) or time.monotonic() - gone_since > self._retry_seconds:
                     self._fail(error)
                     return
-                time.sleep(call.seconds_left(backoff.next_seconds()) or 0)
+                self._waits.sleep(call.seconds_left(backoff.next_seconds()) or 0)
 
     def _connect(self) -> None:
         """Connect, and ask for all that is waited for."""
@@ -347,9 +349,7 @@ class _Line:
         seconds = TICK_SECONDS
         if not self._announces and not self._asked:
             seconds = self._poll_seconds
-        poller = select.poll()  # where gevent has patched it, others run meanwhile
-        poller.register(raw.fileno(), select.POLLIN)
-        poller.poll(1000 * (call.seconds_left(seconds) or 0))
+        self._waits.until_readable(raw, call.seconds_left(seconds) or 0)
 
     def _on_quiet(self) -> None:
         """Nothing came for a while."""

@@ -74,7 +74,7 @@ class Store:
         self.cron = CronTable(server)
         self.later = Later(server)
         self.tracks = Tracks(server)
-        self.result_waits = ResultWaits(redis_url, server.keys, retry_seconds)
+        self.result_waits = ResultWaits(redis_url, server.keys, retry_seconds, waits)
         self.locks = Locks(server)
         self.delayed = Delayed(server)
 

@@ -129,7 +129,9 @@ async def on_a_loop() -> None:
         await loop_client.aenqueue(send_email, 42, template="bye")
         await loop_client.aenqueue_to("low", Archive, 42)
         await loop_client.aenqueue_to("ruby", "Ruby::Job", 1, two=2)
-        await loop_client.options(send_email, in_=300).aenqueue(42)
+        await loop_client.options(send_email, in_=300, track=60).aenqueue(42)
+        if (await loop_client.astatus("id", search=True)).is_over:
+            print(await loop_client.aresult("id", timeout=5), await loop_client.await_(["id"], 5))
         many: list[gresque.JobId] = await loop_client.aenqueue_many(send_email, users(), spread=60)
         gone: bool = first is not None and await loop_client.acancel(many[0])
         assert gone or await loop_client.adequeue(send_email, 42)
