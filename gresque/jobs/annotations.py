@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,37 +17,37 @@ from gresque.jobs.ids import as_text
 class Converter:
     """Writes and reads the values of one annotation."""
 
-    __slots__ = ("_facts", "_hint")
+    __slots__ = ("_convert", "_has_datetime", "_to_builtins")
 
     def __init__(self, hint: Any, facts: _Facts) -> None:
-        self._hint = hint
-        self._facts = facts
+        self._has_datetime = facts.has_datetime
+        keys: Any = {"str_keys": True} if facts.has_other_keys else {}
+        reading: Any = {**keys, "dec_hook": _read_other} if facts.has_other else keys
+        writing: Any = {**keys, "order": "deterministic"} if facts.has_set else keys
+        # Each option that is left out saves a tenth of the time.
+        convert: Callable[..., Any] = msgspec.convert
+        to_builtins: Callable[..., Any] = msgspec.to_builtins
+        self._convert = partial(convert, type=hint, **reading)
+        self._to_builtins = partial(to_builtins, enc_hook=_write_other, **writing)
 
     def write(self, value: Any) -> tuple[Any, Any]:
         """The JSON of a value, and what the job reads in it. The JSON itself passes, too: a command
         and a schedule entry give that. Raises ValidationError, and TypeError or
         ValueError for what cannot be written."""
-        self._check_datetimes(value)
-        wire = self._write(value)
+        if self._has_datetime:
+            _check_datetimes(value)
+        wire = self._to_builtins(value)
         typed = self.read(wire)
         if type(value) in _MAY_BE_WIRE:
-            wire = self._write(typed)  # in one spelling, as it may be part of a key
+            wire = self._to_builtins(typed)  # in one spelling, as it may be part of a key
         return wire, typed
-
-    def _write(self, value: Any) -> Any:
-        order: Any = "deterministic" if self._facts.has_set else None
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=_write_other, order=order)
 
     def read(self, wire: Any) -> Any:
         """Raises ValidationError."""
-        typed = msgspec.convert(wire, self._hint, str_keys=True, dec_hook=_read_other)
-        self._check_datetimes(typed)
+        typed = self._convert(wire)
+        if self._has_datetime:
+            _check_datetimes(typed)
         return typed
-
-    def _check_datetimes(self, value: Any) -> None:
-        wrong = _wrong_datetime(value) if self._facts.has_datetime else ""
-        if wrong:
-            raise msgspec.ValidationError(wrong)
 
 
 _MAY_BE_WIRE = frozenset({str, int, float, list, dict})
@@ -75,15 +76,20 @@ def _is_pydantic(kind: type) -> bool:
     return any((base.__module__, base.__name__) == ("pydantic.main", "BaseModel") for base in bases)
 
 
-def _wrong_datetime(value: Any) -> str:
-    """What is wrong with a datetime that stands anywhere in this value; empty for nothing."""
+def _check_datetimes(value: Any) -> None:
+    """Raise ValidationError for a datetime anywhere in this value that would not arrive as it
+    is."""
     if isinstance(value, datetime):
         offset = value.utcoffset()
         if offset is None:
-            return "a datetime needs a time zone"
-        odd = offset.seconds % 60 or offset.microseconds
-        return "the offset of a datetime has seconds, which are lost; give it in UTC" if odd else ""
-    return next(filter(None, map(_wrong_datetime, _contents(value))), "")
+            raise msgspec.ValidationError("a datetime needs a time zone")
+        if offset.seconds % 60 or offset.microseconds:
+            raise msgspec.ValidationError(
+                "the offset of a datetime has seconds, which are lost; give it in UTC"
+            )
+        return
+    for each in _contents(value):
+        _check_datetimes(each)
 
 
 def _contents(value: Any) -> Iterable[Any]:
@@ -115,6 +121,10 @@ class _Facts:
         """JSON lacks one of the types."""
         self.has_datetime = False
         self.has_set = False
+        self.has_other_keys = False
+        """Keys of objects that are not text."""
+        self.has_other = False
+        """Models of pydantic."""
         self._seen: set[int] = set()
         self._look(info)
 
@@ -124,11 +134,13 @@ class _Facts:
         self._seen.add(id(info))
         if isinstance(info, types.CustomType) and not _is_pydantic(info.cls):
             raise _Unsupported(f"no type {info.cls!r} is known")
+        self.has_other |= isinstance(info, types.CustomType)
         self.has_datetime |= isinstance(info, types.DateTimeType)
         self.has_set |= isinstance(info, types.SetType | types.FrozenSetType)
         self.needed |= not isinstance(info, _AS_IN_JSON) or _is_limited(info)
         if isinstance(info, types.DictType):
-            self.needed |= not isinstance(info.key_type, types.StrType | types.AnyType)
+            self.has_other_keys |= not isinstance(info.key_type, types.StrType | types.AnyType)
+            self.needed |= self.has_other_keys
         for part in _parts(info):
             self._look(part)
 

@@ -26,6 +26,9 @@ from gresque.text import printable
 
 Keywords = Mapping[str, Any]
 
+MOST_NOTED = 100
+"""A function that takes `*args` may be called with any number."""
+
 
 class Wire(NamedTuple):
     """The arguments of a call as JSON carries them, and as the job gets them."""
@@ -78,21 +81,23 @@ class TypedArgs:
         self._named: dict[str, Converter | None] = {}
         self._more: tuple[str, Converter | None] = "", None
         self._more_named: Converter | None = None
+        self._places: dict[int, list[tuple[int, str, Converter]]] = {}
 
     def write(self, args: Sequence[Any], kwargs: Keywords) -> Wire:
         """Raises WrongArguments for a value that does not fit its annotation, and
         UnserializableArgument for one that cannot be written."""
-        self.prepare()
+        if not self._made:
+            self.prepare()
         wire, typed = list(args), list(args)
-        for position, value in enumerate(args):
-            name, converter = self._at(position)
-            if converter is not None:
-                wire[position], typed[position] = self._written(name, converter, value)
+        for position, name, converter in self._to_convert(len(wire)):
+            wire[position], typed[position] = self._written(name, converter, wire[position])
+        if not kwargs:
+            return Wire(wire, {}, typed, {})
         named, typed_named = dict(kwargs), dict(kwargs)
         for name, value in kwargs.items():
-            _, converter = self._at(name)
-            if converter is not None:
-                named[name], typed_named[name] = self._written(name, converter, value)
+            _, found = self._at(name)
+            if found is not None:
+                named[name], typed_named[name] = self._written(name, found, value)
         return Wire(wire, named, typed, typed_named)
 
     def write_one(self, place: int | str, value: Any) -> Any:
@@ -103,17 +108,18 @@ class TypedArgs:
 
     def read(self, args: Sequence[Any], kwargs: Keywords) -> tuple[list[Any], dict[str, Any]]:
         """The arguments that the job gets. Raises InvalidArguments."""
-        self.prepare()
+        if not self._made:
+            self.prepare()
         typed = list(args)
-        for position, value in enumerate(args):
-            name, converter = self._at(position)
-            if converter is not None:
-                typed[position] = self._read(name, converter, value)
+        for position, name, converter in self._to_convert(len(typed)):
+            typed[position] = self._read(name, converter, typed[position])
+        if not kwargs:
+            return typed, {}
         named = dict(kwargs)
         for name, value in kwargs.items():
-            _, converter = self._at(name)
-            if converter is not None:
-                named[name] = self._read(name, converter, value)
+            _, found = self._at(name)
+            if found is not None:
+                named[name] = self._read(name, found, value)
         return typed, named
 
     def before(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -125,6 +131,20 @@ class TypedArgs:
             return call(*typed, **named)
 
         return run
+
+    def _to_convert(self, count: int) -> list[tuple[int, str, Converter]]:
+        """Of this number of positional arguments those with a converter. Noted for each number, of
+        which a program uses few."""
+        found = self._places.get(count)
+        if found is None:
+            found = []
+            for position in range(count):
+                name, converter = self._at(position)
+                if converter is not None:
+                    found.append((position, name, converter))
+            if count < MOST_NOTED:
+                self._places[count] = found
+        return found
 
     def _at(self, place: int | str) -> tuple[str, Converter | None]:
         if isinstance(place, str):
