@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import gresque
+import gresque.aio
 from gresque.testing import FakeJobs, NotImitated, fake, perform
 
 fails: list[Exception] = []
@@ -90,3 +92,17 @@ def test_a_result_that_cannot_be_kept_fails(jobs: FakeJobs) -> None:
         jobs.drain()
     with pytest.raises(gresque.UnserializableResult):
         perform(odd, 1)
+
+
+def test_coroutines_ask_the_same(jobs: FakeJobs) -> None:
+    async def ask() -> Any:
+        async with gresque.aio.Client() as client:
+            job_id = await client.aenqueue(add, 1, 2)
+            assert job_id is not None
+            with pytest.raises(gresque.NotEnded):
+                await client.aresult(job_id, timeout=60)
+            jobs.drain()
+            assert (await client.astatus(job_id)).state == "done"
+            return await client.aresult(job_id)
+
+    assert asyncio.run(ask()) == 3
