@@ -103,6 +103,11 @@ def _thread_fails() -> None:
     thread.join()
 
 
+def _hold_the_gil() -> None:
+    """Within C, where no signal is handled."""
+    sum(range(10**12))
+
+
 BEHAVIOURS = {
     "greenlet fails": _greenlet_fails,
     "thread fails": _thread_fails,
@@ -110,6 +115,7 @@ BEHAVIOURS = {
     "fail": _fail,
     "sleep": time.sleep,
     "spin": _spin,
+    "hold the GIL": _hold_the_gil,
     "swallow": _swallow,
     "immortal": _immortal,
     "finally": _finally,

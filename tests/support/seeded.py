@@ -87,6 +87,8 @@ FRAMES = (
     "/srv/app/lib/retry.py:12:in `call'", "/srv/app/lib/http.py:207:in `request'",
     "/usr/lib/python3/dist-packages/requests/sessions.py:589:in `request'",
     "/usr/lib/python3/dist-packages/requests/adapters.py:688:in `send'",
+    "/usr/lib/python3/dist-packages/urllib3/connectionpool.py:791:in `urlopen'",
+    "/usr/lib/python3/dist-packages/urllib3/connection.py:199:in `_new_conn'",
 )  # fmt: skip
 
 STACK = (
@@ -201,7 +203,7 @@ def _later(pipeline: redis.Redis, dice: random.Random, now: int) -> None:
     """Delayed jobs and schedule entries."""
     for number in range(180):
         kind = KINDS[number % len(KINDS)]
-        due, raw = now + 40 + number * 97, kind.payload(dice, now - 60 * number)
+        due, raw = now + 700 + number * 97, kind.payload(dice, now - 60 * number)
         member = json.loads(raw)["id"]
         key = f"resque:queue:{kind.queue}"
         pipeline.zadd("resque:later", {member: due * 1000})
@@ -243,21 +245,30 @@ def _around(pipeline: redis.Redis, now: int) -> None:
 
 def _failed(dice: random.Random, count: int, now: int) -> Iterator[list[bytes]]:
     """The newest last, and most of them in the last hours."""
+    raws = [_raw_entry(each) for each in ERRORS]
+    usual = range(1, len(ERRORS))
     for start in range(0, count, 1000):
         bulk = []
         for number in range(start, min(start + 1000, count)):
             ago = DAY * ((count - number - 0.5) / count) ** 2
-            error = dice.choices(
-                ERRORS[1:], [ago >= each.ago and each.share for each in ERRORS[1:]]
-            )
+            weights = [ERRORS[each].share * (ago >= ERRORS[each].ago) for each in usual]
+            which = dice.choices(usual, weights)[0]
             if ago < DEPLOYED and dice.random() < 0.95:
-                error = [ERRORS[0]]
-            which, exception, message, place = error[0][:4]
-            kind = KINDS[which]
-            frames = [f"/srv/app/{place}:in `perform'", *FRAMES]
-            worker = f"web-{dice.randrange(1, 13):02d}:4000:*:1:500:100000"
-            item = kind.payload(dice, now - ago - 5)
-            raw = encode_entry(item, exception, message, frames, worker, kind.queue)
+                which = 0
             at = time.strftime("%Y/%m/%d %H:%M:%S UTC", time.gmtime(now - ago))
-            bulk.append(json.dumps(json.loads(raw) | {"failed_at": at}).encode())
+            raw = raws[which].replace(b"@id@", _id(dice, now - ago - 5).encode())
+            raw = raw.replace(b"@number@", b"%d" % dice.randrange(20, 999))
+            raw = raw.replace(b"@host@", b"web-%02d" % dice.randrange(1, 13))
+            bulk.append(raw.replace(b"@at@", at.encode()))
         yield bulk
+
+
+def _raw_entry(error: Error) -> bytes:
+    """To be filled in."""
+    kind = KINDS[error.which]
+    args = kind.args.replace("8#", '"@number@"').replace("#", "@number@")
+    item = json.dumps({"class": kind.name, "args": json.loads(args), "id": "@id@"}).encode()
+    frames = [f"/srv/app/{error.place}:in `perform'", *FRAMES]
+    worker = "@host@:4000:*:1:500:100000"
+    raw = encode_entry(item, error.exception, error.message, frames, worker, kind.queue)
+    return json.dumps(json.loads(raw) | {"failed_at": "@at@"}).encode()

@@ -1,0 +1,162 @@
+"""Every page of the dashboard in a browser: axe-core, widths, hostile values, no scripts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import redis
+
+from tests.support.browser import chromium, dashboard, needs_browser
+from tests.support.hostile import MARK, PAYLOADS, plant
+from tests.support.seeded import seed
+from tests.support.server import OwnServer
+
+AXE = "axe-core@4.14.1"
+RULES = "['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa','best-practice']"
+FAULTS = (
+    f"axe.run(document, {{runOnly: {RULES}}}).then(found => "
+    "found.violations.map(each => each.id + ': ' + each.nodes[0].html.slice(0, 200)))"
+)
+TOO_WIDE = "document.documentElement.scrollWidth > innerWidth ? ['too wide'] : []"
+WIDTHS = (1440, 390, 320)
+_NO_PAGE = re.compile(r"/download|/api/")
+KINDS = 40
+"""Of pages, at least: each tab, and what leads on from there."""
+
+pytestmark = needs_browser
+
+
+class Site(NamedTuple):
+    link: str
+    client: redis.Redis
+
+    def address(self, path: str) -> str:
+        return self.link.partition("/in?")[0] + path
+
+
+@contextmanager
+def busy_site(directory: Path, *texts: str) -> Iterator[Site]:
+    """A busy system, with these texts in every place of it."""
+    server = OwnServer(directory).start()
+    try:
+        with redis.Redis(unix_socket_path=str(server.socket)) as client:
+            seed(client, processes=24, running=900, queues=30, failed=3000)
+            for text in texts:
+                plant(client, text)
+            with dashboard(server.url, directory) as link:
+                yield Site(link, client)
+    finally:
+        server.kill()
+
+
+@contextmanager
+def signed_in(site: Site) -> Iterator[Any]:
+    """Makes contexts of a browser that the dashboard knows."""
+    with chromium() as browser:
+        context = browser.new_context(java_script_enabled=False)
+        context.new_page().goto(site.link)
+        yield partial(browser.new_context, storage_state=context.storage_state())
+
+
+def kind_of(address: str) -> tuple[str, ...]:
+    """Pages of one kind differ in names and values alone. A page that acts stands for itself."""
+    parts = urlsplit(address)
+    first, *rest = parts.path.strip("/").split("/")
+    rest = ["<name>", *rest[1:]] if rest and first in ("jobs", "queues", "workers") else rest
+    return (first, *rest, *sorted(parse_qs(parts.query, keep_blank_values=True)))
+
+
+def walk(site: Site, page: Any) -> list[str]:
+    """Follow all links, to one page of each kind. Each has a heading and no error."""
+    waiting, seen = [site.address("/")], {kind_of("/")}
+    found = []
+    while waiting:
+        address = waiting.pop(0)
+        answer = page.goto(address)
+        assert answer.status == 200, (address, answer.status)
+        assert page.locator("h1").count() == 1, address
+        found.append(address)
+        for link in page.eval_on_selector_all("a[href]", "all => all.map(each => each.href)"):
+            link = link.partition("#")[0]
+            is_here = link.startswith(site.address("/")) and not _NO_PAGE.search(link)
+            if is_here and kind_of(link) not in seen:
+                seen.add(kind_of(link))
+                waiting.append(link)
+    return found
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    if shutil.which("npm") is None:
+        pytest.skip("no npm, which fetches axe-core")
+    place = tmp_path_factory.mktemp("axe")
+    subprocess.run(["npm", "pack", "--silent", AXE], cwd=place, check=True)
+    (archive,) = place.glob("*.tgz")
+    shutil.unpack_archive(archive, place)
+    return (place / "package" / "axe.min.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Of those that only look."""
+    with busy_site(tmp_path_factory.mktemp("busy"), "plain") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def new_context(busy: Site) -> Iterator[Any]:
+    with signed_in(busy) as new_context:
+        yield new_context
+
+
+@pytest.fixture(scope="module")
+def addresses(busy: Site, new_context: Any) -> list[str]:
+    with new_context(java_script_enabled=False) as context:
+        return walk(busy, context.new_page())
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(
+    axe: str, new_context: Any, addresses: list[str], width: int, theme: str
+) -> None:
+    faults: list[str] = []
+    with new_context(
+        viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+    ) as context:
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for address in addresses:
+            page.goto(address)
+            # By the debugger, which the policy of the page does not bind.
+            page.evaluate(axe)
+            found = (*page.evaluate(FAULTS), *page.evaluate(TOO_WIDE), *said)
+            faults += [f"{urlsplit(address).path}: {each}" for each in found]
+            said.clear()
+    assert not faults, "\n".join(faults)
+
+
+def test_hostile_values_do_nothing(tmp_path: Path) -> None:
+    said: list[str] = []
+    with busy_site(tmp_path, *PAYLOADS) as site, signed_in(site) as new_context:
+        with new_context(java_script_enabled=False) as context:
+            addresses = walk(site, context.new_page())
+        page = new_context().new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append("a dialog"))
+        for address in addresses:
+            page.goto(address)
+            assert page.locator(f"{MARK}, [{MARK}], img").count() == 0, address
+    assert said == []
