@@ -117,6 +117,8 @@ def test_a_kill_and_its_outcome(
         assert time.monotonic() < deadline, page
         time.sleep(0.05)
     assert wanted in rows(page), "it stays in its place, with the outcome"
+    for other in ("class:Other", "host:elsewhere"):
+        assert "killed</b>" not in browser.get("/running", query_string={"q": other}).text
     deadline = time.monotonic() + 10
     while not (entries := read_audit(store, 5)):
         assert time.monotonic() < deadline

@@ -195,7 +195,13 @@ def _rows(
     rows = [Row(job, killed.get(str(job.item.get("id")))) for job in jobs]
     there = {row.id for row in rows}
     if start == 0:
-        rows += [Row(each.job, each) for name, each in killed.items() if name not in there]
+        rows += [
+            Row(each.job, each)
+            for name, each in killed.items()
+            if name not in there
+            and each.job.is_wanted(wanted)
+            and wanted.processes([each.job.process])
+        ]
     return sorted(rows, key=lambda row: (row.job.blocks_seconds is None, row.job.since or 0.0))
 
 
