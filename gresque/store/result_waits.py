@@ -335,7 +335,8 @@ class _Line:
             for reply in replies:
                 job_id = self._asked.popleft()
                 self._answered += 1
-                if isinstance(reply, ResponseError) and not _is_wrong_type(reply):
+                # A server that still loads its data says so in place of a state.
+                if isinstance(reply, RedisError) and not _is_wrong_type(reply):
                     raise reply
                 if job_id:
                     self._note(job_id, reply)

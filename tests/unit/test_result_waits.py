@@ -13,6 +13,7 @@ import pytest
 import redis
 
 import gresque
+from gresque.connection.raw import RawConnection
 from gresque.store.store import Store
 from tests.support.server import OwnServer
 
@@ -207,6 +208,21 @@ def test_a_server_that_starts_again_and_one_that_stays_away(tmp_path: Path) -> N
         assert isinstance(gone.get(), gresque.RedisUnavailable)
     finally:
         own.kill()
+
+
+def test_a_server_that_still_loads_says_nothing_of_a_job(
+    client: gresque.Client, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(redis_client, "a", 7)
+    plain, loading = RawConnection.take_in, [redis.exceptions.BusyLoadingError("it loads")]
+
+    def take_in(raw: RawConnection) -> list[object]:
+        found = plain(raw)
+        return [loading.pop() if loading else each for each in found]
+
+    monkeypatch.setattr(RawConnection, "take_in", take_in)
+    assert client.result("a", timeout=SECONDS) == 7
+    assert not loading
 
 
 def test_a_server_that_announces_nothing_is_polled(
