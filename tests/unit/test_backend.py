@@ -16,6 +16,7 @@ from gresque.failure.backend import RedisBackend, Retries
 from gresque.failure.entry import encode_entry
 from gresque.failure.failed_list import PAGE, FailedList, read_entry
 from gresque.failure.retry import prepare_retry
+from gresque.jobs import payload
 from gresque.store.failed import FailedLists
 from gresque.store.store import Store
 
@@ -199,6 +200,18 @@ class TestRetryAll:
         assert numbers(redis_client.lrange("resque:queue:q", 0, -1)) == [0, 2]
         assert redis_client.lindex(FAILED, 1) == entries[1]
         assert redis_client.smembers("resque:queues") == {b"q"}
+
+    def test_a_tracked_job_that_is_not_pushed_stays_failed(
+        self, backend: RedisBackend, redis_client: redis.Redis
+    ) -> None:
+        redis_client.set("resque:queue:odd", "x")
+        for name in ("q", "odd"):
+            raw = payload.encode("A", (), None, name, envelope={"track": 60})
+            redis_client.rpush(FAILED, encode_entry(raw, "ValueError", "no", [], "host:1", name))
+            redis_client.hset(f"resque:job:{name}", "s", "failed")
+        assert backend.retry_all() == Retries(1, 0, 1)
+        assert redis_client.hget("resque:job:q", "s") == b"queued"
+        assert redis_client.hget("resque:job:odd", "s") == b"failed"
 
     def test_without_the_set_of_queues_nothing_is_pushed(
         self, backend: RedisBackend, redis_client: redis.Redis

@@ -25,7 +25,7 @@ KEYS = Keys("resque")
 def job(number: int = 0) -> None: ...
 
 
-@gresque.job(queue="mail", name="plain")
+@gresque.job(queue="mail", name="untracked")
 def plain(number: int = 0) -> None: ...
 
 
@@ -69,7 +69,7 @@ def test_every_way_into_a_queue(client: gresque.Client, redis_client: redis.Redi
         ("unique", "mail", "queued", 1),
         ("unique", "mail", "later", 11),
         ("unique", "mail", "later", 1),
-        ("plain", "mail", "queued", 1),
+        ("untracked", "mail", "queued", 1),
     ]
 
 

@@ -13,7 +13,8 @@ local producer, queues, queue = KEYS[1], KEYS[2], KEYS[3]
 local A, call = ARGV, redis.call
 local CHUNK = 4000 -- Lua's stack takes some 8,000 values in one unpack
 
-local last_job = KEYS[4] and #A - 2 or #A
+local is_tracked = KEYS[4] ~= nil
+local last_job = is_tracked and #A - 2 or #A
 -- include take_number
 -- Whether all of it may be written shows before the first job is in its queue; what is refused (a
 -- key of another type, a command that this user may not call) takes the number back. Late copies of
@@ -28,7 +29,7 @@ if type(done) == 'table' and done.err then
   if not string.find(done.err, 'WRONGTYPE', 1, true) then return done end
   return redis.error_reply(done.err .. ': ' .. key)
 end
-if KEYS[4] then
+if is_tracked then
 -- include track
   for i = 4, #KEYS do track(KEYS[i], 'queued', A[#A - 1], A[3], A[#A] + DAY_MS) end
 end

@@ -37,26 +37,23 @@ for i = 5, #ARGV, 12 do
   if ARGV[i + 3] == 'push' then
     local at, name = FIRST_QUEUE + 3 * (i - 5) / 12, ARGV[i + 4]
     local pushed = push(KEYS[at], name, ARGV[i + 5])
-      note_retry(KEYS[at + 2], ARGV[i + 9], ARGV[i + 10], ARGV[i + 11])
     if type(pushed) ~= 'number' then
       kept = ARGV[i + 1]
       refused = refused + 1
     else
       lock_if_free(KEYS[at + 1], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8], name, ARGV[i + 5])
+      note_retry(KEYS[at + 2], ARGV[i + 9], ARGV[i + 10], ARGV[i + 11])
     end
   end
   local changed = kept == '' and dropped or kept ~= ARGV[i + 1] and marked
   if changed then changed[#changed + 1] = ARGV[i] - 1 end
   entries[tonumber(ARGV[i])] = kept ~= '' and kept
 end
-local kept, k = {}, 0
+local kept = {}
 for i = 1, count do
-  if entries[i] then
-    k = k + 1
-    kept[k] = entries[i]
-  end
+  if entries[i] then kept[#kept + 1] = entries[i] end
 end
-if k > 0 then call('RPUSH', failed, unpack(kept, 1, k)) end
+if #kept > 0 then call('RPUSH', failed, unpack(kept)) end
 call('LTRIM', failed, count, -1)
 note_failed(changes, failed, length, table.concat(marked, ' '), table.concat(dropped, ' '), count)
 return refused

@@ -15,6 +15,7 @@
 -- Returns  1; 0 when it was done before, or is so late that another call has used the slot since
 local producer, later, jobs, queues, queue = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local A, call = ARGV, redis.call
+local is_tracked = KEYS[6] ~= nil
 -- include put_off_all
 -- include now_ms
 -- include take_number
@@ -24,7 +25,7 @@ local is_delay = A[6] == 'in'
 local now = now_ms(is_delay and math.ceil or math.floor)
 local from = is_delay and now or 0
 local head = #queue .. ':' .. queue
-for i = 7, KEYS[6] and #A - 2 or #A, 3 do
+for i = 7, is_tracked and #A - 2 or #A, 3 do
   local due = from + tonumber(A[i + 1])
   if due <= now then
     at_once[#at_once + 1] = A[i + 2]
@@ -40,7 +41,7 @@ if not failure and #at_once > 0 then
     or refused(redis.pcall('RPUSH', queue, unpack(at_once)), queue)
 end
 if not failure then
-  if KEYS[6] then
+  if is_tracked then
 -- include track
     for n = 6, #KEYS do
       local left = from + tonumber(A[3 * n - 10]) - now

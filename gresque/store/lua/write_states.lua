@@ -1,6 +1,6 @@
 -- Write what is known of tracked jobs that were taken out, or given another time, by hand.
 --
--- KEYS  1.. the state of each job (HASH)
+-- KEYS  1 to the last: the state of each job (HASH)
 -- ARGV  for each job three: its state, '' for no other one; details; for how many ms it is kept, or
 --       at least where its state stays
 -- Returns  {key, its error, …} of those that were refused
