@@ -121,7 +121,9 @@ def new_context(busy: Site) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def addresses(busy: Site, new_context: Any) -> list[str]:
     with new_context(java_script_enabled=False) as context:
-        return walk(busy, context.new_page())
+        found = walk(busy, context.new_page())
+    assert len(found) >= KINDS
+    return found
 
 
 @pytest.mark.parametrize("width", WIDTHS)
