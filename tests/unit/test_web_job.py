@@ -97,7 +97,34 @@ def test_one_that_is_nowhere(browser: FlaskClient) -> None:
     assert page.status_code in (200, 404)
     page = browser.get(f"/jobs/{new_id()}")
     assert state(page.text) == "not found"
-    assert "Of jobs that succeed nothing is kept." in page.text
+    assert "Of jobs that succeed nothing is kept, unless they are tracked." in page.text
+
+
+def test_a_tracked_one(browser: FlaskClient, redis_client: redis.Redis) -> None:
+    wanted = new_id()
+    details = {
+        "class": "Mail", "queue": "mail", "attempt": 2, "started": 5000, "ended": 6000,
+        "progress": [3, 4, "<i>"], "value": {"url": "<b>"},
+    }  # fmt: skip
+    fields = {"s": "done", "d": json.dumps(details)}
+    redis_client.hset(f"resque:job:{wanted}", mapping=fields)
+    page = browser.get(f"/jobs/{wanted}").text
+    assert state(page) == "done"
+    assert "began, attempt 2" in page
+    assert "3 of 4, &lt;i&gt;" in page
+    assert "&lt;b&gt;" in page
+    assert "Mail" in page
+    found = browser.get(f"/api/job?id={wanted}").get_json()
+    assert (found["state"], found["job_class"], found["queue"]) == ("done", "Mail", "mail")
+    assert found["progress"] == [3, 4, "<i>"]
+    assert found["result"] == {"url": "<b>"}
+    lost = new_id()
+    details = {"error": ["ValueError", "no <u>", "a"], "ended": 6000}
+    fields = {"s": "failed", "d": json.dumps(details)}
+    redis_client.hset(f"resque:job:{lost}", mapping=fields)
+    page = browser.get(f"/jobs/{lost}").text
+    assert state(page) == "▲ failed"
+    assert "ValueError: no &lt;u&gt;" in page
 
 
 def test_the_keys(browser: FlaskClient) -> None:

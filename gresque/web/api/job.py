@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gresque.web.api import shapes
 from gresque.web.api.failed import shown, shown_args
 from gresque.web.pages.job import find_job
@@ -10,8 +12,8 @@ from gresque.web.pages.job import find_job
 def job(query: shapes.OfJob) -> shapes.Job:
     """One job by its id, wherever it is, with what is known of its way.
 
-    Nothing is kept of jobs that succeed: these are `gone`. Failed jobs are searched from the newest
-    on; ask again while `is_searched` is false.
+    Nothing is kept of jobs that succeed, unless they are tracked: these are `gone`. Failed jobs are
+    searched from the newest on; ask again while `is_searched` is false.
     """
     found = find_job(query.id)
     return shapes.Job(
@@ -24,5 +26,7 @@ def job(query: shapes.OfJob) -> shapes.Job:
         process=found.running.process if found.running else None,
         seconds=found.running.seconds if found.running else None,
         failed=shown(found.failed) if found.failed else None,
+        progress=found.status.progress if found.status else None,
+        result=msgspec.json.decode(found.result) if found.result else None,
         steps=[shapes.JobStep(step.at, step.text) for step in found.steps],
     )

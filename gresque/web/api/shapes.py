@@ -320,7 +320,9 @@ class JobStep(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True):
-    """`state` is running, ended (killed a moment ago), waiting, delayed, retry, failed or gone."""
+    """`state` is running, ended (killed a moment ago), waiting, delayed, retry, failed or gone; of
+    a tracked job that has ended also done or cancelled. Tracked jobs have `progress` (done, total,
+    note), and `result`, what they returned."""
 
     id: str
     state: str
@@ -331,6 +333,8 @@ class Job(msgspec.Struct, frozen=True):
     process: str | None
     seconds: float | None
     failed: Failed | None
+    progress: tuple[float, float | None, str] | None
+    result: Any
     steps: list[JobStep]
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from flask import Response
 
+from gresque.client.results import Status, status_of
 from gresque.failure.failed_list import FailedJob
 from gresque.failure.failed_time import failed_seconds
 from gresque.formats import span
@@ -42,7 +43,7 @@ class Step(NamedTuple):
 @dataclass
 class Found:
     """What is known of the job. `state` is a word: running, ended, waiting, delayed, retry, failed
-    or gone."""
+    or gone; done or cancelled of a tracked job."""
 
     state: str = "gone"
     item: dict[str, Any] = field(default_factory=dict)
@@ -51,21 +52,39 @@ class Found:
     stack: JobStack | None = None
     killed: KilledRow | None = None
     failed: FailedJob | None = None
+    status: Status | None = None
+    """Of a tracked job."""
     is_searched: bool = False
     """Whether all failed jobs were looked at."""
     steps: list[Step] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        return str(self.item.get("class") or "")
+        return str(self.item.get("class") or (self.status and self.status.job_class) or "")
 
     @property
     def label(self) -> str:
-        return job_label(self.item, LABEL_CHARS)[len(self.name) :] if self.name else ""
+        name = self.item.get("class")
+        return job_label(self.item, LABEL_CHARS)[len(str(name)) :] if name else ""
 
     @property
     def payload(self) -> str:
         return json.dumps(self.item, indent=2, ensure_ascii=False) if self.item else ""
+
+    @property
+    def progress(self) -> str:
+        found = self.status.progress if self.status is not None else None
+        if found is None:
+            return ""
+        of = "" if found.total is None else f" of {found.total:,}"
+        return f"{found.done:,}{of}{f', {found.note}' if found.note else ''}"
+
+    @property
+    def result(self) -> str:
+        """What it returned, as JSON; empty where that is not known."""
+        status = self.status
+        is_done = status is not None and status.state == "done"
+        return status.value.decode() if status is not None and is_done else ""
 
     @property
     def reference(self) -> str:
@@ -111,6 +130,7 @@ def find_job(job_id: str) -> Found:
         kind = "bad" if found.killed.is_over else "late"
         found.steps.append(Step(found.killed.changed_at, found.killed.text, kind))
     found.is_searched = search.is_over
+    _note_tracked(found, job_id)
     return found
 
 
@@ -148,6 +168,20 @@ def _note_later(found: Found, job_id: str, snapshot: Snapshot) -> bool:
     ahead = f"{place.position:,} before it" if place.position else "the next one"
     found.steps.append(Step(None, f"waits in {place.queue}, {ahead}"))
     return True
+
+
+def _note_tracked(found: Found, job_id: str) -> None:
+    """What is known of a tracked job, also when it stands nowhere any more."""
+    known = site().store.tracks.read([job_id])[0]
+    if known is None:
+        return
+    status = found.status = status_of(job_id, known)
+    if found.state == "gone" and status.is_over:
+        found.state, found.queue = status.state, status.queue or ""
+        if status.started_at is not None:
+            found.steps.append(Step(status.started_at, f"began, attempt {status.attempt}"))
+        kind = "bad" if status.state == "failed" else "ok"
+        found.steps.append(Step(status.ended_at, status.state, kind))
 
 
 def _note_failed(found: Found, search: FailedSearch, job_id: str) -> None:
