@@ -28,6 +28,7 @@ OWN = {
     "floors": [],
     "inspecting": [],
     "flow": [],
+    "waiting": [],
     "cost": [],
 }
 QUICK = ["--runs", "1", "--scale", "0.05"]

@@ -92,6 +92,12 @@ def fork_cost(pairs: int) -> None:
     gresque.default_client().store.redis.hset("fork-cost", mapping=found)
 
 
+@gresque.job(queue="bench", name="Tracked", result_ttl_seconds=60)
+def tracked(number: int) -> int:
+    body.count()
+    return number
+
+
 @gresque.job(queue="bench", name="Burn")
 def burn(seconds: float) -> None:
     """Keep the CPU for so long."""

@@ -1,5 +1,5 @@
 """What a whole job costs, from enqueue to its last end: plain, delayed, retried, failed,
-unique.
+unique, tracked.
 
 CPU, of the program that enqueues, of a worker (its master included) and of the server. A burst of a
 worker without jobs is measured first, and taken off. See cost.py.
@@ -42,6 +42,7 @@ KINDS = {
     "failed": Kind("Fails", None),
     "unique, both": Kind("UniqueBoth", 4.0),
     "unique, queued": Kind("UniqueQueued", 5.0),
+    "tracked": Kind("Tracked", 5.0),
 }
 
 
