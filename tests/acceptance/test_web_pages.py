@@ -31,6 +31,10 @@ WIDTHS = (1440, 390, 320)
 _NO_PAGE = re.compile(r"/download|/api/")
 KINDS = 40
 """Of pages, at least: each tab, and what leads on from there."""
+ACTIONS = 20
+"""Of kinds of buttons that change something, at least."""
+GONE = 409
+"""Another button has taken away what this one would change."""
 
 pytestmark = needs_browser
 
@@ -162,3 +166,98 @@ def test_hostile_values_do_nothing(tmp_path: Path) -> None:
             page.goto(address)
             assert page.locator(f"{MARK}, [{MARK}], img").count() == 0, address
     assert said == []
+
+
+class Button(NamedTuple):
+    """Of a form that changes something."""
+
+    kind: tuple[str, ...]
+    text: str
+    page: str
+
+    @property
+    def sort(self) -> object:
+        """What it does: its text may name a queue or a number."""
+        return self.kind, self.text.split()[0], "selected" in self.text
+
+    @property
+    def is_last(self) -> bool:
+        """What it takes away, other buttons may need."""
+        words = ("kill", "remove", "clear", "cancel", "move", "logout", "drain", "recycle")
+        return any(word in f"{self.kind} {self.text}".lower() for word in words)
+
+
+SUBMITS = """index => [...document.forms].flatMap(form => [...form.elements])
+    .filter(each => each.type === 'submit')"""
+BUTTONS = """forms => forms.flatMap(form =>
+    [...form.elements].filter(each => each.type === 'submit').map(each => [
+        each.getAttribute('formmethod') || form.method,
+        each.hasAttribute('formaction') ? each.formAction : form.action,
+        each.textContent.trim()]))"""
+
+
+def buttons(page: Any, addresses: list[str]) -> list[Button]:
+    """One of each kind, those that take something away last."""
+    found: dict[object, Button] = {}
+    for address in addresses:
+        page.goto(address)
+        for method, action, text in page.eval_on_selector_all("form", BUTTONS):
+            if method == "post":
+                button = Button(kind_of(action), text, address)
+                found.setdefault(button.sort, button)
+    return sorted(found.values(), key=lambda button: button.is_last)
+
+
+def find(page: Any, button: Button) -> Any:
+    """The last such button of the page: the newest failed item is no job."""
+    shown = page.eval_on_selector_all("form", BUTTONS)
+    for index, (method, action, text) in reversed([*enumerate(shown)]):
+        there = Button(kind_of(action), text, button.page)
+        if method == "post" and text and there.sort == button.sort:
+            return page.evaluate_handle(SUBMITS + "[index]", index).as_element()
+    raise AssertionError(f"{button} is not there any more")
+
+
+def press(page: Any, button: Button) -> str:
+    """Fill the form in and send it; what the page says then."""
+    answer = page.goto(button.page)
+    if answer.status != 200:
+        return str(page.inner_text("main"))
+    pressed = find(page, button)
+    form = pressed.evaluate_handle("button => button.form")
+    count = form.query_selector("input[name=count]")
+    for field in form.query_selector_all("input:not([type=hidden]):not([type=checkbox])"):
+        name = field.get_attribute("name")
+        if name == "typed":
+            queue = urlsplit(button.page).path.split("/")[2:3]
+            field.fill(count.get_attribute("value") if count else queue[0])
+        elif not field.input_value():
+            field.fill({"queue": "mail", "target": "web", "rate": "", "burst": ""}.get(name, "5"))
+    boxes = form.query_selector_all("input[type=checkbox][value]:not([value=on])")
+    if boxes:
+        boxes[-1].check()  # the newest failed item is no job, which cannot be tried again
+    with page.expect_navigation() as navigation:
+        pressed.click()
+    status = navigation.value.status
+    assert status in (200, GONE), (button, page.inner_text("main"))
+    if status == GONE:
+        return str(page.inner_text("main"))
+    return " ".join(page.locator(".notice").all_inner_texts())
+
+
+def test_pages_and_actions_work_without_scripts(tmp_path: Path) -> None:
+    with (
+        busy_site(tmp_path, "plain") as site,
+        signed_in(site) as new_context,
+        new_context(java_script_enabled=False) as context,
+    ):
+        page = context.new_page()
+        found = walk(site, page)
+        assert len(found) >= KINDS
+        said = {}
+        for button in buttons(page, found):
+            said[button] = press(page, button)
+            print(*button, "->", said[button])
+    # What becomes of a kill stands in its row.
+    assert [each for each, text in said.items() if not text and "kill" not in each.kind] == []
+    assert len(said) >= ACTIONS
