@@ -76,3 +76,9 @@ def logs(text: str) -> None:
 def late_boom() -> None:
     store().blpop("go")
     raise ValueError("late")
+
+
+@gresque.job(queue="q", name="LogsAndFails")
+def logs_and_fails() -> None:
+    log.warning("before it fails")
+    raise ValueError("as told")

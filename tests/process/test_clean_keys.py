@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import signal
 
-from tests.process.support import Bench, wait_for
+from gresque.control.flow import pause
+from gresque.control.marks import mark
+from gresque.store.store import Store
+from tests.process.support import PATIENCE_SECONDS, Bench, wait_for
 
 JOBS = 15_000
 JOBS_PER_FORK = 150
@@ -16,6 +19,13 @@ LASTING = {
     "resque:queues", "resque:failed", "resque:stat:processed", "resque:stat:failed",
 }  # fmt: skip
 """One key each, however much was done. `failed` is for people to read and to clear."""
+
+SHOWN = {
+    "resque:metrics:second", "resque:metrics:minute", "resque:metrics:ten", "resque:metrics:times",
+    "resque:metrics:depth", "resque:heads", "resque:marks", "resque:logs", "resque:log",
+}  # fmt: skip
+"""What pages show of the past."""
+THREE_DAYS = 3 * 86_400
 
 
 def lasting_keys(bench: Bench) -> set[str]:
@@ -56,3 +66,31 @@ def live_for(bench: Bench, jobs: int) -> None:
     assert 3 <= len(log) <= 3 * CRASHING
     assert sum(entry["poison"] for entry in log) == CRASHING
     assert f"= {jobs:,} done + {CRASHING} failed" in master.log
+
+
+def test_what_pages_show_of_the_past_ends_by_itself(bench: Bench) -> None:
+    """Keys of minutes and of jobs; the audit log is one key of bounded length."""
+    bench.push_raw("foreign", b'{"class":"Nothing","args":[]}')
+    for number in range(3):
+        bench.client.enqueue_to("q", "Nothing", number)
+        bench.client.enqueue_to("q", "LogsAndFails")
+    store = Store(bench.redis_url, bench.namespace)
+    mark(store, "deploy", by="ana")
+    pause(store, "other", by="ana")
+    store.close()
+    master = bench.start("-r", "tests.process.logging_jobs", "-q", "q", "-t", "2", "-j", "100")
+
+    def shown() -> set[str]:
+        names = {key.decode().rstrip("0123456789abcdef") for key in bench.redis.keys("resque:*")}
+        return {name.rstrip(":") for name in names} & SHOWN
+
+    wait_for(lambda: shown() == SHOWN, PATIENCE_SECONDS)
+    master.signal(signal.SIGQUIT)
+    assert master.wait() == 0
+    assert bench.stat("failed") == 3
+    assert lasting_keys(bench) == LASTING | {
+        "resque:queue:foreign", "resque:policies", "resque:audit",
+    }  # fmt: skip
+    ending = [key for key in bench.redis.keys("resque:*") if bench.redis.ttl(key) >= 0]
+    assert len(ending) >= len(SHOWN)
+    assert all(bench.redis.ttl(key) <= THREE_DAYS for key in ending)
