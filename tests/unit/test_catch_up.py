@@ -30,10 +30,10 @@ FAILED, QUEUE = "resque:failed", "resque:queue:a"
 class Place:
     """One process at work on queue `a`, and its server."""
 
-    def __init__(self, url: str, client: redis.Redis) -> None:
+    def __init__(self, url: str, client: redis.Redis, number: int = 1) -> None:
         self.redis = client
         self.store = Store(url, "resque")
-        self.process = LastingProcess(url, self.store, 1)
+        self.process = LastingProcess(url, self.store, number)
         self.cycle, self.in_flight = self.process.cycle, self.process.in_flight
         keys = self.store.keys
         self.cycle.lists = ServedLists(keys, QueueList.parse("a,b"))  # without caps

@@ -36,7 +36,9 @@ class ForgottenJobs(Jobs):
 
     @rule(
         data=st.data(), hows=st.lists(
-            st.sampled_from(["fail", "put back", "done", "try later", "snooze", "try again"]),
+            st.sampled_from(
+                ["fail", "put back", "done", "with a result", "try later", "snooze", "try again"]
+            ),
             max_size=4,
         ),
         skip=st.integers(0, 3),
@@ -70,6 +72,8 @@ class ForgottenJobs(Jobs):
     def _end(self, process: Process, job: ReservedJob, how: str) -> None:
         if how == "fail":
             self.failures[process.name].add(id_of(job[2]))
+        elif how == "with a result":
+            self.results[process.name].add(id_of(job[2]))
         super()._end(process, job, how)
 
     @rule(data=st.data())
@@ -87,7 +91,13 @@ class ForgottenJobs(Jobs):
 
     @invariant()
     def each_result_is_that_of_its_job(self) -> None:
-        """A job that runs again may have none yet."""
+        """A job that runs again may have none yet; `teardown` looks which are missing."""
+        client, written = self.store.redis, set().union(*self.results.values())
+        for key in client.keys("resque:job:*"):
+            job_id = key.decode().removeprefix("resque:job:")
+            assert client.hgetall(key) == {b"s": b"done", b"d": job_id.encode()}
+            assert 0 < client.pttl(key) <= 60_000
+            assert job_id in written
 
     @invariant()
     def note_the_moment(self) -> None:
@@ -103,7 +113,13 @@ class ForgottenJobs(Jobs):
         listed = {id_of(decode_entry(entry).item()) for entry in entries}
         for process in self.alive:
             assert self.failures[process.name] <= listed
+            keys = {f"resque:job:{job_id}" for job_id in self._gone(process)}
+            assert not keys or self.store.redis.exists(*keys) == len(keys)
         super().teardown()
+
+    def _gone(self, process: Process) -> set[str]:
+        """Jobs that this process has ended with a result, and that do not run again."""
+        return self.results[process.name] - set(self._everywhere())
 
     def _turn_until_settled(self, process: Process) -> None:
         if process in self.alive:
@@ -120,6 +136,7 @@ def machine(redis_url: str) -> type[Jobs]:
             self.moments: list[Moment] = []
             self.forgotten: set[str] = set()
             self.failures: defaultdict[str, set[str]] = defaultdict(set)
+            self.results: defaultdict[str, set[str]] = defaultdict(set)
             self.skip = 0
 
     return Machine
