@@ -189,7 +189,8 @@ def progress(done: float, total: float | None = None, note: str = "") -> bool:
             gresque.progress(number, len(rows), note=row.name)
 
     It costs no trip to Redis, so it may be called often: at most two a second are written, the last
-    one always. Returns False for a job that is not tracked, and in code that outlives its job.
+    one always. Returns False for a job that is not tracked, in code that outlives its job, and in
+    a process that the job has forked.
     Raises GresqueError outside of jobs, ValueError for what are no numbers.
     """
     if current_job() is None:

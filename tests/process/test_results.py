@@ -68,6 +68,13 @@ def test_results_failures_and_what_cannot_be_kept(bench: Bench) -> None:
     assert 0 < ttl <= 60_000
 
 
+def test_a_process_that_a_job_forks_says_nothing(bench: Bench) -> None:
+    work(bench)
+    job_id = str(bench.client.enqueue(jobs.forks))
+    assert bench.client.result(job_id, timeout=30) == 2 + False
+    assert bench.client.status(job_id).progress is None
+
+
 def test_a_job_whose_process_is_killed(bench: Bench) -> None:
     """running, queued, running, done: at its first attempt, and its result comes to who waits."""
     master = work(bench, "-t", "10")

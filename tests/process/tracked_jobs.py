@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -49,6 +50,15 @@ def no_json() -> set[int]:
     queue="q", name="TrackedDropped", result_ttl_seconds=60, expires_seconds=0.01, on_expire="drop"
 )
 def dropped() -> None: ...
+
+
+@gresque.job(queue="q", name="TrackedForks", result_ttl_seconds=60)
+def forks() -> int:
+    """What `progress` returns in a process that the job forks."""
+    pid = os.fork()
+    if not pid:
+        os._exit(2 + gresque.progress(99, 100))
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @gresque.job(queue="q", name="TrackedAsks")

@@ -288,8 +288,8 @@ class WorkerThread(Killable):
             self.job = None
 
     def report(self, done: float, total: float | None, note: str) -> bool:
-        """Note the progress of the job; False where it is not tracked. Native threads of the job
-        may call it. Raises ValueError."""
+        """Note the progress of the job; False where it is not tracked, and in a process that it
+        has forked. Native threads of the job may call it. Raises ValueError."""
         job, tracked = self.job, self._thread_pool.in_flight.tracked
         if job is None or tracked.details_of(job) is None:
             return False
@@ -298,6 +298,8 @@ class WorkerThread(Killable):
         if hub is not None and hub.loop is loop:
             return tracked.report(job, done, total, note)
         checked_progress(done, total, note)
+        if tracked.is_copy:
+            return False
         loop.run_callback_threadsafe(tracked.report, job, done, total, note)
         return True
 

@@ -6,6 +6,7 @@ are. So a process that was given up overwrites nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -59,6 +60,7 @@ class TrackedRuns(dict[bytes, TrackedRun]):
         super().__init__()
         self._keys = keys
         self._process_id = ""
+        self._pid = 0
         self._order = count()
         self._due: list[tuple[float, int, TrackedRun]] = []
         self.on_note: Callable[[float], None] = lambda seconds: None
@@ -67,6 +69,12 @@ class TrackedRuns(dict[bytes, TrackedRun]):
     def work_as(self, process_id: str) -> None:
         """The name of the process, which what is written of its jobs says."""
         self._process_id = process_id
+        self._pid = os.getpid()
+
+    @property
+    def is_copy(self) -> bool:
+        """This is the memory of a process that a job has forked."""
+        return os.getpid() != self._pid
 
     def begin(self, job: ReservedJob) -> None:
         """This job, which may be tracked, starts now."""
