@@ -17,6 +17,7 @@ from gresque.jobs.ids import enqueued_at
 from gresque.jobs.tracking import Progress, decode_details, progress_of
 from gresque.seconds import seconds_of
 from gresque.store.track import ENDED
+from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.store.result_waits import ResultWaits
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 """Ids that an error names."""
+SHOWN_CHARS = 64
+"""Of an id; those that gresque gives have half of it."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ def result_of(found: Status) -> Any:
     error = found.error or ""
     if found.state == "cancelled":
         why = f": {error}" if error else ": it was taken out of its queue before it ran"
-        raise JobCancelled(f"job {found.id} was cancelled{why}", error)
-    raise JobFailed(f"job {found.id} failed: {error}", error, found.traceback or "")
+        raise JobCancelled(f"job {_shown(found.id)} was cancelled{why}", error)
+    raise JobFailed(f"job {_shown(found.id)} failed: {error}", error, found.traceback or "")
 
 
 class JobResults(ABC):
@@ -151,7 +154,7 @@ class JobResults(ABC):
         if timeout is not None and (seconds is None or seconds < 0):
             raise GresqueError(f"timeout={timeout!r} is no time; give a number of seconds")
         wanted = len(ids) if count is None else count
-        if not isinstance(wanted, int) or not 0 <= wanted <= len(ids):
+        if type(wanted) is not int or not 0 <= wanted <= len(ids):
             raise GresqueError(f"count={count!r} of {len(ids)} jobs; give a number up to that")
         if not wanted:
             return {}
@@ -173,12 +176,16 @@ class JobResults(ABC):
 
 
 def _listed(jobs: Iterable[str]) -> Sequence[str]:
-    if isinstance(jobs, str):
+    if isinstance(jobs, str | bytes) or not isinstance(jobs, Iterable):
         raise GresqueError(f"wait({jobs!r}): give a list of ids")
     return [*jobs]
 
 
 def _named(ids: Sequence[str]) -> str:
-    named = ", ".join(ids[:MOST_NAMED])
+    named = ", ".join(map(_shown, ids[:MOST_NAMED]))
     more = f" and {len(ids) - MOST_NAMED:,} more" if len(ids) > MOST_NAMED else ""
     return f"job {named}{more}" if len(ids) == 1 else f"jobs {named}{more}"
+
+
+def _shown(job_id: str) -> str:
+    return printable(job_id[:SHOWN_CHARS])

@@ -89,7 +89,7 @@ class WaitingJobs(ABC):
 def checked_id(job_id: object) -> str:
     """What may be the id of a job. Raises GresqueError."""
     with suppress(UnicodeEncodeError):
-        if isinstance(job_id, str) and encoded(job_id) is not None:
+        if isinstance(job_id, str) and encoded(job_id):
             return job_id
     raise GresqueError(f"{job_id!r} is not the id of a job; give one that an enqueue returned")
 

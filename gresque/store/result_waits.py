@@ -41,6 +41,8 @@ FIRST_POLL_SECONDS, LONGEST_POLL_SECONDS = 0.01, 0.5
 """Where the server announces nothing."""
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.02, 1.0
 
+LONGEST_SECONDS = 10 * 365 * 86_400
+"""The most that anybody waits: clocks take no greater numbers."""
 GRACE_SECONDS = 1.0
 """Who waits for no time at all gets the answer that comes within this one."""
 LOOK_SECONDS = 0.02
@@ -157,7 +159,7 @@ class _Line:
     def wait(
         self, ids: Sequence[str], seconds: float | None, wanted: int
     ) -> dict[str, TrackedState | None]:
-        until = None if seconds is None else time.monotonic() + seconds
+        until = None if seconds is None else time.monotonic() + min(seconds, LONGEST_SECONDS)
         call = _Call(ids, wanted, until, self._waits.event())
         try:
             self._register(call)

@@ -215,7 +215,7 @@ def test_a_client_shows_no_password() -> None:
     assert repr(noop.options(queue="low")).startswith("<<job Noop> with CallOptions(queue='low'")
 
 
-@pytest.mark.parametrize("job_id", [None, 5, b"x", ["x"], "\ud800"], ids=ascii)
+@pytest.mark.parametrize("job_id", [None, 5, b"x", ["x"], "\ud800", ""], ids=ascii)
 def test_what_is_no_id(client: gresque.Client, job_id: Any) -> None:
     def put_off(job_id: Any) -> None:
         client.reschedule(job_id, in_=5)

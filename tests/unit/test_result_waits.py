@@ -159,11 +159,28 @@ def test_the_first_of_several(client: gresque.Client, redis_client: redis.Redis)
         client.wait(["a", "b", "c"], timeout=0.05)
     assert [*caught.value.ended] == ["b"]
     assert client.wait([]) == {}
-    for wrong in ({"count": 4}, {"count": -1}, {"timeout": -1}, {"timeout": "x"}):
+    for wrong in ({"count": 4}, {"count": -1}, {"count": True}, {"timeout": -1}, {"timeout": "x"}):
         with pytest.raises(gresque.GresqueError):
             client.wait(["a", "b", "c"], **wrong)  # type: ignore[arg-type]
-    with pytest.raises(gresque.GresqueError, match="give a list of ids"):
-        client.wait("abc")
+    for none in ("abc", b"abc", None, 5):
+        with pytest.raises(gresque.GresqueError, match="give a list of ids"):
+            client.wait(none)  # type: ignore[arg-type]
+    for none in ("", 5):
+        with pytest.raises(gresque.GresqueError, match="is not the id of a job"):
+            client.result(none, timeout=0)  # type: ignore[arg-type]
+    with pytest.raises(gresque.NotKnown, match=r"nothing is known of job x\\n1{62}: no such job"):
+        client.result("x\n" + 500 * "1")
+
+
+def test_a_time_that_is_longer_than_clocks_count(
+    client: gresque.Client, redis_client: redis.Redis
+) -> None:
+    begin(redis_client, "a", "b")
+    waits = [Waiting(client, job_id, 1e300) for job_id in "aabb"]
+    until(lambda: connections(redis_client))
+    end(redis_client, "a", 1)
+    end(redis_client, "b", 2)
+    assert [wait.get() for wait in waits] == [1, 1, 2, 2]
 
 
 def test_a_result_that_expires_while_it_is_waited_for(
