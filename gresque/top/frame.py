@@ -49,14 +49,18 @@ def rows_of(screen: Screenful) -> Sequence[Any]:
     view = VIEWS[screen.view]
     found = view.rows(screen)
     if not screen.is_frozen:
-        screen.order = ()
+        screen.order, screen.in_order = (), None
         return found
+    if screen.in_order is not None and screen.in_order[0] is found:
+        return screen.in_order[1]  # each key asks several times, and there may be thousands
     by_key = {view.key(each): each for each in found}
     if not screen.order:
         screen.order = tuple(by_key)
     kept = [by_key[key] for key in screen.order if key in by_key]
     known = set(screen.order)
-    return kept + [each for key, each in by_key.items() if key not in known]
+    kept += [each for key, each in by_key.items() if key not in known]
+    screen.in_order = found, kept
+    return kept
 
 
 def table_room(screen: Screenful) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gresque.inspector.failed_groups import FailedGroup
 from gresque.inspector.failed_index import IndexProgress
@@ -87,6 +88,8 @@ class Screenful:
     """Rows of this view by key."""
     order: tuple[Hashable, ...] = ()
     """The keys of the rows, as they stood when the first one was selected."""
+    in_order: tuple[Sequence[Any], Sequence[Any]] | None = None
+    """The rows as they were found last, and the same ones in that order."""
     is_paused: bool = False
     editing: str | None = None
     """The filter as it is typed; None while it is not."""

@@ -156,6 +156,7 @@ def test_the_order_stays_while_rows_are_selected(screen: Screenful) -> None:
     rows_of(screen)
     screen.here.sort = 1
     assert [row.place for row in rows_of(screen)] == before
+    assert rows_of(screen) is rows_of(screen), "not each key sorts them"
     assert "the order is frozen" in lines(screen)[7]
     screen.selected.clear()
     assert [row.place for row in rows_of(screen)] != before
@@ -173,6 +174,7 @@ def test_what_became_of_a_job_stands_in_its_row(
     screen.outcomes[job.place] = Outcome("dead", True, time.monotonic() + 60, job)
     (line,) = [line for line in draw(screen) if "sync.PullOrders(" in line.text]
     assert "dead" in line.text
+    assert rows_of(screen) is rows_of(screen)
     assert any("strike" in span.tone for span in line.spans)
     screen.outcomes[job.place].until = time.monotonic() - 1
     screen.forget_old_outcomes()

@@ -39,6 +39,8 @@ class RunningView(View):
     def __init__(self) -> None:
         self._asked: object = None
         self._found: Sequence[Published] = ()
+        self._killed: tuple[object, ...] = ()
+        self._shown: Sequence[Published] = ()
         self._waits_on: Callable[[Published], str] = lambda job: ""
 
     def rows(self, screen: Screenful) -> Sequence[Published]:
@@ -53,7 +55,10 @@ class RunningView(View):
                 found = self.sorted(screen, found)
             self._asked, self._found = asked, found
             self._waits_on = waits_of(snapshot)
-        return _with_ended(self._found, screen)
+        killed = (self._found, *(each.job for each in screen.outcomes.values()))
+        if killed != self._killed:
+            self._killed, self._shown = killed, _with_ended(self._found, screen)
+        return self._shown
 
     def key(self, row: Published) -> Hashable:
         return row.place
@@ -84,9 +89,9 @@ class RunningView(View):
             mark,
         )
 
-    def _ended(self, screen: Screenful) -> int:
+    def _ended(self) -> int:
         """Rows of jobs that do not run any more."""
-        return len(_with_ended(self._found, screen)) - len(self._found)
+        return len(self._shown) - len(self._found)
 
     def _waits(
         self, row: Published, snapshot: Snapshot, outcome: Outcome | None, glyphs: Glyphs
@@ -110,7 +115,7 @@ class RunningView(View):
         if snapshot.jobs is None and needs_jobs(screen.here.wanted):
             return "reading the jobs in flight" + ("…" if screen.glyphs.is_utf8 else "")
         order = "the order is frozen" if screen.is_frozen else self.sort_name(screen)
-        there = len(rows) - self._ended(screen)
+        there = len(rows) - self._ended()
         return f"{number(there)} of {number(snapshot.held)} running{few}; {order}"
 
 
