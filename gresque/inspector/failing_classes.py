@@ -31,10 +31,12 @@ class FailingClass:
     exceptions: dict[str, int]
     queues: dict[str, int]
     since: float
+    lately: Counts
+    """Of the minutes of `now` those from `since` on."""
 
     @property
     def share(self) -> float:
-        """Of all attempts those that failed, from 0 to 1."""
+        """Of all attempts now those that failed, from 0 to 1."""
         return self.now.failed_attempts / max(self.now.attempts, 1)
 
     @property
@@ -76,6 +78,7 @@ def _failing(
         dict(exceptions.most_common()),
         dict((+queues).most_common()),
         start + 60.0 * since,
+        sum_of(course[max(since, now_at) :]),
     )
 
 

@@ -125,6 +125,7 @@ def test_classes_that_fail(store: Store, redis_client: redis.Redis) -> None:
         {"OSError": 9, "KeyError": 3},
         {"a": 6, "b": 6},
         60.0 * (MINUTE - 3),
+        Counts(18, 6, 6),
     )
     assert found.share == 0.4
     assert found.share_before == 10 / 370

@@ -158,6 +158,17 @@ class TestFailing:
             ("failed", "class:Pull"), ("pause", "sync"),
         ]  # fmt: skip
 
+    def test_runs_before_they_began_do_not_count(
+        self, store: Store, redis_client: redis.Redis
+    ) -> None:
+        count(redis_client, 30, before=1000)
+        minute = int(clock(redis_client)) // 60
+        for number in range(minute - 4, minute):
+            redis_client.hset(f"resque:metrics:minute:{number}", field("d", "sync", "Pull"), 80)
+        assert only(judge(store)).sentence == (
+            "Pull: 30 ConnectTimeout in 1 min, 75 % of its runs; none before."
+        )
+
     def test_what_its_jobs_wait_on(self, store: Store, redis_client: redis.Redis) -> None:
         count(redis_client, 30, before=1000)
 

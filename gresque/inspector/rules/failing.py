@@ -49,6 +49,8 @@ def failing(case: Case) -> Iterator[Line]:
 
 def _failing_more(case: Case, each: FailingClass, count: int, exception: str) -> Line:
     age = max(case.view.at - each.since, 0.0)
+    # What went well before the failures began says nothing of them.
+    count = min(count, each.lately.failed_attempts)
     counted_for = min(age, 60.0 * NOW_MINUTES)
     name = printable(each.job)
     mark = _mark_before(case.marks, each.since)
@@ -76,7 +78,7 @@ def _failing_more(case: Case, each: FailingClass, count: int, exception: str) ->
         "failing", Severity.FAILING, "Failures surge", name,
         f"{number(count)} {printable(exception)} in {_minutes(counted_for)}{since}",
         f"{name}: {number(count)} {printable(exception)} in {max(round(counted_for / 60), 1)} min, "
-        f"{share(count, each.now.attempts)} of its runs"
+        f"{share(count, each.lately.attempts)} of its runs"
         f"{f', for {rough(age)} now' if for_long else ''}; {usual}.",
         " ".join(causes), tuple(actions),
     )  # fmt: skip
