@@ -123,7 +123,7 @@ class MiddlewareError(GresqueError):
 
 class UnserializableResult(GresqueError):
     """The result of a tracked job cannot be kept: JSON cannot carry it, or it is over
-    `jobs.tracking.RESULT_MAX_BYTES`. The job fails, and is not tried again, as it has run."""
+    RESULT_MAX_BYTES. The job fails, and is not tried again, as it has run."""
 
 
 class NotKnown(GresqueError):

@@ -21,6 +21,7 @@ DEFAULT_RETRY_SECONDS = 2.0
 """How long an enqueue is tried again when Redis fails; an argument of `Client`."""
 
 DEFAULT_NAMESPACE = "resque"
+RESULT_MAX_BYTES = 1 << 20
 DEFAULT_FAILURE_BACKEND = "redis"
 REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")
 """Backends that keep entries, to be read and retried. Any other gets a report of each failure."""
@@ -288,12 +289,9 @@ class Settings:
         "what becomes of jobs cut short: requeue or fail",
     )
     max_recoveries: int = _option(
-        "MAX_RECOVERIES",
-        "--max-recoveries",
-        3,
-        _whole_number(0, 10**6),
+        "MAX_RECOVERIES", "--max-recoveries", 3, _whole_number(0, 10**6),
         "fail a job as PoisonJob after this many of its processes died; 0: never",
-    )
+    )  # fmt: skip
     retries: int = _option(
         "RETRIES", "--retries", 0, _whole_number(0, 10**6),
         "further attempts of jobs that fail and whose declaration says nothing about it",
@@ -317,13 +315,14 @@ class Settings:
         "FAILED_MAX_AGE_SECONDS", "--failed-max-age-seconds", None, _whole_number(1, 10**12),
         "remove failed jobs that failed longer ago",
     )  # fmt: skip
+    result_max_bytes: int = _option(
+        "RESULT_MAX_BYTES", "--result-max-bytes", RESULT_MAX_BYTES, _whole_number(1, 8 << 20),
+        "the most that the result of a tracked job may have as JSON",
+    )  # fmt: skip
     max_rss_mb: int | None = _option(
-        "MAX_RSS_MB",
-        "--max-rss-mb",
-        None,
-        _whole_number(1, 10**9),
+        "MAX_RSS_MB", "--max-rss-mb", None, _whole_number(1, 10**9),
         "replace a worker process whose resident memory is above this (MB)",
-    )
+    )  # fmt: skip
     preload: bool = _option(
         "PRELOAD",
         "--preload/--no-preload",

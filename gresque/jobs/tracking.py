@@ -17,6 +17,7 @@ from gresque.jobs import payload
 from gresque.jobs.envelope import UNREADABLE, Members, member
 from gresque.jobs.payload import check_value, encode_value
 from gresque.seconds import seconds_of
+from gresque.settings import RESULT_MAX_BYTES
 from gresque.store.track import ENDED
 from gresque.text import printable
 
@@ -24,8 +25,6 @@ TRACK = "track"
 TRACK_IN_BYTES = b'"track"'
 """Without this a payload is not that of a tracked job."""
 
-RESULT_MAX_BYTES = 1024 * 1024
-"""The most that a result may have as JSON: each waits in the server's memory."""
 MESSAGE_CHARS = 1000
 TRACEBACK_CHARS = 20_000
 NOTE_CHARS = 200
@@ -121,8 +120,8 @@ def checked_ttl(what: str, given: Any) -> int:
     return math.ceil(seconds)
 
 
-def encode_result(job: str, value: Any) -> bytes:
-    """A result as JSON. Raises UnserializableResult."""
+def encode_result(job: str, value: Any, most_bytes: int = RESULT_MAX_BYTES) -> bytes:
+    """A result as JSON, which waits in the server's memory. Raises UnserializableResult."""
     where = f"{printable(job)}: its result"
     try:
         check_value(value, where)
@@ -133,10 +132,10 @@ def encode_result(job: str, value: Any) -> bytes:
         raise UnserializableResult(
             f"{text}; return what JSON carries, or declare result_ttl_seconds=0"
         ) from None
-    if len(raw) > RESULT_MAX_BYTES:
+    if len(raw) > most_bytes:
         raise UnserializableResult(
-            f"{where} has {len(raw):,} bytes as JSON, the limit is {RESULT_MAX_BYTES:,}; store it "
-            "elsewhere and return its name"
+            f"{where} has {len(raw):,} bytes as JSON, the limit is {most_bytes:,} "
+            "(RESULT_MAX_BYTES); store it elsewhere and return its name"
         )
     return raw
 

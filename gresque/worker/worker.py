@@ -85,7 +85,7 @@ class Worker:
         self._in_flight = InFlight(totals, keys, self._meters)
         self._shutdown = Shutdown()
         process = process_id(spec.worker_id, os.getpid(), spec.born_ms)
-        self._in_flight.tracked.work_as(process)
+        self._in_flight.tracked.work_as(process, settings.result_max_bytes)
         self._failures = FailureReporter(settings.failure_backend)
         rules = EndRules.of(keys, settings)
         outcome = Outcome(self._in_flight, self._failures, spec.worker_id, rules, row.tallies)

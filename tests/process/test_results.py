@@ -75,6 +75,14 @@ def test_a_process_that_a_job_forks_says_nothing(bench: Bench) -> None:
     assert bench.client.status(job_id).progress is None
 
 
+def test_how_large_a_result_may_be_is_a_setting(bench: Bench) -> None:
+    work(bench, RESULT_MAX_BYTES="9")
+    fits, over = (str(bench.client.enqueue(jobs.add, number, 0)) for number in (1, 10))
+    assert bench.client.result(fits, timeout=30) == {"sum": 1}
+    with pytest.raises(gresque.JobFailed, match="has 10 bytes as JSON, the limit is 9"):
+        bench.client.result(over, timeout=30)
+
+
 def test_a_job_whose_process_is_killed(bench: Bench) -> None:
     """running, queued, running, done: at its first attempt, and its result comes to who waits."""
     master = work(bench, "-t", "10")

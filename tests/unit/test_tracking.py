@@ -16,7 +16,6 @@ from gresque.jobs.definition import JobDefinition, tracked_as
 from gresque.jobs.ends import Attempt, End, EndedJob, EndRules, Way, effects_of, state_after
 from gresque.jobs.retry_policy import Again
 from gresque.jobs.tracking import (
-    RESULT_MAX_BYTES,
     Details,
     checked_progress,
     cut_error,
@@ -25,6 +24,7 @@ from gresque.jobs.tracking import (
     progress_of,
     ttl_of,
 )
+from gresque.settings import RESULT_MAX_BYTES
 from gresque.store.effects import Effect
 from gresque.store.keys import Keys
 
@@ -183,6 +183,14 @@ def test_results_that_can_be_kept(value: Any, as_json: bytes) -> None:
 def test_results_that_cannot_be_kept(value: Any, says: str) -> None:
     with pytest.raises(UnserializableResult, match=f"t.job: {says}"):
         encode_result("t.job", value)
+
+
+def test_a_limit_of_its_own() -> None:
+    assert encode_result("t.job", "xx", 4) == b'"xx"'
+    with pytest.raises(
+        UnserializableResult, match=r"has 5 bytes as JSON, the limit is 4 \(RESULT_"
+    ):
+        encode_result("t.job", "xxx", 4)
 
 
 def test_progress() -> None:

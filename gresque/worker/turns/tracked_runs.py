@@ -25,6 +25,7 @@ from gresque.jobs.tracking import (
     ttl_of,
     waiting_ms,
 )
+from gresque.settings import RESULT_MAX_BYTES
 from gresque.store.effects import Effect, noted
 from gresque.store.keys import Keys
 
@@ -61,14 +62,16 @@ class TrackedRuns(dict[bytes, TrackedRun]):
         self._keys = keys
         self._process_id = ""
         self._pid = 0
+        self._result_max_bytes = RESULT_MAX_BYTES
         self._order = count()
         self._due: list[tuple[float, int, TrackedRun]] = []
         self.on_note: Callable[[float], None] = lambda seconds: None
         """Called with the seconds until a note is due that is due before all others."""
 
-    def work_as(self, process_id: str) -> None:
+    def work_as(self, process_id: str, result_max_bytes: int = RESULT_MAX_BYTES) -> None:
         """The name of the process, which what is written of its jobs says."""
         self._process_id = process_id
+        self._result_max_bytes = result_max_bytes
         self._pid = os.getpid()
 
     @property
@@ -108,7 +111,7 @@ class TrackedRuns(dict[bytes, TrackedRun]):
         """Keep what a job has returned, if it is tracked. Raises UnserializableResult."""
         run = self.get(job[0])
         if run is not None and run.job is job:
-            run.details.value = Raw(encode_result(name, result))
+            run.details.value = Raw(encode_result(name, result, self._result_max_bytes))
 
     def details_of(self, job: ReservedJob) -> Details | None:
         """What is known of the run of this job; None where it is not tracked, or has not begun."""
