@@ -7,6 +7,7 @@ keep it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial
@@ -58,6 +59,19 @@ class Message:
         self.args = args
         self.kwargs = kwargs
         self.meta: dict[str, Any] = {}
+
+    def check(self) -> None:
+        """Raises EnqueueError when a middleware has set what no job can have."""
+        for name, value, kind, wanted in (
+            ("args", self.args, Sequence, "a list or a tuple"),
+            ("kwargs", self.kwargs, dict, "a dict"),
+            ("meta", self.meta, dict, "a dict"),
+        ):
+            if not isinstance(value, kind) or isinstance(value, str | bytes):
+                raise EnqueueError(
+                    f"{printable(self._name)}: an enqueue middleware has set message.{name} to a "
+                    f"{type(value).__name__}; give it {wanted}"
+                )
 
     def __repr__(self) -> str:
         return f"<Message {self._id} of {self._name} for {self._queue}>"
@@ -129,8 +143,8 @@ M = TypeVar("M", bound=PerformMiddleware)
 class Chain:
     """The functions of one kind, the outermost first, and the variables that travel."""
 
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
+    def __init__(self, kind: str, takes: str) -> None:
+        self._kind, self._takes = kind, takes
         self.functions: tuple[Callable[..., Any], ...] = ()
         self.variables: tuple[ContextVar[Any], ...] = ()
         self.runs = False
@@ -143,8 +157,12 @@ class Chain:
         if not callable(function):
             raise JobDeclarationError(f"{what} cannot be called; give a function")
         check_function(what, function)
+        _check_call(what, function, self._takes)
         place = _place(function)
-        known = [place is not None and _place(each) == place for each in self.functions]
+        known = [
+            each is function or (place is not None and _place(each) == place)
+            for each in self.functions
+        ]
         if any(known):
             at = known.index(True)
             changed = (*self.functions[:at], function, *self.functions[at + 1 :])
@@ -170,6 +188,7 @@ class EnqueueChain(Chain):
             if position < len(self.functions):
                 call_user_code(self.functions[position], message, partial(step, position + 1))
             else:
+                message.check()
                 made = make()
             return None if made is None else message.id
 
@@ -220,8 +239,8 @@ class PerformChain(Chain):
         return run
 
 
-enqueue_chain = EnqueueChain("enqueue")
-perform_chain = PerformChain("perform")
+enqueue_chain = EnqueueChain("enqueue", "message, call_next")
+perform_chain = PerformChain("perform", "context, call_next")
 _UNSET: Any = object()
 
 
@@ -245,6 +264,20 @@ def with_meta(
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", None) or repr(function)
+
+
+def _check_call(what: str, function: Any, takes: str) -> None:
+    """Each job would fail, or be refused, for a function that cannot be called so."""
+    try:
+        parameters = inspect.signature(function)
+    except (TypeError, ValueError):  # some callables made in C have none
+        return
+    try:
+        parameters.bind(None, None)
+    except TypeError:
+        raise JobDeclarationError(
+            f"{what} takes {parameters}; it is called with ({takes})"
+        ) from None
 
 
 def _place(function: Any) -> tuple[str, str] | None:

@@ -241,6 +241,30 @@ def test_meta_is_json_and_small(client: gresque.Client, meta: Any, wrong: str, s
     assert sent() == []
 
 
+@pytest.mark.parametrize(
+    "name, value, wrong",
+    [
+        ("meta", [1], r"message\.meta to a list; give it a dict"),
+        ("meta", None, r"message\.meta to a NoneType; give it a dict"),
+        ("args", None, r"message\.args to a NoneType; give it a list or a tuple"),
+        ("args", "7", r"message\.args to a str; give it a list or a tuple"),
+        ("args", iter([7]), r"message\.args to a list_iterator; give it a list or a tuple"),
+        ("kwargs", None, r"message\.kwargs to a NoneType; give it a dict"),
+    ],
+)
+def test_what_no_message_can_have(
+    client: gresque.Client, name: str, value: Any, wrong: str, sent: Any
+) -> None:
+    @gresque.enqueue_middleware
+    def change(message: gresque.Message, call_next: Any) -> Any:
+        setattr(message, name, value)
+        return call_next()
+
+    with pytest.raises(EnqueueError, match=wrong):
+        client.enqueue(declare(), 7)
+    assert sent() == []
+
+
 def test_meta_of_the_limit_is_taken(client: gresque.Client, sent: Any) -> None:
     @gresque.enqueue_middleware
     def add_meta(message: gresque.Message, call_next: Any) -> Any:
@@ -398,6 +422,8 @@ def test_a_function_of_one_place_is_registered_once() -> None:
         gresque.enqueue_middleware(named(number))
     note("b")
     gresque.enqueue_middleware(named(3))
+    for _ in range(2):
+        gresque.enqueue_middleware(enqueue_chain.functions[1])
     gresque.Client(inline=True).enqueue(declare())
     assert events[:2] == [3, "b begins"]
     assert len(enqueue_chain.functions) == 2
@@ -477,6 +503,14 @@ def test_what_can_be_no_middleware(decorate: Any) -> None:
     for wrong, why in ((waits, "is async"), (yields, "has a yield"), ("text", "cannot be called")):
         with pytest.raises(JobDeclarationError, match=f"middleware .* {why}"):
             decorate(wrong)
+
+
+@pytest.mark.parametrize("wrong", [lambda: 1, lambda about: 1, lambda a, b, c: 1, object])
+@pytest.mark.parametrize("decorate", [gresque.enqueue_middleware, gresque.perform_middleware])
+def test_a_function_of_other_parameters_is_refused(decorate: Any, wrong: Any) -> None:
+    """Each job would fail, or be refused."""
+    with pytest.raises(JobDeclarationError, match=r"it is called with \(.*, call_next\)"):
+        decorate(wrong)
 
 
 # In a worker
