@@ -64,7 +64,7 @@ def installed(test_clock: TestClock) -> Iterator[TestClock]:
 @contextmanager
 def frozen(at: Moment | None = None) -> Iterator[TestClock]:
     """Let the clock stand still: at a datetime with a time zone, or seconds since the epoch, or
-    now. Yields the clock, whose `advance` moves it.
+    now, which is later where a fake has been advanced. Yields the clock, whose `advance` moves it.
 
     with fake() as jobs, frozen(datetime(2027, 1, 1, tzinfo=UTC)):
         remind.enqueue_in(3600, 42)
@@ -74,6 +74,6 @@ def frozen(at: Moment | None = None) -> Iterator[TestClock]:
     A fake goes by it, with its delays, attempts, schedules and the expiries of locks and jobs. A
     server has a clock of its own.
     """
-    ns = time.time_ns() if at is None else round(when.at(at).seconds * 1e9)
+    ns = clock.now_ns() if at is None else round(when.at(at).seconds * 1e9)
     with installed(TestClock(ns)) as test_clock:
         yield test_clock

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from inspect import signature
 from typing import Any
 
 import gresque.clock as clock
 from gresque.client import when
 from gresque.client.when import Delay, Moment
-from gresque.errors import UnserializableArgument
+from gresque.errors import EnqueueError, UnserializableArgument
 from gresque.jobs import payload
 from gresque.jobs.attempts import attempt_of
 from gresque.jobs.conversions import conversion
@@ -109,7 +109,7 @@ class Expected:
         """Raises WrongArguments for a call that the job cannot have, and UnserializableArgument
         for a value that no job can have as an argument."""
         self._definition = definition
-        self._queue, self._at = queue, at
+        self._queue, self._at = queue, _checked_at(at)
         self._shown = [*map(repr, args)] + [f"{name}={value!r}" for name, value in kwargs.items()]
         self._call: Any = None
         if args or kwargs:
@@ -164,6 +164,15 @@ class Expected:
         return {
             name: [*value] if isinstance(value, tuple) else value for name, value in found.items()
         }
+
+
+def _checked_at(at: Any) -> Any:
+    """Raises EnqueueError for what is the time of no job: it would differ from all of them."""
+    if isinstance(at, timedelta):
+        raise EnqueueError(f"at={at!r} is no point in time; give approx(...) of a timedelta")
+    if isinstance(at, str | date):
+        when.at(at)  # it says what is wrong with it
+    return at
 
 
 def listed(jobs: Sequence[EnqueuedJob]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import gresque.testing.clock as test_clocks
 from gresque.client.default import default_client
 from gresque.client.when import Delay
+from gresque.errors import GresqueError
 from gresque.jobs.ends import EndRules, Way
 from gresque.store.effects import PUT_OFF
 from gresque.testing.clock import TestClock, installed
@@ -38,6 +39,7 @@ class FakeJobs(WaitingJobs):
         self._cron = cron
         self._stores: dict[tuple[str, str], FakeStore] = {}
         self._clocks = ExitStack()
+        self._is_over = False
 
     # In the place of Redis
 
@@ -52,8 +54,16 @@ class FakeJobs(WaitingJobs):
         return cast("Store", store)
 
     def close(self) -> None:
-        """Let a clock that `advance` has moved go as before."""
+        """Let a clock that `advance` has moved go as before. What was enqueued can still be looked
+        at."""
+        self._is_over = True
         self._clocks.close()
+
+    def _must_be_active(self, call: str) -> None:
+        if self._is_over:
+            raise GresqueError(
+                f"this fake is over: call {call}() within its `with fake() as jobs:`"
+            )
 
     def __iter__(self) -> Iterator[EnqueuedJob]:
         queued: list[tuple[int, EnqueuedJob]] = []
@@ -85,6 +95,7 @@ class FakeJobs(WaitingJobs):
         its time. Raises AssertionError after `limit` runs.
         """
         __tracebackhide__ = True
+        self._must_be_active("drain")
         queues = {queue} if isinstance(queue, str) else queue
         clock = test_clocks.current
         soon = clock is None or not clock.stands_still if retries is None else retries
@@ -104,6 +115,7 @@ class FakeJobs(WaitingJobs):
     def advance(self, delay: Delay) -> None:
         """Move the clock forwards: seconds, or a timedelta. Jobs that are due then go to their
         queues, and with `fake(cron=True)` so do the jobs of schedules. `drain` runs them."""
+        self._must_be_active("advance")
         clock = test_clocks.current
         if clock is None:
             clock = self._clocks.enter_context(installed(TestClock(None)))

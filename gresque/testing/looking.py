@@ -53,15 +53,13 @@ class WaitingJobs(ABC):
         WrongArguments for a call that the job cannot have.
         """
         __tracebackhide__ = True
+        if times is not None and (not isinstance(times, int) or times < 1):
+            raise ValueError(f"times={times!r}: give 1 or more; for none use assert_not_enqueued")
         expected = Expected(definition_of(job, "any"), args, kwargs, queue, at)
         waiting: list[EnqueuedJob] = [*self]
         found = [each for each in waiting if expected.matches(each)]
-        if times is None and found:
+        if found and times in (None, len(found)):
             return found[0]
-        if times is not None and len(found) == times:
-            if found:
-                return found[0]
-            raise ValueError("times=0: use assert_not_enqueued")
         what = f"{expected} is not enqueued"
         if found:
             what = f"{expected} is enqueued {len(found)} times, and not {times}"

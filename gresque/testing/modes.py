@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gresque.client.client import Client
     from gresque.store.store import Store
 
+_active: list[StandIn] = []
+
 ALLOWED = "GRESQUE_TESTING"
 """Set in the environment of a program that is a test though it does not look like one."""
 
@@ -84,9 +86,9 @@ def perform(
     definition = definition_of(job)
     if definition.check_call is not None:
         definition.check_call(args, kwargs)
-    if attempt < 1:
-        raise ValueError(f"attempt={attempt!r}: the first one is 1")
-    name = checked_queue(queue or definition.queue or "test")
+    if not isinstance(attempt, int) or attempt < 1:
+        raise ValueError(f"attempt={attempt!r}: give a whole number; the first one is 1")
+    name = checked_queue((definition.queue or "test") if queue is None else queue)
     raw = _made(definition, name, args, kwargs)
     if raw is None:
         raise EnqueueError(f"an enqueue middleware left out the job {definition.name}")
@@ -140,11 +142,14 @@ def standing_in(instead: StandIn) -> Iterator[None]:
             TestingWarning,
             stacklevel=5,
         )
-    before, stand_in.current = stand_in.current, instead
+    _active.append(instead)
+    stand_in.current = instead
     try:
         yield
     finally:
-        stand_in.current = before
+        # Not always the last: two threads may have one each.
+        del _active[max(n for n, each in enumerate(_active) if each is instead)]
+        stand_in.current = _active[-1] if _active else None
 
 
 def _is_test() -> bool:

@@ -14,6 +14,8 @@ import pytest
 
 import gresque
 import gresque.aio
+import gresque.testing.clock as test_clocks
+from gresque.client import stand_in
 from gresque.schedule.declared import declared
 from gresque.testing import FakeJobs, NotImitated, approx, fake, frozen, perform
 from tests.support.programs import PLAIN, stem
@@ -240,6 +242,16 @@ def test_what_no_job_can_have_is_refused(jobs: FakeJobs) -> None:
         jobs.assert_not_enqueued(send, 1, 2, 3)
     with pytest.raises(gresque.UnserializableArgument, match=r"so no job has it; pass str\(x\)"):
         jobs.assert_not_enqueued(send, uuid.uuid4())
+    for at, why in (
+        (timedelta(seconds=5), r"give approx\(\.\.\.\) of a timedelta"),
+        (datetime(2027, 1, 1), "has no time zone"),
+        ("tomorrow", "is no point in time"),
+    ):
+        with pytest.raises(gresque.EnqueueError, match=why):
+            jobs.assert_not_enqueued(send, at=at)
+    for times in (0, -1, 1.5, "x"):
+        with pytest.raises(ValueError, match="give 1 or more"):
+            jobs.assert_enqueued(send, times=times)  # type: ignore[arg-type]
 
 
 # Running
@@ -387,6 +399,36 @@ def test_a_clock_that_was_moved_goes_back() -> None:
     with fake() as jobs:
         send.enqueue_in(60, 1)
         assert (jobs.only().at or due) < due - timedelta(hours=23)
+
+
+def test_now_is_later_where_the_clock_was_moved() -> None:
+    with fake() as jobs:
+        jobs.advance(86_400)
+        with frozen() as clock:
+            assert clock.at > datetime.now(UTC) + timedelta(hours=23)
+
+
+def test_a_fake_that_is_over_moves_nothing() -> None:
+    """Its clock would stay moved, and jobs would enqueue on a real server."""
+    with fake() as jobs:
+        send.enqueue(1)
+    for call in (jobs.drain, lambda: jobs.advance(60)):
+        with pytest.raises(gresque.GresqueError, match="this fake is over: call"):
+            call()
+    assert len(jobs) == 1
+    assert test_clocks.current is None
+    jobs.assert_enqueued(send, 1)
+
+
+def test_fakes_of_two_threads_end_in_any_order() -> None:
+    first, second = fake(), fake()
+    first.__enter__()
+    jobs = second.__enter__()
+    first.__exit__(None, None, None)
+    send.enqueue(1)
+    second.__exit__(None, None, None)
+    assert len(jobs) == 1
+    assert stand_in.current is None
 
 
 def test_schedules_follow_when_a_test_wants_it(own_registry: None) -> None:

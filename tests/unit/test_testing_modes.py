@@ -90,8 +90,9 @@ def test_perform_checks_the_call() -> None:
         perform(note, uuid.uuid4())
     with pytest.raises(gresque.WrongArguments):
         perform(note)
-    with pytest.raises(ValueError, match="the first one is 1"):
-        perform(note, 1, attempt=0)
+    for attempt in (0, "x", 1.5):
+        with pytest.raises(ValueError, match="the first one is 1"):
+            perform(note, 1, attempt=attempt)  # type: ignore[arg-type]
     assert not seen
 
 
