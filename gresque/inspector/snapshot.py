@@ -246,6 +246,11 @@ class Snapshot:
         return sum(each.threads for each in self.processes if not each.is_gone)
 
     @cached_property
+    def living(self) -> int:
+        """Processes that live and are not silent."""
+        return sum(not each.is_gone and not each.is_silent for each in self.processes)
+
+    @cached_property
     def oldest(self) -> QueueRow | None:
         """The queue whose next job has waited for the longest, but for paused ones; None where no
         payload has a time."""

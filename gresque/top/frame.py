@@ -202,7 +202,7 @@ def _oldest(snapshot: Snapshot, glyphs: Glyphs, room: int) -> list[Span]:
 
 
 def _processes(snapshot: Snapshot) -> list[Span]:
-    living = sum(not each.is_gone and not each.is_silent for each in snapshot.processes)
+    living = snapshot.living
     expected = max(snapshot.expected_processes, living)
     return [Span(f"{living:,} of {expected:,} procs", "warn" if living < expected else "soft")]
 

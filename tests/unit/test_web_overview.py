@@ -16,6 +16,7 @@ from gresque.store.commands import Blocking, JobWait, Running, encode_waits
 from gresque.store.metrics import Counts
 from gresque.store.store import Store
 from gresque.web.pages import throughput
+from tests.support.views import OTHER, PROCESS, process
 from tests.support.web import SAME_ORIGIN, come_in, open_app
 
 
@@ -50,6 +51,12 @@ def test_how_many_jobs_of_a_queue_run(browser: FlaskClient, redis_client: redis.
     assert row is not None and '<td class="n">6</td>' in row[0]
     assert browser.get("/api/queues").json == [browser.get("/api/queue?queue=mail").json]
     assert browser.get("/api/queues").json[0]["running"] == 6
+
+
+def test_a_silent_process_is_not_counted(browser: FlaskClient, redis_client: redis.Redis) -> None:
+    process(redis_client, PROCESS)
+    process(redis_client, OTHER, beat_age=30)
+    assert re.search(r'Processes</span><span class="v[^"]*">1<small>of', browser.get("/").text)
 
 
 def test_an_action_is_seen_at_once(browser: FlaskClient, store: Store) -> None:
