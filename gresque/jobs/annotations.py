@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from functools import partial
+from datetime import date, datetime
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -38,8 +39,11 @@ class Converter:
             _check_datetimes(value)
         wire = self._to_builtins(value)
         typed = self.read(wire)
-        if type(value) in _MAY_BE_WIRE:
+        kind = type(value)
+        if kind in _MAY_BE_WIRE:
             wire = self._to_builtins(typed)  # in one spelling, as it may be part of a key
+        elif kind is not type(typed):
+            _check_fields(kind, type(typed))
         return wire, typed
 
     def read(self, wire: Any) -> Any:
@@ -53,21 +57,79 @@ class Converter:
 _MAY_BE_WIRE = frozenset({str, int, float, list, dict})
 
 
+def _check_fields(kind: type, read_as: type) -> None:
+    """Raise ValidationError for a subclass whose further fields the job would not get."""
+    if issubclass(kind, read_as) and (more := _fields_of(kind) - _fields_of(read_as)):
+        raise msgspec.ValidationError(
+            f"a {kind.__name__} would arrive as a {read_as.__name__}, without "
+            f"{', '.join(sorted(more))}; annotate the parameter with {kind.__name__}"
+        )
+
+
+def _fields_of(kind: Any) -> set[str]:
+    found = getattr(kind, "__struct_fields__", ()) or getattr(kind, "__dataclass_fields__", ())
+    found = found or [each.name for each in getattr(kind, "__attrs_attrs__", ())]
+    return {*found, *getattr(kind, "model_fields", ())}
+
+
 def _write_other(value: Any) -> Any:
-    return value.model_dump(mode="json") if _is_pydantic(type(value)) else as_text(value)
+    if _is_pydantic(type(value)):
+        return _dumped(value)
+    # Subclasses, such as those of freezegun and pendulum; msgspec writes the types themselves.
+    if isinstance(value, datetime):
+        text = value.isoformat()
+        return f"{text[:-6]}Z" if text.endswith("+00:00") else text
+    return value.isoformat() if isinstance(value, date) else as_text(value)
+
+
+_STARS = "**********"
+
+
+def _dumped(model: Any) -> Any:
+    """The JSON of a model. Raises ValueError for a secret, in whose place it has stars."""
+    found = model.model_dump(mode="json")
+    if _STARS in str(found) and _has_secret(model.model_dump()):
+        raise ValueError(
+            "a secret of the model would arrive as stars; write it by a field_serializer, or give "
+            "the job the name of where it is kept"
+        )
+    return found
+
+
+def _has_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_secret, [*value, *value.values()]))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_has_secret, value))
+    return hasattr(value, "get_secret_value")
+
+
+@lru_cache(maxsize=256)
+def _validation(kind: Any) -> tuple[Any, dict[str, bool]]:
+    """What reads a model, and how: `model_dump` has written its fields by their names, which may
+    have aliases. Versions before 2.11 take aliases alone."""
+    named = "by_name" in inspect.signature(kind.model_validate).parameters
+    return kind.model_validate, {"by_name": True, "by_alias": True} if named else {}
 
 
 def _read_other(kind: Any, value: Any) -> Any:
+    validate, how = _validation(kind)
     try:
-        return kind.model_validate(value)
+        return validate(value, **how)
     except ValueError as error:
         errors: Any = getattr(error, "errors", None)
         if errors is None:
             raise
         # Its text has the values, which may be secret.
         found = errors(include_url=False, include_context=False, include_input=False)
-        parts = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found)
+        parts = (": ".join([*_place(each["loc"]), each["msg"]]) for each in found)
         raise ValueError("; ".join(parts)) from None
+
+
+def _place(path: Iterable[Any]) -> list[str]:
+    """Of an error; empty for the value itself."""
+    text = ".".join(map(str, path))
+    return [text] if text else []
 
 
 def _is_pydantic(kind: type) -> bool:
