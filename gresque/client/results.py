@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 """Ids that an error names."""
+LATEST_MS = 10**14
+"""In the year 5138. No clock shows a later time by mistake, and not every later one is a date."""
 SHOWN_CHARS = 64
 """Of an id; those that gresque gives have half of it."""
 
@@ -82,14 +84,19 @@ def status_of(job_id: str, found: TrackedState | None) -> Status:
         job_class=details.name or found.job_class or None,
         attempt=details.attempt,
         enqueued_at=enqueued_at(job_id),
-        started_at=details.started / 1000 or None,
-        ended_at=details.ended / 1000 or None,
+        started_at=_moment(details.started),
+        ended_at=_moment(details.ended),
         progress=progress_of(details.progress),
         worker=details.worker or None,
         error=error,
         traceback=trace,
         value=bytes(details.value) or b"null",
     )
+
+
+def _moment(ms: int) -> float | None:
+    """Epoch seconds; None for what is no time of a job."""
+    return ms / 1000 if 0 < ms < LATEST_MS else None
 
 
 def result_of(found: Status) -> Any:

@@ -56,6 +56,15 @@ def test_a_tracked_job(look: Look, redis_client: redis.Redis) -> None:
     assert '{"a": [1]}' in found["text"] and "1 of 4, a note" in found["text"]
 
 
+def test_times_that_are_none(look: Look, redis_client: redis.Redis) -> None:
+    """As another program may have written them."""
+    for started, ended in ((10**30, 10**18), (-5, 0)):
+        details = b'{"started":%d,"ended":%d}' % (started, ended)
+        redis_client.hset("resque:job:x", mapping={"s": "done", "d": details})
+        found = look("x")
+        assert (found.get("started_at"), found.get("ended_at")) == (None, None)
+
+
 def test_a_job_in_flight(look: Look, store: Store, redis_client: redis.Redis) -> None:
     job_id, raw = job(7)
     process = "vm:1:mail:1:1:1:2:3"
