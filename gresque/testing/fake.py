@@ -35,7 +35,7 @@ class FakeJobs(WaitingJobs):
 
     def __init__(self, *, cron: bool = False) -> None:
         self.performed: list[EnqueuedJob] = []
-        self.failed: list[tuple[EnqueuedJob, Exception]] = []
+        self.failed: list[tuple[EnqueuedJob, Exception | SystemExit]] = []
         self._cron = cron
         self._stores: dict[tuple[str, str], FakeStore] = {}
         self._clocks = ExitStack()
@@ -149,7 +149,7 @@ class FakeJobs(WaitingJobs):
         found = min(heads, default=None, key=lambda head: head[0])
         return None if found is None else (found[2], found[1])
 
-    def _run(self, store: FakeStore, queue: str, *, soon: bool) -> Exception | None:
+    def _run(self, store: FakeStore, queue: str, *, soon: bool) -> Exception | SystemExit | None:
         """Run the next job of a queue; returns its exception when it has failed for good."""
         raw = store.waiting.take(queue)
         store.waiting.tracks.start(queue, raw)

@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
     ending: Ending
     result: Any = None
-    error: Exception | None = None
+    error: Exception | SystemExit | None = None
     again: Again | None = None
     """When the job runs again after an error, if it does."""
 
@@ -71,7 +71,7 @@ def _run(queue: str, raw: bytes, rules: EndRules) -> Run:
                 details.value = msgspec.Raw(encode_result(definition.name, result))
         except DontPerform:
             result = None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return _failed(ended, definition, error, rules)
     return Run(effects_of(ended, End.DONE, definition, rules), result)
 
@@ -87,7 +87,10 @@ def _is_dropped(definition: JobDefinition, call: Payload) -> bool:
 
 
 def _failed(
-    ended: EndedJob, definition: JobDefinition | None, error: Exception, rules: EndRules
+    ended: EndedJob,
+    definition: JobDefinition | None,
+    error: Exception | SystemExit,
+    rules: EndRules,
 ) -> Run:
     end, now = _end_of(error, definition), clock.now()
     again = next_run(ended, end, definition, rules, error, now)
@@ -100,7 +103,7 @@ def _failed(
     return Run(ending, error=error, again=again)
 
 
-def _end_of(error: Exception, definition: JobDefinition | None) -> End:
+def _end_of(error: Exception | SystemExit, definition: JobDefinition | None) -> End:
     if definition is not None:
         if isinstance(error, UnserializableResult):
             return End.RESULT_REFUSED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unittest
 import uuid
 from contextvars import ContextVar
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 import gresque
-from gresque.testing import fake, inline, perform
+from gresque.client import stand_in
+from gresque.testing import FakeJobsMixin, fake, inline, perform
 from tests.support.middleware import own_middleware_fixture as own_middleware_fixture
 
 tenant: ContextVar[str] = ContextVar("tenant", default="none")
@@ -129,3 +131,41 @@ def test_middleware_and_propagated_values_come_along() -> None:
         jobs.drain()
     around_jobs = [each for each in seen if each[0] == 7]
     assert around_jobs == [(7, "NoneType"), (7, "NoneType"), (7, "OSError"), (7, "NoneType")]
+
+
+def test_a_mixin_holds_for_the_whole_of_a_test() -> None:
+    found: list[int] = []
+
+    class Test(FakeJobsMixin, unittest.TestCase):
+        def setUp(self) -> None:  # that of the bases is not called
+            note.enqueue(1)
+
+        def test_it(self) -> None:
+            note.enqueue(2)
+            found.append(len(self.jobs))
+
+    result = Test("test_it").run()
+    assert result and result.wasSuccessful()
+    assert found == [2]
+    assert stand_in.current is None
+
+
+def test_a_mixin_behind_the_test_case_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"class Test\(FakeJobsMixin, TestCase\)"):
+        type("Test", (unittest.TestCase, FakeJobsMixin), {})
+
+
+def test_a_job_that_exits_has_failed(own_registry: None) -> None:
+    """As in a worker."""
+
+    @gresque.job("web", name="modes.leave", retries=1)
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with fake() as jobs:
+        leave.enqueue()
+        note.enqueue(1)
+        assert jobs.drain(raises=False) == 3
+    assert [job.name for job in jobs.performed] == ["modes.note"]
+    ((job, error),) = jobs.failed
+    assert (job.attempt, error.args) == (2, (3,))
