@@ -50,6 +50,9 @@ class Server:
     def processed(self) -> int:
         return int(self.redis.get("resque:stat:processed") or 0)
 
+    def failed(self) -> int:
+        return int(self.redis.get("resque:stat:failed") or 0)
+
 
 class Counts:
     """The file in which the jobs of a run count themselves (benchmarks/peers/body.py)."""

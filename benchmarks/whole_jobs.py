@@ -30,6 +30,7 @@ class Kind(NamedTuple):
     share: float = 0.1
     """Of the number of jobs of a plain run: the others cost more."""
     delay: float | None = None
+    fails: bool = False
     bursts: int = 1
     """How many it takes: a burst does not wait for what is due later."""
 
@@ -39,7 +40,7 @@ KINDS = {
     "delayed": Kind("Noop", 5.0, delay=REST_SECONDS),
     "retried once, at once": Kind("FailsOnce", 5.0),
     "retried once, after a delay": Kind("FailsOnceAndRests", None, bursts=2),
-    "failed": Kind("Fails", None),
+    "failed": Kind("Fails", None, fails=True),
     "unique, both": Kind("UniqueBoth", 4.0),
     "unique, queued": Kind("UniqueQueued", 5.0),
     "tracked": Kind("Tracked", 5.0),
@@ -97,6 +98,9 @@ def _cost(server: Server, kind: Kind, jobs: int, idle: Cost) -> Cost:
     ended = server.processed()
     if ended != jobs:
         sys.exit(f"{kind.job}: {ended:,} of {jobs:,} jobs have ended")
+    failed = server.failed()
+    if failed != (jobs if kind.fails else 0):
+        sys.exit(f"{kind.job}: {failed:,} of {jobs:,} jobs have failed")
     return spent
 
 
