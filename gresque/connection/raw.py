@@ -140,15 +140,10 @@ class RawConnection:
 
     def hear(self) -> None:
         """Take in the pushes that have arrived, without waiting. Raises redis-py's errors."""
-        while self.something_arrived():
-            reply = self._reader.gets()
-            if reply is _MORE_TO_COME:
-                self._receive()
-            elif isinstance(reply, hiredis.PushNotification):
-                self._on_push(reply)
-            else:
-                self.close()
-                raise InvalidResponse(f"a reply without a command: {reply!r:.100}")
+        replies = self.take_in()
+        if replies:
+            self.close()
+            raise InvalidResponse(f"a reply without a command: {replies[0]!r:.100}")
 
     def something_arrived(self) -> bool:
         """Whether there is something to read, the end of the connection included."""

@@ -70,7 +70,6 @@ class Worker:
 
     def __init__(self, spec: ProcessSpec, totals: Totals, policy: Policy) -> None:
         settings, row = spec.settings, spec.row
-        assert settings.queues is not None
         self.signals: list[Any] = []
         self._spec = spec
         self._row = row
@@ -93,21 +92,7 @@ class Worker:
             settings.thread_count, self._in_flight, wakeup, registry, outcome, row.threads
         )
         self._thread_pool.hands_over = not policy.takes_suspects
-        self._cycle = Cycle(
-            settings.redis_url,
-            keys,
-            self._in_flight,
-            spec.worker_id,
-            process,
-            settings.queues,
-            slots=most_held(settings.thread_count, settings.jobs_per_fork),
-            pause=self._shutdown.sleep,
-            revive=lambda *last: self._registration.revive(*last),
-            running=self._thread_pool.running_jobs,
-            threads=settings.worker_count * settings.thread_count,
-            weights=settings.weights,
-        )
-        self._cycle.lists.tells_of_names = spec.logs_odd_names
+        self._cycle = self._make_cycle(keys, process)
         self._registration = Registration(
             keys, spec, process, self._in_flight, self._cycle.connection
         )
@@ -164,7 +149,31 @@ class Worker:
             self._turns.retire_at_once,
             lambda: self._meters.leave_late(self._cycle.settled),
         )
-        self._heartbeat = Heartbeat(
+        self._heartbeat = self._make_heartbeat(keys, process)
+
+    def _make_cycle(self, keys: Keys, process: str) -> Cycle:
+        spec, settings = self._spec, self._spec.settings
+        assert settings.queues is not None
+        cycle = Cycle(
+            settings.redis_url,
+            keys,
+            self._in_flight,
+            spec.worker_id,
+            process,
+            settings.queues,
+            slots=most_held(settings.thread_count, settings.jobs_per_fork),
+            pause=self._shutdown.sleep,
+            revive=lambda *last: self._registration.revive(*last),
+            running=self._thread_pool.running_jobs,
+            threads=settings.worker_count * settings.thread_count,
+            weights=settings.weights,
+        )
+        cycle.lists.tells_of_names = spec.logs_odd_names
+        return cycle
+
+    def _make_heartbeat(self, keys: Keys, process: str) -> Heartbeat:
+        spec, settings, row = self._spec, self._spec.settings, self._row
+        return Heartbeat(
             settings,
             process,
             WorkerRecord(spec.worker_id, spec.started, spec.counted),

@@ -68,23 +68,7 @@ class Cycle:
         self._keys = keys
         self._in_flight = in_flight
         self._slots = Slots(slots)
-        self._fixed_keys = [
-            keys.ledger(process_id),
-            keys.processed,
-            keys.failures,
-            keys.worker_stat("processed", worker_id),
-            keys.worker_stat("failed", worker_id),
-            keys.queues,
-            keys.failed_queues,
-            keys.suspects,
-            keys.retried,
-            keys.worker_stat("retried", worker_id),
-            keys.policies,
-            keys.pause_all,
-            keys.inflight,
-            keys.inflight_of(worker_id),
-            keys.rates,
-        ]
+        self._fixed_keys = _fixed_keys(keys, process_id, worker_id)
         self.policy_keys = (*self._fixed_keys[-5:], keys.queues, keys.suspects)
         """The keys that listen_limited.lua takes, in its order."""
         self.lists = ServedLists(keys, queues, threads, weights)
@@ -384,3 +368,24 @@ class Cycle:
 
 def _nothing() -> None:
     """Of a turn that looks at no list."""
+
+
+def _fixed_keys(keys: Keys, process_id: str, worker_id: str) -> list[str]:
+    """Those of every turn, in the order of cycle.lua."""
+    return [
+        keys.ledger(process_id),
+        keys.processed,
+        keys.failures,
+        keys.worker_stat("processed", worker_id),
+        keys.worker_stat("failed", worker_id),
+        keys.queues,
+        keys.failed_queues,
+        keys.suspects,
+        keys.retried,
+        keys.worker_stat("retried", worker_id),
+        keys.policies,
+        keys.pause_all,
+        keys.inflight,
+        keys.inflight_of(worker_id),
+        keys.rates,
+    ]
