@@ -46,7 +46,7 @@ REFERENCE = "gevent"
 PEERS = ("gresque", "celery", "dramatiq", "rq", "huey", "taskiq", "streaq", "saq", "arq")
 
 RUN_SECONDS = 3.0
-"""About so long the jobs of one run take; a run that takes twice as long is cut off there,
+"""About how long the jobs of one run take; a run that takes twice as long is cut off there,
 and its rate is that of the jobs it has done."""
 LATENCY_SAMPLES = 150
 IDLE_SECONDS = 10.0

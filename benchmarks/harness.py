@@ -258,7 +258,7 @@ class Rest(NamedTuple):
 
 
 def at_rest(server: Server, work: Processes, seconds: float) -> Rest:
-    """Look on for so long, with MONITOR: it tells a command that a client sent from one within a
+    """Look on for this time, with MONITOR: it tells a command that a client sent from one within a
     script, and costs nothing where next to nothing happens."""
     before, started = work.cpu_seconds(), time.monotonic()
     lines = b""

@@ -100,7 +100,7 @@ def tracked(number: int) -> int:
 
 @gresque.job(queue="bench", name="Burn")
 def burn(seconds: float) -> None:
-    """Keep the CPU for so long."""
+    """Keep the CPU for this time."""
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass

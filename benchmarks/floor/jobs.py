@@ -28,7 +28,7 @@ def half(number: int) -> None:
 
 @gresque.job(queue="floors", name="wait")
 def wait(seconds: float) -> None:
-    """For so long that nobody sees its end."""
+    """Longer than anybody looks."""
     if not body.tally.words[DEPTH_WORD]:  # to look costs memory: it makes an object of each frame
         body.tally.words[DEPTH_WORD] = depth()
     body.count()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gresque.store.store import Store
 
 SLICE_SECONDS = 0.001
-"""For so long a bulk is made before other tasks have their turn."""
+"""A bulk is made for this time at once; then other tasks have their turn."""
 
 _WAITS = "gresque.aio.waits"
 

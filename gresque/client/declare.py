@@ -164,7 +164,7 @@ def job(
     of the time, with the latest arguments.
 
     With `result_ttl_seconds` the job is tracked: `gresque.status`, `result` and `wait` know its
-    state, and for this time after its end its result, which must be JSON of 1 MB at most.
+    state, and for this time after its end its result: JSON, of RESULT_MAX_BYTES at most.
     """
     # Nothing but the arguments is local yet.
     options = {option: value for option, value in locals().items() if option in OPTIONS}

@@ -28,7 +28,7 @@ _LENGTH = re.compile(r"\d[\d.,]* (?:ms|s|min|h|d)(?: \d\d (?:s|min|h))?\b")
 
 
 def stressed(sentence: str, subject: str) -> Markup:
-    """A sentence with what the eye looks for in bold: of whom it is, and lengths of time."""
+    """A sentence with its subject and its lengths of time in bold."""
     shown, named = value(sentence, 600), value(subject, 300)
     before, found, after = shown.partition(named) if named else (shown, "", "")
     parts = [_with_lengths(before), Markup("<b>{}</b>").format(found) if found else Markup("")]

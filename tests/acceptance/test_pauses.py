@@ -114,7 +114,7 @@ def test_no_job_is_reserved_after_a_pause_has_returned(bench: Bench, which: str)
                 else:
                     by_command(bench, "pause", option)
                 seen.mark("paused")
-                time.sleep(random.uniform(0, 0.4))  # none is reserved: no condition tells
+                time.sleep(random.uniform(0, 0.4))  # nothing happens: no condition
                 seen.mark("")
                 assert unpause()
     finally:
@@ -136,7 +136,7 @@ def test_a_pause_of_ruby_stops_all(bench: Bench) -> None:
             wait_for(lambda: bench.stat("processed"))
             bench.redis.set("resque:pause-all-workers", "true")
             seen.mark("paused")
-            time.sleep(1)  # none is reserved: no condition tells
+            time.sleep(1)  # nothing happens: no condition
             seen.mark("")
             bench.redis.delete("resque:pause-all-workers")
             before = bench.stat("processed")

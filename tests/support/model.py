@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 LOSSES = ["", "", "", "request", "reply", "death before", "death after"]
-"""What may be lost of a call, and with whom; nothing in three of seven."""
+"""What may be lost of a call: its request, its reply, or its process before or after it. In three
+of seven nothing is."""
 
 
 def run_model(machine: type[RuleBasedStateMachine], caplog: pytest.LogCaptureFixture) -> None:

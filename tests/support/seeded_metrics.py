@@ -48,7 +48,7 @@ def seed_metrics(
 
 
 def _failing(ago: float) -> float:
-    """How many jobs of the surging class failed in a second so long ago."""
+    """How many jobs of the surging class failed in the second that is this long ago."""
     return FAILED * min(max(1.25 - max(ago, 0) / DEPLOYED, 0.0), 1.0) if ago < DEPLOYED else 0.0
 
 

@@ -80,7 +80,7 @@ def test_a_job_that_runs_again_has_no_result_before(place: Place) -> None:
 
 
 def test_a_job_whose_push_is_forgotten_too_has_its_end(place: Place) -> None:
-    """It will not run again, so whoever waits for it is told what became of it."""
+    """It will not run again, so those who wait for it must hear what became of it."""
     before = Snapshot(place.redis)
     place.push("1", "2", "3")
     place.turn(3)

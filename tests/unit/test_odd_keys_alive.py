@@ -145,7 +145,7 @@ def test_a_record_of_a_process_that_is_none(
     now = int(redis_client.time()[0]) * 1000
     redis_client.zadd(KEYS.ledgers, {DEAD: now})
     siblings.run(store)
-    assert redis_client.exists(LEDGER), "it tells nothing of its death"
+    assert redis_client.exists(LEDGER), "its record does not show that it died"
 
 
 def test_the_others_are_recovered_whatever_one_of_them_left(
