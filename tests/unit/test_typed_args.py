@@ -9,19 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
-from unittest import mock
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 import gresque
-import gresque.testing
-from gresque.client.enqueue import make_job
 from gresque.errors import (
     InvalidArguments,
     JobDeclarationError,
@@ -31,23 +27,17 @@ from gresque.errors import (
 from gresque.jobs.payload import decode, split
 from gresque.jobs.perform import perform_here
 from gresque.jobs.retry_policy import next_attempt, retry_policy
-from gresque.schedule.declared import declared
 from tests.support.pool_bench import OpenBench, a_job
 from tests.support.pool_bench import open_bench_fixture as open_bench_fixture
+from tests.support.typed_jobs import declare, got, of_type, wire_of
+from tests.support.typed_jobs import none_got_fixture as none_got_fixture
 
 if TYPE_CHECKING:
     from nowhere import Hidden
 
 pydantic = pytest.importorskip("pydantic")
 
-pytestmark = pytest.mark.usefixtures("own_registry")
-
-got: list[Any] = []
-
-
-@pytest.fixture(autouse=True)
-def _nothing_yet() -> None:
-    got.clear()
+pytestmark = pytest.mark.usefixtures("own_registry", "none_got")
 
 
 class Colour(enum.Enum):
@@ -128,26 +118,6 @@ TYPES: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def declare(function: Any, **options: Any) -> Any:
-    return gresque.job(queue="q", name="typed", **options)(function)
-
-
-def of_type(hint: Any, **options: Any) -> Any:
-    """A job with one parameter of this type."""
-
-    def typed(value: Any) -> None:
-        got.append(value)
-
-    typed.__annotations__ = {"value": hint}
-    return declare(typed, **options)
-
-
-def wire_of(job: Any, *args: Any, **kwargs: Any) -> bytes:
-    made = make_job(job.definition, "7", args, kwargs, None, None)
-    assert made is not None
-    return made[1]
-
-
 def types_in(value: Any) -> Any:
     """The types of a value and of all that is in it."""
     if isinstance(value, dict):
@@ -210,7 +180,12 @@ def test_each_parameter_by_its_own_annotation(client: gresque.Client) -> None:
 def test_what_needs_nothing_pays_nothing(hint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is not checked, as without an annotation."""
     monkeypatch.setitem(globals(), "Hidden2", int)
-    job = of_type(hint)
+
+    def typed(value: Any) -> None:
+        got.append(value)
+
+    typed.__annotations__ = {"value": hint}  # names of this module
+    job = declare(typed)
     raw = wire_of(job, "anything")
     assert job.definition.typed_args is None
     assert job.definition.call is job.definition.function
@@ -381,63 +356,6 @@ def test_strict_types_check_plain_ones_too() -> None:
     assert got == ["a"]
 
 
-# Keys, commands, schedules
-
-
-def test_a_key_is_made_of_the_wire(client: gresque.Client, redis_client: redis.Redis) -> None:
-    def sync(value: date, sites: set[str] | None = None) -> None: ...
-
-    job = declare(sync, unique="queued")
-    first = client.enqueue(job, date(2026, 1, 1), sites={"b", "a", "c"})
-    for again in ({"c", "a", "b"}, ["b", "c", "a"]):
-        assert client.enqueue(job, "2026-01-01", again) == first
-    assert redis_client.llen("resque:queue:q") == 1
-    assert client.dequeue(job, date(2026, 1, 1), {"a", "b", "c"}) == 1
-    client.enqueue_in(60, job, date(2026, 1, 2))
-    assert client.remove_delayed(job, date(2026, 1, 1)) == 0
-    assert client.remove_delayed(job, date(2026, 1, 2)) == 1
-
-
-def test_the_function_of_a_key_gets_the_types(client: gresque.Client) -> None:
-    job = of_type(date, unique="queued", unique_key=lambda value: str(value.year))
-    first = client.enqueue(job, date(2026, 1, 1))
-    assert client.enqueue(job, "2026-12-31") == first
-    assert client.enqueue(job, date(2027, 1, 1)) != first
-
-
-def test_schedules_take_both() -> None:
-    declared.clear()
-    job = of_type(datetime)
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    for number, value in enumerate((at, "2026-01-01T00:00:00+00:00")):
-        gresque.every(60, name=f"positional {number}", args=(value,))(job)
-        gresque.every(60, name=f"named {number}", args={"value": value})(job)
-    wires = [entry.args for entry in declared]
-    one = "2026-01-01T00:00:00Z"
-    assert wires == [[one], [{"value": one, "_kwargs": True}]] * 2
-    with pytest.raises(gresque.ScheduleError, match="argument 'value' does not fit"):
-        gresque.every(60, name="wrong", args=(7,))(job)
-    declared.clear()
-
-
-def test_a_bare_name_of_another_program_converts_nothing(client: gresque.Client) -> None:
-    with pytest.raises(UnserializableArgument, match=r"Ruby: argument 1 is a datetime.date"):
-        client.enqueue_to("q", "Ruby", date(2026, 1, 1))
-
-
-def test_bulks_and_delays(client: gresque.Client, redis_client: redis.Redis) -> None:
-    job, day = of_type(date), date(2026, 1, 1)
-    client.enqueue_many(job, [(day,), {"value": day}])
-    client.enqueue_in(60, job, day)
-    raws = redis_client.lrange("resque:queue:q", 0, -1)
-    raws += [b"{" + each.partition(b"{")[2] for each in redis_client.hvals("resque:later:jobs")]
-    for raw in raws:
-        perform_here(job.definition, "q", raw)
-    assert got == [day] * 3
-    with pytest.raises(WrongArguments, match="job 1 of the bulk: "):
-        client.enqueue_many(job, [(day,), (7,)])
-
-
 def test_the_payload_of_a_typed_job_is_read_as_any(client: gresque.Client) -> None:
     raw = wire_of(of_type(Order), Order(UUID(int=7), datetime(2026, 1, 1, tzinfo=UTC)))
     (value,) = decode(raw).args or ()
@@ -445,156 +363,3 @@ def test_the_payload_of_a_typed_job_is_read_as_any(client: gresque.Client) -> No
         "id": "00000000-0000-0000-0000-000000000007", "paid": "2026-01-01T00:00:00Z",
         "points": [], "parent": None,
     }  # fmt: skip
-
-
-def test_in_the_testing_kit() -> None:
-    def mail(value: date, more: Any = None) -> date:
-        return value
-
-    job, day = declare(mail), date(2026, 1, 1)
-    assert gresque.testing.perform(job, day) == day
-    with gresque.testing.fake() as jobs:
-        job.enqueue(day, more=1)
-        jobs.assert_enqueued(job, day, more=mock.ANY)
-        jobs.assert_enqueued(job, mock.ANY, 1)
-        jobs.assert_enqueued(job, value="2026-01-01", more=1)
-        jobs.assert_not_enqueued(job, date(2026, 1, 2), more=1)
-        with pytest.raises(WrongArguments):
-            jobs.assert_enqueued(job, 7, more=1)
-
-
-# What would not arrive as it was
-
-
-class Aliased(pydantic.BaseModel):  # type: ignore[misc,name-defined]
-    due: date = pydantic.Field(alias="dueDate")
-    price: Decimal = pydantic.Field(validation_alias="cost", serialization_alias="amount")
-
-
-class Secret(pydantic.BaseModel):  # type: ignore[misc,name-defined]
-    user: str
-    keys: tuple[pydantic.SecretStr, ...] = ()  # type: ignore[name-defined]
-
-
-class Shown(pydantic.BaseModel):  # type: ignore[misc,name-defined]
-    key: pydantic.SecretStr  # type: ignore[name-defined]
-
-    @pydantic.field_serializer("key", when_used="json")  # type: ignore[untyped-decorator]
-    def _show(self, key: Any) -> str:
-        return str(key.get_secret_value())
-
-
-@dataclass
-class Parcel:
-    due: date
-
-
-@dataclass
-class Urgent(Parcel):
-    until: time
-
-
-@dataclass
-class Other(Parcel):
-    """Of the same fields."""
-
-
-class ParcelModel(pydantic.BaseModel):  # type: ignore[misc,name-defined]
-    due: date
-
-
-class UrgentModel(ParcelModel):
-    until: time
-
-
-class ParcelStruct(msgspec.Struct):
-    due: date
-
-
-class UrgentStruct(ParcelStruct):
-    until: time
-
-
-class Stopped(datetime):
-    """As those of freezegun."""
-
-
-class StoppedDate(date):
-    pass
-
-
-def _run(annotation: Any, value: Any) -> tuple[Any, Any]:
-    """A value as it travels, and as the job gets it."""
-
-    def job(value: Any) -> None:
-        got.append(value)
-
-    job.__annotations__ = {"value": annotation}
-    declared_job = gresque.job("q", name="job")(job)
-    with gresque.testing.fake() as jobs:
-        declared_job.enqueue(value)
-        (wire,) = jobs.only().args
-        jobs.drain()
-    return wire, got[-1]
-
-
-def test_models_arrive_whatever_their_aliases() -> None:
-    value = Aliased(dueDate=date(2027, 1, 1), cost="9.90")
-    wire, arrived = _run(Aliased, value)
-    assert wire == {"due": "2027-01-01", "price": "9.90"}
-    assert arrived == value
-    assert _run(Aliased, {"dueDate": "2027-01-01", "cost": "9.90"})[1] == value
-
-
-def test_secrets_do_not_travel_as_stars() -> None:
-    with pytest.raises(UnserializableArgument, match="a secret of the model would arrive as stars"):
-        _run(Secret, Secret(user="ada", keys=("hush",)))
-    assert _run(Secret, Secret(user="*" * 10))[1].user == "*" * 10
-    assert _run(Shown, Shown(key="hush"))[1].key.get_secret_value() == "hush"
-
-
-@pytest.mark.parametrize(
-    "annotation, value",
-    [
-        (Parcel, Urgent(date(2027, 1, 1), time(12))),
-        (ParcelModel, UrgentModel(due=date(2027, 1, 1), until=time(12))),
-        (ParcelStruct, UrgentStruct(date(2027, 1, 1), time(12))),
-    ],
-)
-def test_a_subclass_does_not_lose_its_fields(annotation: Any, value: Any) -> None:
-    with pytest.raises(
-        WrongArguments, match=r"would arrive as a Parcel.*, without until; annotate"
-    ):
-        _run(annotation, value)
-    assert _run(type(value), value)[1] == value
-
-
-def test_a_subclass_of_the_same_fields_passes() -> None:
-    assert _run(Parcel, Other(date(2027, 1, 1)))[1] == Parcel(date(2027, 1, 1))
-
-
-@pytest.mark.parametrize(
-    "value, wire",
-    [
-        (Stopped(2027, 1, 1, 12, tzinfo=UTC), "2027-01-01T12:00:00Z"),
-        (Stopped(2027, 1, 1, 12, 0, 0, 5, UTC), "2027-01-01T12:00:00.000005Z"),
-        (
-            Stopped(2027, 1, 1, 12, tzinfo=timezone(timedelta(hours=1))),
-            "2027-01-01T12:00:00+01:00",
-        ),
-    ],
-)
-def test_a_subclass_of_datetime_is_written_as_one(value: datetime, wire: str) -> None:
-    assert _run(datetime, value) == (wire, value)
-    assert type(got[-1]) is datetime
-    with pytest.raises(WrongArguments, match="a datetime needs a time zone"):
-        _run(datetime, value.replace(tzinfo=None))
-
-
-def test_a_subclass_of_date_is_written_as_one() -> None:
-    assert _run(list[date], [StoppedDate(2027, 1, 1)]) == (["2027-01-01"], [date(2027, 1, 1)])
-
-
-def test_an_error_of_the_model_itself_names_no_place() -> None:
-    with pytest.raises(WrongArguments, match="does not fit its annotation: Input should be"):
-        _run(ParcelModel, 5)
