@@ -1,91 +1,22 @@
-"""Jobs in a fake are enqueued as in production, seen by assertions, and run by `drain`."""
+"""Jobs are enqueued into a fake as in production."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import uuid
-from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest import mock
 
 import pytest
 
 import gresque
 import gresque.aio
-import gresque.testing.clock as test_clocks
 from gresque.client import stand_in
-from gresque.schedule.declared import declared
-from gresque.testing import FakeJobs, NotImitated, approx, fake, frozen, perform
+from gresque.testing import FakeJobs, NotImitated, fake
+from tests.support.faked_jobs import Hooked, seen, send
+from tests.support.faked_jobs import jobs_fixture as jobs_fixture
 from tests.support.programs import PLAIN, stem
-
-tenant: ContextVar[str] = ContextVar("tenant", default="none")
-seen: list[Any] = []
-fails: list[Exception] = []
-
-
-@gresque.job("mail", name="fake.send")
-def send(user: int, template: str = "welcome") -> None:
-    if fails:
-        raise fails.pop(0)
-    seen.append((user, template))
-
-
-@gresque.job("web", name="fake.chained", retries=2)
-def chained(user: int) -> None:
-    job = gresque.current_job()
-    assert job is not None
-    seen.append((job.queue, job.attempt, tenant.get()))
-    if fails:
-        raise fails.pop(0)
-    send.enqueue(user)
-
-
-class Hooked(gresque.Job):
-    queue = "web"
-    name = "fake.hooked"
-    retries = 1
-
-    def perform(refuse: bool = False) -> None:  # type: ignore[misc]
-        seen.append("perform")
-        if fails:
-            raise fails.pop(0)
-
-    def before_enqueue(refuse: bool = False) -> bool:  # type: ignore[misc]
-        return not refuse
-
-    def after_enqueue(*_: Any) -> None:  # type: ignore[misc]
-        seen.append("after_enqueue")
-
-    def before_perform(*_: Any) -> None:  # type: ignore[misc]
-        seen.append("before_perform")
-
-    def on_retry(error: Exception, *_: Any) -> None:  # type: ignore[misc]
-        seen.append(f"on_retry {error}")
-
-    def on_failure(error: Exception, *_: Any) -> None:  # type: ignore[misc]
-        seen.append(f"on_failure {error}")
-
-    def on_give_up(error: Exception, *_: Any) -> None:  # type: ignore[misc]
-        seen.append(f"on_give_up {error}")
-
-
-@pytest.fixture
-def jobs() -> Any:
-    seen.clear()
-    fails.clear()
-    with fake() as jobs:
-        yield jobs
-
-
-def message(call: Any, *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(AssertionError) as raised:
-        call(*args, **kwargs)
-    return str(raised.value)
-
-
-# Enqueueing
 
 
 def test_arguments_pass_through_json(jobs: FakeJobs) -> None:
@@ -187,239 +118,6 @@ def test_after_it_clients_reach_their_server_again(client: gresque.Client) -> No
     assert client.size("mail") == 1
 
 
-# Assertions
-
-
-def test_an_assertion_returns_the_job(jobs: FakeJobs) -> None:
-    job_id = send.enqueue(42, template="bye")
-    found = jobs.assert_enqueued(send, 42, "bye", queue="mail", times=1)
-    assert (found.id, found.kwargs, found.at) == (job_id, {"template": "bye"}, None)
-    jobs.assert_enqueued(send)
-    jobs.assert_enqueued("fake.send", user=42, template=mock.ANY)
-    jobs.assert_not_enqueued(send, 42)
-    jobs.assert_not_enqueued(send, queue="low")
-
-
-def test_the_message_shows_what_is_enqueued(jobs: FakeJobs) -> None:
-    assert message(jobs.assert_enqueued, send) == "fake.send is not enqueued\nNo job is enqueued."
-    with frozen(datetime(2027, 1, 1, tzinfo=UTC)):
-        send.enqueue(1)
-        send.enqueue_in(60, 2)
-        chained.enqueue(3)
-        assert message(jobs.assert_enqueued, send, 4, "x", queue="low") == (
-            "fake.send(4, 'x') in queue 'low' is not enqueued\n"
-            "Enqueued are:\n"
-            "  fake.send(1) in queue 'mail'\n"
-            "  fake.send(2) in queue 'mail', due at 2027-01-01 00:01:00.000+00:00\n"
-            "Other jobs:\n"
-            "  fake.chained(3) in queue 'web'"
-        )
-    assert "enqueued 2 times, and not 1" in message(jobs.assert_enqueued, send, times=1)
-    assert message(jobs.assert_not_enqueued, send, 1).startswith("fake.send(1) is enqueued\n")
-    assert message(jobs.assert_not_enqueued).startswith("3 jobs are enqueued\n")
-    assert message(jobs.only, send).startswith("2 jobs are enqueued of fake.send, and not one\n")
-    gresque.enqueue_many(send, [(n,) for n in range(30)])
-    assert message(jobs.only).endswith("\n  and 13 more")
-
-
-def test_times_are_compared(jobs: FakeJobs) -> None:
-    noon = datetime(2027, 1, 1, 12, tzinfo=UTC)
-    send.enqueue_at(noon, 1)
-    for at in (noon, noon.timestamp(), pytest.approx(noon.timestamp() + 1, abs=2), approx(noon)):
-        jobs.assert_enqueued(send, 1, at=at)
-    jobs.assert_not_enqueued(send, 1, at=approx(noon + timedelta(seconds=3)))
-    jobs.assert_enqueued(send, 1, at=approx(noon + timedelta(seconds=3), seconds=5))
-    send.enqueue_in(3600, 2)
-    jobs.assert_enqueued(send, 2, at=approx(timedelta(hours=1)))
-    assert "± 1 s" in message(jobs.assert_enqueued, send, 2, at=approx(timedelta(hours=2)))
-    send.enqueue(3)
-    jobs.assert_not_enqueued(send, 3, at=approx(timedelta(0)))
-
-
-def test_what_no_job_can_have_is_refused(jobs: FakeJobs) -> None:
-    """Else an assertion that it is not enqueued would hold without a word."""
-    with pytest.raises(gresque.WrongArguments):
-        jobs.assert_not_enqueued(send, 1, 2, 3)
-    with pytest.raises(gresque.UnserializableArgument, match=r"so no job has it; pass str\(x\)"):
-        jobs.assert_not_enqueued(send, uuid.uuid4())
-    for at, why in (
-        (timedelta(seconds=5), r"give approx\(\.\.\.\) of a timedelta"),
-        (datetime(2027, 1, 1), "has no time zone"),
-        ("tomorrow", "is no point in time"),
-    ):
-        with pytest.raises(gresque.EnqueueError, match=why):
-            jobs.assert_not_enqueued(send, at=at)
-    for times in (0, -1, 1.5, "x"):
-        with pytest.raises(ValueError, match="give 1 or more"):
-            jobs.assert_enqueued(send, times=times)  # type: ignore[arg-type]
-
-
-# Running
-
-
-def test_drain_runs_also_what_jobs_enqueue(jobs: FakeJobs) -> None:
-    tenant.set("of the test")
-    chained.enqueue(1)
-    send.enqueue(2)
-    send.enqueue_in(60, 3)
-    assert jobs.drain() == 3
-    assert seen == [("web", 1, "none"), (2, "welcome"), (1, "welcome")]
-    assert [job.args for job in jobs.performed] == [(1,), (2,), (1,)]
-    assert jobs.only().at
-
-
-def test_drain_runs_single_queues(jobs: FakeJobs) -> None:
-    chained.enqueue(1)
-    send.enqueue(2)
-    assert jobs.drain(queue="web") == 1
-    assert jobs.drain(queue=["mail"]) == 2
-
-
-def test_a_failure_is_raised_and_the_others_wait(jobs: FakeJobs) -> None:
-    send.enqueue(1)
-    send.enqueue(2)
-    fails.append(OSError("no"))
-    with pytest.raises(OSError, match="no"):
-        jobs.drain()
-    assert [(job.args, str(error)) for job, error in jobs.failed] == [((1,), "no")]
-    assert jobs.drain() == 1
-    send.enqueue(3)
-    send.enqueue(4)
-    fails.append(OSError("no"))
-    assert jobs.drain(raises=False) == 2
-    assert len(jobs.failed) == 2
-
-
-def test_attempts_follow_at_once(jobs: FakeJobs) -> None:
-    fails.extend([OSError("one"), OSError("two")])
-    chained.enqueue(1)
-    assert jobs.drain() == 4
-    assert [call[1] for call in seen[:3]] == [1, 2, 3]
-    fails.extend(OSError(str(n)) for n in range(3))
-    chained.enqueue(1)
-    with pytest.raises(OSError, match="2"):
-        jobs.drain()
-    assert not len(jobs)
-
-
-def test_hooks_are_called_as_by_a_worker(jobs: FakeJobs) -> None:
-    fails.extend([OSError("one"), OSError("two")])
-    Hooked.enqueue()
-    jobs.drain(raises=False)
-    once = ["before_perform", "perform"]
-    assert seen == [
-        "after_enqueue", *once, "on_retry one", *once, "on_failure two", "on_give_up two",
-    ]  # fmt: skip
-
-
-def test_a_job_that_asks_to_run_later_waits(jobs: FakeJobs) -> None:
-    fails.append(gresque.RetryLater(30))
-    chained.enqueue(1)
-    assert jobs.drain() == 1
-    assert jobs.only().attempt == 1
-    jobs.assert_enqueued(chained, at=approx(timedelta(seconds=30)))
-    jobs.advance(30)
-    assert jobs.drain() == 2
-
-
-def test_jobs_that_are_too_late_do_not_run(jobs: FakeJobs, own_registry: None) -> None:
-    @gresque.job("q", name="fake.short", expires_seconds=10)
-    def short() -> None:
-        seen.append("ran")
-
-    @gresque.job("q", name="fake.dropped", expires_seconds=10, on_expire="drop")
-    def dropped() -> None:
-        seen.append("ran")
-
-    short.enqueue()
-    dropped.enqueue()
-    jobs.advance(11)
-    with pytest.raises(gresque.JobExpired):
-        jobs.drain()
-    assert jobs.drain() == 1
-    assert not seen
-
-
-def test_a_job_of_another_program_cannot_run(jobs: FakeJobs) -> None:
-    gresque.enqueue_to("low", "Ruby::Job", 1)
-    with pytest.raises(gresque.UnknownJob, match="Ruby::Job"):
-        jobs.drain()
-
-
-def test_a_job_without_end_is_stopped(jobs: FakeJobs, own_registry: None) -> None:
-    @gresque.job("q", name="fake.again")
-    def again() -> None:
-        again.enqueue()
-
-    again.enqueue()
-    assert "does a job enqueue itself?" in message(jobs.drain, limit=5)
-
-
-def test_clear_forgets_all(jobs: FakeJobs) -> None:
-    send.enqueue(1)
-    jobs.clear()
-    assert jobs.drain() == 0
-
-
-# The clock
-
-
-def test_everything_follows_a_frozen_clock(jobs: FakeJobs) -> None:
-    new_year = datetime(2027, 1, 1, tzinfo=UTC)
-    with frozen(new_year) as clock:
-        job_id = send.enqueue(1)
-        assert gresque.enqueued_at(job_id) == new_year.timestamp()
-        send.enqueue_in(60, 2)
-        jobs.advance(59.999)
-        assert jobs.drain() == 1
-        jobs.advance(0.001)
-        assert jobs.drain() == 1
-        assert clock.at == new_year + timedelta(minutes=1)
-        fails.append(OSError("no"))
-        chained.enqueue(3)
-        assert jobs.drain() == 1
-        assert new_year < (jobs.only().at or new_year) < new_year + timedelta(minutes=2)
-        jobs.advance(timedelta(minutes=1))
-        assert jobs.drain() == 2
-        fails.append(OSError("no"))
-        chained.enqueue(3)
-        assert jobs.drain(retries=True) == 3
-    assert (
-        abs((gresque.enqueued_at(gresque.enqueue(send, 1)) or 0) - datetime.now().timestamp()) < 9
-    )
-
-
-def test_a_clock_that_was_moved_goes_back() -> None:
-    with fake() as jobs:
-        jobs.advance(86_400)
-        send.enqueue_in(60, 1)
-        jobs.assert_enqueued(send, at=approx(timedelta(seconds=60)))
-        due = jobs.only().at
-    assert due and due > datetime.now(UTC) + timedelta(hours=23)
-    with fake() as jobs:
-        send.enqueue_in(60, 1)
-        assert (jobs.only().at or due) < due - timedelta(hours=23)
-
-
-def test_now_is_later_where_the_clock_was_moved() -> None:
-    with fake() as jobs:
-        jobs.advance(86_400)
-        with frozen() as clock:
-            assert clock.at > datetime.now(UTC) + timedelta(hours=23)
-
-
-def test_a_fake_that_is_over_moves_nothing() -> None:
-    """Its clock would stay moved, and jobs would enqueue on a real server."""
-    with fake() as jobs:
-        send.enqueue(1)
-    for call in (jobs.drain, lambda: jobs.advance(60)):
-        with pytest.raises(gresque.GresqueError, match="this fake is over: call"):
-            call()
-    assert len(jobs) == 1
-    assert test_clocks.current is None
-    jobs.assert_enqueued(send, 1)
-
-
 def test_fakes_of_two_threads_end_in_any_order() -> None:
     first, second = fake(), fake()
     first.__enter__()
@@ -429,27 +127,6 @@ def test_fakes_of_two_threads_end_in_any_order() -> None:
     second.__exit__(None, None, None)
     assert len(jobs) == 1
     assert stand_in.current is None
-
-
-def test_schedules_follow_when_a_test_wants_it(own_registry: None) -> None:
-    ran: list[Any] = []
-
-    @gresque.cron("0 3 * * *", tz="Europe/Berlin")
-    @gresque.every(6 * 3600, name="fake.often")
-    @gresque.job("reports", name="fake.nightly")
-    def nightly() -> None:
-        job = gresque.current_job()
-        assert job and job.scheduled_for
-        ran.append(job.scheduled_for.astimezone(UTC).hour)
-
-    for cron in (True, False):
-        with fake(cron=cron) as jobs, frozen(datetime(2027, 1, 1, tzinfo=UTC)):
-            send.enqueue_in(3600, 1)
-            jobs.advance(timedelta(hours=12))
-            assert len(jobs.all(nightly)) == (3 if cron else 0)
-            jobs.drain(queue="reports")
-    declared.clear()
-    assert ran == [2, 6, 12]
 
 
 # A program that is no test
@@ -485,25 +162,3 @@ def test_coroutines_enqueue_there_too(jobs: FakeJobs) -> None:
 
     asyncio.run(enqueue())
     assert [job.args for job in jobs] == [(1,), (2,), (3,)]
-
-
-# Typed arguments
-
-
-def test_typed_arguments_are_compared_as_they_are_sent(jobs: FakeJobs, own_registry: None) -> None:
-    @gresque.job("q", name="fake.typed")
-    def typed(key: uuid.UUID, at: datetime | None = None) -> tuple[Any, Any]:
-        seen.append((key, at))
-        return key, at
-
-    key, noon = uuid.uuid4(), datetime(2027, 1, 1, 12, tzinfo=UTC)
-    typed.enqueue(key, at=noon)
-    jobs.assert_enqueued(typed, key, noon)
-    jobs.assert_enqueued(typed, mock.ANY, mock.ANY)
-    jobs.assert_not_enqueued(typed, uuid.uuid4(), noon)
-    assert jobs.only().args == (str(key),)
-    with pytest.raises(gresque.WrongArguments):
-        jobs.assert_not_enqueued(typed, "no key")
-    jobs.drain()
-    assert seen == [(key, noon)]
-    assert perform(typed, key, noon) == (key, noon)
