@@ -64,10 +64,6 @@ class Point:
     def failed_rate(self) -> float:
         return self.counts.failed / self.seconds
 
-    @property
-    def retried_rate(self) -> float:
-        return self.counts.retried / self.seconds
-
 
 @dataclass(frozen=True)
 class Series:

@@ -75,13 +75,6 @@ class RedisStatus:
         return _status(info.value, statistics.median(trips), _slow_commands(store))
 
     @property
-    def memory_share(self) -> float | None:
-        """Of the limit that is used, 0 to 1; None without a limit."""
-        if not self.max_memory_bytes or self.memory_bytes is None:
-            return None
-        return self.memory_bytes / self.max_memory_bytes
-
-    @property
     def troubles(self) -> list[str]:
         """What has endangered jobs, or may, beside what `findings.server` finds: in a sentence
         each that says what to do."""

@@ -72,7 +72,3 @@ def away(reason: str) -> Line:
         sentence(printable(reason)), "What is shown is what it said last.",
         (Action("redis", "", "show"),),
     )  # fmt: skip
-
-
-def _without(message: str, beginning: str) -> str:
-    return message.removeprefix(beginning)
