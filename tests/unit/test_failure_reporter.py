@@ -16,10 +16,10 @@ from gresque.jobs.definition import JobDefinition
 from gresque.jobs.registry import Registry
 from gresque.store.store import Store
 from gresque.worker.recovery import Recovery
+from tests.support.dead_process import DEAD, hold
 from tests.support.failed_jobs import (
     Redis,
 )
-from tests.unit.test_recovery import DEAD, hold
 
 
 class Async(gresque.FailureBackend):

@@ -4,75 +4,36 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import threading
 import time
-from datetime import datetime
-from typing import Any
 
 import pytest
 import redis
 
 from gresque.jobs import payload
-from gresque.jobs.crash_history import deaths, recoveries
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.registry import Registry
 from gresque.jobs.retry_policy import retry_policy
 from gresque.processes.scoreboard import KillReason
-from gresque.processes.spec import BlamedJob, DeadProcess
+from gresque.processes.spec import BlamedJob
 from gresque.store.commands import Fate, Kill, KillAnswer, read_kill_answer
-from gresque.store.effects import requeued
-from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
-from gresque.store.recovery import Move
 from gresque.store.store import Store
-from gresque.worker.recovery import BATCH, Recovery
-from tests.support.deaths import without_deaths
+from gresque.worker.recovery import BATCH
+from tests.support.dead_process import (
+    DEAD,
+    LEDGER,
+    PROCESS,
+    WORKER,
+    failed,
+    gone,
+    hold,
+    item,
+    queue,
+    recovery,
+)
 
 Redis = redis.Redis
-WORKER = "vm:1:q:1:1:1"
-PROCESS = f"{WORKER}:22:1764000000000"
-DEAD = DeadProcess(PROCESS, "it was killed by SIGKILL", None, blameless=True)
-LEDGER = f"resque:ledger:{PROCESS}"
-
-
-def recovery(store: Store, on_dirty_exit: str = "requeue") -> Recovery:
-    registry = Registry()
-    for name, wish, skip in (
-        ("plain", None, False), ("fails", "fail", False), ("returns", "requeue", False),
-        ("quiet", "fail", True),
-    ):  # fmt: skip
-        registry.add(JobDefinition(name, "q", print, on_dirty_exit=wish, skip_failed_queue=skip))
-    return Recovery(store, registry, on_dirty_exit, max_recoveries=3)
-
-
-def item(name: str = "plain", *args: Any) -> bytes:
-    return json.dumps({"class": name, "args": args}).encode()
-
-
-def hold(client: Redis, *raws: bytes, queue: str = "q", state: str = "9 0 0 0 0 0") -> None:
-    """A dead process that holds these jobs."""
-    key = f"resque:queue:{queue}".encode()
-    fields = {str(slot): b"%d:%s%s" % (len(key), key, raw) for slot, raw in enumerate(raws)}
-    client.hset(LEDGER, mapping={"state": state, **fields})  # type: ignore[dict-item]
-    client.zadd("resque:ledgers", {PROCESS: 1})
-    client.sadd("resque:queues", queue)
-
-
-def queue(client: Redis, name: str = "q") -> list[bytes]:
-    """The jobs that wait in it, suspects included."""
-    places = Keys("resque").places(name)
-    return [raw for place in places for raw in client.lrange(place, 0, -1)]
-
-
-def failed(client: Redis) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in client.lrange("resque:failed", 0, -1)]
-
-
-def gone(client: Redis) -> bool:
-    return not client.exists(LEDGER, "resque:ledgers", f"resque:running:{PROCESS}")
-
 
 # the worker's wish, the job, is it back in its queue, does it leave an entry
 WISHES = [
@@ -224,96 +185,6 @@ def test_a_ledger_that_lost_its_state_is_emptied_too(store: Store, redis_client:
     assert gone(redis_client)
 
 
-def test_again_after_it_broke_off(store: Store, redis_client: Redis) -> None:
-    """What was not moved stands in the ledger still, and whoever comes next moves it."""
-    hold(redis_client, *(item("plain", number) for number in range(10)), state="9 12 1 1 0 0")
-    store.recovery.fence(PROCESS)
-    move = Move(b"3", "requeue", item("plain", 3), requeued(store.keys, "q"))
-    store.recovery.move(PROCESS, [move])
-    assert not gone(redis_client)
-    totals = recovery(store).recover(DEAD)
-    assert totals.requeued == 10  # what was moved before counts, too
-    assert len(queue(redis_client)) == 10
-    assert gone(redis_client)
-
-
-@pytest.mark.parametrize(("part", "call"), [("recovery", "move"), ("maintenance", "write_vitals")])
-def test_jobs_count_though_redis_goes_away_once_they_are_moved(
-    store: Store, redis_client: Redis, monkeypatch: pytest.MonkeyPatch, part: str, call: str
-) -> None:
-    hold(redis_client, item("plain"), item("fails"), state="9 12 9 1 0 0")
-    one, do = recovery(store), getattr(getattr(store, part), call)
-
-    def lose_the_answer(*arguments: Any) -> None:
-        do(*arguments)
-        monkeypatch.undo()
-        raise redis.ConnectionError
-
-    monkeypatch.setattr(getattr(store, part), call, lose_the_answer)
-    with pytest.raises(redis.ConnectionError):
-        one.recover(DEAD)
-    assert one.recover(DEAD) == Totals(reserved=12, done=9, failed=2, requeued=1)
-    assert gone(redis_client)
-    assert one.recover(DEAD) == Totals()
-
-
-def test_the_ledger_keeps_the_totals_until_they_are_counted(
-    store: Store, redis_client: Redis
-) -> None:
-    """A process that recovered them may die before they stand among its own."""
-    hold(redis_client, item("fails"), item("plain"), state="9 12 5 3 2 0")
-    for _ in range(3):
-        assert recovery(store).empty(DEAD) == Totals(12, 5, 4, 3)
-    assert recovery(store).empty(DEAD._replace(counted=True)) == Totals()
-    assert not gone(redis_client)
-    assert recovery(store).recover(DEAD._replace(counted=True)) == Totals()
-    assert gone(redis_client)
-    assert len(store.recovery.log(9)) == 1
-    unknown = DEAD._replace(totals=Totals(1, 1))
-    assert recovery(store).empty(unknown) == Totals(1, 1)
-    assert recovery(store).empty(unknown._replace(counted=True)) == Totals()
-
-
-def test_a_server_that_has_forgotten_that_the_process_is_dead(
-    store: Store, redis_client: Redis
-) -> None:
-    """It may hold an older job in the slot of the one that was read."""
-    hold(redis_client, item("plain", 1), state="9 5 0 0 0 0")
-    store.recovery.fence(PROCESS)
-    hold(redis_client, item("plain", 0), state="8 4 0 0 0 0")
-    move = Move(b"0", "requeue", item("plain", 1), requeued(store.keys, "q"))
-    with pytest.raises(redis.ResponseError, match="FORGOTTEN"):
-        store.recovery.move(PROCESS, [move])
-    assert queue(redis_client) == []
-    assert recovery(store).recover(DEAD).requeued == 1
-    assert queue(redis_client) == [item("plain", 0)]
-    assert gone(redis_client)
-
-
-def test_two_that_recover_the_same_process(
-    redis_url: str, store: Store, redis_client: Redis
-) -> None:
-    count = 2 * BATCH
-    names = ("plain", "fails")
-    hold(redis_client, *(item(names[number % 2], number) for number in range(count)))
-    start = threading.Barrier(2)
-
-    def recover() -> None:
-        own = Store(redis_url, "resque")
-        start.wait()
-        recovery(own).recover(DEAD)
-        own.close()
-
-    threads = [threading.Thread(target=recover) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(queue(redis_client)) == len(failed(redis_client)) == BATCH
-    assert store.stats.values([store.keys.processed, store.keys.failures]) == [BATCH, BATCH]
-    assert gone(redis_client)
-
-
 def test_another_namespace(redis_url: str, redis_client: Redis) -> None:
     store = Store(redis_url, "app")
     key = b"app:queue:q"
@@ -346,109 +217,6 @@ def test_jobs_come_back_in_their_order(store: Store, redis_client: Redis) -> Non
     hold(redis_client, *raws)
     recovery(store).recover(DEAD)
     assert queue(redis_client) == raws
-
-
-# Deaths count on the jobs
-
-CRASHED = DEAD._replace(blameless=False)
-FIRST = BlamedJob(0, KillReason.KILLED, ())
-
-
-def test_a_crash_counts_on_every_job(store: Store, redis_client: Redis) -> None:
-    raws = [item("plain", number) for number in range(3)]
-    hold(redis_client, *raws)
-    recovery(store).recover(CRASHED)
-    back = queue(redis_client)
-    assert [without_deaths(raw) for raw in back] == raws
-    assert [recoveries(raw) for raw in back] == [1, 1, 1]
-    process, _, at = deaths(back[0])[0].partition(" at ")
-    assert process == PROCESS
-    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
-    assert redis_client.smembers("resque:suspects") == {b"q"}
-    assert redis_client.llen("resque:suspects:1:q") == 3
-
-
-@pytest.mark.parametrize(
-    "dead", [DEAD, CRASHED._replace(blamed=FIRST), DEAD._replace(blamed=FIRST)], ids=str
-)
-def test_it_counts_on_nobody_when_it_is_known_whose_fault_it_was(
-    store: Store, redis_client: Redis, dead: DeadProcess
-) -> None:
-    hold(redis_client, item("plain", 0), item("plain", 1))
-    recovery(store).recover(dead)
-    assert queue(redis_client)[-1:] == [item("plain", 1)]
-    assert not redis_client.exists("resque:suspects")
-
-
-@pytest.mark.parametrize("raw", [b"", b"not json", b"[]", b"7", b'"text"', b"\xff"])
-def test_what_is_no_object_goes_back_unchanged(
-    store: Store, redis_client: Redis, raw: bytes
-) -> None:
-    hold(redis_client, raw)
-    recovery(store).recover(CRASHED)
-    assert queue(redis_client) == [raw]
-    assert not redis_client.exists("resque:suspects")
-
-
-def test_after_the_last_death_it_fails_with_its_history(
-    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    raw = b'{"class":"plain","args":[5],"id":"j1"}'
-    for number in (1, 2, 3):
-        hold(redis_client, raw)
-        with caplog.at_level(logging.ERROR, "gresque"):
-            recovery(store).recover(CRASHED)
-        if number < 3:
-            (raw,) = queue(redis_client)
-            redis_client.delete(*Keys("resque").places("q"))
-    assert not queue(redis_client)
-    (entry,) = failed(redis_client)
-    assert entry["exception"] == "PoisonJob"
-    assert entry["error"] == (
-        "3 processes died while holding it, the last: it was killed by SIGKILL"
-    )
-    assert entry["payload"]["gresque"]["recoveries"] == 3
-    assert entry["backtrace"] == entry["payload"]["gresque"]["deaths"][::-1]
-    assert len(entry["backtrace"]) == 3
-    assert [record.message for record in caplog.records] == [
-        "given up as poison, 3 processes died while holding it, the last: "
-        "it was killed by SIGKILL: plain j1 from q; gresque failed show j1"
-    ]
-    assert [record.job_id for record in caplog.records] == ["j1"]  # type: ignore[attr-defined]
-    assert store.stats.values([store.keys.processed, store.keys.failures]) == [1, 1]
-    assert [json.loads(raw)["poison"] for raw in store.recovery.log(9)] == [1, 0, 0]
-
-
-def test_poison_that_json_does_not_allow_is_named(
-    store: Store, redis_client: Redis, caplog: pytest.LogCaptureFixture
-) -> None:
-    hold(redis_client, b'{"class":"plain","prefix":"\xff"}')
-    Recovery(store, Registry(), "requeue", max_recoveries=1).recover(CRASHED)
-    assert caplog.messages[0].endswith(": plain without an id from q")
-
-
-def test_the_log_tells_of_a_recovery_once_and_of_all_its_jobs(
-    store: Store, redis_client: Redis
-) -> None:
-    """Also when it broke off, and somebody else came to its end."""
-    hold(
-        redis_client, *(item("fails" if n % 5 == 0 else "plain", n) for n in range(2 * BATCH // 9))
-    )
-    store.recovery.fence(PROCESS)
-    store.recovery.move(
-        PROCESS, [Move(b"3", "requeue", item("plain", 3), requeued(store.keys, "q"))]
-    )
-    assert store.recovery.log(9) == []
-    recovery(store).recover(CRASHED)
-    recovery(store).recover(CRASHED)
-    (entry,) = map(json.loads, store.recovery.log(9))
-    at = entry.pop("at")
-    assert abs(datetime.fromisoformat(at).timestamp() - store.now()) < 5
-    assert entry.pop("by").endswith(f":{os.getpid()}")
-    assert entry == {
-        "process": PROCESS, "cause": "it was killed by SIGKILL", "requeued": 672, "failed": 168,
-        "poison": 0, "retried": 0,
-    }  # fmt: skip
 
 
 # What it answers in place of the dead
