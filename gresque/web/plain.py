@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import redis
 from flask import Response
 
+from gresque.connection.opening import Opener
 from gresque.errors import RedisUnavailable
 from gresque.inspector.exported import Exported
 from gresque.inspector.stats import read_summary
@@ -14,12 +17,16 @@ from gresque.web.site import site
 
 EVERY_SECONDS = 5.0
 """Several programs that ask for the same cost as one does."""
+HEALTH_SECONDS = 2.0
+"""Programs that ask whether it works give up soon."""
 
 
 def health() -> Response:
     """200 while Redis answers, else 503. Open to all, so it says nothing more."""
     try:
-        site().store.redis.ping()
+        # Of its own, as replies of pooled connections may take half a minute.
+        with closing(Opener(site().store.server.url).open(HEALTH_SECONDS)) as connection:
+            connection.ping()
     except (redis.RedisError, RedisUnavailable, OSError):
         return Response('{"status":"redis does not answer"}', 503, mimetype=JSON)
     return Response('{"status":"ok"}', mimetype=JSON)

@@ -17,6 +17,7 @@ from gresque.store.store import Store
 from gresque.web import totals as totals_module
 from gresque.web.totals import JobTotals, Recovered, RecoveryTotals, TimeTotals
 from tests.support.cli import PROCESS, fail, register
+from tests.support.server import OwnServer
 from tests.support.web import bearer, open_app, with_users
 
 ME = bearer("read")
@@ -185,3 +186,15 @@ def test_stats_as_resque_writes_them(app: Flask, redis_client: redis.Redis) -> N
 def test_health_is_open_to_all(app: Flask) -> None:
     answer = app.test_client().get("/healthz")
     assert (answer.status_code, answer.json) == (200, {"status": "ok"})
+
+
+def test_health_of_a_redis_that_hangs(own: OwnServer) -> None:
+    with open_app(own.url) as app:
+        browser = app.test_client()
+        assert browser.get("/healthz").status_code == 200
+        own.stop()
+        asked = time.monotonic()
+        assert browser.get("/healthz").status_code == 503
+        assert time.monotonic() - asked < 15
+        own.resume()
+        assert browser.get("/healthz").status_code == 200
