@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,8 +13,28 @@ from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
 from gresque.inspector import failed_search
 from gresque.inspector.failed_search import MOST_SEARCHES, FailedSearch, FailedSearches
 from gresque.inspector.filters import TEXT, Filter, Term, WantedFailed, parse
+from gresque.store.store import Store
 from tests.process.support import wait_for
 from tests.support.failed_jobs import FAILED, Redis, entry, keep, numbers
+
+
+@pytest.fixture(autouse=True)
+def no_search_outlives_its_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The thread of one that a test has left would find the connections closed."""
+    started: list[FailedSearch] = []
+    begin = FailedSearch.__init__
+
+    def noted(self: FailedSearch, *args: Any) -> None:
+        begin(self, *args)
+        started.append(self)
+
+    monkeypatch.setattr(FailedSearch, "__init__", noted)
+    yield
+    for search in started:
+        search.cancel()
+    for thread in threading.enumerate():
+        if thread.name == "failed search":
+            thread.join(20)
 
 
 def wanted(text: str, queue: str | None = None) -> WantedFailed:
