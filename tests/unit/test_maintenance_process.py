@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,17 +15,7 @@ from typing import Any
 import pytest
 import redis
 
-from gresque.maintenance import (
-    dead,
-    judge,
-    lease,
-    prune,
-    sample,
-    siblings,
-    suspects,
-    vitals,
-    write_sums,
-)
+from gresque import maintenance
 from gresque.maintenance import process as module
 from gresque.maintenance.judge import SharedMemory
 from gresque.maintenance.process import MaintenanceProcess
@@ -224,8 +216,10 @@ def test_when_nothing_happens_it_sends_a_command_a_second(
     process: Any, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    for each in (module, dead, judge, lease, prune, sample, siblings, suspects, vitals, write_sums):
-        monkeypatch.setattr(each, "time", clock)
+    for found in pkgutil.iter_modules(maintenance.__path__, "gresque.maintenance."):
+        each = importlib.import_module(found.name)
+        if hasattr(each, "time"):  # one that went by the real clock would be due for ever, or never
+            monkeypatch.setattr(each, "time", clock)
     monkeypatch.setattr(processes_vitals, "_usage", lambda pid: (1, 2.0))
     process._run_due()  # opens a connection, and loads the scripts
     before = commands(redis_client)
@@ -237,7 +231,7 @@ def test_when_nothing_happens_it_sends_a_command_a_second(
     # Those within the two scripts do not travel.
     sent["hdel"] = sent["zrange"] = sent["hkeys"] = sent["hgetall"] = sent["info"] = 0
     assert sent["getex"] >= 40
-    assert sum(sent.values()) <= 100, sent
+    assert sum(sent.values()) <= 110, sent
 
 
 def commands(client: redis.Redis) -> dict[str, int]:
