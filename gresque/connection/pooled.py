@@ -17,16 +17,19 @@ from gresque.connection.waits import BLOCKING, Waits
 from gresque.forked import own_those_of
 
 
-def open_client(url: str, waits: Waits = BLOCKING) -> redis.Redis:
-    """A client with a pool of connections. Greenlets and threads may share it. Raises SettingsError
-    for a URL with a fault; opens no connection yet."""
+def open_client(
+    url: str, waits: Waits = BLOCKING, reply_seconds: float = REPLY_SECONDS
+) -> redis.Redis:
+    """A client with a pool of connections. Greenlets and threads may share it. A reply may take
+    `reply_seconds`, unless the URL sets a limit. Raises SettingsError for a URL with a fault; opens
+    no connection yet."""
     opener = Opener(url, waits)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = _Pool(
         connection_class=_pooled(opener.connection_class),
         max_connections=2**31,
         protocol=2,
-        **{"socket_timeout": REPLY_SECONDS, **opener.options},
+        **{"socket_timeout": reply_seconds, **opener.options},
     )
     own_those_of(pool, _descriptors)
     return redis.Redis.from_pool(pool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
-from gresque.failure.failed_list import PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
+from gresque.failure.failed_list import LATEST, PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
 from gresque.failure.progress import SILENT, Progress
 from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
@@ -50,6 +50,22 @@ class GroupCount:
     count: int = 0
     retried: int = 0
     last_failed_at: str = ""
+
+
+def merge_groups(found: Iterable[Mapping[Group, GroupCount]]) -> dict[Group, GroupCount]:
+    """The groups of several shards as those of one, the largest first."""
+    merged: dict[Group, GroupCount] = {}
+    for groups in found:
+        for key, group in groups.items():
+            known = merged.setdefault(key, GroupCount())
+            known.count += group.count
+            known.retried += group.retried
+            known.last_failed_at = max(known.last_failed_at, group.last_failed_at)
+    return largest_first(merged)
+
+
+def largest_first(groups: Mapping[Group, GroupCount]) -> dict[Group, GroupCount]:
+    return dict(sorted(groups.items(), key=lambda item: -item[1].count))
 
 
 class RedisBackend:
@@ -146,7 +162,7 @@ class RedisBackend:
             group.count += 1
             group.retried += bool(seen.retried_at)
             group.last_failed_at = max(group.last_failed_at, seen.failed_at or "")
-        return dict(sorted(groups.items(), key=lambda item: -item[1].count))
+        return largest_first(groups)
 
     def _walk(self, wanted: Wanted, progress: Progress) -> Iterator[bytes]:
         sizes = [(each, each.count()) for each in self.lists(wanted)]
@@ -284,7 +300,7 @@ def _merged(lists: Sequence[FailedList], wanted: Wanted) -> Iterator[Aged]:
 def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]:
     """When it failed, and where it stands. An entry without a time counts as failed with the one
     after it."""
-    failed_at = "9999"
+    failed_at = LATEST
     for index, raw in each.backwards(each.count(), page_bytes=page_bytes):
         seen = glance(raw)
         failed_at = seen.failed_at or failed_at

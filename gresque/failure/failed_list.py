@@ -26,6 +26,8 @@ servers refuse a call with 4,000."""
 PAGE_BYTES = 512 * 1024
 """The size of a round trip: some 3 ms of Redis's time when every entry is changed. Entries
 are measured as they come."""
+LATEST = "9999"
+"""Later than the time of any failure."""
 FIRST_PAGE = 50
 REMOVALS = 50
 """Entries per round trip that are removed from the middle of the list. To reach one among a million
@@ -44,6 +46,12 @@ class FailedJob:
     raw: bytes
     entry: FailedEntry | None
     list_name: str = ""
+
+    @property
+    def failed_at(self) -> str:
+        """By which entries of several shards are merged, the newest first; one that gives no time
+        counts as failed with the one after it."""
+        return self.entry.failed_at if self.entry and self.entry.failed_at else LATEST
 
     @property
     def place(self) -> str:

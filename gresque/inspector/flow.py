@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from gresque.inspector.queues import serves
 from gresque.inspector.workers import is_silent
 from gresque.processes.identity import worker_of
 from gresque.queue_list import QueueList
-from gresque.store.policies import PolicyReads, PolicySnapshot
+from gresque.store.policies import Policy, PolicyReads, PolicySnapshot
 from gresque.store.store import Store
 from gresque.text import decoded
 
@@ -128,6 +129,17 @@ class Served:
     is_known: bool
     """A job was pushed to it before."""
 
+    @classmethod
+    def merge(cls, found: Iterable[Served]) -> Served:
+        """One queue on all shards."""
+        each = [*found]
+        return cls(
+            each[0].queue,
+            sum(served.waiting for served in each),
+            any(served.is_served for served in each),
+            any(served.is_known for served in each),
+        )
+
 
 @dataclass(frozen=True)
 class Serving:
@@ -167,3 +179,32 @@ class Serving:
             for name, each in sizes.items()
         )
         return cls(tuple(found), asked.snapshot(), bool(living), bool(known.value))
+
+    @classmethod
+    def merge(cls, found: Mapping[str, Serving]) -> Serving:
+        """The queues on all shards."""
+        each = [*found.values()]
+        return cls(
+            tuple(map(Served.merge, zip(*(serving.queues for serving in each), strict=True))),
+            merge_policies([serving.policies for serving in each]),
+            any(serving.has_workers for serving in each),
+            any(serving.has_queues for serving in each),
+        )
+
+
+def merge_policies(found: Sequence[PolicySnapshot]) -> PolicySnapshot:
+    """The policies of all shards: what is paused on one of them is paused. A limit is that of one
+    shard, as each shard has its own; the jobs in flight are added up."""
+    policies: dict[str, Policy] = {}
+    in_flight = Counter[str]()
+    for each in found:
+        in_flight.update(each.in_flight)
+        for name, policy in each.policies.items():
+            if policy.paused or name not in policies:
+                policies[name] = policy
+    return found[0]._replace(
+        all_paused=any(each.all_paused for each in found),
+        policies=policies,
+        in_flight=in_flight,
+        in_the_way=tuple(dict.fromkeys(key for each in found for key in each.in_the_way)),
+    )

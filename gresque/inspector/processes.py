@@ -79,7 +79,12 @@ class ProcessStatus:
                     **parse_totals(state)._asdict(),
                 )
             )
-        return sorted(found, key=lambda each: (each.host, each.started or 0.0, each.process))
+        return sorted(found, key=lambda each: each.order)
+
+    @property
+    def order(self) -> tuple[str, float, str]:
+        """By which processes are listed: by host and age."""
+        return self.host, self.started or 0.0, self.process
 
 
 def parse_totals(state: bytes) -> Totals:

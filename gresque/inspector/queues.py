@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,22 @@ class QueueStatus:
     @classmethod
     def of(cls, store: Store, name: str) -> QueueStatus:
         return cls(name, store.queues.size(name))
+
+    @classmethod
+    def merge(cls, found: Mapping[str, list[QueueStatus]]) -> list[QueueStatus]:
+        """The queues of all shards, by name: what waits in each of them together."""
+        by_name = defaultdict[str, dict[str, QueueStatus]](dict)
+        for shard, queues in found.items():
+            for queue in queues:
+                by_name[queue.name][shard] = queue
+        return [
+            cls(
+                name,
+                sum(queue.size for queue in each.values()),
+                _policy_of_all({shard: queue.policy for shard, queue in each.items()}),
+            )
+            for name, each in sorted(by_name.items())
+        ]
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,29 @@ class QueueDetails:
             ),
         )
 
+    @classmethod
+    def merge(cls, found: Mapping[str, QueueDetails]) -> QueueDetails:
+        """The queue on all shards: the age is that of the next job which waits longest."""
+        each = [*found.values()]
+        classes = sum((Counter(queue.classes) for queue in each), Counter[str]())
+        ages = [queue.age_seconds for queue in each if queue.age_seconds is not None]
+        return cls(
+            each[0].name,
+            size=sum(queue.size for queue in each),
+            policy=_policy_of_all({shard: queue.policy for shard, queue in found.items()}),
+            suspects=sum(queue.suspects for queue in each),
+            age_seconds=max(ages, default=None),
+            classes=dict(classes.most_common()),
+            workers=tuple(sorted({worker for queue in each for worker in queue.workers})),
+        )
+
+
+def _policy_of_all(policies: Mapping[str, str | None]) -> str | None:
+    """One text where the shards agree; else that of each shard, which limits its own jobs alone."""
+    if len(set(policies.values())) == 1:
+        return next(iter(policies.values()))
+    return "; ".join(f"{shard}: {policy}" for shard, policy in policies.items() if policy)
+
 
 @dataclass(frozen=True)
 class WaitingJob:
@@ -107,6 +148,12 @@ class WaitingJob:
             cls(start + number, payload.loads(raw), age)
             for number, (raw, age) in enumerate(zip(raws, ages, strict=True))
         ]
+
+    @property
+    def order(self) -> float:
+        """By which jobs of several shards are merged: the one that waits longest first. One that
+        says nothing of its age goes along with those before it."""
+        return -math.inf if self.age_seconds is None else -self.age_seconds
 
 
 def serves(worker_id: str, queue: str) -> bool:

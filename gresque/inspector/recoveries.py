@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gresque.clock import parse_iso_8601
 from gresque.store.store import Store
 
 
@@ -23,6 +24,11 @@ class LoggedRecovery:
     failed: int
     poison: int
     retried: int = 0
+
+    @property
+    def order(self) -> float:
+        """By which recoveries of several shards are merged: the newest first."""
+        return -(parse_iso_8601(self.at) or 0.0)
 
     @classmethod
     def newest(cls, store: Store, count: int) -> list[LoggedRecovery]:

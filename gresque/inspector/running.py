@@ -82,7 +82,7 @@ class RunningJob:
             _job(process, slot, queue, entry, running[process], now)
             for process, slot, queue, entry in found
         )
-        return sorted((job for job in jobs if job.is_wanted(wanted)), key=_worst_first)
+        return sorted((job for job in jobs if job.is_wanted(wanted)), key=worst_first)
 
     @classmethod
     def longest(cls, store: Store, count: int = 100) -> list[RunningJob]:
@@ -107,7 +107,7 @@ class RunningJob:
         slots: defaultdict[str, list[str]] = defaultdict(list)
         for process, slot in wanted:
             slots[process].append(slot)
-        return sorted(read_slots(store, slots, running, now), key=_worst_first)
+        return sorted(read_slots(store, slots, running, now), key=worst_first)
 
 
 def _published(store: Store) -> tuple[float, dict[str, Running]]:
@@ -221,7 +221,7 @@ def _entry(value: bytes) -> LedgerEntry:
         return LedgerEntry(b"", value)
 
 
-def _worst_first(job: RunningJob) -> tuple[bool, float, str, int, str]:
+def worst_first(job: RunningJob) -> tuple[bool, float, str, int, str]:
     """Those that block others, then those that run longest."""
     seconds = -(job.seconds or 0.0)
     return job.blocks_seconds is None, seconds, job.process, len(job.slot), job.slot

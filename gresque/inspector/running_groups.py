@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -11,6 +11,9 @@ from gresque.inspector.filters import ANY, Filter
 from gresque.inspector.running import RunningJob, read_entries
 from gresque.jobs import payload
 from gresque.store.store import Store
+
+Glance = tuple[tuple[str | None, str], float, bool]
+"""The class and queue of a job, its seconds, and whether it blocks its process."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,14 @@ class RunningGroup:
     def all(cls, store: Store, wanted: Filter = ANY) -> list[RunningGroup]:
         """The largest group first. Every payload is read, and of each the class alone decoded,
         unless the filter asks for more."""
+        return cls.of(glances(store, wanted))
+
+    @classmethod
+    def of(cls, found: Iterable[Glance]) -> list[RunningGroup]:
+        """The groups of these jobs, of one shard or of all, the largest first."""
         ages = defaultdict[tuple[str | None, str], list[float]](list)
         blocking = defaultdict[tuple[str | None, str], int](int)
-        found = _decoded if wanted.wants_more_than_class_and_queue else _glanced_at
-        for group, seconds, blocks in found(store, wanted):
+        for group, seconds, blocks in found:
             ages[group].append(seconds)
             blocking[group] += blocks
         groups = [
@@ -49,8 +56,10 @@ class RunningGroup:
         return sorted(groups, key=lambda each: (-each.count, each.job_class or "", each.queue))
 
 
-Glance = tuple[tuple[str | None, str], float, bool]
-"""The class and queue of a job, its seconds, and whether it blocks its process."""
+def glances(store: Store, wanted: Filter = ANY) -> Iterator[Glance]:
+    """The running jobs that are wanted, as far as groups need them."""
+    found = _decoded if wanted.wants_more_than_class_and_queue else _glanced_at
+    return found(store, wanted)
 
 
 def _glanced_at(store: Store, wanted: Filter) -> Iterator[Glance]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from gresque.clock import parse_iso_8601
 from gresque.inspector.names import worker_and_pid, worker_name
@@ -87,6 +89,34 @@ class WorkerStatus:
             )
             for position, worker in enumerate(ids)
         ]
+
+    @classmethod
+    def merge(cls, found: Mapping[str, Sequence[WorkerStatus]]) -> list[WorkerStatus]:
+        """The workers of all shards, by id. One worker may serve several, by some of its processes
+        each: it has begun when the first of these did, and has beaten when the last one did."""
+        by_id = defaultdict[str, list[WorkerStatus]](list)
+        for workers in found.values():
+            for worker in workers:
+                by_id[worker.id].append(worker)
+        return [_joined(by_id[each]) for each in sorted(by_id)]
+
+
+def _joined(found: Sequence[WorkerStatus]) -> WorkerStatus:
+    latest = min(found, key=_silence)
+    return replace(
+        latest,
+        registered=any(each.registered for each in found),
+        started=min((each.started for each in found if each.started), default=""),
+        processes=tuple(process for each in found for process in each.processes),
+        processed=sum(each.processed for each in found),
+        failed=sum(each.failed for each in found),
+        retried=sum(each.retried for each in found),
+    )
+
+
+def _silence(worker: WorkerStatus) -> float:
+    age = worker.heartbeat_age_seconds
+    return math.inf if age is None else age
 
 
 def heartbeat_age(heartbeat: str, now: float) -> float | None:

@@ -107,8 +107,8 @@ READING_METHODS = (
     "processes.find_held", "processes.held_by_queue", "processes.holds", "processes.ids",
     "processes.fenced_among", "queues.each", "queues.among_heads", "queues.names", "queues.peek",
     "queues.size",
-    "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.values",
-    "tracks.read",
+    "queues.sizes", "recovery.log", "server.now", "stats.summary", "stats.summary_and_queues",
+    "stats.values", "tracks.read",
 )  # fmt: skip
 OPERATING_METHODS = (
     "audit.add", "counts.correct", "counts.queues",

@@ -7,6 +7,7 @@ from typing import Any
 
 import redis
 
+from gresque.connection.opening import REPLY_SECONDS
 from gresque.connection.pooled import open_client
 from gresque.connection.scripts import script
 from gresque.connection.waits import BLOCKING, Waits
@@ -19,10 +20,16 @@ class Server:
     """Connects at the first call; greenlets and threads may share it. Its methods raise redis-py's
     errors."""
 
-    def __init__(self, redis_url: str, namespace: str, waits: Waits = BLOCKING) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        namespace: str,
+        waits: Waits = BLOCKING,
+        reply_seconds: float = REPLY_SECONDS,
+    ) -> None:
         self.url = redis_url
         self.keys = Keys(namespace)
-        self.redis: redis.Redis = open_client(redis_url, waits)
+        self.redis: redis.Redis = open_client(redis_url, waits, reply_seconds)
 
     def call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(

@@ -43,6 +43,10 @@ class Stats:
     def summary(self, one_failed_list_each: bool) -> Summary:
         """In two round trips, of names and counts alone. `one_failed_list_each`: each queue has its
         own list of failed jobs."""
+        return self.summary_and_queues(one_failed_list_each)[0]
+
+    def summary_and_queues(self, one_failed_list_each: bool) -> tuple[Summary, list[str]]:
+        """The same with the names of the queues."""
         keys, reads = self._server.keys, Reads(self._server)
         queues = reads.names("SMEMBERS", keys.queues)
         suspects = reads.names("SMEMBERS", keys.suspects)
@@ -64,7 +68,7 @@ class Stats:
         delayed = [reads.number("LLEN", keys.delayed(each)) for each in timestamps.value]
         ledgers = [reads.number("HLEN", keys.ledger(each)) for each in processes.value]
         reads.run()
-        return Summary(
+        found = Summary(
             processed=counters.value[0],
             failed=counters.value[1],
             retried=counters.value[2],
@@ -77,3 +81,4 @@ class Stats:
             failed_list=sum(count.value for count in failed_counts),
             delayed=later.value + sum(count.value for count in delayed),
         )
+        return found, queues.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 
+from gresque.connection.opening import REPLY_SECONDS
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.audit import AuditLog
@@ -51,9 +52,11 @@ class Store:
         namespace: str,
         retry_seconds: float = DEFAULT_RETRY_SECONDS,
         waits: Waits = BLOCKING,
+        reply_seconds: float = REPLY_SECONDS,
     ) -> None:
-        """`retry_seconds`: for how long a push is tried again when Redis fails."""
-        self.server = server = Server(redis_url, namespace, waits)
+        """`retry_seconds`: for how long a push is tried again when Redis fails. `reply_seconds`:
+        how long any other reply may take, unless the URL sets a limit."""
+        self.server = server = Server(redis_url, namespace, waits, reply_seconds)
         self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds, waits)
         self.scheduler = Scheduler(redis_url, server.keys, retry_seconds, waits)
         self.unique_enqueuer = UniqueEnqueuer(redis_url, server.keys, retry_seconds, waits)
