@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.hints import hints
+from gresque.cli.neighbours import ruby_workers_here
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
 from gresque.connection.topology import topology_of
@@ -178,6 +179,7 @@ def _check_redis(settings: Settings, report: Report) -> None:
             _inspect(connection, settings, report)
         report.warnings += _entries_in_redis(settings)
         report.warnings += _policies_in_redis(settings)
+        report.warnings += ruby_workers_here(settings)
     except SettingsError:
         raise
     except (RedisError, GresqueError, OSError) as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from gresque.clock import parse_iso_8601
 from gresque.inspector.names import worker_and_pid, worker_name
+from gresque.inspector.other_workers import OtherReads
 from gresque.processes.identity import WorkerName
 from gresque.store.store import Store
 from gresque.text import decoded
@@ -32,12 +33,14 @@ class WorkerStatus:
     """One worker as it stands in Redis, of any Resque.
 
     `name` is None for an id of another format, such as stock Resque's. A worker that is not
-    `registered` has left, or died, before its processes gave back what they hold.
+    `registered` has left, or died, before its processes gave back what they hold. `own`: gresque
+    registered it; others are never judged. `heartbeat` is as its program wrote it, in any zone.
     """
 
     id: str
     name: WorkerName | None
     registered: bool
+    own: bool
     started: str
     heartbeat: str
     heartbeat_age_seconds: float | None
@@ -45,11 +48,18 @@ class WorkerStatus:
     processed: int
     failed: int
     retried: int
+    runs: int
+    """The jobs that a worker of another program says it runs."""
 
     @property
     def held(self) -> int:
         """The jobs that its processes hold: those that run, and a few that are about to."""
-        return sum(process.held for process in self.processes)
+        return sum(process.held for process in self.processes) + self.runs
+
+    @property
+    def beats_as_ruby(self) -> bool:
+        """Whether a Ruby program has registered it, as far as that shows."""
+        return self.registered and not self.own and parse_iso_8601(self.heartbeat) is not None
 
     @classmethod
     def all(cls, store: Store) -> list[WorkerStatus]:
@@ -59,6 +69,7 @@ class WorkerStatus:
         registered = reads.names("SMEMBERS", keys.workers)
         heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
         beats = reads.scores("ZRANGE", keys.ledgers)
+        masters = reads.texts_of("HGETALL", keys.masters)
         reads.run()
         now, processes = clock.value, [*beats.value]
         ids = sorted({*registered.value, *(worker_and_pid(each)[0] for each in processes)})
@@ -67,7 +78,10 @@ class WorkerStatus:
         processed = reads.numbers([keys.worker_stat("processed", each) for each in ids])
         failed = reads.numbers([keys.worker_stat("failed", each) for each in ids])
         retried = reads.numbers([keys.worker_stat("retried", each) for each in ids])
+        own = masters.value.keys() | {worker_and_pid(each)[0] for each in processes}
+        others = OtherReads(reads, keys, [each for each in ids if each not in own])
         reads.run()
+        running, pings = others.running(), others.pings()
         by_worker: defaultdict[str, list[WorkerProcess]] = defaultdict(list)
         for process, count in zip(processes, held, strict=True):
             worker, pid = worker_and_pid(process)
@@ -79,13 +93,17 @@ class WorkerStatus:
                 id=worker,
                 name=worker_name(worker),
                 registered=worker in registered.value,
+                own=worker in own,
                 started=decoded(started.value[position] or b""),
                 heartbeat=heartbeats.value.get(worker, ""),
-                heartbeat_age_seconds=heartbeat_age(heartbeats.value.get(worker, ""), now),
+                heartbeat_age_seconds=_age(
+                    parse_iso_8601(heartbeats.value.get(worker, "")) or pings.get(worker), now
+                ),
                 processes=tuple(by_worker[worker]),
                 processed=processed.value[position],
                 failed=failed.value[position],
                 retried=retried.value[position],
+                runs=running.get(worker, 0),
             )
             for position, worker in enumerate(ids)
         ]
@@ -121,7 +139,10 @@ def _silence(worker: WorkerStatus) -> float:
 
 def heartbeat_age(heartbeat: str, now: float) -> float | None:
     """Seconds since a worker's heartbeat; None where it gives none."""
-    beat = parse_iso_8601(heartbeat)
+    return _age(parse_iso_8601(heartbeat), now)
+
+
+def _age(beat: float | None, now: float) -> float | None:
     return None if beat is None else max(now - beat, 0.0)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gresque.settings import Settings
 from gresque.store.ledger import Totals
+from gresque.version import __version__
 
 setproctitle: Callable[[str], None] | None
 try:
@@ -15,13 +16,16 @@ except ImportError:  # it comes with the extra gresque[title]
 
 
 class Title:
-    """`gresque: worker mail,low: working, 17 running, 200 done, 3 failed`, prefixed as in Resque.
+    """`gresque-0.1.0: worker mail,low: working, 17 running, 200 done, 3 failed`, prefixed as in
+    Resque.
 
-    Set about once a second, never by a job. Without setproctitle nothing happens.
+    A Ruby worker that boots takes the workers of its host for dead whose pid it does not find in
+    `ps` beside `resque-` and a digit: with the version a master is found. Set about once a second,
+    never by a job. Without setproctitle nothing happens.
     """
 
     def __init__(self, settings: Settings, role: str) -> None:
-        head = f"{settings.procline_prefix}gresque: {role} {settings.queues}: "
+        head = f"{settings.procline_prefix}gresque-{__version__}: {role} {settings.queues}: "
         # A queue's name may be anything, a title ends at the first NUL.
         if not head.isprintable():
             head = "".join(char if char.isprintable() else "?" for char in head)

@@ -86,6 +86,8 @@ class Keys:
             return kinds[key]
         if key.startswith(self.prefix + "unique:") and key.endswith(":waiting"):
             return "a sorted set"
+        if key.startswith(self.prefix + "worker:") and key.endswith((":threads", ":kills")):
+            return "a set" if key.endswith(":threads") else "a list"
         for beginning, kind in (
             ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
             ("kills:", "a hash"),
@@ -170,6 +172,28 @@ class Keys:
     def worker_started(self, worker_id: str) -> str:
         """STRING: when the worker's master started."""
         return f"{self.prefix}worker:{worker_id}:started"
+
+    def worker_job(self, worker_id: str) -> str:
+        """STRING: the job of a worker of another program, such as stock Resque; never written
+        here."""
+        return f"{self.prefix}worker:{worker_id}"
+
+    def worker_ping(self, name: str) -> str:
+        """STRING: the heartbeat of a worker of Node's; its name is `host:pid`."""
+        return f"{self.prefix}worker:ping:{name}"
+
+    def worker_threads(self, worker_id: str) -> str:
+        """SET: names of the threads of a worker that run a job, `<worker>:<pid>:<number>`, for the
+        page of the Ruby fork."""
+        return f"{self.prefix}worker:{worker_id}:threads"
+
+    def worker_thread(self, name: str) -> str:
+        """STRING: the job of the thread with this name; ours have an expiry."""
+        return f"{self.prefix}worker:{name}"
+
+    def worker_kills(self, worker_id: str, pid: int | str) -> str:
+        """LIST: numbers of the threads whose jobs the page of the Ruby fork asks to kill."""
+        return f"{self.prefix}worker:{worker_id}:{pid}:kills"
 
     def ledger(self, process_id: str) -> str:
         """HASH: the jobs that worker process `process_id` holds, slot -> queue and payload."""

@@ -65,7 +65,7 @@ def role_of(child: psutil.Process) -> str:
     def role() -> str | None:
         try:
             status = child.status()  # first: the title may come between the two
-            found = re.search(r"gresque: (\w+)", " ".join(child.cmdline()))
+            found = re.search(r"gresque-\S+: (\w+)", " ".join(child.cmdline()))
         except psutil.NoSuchProcess:  # or a zombie
             return "gone"
         if status == psutil.STATUS_ZOMBIE:

@@ -168,7 +168,7 @@ def test_a_missing_extra_is_named(sandbox: Sandbox) -> None:
 
 def test_failed_jobs_end_it_with_1(sandbox: Sandbox) -> None:
     demo = sandbox.start(*FEW)
-    wait_for(lambda: sandbox.find("gresque: master"))
+    wait_for(lambda: sandbox.find(": master"))
     (server,) = sandbox.find("gresque.demo.server")
     server.kill()
     output, _ = demo.communicate(timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from gresque.processes import title
 from gresque.schedule.entry import Entry
 from gresque.store.cron_snapshot import Change
 from gresque.store.store import Store
@@ -67,6 +69,20 @@ class TestCheck:
         ]
         store.policies.pause_all()
         assert "warning: all queues are paused, by the key pause-all-workers" in call("check").out
+
+    def test_ruby_workers_of_this_host_want_titles(
+        self, call: Call, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ruby, node, far = f"{socket.gethostname()}:7:q", f"{socket.gethostname()}:8:q", "far:7:q"
+        redis_client.sadd("resque:workers", ruby, node, far)
+        for worker in (ruby, far):
+            redis_client.hset("resque:workers:heartbeat", worker, "2026-11-26T07:55:36-05:00")
+        assert "Ruby" not in call("check").out
+        monkeypatch.setattr(title, "setproctitle", None)
+        warning = f"warning: 1 Ruby worker on this host: {ruby}. One that boots does not find"
+        assert warning in call("check").out
+        redis_client.srem("resque:workers", ruby)
+        assert "Ruby" not in call("check").out
 
     def test_weights(self, call: Call) -> None:
         out = call("check", "-q", "a:5,b", "--weights", "a=5").out

@@ -10,6 +10,7 @@ import redis
 
 from gresque.inspector.workers import WorkerStatus
 from gresque.store.store import Store
+from tests.support.captures import put
 from tests.support.cli import (
     WORKER,
     Call,
@@ -59,6 +60,19 @@ class TestWorkers:
         (worker,) = WorkerStatus.all(store)
         assert worker.heartbeat_age_seconds is not None
         assert 100 <= worker.heartbeat_age_seconds < 130
+
+    def test_workers_of_other_programs_say_what_they_run(
+        self, store: Store, redis_client: redis.Redis
+    ) -> None:
+        register(redis_client)
+        for name in ("stock_worker_running", "fork_worker_running", "node_worker_running"):
+            put(redis_client, name)
+        found = {each.id: each for each in WorkerStatus.all(store)}
+        assert [each.id for each in found.values() if each.own] == [WORKER]
+        stock, fork, node = "vm:12225:py", "vm:12335:py:1:2:10", "vm:12068:py"
+        assert [found[each].held for each in (stock, fork, node)] == [1, 1, 1]
+        ages = [found[each].heartbeat_age_seconds for each in (stock, fork, node)]
+        assert all(age is not None and age > 0 for age in ages), "Node's stands in worker:ping"
 
     def test_listing(self, call: Call, redis_client: redis.Redis) -> None:
         register(redis_client, held=2)

@@ -12,6 +12,7 @@ from gresque.processes.title import Title, describe_counts
 from gresque.settings import Settings
 from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
+from gresque.version import __version__
 from gresque.worker.native.housekeeping import Housekeeping
 from gresque.worker.native.memory import MB, MemoryLimit
 from gresque.worker.turns.in_flight import InFlight
@@ -54,7 +55,7 @@ def test_a_title_is_printable_and_set_when_it_changes(monkeypatch: pytest.Monkey
     line = Title(settings, "worker")
     for text in ("booting", "booting", "working"):
         line.show(text)
-    head = "app: gresque: worker a?b,c?[2J: "
+    head = f"app: gresque-{__version__}: worker a?b,c?[2J: "
     assert shown == [f"{head}booting", f"{head}working"]
 
 
@@ -66,7 +67,8 @@ def test_a_title_tells_a_quarantine_from_a_worker(monkeypatch: pytest.MonkeyPatc
         row.kind = kind
         in_flight = InFlight(Totals(), Keys("resque"))
         Housekeeping(Settings.load({"queues": "q"}, {}), row, in_flight, list, noop, noop)
-    assert shown == ["gresque: worker q: booting", "gresque: quarantine q: booting"]
+    own = f"gresque-{__version__}"
+    assert shown == [f"{own}: worker q: booting", f"{own}: quarantine q: booting"]
 
 
 def test_without_setproctitle_there_is_no_title(monkeypatch: pytest.MonkeyPatch) -> None:
