@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from gresque.connection.urls import EXAMPLE, check
 from gresque.errors import SettingsError
 from gresque.queue_list import QueueList, Weights
+from gresque.shards import Shard, chosen, entries_in, entry_of, is_named, shards_of
 from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
@@ -130,6 +131,23 @@ def one_list_each(failure_backend: str) -> bool:
 
 def _redis_url(text: str) -> str:
     return to_os(check(text)) if text.startswith(("unix:", "embedded:")) else check(text)
+
+
+def _redis_urls(text: str) -> tuple[str, ...]:
+    urls = []
+    for item in entries_in(text):
+        entry = entry_of(item)
+        if len(item.split()) > 1 and not entry.url.startswith(("unix:", "embedded:")):
+            raise SettingsError(f"{entry.masked()!r} has a blank in it; put URLs between blanks")
+        urls.append(str(entry._replace(url=_redis_url(entry.url))))
+    return tuple(urls)
+
+
+def _pinned(text: str) -> QueueList:
+    queues = QueueList.parse(text)
+    if queues.caps:
+        raise SettingsError(f"{text!r}: a pinned queue has no cap; give names and globs alone")
+    return queues
 
 
 def _modules(text: str) -> tuple[str, ...]:
@@ -262,12 +280,33 @@ class Settings:
         "--redis",
         DEFAULT_REDIS_URL,
         _redis_url,
-        "redis://, rediss://, unix:// or embedded://[dir]",
+        "redis://, rediss://, unix:// or embedded://[dir]; given twice or more: a shard each",
+        repeatable=True,
         secret=True,
     )
+    redis_urls: tuple[str, ...] = _option(
+        "REDIS_URLS", "", (), _redis_urls,
+        "URLs between blanks, each a shard: [drain:][name=]URL", secret=True,
+    )  # fmt: skip
     namespace: str = _option(
         "RESQUE_NAMESPACE", "--namespace", DEFAULT_NAMESPACE, _namespace,
         "prefix of every key",
+    )  # fmt: skip
+    shards: int = _option(
+        "SHARDS", "--shards", 1, _whole_number(1, 1000),
+        "shards in one Cluster, each with a namespace of its own",
+    )  # fmt: skip
+    spread: str = _option(
+        "SPREAD", "--spread", "job", _one_of("job", "queue"),
+        "what goes round the shards: each job, or each queue as a whole",
+    )  # fmt: skip
+    pinned_queues: QueueList | None = _option(
+        "PINNED_QUEUES", "--pinned-queues", None, _pinned,
+        "queues, by names and globs, each of which lives on one shard though jobs are spread",
+    )  # fmt: skip
+    serve_shards: tuple[str, ...] = _option(
+        "SERVE_SHARDS", "--serve-shards", (), _modules,
+        "work these shards alone, by numbers and names: 0-3,5",
     )  # fmt: skip
     term_timeout: float = _option(
         "RESQUE_TERM_TIMEOUT", "--term-timeout", 30.0, _seconds,
@@ -400,6 +439,26 @@ class Settings:
         """Exit when the queues are empty."""
         return self.interval == 0
 
+    def all_shards(self) -> tuple[Shard, ...]:
+        """The shards by number; at least one."""
+        return shards_of(self.redis_urls or (self.redis_url,), self.namespace, self.shards)
+
+    def served_shards(self) -> tuple[Shard, ...]:
+        """The shards that `gresque work` serves by these settings."""
+        shards = self.all_shards()
+        return chosen(shards, self.serve_shards) if self.serve_shards else shards
+
+    def of_shard(self, shard: Shard) -> Settings:
+        """These settings for one shard, as if there were no other."""
+        return replace(
+            self,
+            redis_url=shard.url,
+            namespace=shard.namespace,
+            redis_urls=(),
+            shards=1,
+            serve_shards=(),
+        )
+
     @classmethod
     def load(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         """Merge `flags` (setting name -> text, absent or None when not given) over `environ`.
@@ -408,6 +467,7 @@ class Settings:
         """
         values: dict[str, Any] = {}
         sources: dict[str, str] = {}
+        flags, environ = _one_or_many(flags, environ)
         for name, option in OPTIONS.items():
             source, text = _find(name, option, flags, environ)
             sources[name] = source
@@ -424,7 +484,44 @@ class Settings:
                 weights.check(queues)
             except SettingsError as error:
                 raise SettingsError(f"{sources['weights']}: {error}") from None
-        return cls(**values, systemd=Systemd.read(environ), sources=sources)
+        if values["redis_urls"]:
+            values["redis_url"] = entry_of(values["redis_urls"][0]).url
+            sources["redis_url"] = sources["redis_urls"]
+        settings = cls(**values, systemd=Systemd.read(environ), sources=sources)
+        settings._check_shards()
+        return settings
+
+    def _check_shards(self) -> None:
+        if not (self.redis_urls or self.shards > 1 or self.serve_shards):
+            return
+        source = "shards" if self.shards > 1 else "redis_urls"
+        try:
+            shards = self.all_shards()
+            source = "serve_shards"
+            chosen(shards, self.serve_shards)
+        except SettingsError as error:
+            raise SettingsError(f"{self.sources[source]}: {error}") from None
+
+
+def _one_or_many(
+    flags: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Flags and environment that name the servers once: by `redis_url` when it is one URL, by
+    `redis_urls` when there are more, or one that has a name. A flag overrides both variables."""
+    given = flags.get("redis_url")
+    texts = (given,) if isinstance(given, str) else given or ()
+    if not texts and not flags.get("redis_urls"):
+        if environ.get("REDIS_URL") and environ.get("REDIS_URLS"):
+            raise SettingsError(
+                "REDIS_URL: REDIS_URLS is set as well; keep one of them, as one URL in REDIS_URLS "
+                "is the same as REDIS_URL"
+            )
+        return flags, environ
+    left = {env: text for env, text in environ.items() if env not in ("REDIS_URL", "REDIS_URLS")}
+    entries = [entry for text in texts for entry in entries_in(text)]
+    if len(entries) > 1 or (entries and is_named(entries[0])):
+        return {**flags, "redis_url": None, "redis_urls": " ".join(entries)}, left
+    return {**flags, "redis_url": texts[0] if texts else None}, left
 
 
 def _find(
@@ -432,9 +529,8 @@ def _find(
 ) -> tuple[str, Any]:
     given = flags.get(name)
     if given is not None and given != ():
-        return option.flags[-1].split("/")[0], ",".join(given) if isinstance(
-            given, tuple
-        ) else given
+        flag = option.flags[-1].split("/")[0] if option.flags else "--redis"
+        return flag, ",".join(given) if isinstance(given, tuple) else given
     for env in option.envs:
         if environ.get(env):
             return env, from_os(environ[env])

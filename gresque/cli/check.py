@@ -19,6 +19,7 @@ from gresque.connection.topology import topology_of
 from gresque.connection.urls import mask
 from gresque.errors import GresqueError, SettingsError
 from gresque.settings import OPTIONS, Settings
+from gresque.shards import entry_of
 from gresque.text import printable, shell
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ def _settings(settings: Settings) -> list[dict[str, Any]]:
 def _plain(name: str, value: Any) -> Any:
     if name == "redis_url":
         return mask(value)
-    if name in ("queues", "weights"):
+    if name == "redis_urls":
+        return [entry_of(entry).masked() for entry in value]
+    if name in ("queues", "weights", "pinned_queues"):
         return None if value is None else str(value)
     return list(value) if isinstance(value, tuple) else value
 

@@ -30,7 +30,9 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
             command = _option(name)(command)
         return command
 
-    chosen = names or tuple(OPTIONS)
+    given = names or tuple(OPTIONS)
+    more = ("shards",) if "redis_url" in names else ()
+    chosen = tuple(name for name in (*given, *more) if OPTIONS[name].flags)
     return decorate
 
 

@@ -23,8 +23,8 @@ from gresque.cli.output import (
 )
 from gresque.cli.table import cut, wrap
 from gresque.clock import duration, log_time
-from gresque.connection.urls import mask
 from gresque.errors import RedisUnavailable
+from gresque.shards import entry_of
 from gresque.text import encodable, printable, shell
 
 if TYPE_CHECKING:
@@ -165,9 +165,12 @@ def _same_server(command: str) -> str:
     given = click.get_current_context().params
     if not command.startswith("gresque "):
         return ""
-    url, namespace = given["redis_url"], given["namespace"]
-    words = ["--redis", url] if url is not None and mask(url) == url else []
+    urls, namespace, shards = given["redis_url"], given["namespace"], given["shards"]
+    words: list[str] = []
+    if all(entry_of(url).masked() == url for url in urls):
+        words += [word for url in urls for word in ("--redis", url)]
     words += ["--namespace", namespace] if namespace is not None else []
+    words += ["--shards", shards] if shards is not None else []
     return f" {shell(*words)}" if words else ""
 
 

@@ -104,6 +104,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         for name, source in settings.sources.items()
         if source in OPTIONS[name].envs
     }
-    if settings.redis_url != DEFAULT_REDIS_URL:
+    if settings.redis_urls:
+        environment["REDIS_URLS"] = " ".join(settings.redis_urls)
+    elif settings.redis_url != DEFAULT_REDIS_URL:
         environment["REDIS_URL"] = settings.redis_url
     return environment

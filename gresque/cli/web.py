@@ -112,9 +112,9 @@ def _check_name(name: str) -> None:
 def _serve(flags: dict[str, Any], web_flags: dict[str, Any]) -> None:
     settings = load_settings(flags)
     web = WebSettings.load(
-        web_flags, os.environ, redis_url=settings.redis_url,
-        namespace=settings.namespace, failure_backend=settings.failure_backend,
-        filter_args=settings.filter_args,
+        web_flags, os.environ, redis_url=settings.redis_url, redis_urls=settings.redis_urls,
+        namespace=settings.namespace, shards=settings.shards,
+        failure_backend=settings.failure_backend, filter_args=settings.filter_args,
     )  # fmt: skip
     if not web.is_local and not web.user_lines():
         raise SettingsError(

@@ -15,6 +15,7 @@ from gresque.settings import (
     DEFAULT_REDIS_URL,
     switch,
 )
+from gresque.shards import Shard, shards_of
 from gresque.text import from_os, to_os
 
 DEFAULT_BIND = "127.0.0.1:5678"
@@ -69,7 +70,11 @@ class WebSettings:
     """What the dashboard reads and who may use it."""
 
     redis_url: str = field(default=DEFAULT_REDIS_URL, repr=False)
+    redis_urls: tuple[str, ...] = field(default=(), repr=False)
+    """A shard each, as REDIS_URLS has them, in place of `redis_url`."""
     namespace: str = DEFAULT_NAMESPACE
+    shards: int = 1
+    """As SHARDS: how many there are in one Cluster."""
     failure_backend: str = DEFAULT_FAILURE_BACKEND
     filter_args: tuple[str, ...] = ()
     """Further names of arguments that are not shown, as FILTER_ARGS has them."""
@@ -122,6 +127,10 @@ class WebSettings:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
+
+    def all_shards(self) -> tuple[Shard, ...]:
+        """The shards by number; at least one. Raises SettingsError."""
+        return shards_of(self.redis_urls or (self.redis_url,), self.namespace, self.shards)
 
     def user_lines(self) -> list[str]:
         """`name:hash:role` of each user, in the order given. Raises SettingsError for a file that

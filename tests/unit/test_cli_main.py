@@ -121,8 +121,12 @@ def test_a_wait_that_is_no_time_to_wait(call: Call, command: tuple[str, ...], se
     [
         ("gresque que", 1, {"queues"}),
         ("gresque queues ", 2, {"list", "show", "peek", "clear", "move"}),
-        ("gresque queues --", 2, {"--help", "--json", "--redis", "--namespace"}),
-        ("gresque queues move --", 3, {"--count", "--yes", "--redis", "--namespace", "--help"}),
+        ("gresque queues --", 2, {"--help", "--json", "--redis", "--namespace", "--shards"}),
+        (
+            "gresque queues move --",
+            3,
+            {"--count", "--yes", "--redis", "--namespace", "--shards", "--help"},
+        ),
         ("gresque failed --off", 2, {"--offset"}),
     ],
     ids=range(5),
