@@ -21,6 +21,7 @@ OWN = {
     "throughput": ["--all"],
     "latency": [],
     "idle": [],
+    "fleet": ["--processes", "400", "--only", "idle", "--only", "80", "--only", "long"],
     "growth": [],
     "fairness": [],
     "enqueueing": [],
