@@ -3,9 +3,9 @@
     python -m fleet_processes URL FIRST COUNT LONG_JOBS JOB_SECONDS
 
 Each has the real turn loop, cycle, notifier and heartbeat, with two connections and a native
-thread of its own, as `gresque work` has. It lacks a pid, a master, signals and a loop monitor. With
-LONG_JOBS its heartbeat finds so many jobs running, each for JOB_SECONDS (0: for ever), which no
-thread performs.
+thread of its own, as `gresque work` has. It lacks a pid, a master, signals and a loop monitor. Its
+heartbeat finds LONG_JOBS jobs running, each for JOB_SECONDS (0: for ever), which no thread
+performs.
 """
 
 from __future__ import annotations

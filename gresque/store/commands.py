@@ -117,32 +117,54 @@ class Running(msgspec.Struct, omit_defaults=True):
     """The running jobs of a process: slot -> since when, of jobs that run for over a second. In
     Redis the times are epoch seconds by the server's clock. `frozen` is since when the whole
     process stands still without a job that is known to cause it. `waits` is read from a key of its
-    own."""
+    own.
+
+    As text it is one line, or more: each further one says what has changed, jobs that started and
+    slots whose jobs have `ended`; `blocking` and `frozen` are as in the last line.
+    """
 
     since: dict[str, float] = msgspec.field(default_factory=dict)
     blocking: Blocking | None = None
     frozen: float | None = None
     waits: dict[str, JobWait] = msgspec.field(default_factory=dict)
+    ended: list[str] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.since) or self.blocking is not None or self.frozen is not None
+
+    def since_then(self, earlier: Running) -> Running | None:
+        """What has changed; None for nothing."""
+        if self == earlier:
+            return None
+        known = earlier.since
+        started = {slot: t for slot, t in self.since.items() if known.get(slot) != t}
+        ended = [slot for slot in known if slot not in self.since]
+        return Running(started, self.blocking, self.frozen, ended=ended)
 
     def shifted(self, seconds: float) -> Running:
         """The same on a clock that is ahead by so much."""
         blocking = self.blocking
         if blocking is not None:
             blocking = Blocking(blocking.slot, blocking.since + seconds, blocking.stack)
-        since = {slot: t + seconds for slot, t in self.since.items()}
-        return Running(since, blocking, None if self.frozen is None else self.frozen + seconds)
+        since = {slot: round(t + seconds, 3) for slot, t in self.since.items()}
+        frozen = None if self.frozen is None else self.frozen + seconds
+        return Running(since, blocking, frozen, ended=self.ended)
 
-    def encode(self) -> bytes:
-        """Empty for nothing."""
-        return msgspec.json.encode(self) if self else b""
+    def encode(self, *, always: bool = False) -> bytes:
+        """One line. Empty for nothing, but `always`."""
+        return msgspec.json.encode(self) if self or always else b""
 
     @classmethod
     def parse(cls, raw: bytes) -> Running:
         """Raises msgspec.MsgspecError for what is none."""
-        return msgspec.json.decode(raw, type=cls)
+        first, *lines = raw.split(b"\n")
+        found = msgspec.json.decode(first, type=cls)
+        for change in msgspec.json.decode(b"[%b]" % b",".join(lines), type=list[Running]):
+            for slot in change.ended:
+                found.since.pop(slot, None)
+            found.since |= change.since
+            found.blocking, found.frozen = change.blocking, change.frozen
+        return found
 
 
 def encode_waits(waits: Mapping[str, JobWait]) -> bytes:

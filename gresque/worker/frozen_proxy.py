@@ -84,7 +84,7 @@ class FrozenProxy:
         reported = False
         while self._is_needed():
             try:
-                connection.connect()
+                self._heartbeat.connect(connection)
                 self._look_around(connection)
                 if not reported:
                     self._report()
@@ -143,13 +143,13 @@ class FrozenProxy:
         )
 
     def _serve(self, connection: TrackedConnection) -> None:
+        self._heartbeat.take_commands(connection)
+        self._heartbeat.beat(connection)
         while self._is_needed():
-            self._heartbeat.take_commands(connection)
-            self._heartbeat.beat(connection, self._running)
+            self._heartbeat.tick(connection)
             self._judge_the_overdue()
             self._look_again()
-            connection.wait(TICK_SECONDS)
-            connection.invalidated.clear()
+            self._heartbeat.wait(connection)
 
     def _judge_the_overdue(self) -> None:
         entry = self._ledger.get(self._slot)

@@ -152,19 +152,26 @@ def fence(client: Redis) -> Any:
 
 
 def beat(
-    client: Redis, process: str = "p", now: int = 2 * 10**12, running: str = "", corrects: int = 0,
-    waits: str = "",
+    client: Redis, process: str = "p", now: int = 2 * 10**12, corrects: int = 0
 ) -> Any:  # fmt: skip
-    """Whether it is registered, what was refused, and whether a viewer asks."""
+    """Whether it is registered, and what was refused."""
     return run(
         client, "beat",
-        ["resque:ledgers", "resque:heartbeat", f"resque:running:{process}",
-         "resque:workers", "resque:worker:w:started", MASTERS,
+        ["resque:ledgers", "resque:heartbeat", "resque:workers", "resque:worker:w:started", MASTERS,
          "resque:stat:processed:w", "resque:stat:failed:w", "resque:stat:retried:w",
-         f"resque:ledger:{process}", "resque:watch", f"resque:waits:{process}"],
-        process, "w", now, "2026-11-23T15:33:10+00:00", running, 15,
-        "2026-11-23 15:33:10 +0000", 7, 2, 0, corrects, waits, 5,
-    )  # fmt: skip
+         f"resque:ledger:{process}"],
+        process, "w", now, "2026-11-23T15:33:10+00:00",
+        "2026-11-23 15:33:10 +0000", 7, 2, 0, corrects,
+    )[:2]  # fmt: skip
+
+
+def publish(
+    client: Redis, line: str, after: int | str = "", waits: str = "", *, watched: bool = False
+) -> Any:
+    """The length of the text, whether a viewer asks, whether the waits are known there, and what
+    was refused."""
+    keys = ["resque:running:p", "resque:watch", *(["resque:waits:p"] if watched else [])]
+    return run(client, "publish", keys, line, after, 25, waits, 5)
 
 
 def unregister(client: Redis, number: int = 0) -> Any:

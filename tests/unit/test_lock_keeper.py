@@ -120,6 +120,6 @@ def test_the_heartbeat_keeps_those_of_jobs_that_run_for_a_second(
     )  # fmt: skip
     hold(redis_client, 1, 40_000)
     hold(redis_client, 2, 40_000)
-    heartbeat._tick(connection)
+    heartbeat.tick(connection)
     assert left(redis_client, 1) > 40_000
     assert left(redis_client, 2) <= 40_000

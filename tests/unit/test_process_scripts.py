@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import redis
 
@@ -18,6 +16,7 @@ from tests.support.worker_scripts import (
     cycle,
     fence,
     held,
+    publish,
     q,
     register,
     reserve,
@@ -92,24 +91,60 @@ def test_every_beat_raises_the_score_whatever_the_clock_does(
     db: Redis, clocks: list[int], scores: list[int]
 ) -> None:
     for clock, score in zip(clocks, scores, strict=True):
-        assert beat(db, now=clock) == [1, [], 0]
+        assert beat(db, now=clock) == [1, []]
         assert db.zscore("resque:ledgers", "p") == score
     assert db.hget("resque:heartbeat", "w") == b"2026-11-23T15:33:10+00:00"
 
 
-def test_a_beat_says_whether_somebody_looks_and_publishes_waits(db: Redis) -> None:
-    db.zadd("resque:ledgers", {"p": 1})
-    assert beat(db, running="r")[2] == 0
+def test_publishing_says_whether_somebody_looks(redis_client: Redis) -> None:
+    db, length = redis_client, len("r")
+    assert publish(db, "r") == [length, 0, 1, []]
     assert not db.exists("resque:watch", "resque:waits:p")
     db.set("resque:watch", "1", ex=10)
-    assert beat(db, running="r", waits="w") == [1, [], 1]
+    assert publish(db, "", length) == [length, 1, 1, []]
+    assert publish(db, "", length, "w", watched=True) == [length, 1, 1, []]
     assert (db.get("resque:watch"), db.get("resque:waits:p")) == (b"1", b"w")
     assert 0 < db.ttl("resque:waits:p") <= 5
+    db.expire("resque:waits:p", 1)
+    assert publish(db, "", length, watched=True) == [length, 1, 1, []]
+    assert db.ttl("resque:waits:p") > 1, "they are as before"
+    db.delete("resque:waits:p")
+    assert publish(db, "", length, watched=True) == [length, 1, 0, []], "not known there"
     db.delete("resque:watch")
-    db.lpush("resque:watch", "another program's")
-    registered, refused, watched = beat(db)
-    assert (registered, refused[0], watched) == (1, b"resque:watch", 0)
-    assert db.get("resque:waits:p") == b"w", "it expires by itself"
+    db.lpush("resque:waits:p", "another program's")
+    assert publish(db, "", length, watched=True)[:3] == [length, 0, 1]
+    refused = publish(redis_client, "", length, "w", watched=True)[3]
+    assert not refused, "a SET takes its place"
+
+
+def test_what_runs_is_appended_to_what_is_known_to_stand_there(redis_client: Redis) -> None:
+    db = redis_client
+    assert publish(db, "a")[0] == 1
+    assert publish(db, "bc", 1)[0] == 3
+    assert db.get("resque:running:p") == b"abc"
+    assert 0 < db.ttl("resque:running:p") <= 25
+    db.expire("resque:running:p", 1)
+    assert publish(db, "", 3)[0] == 3
+    assert db.ttl("resque:running:p") > 1
+    assert publish(db, "z")[0] == 1
+    assert db.get("resque:running:p") == b"z"
+    assert publish(db, "")[0] == 0
+    assert not db.exists("resque:running:p")
+
+
+@pytest.mark.parametrize("there", ["", "a", "abcd"])
+def test_a_text_of_another_length_is_removed(redis_client: Redis, there: str) -> None:
+    if there:
+        redis_client.set("resque:running:p", there)
+    for line in ("", "x"):
+        assert publish(redis_client, line, 3)[0] == -1
+        assert not redis_client.exists("resque:running:p")
+
+
+@pytest.mark.parametrize("after", ["", 3])
+def test_what_another_program_keeps_there_gives_way(redis_client: Redis, after: int | str) -> None:
+    redis_client.rpush("resque:running:p", "a")
+    assert publish(redis_client, "xy", after)[0] == (2 if after == "" else -1)
 
 
 def test_the_heartbeats_of_all_processes_and_the_workers_of_gresque(db: Redis) -> None:
@@ -160,20 +195,12 @@ def test_a_key_of_another_type_stops_no_beat(db: Redis, key: str) -> None:
     assert db.zscore("resque:ledgers", "p") == 2e12
 
 
-def test_beat_publishes_what_runs_and_takes_it_back(db: Redis) -> None:
-    beat(db, running='{"0":1.5}')
-    assert json.loads(db.get("resque:running:p")) == {"0": 1.5}
-    assert 0 < db.ttl("resque:running:p") <= 15
-    beat(db)
-    assert not db.exists("resque:running:p")
-
-
 def test_who_is_not_registered_does_not_beat(db: Redis) -> None:
     db.srem("resque:workers", "w")
     db.zadd("resque:ledgers", {"p": 0})
-    assert beat(db, process="gone", running='{"0":1}') == [0, [], 0]
+    assert beat(db, process="gone") == [0, []]
     assert db.zscore("resque:ledgers", "gone") is None
-    assert not db.exists("resque:running:gone", "resque:workers")
+    assert not db.exists("resque:workers")
 
 
 # Fenced

@@ -25,6 +25,7 @@ from tests.support.worker_scripts import (
     fence,
     held,
     parts,
+    publish,
     q,
     recover,
     reserve,
@@ -213,7 +214,7 @@ def test_a_full_redis_still_settles(full: Redis) -> None:
     assert state(full) == "2 4 0 1 1 0"
 
 
-@pytest.mark.parametrize("name", ["fence", "recover", "unregister", "beat"])
+@pytest.mark.parametrize("name", ["fence", "recover", "unregister", "beat", "publish"])
 def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name: str) -> None:
     if name != "fence":
         fence(full)
@@ -221,7 +222,8 @@ def test_a_full_redis_lets_the_others_run_whole_or_not_at_all(full: Redis, name:
         "fence": lambda: fence(full),
         "recover": lambda: recover(full, ["0", "requeue", q("a"), "1"], ["1", "fail", FAILED, "e"]),
         "unregister": lambda: unregister(full),
-        "beat": lambda: beat(full, running='{"0":1}'),
+        "beat": lambda: beat(full),
+        "publish": lambda: publish(full, '{"0":1}'),
     }
     before = snapshot(full)
     full.config_set("maxmemory", 1)

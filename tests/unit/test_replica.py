@@ -15,7 +15,8 @@ from tests.support.server import OwnServer
 
 # name -> number of keys, arguments
 CALLS: dict[str, tuple[int, list[Any]]] = {
-    "beat": (12, ["p", "w", 1, "now", "", 15, "now", 0, 0, 0, 0, "{}", 5]),
+    "beat": (9, ["p", "w", 1, "now", "now", 0, 0, 0, 0]),
+    "publish": (3, ['{"since":{}}', "", 25, "{}", 5]),
     "listen": (4, [4, 11]),
     "change_policy": (2, ["q", "p", "r", "p"]),
     "pause_all": (1, ["true"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import redis
 
@@ -52,6 +54,36 @@ def test_a_kill_and_its_answers(store: Store, redis_client: Redis) -> None:
     assert answer() == KillAnswer(Fate.DEAD)  # the first that is final
     redis_client.ltrim("resque:answer:token", 0, 1)
     assert answer() == KillAnswer(Fate.GUARDED)
+
+
+CHANGES = [
+    Running(),
+    Running({"0": 1.5}),
+    Running({"0": 1.5, "1": 2.0}),
+    Running({"1": 2.0, "0": 9.0}),
+    Running({"1": 2.0}, Blocking("1", 3.0, ["a.py:3:in `f'\n"])),
+    Running({"1": 2.0}, frozen=4.0),
+    Running({"1": 2.0}),
+    Running({"2": 2.0}),
+]
+
+
+@pytest.mark.parametrize("last", range(1, len(CHANGES)))
+def test_what_has_changed_of_what_runs_is_one_more_line_each(last: int) -> None:
+    text = CHANGES[0].encode(always=True)
+    for earlier, later in pairwise(CHANGES[: last + 1]):
+        change = later.since_then(earlier)
+        assert change is not None
+        text += b"\n" + change.encode(always=True)
+    assert Running.parse(text) == CHANGES[last]
+    assert CHANGES[last].since_then(Running.parse(text)) is None
+
+
+def test_of_a_job_that_runs_on_nothing_is_said_again() -> None:
+    slots = {str(slot): 1.0 for slot in range(1000)}
+    change = Running({**slots, "5": 2.0}).since_then(Running(slots))
+    assert change == Running({"5": 2.0})
+    assert Running().since_then(Running({"7": 1.0})) == Running(ended=["7"])
 
 
 @pytest.mark.parametrize("blocking", [None, Blocking("12", 1764000001.5, ["a.py:3:in `f'"])])

@@ -1,25 +1,22 @@
--- A worker process says that it lives and what it runs.
+-- A worker process says that it lives. What it runs it says by publish.lua.
 --
 -- The score in `ledgers` rises with every beat, also when the server's clock is set back: a dead
 -- process is one whose score does not change. Whether this process is registered shows without a
 -- read: on a tracking connection a read would be announced at the next beat of any other process.
 --
 -- A key of another type, or one that this user may not use, is named and stops nothing else.
--- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 running (STRING)   4 workers (SET)
---       5 worker:<id>:started   6 masters (HASH)
---       7 stat:processed:<worker>   8 stat:failed:<worker>   9 stat:retried:<worker>
---       10 ledger (HASH)   11 watch (STRING)   12 waits (STRING)
+-- KEYS  1 ledgers (ZSET)   2 workers:heartbeat (HASH)   3 workers (SET)   4 worker:<id>:started
+--       5 masters (HASH)   6 stat:processed:<worker>   7 stat:failed:<worker>
+--       8 stat:retried:<worker>   9 ledger (HASH)
 -- ARGV  1 process id   2 worker id   3 now, epoch milliseconds by the server's clock
---       4 the same in ISO 8601   5 what runs: JSON, '' for nothing   6 seconds until that expires
---       7 start time of the master   8-10 what its three counters have at least
---       11 1 to correct its counters by these, also when the worker is not missing
---       12 what its jobs wait on: JSON, '' while nobody looks   13 seconds until that expires
+--       4 the same in ISO 8601   5 start time of the master
+--       6-8 what its three counters have at least
+--       9 1 to correct its counters by these, also when the worker is not missing
 -- Returns  {1 while this process is registered, 2 when its worker was missing, else 0;
---           {key, its error, …}; 1 while a viewer looks at what jobs wait on, else 0}
+--           {key, its error, …}; seconds, microseconds of the server's clock}
 --          A process that is not registered any more does not beat.
-local ledgers, heartbeats, running = KEYS[1], KEYS[2], KEYS[3]
-local workers, started, masters = KEYS[4], KEYS[5], KEYS[6]
-local ledger, watch, waits, call = KEYS[10], KEYS[11], KEYS[12], redis.call
+local ledgers, heartbeats, workers, started = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local masters, ledger, call = KEYS[5], KEYS[9], redis.call
 -- include try
 local guarded = ledger
 -- include guard
@@ -38,23 +35,19 @@ end
 local registered = alive and 1 or 0
 if alive then
   try('HSET', heartbeats, ARGV[2], ARGV[4])
-  try('HSETNX', masters, ARGV[2], ARGV[7])
+  try('HSETNX', masters, ARGV[2], ARGV[5])
   local missing = try('SADD', workers, ARGV[2]) == 1 -- another program removed it
   if missing then
     registered = 2
-    redis.pcall('SET', started, ARGV[7], 'NX')
+    redis.pcall('SET', started, ARGV[5], 'NX')
   end
-  if missing or ARGV[11] == '1' then
-    for counter = 7, 9 do
-      local least = tonumber(ARGV[counter + 1])
+  if missing or ARGV[9] == '1' then
+    for counter = 6, 8 do
+      local least = tonumber(ARGV[counter])
       local count = least > 0 and try('INCRBY', KEYS[counter], 0)
       if count and count < least then try('INCRBY', KEYS[counter], least - count) end
     end
   end
-  if ARGV[5] ~= '' then call('SET', running, ARGV[5], 'EX', ARGV[6])
-  else call('DEL', running) end
-  if ARGV[12] ~= '' then try('SET', waits, ARGV[12], 'EX', ARGV[13]) end
 end
--- The length of it: this changes nothing, and unlike a read it is not announced.
-local watched = try('SETRANGE', watch, 0, '') or 0
-return {registered, refusals, watched > 0 and 1 or 0}
+local now = call('TIME')
+return {registered, refusals, tonumber(now[1]), tonumber(now[2])}

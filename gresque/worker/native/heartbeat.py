@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,13 +23,14 @@ from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.worker.native.answers import give_answer
 from gresque.worker.native.lock_keeper import LockKeeper
+from gresque.worker.native.running_report import RunningReport
 
 log = logging.getLogger("gresque.heartbeat")
 
 TICK_SECONDS = 1.0
 BEAT_SECONDS = 10.0
-RUNNING_EXPIRY_SECONDS = 15
-WAITS_EXPIRY_SECONDS = 5
+CLOCK_STEP_SECONDS = 1.0
+"""By more than this the server's clock does not drift from one beat to the next: it was set."""
 
 WORKER_WAS_MISSING = 2
 RESTORE_SECONDS = 3.0
@@ -52,10 +54,11 @@ class Heartbeat:
     """A native thread with a hub and a connection of its own: a job that blocks the loop of the
     process does not make it look dead, and can be killed.
 
-    1. Every 10 s it beats; every second while some job has been running for a second, and then it
-       publishes what runs, and keeps the locks of unique jobs that run; while a viewer looks,
-       also what these jobs wait on.
-    2. In between it waits for commands, which the server announces as it announces new jobs.
+    1. Every 10 s it beats.
+    2. Every second it looks which jobs have been running for a second. It publishes what has
+       changed of that (see `RunningReport`), and keeps the locks of unique jobs that run.
+    3. In between it waits for commands, which the server announces as it announces new jobs; and
+       for a viewer.
 
     It finds no dead processes: the maintenance process of the master does.
     """
@@ -87,10 +90,10 @@ class Heartbeat:
         self._lost = lost
         self._vitals = vitals
         self._locks = locks
-        self._waits = waits
-        self._is_watched = False
-        self._last_beat = time.monotonic()
-        self._published = False
+        self._report = RunningReport(self._keys, process_id, waits)
+        self._ahead: float | None = None
+        """How far the server's clock is ahead of the monotonic one."""
+        self._last_beat = time.monotonic() if vitals is None else -math.inf
         self._restores_until: float | None = None
         """The worker was missing: until then its counters are corrected."""
 
@@ -104,21 +107,37 @@ class Heartbeat:
         while True:
             try:
                 self._each_second()
-                connection.connect()
+                self.connect(connection)
                 self.take_commands(connection)
                 while True:
-                    # Without announcements the list is looked at every second.
-                    if connection.wait(TICK_SECONDS) or not connection.tracking:
-                        connection.invalidated.clear()
-                        self.take_commands(connection)
+                    self.wait(connection)
                     self._each_second()
-                    self._tick(connection)
+                    self.tick(connection)
             except (RedisError, RedisUnavailable, OSError) as error:
                 # The cycle logs the outage.
                 log.debug("no heartbeat: %s", error, extra=fields("no_heartbeat"))
             except Exception:
                 log.exception("the heartbeat failed", extra=fields("heartbeat_failed"))
             _sleep(TICK_SECONDS)
+
+    def connect(self, connection: TrackedConnection) -> None:
+        """Open a new connection, perhaps to another server: all is said again. Raises RedisError,
+        RedisUnavailable."""
+        connection.connect()
+        self._report.forget()
+        self._ahead = None
+
+    def wait(self, connection: TrackedConnection) -> None:
+        """Wait for a second, or for an announcement, and do what it is for. Raises RedisError."""
+        # Without announcements the list is looked at every second.
+        if not connection.wait(TICK_SECONDS) and connection.tracking:
+            return
+        changed = set(connection.invalidated)
+        connection.invalidated.clear()
+        if self._keys.watch.encode() in changed:
+            self._report.is_watched = True
+        if changed != {self._keys.watch.encode()}:
+            self.take_commands(connection)
 
     def take_commands(self, connection: TrackedConnection) -> None:
         """Run the commands that this process is given, and answer. Raises RedisError."""
@@ -134,41 +153,52 @@ class Heartbeat:
             if answer is not None:
                 give_answer(connection, self._keys, command.token, answer)
 
-    def _tick(self, connection: TrackedConnection) -> None:
+    def tick(self, connection: TrackedConnection) -> None:
+        """Beat if that is due, and publish what has changed. Raises RedisError."""
         now = time.monotonic()
-        running = self._running()
-        running.since = {s: t for s, t in running.since.items() if now - t >= TICK_SECONDS}
-        if now - self._last_beat >= BEAT_SECONDS or running or self._published:
-            self.beat(connection, running)
+        found = self._running()
+        since = {s: t for s, t in found.since.items() if now - t >= TICK_SECONDS}
+        running = Running(since, found.blocking, found.frozen)
+        if now - self._last_beat >= BEAT_SECONDS:
+            self.beat(connection)
+        self._report.publish(connection, running, self._server_is_ahead(connection))
         if self._locks is not None and running.since:
             self._locks.keep(connection, running.since)
 
-    def beat(self, connection: TrackedConnection, running: Running | None = None) -> None:
-        """Say that the process lives, and what it runs. Raises RedisError."""
-        running = running or Running()
+    def beat(self, connection: TrackedConnection) -> None:
+        """Say that the process lives. Raises RedisError."""
         keys, worker = self._keys, self._worker
-        seconds, microseconds = map(int, connection.call(b"TIME"))
-        now = seconds + microseconds / 1_000_000
+        now = time.monotonic() + self._server_is_ahead(connection)
         totals = worker.counted()
-        waits = self._waits() if self._is_watched and running and self._waits else b""
-        registered, refused, watched = connection.run(
-            script("beat"), 12,
-            keys.ledgers, keys.heartbeats, keys.running(self._process_id), keys.workers,
-            keys.worker_started(worker.id), keys.masters,
-            keys.worker_stat("processed", worker.id), keys.worker_stat("failed", worker.id),
-            keys.worker_stat("retried", worker.id), keys.ledger(self._process_id),
-            keys.watch, keys.waits(self._process_id),
-            self._process_id, worker.id, int(now * 1000), iso_8601(seconds),
-            running.shifted(now - time.monotonic()).encode(), RUNNING_EXPIRY_SECONDS,
+        registered, refused, *clock = connection.run(
+            script("beat"), 9,
+            keys.ledgers, keys.heartbeats, keys.workers, keys.worker_started(worker.id),
+            keys.masters, keys.worker_stat("processed", worker.id),
+            keys.worker_stat("failed", worker.id), keys.worker_stat("retried", worker.id),
+            keys.ledger(self._process_id),
+            self._process_id, worker.id, int(now * 1000), iso_8601(int(now)),
             worker.started, totals.done + totals.failed, totals.failed, totals.retried,
-            int(self._restores_until is not None), waits, WAITS_EXPIRY_SECONDS,
+            int(self._restores_until is not None),
         )  # fmt: skip
         name_refused(keys, pairs(refused), "this process is not seen there")
-        self._published, self._is_watched = bool(running), bool(watched)
         self._last_beat = time.monotonic()
         self._note(registered)
+        self._note_clock(clock)
         if self._vitals is not None:
             connection.call(b"HSET", keys.vitals, self._process_id, self._vitals())
+
+    def _server_is_ahead(self, connection: TrackedConnection) -> float:
+        if self._ahead is None:
+            self._ahead = _seconds(connection.call(b"TIME")) - time.monotonic()
+        return self._ahead
+
+    def _note_clock(self, clock: list[Any]) -> None:
+        """What was said by a clock that has been set since is said again."""
+        ahead, before = _seconds(clock) - time.monotonic(), self._ahead
+        self._ahead = ahead
+        if before is not None and abs(ahead - before) > CLOCK_STEP_SECONDS:
+            self._report.forget()
+            self._last_beat = -math.inf
 
     def _note(self, registered: int) -> None:
         """Act on the reply of the script about this process and its worker."""
@@ -183,6 +213,12 @@ class Heartbeat:
             self._restores_until = now + RESTORE_SECONDS
         elif self._restores_until is not None and now >= self._restores_until:
             self._restores_until = None
+
+
+def _seconds(clock: list[Any]) -> float:
+    """Of a reply to TIME."""
+    seconds, microseconds = map(int, clock)
+    return seconds + microseconds / 1_000_000
 
 
 def _sleep(seconds: float) -> None:
