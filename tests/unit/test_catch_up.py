@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ from gresque.worker.turns.in_flight import ReservedJob, Settled
 from gresque.worker.turns.served_lists import ServedLists
 from tests.support.ledgers import read_ledger
 from tests.support.snapshot import Snapshot
-from tests.support.turn_processes import LastingProcess
+from tests.support.turn_processes import SLOTS, LastingProcess
 
 FAILED, QUEUE = "resque:failed", "resque:queue:a"
 
@@ -95,6 +96,12 @@ class Place:
     @property
     def waiting(self) -> list[str]:
         return [raw.decode() for raw in self.redis.lrange(QUEUE, 0, -1)]
+
+    @property
+    def effects(self) -> tuple[Any, ...]:
+        """What turns have brought about, but for jobs in their queue: those that were taken in
+        forgotten turns stand there still, and run again."""
+        return Counter(self.failed), self.counted, self.held
 
     @property
     def counted(self) -> tuple[int, int]:
@@ -209,6 +216,42 @@ def test_a_call_that_arrives_twice_or_late_does_nothing(place: Place) -> None:
     place.turn(0)
     assert len(calls) == 2
     assert (place.failed, place.waiting, place.held) == (["1"], ["2"], ["3", "4"])
+
+
+@pytest.mark.parametrize("loss", ["", "request", "reply"])
+@pytest.mark.parametrize("call", range(3))
+def test_one_to_five_turns_are_forgotten_at_each_step(place: Place, loss: str, call: int) -> None:
+    """Of the turn that finds it out, the call that closes the gap, or the turn that is sent again
+    after that, the request or the reply is lost. Each effect is there once, no job is missing, and
+    the number of the turns rises."""
+    names = [str(number) for number in range(40)]
+    place.push(*names)
+    place.turn(SLOTS)
+    moments, done = [Snapshot(place.redis)], set[str]()
+    for turn in range(5):
+        fails, gives_back, retries, ends = (job[2].decode() for job in place.process.running[:4])
+        place.fail(fails)
+        place.give_back(gives_back)
+        place.retry(retries, delay_ms=60_000 if turn % 2 else 0)
+        place.done(ends)
+        done.add(ends)
+        place.turn(4)
+        moments.append(Snapshot(place.redis))
+        effects = place.effects
+        for back in range(1, turn + 2):
+            moments[-1 - back].restore(place.redis)
+            number = place.cycle.number
+            place.process.line.loss, place.process.line.skip = loss, call
+            place.turn(0)
+            assert place.cycle.number > number
+            place.process.line.loss = ""
+            assert place.effects == effects
+            place.check_totals()
+            found = {*place.waiting, *place.failed, *place.later, *place.held, *done}
+            assert {raw.removesuffix(" again") for raw in found} == set(names)
+            retried = Counter(raw for raw in place.waiting if raw.endswith("again"))
+            assert max(retried.values(), default=0) <= 1
+        moments[-1].restore(place.redis)
 
 
 def test_another_server_is_promoted_after_any_call(place: Place) -> None:

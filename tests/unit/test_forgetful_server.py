@@ -65,8 +65,9 @@ class ForgottenJobs(Jobs):
 
     def _turn(self, process: Process, want: int, loss: str, takes: Takes) -> None:
         process.line.skip = self.skip
-        self.skip = 0
+        self.skip, number = 0, process.cycle.number
         super()._turn(process, want, loss, takes)
+        assert process.cycle.number >= number
         process.line.loss, process.line.skip = "", 0
 
     def _end(self, process: Process, job: ReservedJob, how: str) -> None:
