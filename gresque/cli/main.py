@@ -28,7 +28,7 @@ COMMANDS = {
     "status": "Show what is wrong, the worst first, and the totals.",
     "enqueue": "Put jobs into a queue.",
     "queues": "List queues, look into one, move its jobs to another, clear it.",
-    "workers": "List the workers with their queues, start time and job counts.",
+    "workers": "List the workers with their queues, start time and job counts; prune a dead one.",
     "delayed": "List jobs that wait for their time, run, move or cancel them.",
     "running": "List the jobs that run now, or count them by class and queue.",
     "job": "Show all that is known of one job, wherever it is.",

@@ -10,6 +10,7 @@ import msgspec
 
 from gresque.store.keys import Keys
 from gresque.store.reads import Reads
+from gresque.store.workers import pinging
 
 RUBY_PRUNES_SECONDS = 300.0
 """Ruby's workers beat every 60 s, and take one for dead that has not beaten for this long."""
@@ -33,7 +34,7 @@ class OtherReads:
         self._ids = ids
         self._jobs = reads.texts([keys.worker_job(each) for each in ids])
         self._threads = [reads.number("SCARD", keys.worker_threads(each)) for each in ids]
-        self._pings = reads.texts([keys.worker_ping(_pinging(each)) for each in ids])
+        self._pings = reads.texts([keys.worker_ping(pinging(each)) for each in ids])
 
     def running(self) -> dict[str, int]:
         """Of each of them."""
@@ -44,15 +45,11 @@ class OtherReads:
 
     def pings(self) -> dict[str, float | None]:
         """The heartbeat of each of them in epoch seconds; None for one that does not ping."""
-        return dict(zip(self._ids, map(_ping_time, self._pings.value), strict=True))
+        return dict(zip(self._ids, map(ping_time, self._pings.value), strict=True))
 
 
-def _pinging(worker_id: str) -> str:
-    """Node's workers ping as `host:pid`, without their queues."""
-    return ":".join(worker_id.split(":", 2)[:2])
-
-
-def _ping_time(raw: bytes | None) -> float | None:
+def ping_time(raw: bytes | None) -> float | None:
+    """Epoch seconds of a heartbeat of Node's; None for what is none."""
     try:
         found: Any = msgspec.json.decode(raw or b"")["time"]
         return float(found)

@@ -124,6 +124,7 @@ OPERATING_METHODS = (
     "queues.clear", "queues.move", "queues.move_item", "queues.remove_items",
     "tracks.write",
     "locks.apply", "locks.by_age", "locks.each", "locks.release", "locks.take_out",
+    "workers.know", "workers.prune", "workers.unregister",
 )  # fmt: skip
 
 

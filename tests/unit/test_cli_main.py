@@ -74,15 +74,17 @@ class TestInAShell:
 @pytest.mark.parametrize(
     "name",
     ["enqueue", "queues", "queues list", "queues show", "queues peek", "queues move",
-     "queues clear", "workers", "running", "running list", "running groups", "stats", "status",
-     "kill", "stacks", "check", "failed", "failed list",
-     "failed show", "failed retry", "failed remove", "failed clear"],
+     "queues clear", "workers", "workers list", "workers prune", "running",
+     "running list", "running groups", "stats", "status", "kill", "stacks", "check", "failed",
+     "failed list", "failed show", "failed retry", "failed remove", "failed clear"],
 )  # fmt: skip
 def test_every_help_has_examples(call: Call, name: str) -> None:
     code, out, _ = call(*name.split(), "--help")
     assert code == 0
     assert f"  Examples:\n    gresque {name.split()[0]}" in out
-    assert name in ("failed", "queues", "running") or ("--redis" in out and "--namespace" in out)
+    assert name in ("failed", "queues", "running", "workers") or (
+        "--redis" in out and "--namespace" in out
+    )
 
 
 ASCII = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -52,6 +52,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "processes_of": (1, ["machine"]),
     "promote": (4, [1, "q", "a", 1]),
     "promote_delayed": (8, ["5", "gresque host:1", 9, 1, "queues", "q", "item", "job", 1]),
+    "prune_worker": (6, ["w", "", "", 0, 1, 0]),
     "put_off_again": (4, ["a", "entry", "entry", "in", 9, ""]),
     "recover": (13, ["p", "{", 3, 60, 0]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", ""]),
@@ -65,7 +66,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "take_delayed": (7, ["5", "item", "q", "run", "job", "", 0]),
     "trim_failed": (3, ["token", 5, 0, "", 9]),
     "unregister": (6, ["p", 0]),
-    "unregister_worker": (9, ["w"]),
+    "unregister_worker": (10, ["w"]),
     "write_states": (1, ["cancelled", "{}", 9]),
 }
 

@@ -6,11 +6,12 @@
 -- KEYS  1 ledgers (ZSET)   2 masters (HASH)   3 workers (SET)   4 workers:heartbeat (HASH)
 --       5 worker:<id>:started   6 stat:processed:<worker>   7 stat:failed:<worker>   8 stat:retried:<worker>
 --       9 inflight:<worker>: no ledger holds a job that is counted there
+--       10 worker:<id>:threads (SET)
 -- ARGV  1 worker id
 -- Returns  1; 0 when a process of the worker has a ledger still
 local ledgers, masters, workers, heartbeats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local started, own_processed, own_failed, own_retried = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local own_inflight = KEYS[9]
+local own_inflight, threads = KEYS[9], KEYS[10]
 local guarded = ledgers
 -- include guard
 local prefix = ARGV[1] .. ':'
@@ -25,6 +26,6 @@ for _, process in ipairs(processes) do
 end
 redis.pcall('SREM', workers, ARGV[1])
 redis.pcall('HDEL', heartbeats, ARGV[1])
-redis.call('DEL', started, own_processed, own_failed, own_retried, own_inflight)
+redis.call('DEL', started, own_processed, own_failed, own_retried, own_inflight, threads)
 redis.pcall('HDEL', masters, ARGV[1])
 return 1

@@ -95,10 +95,11 @@ class Registration:
     def _unregister_worker(self) -> None:
         keys, worker = self._keys, self._spec.worker_id
         self._connection.run(
-            script("unregister_worker"), 9,
+            script("unregister_worker"), 10,
             keys.ledgers, keys.masters, keys.workers, keys.heartbeats, keys.worker_started(worker),
             keys.worker_stat("processed", worker), keys.worker_stat("failed", worker),
-            keys.worker_stat("retried", worker), keys.inflight_of(worker), worker,
+            keys.worker_stat("retried", worker), keys.inflight_of(worker),
+            keys.worker_threads(worker), worker,
         )  # fmt: skip
 
     def _self_description(self) -> tuple[Any, ...]:
