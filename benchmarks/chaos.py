@@ -58,7 +58,7 @@ import psutil
 import redis
 from chaos_flow import KINDS, QUEUES, TRIGGER, WORKED, Flow
 from chaos_jobs import TRIGGERS
-from chaos_notes import Note, early, longest_recovery, sentence
+from chaos_notes import early, longest_recovery, notes_of, sentence
 from chaos_ticks import Ticks
 from clock import SetClock
 from failover import FailOverPair, Lag
@@ -389,10 +389,7 @@ class Chaos:
     # Counting
 
     def _count(self, seconds: float) -> dict[str, Any]:
-        every = [
-            Note(event, key, int(pid), float(at))
-            for event, key, pid, at in map(str.split, self._tally.read_text().splitlines())
-        ]
+        every = notes_of(self._tally.read_text())
         lines = [line for line in every if not line.key.startswith(TRIGGER)]
         starts = Counter(line.key for line in lines if line.event == "start")
         ended = {line.key for line in lines if line.event == "end"}

@@ -64,6 +64,13 @@ def chaos_retried(key: str, seconds: float) -> None:
     _note("end", key)
 
 
+@gresque.job(queue="bench", name="ChaosFails")
+def chaos_fails(key: str, seconds: float) -> None:
+    """As Chaos, and then it fails for good."""
+    chaos(key, seconds)
+    raise ValueError("on purpose")
+
+
 @gresque.job(queue="bench", name="ChaosTick")
 def chaos_tick(number: int) -> None:
     """Note which tick of which schedule entry has run."""

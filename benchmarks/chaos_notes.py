@@ -20,6 +20,19 @@ class Note(NamedTuple):
     at: float
 
 
+def notes_of(text: str) -> list[Note]:
+    return [
+        Note(event, key, int(pid), float(at))
+        for event, key, pid, at in map(str.split, text.splitlines())
+    ]
+
+
+def longest_silence(notes: Sequence[Note], since: float, until: float) -> float:
+    """Seconds in which no job ended, at most, between these times (monotonic)."""
+    ends = sorted(note.at for note in notes if note.event == "end" and since < note.at < until)
+    return max(later - sooner for sooner, later in pairwise([since, *ends, until]))
+
+
 def early(lines: Sequence[Note], delayed: Mapping[str, float]) -> int:
     """Jobs that started before their time: delayed ones, key -> when each is due, and attempts
     after a failure."""

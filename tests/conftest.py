@@ -45,14 +45,20 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("gresque")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "servers(name): tests that share servers of this name")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let each test process begin with process tests, which take seconds. At the end it has unit
     tests, which take milliseconds and which others take off it, so that all end at one time.
 
-    --dist=worksteal gives each the next part of the list, and takes tests off the end of a part."""
+    --dist=worksteal gives each the next part of the list, and takes tests off the end of a part.
+    Files that need the same servers, by the mark `servers`, are one part: they start once."""
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(item.path, []).append(item)
+        mark = item.get_closest_marker("servers")
+        files.setdefault(item.path.with_name(mark.args[0]) if mark else item.path, []).append(item)
     alone = {"workercount": 1}
     parts: list[list[pytest.Item]] = [
         [] for _ in range(getattr(config, "workerinput", alone)["workercount"])

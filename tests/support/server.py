@@ -35,6 +35,9 @@ class EndedAtOnceError(AssertionError):
 class OwnServer:
     """On a unix socket in `directory`, where its data stays from one start to the next."""
 
+    _begin: Callable[[], None] | None = None
+    """Is called in the new process before it becomes the server."""
+
     def __init__(
         self, directory: Path, *options: str, env: Mapping[str, str] | None = None
     ) -> None:
@@ -51,16 +54,11 @@ class OwnServer:
         """Start it; with `wait` until it serves."""
         with (self._directory / "own.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    str(get_binary_path()),
-                    *("--port", "0", "--unixsocket", str(self.socket)),
-                    *("--dir", str(self._directory), "--save", ""),
-                    *self._options,
-                    *options,
-                ],
+                [str(get_binary_path()), *self._command(), *options],
                 stdout=log,
                 stderr=log,
                 env=self._env,
+                preexec_fn=self._begin,
             )
         deadline = time.monotonic() + 60
         while wait and not self.serves():
@@ -69,6 +67,14 @@ class OwnServer:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return self
+
+    def _command(self) -> list[str]:
+        """Its options."""
+        return [
+            *("--port", "0", "--unixsocket", str(self.socket)),
+            *("--dir", str(self._directory), "--save", ""),
+            *self._options,
+        ]
 
     @classmethod
     def on_a_free_port(cls, make: Callable[[str], OwnServer]) -> OwnServer:
@@ -86,6 +92,10 @@ class OwnServer:
             return bool(self.redis.ping())
         except redis.RedisError:
             return False
+
+    @property
+    def lives(self) -> bool:
+        return self._process is not None
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
