@@ -64,7 +64,7 @@ def describe(job: FailedJob) -> Iterator[str]:
     yield from pairs(
         [
             ("index", job.place),
-            ("failed at", entry.failed_at),
+            ("failed at", job.failed_at),
             ("retried at", entry.retried_at),
             ("queue", entry.queue),
             ("class", item.get("class")),

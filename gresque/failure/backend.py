@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.failed_list import LATEST, PAGE_BYTES, FailedJob, FailedList, Plan, read_entry
+from gresque.failure.failed_time import as_resque
 from gresque.failure.progress import SILENT, Progress
 from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.search import EVERYTHING, Group, Wanted, glance
@@ -161,7 +162,7 @@ class RedisBackend:
             group = groups.get(key) or groups.setdefault(key, GroupCount())
             group.count += 1
             group.retried += bool(seen.retried_at)
-            group.last_failed_at = max(group.last_failed_at, seen.failed_at or "")
+            group.last_failed_at = max(group.last_failed_at, as_resque(seen.failed_at or ""))
         return largest_first(groups)
 
     def _walk(self, wanted: Wanted, progress: Progress) -> Iterator[bytes]:
@@ -303,13 +304,13 @@ def _by_age(each: FailedList, wanted: Wanted, page_bytes: int) -> Iterator[Aged]
     failed_at = LATEST
     for index, raw in each.backwards(each.count(), page_bytes=page_bytes):
         seen = glance(raw)
-        failed_at = seen.failed_at or failed_at
+        failed_at = as_resque(seen.failed_at) if seen.failed_at else failed_at
         if wanted.matches(seen, raw):
             yield failed_at, each, index, raw
 
 
 def _age(job: FailedJob) -> str:
-    return job.entry.failed_at if job.entry else ""
+    return as_resque(job.entry.failed_at) if job.entry else ""
 
 
 def _check(job: FailedJob) -> None:

@@ -61,8 +61,41 @@ def encode_entry(
 
 
 def decode_entry(raw: bytes) -> FailedEntry:
-    """Read an entry of any Resque. Raises msgspec.MsgspecError for what is none."""
-    return _decode(raw)
+    """Read an entry of any Resque. Other programs leave fields out, or write null or a number where
+    Ruby writes a text. Raises msgspec.MsgspecError for what is none."""
+    try:
+        return _decode(raw)
+    except msgspec.ValidationError:
+        found = _object(raw)
+        if not isinstance(found.get("payload"), dict) or not found.keys() & {
+            "exception", "failed_at",
+        }:  # fmt: skip
+            raise
+    return FailedEntry(
+        failed_at=_text(found.get("failed_at")),
+        payload=found["payload"],
+        exception=_text(found.get("exception")),
+        error=_text(found.get("error")),
+        backtrace=_lines(found.get("backtrace")),
+        worker=_text(found.get("worker")),
+        queue=_text(found.get("queue")),
+        retried_at=_text(found.get("retried_at")) or None,
+    )
+
+
+_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _lines(value: Any) -> list[str] | None:
+    if isinstance(value, str):
+        return value.splitlines()
+    return [*map(_text, value)] if isinstance(value, list) else None
 
 
 def _sendable(text: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from gresque.clock import retried_at
 from gresque.errors import InvalidPayload
 from gresque.failure.entry import FailedEntry, decode_entry
+from gresque.failure.failed_time import as_resque
 from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.sweep_lock import EXPIRY_MS, SweepLock
 from gresque.jobs import payload
@@ -72,6 +73,12 @@ class FailedJob:
     @property
     def retried(self) -> bool:
         return bool(self._field("retried_at"))
+
+    @property
+    def failed_at(self) -> str:
+        """`2026/11/23 15:33:14 UTC`, whichever program wrote it; another text when that is no
+        time."""
+        return as_resque(self.text("failed_at"))
 
     def text(self, name: str) -> str:
         """A field as text, of any type; empty where the entry has none."""

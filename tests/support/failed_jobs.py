@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -34,6 +36,39 @@ def entry(
         fields = json.loads(raw)
         raw = json.dumps(fields | {"failed_at": failed_at}).encode()
     return prepare_retry(raw, NOW).marked if retried else raw
+
+
+FOREIGN: list[dict[str, Any]] = [
+    {"error": None},
+    {"failed_at": 1795447994},
+    {"failed_at": 1795447994000},
+    {"failed_at": "Mon Nov 23 2026 15:33:14 GMT+0000 (Coordinated Universal Time)"},
+    {"failed_at": "2026-11-23T15:33:14+00:00"},
+    {"backtrace": "a.js:1\nb.js:2"},
+    {"backtrace": [1, None, "x"]},
+    {"error": {"code": 5}, "exception": 7},
+    {"worker": None},
+]
+LACKING = [["backtrace"], ["worker"], ["backtrace", "worker", "error"], ["failed_at"]]
+
+
+def odd_entries() -> list[bytes]:
+    """Entries of jobs `Odd(1)` of queue py as programs in other languages may write them: without
+    some fields, or with null or a number where Ruby writes a text."""
+    return [
+        *(_foreign(each) for each in FOREIGN),
+        *(_foreign({}, names) for names in LACKING),
+    ]
+
+
+def _foreign(more: dict[str, Any], lacking: Sequence[str] = ()) -> bytes:
+    usual = {
+        "worker": "vm:1", "queue": "py", "payload": {"class": "Odd", "args": [1]},
+        "exception": "TypeError", "error": "no", "backtrace": ["a.js:1"],
+        "failed_at": "2026/11/23 15:33:14 UTC",
+    }  # fmt: skip
+    whole = usual | more
+    return json.dumps({name: whole[name] for name in whole if name not in lacking}).encode()
 
 
 def numbers(raws: list[bytes]) -> list[int]:

@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gresque.failure.entry import MAX_ERROR_CHARS, decode_entry, encode_entry
+from gresque.failure.failed_list import read_entry
 from gresque.failure.kept_item import in_entry, out_of_entry
+from gresque.failure.retry import prepare_retry
 from gresque.jobs.payload import MAX_PAYLOAD_BYTES
+from tests.support.failed_jobs import odd_entries
 
 WIRE = Path(__file__).parents[1] / "wire"
 FIELDS = ["failed_at", "payload", "exception", "error", "backtrace", "worker", "queue"]
@@ -155,8 +158,12 @@ def test_long_messages_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{}", b"[]", b"null", b"x", b'{"payload":{}}', b"\xff", b"5"]
-)
+    "raw",
+    [
+        b"", b"{}", b"[]", b"null", b"x", b'{"payload":{}}', b"\xff", b"5",
+        b'{"payload":"x","exception":"E","queue":"q"}', b'{"exception":"E","queue":"q"}',
+    ],
+)  # fmt: skip
 def test_what_is_no_entry(raw: bytes) -> None:
     with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError)):
         decode_entry(raw)
@@ -166,3 +173,24 @@ def test_unknown_fields_and_no_backtrace_are_read() -> None:
     told = dict.fromkeys(FIELDS, "x") | {"backtrace": None, "more": [1], "payload": {"class": "A"}}
     entry = decode_entry(json.dumps(told).encode())
     assert (entry.backtrace, entry.payload) == (None, {"class": "A"})
+
+
+ODD_ENTRIES = odd_entries()
+
+
+@pytest.mark.parametrize("raw", ODD_ENTRIES, ids=range(len(ODD_ENTRIES)))
+def test_entries_of_other_languages_are_entries(raw: bytes) -> None:
+    """They lack fields, or have null or a number where Ruby writes a text. Retrying one leaves its
+    other fields as they are."""
+    job = read_entry(0, raw)
+    assert job.entry is not None
+    assert (job.item["class"], job.entry.queue) == ("Odd", "py")
+    if b"failed_at" in raw:
+        assert job.failed_at == "2026/11/23 15:33:14 UTC"
+    assert all(isinstance(line, str) for line in job.entry.backtrace or [])
+    assert job.entry.error in ("no", "", '{"code":5}')
+    retry = prepare_retry(raw, "2026/11/24 00:00:00")
+    assert (retry.queue, json.loads(retry.item)) == ("py", {"class": "Odd", "args": [1]})
+    marked = json.loads(retry.marked)
+    assert marked == json.loads(raw) | {"retried_at": "2026/11/24 00:00:00"}
+    assert read_entry(0, retry.marked).retried
