@@ -55,8 +55,8 @@ class Registry:
     def explain_unknown(self, name: str) -> str:
         if name == INVALID:
             return (
-                "the item was no job when it failed before, and another program has retried it; "
-                "`gresque failed retry` would have put the item back as it was"
+                f"a job of class {INVALID} keeps an item that was no job as its argument, and this "
+                'one has none; write it as "args":["<the item>"]'
             )
         return (
             f"no job named {name!r} is declared here{self.suggest(name)}; require its module with "

@@ -10,9 +10,12 @@ import gevent
 import pytest
 
 from gresque.errors import DontPerform, GiveUp, JobKilled, JobTimeout, RetryLater
+from gresque.failure.kept_item import out_of_entry, wrapped
 from gresque.jobs import payload
 from gresque.jobs.current import current_job
 from gresque.jobs.retry_policy import retry_policy
+from gresque.store.effects import pushed
+from gresque.store.keys import Keys
 from tests.support.pool_bench import (
     PATIENCE_SECONDS,
     OpenBench,
@@ -357,10 +360,47 @@ def test_an_unknown_job_waits_for_its_code(
     assert len(waiting) == 2 and "'not.yet'" in waiting[0] and "'never'" in waiting[1]
 
 
-def test_an_item_that_was_no_job_waits_for_no_code(open_bench: OpenBench) -> None:
+KEPT = [b"not json", b"", b"\xff\x00", b'{"args":[1]}', wrapped(b"not json"), b'{"class":"ok"}']
+
+
+@pytest.mark.parametrize("item", KEPT, ids=range(len(KEPT)))
+def test_an_item_that_another_program_retries_goes_back_as_it_was(
+    open_bench: OpenBench, item: bytes
+) -> None:
+    """Their requeue pushes the payload of the entry, whose argument is the item."""
     bench = open_bench(1, unknown_grace_seconds=300)
-    bench.run(a_job(0, payload.INVALID, "raw"))
+    bench.run((b"0", "q", wrapped(item)), a_job(1))
+    assert bench.counts == (1, 0, 0) and bench.in_flight.retried == 1
+    (settled,) = bench.in_flight.settled
+    assert settled.effects == (pushed(Keys("resque"), "q", item),)
+
+
+def test_a_wrapped_item_ends_at_last() -> None:
+    """No loop: what goes back is shorter than what came."""
+    raw, rounds = wrapped(wrapped(wrapped(b"not json"))), 0
+    while (found := out_of_entry(raw)) is not None:
+        assert len(found) < len(raw)
+        raw, rounds = found, rounds + 1
+    assert (raw, rounds) == (b"not json", 3)
+
+
+@pytest.mark.parametrize(
+    ("args", "exception", "reason"),
+    [
+        ([], "UnknownJob", "keeps an item that was no job as its argument, and this one has none"),
+        ([5], "UnknownJob", "this one has none"),
+        (["?", "base64"], "InvalidPayload", "the base64 of its payload cannot be read"),
+    ],
+)
+def test_one_without_its_item_fails_and_waits_for_no_code(
+    open_bench: OpenBench, args: list[Any], exception: str, reason: str
+) -> None:
+    bench = open_bench(1, unknown_grace_seconds=300)
+    bench.run(a_job(0, payload.INVALID, *args))
     assert (bench.counts, bench.put_off) == ((0, 1, 0), [])
+    (entry,) = bench.entries
+    assert entry["exception"] == exception and reason in entry["error"]
+    assert entry["payload"]["args"] == args, "its shape stays, for the next retry"
 
 
 def test_a_shutdown_takes_no_attempt(open_bench: OpenBench) -> None:

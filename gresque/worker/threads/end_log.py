@@ -131,6 +131,12 @@ class EndLog:
         sentence = f"dropped, {late_seconds:.1f} s too late"
         _log(logging.DEBUG, "job_expired", job, monotonic(), sentence)
 
+    def item_put_back(self, job: ReservedJob, item: bytes) -> None:
+        sentence = (
+            f"another program retried an item of {len(item):,} bytes, which goes back as it was"
+        )
+        _log(logging.INFO, "item_put_back", job, monotonic(), sentence)
+
     def done(self, job: ReservedJob, start: float) -> None:
         _log(logging.DEBUG, "job_done", job, start, f"done in {monotonic() - start:.3f} s")
 

@@ -22,6 +22,7 @@ from gresque.errors import (
 )
 from gresque.failure.entry import encode_entry
 from gresque.failure.failure_reporter import FailureReporter
+from gresque.failure.kept_item import out_of_entry
 from gresque.failure.reporters import Failure
 from gresque.jobs import payload
 from gresque.jobs.current import CurrentJob, running
@@ -44,7 +45,7 @@ from gresque.jobs.retry_policy import MOST_SNOOZES, Again
 from gresque.logs import fields
 from gresque.processes.tallies import Tallies, own_tallies
 from gresque.raised import Raised, error_text, read_raised, stand_in
-from gresque.store.effects import Effect, logged
+from gresque.store.effects import Effect, logged, pushed
 from gresque.worker.threads import job_lines
 from gresque.worker.threads.end_log import EndLog, class_of, id_of
 from gresque.worker.turns.in_flight import InFlight, ReservedJob, Settled
@@ -311,6 +312,18 @@ class Outcome:
             self._in_flight.settled.append(Settled(job, ending.effects))
         self._log.dropped(job, late)
         self._meter(job, definition).done += 1
+        return True
+
+    def put_back_item(self, job: ReservedJob) -> bool:
+        """Another program has retried an item that was no job: it goes to the end of its queue as
+        it came, as `gresque failed retry` has it, and is judged again there. That ends, as each
+        time what stands in the queue is shorter. False when the job holds no item; raises
+        InvalidPayload when that cannot be read."""
+        item = out_of_entry(job[2])
+        if item is None:
+            return False
+        self._in_flight.put_off_job(job, pushed(self._rules.keys, job[1], item))
+        self._log.item_put_back(job, item)
         return True
 
     def _ended(self, job: ReservedJob) -> EndedJob:

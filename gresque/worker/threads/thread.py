@@ -18,7 +18,7 @@ from gresque.errors import DontPerform, JobKilled, UnknownJob
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.meter import Meter
-from gresque.jobs.payload import MAX_PAYLOAD_BYTES, decode, read_call, split
+from gresque.jobs.payload import INVALID, MAX_PAYLOAD_BYTES, decode, read_call, split
 from gresque.jobs.result import PLAIN, check_result
 from gresque.jobs.tracking import checked_progress
 from gresque.logs import fields
@@ -191,6 +191,10 @@ class WorkerThread(Killable):
                     continue
                 definition = find(call.name)
                 if definition is None:
+                    if call.name == INVALID and outcome.put_back_item(job):
+                        self.job = meter = None
+                        wakeup.set()
+                        continue
                     raise UnknownJob(pool.registry.explain_unknown(call.name))
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
