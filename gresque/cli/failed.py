@@ -24,8 +24,8 @@ COLUMNS = [
     Column("INDEX", lambda job: job.place, whole=True),
     Column(
         "FAILED AT",
-        lambda job: job.entry and job.failed_at.removesuffix(" UTC"),
-        lambda job: job.entry and job.failed_at.removesuffix(" UTC")[5:],
+        lambda job: job.entry and job.shown_time.removesuffix(" UTC"),
+        lambda job: job.entry and job.shown_time.removesuffix(" UTC")[5:],
         whole=True,
     ),
     Column("QUEUE", lambda job: job.entry and job.entry.queue),

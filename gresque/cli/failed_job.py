@@ -64,7 +64,7 @@ def describe(job: FailedJob) -> Iterator[str]:
     yield from pairs(
         [
             ("index", job.place),
-            ("failed at", job.failed_at),
+            ("failed at", job.shown_time),
             ("retried at", entry.retried_at),
             ("queue", entry.queue),
             ("class", item.get("class")),

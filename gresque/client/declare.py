@@ -106,6 +106,7 @@ def job(
     on_expire: str = "fail",
     filter_args: Sequence[str | int] | None = None,
     strict_types: bool = False,
+    ruby_keywords: bool = False,
     retries: int | None = None,
     backoff: Backoff | None = None,
     retry_on: ErrorClasses | None = None,
@@ -140,7 +141,8 @@ def job(
 
     An argument whose annotation JSON lacks (a datetime, a UUID, a dataclass …) is written as JSON
     and arrives as that type. With `strict_types` every parameter has an annotation, and every
-    argument is checked against it.
+    argument is checked against it. With `ruby_keywords` a last object whose keys are all parameters
+    of the job arrives as keywords: Ruby writes `Resque.enqueue(J, "a", k: 1)` so.
 
     A job that fails is tried again up to `retries` times (the setting RETRIES where this is left
     out), after the delay that `backoff` gives: a number of seconds, a list of them, one for each
@@ -233,6 +235,7 @@ class Job(AwaitedClass):
     on_expire: ClassVar[str] = "fail"
     filter_args: ClassVar[Sequence[str | int] | None] = None
     strict_types: ClassVar[bool] = False
+    ruby_keywords: ClassVar[bool] = False
     retries: ClassVar[int | None] = None
     backoff: ClassVar[Backoff | None] = None
     retry_on: ClassVar[ErrorClasses | None] = None

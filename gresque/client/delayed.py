@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gresque.clock as clock
 from gresque.client.when import When, utc
 from gresque.errors import InvalidPayload
-from gresque.jobs import payload
+from gresque.jobs import activejob, payload
 from gresque.jobs.by_hand import effect_on_lock, note_ends, take_out
 from gresque.jobs.delayed_item import read_item, with_due
 from gresque.jobs.envelope import member, members_of
@@ -55,14 +55,14 @@ class DelayedJob:
 
     @property
     def name(self) -> str | None:
-        """The job's name: the class of its payload."""
-        found = self.payload.get("class")
+        """The job's name: the class of its payload; of ActiveJob's the one that it wraps."""
+        found = activejob.shown(self.payload).get("class")
         return found if isinstance(found, str) else None
 
     @property
     def shown(self) -> dict[str, Any]:
         """The payload as people see it: see `filter_args`."""
-        return shown(self.payload)
+        return shown(activejob.shown(self.payload))
 
     @property
     def raw(self) -> bytes:

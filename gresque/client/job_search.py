@@ -150,7 +150,7 @@ def _is_entry_of(raw: bytes, found: Search) -> bool:
     found.status = _status(
         found.status,
         "failed",
-        item,
+        found.item,
         str(entry.get("queue") or ""),
         worker=str(entry.get("worker") or "") or None,
         error=f"{name}: {message}" if message else name,

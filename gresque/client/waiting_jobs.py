@@ -104,7 +104,7 @@ def check_page(start: object, count: object) -> None:
 def matches(raw: bytes, definition: JobDefinition, wanted: bytes | None) -> bool:
     """Whether this is a payload of the job, with these arguments where any are given."""
     item = payload.read(raw)
-    if item.get("class") != definition.name:
+    if definition.name not in (item.get("class"), payload.class_of(raw)):
         return False
     if wanted is None:
         return True

@@ -52,7 +52,7 @@ class FailedJob:
     def failed_at(self) -> str:
         """By which entries of several shards are merged, the newest first; one that gives no time
         counts as failed with the one after it."""
-        return self.entry.failed_at if self.entry and self.entry.failed_at else LATEST
+        return self.shown_time if self.entry and self.entry.failed_at else LATEST
 
     @property
     def place(self) -> str:
@@ -75,9 +75,9 @@ class FailedJob:
         return bool(self._field("retried_at"))
 
     @property
-    def failed_at(self) -> str:
-        """`2026/11/23 15:33:14 UTC`, whichever program wrote it; another text when that is no
-        time."""
+    def shown_time(self) -> str:
+        """When it failed: `2026/11/23 15:33:14 UTC`, whichever program wrote it; what is no time
+        stays as it is."""
         return as_resque(self.text("failed_at"))
 
     def text(self, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gresque.jobs import payload
+from gresque.jobs.activejob import WRAPPER, class_in_entry
 from gresque.raised import own_frame
 
 
@@ -45,12 +46,17 @@ _decode = msgspec.json.Decoder(Glance).decode
 def glance(raw: bytes) -> Glance:
     """Read these fields of an item, an entry or not. Never raises."""
     try:
-        return _decode(raw)
+        found = _decode(raw)
+        item = found.payload
+        if item is not None and item.name == WRAPPER:
+            item.name = class_in_entry(item.name, raw)
+        return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         entry = payload.loads(raw)
-    item = entry.get("payload")
+    shown = entry.get("payload")
+    shown = payload.for_display(shown) if isinstance(shown, dict) else {}
     return Glance(
-        payload=Item(_text(item.get("class"))) if isinstance(item, dict) else None,
+        payload=Item(_text(shown.get("class"))) if shown else None,
         backtrace=msgspec.Raw(msgspec.json.encode(entry.get("backtrace"))),
         **{
             name: _text(entry.get(name))

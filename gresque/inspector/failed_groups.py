@@ -13,6 +13,7 @@ from gresque.errors import GresqueError
 from gresque.failure.failed_time import failed_seconds
 from gresque.failure.search import Item, Wanted, frame_of, glance
 from gresque.inspector.filters import ID, TEXT, WantedFailed
+from gresque.jobs.activejob import class_in_entry
 
 MOST_GROUPS = 20_000
 """The failures of further groups are counted together, without names."""
@@ -134,7 +135,7 @@ class GroupTable:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             seen = _seen(raw)
         backtrace = bytes(seen.backtrace)
-        name = seen.payload.name if seen.payload else None
+        name = class_in_entry(seen.payload.name, raw) if seen.payload else None
         known = (name, seen.exception, seen.queue, hash(backtrace))
         number = self._by_backtrace.get(known)
         if number is None:

@@ -16,6 +16,7 @@ import msgspec
 
 from gresque.inspector.filters import Filter
 from gresque.jobs import payload
+from gresque.jobs.activejob import class_in
 from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.label import job_label
 from gresque.store.ledger import STATE, parse_entry
@@ -54,7 +55,8 @@ class HeldJob:
             found = _decode(raw)
         except UNREADABLE:
             found = _Item()
-        self.job: str | None = found.name if isinstance(found.name, str) else None
+        name = class_in(found.name, raw)
+        self.job: str | None = name if isinstance(name, str) else None
         self.id: str | None = None if found.id is None else str(found.id)
         self.value = hash(value)
         """Of what stood in the slot, to see whether another job does now."""

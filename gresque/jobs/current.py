@@ -14,6 +14,7 @@ import msgspec
 
 import gresque.clock as clock
 from gresque.errors import GresqueError
+from gresque.jobs.activejob import class_in
 from gresque.jobs.attempts import (
     FIRST_FAILED_AT,
     AttemptError,
@@ -57,9 +58,14 @@ class CurrentJob:
         return None if found is None else str(found)
 
     @property
+    def raw(self) -> bytes:
+        """Its payload, as it stands in Redis."""
+        return self._raw
+
+    @property
     def name(self) -> str:
-        """The "class" of its payload, such as `mail.send_email`."""
-        return str(self._head.name)
+        """The "class" of its payload, such as `mail.send_email`; of ActiveJob's its own class."""
+        return str(class_in(self._head.name, self._raw))
 
     @property
     def attempt(self) -> int:

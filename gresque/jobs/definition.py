@@ -18,6 +18,7 @@ from gresque.forked import call_user_code
 from gresque.jobs.call_check import CallCheck, call_check
 from gresque.jobs.envelope import DIRTY_EXIT
 from gresque.jobs.filter_args import MEMBER, hidden_of
+from gresque.jobs.foreign_args import ForeignArgs
 from gresque.jobs.hooks import JobHooks, call_hooks
 from gresque.jobs.ids import as_text
 from gresque.jobs.meter import NO_METER, Meter
@@ -64,6 +65,10 @@ class JobDefinition:
     """Names and positions of arguments that are not shown."""
     strict_types: bool = False
     """Every argument is checked against its annotation."""
+    ruby_keywords: bool = False
+    """A last object whose keys are parameters holds keywords, as Ruby writes them."""
+    is_active_job: bool = False
+    """It performs the payloads of ActiveJob whose class has its name, too."""
     hooks: JobHooks = field(default_factory=JobHooks)
     source: Source = None  # type: ignore[assignment]
     """Where it was declared."""
@@ -73,6 +78,8 @@ class JobDefinition:
     """That of its jobs from the queue from which the last one came, in a worker process."""
     typed_args: TypedArgs | None = field(init=False, repr=False, default=None)
     """The conversions of its arguments; None when none needs any."""
+    foreign_args: ForeignArgs | None = field(init=False, repr=False, default=None)
+    """How it reads what programs in Ruby write; None for most jobs."""
     call: Callable[..., Any] = field(init=False, repr=False)
     """`perform` with the arguments of a payload, within the perform middleware, in as few frames as
     it takes: without these, conversions and perform hooks it is the function itself. The caller
@@ -87,11 +94,14 @@ class JobDefinition:
                 f"{self.name!r} is not the name of a job; give one such as 'mail.send'"
             )
         check_callable(f"job {self.name}", self.function)
-        if not isinstance(self.strict_types, bool):
-            raise JobDeclarationError(
-                f"job {self.name}: strict_types={self.strict_types!r} is unknown; give True or "
-                "False"
-            )
+        for option in ("strict_types", "skip_failed_queue", "ruby_keywords"):
+            self._check_flag(option)
+        if self.ruby_keywords or self.is_active_job:
+            foreign = ForeignArgs(
+                self.name, self.function,
+                ruby_keywords=self.ruby_keywords, is_active_job=self.is_active_job,
+            )  # fmt: skip
+            object.__setattr__(self, "foreign_args", foreign)
         self._set_typed_args(
             typed_args(self.name, self.function, self._set_typed_args, strict=self.strict_types)
         )
@@ -113,11 +123,6 @@ class JobDefinition:
         object.__setattr__(self, "envelope", envelope or None)
         self._take_seconds("timeout_seconds", "no time to run in")
         self._take_seconds("expires_seconds", "no time to wait")
-        if not isinstance(self.skip_failed_queue, bool):
-            raise JobDeclarationError(
-                f"job {self.name}: skip_failed_queue={self.skip_failed_queue!r} is unknown; give "
-                "True or False"
-            )
         if self.on_expire not in EXPIRIES:
             raise JobDeclarationError(
                 f"job {self.name}: on_expire={self.on_expire!r} is unknown; give 'fail' or 'drop'"
@@ -139,9 +144,18 @@ class JobDefinition:
     def compose(self) -> None:
         """Work out `call` again: what surrounds the function has changed."""
         call = self.perform if self.hooks.around_execution else self.function
-        if self.typed_args is not None:
+        if self.foreign_args is not None:
+            call = self.foreign_args.before(call, self.typed_args)
+        elif self.typed_args is not None:
             call = self.typed_args.before(call)
         object.__setattr__(self, "call", perform_chain.around(self, call, None))
+
+    def _check_flag(self, option: str) -> None:
+        given = getattr(self, option)
+        if not isinstance(given, bool):
+            raise JobDeclarationError(
+                f"job {self.name}: {option}={given!r} is unknown; give True or False"
+            )
 
     def _take_seconds(self, option: str, wrong: str) -> None:
         """Declarations may also give a timedelta."""
@@ -194,6 +208,8 @@ class JobDefinition:
         """The arguments of a payload in one spelling: `f(1, b=2)` and `f(1, 2)` are the same call
         of `f(a, b)`. As in JSON a tuple is a list, and 1 is not true. Defaults are not filled in,
         as they may change while jobs wait."""
+        if self.foreign_args is not None:
+            args, kwargs = self.foreign_args.plain(args, kwargs)
         call: Any = None
         if self._plain_names is not None:  # takes a fifth of the time of `bind`
             names, required = self._plain_names
@@ -259,8 +275,10 @@ class JobDefinition:
         """Call the hooks of one kind that are about a failure, within the perform middleware."""
         hooks = getattr(self.hooks, kind)
         if hooks:
-            if self.typed_args is not None:
-                with suppress(GresqueError):  # they are why it failed
+            with suppress(GresqueError):  # they are why it failed
+                if self.foreign_args is not None:
+                    args, kwargs = self.foreign_args.read(args, kwargs, self.typed_args)
+                elif self.typed_args is not None:
                     args, kwargs = self.typed_args.read(args, kwargs)
             call = perform_chain.around(self, partial(call_hooks, hooks), error)
             call((error, *args), kwargs)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gresque.errors import InvalidPayload, PayloadTooLarge, UnserializableArgument
+from gresque.jobs import activejob
 from gresque.jobs.attempts import MOST_BYTES as MOST_ERROR_BYTES
 from gresque.jobs.attempts import without_history
 from gresque.jobs.conversions import remedy
@@ -279,13 +280,14 @@ def _encodable(value: Any) -> bool:
 
 def loads(raw: bytes) -> dict[str, Any]:
     """A queue item as a dict, to be shown: `{"raw": text}` when it is no JSON object. Keyword
-    arguments stand beside `args`, as `kwargs`. See `filter_args` for what is left out."""
-    return shown(read(raw))
+    arguments stand beside `args`, as `kwargs`; of ActiveJob's it shows the job that they wrap. See
+    `filter_args` for what is left out."""
+    return shown(activejob.shown(read(raw)))
 
 
 def for_display(item: dict[str, Any]) -> dict[str, Any]:
     """As `loads`, of a payload that is decoded already."""
-    return shown(with_kwargs(item))
+    return shown(activejob.shown(with_kwargs(item)))
 
 
 def read(raw: bytes) -> dict[str, Any]:
@@ -313,9 +315,11 @@ def with_kwargs(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def class_of(raw: bytes) -> str | None:
-    """The class that a queue item names, if any; the rest of the item is passed over."""
+    """The class to show of a queue item, if it names any: of ActiveJob's the one that it wraps. The
+    rest of the item is passed over."""
     try:
-        return _decode_name(raw).name
+        name = _decode_name(raw).name
+        return name if name != activejob.WRAPPER else activejob.class_in(name, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 

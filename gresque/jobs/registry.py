@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from gresque.errors import JobDeclarationError, UnknownJob
+from gresque.errors import InvalidPayload, JobDeclarationError, UnknownJob
+from gresque.jobs.activejob import WRAPPER, job_in
 from gresque.jobs.definition import JobDefinition
-from gresque.jobs.payload import INVALID
+from gresque.jobs.payload import INVALID, class_of
 from gresque.jobs.source import clash
 
 MOST_SUGGESTED = 3
@@ -51,6 +53,35 @@ class Registry:
         """The queue that the job declares, if it is declared and has one."""
         definition = self.find(name)
         return None if definition is None else definition.queue
+
+    def get_wrapped(self, name: str, args: Sequence[Any] | None) -> JobDefinition:
+        """The job in a payload of ActiveJob, by its own class; of others as `get`."""
+        if name != WRAPPER:
+            return self.get(name)
+        job = job_in(args or ())
+        if job is None:
+            raise InvalidPayload(
+                "the payload is not a job of ActiveJob: its args are not one object with a "
+                "job_class and arguments"
+            )
+        inner = job["job_class"]
+        definition = self.find(inner)
+        if definition is not None and definition.is_active_job:
+            return definition
+        if definition is not None:
+            raise UnknownJob(
+                f"the job {inner!r} of ActiveJob is declared here as {definition.source}, by "
+                f"gresque.job; declare it with @activejob.job({inner!r})"
+            )
+        raise UnknownJob(
+            f"no job of ActiveJob named {inner!r} is declared here{self.suggest(inner)}; declare "
+            f"it with @activejob.job({inner!r}) in a module that -r names"
+        )
+
+    def of(self, raw: bytes) -> JobDefinition | None:
+        """The declared job of a payload, as far as it can be read."""
+        name = class_of(raw)
+        return None if name is None else self.find(name)
 
     def explain_unknown(self, name: str) -> str:
         if name == INVALID:

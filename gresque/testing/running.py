@@ -61,7 +61,7 @@ def _run(queue: str, raw: bytes, rules: EndRules) -> Run:
     with running(CurrentJob(queue, raw)):
         try:
             call = decode(raw)
-            definition = registry.get(call.name)
+            definition = registry.get_wrapped(call.name, call.args)
             if _is_dropped(definition, call):
                 return Run(effects_of(ended, End.EXPIRED, definition, rules))
             args, kwargs = split(call.args)

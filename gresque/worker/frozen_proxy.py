@@ -155,7 +155,7 @@ class FrozenProxy:
         entry = self._ledger.get(self._slot)
         if entry is None:
             return
-        definition = registry.find(str(payload.loads(entry.raw).get("class")))
+        definition = registry.of(entry.raw)
         limit = definition.timeout_seconds if definition is not None else None
         ran = time.monotonic() - self._running.since[self._slot.decode()]
         if limit is not None and ran > limit + (self._term_timeout if self._guarded else 0):

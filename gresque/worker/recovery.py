@@ -308,8 +308,7 @@ class Recovery:
                 self._failures.report(self._unreported.pop(slot))
 
     def _find(self, raw: bytes) -> JobDefinition | None:
-        name = payload.class_of(raw)
-        return None if name is None else self._registry.find(name)
+        return self._registry.of(raw)
 
     def _queue(self, entry: LedgerEntry) -> str:
         return self.store.keys.queue_of(decoded(entry.queue_key)) or UNREADABLE

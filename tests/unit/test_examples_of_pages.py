@@ -27,6 +27,7 @@ PAGES = [
     "from-resque",
     "middleware",
     "arguments",
+    "activejob",
 ]
 ELSEWHERE = ("# Celery\n", "# RQ\n")
 

@@ -186,7 +186,7 @@ def test_entries_of_other_languages_are_entries(raw: bytes) -> None:
     assert job.entry is not None
     assert (job.item["class"], job.entry.queue) == ("Odd", "py")
     if b"failed_at" in raw:
-        assert job.failed_at == "2026/11/23 15:33:14 UTC"
+        assert job.shown_time == "2026/11/23 15:33:14 UTC"
     assert all(isinstance(line, str) for line in job.entry.backtrace or [])
     assert job.entry.error in ("no", "", '{"code":5}')
     retry = prepare_retry(raw, "2026/11/24 00:00:00")

@@ -18,7 +18,7 @@ RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queue_list": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0, "seconds": 0, "formats": 0,
     "connection": 1, "logs": 1, "shards": 2, "settings": 2, "store": 3, "jobs": 4,
-    "schedule": 4, "client": 5, "failure": 5, "aio": 6, "api": 6, "processes": 6,
+    "schedule": 4, "client": 5, "failure": 5, "aio": 6, "api": 6, "contrib": 6, "processes": 6,
     "inspector": 7, "control": 7, "worker": 8, "web": 8, "top": 8, "testing": 8,
     "maintenance": 9, "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip

@@ -95,7 +95,7 @@ def shown(job: FailedJob) -> shapes.Failed:
         queue=job.text("queue"),
         exception=job.text("exception"),
         error=job.text("error")[:MOST_CHARS],
-        failed_at=job.failed_at,
+        failed_at=job.shown_time,
         retried=job.retried,
         worker=job.text("worker"),
         backtrace=job.backtrace[:MOST_FRAMES],

@@ -53,7 +53,7 @@ def means(wanted: Filter, job: DelayedJob) -> bool:
 
 
 def label(job: DelayedJob) -> str:
-    return job_label(job.payload, LABEL_CHARS)
+    return job_label(job.shown, LABEL_CHARS)
 
 
 def named(job: DelayedJob) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gresque.jobs import payload
+from gresque.jobs.activejob import class_in
 from gresque.jobs.attempts import attempt_of
 from gresque.jobs.envelope import UNREADABLE, members_of
 from gresque.jobs.retry_policy import Again
@@ -185,7 +186,7 @@ def _class_and_id(job: ReservedJob) -> tuple[str, str]:
         found = _names(job[2])
     except UNREADABLE:
         return "", ""
-    return str(found.name), "" if found.id is None else str(found.id)
+    return str(class_in(found.name, job[2])), "" if found.id is None else str(found.id)
 
 
 def describe(job: ReservedJob) -> str:

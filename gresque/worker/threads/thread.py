@@ -14,7 +14,7 @@ from gevent import get_hub
 from gevent._hub_local import get_hub_if_exists
 from msgspec import UNSET
 
-from gresque.errors import DontPerform, JobKilled, UnknownJob
+from gresque.errors import DontPerform, JobKilled
 from gresque.jobs.definition import JobDefinition
 from gresque.jobs.envelope import UNREADABLE
 from gresque.jobs.meter import Meter
@@ -195,7 +195,7 @@ class WorkerThread(Killable):
                         self.job = meter = None
                         wakeup.set()
                         continue
-                    raise UnknownJob(pool.registry.explain_unknown(call.name))
+                    definition = pool.registry.get_wrapped(call.name, call.args)
                 if definition.timeout_seconds is not None:
                     self.deadline = job, now + definition.timeout_seconds
                 args = call.args

@@ -1,0 +1,1 @@
+"""gresque beside other libraries. Nothing here is loaded unless a program imports it."""
