@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
-from gresque.connection.urls import EXAMPLE, check
+from gresque.connection.urls import EXAMPLE, check, check_namespace
 from gresque.errors import SettingsError
 from gresque.queue_list import QueueList, Weights
 from gresque.shards import Shard, chosen, entries_in, entry_of, is_named, shards_of
@@ -280,7 +280,8 @@ class Settings:
         "--redis",
         DEFAULT_REDIS_URL,
         _redis_url,
-        "redis://, rediss://, unix:// or embedded://[dir]; given twice or more: a shard each",
+        "redis://, rediss://, unix://, embedded://[dir], redis+sentinel:// or redis+cluster://; "
+        "given twice or more: a shard each",
         repeatable=True,
         secret=True,
     )
@@ -488,8 +489,16 @@ class Settings:
             values["redis_url"] = entry_of(values["redis_urls"][0]).url
             sources["redis_url"] = sources["redis_urls"]
         settings = cls(**values, systemd=Systemd.read(environ), sources=sources)
+        settings._check_namespaces()
         settings._check_shards()
         return settings
+
+    def _check_namespaces(self) -> None:
+        try:
+            for url in self.redis_urls or (self.redis_url,):
+                check_namespace(entry_of(url).url, self.namespace)
+        except SettingsError as error:
+            raise SettingsError(f"{self.sources['redis_url']}: {error}") from None
 
     def _check_shards(self) -> None:
         if not (self.redis_urls or self.shards > 1 or self.serve_shards):

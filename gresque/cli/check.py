@@ -15,8 +15,7 @@ from gresque.cli.hints import hints
 from gresque.cli.neighbours import ruby_workers_here
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
-from gresque.connection.topology import topology_of
-from gresque.connection.urls import mask
+from gresque.connection.urls import endpoint, mask
 from gresque.errors import GresqueError, SettingsError
 from gresque.settings import OPTIONS, Settings
 from gresque.shards import entry_of
@@ -175,9 +174,9 @@ def _check_redis(settings: Settings, report: Report) -> None:
     from gresque.connection.errors import explain
     from gresque.connection.tracked import TrackedConnection
 
-    report.redis |= {"place": topology_of(settings.redis_url).place(), "answers": False}
+    report.redis |= {"place": endpoint(settings.redis_url).place, "answers": False}
     try:
-        with closing(TrackedConnection(settings.redis_url)) as connection:
+        with closing(TrackedConnection(settings.redis_url, settings.namespace)) as connection:
             connection.connect()
             _inspect(connection, settings, report)
         report.warnings += _entries_in_redis(settings)
@@ -317,7 +316,7 @@ def _is_too_old(server: ServerFacts) -> str | None:
 def _is_a_replica(server: ServerFacts) -> str | None:
     if server.info.get("role") != "slave":
         return None
-    place = topology_of(server.settings.redis_url).place()
+    place = endpoint(server.settings.redis_url).place
     return f"{place} is a replica: give the URL of the primary"
 
 

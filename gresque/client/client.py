@@ -28,7 +28,7 @@ from gresque.client.schedules import Schedules
 from gresque.client.unique import enqueue_unique, unique_bulks
 from gresque.client.waiting_jobs import WaitingJobs, check_page, matches
 from gresque.client.when import Delay, Moment
-from gresque.connection.urls import mask
+from gresque.connection.urls import check_namespace, mask
 from gresque.errors import (
     DuplicateJob,
     EnqueueError,
@@ -89,6 +89,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
             raise SettingsError(f"retry_seconds is a number from 0 on, and not {retry_seconds!r}")
         self.redis_url = argument("redis_url", redis_url)
         self.namespace = argument("namespace", namespace)
+        check_namespace(self.redis_url, self.namespace)
         self.failure_backend = argument("failure_backend", failure_backend)
         self.inline = inline
         self.retry_seconds = seconds

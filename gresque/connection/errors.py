@@ -19,7 +19,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from gresque.connection.topology import topology_of
+from gresque.connection.urls import endpoint
 from gresque.errors import RedisUnavailable
 
 _NOT_HERE = re.compile(
@@ -109,7 +109,7 @@ def alone(error: Exception) -> Exception:
 
 def explain(url: str, error: Exception) -> str:
     """One line that says what is wrong with Redis, and where."""
-    where = topology_of(url).place()
+    where = endpoint(url).place
     if isinstance(error, RedisUnavailable):
         return str(error)
     if is_reply(error):

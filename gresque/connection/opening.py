@@ -10,16 +10,14 @@ from typing import Any
 
 import hiredis
 import redis
-from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, Connection, parse_url
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
-from redis.maint_notifications import MaintNotificationsConfig
-from redis.retry import Retry
 
+from gresque.connection.dialling import placed, safe_options, url_options
 from gresque.connection.errors import without_arguments
 from gresque.connection.raw import RawConnection
-from gresque.connection.topology import Topology, topology_of
-from gresque.connection.urls import check, mask
+from gresque.connection.topology import Single, Topology, topology_of
+from gresque.connection.urls import Endpoint, endpoint, mask
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import SettingsError
 
@@ -31,20 +29,23 @@ FIRST_REPLY_SECONDS = 5.0
 """The same for a call that can be sent again, a turn or a push: a server that hangs, or that has
 been replaced by another one, is left soon. When the call that is sent again takes too long as well,
 the server may be slow: it is given twice the time, up to REPLY_SECONDS."""
+FAILOVER_REPLY_SECONDS = 5.0
+"""In place of REPLY_SECONDS where another server takes over from one that hangs."""
 
 
 class Opener:
-    """Opens connections to the server that a URL leads to.
+    """Opens connections to the server that holds a namespace, by its URL.
 
     Making one checks the URL and its options and opens nothing. Raises SettingsError.
     """
 
-    def __init__(self, url: str, waits: Waits = BLOCKING) -> None:
-        topology = topology_of(check(url))
-        self.options = _options(topology, url)
-        """Of redis-py's connections."""
-        plain: Any = self.options.pop("connection_class", Connection)
+    def __init__(self, url: str, namespace: str, waits: Waits = BLOCKING) -> None:
+        topology, at = topology_of(url, namespace), endpoint(url)
+        plain, self.options = _class_and_options(topology, at, url)
+        """Options of redis-py's connections."""
         self.connection_class = waits.connection_class(plain)
+        self.reply_seconds = FAILOVER_REPLY_SECONDS if at.fails_over else REPLY_SECONDS
+        """The longest that a reply may take, without a wish of the user's."""
         self.limit_seconds: float | None = self.options.get("socket_timeout")
         """How long a reply may take by the user's wish; None without one."""
         self._selects = bool(self.options.get("db"))
@@ -53,7 +54,7 @@ class Opener:
             self._first: AbstractConnection | None = self._make(3)
         except (RedisError, TypeError, ValueError) as error:
             message = str(error).removeprefix("AbstractConnection.__init__() ")
-            raise SettingsError(f"Redis URL of {topology.place()}: {message}") from error
+            raise SettingsError(f"Redis URL of {at.place}: {message}") from error
 
     def open(self, reply_seconds: float) -> RawConnection:
         """Connect. Each reply of the server may take `reply_seconds`, unless the user has set a
@@ -148,18 +149,17 @@ def _handshake(options: dict[str, Any]) -> bytes:
     return b"".join(hiredis.pack_command(tuple(command)) for command in commands)
 
 
-def _options(topology: Topology, url: str) -> dict[str, Any]:
-    """Every default of redis-py that could lose, double or stall a job is set on purpose."""
+def _class_and_options(topology: Topology, at: Endpoint, url: str) -> tuple[Any, dict[str, Any]]:
+    """A class of redis-py's connections, and what they are made with."""
     try:
-        options = parse_url(topology.resolve())
+        if isinstance(topology, Single):
+            options = parse_url(topology.resolve())
+            plain: Any = options.pop("connection_class", Connection)
+        else:
+            options = url_options(at, tls=at.tls)
+            plain = placed(options.pop("connection_class", Connection), topology, at)
+            options |= {"username": at.username or None, "password": at.password or None}
+            options["db"] = at.db
     except ValueError as error:
         raise SettingsError(f"Redis URL {mask(url)!r}: {error}") from None
-    return {
-        # A silent retry of a push doubles a job, and of a pop loses one: each caller that can
-        # repeat a call safely does it above this layer.
-        "retry": Retry(NoBackoff(), 0),
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "driver_info": None,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-        **options,
-    }
+    return plain, {**safe_options(), "socket_connect_timeout": CONNECT_SECONDS, **options}

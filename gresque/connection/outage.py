@@ -7,10 +7,13 @@ import time
 
 from gresque.backoff import Backoff
 from gresque.connection.errors import explain
+from gresque.connection.urls import endpoint
 from gresque.logs import fields
 
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 5.0
+FAILOVER_BACKOFF_SECONDS = 1.0
+"""The same where another server takes over soon."""
 
 
 class Outage:
@@ -21,12 +24,15 @@ class Outage:
         url: str,
         log: logging.Logger,
         first_seconds: float = FIRST_BACKOFF_SECONDS,
-        longest_seconds: float = LONGEST_BACKOFF_SECONDS,
+        longest_seconds: float | None = None,
         consequence: str = "waiting for it",
     ) -> None:
         self._url = url
         self._log = log
         self._consequence = consequence
+        if longest_seconds is None:
+            fails_over = endpoint(url).fails_over
+            longest_seconds = FAILOVER_BACKOFF_SECONDS if fails_over else LONGEST_BACKOFF_SECONDS
         self._backoff = Backoff(first_seconds, longest_seconds)
         self._since: float | None = None
 

@@ -12,24 +12,24 @@ from redis.connection import AbstractConnection, SSLConnection
 from redis.exceptions import NoPermissionError, ResponseError
 
 from gresque.connection.errors import means_not_here, without_arguments
-from gresque.connection.opening import REPLY_SECONDS, Opener
+from gresque.connection.opening import Opener
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.forked import own_those_of
 
 
 def open_client(
-    url: str, waits: Waits = BLOCKING, reply_seconds: float = REPLY_SECONDS
+    url: str, namespace: str, waits: Waits = BLOCKING, reply_seconds: float | None = None
 ) -> redis.Redis:
     """A client with a pool of connections. Greenlets and threads may share it. A reply may take
-    `reply_seconds`, unless the URL sets a limit. Raises SettingsError for a URL with a fault; opens
-    no connection yet."""
-    opener = Opener(url, waits)
+    `reply_seconds`, by default as long as the topology allows, unless the URL sets a limit. Raises
+    SettingsError for a URL with a fault; opens no connection yet."""
+    opener = Opener(url, namespace, waits)
     # The default pool raises at 100 connections; 1,000 greenlets may enqueue at once.
     pool = _Pool(
         connection_class=_pooled(opener.connection_class),
         max_connections=2**31,
         protocol=2,
-        **{"socket_timeout": reply_seconds, **opener.options},
+        **{"socket_timeout": reply_seconds or opener.reply_seconds, **opener.options},
     )
     own_those_of(pool, _descriptors)
     return redis.Redis.from_pool(pool)

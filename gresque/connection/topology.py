@@ -1,4 +1,5 @@
-"""Where the server is. No other module knows: each connection asks a topology when it is opened.
+"""Which server a connection is opened to. No module above knows: each connection asks a topology
+when it is opened, and never in between.
 
 Imports no redis-py: the master of `gresque work --no-preload` calls this, and must stay unpatched
 and small.
@@ -6,20 +7,9 @@ and small.
 
 from __future__ import annotations
 
-from typing import Protocol
-from urllib.parse import urlsplit
-
-from gresque.connection.urls import mask
-
-
-class Topology(Protocol):
-    """The servers behind one REDIS_URL."""
-
-    def resolve(self) -> str:
-        """The URL of the server to open a connection to."""
-
-    def place(self) -> str:
-        """Where the server is, for messages. Never shows a password."""
+from gresque.connection.one_slot import OneSlot
+from gresque.connection.sentinels import Sentinels
+from gresque.connection.urls import check_namespace, endpoint
 
 
 class Single:
@@ -29,20 +19,30 @@ class Single:
         self._url = url
 
     def resolve(self) -> str:
+        """The URL of the server to open a connection to."""
         return resolve_url(self._url)
 
-    def place(self) -> str:
-        parts = urlsplit(self._url)
-        if parts.scheme in ("unix", "embedded"):
-            return parts.path or mask(self._url)
-        host = parts.hostname or "localhost"
-        host = f"[{host}]" if ":" in host else host
-        return f"{host}:{parts.port or 6379}"
+
+Topology = Single | Sentinels | OneSlot
+
+_known: dict[tuple[str, str], Topology] = {}
 
 
-def topology_of(url: str) -> Topology:
-    """The topology that a REDIS_URL names."""
-    return Single(url)
+def topology_of(url: str, namespace: str) -> Topology:
+    """The topology that a REDIS_URL names: one for all connections of the process, which share what
+    it has learnt. Raises SettingsError."""
+    found = _known.get((url, namespace))
+    if found is None:
+        check_namespace(url, namespace)
+        at = endpoint(url)
+        if at.kind == "sentinel":
+            found = Sentinels(at)
+        elif at.kind == "cluster":
+            found = OneSlot(at, namespace)
+        else:
+            found = Single(url)
+        found = _known.setdefault((url, namespace), found)
+    return found
 
 
 def resolve_url(url: str) -> str:

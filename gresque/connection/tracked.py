@@ -10,7 +10,7 @@ import redis
 from redis.exceptions import AuthenticationError, NoScriptError, ResponseError
 
 from gresque.connection.errors import password_refused
-from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
+from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import Script
 
@@ -18,15 +18,15 @@ CALM_SECONDS = 60.0
 """A connection that has waited longer for a slow server waits as short as at first again, when no
 reply has taken too long for this time."""
 
-_openers: dict[str, Opener] = {}
+_openers: dict[tuple[str, str], Opener] = {}
 
 
-def prepare_ahead(url: str) -> None:
-    """Do beforehand what the first TrackedConnection to this URL needs.
+def prepare_ahead(url: str, namespace: str) -> None:
+    """Do beforehand what the first TrackedConnection to this place needs.
 
     A master calls this, so that its worker processes find it done: it is a tenth of the life of one
     that lives for a single job."""
-    _openers[url] = Opener(url)
+    _openers[url, namespace] = Opener(url, namespace)
     if "gevent" in sys.modules:
         import gevent.resolver.blocking  # noqa: F401
 
@@ -44,8 +44,9 @@ class TrackedConnection:
     CLIENT TRACKING); old servers and some proxies refuse that.
     """
 
-    def __init__(self, url: str) -> None:
-        self._opener = _openers.pop(url) if url in _openers else Opener(url)
+    def __init__(self, url: str, namespace: str) -> None:
+        prepared = _openers.pop((url, namespace), None)
+        self._opener = prepared or Opener(url, namespace)
         self._reply_seconds = FIRST_REPLY_SECONDS
         self._calm_from = 0.0
         """When replies are to be as quick as at first again; 0 while they are."""
@@ -88,6 +89,11 @@ class TrackedConnection:
         if push[0] == b"invalidate":
             self.invalidated.extend(push[1] or [None])
 
+    @property
+    def longest_reply_seconds(self) -> float:
+        """How long a reply may take at most before the server is left."""
+        return self._opener.reply_seconds
+
     def call(self, *command: Any) -> Any:
         """Send one command and return its reply. Raises redis-py's errors."""
         raw = self._live()
@@ -121,7 +127,7 @@ class TrackedConnection:
             raise
 
     def _wait_longer(self) -> None:
-        self._reply_seconds = min(2 * self._reply_seconds, REPLY_SECONDS)
+        self._reply_seconds = min(2 * self._reply_seconds, self._opener.reply_seconds)
         self._calm_from = time.monotonic() + CALM_SECONDS
 
     def hear(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from redis.exceptions import RedisError
 
 from gresque.connection.errors import explain
-from gresque.connection.topology import topology_of
+from gresque.connection.urls import endpoint
 from gresque.errors import RedisUnavailable
 from gresque.store.store import Store
 
@@ -87,7 +87,7 @@ class _Call(Generic[T]):
         """Why there is no answer; empty where there is one."""
         url = self._store.server.url
         if not self._done.is_set():
-            return f"no answer from Redis at {topology_of(url).place()} within {seconds:g} s"
+            return f"no answer from Redis at {endpoint(url).place} within {seconds:g} s"
         if self._error is None:
             return ""
         if not isinstance(self._error, _AWAY):

@@ -30,11 +30,15 @@ class DueWatch:
     """
 
     def __init__(
-        self, redis_url: str, units: Mapping[str, float], hashes: Sequence[str] = ()
+        self,
+        redis_url: str,
+        namespace: str,
+        units: Mapping[str, float],
+        hashes: Sequence[str] = (),
     ) -> None:
         """`units`: each key, and the seconds that 1 stands for in its scores. `hashes`: keys of
         which only changes are noticed."""
-        self._connection = TrackedConnection(redis_url)
+        self._connection = TrackedConnection(redis_url, namespace)
         self._units = units
         self._hashes = hashes
         self._changed = set[str]()

@@ -54,7 +54,6 @@ log = logging.getLogger("gresque.maintenance")
 
 LONGEST_WAIT_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.1
-LONGEST_BACKOFF_SECONDS = 5.0
 FAILED_SECONDS = 5.0
 """How long a task that failed waits for its next try, at least."""
 
@@ -144,7 +143,7 @@ class MaintenanceProcess:
         dead = DeadProcesses(settings, self._must_leave)
         keys = self._store.keys
         units = {keys.later: 0.001, keys.delayed_schedule: 1.0, keys.cron_next: 0.001}
-        watch = DueWatch(settings.redis_url, units, [keys.persistent_schedules])
+        watch = DueWatch(settings.redis_url, settings.namespace, units, [keys.persistent_schedules])
         # A master that has not loaded the code leaves the declaring to its worker processes.
         loaded = [DeclareSchedules(settings, spec.declared)] if settings.preload else []
         self._promote = Promote(self._lease, settings, spec.worker_id, watch)
@@ -170,8 +169,7 @@ class MaintenanceProcess:
             settings.redis_url,
             log,
             FIRST_BACKOFF_SECONDS,
-            LONGEST_BACKOFF_SECONDS,
-            "maintenance waits for it",
+            consequence="maintenance waits for it",
         )
         self._leaving = False
         self._poller: Any = original("select", "poll")()

@@ -72,7 +72,8 @@ def prepare_connection(settings: Settings) -> None:
     if settings.preload:
         adopt(settings)
         try:
-            importlib.import_module("gresque.connection.tracked").prepare_ahead(settings.redis_url)
+            tracked = importlib.import_module("gresque.connection.tracked")
+            tracked.prepare_ahead(settings.redis_url, settings.namespace)
         except SettingsError as error:
             raise BootError(str(error)) from error
 

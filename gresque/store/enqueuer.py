@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError, Respo
 
 from gresque.backoff import Backoff
 from gresque.connection.errors import alone, explain, is_reply, may_pass
-from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
+from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import script
 from gresque.connection.waits import BLOCKING, Waits
@@ -53,7 +53,7 @@ class Enqueuer:
         self._keys = keys
         self._retry_seconds = retry_seconds
         self._waits = waits
-        self._opener = Opener(url, waits)
+        self._opener = Opener(url, keys.namespace, waits)
         self._script = script("enqueue")
         self._expiry = RENEWAL_SECONDS + EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
@@ -97,19 +97,19 @@ class Enqueuer:
         """Try again: at once on a new connection, as the server may have restarted, then with
         back-off, until it succeeds or must not be tried any more.
 
-        A server that is silent is given REPLY_SECONDS in all, in longer and longer tries, each on
-        a new connection: it may be slow, or another one may have replaced it.
+        A server that is silent is given the longest time of a reply in all, in longer and longer
+        tries, each on a new connection: it may be slow, or another one may have replaced it.
         """
         scripted, perhaps = self._scripted, False
         until = time.monotonic() + self._retry_seconds
-        silent_seconds = max(REPLY_SECONDS, self._retry_seconds)
+        silent_seconds = max(self._opener.reply_seconds, self._retry_seconds)
         silent_until = max(until, time.monotonic() + silent_seconds - FIRST_REPLY_SECONDS)
         reply_seconds = FIRST_REPLY_SECONDS
         wait, backoff = 0.0, Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         while True:
             silent = isinstance(error, redis.TimeoutError) and self._opener.limit_seconds is None
             if silent:
-                reply_seconds = min(2 * reply_seconds, REPLY_SECONDS)
+                reply_seconds = min(2 * reply_seconds, self._opener.reply_seconds)
             pool.give_up(error, silent_seconds if silent else self._retry_seconds)
             perhaps = perhaps or (producer_slot.sent and not is_reply(error))
             if scripted and not perhaps and _refuses_scripts(error):

@@ -13,6 +13,7 @@ class Keys:
     """The keys under one namespace (`resque` by default). Queue names may hold any character."""
 
     def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
         self.prefix = f"{namespace}:"
         # Resque's
         self.queues = self.prefix + "queues"

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from gresque.backoff import Backoff
 from gresque.connection.errors import alone, explain, is_reply, may_pass
-from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS, Opener
+from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.waits import BLOCKING, Event, Waits
 from gresque.errors import RedisUnavailable
@@ -141,7 +141,7 @@ class _Line:
         self._prefix = len(encoded(keys.job("")))
         self._key = keys.job
         self._retry_seconds = retry_seconds
-        self._opener = Opener(url, waits)
+        self._opener = Opener(url, keys.namespace, waits)
         self._raw: RawConnection | None = None
         self._announces = False
         self._lock = waits.lock()
@@ -296,7 +296,7 @@ class _Line:
             if not is_reply(error) or may_pass(error):
                 raise
             raw, announces = self._opener.open_ready(FIRST_REPLY_SECONDS), False
-        self._opener.set_limit(raw, REPLY_SECONDS)
+        self._opener.set_limit(raw, self._opener.reply_seconds)
         with self._lock:
             self._hang_up()
             self._raw, self._announces = raw, announces
@@ -359,7 +359,7 @@ class _Line:
         now = time.monotonic()
         with self._lock:
             if self._asked:
-                if now - self._heard_at > REPLY_SECONDS:
+                if now - self._heard_at > self._opener.reply_seconds:
                     raise redis.TimeoutError("the server is silent")
             elif not self._announces:
                 self._poll_seconds = min(2 * self._poll_seconds, LONGEST_POLL_SECONDS)

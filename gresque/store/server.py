@@ -7,7 +7,6 @@ from typing import Any
 
 import redis
 
-from gresque.connection.opening import REPLY_SECONDS
 from gresque.connection.pooled import open_client
 from gresque.connection.scripts import script
 from gresque.connection.waits import BLOCKING, Waits
@@ -25,11 +24,11 @@ class Server:
         redis_url: str,
         namespace: str,
         waits: Waits = BLOCKING,
-        reply_seconds: float = REPLY_SECONDS,
+        reply_seconds: float | None = None,
     ) -> None:
         self.url = redis_url
         self.keys = Keys(namespace)
-        self.redis: redis.Redis = open_client(redis_url, waits, reply_seconds)
+        self.redis: redis.Redis = open_client(redis_url, namespace, waits, reply_seconds)
 
     def call(self, command: str, *arguments: Any) -> Any:
         return self.redis.execute_command(

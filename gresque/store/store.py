@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import redis
 
-from gresque.connection.opening import REPLY_SECONDS
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.settings import DEFAULT_RETRY_SECONDS
 from gresque.store.audit import AuditLog
@@ -52,7 +51,7 @@ class Store:
         namespace: str,
         retry_seconds: float = DEFAULT_RETRY_SECONDS,
         waits: Waits = BLOCKING,
-        reply_seconds: float = REPLY_SECONDS,
+        reply_seconds: float | None = None,
     ) -> None:
         """`retry_seconds`: for how long a push is tried again when Redis fails. `reply_seconds`:
         how long any other reply may take, unless the URL sets a limit."""

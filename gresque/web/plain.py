@@ -25,7 +25,9 @@ def health() -> Response:
     """200 while Redis answers, else 503. Open to all, so it says nothing more."""
     try:
         # Of its own, as replies of pooled connections may take half a minute.
-        with closing(Opener(site().store.server.url).open(HEALTH_SECONDS)) as connection:
+        server = site().store.server
+        opener = Opener(server.url, server.keys.namespace)
+        with closing(opener.open(HEALTH_SECONDS)) as connection:
             connection.ping()
     except (redis.RedisError, RedisUnavailable, OSError):
         return Response('{"status":"redis does not answer"}', 503, mimetype=JSON)

@@ -80,7 +80,8 @@ class FrozenProxy:
         self._guarded = bool(word & GUARDED)
 
     def serve(self) -> None:
-        connection = TrackedConnection(self._post.settings.redis_url)
+        settings = self._post.settings
+        connection = TrackedConnection(settings.redis_url, settings.namespace)
         reported = False
         while self._is_needed():
             try:

@@ -9,7 +9,7 @@ from typing import Any
 from gevent import get_hub, sleep
 from redis.exceptions import ResponseError
 
-from gresque.connection.opening import FIRST_REPLY_SECONDS, REPLY_SECONDS
+from gresque.connection.opening import FIRST_REPLY_SECONDS
 from gresque.errors import CutOff, Fenced
 from gresque.failure.failure_reporter import FailureReporter
 from gresque.jobs.ends import EndRules
@@ -236,7 +236,8 @@ class Worker:
     def _register(self) -> None:
         connection = self._cycle.connection
         # The first processes of a master wait longer for a slow Redis: they do not try again.
-        connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else REPLY_SECONDS)
+        longest = connection.longest_reply_seconds
+        connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else longest)
         self._row.enter(ProcessState.REGISTERING)
         try:
             self._registration.register()

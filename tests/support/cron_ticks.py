@@ -36,7 +36,7 @@ def cron_fixture(redis_url: str) -> CronTicks:
 @pytest.fixture(name="watch")
 def watch_fixture(store: Store, redis_url: str) -> Iterator[DueWatch]:
     keys = store.keys
-    watch = DueWatch(redis_url, {keys.cron_next: 0.001}, [keys.persistent_schedules])
+    watch = DueWatch(redis_url, "resque", {keys.cron_next: 0.001}, [keys.persistent_schedules])
     yield watch
     watch.close()
 

@@ -80,7 +80,7 @@ class Process:
             revive=self.revive,
             running=lambda: self.running,
         )
-        self.line = self.cycle._session.connection = LossyConnection(url)
+        self.line = self.cycle._session.connection = LossyConnection(url, store.keys.namespace)
         self.line.connect()
         self.running: list[ReservedJob] = []
         self.done: list[str] = []

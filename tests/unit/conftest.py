@@ -87,7 +87,7 @@ def db(redis_client: redis.Redis) -> redis.Redis:
 
 @pytest.fixture
 def tracked(redis_url: str, db: redis.Redis) -> Iterator[TrackedConnection]:
-    with closing(TrackedConnection(redis_url)) as connection:
+    with closing(TrackedConnection(redis_url, "resque")) as connection:
         connection.connect()
         assert connection.tracking
         yield connection

@@ -180,7 +180,7 @@ def test_a_server_that_hangs_blocks_no_other_task(
 ) -> None:
     for module in (opening, enqueuer):
         monkeypatch.setattr(module, "FIRST_REPLY_SECONDS", 0.3)
-        monkeypatch.setattr(module, "REPLY_SECONDS", 0.9)
+    monkeypatch.setattr(opening, "REPLY_SECONDS", 0.9)
     client = gresque.aio.Client(own.url, retry_seconds=0.1)
 
     async def main() -> Ticks:

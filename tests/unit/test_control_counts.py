@@ -88,7 +88,7 @@ def test_who_waits_for_a_place_is_told_of_one(
 ) -> None:
     """And nobody of a count that was too low."""
     client.hset(KEYS.inflight, mapping={"a": 7, "b": 0})
-    waiting = TrackedConnection(redis_url)
+    waiting = TrackedConnection(redis_url, "resque")
     waiting.connect()
     for queue in "ab":
         waiting.call(b"GET", KEYS.freed(queue))

@@ -150,7 +150,7 @@ def test_a_job_that_stays_in_its_slot_stays_counted(place: CountingPlace) -> Non
 def test_who_found_the_queue_full_is_told_once_a_turn(place: CountingPlace, redis_url: str) -> None:
     place.push(*"123")
     place.reserve(COUNTED_BOTH, COUNTED, UNCOUNTED)
-    waiting = TrackedConnection(redis_url)
+    waiting = TrackedConnection(redis_url, "resque")
     waiting.connect()
     waiting.call(b"GET", KEYS.freed("a"))
     place.end("3")
@@ -261,7 +261,7 @@ def test_who_found_the_queue_full_is_told_by_a_recovery(
 ) -> None:
     place.push(*"12")
     place.reserve(COUNTED_BOTH, COUNTED)
-    waiting = TrackedConnection(redis_url)
+    waiting = TrackedConnection(redis_url, "resque")
     waiting.connect()
     waiting.call(b"GET", KEYS.freed("a"))
     Recovery(place.store, Registry(), "requeue", max_recoveries=3).recover(DEAD)

@@ -19,7 +19,7 @@ UNITS = {"a": 1.0, "b": 0.001}
 
 @pytest.fixture
 def watch(redis_url: str) -> Iterator[DueWatch]:
-    with closing(DueWatch(redis_url, UNITS)) as watch:
+    with closing(DueWatch(redis_url, "resque", UNITS)) as watch:
         yield watch
 
 

@@ -19,7 +19,7 @@ from tests.support.registered import KEYS, ME, SILENT, WORKER, processes, regist
 def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[TrackedConnection]:
     """To a server where two processes are registered."""
     register(redis_client, ME, SILENT)
-    connection = TrackedConnection(redis_url)
+    connection = TrackedConnection(redis_url, "resque")
     connection.connect()
     yield connection
     connection.close()

@@ -87,6 +87,7 @@ at jobs, has no hub; `processes` is part of each child before it is patched."""
 UNPATCHED = [
     "cli", "master", "settings.py", "shards.py", "client", "stdio.py", "outlet.py",
     "worker/boot.py", "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
+    "connection/search.py", "connection/sentinels.py", "connection/one_slot.py",
     "connection/own_path.py", "store/ledger.py", "store/keys.py", "store/cron_snapshot.py",
     "failure/reporters.py",
     "failure/progress.py",

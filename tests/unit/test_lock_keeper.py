@@ -29,7 +29,7 @@ def digest(number: int) -> str:
 
 @pytest.fixture
 def connection(redis_url: str) -> Iterator[TrackedConnection]:
-    connection = TrackedConnection(redis_url)
+    connection = TrackedConnection(redis_url, "resque")
     connection.connect()
     yield connection
     connection.close()

@@ -24,7 +24,7 @@ Redis = redis.Redis
 
 @pytest.fixture
 def connection(redis_url: str, redis_client: Redis) -> Iterator[TrackedConnection]:
-    connection = TrackedConnection(redis_url)
+    connection = TrackedConnection(redis_url, "resque")
     connection.connect()
     yield connection
     connection.close()

@@ -69,7 +69,7 @@ def test_a_lasting_error_costs_no_connection(sayer: Sayer) -> None:
 def test_tls_without_a_password(server: ValkeyServer, redis_url: str, tmp_path: Path) -> None:
     """Nothing is read in the handshake, and what TLS 1.3 sends after its own is no reply."""
     front = TlsFront(tmp_path, Path(str(server.unix_socket_path)))
-    with closing(open_client(front.url)) as client:
+    with closing(open_client(front.url, "resque")) as client:
         assert client.set("key", "x" * 1_000_000)
         assert client.get("key") == b"x" * 1_000_000
     front.close()

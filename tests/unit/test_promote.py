@@ -159,7 +159,7 @@ def test_what_is_refused_takes_no_time_from_others(
     """A run that ends before it comes to them goes on there."""
     monkeypatch.setattr("gresque.maintenance.promote.PASS_SECONDS", 0)
     keys = store.keys
-    watch = DueWatch(redis_url, {keys.later: 0.001, keys.delayed_schedule: 1.0})
+    watch = DueWatch(redis_url, "resque", {keys.later: 0.001, keys.delayed_schedule: 1.0})
     promote = promoter(redis_url, watch)
     redis_client.set("resque:queue:bad", "x")
     add_due(store, *((f"{n}", "bad", b"%d" % n) for n in range(600)), ("good", "q", b"good"))
@@ -384,7 +384,7 @@ def test_a_user_who_may_not_move_a_job_does_not_copy_it(
 
 def test_it_runs_when_a_job_is_due_or_announced(store: Store, redis_url: str) -> None:
     keys = store.keys
-    watch = DueWatch(redis_url, {keys.later: 0.001, keys.delayed_schedule: 1.0})
+    watch = DueWatch(redis_url, "resque", {keys.later: 0.001, keys.delayed_schedule: 1.0})
     promote = promoter(redis_url, watch)
     assert promote.due(time.monotonic()) <= 0
     promote.run(store)

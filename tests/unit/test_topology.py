@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gresque.connection.topology import resolve_url, topology_of
+from gresque.connection.topology import Single, resolve_url, topology_of
+from gresque.connection.urls import endpoint
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,11 @@ from gresque.connection.topology import resolve_url, topology_of
     ],
 )
 def test_a_place_shows_no_password(url: str, place: str) -> None:
-    assert topology_of(url).place() == place
+    assert endpoint(url).place == place
 
 
 @pytest.mark.parametrize("url", ["redis://:x@host/0", "unix:///run/x.sock"])
 def test_an_address_of_a_single_server_stays(url: str) -> None:
-    assert topology_of(url).resolve() == resolve_url(url) == url
+    topology = topology_of(url, "resque")
+    assert isinstance(topology, Single)
+    assert topology.resolve() == resolve_url(url) == url

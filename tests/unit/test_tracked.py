@@ -16,7 +16,7 @@ from tests.support.server import OwnServer
 
 
 def test_a_direct_connection_has_to_be_opened_again(own: OwnServer) -> None:
-    connection = TrackedConnection(own.url)
+    connection = TrackedConnection(own.url, "resque")
     connection.connect()
     own.redis.replicaof("127.0.0.1", "1")
     with pytest.raises(redis.ReadOnlyError):
@@ -45,8 +45,8 @@ def test_a_direct_connection_is_patient_with_a_server_that_is_slow_again(
 ) -> None:
     monkeypatch.setattr(tracked, "FIRST_REPLY_SECONDS", 0.5)
     monkeypatch.setattr(opening, "FIRST_REPLY_SECONDS", 0.5)
-    monkeypatch.setattr(tracked, "REPLY_SECONDS", 1.2)
-    connection = TrackedConnection(own.url)
+    monkeypatch.setattr(opening, "REPLY_SECONDS", 1.2)
+    connection = TrackedConnection(own.url, "resque")
     limits = []
     for at_least in (0.5, 1.0, 1.2):
         assert silence(own, connection) >= at_least
@@ -66,7 +66,7 @@ def limit(connection: TrackedConnection) -> float | None:
 
 
 def test_a_limit_of_the_users_stays(own: OwnServer) -> None:
-    connection = TrackedConnection(f"{own.url}?socket_timeout=1.5")
+    connection = TrackedConnection(f"{own.url}?socket_timeout=1.5", "resque")
     silence(own, connection)
     connection.connect(20)
     assert limit(connection) == 1.5
@@ -78,7 +78,7 @@ def test_a_full_server_says_so(own: OwnServer) -> None:
     own.redis.config_set("maxclients", "1")
     for _ in range(5):
         with pytest.raises(redis.ConnectionError, match="max number of clients reached"):
-            TrackedConnection(own.url).connect()
+            TrackedConnection(own.url, "resque").connect()
 
 
 class Scripted:
@@ -109,7 +109,7 @@ HELLO = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 
 def shake_hands(reply: bytes, url: str) -> tuple[TrackedConnection, bytes]:
     server = Scripted(reply)
-    connection = TrackedConnection(url.format(server.address))
+    connection = TrackedConnection(url.format(server.address), "resque")
     try:
         connection.connect()
     finally:

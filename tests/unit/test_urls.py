@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import gresque
 from gresque.cli.main import run
-from gresque.connection.topology import resolve_url, topology_of
+from gresque.connection.topology import resolve_url
 from gresque.connection.tracked import TrackedConnection
-from gresque.connection.urls import check, mask, mask_within
+from gresque.connection.urls import check, endpoint, mask, mask_within
 from gresque.errors import GresqueError, RedisUnavailable, SettingsError
 from gresque.settings import Settings
 from tests.support.sayer import Sayer
@@ -59,13 +59,25 @@ FORMS = (
     "REDIS://:{}@127.0.0.1:1",
     "redis+tls://:{}@127.0.0.1/0",
     "redis+sentinel://:{}@127.0.0.1/name",
+    "redis+sentinel://joe:{}@127.0.0.1:1,127.0.0.1:2/name/0",
+    "redis+sentinel://{}@127.0.0.1:1,127.0.0.1:2/name",
+    "redis+sentinel://:{}@127.0.0.1:1,127.0.0.1:2",
+    "redis+sentinel://127.0.0.1:1/name?sentinel_password={}",
+    "redis+sentinel://127.0.0.1:1/name?sentinel_username=u&sentinel_password={}&foo=1",
+    "rediss+sentinel://127.0.0.1:1/name?ssl_password={}&sentinel_ssl=false",
+    "redis+sentinel://127.0.0.1:1/name/{}",
+    "redis+cluster://:{}@127.0.0.1:1,127.0.0.1:2",
+    "redis+cluster://joe:{}@127.0.0.1:1/0",
+    "rediss+cluster://127.0.0.1:1,[::1]:2?password={}",
+    "redis+cluster://127.0.0.1:1/{}",
+    "redis+cluster://:{}",
     " redis://:{}@127.0.0.1",
     ":{}@127.0.0.1:1",
     "{}@127.0.0.1:1",
     "{}://127.0.0.1:1",
     "{}",
 )
-FORMS_WITH_USER = ("redis://{}:@", "redis://{}@", "redis://{}{}")
+FORMS_WITH_USER = ("redis://{}:@", "redis://{}@", "redis://{}{}", "redis+sentinel://{}@")
 SECRET = "qXzW7"
 PASSWORDS = (
     "{0}", "{0}/{0}", "{0}#{0}", "{0}?{0}", "{0}@{0}", "{0}:{0}", "/{0}", "#{0}", "?{0}", "@{0}",
@@ -74,18 +86,23 @@ PASSWORDS = (
 )  # fmt: skip
 
 
+def tracked(url: str) -> TrackedConnection:
+    return TrackedConnection(url, "{resque}")
+
+
 def said(url: str) -> Iterator[str]:
     """All that is said of a URL by whoever looks at it before it connects."""
     yield mask(url)
-    for look in (check, lambda url: Settings.load({}, {"REDIS_URL": url}), TrackedConnection):
+    for look in (check, lambda url: Settings.load({}, {"REDIS_URL": url}), tracked):
         try:
-            if not url.startswith("embedded:") or look is not TrackedConnection:
+            if not url.startswith("embedded:") or look is not tracked:
                 yield repr(look(url)) if look is not check else ""
         except GresqueError as error:
             yield "".join(traceback.format_exception(error))
     with suppress(SettingsError):
         check(url)
-        yield topology_of(url).place()
+        yield endpoint(url).place
+        yield repr(endpoint(url))
         if url.startswith("embedded:") and url != "embedded://":
             with told() as text:
                 resolve_url(url)
@@ -221,7 +238,7 @@ def test_a_server_that_quotes_the_login_is_not_quoted(tmp_path: Path) -> None:
     calls = (
         lambda: client.size("q"),
         lambda: client.enqueue_to("q", "Job"),
-        TrackedConnection(url).connect,
+        tracked(url).connect,
     )
     for call in calls:
         with pytest.raises((RedisUnavailable, redis.RedisError)) as raised:

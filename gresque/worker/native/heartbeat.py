@@ -103,7 +103,7 @@ class Heartbeat:
         get_original("_thread", "start_new_thread")(self._run, ())
 
     def _run(self) -> None:
-        connection = TrackedConnection(self._settings.redis_url)
+        connection = TrackedConnection(self._settings.redis_url, self._settings.namespace)
         while True:
             try:
                 self._each_second()

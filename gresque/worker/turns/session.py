@@ -51,7 +51,7 @@ class Session:
     ) -> None:
         """`fixed_keys` are the first KEYS of a turn, the ledger before all others. For the others
         see `Cycle`."""
-        self.connection = TrackedConnection(url)
+        self.connection = TrackedConnection(url, keys.namespace)
         self.refused = Refused()
         self.number = 0
         """Of the last turn."""
