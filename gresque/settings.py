@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gresque.connection.urls import EXAMPLE, check, check_namespace
 from gresque.errors import SettingsError
 from gresque.queue_list import QueueList, Weights
-from gresque.shards import Shard, chosen, entries_in, entry_of, is_named, shards_of
+from gresque.shards import Placement, Shard, chosen, entries_in, entry_of, is_named, shards_of
 from gresque.text import from_os, is_utf8, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
@@ -433,6 +433,10 @@ class Settings:
         "names of arguments that are not shown, beside password, token and the like",
     )  # fmt: skip
     systemd: Systemd = field(default_factory=Systemd, compare=False)
+    shard_name: str = field(default="", compare=False)
+    """In the settings of one of several shards: its name."""
+    of_all: Settings | None = field(default=None, compare=False, repr=False)
+    """In the settings of one shard: those that they were made of."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -444,6 +448,10 @@ class Settings:
         """The shards by number; at least one."""
         return shards_of(self.redis_urls or (self.redis_url,), self.namespace, self.shards)
 
+    def placement(self) -> Placement:
+        """Which shard a new job goes to."""
+        return Placement(self.all_shards(), self.spread, self.pinned_queues)
+
     def served_shards(self) -> tuple[Shard, ...]:
         """The shards that `gresque work` serves by these settings."""
         shards = self.all_shards()
@@ -451,6 +459,7 @@ class Settings:
 
     def of_shard(self, shard: Shard) -> Settings:
         """These settings for one shard, as if there were no other."""
+        several = len(self.redis_urls) > 1 or self.shards > 1
         return replace(
             self,
             redis_url=shard.url,
@@ -458,7 +467,26 @@ class Settings:
             redis_urls=(),
             shards=1,
             serve_shards=(),
+            shard_name=shard.name if several else "",
+            of_all=self.whole,
         )
+
+    @property
+    def whole(self) -> Settings:
+        """The settings with all shards, of which these may be for one."""
+        return self.of_all or self
+
+    def processes_each(self) -> int:
+        """How many of the WORKER_COUNT processes serve each shard. Raises SettingsError."""
+        count = len(self.served_shards())
+        if self.worker_count % count:
+            raise SettingsError(
+                f"{self.sources.get('worker_count', 'WORKER_COUNT')}: {self.worker_count} "
+                f"{'process' if self.worker_count == 1 else 'processes'} cannot serve {count} "
+                f"shards alike, as each serves one; give a multiple of {count}, or let this host "
+                "serve some of them, as with --serve-shards 0"
+            )
+        return self.worker_count // count
 
     @classmethod
     def load(cls, flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -12,12 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from gresque.connection.urls import mask
 from gresque.errors import SettingsError
+from gresque.queue_list import QueueList
 
 DRAIN = "drain:"
 CLUSTER = ("redis+cluster", "rediss+cluster")
 SENTINEL = ("redis+sentinel", "rediss+sentinel")
 
-_NAME = re.compile(r"[\w@+][\w.:/@+{}-]*", re.ASCII)
+_NAME = re.compile(r"[\w@+/{\[][\w.:/@+{}\[\]-]*", re.ASCII)
 _TAG = re.compile(r"\{[^}]+(?=\})")
 _BETWEEN = re.compile(r"\s+(?=\S*://)")
 """A path of `unix://` may have blanks, so they end a URL only before another one."""
@@ -149,6 +150,35 @@ def by_key(shards: Sequence[Shard], key: str) -> Shard:
         return sha1(shard.name.encode() + b"\0" + text, usedforsecurity=False).digest()[:8]
 
     return max((shard for shard in shards if not shard.drains), key=weight)
+
+
+class Placement:
+    """Which shard a new job goes to."""
+
+    def __init__(
+        self, shards: Sequence[Shard], spread: str = "job", pinned: QueueList | None = None
+    ) -> None:
+        """`spread` and `pinned` are the settings SPREAD and PINNED_QUEUES."""
+        self.shards = tuple(shards)
+        self._by_queue = spread == "queue"
+        self._pinned = pinned
+
+    def is_spread(self, queue: str) -> bool:
+        """Whether the jobs of a queue are on all shards."""
+        if len(self.shards) == 1 or self._by_queue:
+            return False
+        return self._pinned is None or queue not in self._pinned.resolve((queue,))
+
+    def of(self, queue: str, key: str = "") -> Shard | None:
+        """The shard of a job by its queue, where that is on one shard, else by its key; None when
+        any shard will do."""
+        if not self.is_spread(queue):
+            return by_key(self.shards, queue)
+        return by_key(self.shards, key) if key else None
+
+    def of_entry(self, name: str, queue: str, key: str = "") -> Shard:
+        """The one shard where an entry of the schedule stands, and enqueues its jobs."""
+        return self.of(queue, key or name) or self.shards[0]
 
 
 def named(shards: Sequence[Shard], name: str) -> Shard:

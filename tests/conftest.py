@@ -118,7 +118,18 @@ def _fresh_default_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test inherits settings from the environment, or another one's default client."""
     for name in list(os.environ):
         if name.startswith(
-            ("REDIS_URL", "RESQUE_", "QUEUE", "WORKER_COUNT", "THREAD_COUNT", "FAILURE_")
+            (
+                "REDIS_URL",
+                "RESQUE_",
+                "QUEUE",
+                "WORKER_COUNT",
+                "THREAD_COUNT",
+                "FAILURE_",
+                "SHARDS",
+                "SPREAD",
+                "PINNED_QUEUES",
+                "SERVE_SHARDS",
+            )
         ):
             monkeypatch.delenv(name)
     yield

@@ -43,6 +43,7 @@ def command(flags: dict[str, Any], burst: bool) -> int:
         raise SettingsError(
             "no module declares jobs: name one with -r, such as -r myapp.jobs, or in REQUIRE"
         )
+    settings.processes_each()
     stdio.never_wait()
     configure_logging(settings.log_format, verbose=settings.verbose, very_verbose=settings.vverbose)
     for name in Systemd.ENVS:

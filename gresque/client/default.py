@@ -102,6 +102,7 @@ def adopt(settings: Settings) -> None:
     """In a worker and in `gresque enqueue -r`, before a job module is imported: what these modules
     and their jobs enqueue goes where the settings say. It connects when it is used."""
     global _worker
+    settings = settings.whole  # what is enqueued may go to any shard
     _worker = settings
     known = _default
     if known is None:

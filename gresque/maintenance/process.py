@@ -38,6 +38,7 @@ from gresque.maintenance.siblings import Siblings
 from gresque.maintenance.suspects import SuspectsWatch
 from gresque.maintenance.sweep_locks import SweepLocks
 from gresque.maintenance.task import NEVER, Task
+from gresque.maintenance.unserved_shards import UnservedShards
 from gresque.maintenance.verify_counts import VerifyCounts
 from gresque.maintenance.vitals import VitalsReport
 from gresque.maintenance.write_sums import WriteSums
@@ -162,6 +163,7 @@ class MaintenanceProcess:
             SweepLocks(self._lease),
             self._vitals,
             self._sums,
+            UnservedShards(settings),
             *([SampleQueues(self._lease)] if settings.metrics else []),
         )
         self._failures = _Failures()

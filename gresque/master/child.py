@@ -39,6 +39,8 @@ class Child:
     """When the master called it to work, on the monotonic clock; None for one that never was a
     standby."""
     forked_at: float = field(default_factory=time.monotonic)
+    shard: str = ""
+    """The name of the shard that it serves, where there are several."""
 
     @property
     def kind(self) -> Kind:
@@ -49,7 +51,7 @@ class Child:
         return process_id(self.worker_id, self.pid, self.born_ms)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.pid}"
+        return f"{self.kind} {self.pid}" + (f" of {self.shard}" if self.shard else "")
 
     # Its life
 

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import NoReturn
 
 import gresque.stdio as stdio
@@ -66,21 +66,23 @@ def load(settings: Settings) -> RunWorker:
     return run_worker
 
 
-def prepare_connection(settings: Settings) -> None:
+def prepare_connections(settings: Settings, each: Iterable[Settings]) -> None:
     """With preloading, import what the first connection of a child needs, and let jobs enqueue by
-    these settings, in which the URL is resolved. Raises BootError."""
+    these settings, in which the URLs are resolved. `each`: those of each shard that is served.
+    Raises BootError."""
     if settings.preload:
         adopt(settings)
         try:
             tracked = importlib.import_module("gresque.connection.tracked")
-            tracked.prepare_ahead(settings.redis_url, settings.namespace)
+            for alone in each:
+                tracked.prepare_ahead(alone.redis_url, alone.namespace)
         except SettingsError as error:
             raise BootError(str(error)) from error
 
 
 class Spawner:
-    """Forks the children of one master, and holds what they share with it: the scoreboard, and a
-    pipe at whose end they see that the master is gone."""
+    """Forks the children that serve one shard, and holds what they share with their master: the
+    scoreboard, and a pipe at whose end they see that the master is gone."""
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ class Spawner:
         self._maintains = False
         if logs_odd_names:
             self._names_logged_at = now
-        return Child(pid, self._id, spec.born_ms, row, to_recover)
+        return Child(pid, self._id, spec.born_ms, row, to_recover, shard=self._settings.shard_name)
 
     def _free_row(self, siblings: Collection[Child]) -> Row:
         used = {id(child.row) for child in siblings}

@@ -25,7 +25,12 @@ class Title:
     """
 
     def __init__(self, settings: Settings, role: str) -> None:
-        head = f"{settings.procline_prefix}gresque-{__version__}: {role} {settings.queues}: "
+        queues = (
+            f"{settings.queues} on {settings.shard_name}"
+            if settings.shard_name
+            else (settings.queues)
+        )
+        head = f"{settings.procline_prefix}gresque-{__version__}: {role} {queues}: "
         # A queue's name may be anything, a title ends at the first NUL.
         if not head.isprintable():
             head = "".join(char if char.isprintable() else "?" for char in head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gresque.client.declare_schedules import declare_schedules
 from gresque.processes.declared_memory import DeclaredMemory, DeclaredSchedules
 from gresque.schedule.declared import app_of, declared
+from gresque.schedule.entry import Entry
 from gresque.settings import Settings
 from gresque.store.store import Store
 
@@ -15,11 +16,26 @@ def is_declared(memory: DeclaredMemory) -> bool:
     return known.boot != 0 and known.digest == declared.digest()
 
 
+def entries_of(settings: Settings) -> list[Entry]:
+    """The entries that stand on the shard of these settings: each one on one shard, so that its
+    ticks run once however many shards there are."""
+    if not settings.shard_name:
+        return list(declared)
+    placement = settings.whole.placement()
+    return [
+        entry
+        for entry in declared
+        if placement.of_entry(entry.name, entry.queue, entry.unique[0] if entry.unique else "").name
+        == settings.shard_name
+    ]
+
+
 def declare(store: Store, settings: Settings, memory: DeclaredMemory) -> None:
-    """Write the entries. Those of the master's first process count as its newest, and so do those
-    of a process that knows others than were declared: it has loaded new code."""
+    """Write the entries that stand on this shard. Those of the master's first process count as its
+    newest, and so do those of a process that knows others than were declared: it has loaded new
+    code."""
     boot = memory.read().boot if is_declared(memory) else 0
-    entries = list(declared)
+    entries = entries_of(settings)
     boot = declare_schedules(
         store, app_of(settings.require), entries, boot, has_file=bool(settings.schedule)
     )

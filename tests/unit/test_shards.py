@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from gresque.errors import SettingsError
+from gresque.schedule.declared import declared
+from gresque.schedule.entry import Entry
 from gresque.settings import Settings
 from gresque.shards import Shard, by_key, chosen, named, shards_of
 from gresque.web.settings import WebSettings
+from gresque.worker.schedules import entries_of
 
 TWO = ("redis://h/0", "redis://h/1")
 CLUSTER = "redis+cluster://h1,h2:7000"
@@ -192,3 +195,44 @@ def test_the_settings_of_the_pages() -> None:
     web = WebSettings(redis_urls=("a=redis://h", "b=redis://i"))
     assert [shard.name for shard in web.all_shards()] == ["a", "b"]
     assert [shard.name for shard in WebSettings().all_shards()] == ["localhost:6379/0"]
+
+
+# Where jobs go
+
+
+def test_the_shard_of_a_job() -> None:
+    environ = {
+        "REDIS_URLS": "a=redis://h b=redis://i c=redis://j",
+        "PINNED_QUEUES": "pay,mail-*,!mail-x",
+    }
+    placement = Settings.load({}, environ).placement()
+    assert placement.is_spread("web")
+    assert placement.is_spread("mail-x")
+    assert placement.of("web") is None
+    assert placement.of("web", "key") == by_key(placement.shards, "key")
+    for queue in ("pay", "mail-1"):
+        assert not placement.is_spread(queue)
+        assert placement.of(queue, "key") == by_key(placement.shards, queue)
+    by_queue = Settings.load({}, {**environ, "SPREAD": "queue"}).placement()
+    assert by_queue.of("web", "key") == by_key(placement.shards, "web")
+    alone = Settings().placement()
+    assert not alone.is_spread("web")
+    assert alone.of("web") == alone.shards[0]
+
+
+def test_an_entry_of_the_schedule_stands_on_one_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {
+        f"entry {number}": Entry(name=f"entry {number}", every=60.0, job="J", queue="q")
+        for number in range(20)
+    }
+    entries["pinned"] = Entry(name="pinned", every=60.0, job="J", queue="pay")
+    monkeypatch.setattr(declared, "_entries", entries)
+    settings = Settings.load(
+        {}, {"REDIS_URLS": "a=redis://h b=redis://i c=redis://j", "PINNED_QUEUES": "pay"}
+    )
+    shards = settings.all_shards()
+    found = [[entry.name for entry in entries_of(settings.of_shard(shard))] for shard in shards]
+    assert sorted(name for names in found for name in names) == sorted(entries)
+    assert all(found)
+    assert "pinned" in found[by_key(shards, "pay").number]
+    assert len(entries_of(Settings())) == 21

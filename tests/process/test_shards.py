@@ -1,0 +1,116 @@
+"""Workers of several shards: two servers, of which one may be away."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.process.outage import ENDLESS, Outage
+from tests.process.support import Master, account, wait_for
+from tests.support.server import OwnServer
+
+
+class TwoShards:
+    """Two servers, a bench on each, and workers that serve both."""
+
+    def __init__(self, directory: Path) -> None:
+        self.tally = directory / "tally"
+        self.servers = []
+        self.benches = []
+        for name in "ab":
+            place = directory / name
+            place.mkdir()
+            server = OwnServer(place, "--appendonly", "yes", "--appendfsync", "always").start()
+            self.servers.append(server)
+            self.benches.append(Outage(server, place))
+        self.a, self.b = self.benches
+        self.urls = [f"{name}={each.url}" for name, each in zip("ab", self.servers, strict=True)]
+
+    def work(self, *arguments: str, **env: str) -> Master:
+        redis = [word for url in self.urls for word in ("--redis", url)]
+        return self.a.start(
+            "-q", "q", "-r", "tests.process.outage_jobs", *redis, *arguments,
+            TALLY=str(self.tally), **env,
+        )  # fmt: skip
+
+    def ended(self) -> list[str]:
+        lines = self.tally.read_text().splitlines() if self.tally.exists() else []
+        return [line.removeprefix("end ") for line in lines if line.startswith("end ")]
+
+    def close(self) -> None:
+        for bench, server in zip(self.benches, self.servers, strict=True):
+            bench.close()
+            server.kill()
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Iterator[TwoShards]:
+    shards = TwoShards(tmp_path)
+    yield shards
+    shards.close()
+
+
+def serving(master: Master, shard: str) -> list[psutil.Process]:
+    """The worker processes of this shard."""
+    found = []
+    for child in master.all_children():
+        with suppress(psutil.NoSuchProcess):
+            if f"worker q on {shard}: " in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def test_the_process_that_replaces_another_serves_its_shard(shards: TwoShards) -> None:
+    master = shards.work("-w", "4", "-t", "5", *ENDLESS)
+    wait_for(lambda: len(serving(master, "a")) == len(serving(master, "b")) == 2)
+    shards.b.push(range(10), 0.5)
+    wait_for(lambda: shards.b.held() == 10)
+    for child in serving(master, "b"):
+        child.kill()
+    shards.a.push(range(10, 20))
+    wait_for(lambda: sorted(map(int, set(shards.ended()))) == list(range(20)))
+    wait_for(lambda: shards.b.held() == shards.a.held() == 0)
+    assert len(serving(master, "a")) == len(serving(master, "b")) == 2
+    assert [bench.stat("processed") for bench in shards.benches] == [10, 10]
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+    assert account(master.log).done == 20
+    for bench in shards.benches:
+        assert not bench.redis.smembers("resque:workers")
+        assert not bench.redis.exists("resque:vitals")
+
+
+def test_a_shard_that_is_away_holds_up_no_other(shards: TwoShards) -> None:
+    for bench, keys in zip(shards.benches, (range(10), range(10, 20)), strict=True):
+        bench.push(keys)
+    shards.servers[1].kill()
+    master = shards.work("-w", "2", "-t", "5", "--burst")
+    wait_for(lambda: len(shards.ended()) == 10)
+    wait_for(lambda: "waiting for it" in master.log)
+    shards.servers[1].start()
+    assert master.wait() == 0, master.log
+    assert sorted(map(int, shards.ended())) == list(range(20)), "a burst ends when both are dry"
+
+
+def test_no_shard_answers(shards: TwoShards) -> None:
+    for server in shards.servers:
+        server.kill()
+    master = shards.work("-w", "2")
+    assert master.wait() == 1
+    assert master.log.count("cannot start: no answer from Redis at") == 2
+
+
+def test_some_of_the_shards(shards: TwoShards) -> None:
+    shards.a.push(range(1))
+    shards.b.push(range(1, 2))
+    master = shards.work("--serve-shards", "b", "--burst")
+    assert master.wait() == 0, master.log
+    assert shards.ended() == ["1"]
+    wrong = shards.work("-w", "3")
+    assert wrong.wait() == 2
+    assert "3 processes cannot serve 2 shards alike" in wrong.log
