@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from gevent import monkey
@@ -31,6 +32,7 @@ from gresque.settings import Settings  # noqa: E402
 from gresque.store.commands import Running  # noqa: E402
 from gresque.store.ledger import Totals  # noqa: E402
 from gresque.worker.policies import Ordinary  # noqa: E402
+from gresque.worker.turns import turn_loop  # noqa: E402
 from gresque.worker.worker import Worker  # noqa: E402
 
 QUEUES = "fleet-a,fleet-b,fleet-c"
@@ -86,6 +88,10 @@ class Simulated(Worker):
 
 
 def main() -> None:
+    # They all have the CPU of this thread: a job would seem to cost too much for a second one
+    # beside it.
+    clocks: Any = SimpleNamespace(monotonic=time.monotonic, thread_time=lambda: 0.0)
+    turn_loop.time = clocks
     url, first, count, long_jobs, seconds = sys.argv[1:]
     settings = Settings.load(
         {"redis_url": url, "queues": QUEUES, "thread_count": THREADS, "jobs_per_fork": 10**9}, {}

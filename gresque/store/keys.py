@@ -91,7 +91,7 @@ class Keys:
             return "a set" if key.endswith(":threads") else "a list"
         for beginning, kind in (
             ("stat:", "a number"), ("ledger:", "a hash"), ("producer:", "a hash"),
-            ("kills:", "a hash"),
+            ("kills:", "a hash"), ("polls:", "a number"),
             ("listening:", "a sorted set"), ("waiting:", "a sorted set"), ("running:", "a string"),
             ("waits:", "a string"),
             ("worker:", "a string"), ("wake:", "a string"), ("answer:", "a string"),
@@ -233,6 +233,11 @@ class Keys:
     def waiting(self, queues: str) -> str:
         """ZSET with an expiry: wake keys of the other idle processes of this queue list."""
         return f"{self.prefix}waiting:{queues}"
+
+    def polls(self, queues: str) -> str:
+        """STRING with an expiry: how often waiting processes of this queue list have looked for
+        jobs within the last interval."""
+        return f"{self.prefix}polls:{queues}"
 
     def wake(self, process_id: str) -> str:
         """STRING with an expiry: written to wake the process, which waits in reserve."""

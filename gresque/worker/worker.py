@@ -184,6 +184,7 @@ class Worker:
             vitals=(lambda: vitals_of(row, settings).encode()) if settings.burst else None,
             locks=LockKeeper(keys, self._in_flight),
             waits=self._loop_monitor.watched.encode,
+            on_doubt=self._turns.on_doubt,
         )
 
     def run(self) -> None:

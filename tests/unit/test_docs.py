@@ -73,6 +73,7 @@ def test_every_key_is_documented() -> None:
         keys.suspects, keys.recoveries,
         keys.suspects_of("X", 1), keys.suspects_of("X", 2),
         keys.producer("X"), keys.fenced, keys.listening("X"), keys.waiting("X"), keys.wake("X"),
+        keys.polls("X"),
         keys.maintenance, keys.vitals, keys.later, keys.later_jobs,
         keys.cron, keys.cron_next, keys.cron_last, keys.cron_paused, keys.cron_apps,
         keys.persistent_schedules, keys.schedules_changed, keys.last_enqueued,

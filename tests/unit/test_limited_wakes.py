@@ -33,10 +33,10 @@ LISTENING, WAITING, WAKE = "resque:listening:a", "resque:waiting:a", "resque:wak
 def listen(
     connection: TrackedConnection, queues: str, *, caps: str = "", limit: int = 4
 ) -> tuple[int, int]:
-    keys = [LISTENING, WAITING, WAKE, POLICIES, PAUSE_ALL, INFLIGHT, OWN_INFLIGHT, RATES, QUEUES,
-            SUSPECTS, *map(q, queues), *map(KEYS.freed, queues)]  # fmt: skip
+    keys = [LISTENING, WAITING, WAKE, "resque:polls:a", POLICIES, PAUSE_ALL, INFLIGHT, OWN_INFLIGHT,
+            RATES, QUEUES, SUSPECTS, *map(q, queues), *map(KEYS.freed, queues)]  # fmt: skip
     lua = script("listen_limited")
-    found, wait = connection.run(lua, len(keys), *keys, limit, 11, caps, len(queues))
+    wait, found, *_ = connection.run(lua, len(keys), *keys, limit, 11, 5000, caps, len(queues))
     connection.invalidated.clear()
     return found, wait
 

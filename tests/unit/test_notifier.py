@@ -201,7 +201,8 @@ def test_who_stands_down_is_replaced(process: Idle, redis_client: redis.Redis) -
     assert notifiers[-1].role is Role.LISTENING
     for notifier in notifiers:
         notifier.stand_down()
-    assert redis_client.keys("*") == []
+    assert redis_client.keys("*") == [KEYS.polls(QUEUES).encode()]
+    assert 0 < redis_client.pttl(KEYS.polls(QUEUES)) <= 5000
 
 
 def test_the_dead_do_not_count_for_long(
@@ -254,12 +255,12 @@ def test_who_came_too_late_is_second_until_it_finds_work(process: Idle) -> None:
     notifier = process()
     notifier.on_dry()
     assert not notifier.is_second, "nobody told it of a push"
-    notifier.on_push()
+    assert notifier.on_announcement()
     notifier.on_dry()
     assert notifier.is_second
     notifier.on_dry()
     assert notifier.is_second, "a look of its own changes nothing"
-    notifier.on_push()
+    assert notifier.on_announcement()
     notifier.on_jobs(more=False)
     assert not notifier.is_second
     notifier.on_dry()
@@ -278,6 +279,79 @@ def test_a_turn_that_does_not_look_keeps_what_was_announced(
     assert cycle.heard()
     assert cycle.turn(1, listen=True) == 1
     assert not cycle.heard()
+
+
+# Spares
+
+
+def test_four_of_the_spares_look_at_every_interval(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    notifiers = idle(process, LISTENING + 7)
+    often, rarely = notifiers[: 2 * LISTENING], notifiers[2 * LISTENING :]
+    assert [notifier.poll_seconds for notifier in often] == [5.0] * 2 * LISTENING
+    assert all(5.0 < notifier.poll_seconds < 30.0 for notifier in rarely)
+    for notifier in rarely:
+        notifier.on_dry()
+    assert [notifier.poll_seconds for notifier in rarely] == [30.0] * 3
+    redis_client.delete(KEYS.polls(QUEUES))  # an interval is over, and those have not looked
+    for notifier in rarely:
+        notifier.on_dry()
+    assert [notifier.poll_seconds for notifier in rarely] == [5.0] * 3
+
+
+def test_without_announcements_every_spare_looks_at_every_interval(process: Idle) -> None:
+    *_, last = idle(process, 2 * LISTENING)
+    last._cycle.connection.tracking = False
+    for _ in range(2):
+        last.on_dry()
+        assert (last.role, last.poll_seconds) == (Role.WAITING, 5.0)
+
+
+def test_a_spare_that_looks_rarely_is_called_long_after_its_look(
+    process: Idle, redis_client: redis.Redis
+) -> None:
+    idle(process, LISTENING + 1)
+    assert redis_client.ttl(KEYS.waiting(QUEUES)) > 60
+    assert redis_client.ttl(KEYS.listening(QUEUES)) <= 11
+
+
+def test_who_is_called_listens_without_a_look(process: Idle, redis_client: redis.Redis) -> None:
+    notifiers = idle(process, LISTENING + 1)
+    called = notifiers[-1]
+    notifiers[0].on_jobs(more=False)
+    called._cycle.connection.call(b"PING")  # what was to be announced came before this reply
+    assert called._cycle.heard()
+    assert not called.on_announcement()
+    assert called.role is Role.LISTENING
+    assert not called._cycle.heard()
+    push(redis_client)
+    assert rung(called)
+
+
+def test_who_is_called_for_jobs_looks_for_them(process: Idle, redis_client: redis.Redis) -> None:
+    notifiers = idle(process, LISTENING + 2)
+    push(redis_client)
+    notifiers[0].on_jobs(more=True)
+    first, second = notifiers[LISTENING:]
+    assert first.on_announcement()
+    assert first.role is Role.LISTENING
+    assert second.on_announcement(), "though the places are taken"
+    assert second.role is Role.WAITING
+
+
+def test_who_listens_knows_whom_to_call(process: Idle, redis_client: redis.Redis) -> None:
+    notifiers = idle(process, LISTENING + 3)
+    notifiers[0]._renewed = 0.0
+    notifiers[0].on_dry()
+
+    def calls() -> int:
+        return int(redis_client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+    before = calls()
+    notifiers[0].on_jobs(more=False)
+    assert calls() - before == 1
+    assert sum(map(rung, notifiers[LISTENING:])) == 1
 
 
 # Limits

@@ -125,9 +125,18 @@ def test_orders_of_another_type(
 def test_the_bell(connection: TrackedConnection, redis_client: Redis, key: str) -> None:
     spoil(redis_client, key)
     for limit in range(3):
-        keys = (KEYS.listening("q"), KEYS.waiting("q"), KEYS.wake(LIVE), KEYS.queue("q"))
-        assert connection.run(script("listen"), 4, *keys, limit, 10) == 0
-        assert len(connection.run(script("hand_over"), 3, *keys[:3], 1)) == 1
+        keys = KEYS.listening("q"), KEYS.waiting("q"), KEYS.wake(LIVE)
+        more = KEYS.polls("q"), KEYS.queue("q")
+        assert connection.run(script("listen"), 5, *keys, *more, limit, 10, 5000) == [0, 0]
+        assert len(connection.run(script("hand_over"), 3, *keys, 1)) == 1
+
+
+def test_who_cannot_count_looks_often(connection: TrackedConnection, redis_client: Redis) -> None:
+    spoil(redis_client, KEYS.polls("q"))
+    keys = KEYS.listening("q"), KEYS.waiting("q"), KEYS.polls("q"), KEYS.queue("q")
+    for number, place in enumerate([0, -1, -1, -1]):
+        named = *keys[:2], KEYS.wake(f"{number}"), *keys[2:]
+        assert connection.run(script("listen"), 5, *named, 1, 10, 5000) == [place, 0]
 
 
 GONE = [

@@ -17,10 +17,10 @@ from tests.support.server import OwnServer
 CALLS: dict[str, tuple[int, list[Any]]] = {
     "beat": (9, ["p", "w", 1, "now", "now", 0, 0, 0, 0]),
     "publish": (3, ['{"since":{}}', "", 25, "{}", 5]),
-    "listen": (4, [4, 11]),
+    "listen": (5, [4, 11, 5000]),
     "change_policy": (2, ["q", "p", "r", "p"]),
     "pause_all": (1, ["true"]),
-    "listen_limited": (12, [4, 11, "", 1]),
+    "listen_limited": (13, [4, 11, 5000, "", 1]),
     "catch_up": (10, ["0", "1", "", 0, 0, 0, 0]),
     "correct_counts": (2, ["ledger:", 0]),
     "add_sums": (2, [1, 60, "d 1", 0]),

@@ -212,6 +212,19 @@ def test_a_heartbeat_sees_a_viewer_at_once(
     assert redis_client.get(KEYS.waits("p")) == b"waits"
 
 
+def test_a_second_connection_makes_the_turns_look(redis_url: str, connection: Counting) -> None:
+    looks: list[int] = []
+    beats = Heartbeat(
+        Settings.load({"redis_url": redis_url}, {}), "p", WorkerRecord("w", "then", Totals),
+        Running, lambda command: None, lambda: None, lambda: None,
+        on_doubt=lambda: looks.append(1),
+    )  # fmt: skip
+    beats.connect(connection)
+    assert not looks
+    beats.connect(connection)
+    assert looks == [1]
+
+
 def test_on_a_new_connection_all_is_said(
     beats: Heartbeat, connection: Counting, redis_client: redis.Redis
 ) -> None:

@@ -5,23 +5,23 @@
 -- full queue has room, or when a rate allows a job.
 --
 -- KEYS  1 listening (ZSET)   2 waiting (ZSET)   3 wake key of this process (STRING)
---       4 policies (HASH)   5 pause-all-workers (STRING)
---       6 inflight (HASH)   7 inflight:<worker> (HASH)   8 rates (HASH)
---       9 queues (SET)   10 suspects (SET)
---       11.. its lists; then freed:<queue> (STRING) of each of their queues
--- ARGV  1 limit   2 seconds, both as in listen.lua   3 the worker's own caps, as in cycle.lua
---       4 how many lists
--- Returns  {-1 or how many lists have jobs that are not in the way, as in listen.lua; milliseconds
---          until a rate allows a job, 0: none is in the way}
-local listening, waiting, wake, call, pcall = KEYS[1], KEYS[2], KEYS[3], redis.call, redis.pcall
-local queues, suspects, own_caps = KEYS[9], KEYS[10], ARGV[3]
-local K, POLICIES, FIRST_LIST = KEYS, 4, 11
-local last_list = FIRST_LIST - 1 + ARGV[4]
+--       4 polls (STRING)
+--       5 policies (HASH)   6 pause-all-workers (STRING)
+--       7 inflight (HASH)   8 inflight:<worker> (HASH)   9 rates (HASH)
+--       10 queues (SET)   11 suspects (SET)
+--       12.. its lists; then freed:<queue> (STRING) of each of their queues
+-- ARGV  1-3 as in listen.lua   4 the worker's own caps, as in cycle.lua   5 how many lists
+-- Returns  {milliseconds until a rate allows a job, 0: none is in the way; -1 or how many lists have
+--          jobs that are not in the way; the others as in listen.lua}
+local listening, waiting, wake, polls = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local call, pcall, queues, suspects, own_caps = redis.call, redis.pcall, KEYS[10], KEYS[11], ARGV[4]
+local K, POLICIES, FIRST_LIST = KEYS, 5, 12
+local last_list = FIRST_LIST - 1 + ARGV[5]
 local limit, took, marks, paused, blocked, wait, freed
 local is_idle = true -- it waits until a rate allows several jobs
 local function note(_, done) return type(done) == 'table' and done.err and done or nil end
 -- include stand_in_line
-if not listens then return {-1, 0} end
+if not listens then return {0, -1, unpack(place)} end
 -- include read_policies
 local freed_of, found = {}, 0
 for i = last_list + 1, #K do freed_of[string.sub(K[i], #queues + 1)] = K[i] end
@@ -36,4 +36,4 @@ for q = FIRST_LIST, last_list do
     call('EXISTS', freed_of[queue])
   end
 end
-return {found, wait or 0}
+return {wait or 0, found, unpack(place)}

@@ -75,11 +75,12 @@ class Heartbeat:
         vitals: Callable[[], bytes] | None = None,
         locks: LockKeeper | None = None,
         waits: Callable[[], bytes] | None = None,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         """The functions are called in the heartbeat's thread: `running` (its times are on the
         monotonic clock), `run` for each command, `each_second`, `lost` when the process has no
-        ledger any more, `vitals` where no maintenance process writes those, and `waits`, what jobs
-        wait on, while a viewer looks."""
+        ledger any more, `vitals` where no maintenance process writes those, `waits`, what jobs
+        wait on, while a viewer looks, and `on_doubt` when another connection had to be opened."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
@@ -91,6 +92,7 @@ class Heartbeat:
         self._vitals = vitals
         self._locks = locks
         self._report = RunningReport(self._keys, process_id, waits)
+        self._on_doubt, self._was_connected = on_doubt, False
         self._ahead: float | None = None
         """How far the server's clock is ahead of the monotonic one."""
         self._last_beat = time.monotonic() if vitals is None else -math.inf
@@ -126,6 +128,9 @@ class Heartbeat:
         connection.connect()
         self._report.forget()
         self._ahead = None
+        if self._was_connected:
+            self._on_doubt()
+        self._was_connected = True
 
     def wait(self, connection: TrackedConnection) -> None:
         """Wait for a second, or for an announcement, and do what it is for. Raises RedisError."""

@@ -334,6 +334,12 @@ class Cycle:
         self.forget_queues()
         self.connection.invalidated.append(None)
 
+    def take_in_announcements(self) -> None:
+        """What was announced until now; with globs `heard` has done so. Raises RedisError."""
+        if not self.lists.dynamic:
+            self.connection.hear()
+            self.connection.invalidated.clear()
+
     def heard(self) -> bool:
         """True when a queue has changed since the server was to announce that; what globs stand for
         is looked up again, should that have changed.

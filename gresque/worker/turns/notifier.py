@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from enum import Enum
 from functools import cached_property, partial
@@ -32,6 +33,10 @@ LONGEST_INTERVAL_SECONDS = 10.0
 """With rarer polls none waits and all listen: if all that listen are killed at once, a waiting one
 finds out at its next poll."""
 
+RARELY_SECONDS = 30.0
+"""Of the processes that wait, four look for jobs at every interval, the others this often. They are
+the ones that find jobs when all that listen have died at once; the others are to be woken."""
+
 SECOND_SECONDS = 0.001
 """A process that woke up too late waits this much longer next time."""
 
@@ -58,11 +63,16 @@ class Notifier:
        time, as the first one, the server and the producer need the cores then. It is first again
        when it finds work all the same.
 
-    If anything goes wrong here, every process still looks for work at every poll.
+    If anything goes wrong here, every process still looks for work at its next poll.
     """
 
     def __init__(self, cycle: Cycle, keys: Keys, process_id: str, interval_seconds: float) -> None:
         self.role = Role.BUSY
+        self.poll_seconds = interval_seconds
+        """After this time without an announcement it looks for jobs."""
+        self._interval_seconds = interval_seconds
+        self._rests = False
+        """It looks rarely."""
         self._cycle = cycle
         self._all_keys, self._process_id = keys, process_id
         self._limit = LISTENING if interval_seconds <= LONGEST_INTERVAL_SECONDS else 0
@@ -70,7 +80,7 @@ class Notifier:
         self._stay_seconds = int(2 * self._renew_seconds) + 1
         self._renewed = 0.0
         self._waiting: list[bytes] = []
-        """Wake keys of processes that waited at the last hand-over."""
+        """Wake keys of processes that waited when this one last took its place, or handed over."""
         self._called: float | None = None
         self._call_seconds = 0.0
         self._was_notified = False
@@ -85,7 +95,7 @@ class Notifier:
         a job."""
 
     @cached_property
-    def _keys(self) -> tuple[str, str, str]:
+    def _keys(self) -> tuple[str, str, str, str]:
         """Made at the first use, as a process that lives for one job needs none. A process that
         recovers this one works out the same keys (see `Recoveries.hand_over`)."""
         keys, process_id = self._all_keys, self._process_id
@@ -93,16 +103,23 @@ class Notifier:
             line = worker_of(process_id)
         else:
             line = queues_of(process_id) or ""
-        return keys.listening(line), keys.waiting(line), keys.wake(process_id)
+        return keys.listening(line), keys.waiting(line), keys.wake(process_id), keys.polls(line)
 
     @property
     def listening(self) -> bool:
         """The next turn has to have the next push announced, if it finds nothing."""
         return self.role is Role.LISTENING
 
-    def on_push(self) -> None:
-        """A push was announced; a turn follows."""
-        self._was_notified = True
+    def on_announcement(self) -> bool:
+        """A push was announced, or another process has called this one; True when a turn is to
+        follow."""
+        if self.role is not Role.WAITING:
+            self._was_notified = True
+            return True
+        # It is called to listen, mostly, and listening tells whether there are jobs. If others were
+        # quicker and took the places, there may be more work than they can do.
+        self._cycle.take_in_announcements()
+        return self._take_place() != 0
 
     def on_rate(self) -> None:
         """A rate allows a job by now; a turn follows."""
@@ -150,11 +167,29 @@ class Notifier:
         is_renewed = self.role is Role.LISTENING and now - self._renewed < self._renew_seconds
         if is_renewed and blocked is None:
             return False  # the turn itself has read the queues: the next push is announced
-        reply = self._cycle.ask(self._wait_in_line)
-        self.role = Role.WAITING if reply < 0 else Role.LISTENING
-        self._renewed = now
+        return self._take_place() > 0
+
+    def _take_place(self) -> int:
+        """Listen or wait; returns how many of the lists have jobs, -1 for one that waits."""
+        found, rarely, *names = self._cycle.ask(self._wait_in_line)
+        self.role = Role.WAITING if found < 0 else Role.LISTENING
+        self._renewed = time.monotonic()
+        if names:
+            self._waiting = names
+        blocked = self._cycle.blocked
         self.look_at = self._when_to_look(blocked) if blocked is not None else None
-        return bool(reply > 0)
+        self._plan_poll(rests=bool(rarely) and self._cycle.connection.tracking)
+        return int(found)
+
+    def _plan_poll(self, *, rests: bool) -> None:
+        """Processes that begin to rest at the same moment look at different ones."""
+        if not rests:
+            self.poll_seconds = self._interval_seconds
+        elif self._rests:
+            self.poll_seconds = RARELY_SECONDS
+        else:
+            self.poll_seconds = random.uniform(self._interval_seconds, RARELY_SECONDS)
+        self._rests = rests
 
     def _when_to_look(self, blocked: Blocked) -> float | None:
         """Only processes that listen look for such a job. The one that was the quickest last time
@@ -176,33 +211,38 @@ class Notifier:
         connection, blocked = self._cycle.connection, self._cycle.blocked
         first, *others = self._cycle.lists.windows(self._cycle.takes)
         if blocked is not None:
-            found = self._listen_limited(first, self._limit, blocked)
+            found, *place = self._listen_limited(first, self._limit, blocked)
             if found >= 0:
-                found += sum(self._listen_limited(window, 0, blocked) for window in others)
-            return found
+                found += sum(self._listen_limited(window, 0, blocked)[0] for window in others)
+            return [found, *place]
         keys = (*self._keys, *first.keys)
-        found = connection.run(script("listen"), len(keys), *keys, self._limit, self._stay_seconds)
+        found, *place = connection.run(
+            script("listen"), len(keys), *keys, *self._terms(self._limit)
+        )
         if found >= 0:  # pushes are announced on this connection
             found += sum(connection.call(b"EXISTS", *window.keys) for window in others)
-        return found
+        return [found, *place]
+
+    def _terms(self, limit: int) -> tuple[int, int, int]:
+        return limit, self._stay_seconds, int(1000 * self._renew_seconds)
 
     def _listen_limited(self, window: Window, limit: int, blocked: Blocked) -> Any:
         queues = dict.fromkeys(window.queues)
         keys = (
             *self._keys, *self._cycle.policy_keys, *window.keys, *map(self._all_keys.freed, queues)
         )  # fmt: skip
-        found, wait_ms = self._cycle.connection.run(
+        wait_ms, *reply = self._cycle.connection.run(
             script("listen_limited"), len(keys), *keys,
-            limit, self._stay_seconds, window.own_caps, len(window.keys),
+            *self._terms(limit), window.own_caps, len(window.keys),
         )  # fmt: skip
         blocked.note_wait(wait_ms)
-        return found
+        return reply
 
     def _hand_over(self, *, more: bool) -> None:
         self.role = Role.BUSY
         run, count = self._cycle.connection.run, 2 if more else 1
         for _ in range(HAND_OVER_CALLS):
-            keys = *self._keys, *self._waiting
+            keys = *self._keys[:3], *self._waiting
             count, *self._waiting = run(script("hand_over"), len(keys), *keys, count)
             if not count or not self._waiting:
                 return

@@ -69,7 +69,6 @@ class TurnLoop:
         self._row = spec.row
         self._tell_master = spec.tell_master
         self._threads = spec.settings.thread_count
-        self._interval = spec.settings.interval
         self._keys = keys
         self._policy = policy
         self._demand = demand
@@ -84,7 +83,7 @@ class TurnLoop:
         self._wakeup = wakeup
         self._retry = RetryTimer(wakeup)
         self._notes = NoteTimer(in_flight.tracked, wakeup)
-        self._is_lost = False
+        self._is_lost = self._is_doubtful = False
         self._paused: set[str] = set()
         """Queues that were paused when the last turn looked for jobs."""
         self._worthwhile = self._enough = 1
@@ -243,6 +242,13 @@ class TurnLoop:
         self._is_lost = True
         self._thread_pool.loop.run_callback_threadsafe(self._wakeup.set)
 
+    def on_doubt(self) -> None:
+        """Called in the heartbeat's thread: it had to connect again, so the connection of the turns
+        may lead nowhere, too, or to a server that has no queues of ours any more. An idle process
+        looks for jobs."""
+        self._is_doubtful = True
+        self._thread_pool.loop.run_callback_threadsafe(self._wakeup.set)
+
     # Waiting
 
     @property
@@ -331,9 +337,11 @@ class TurnLoop:
             if not woken:
                 self._on_poll()
                 return True
-            if not self._cycle.heard():
+            if self._is_doubtful:
+                self._is_doubtful = False
+                return True
+            if not (self._cycle.heard() and self._notifier.on_announcement()):
                 return False
-            self._notifier.on_push()
             if self._notifier.is_second:
                 self._wakeup.wait(SECOND_SECONDS)
             return True
@@ -342,11 +350,11 @@ class TurnLoop:
             return True  # the next turn connects again
 
     def _longest_wait(self) -> float | None:
-        look_at = self._notifier.look_at
+        look_at, poll_seconds = self._notifier.look_at, self._notifier.poll_seconds
         if look_at is None:
-            return self._interval or None
+            return poll_seconds or None
         left = max(look_at - time.monotonic(), 0.0)
-        return min(left, self._interval) if self._interval else left
+        return min(left, poll_seconds) if poll_seconds else left
 
     def _on_poll(self) -> None:
         look_at = self._notifier.look_at
