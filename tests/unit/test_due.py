@@ -137,3 +137,36 @@ LINGERS = [
 @pytest.mark.parametrize(("situation", "pace", "seconds"), LINGERS)
 def test_how_long_more_ends_are_gathered(situation: Situation, pace: Pace, seconds: float) -> None:
     assert linger_seconds(situation, pace) == pytest.approx(seconds)
+
+
+# jobs that run, jobs that end in a second, what a trip takes at least, seconds
+BY_TRIP = [
+    (1000, 500.0, 0.0, 0.002),
+    (1000, 500.0, 0.001, 0.002),
+    (1000, 500.0, 0.002, 0.005),
+    (1000, 500.0, 0.005, 0.0125),
+    (1000, 500.0, 0.020, 0.050),
+    (1000, 500.0, 3.0, 0.050),
+    (1000, 0.0, 0.020, 0.050),  # none has ended lately
+    (100, 1000.0, 0.020, 0.005),  # a twentieth of jobs of 0.1 s
+    (100, 20_000.0, 0.020, 0.002),  # of 5 ms
+    (1, 2.0, 0.020, 0.025),
+    (1, 1000.0, 0.020, 0.002),
+]
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+@pytest.mark.parametrize(("running", "rate", "trip", "seconds"), BY_TRIP)
+def test_a_slow_server_has_more_ends_gathered(
+    running: int, rate: float, trip: float, seconds: float, is_dry: bool
+) -> None:
+    situation = now(held=running + 1, ended=1, is_dry=is_dry)
+    pace = Pace(rate, 2 * trip, 0.0001, 0, trip)
+    assert linger_seconds(situation, pace) == pytest.approx(seconds)
+
+
+def test_a_reserve_that_lasts_longer_is_not_cut_short_by_a_quick_server() -> None:
+    situation = now(held=1100, ended=50, enough=900)
+    assert linger_seconds(situation, FAST) == pytest.approx(0.010)
+    slow = FAST._replace(quickest_trip_seconds=0.02, jobs_per_second=1000.0)
+    assert linger_seconds(situation, slow) == pytest.approx(0.050)

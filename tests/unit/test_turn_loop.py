@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from gresque.store.keys import Keys
 from gresque.store.ledger import Totals
 from gresque.worker.turns.in_flight import InFlight
 from gresque.worker.turns.turn_loop import TurnLoop
+from gresque.worker.turns.wakeup import Wakeup
 
 
 class Cycle:
@@ -123,3 +126,24 @@ def test_of_a_reserve_it_keeps_what_starts_within_5_ms(running: int, ended: int,
     turns._give_back_what_is_stuck(ended)
     assert [job[0] for job in in_flight.ready] == [b"%d" % slot for slot in range(kept)]
     assert in_flight.returning == 10 - kept
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+def test_a_push_does_not_wait_while_ends_are_gathered(is_dry: bool) -> None:
+    """Where the queues were empty. Else others listen for it, and a turn is due before long."""
+    own, server = socket.socketpair()
+    cycle: Any = SimpleNamespace(
+        refused=(), connection=own, heard=lambda: bool(own.recv(9, socket.MSG_DONTWAIT))
+    )
+    turns = turn_loop(Scoreboard(1, 1).rows[0], InFlight(Totals(), Keys("resque")), cycle)
+    turns._wakeup = Wakeup()
+    turns._demand = demand = SimpleNamespace(is_dry=is_dry)  # type: ignore[assignment]
+    turns._policy = SimpleNamespace(listens=True)  # type: ignore[assignment]
+    turns._notifier = SimpleNamespace(on_announcement=lambda: True)  # type: ignore[assignment]
+    server.send(b"a push")
+    began = time.monotonic()
+    turns._linger(20.0 if is_dry else 0.2)
+    assert (time.monotonic() - began < 10) if is_dry else (time.monotonic() - began >= 0.2)
+    assert not demand.is_dry
+    own.close()
+    server.close()

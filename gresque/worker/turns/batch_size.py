@@ -57,8 +57,8 @@ class BatchSize:
     def pace(self) -> Pace:
         """What has been measured. The cheapest of the last turns tells what a turn costs by itself:
         beside it the fewest jobs ran."""
-        turn = min(self._turns, default=0.0)
-        return Pace(self._jobs_per_second, self._trip_seconds, turn, self.reserve)
+        turn, quickest = min(self._turns, default=0.0), min(self._trips, default=0.0)
+        return Pace(self._jobs_per_second, self._trip_seconds, turn, self.reserve, quickest)
 
     def note(self, cpu_seconds: float, wall_seconds: float, started: int, ended: int) -> None:
         """Note the time since the last call. A job counts half where it starts and half where it

@@ -13,6 +13,14 @@ from typing import NamedTuple
 
 LINGER_SECONDS = 0.002
 LONGEST_LINGER_SECONDS = 0.010
+SHORT_TRIP_SECONDS = 0.001
+"""A server that answers within this time has nothing to gain from fewer turns."""
+TRIPS_TO_LINGER = 2.5
+"""Where a trip takes longer, more ends are gathered for as long as this number of trips."""
+LONGEST_BY_TRIP_SECONDS = 0.050
+SHARE_OF_A_JOB = 1 / 20
+"""And no longer than this part of what a job takes: a thread that lacks work meanwhile loses as
+much of its time at most."""
 
 
 class Situation(NamedTuple):
@@ -46,7 +54,7 @@ class Wait(Enum):
 
     PUSH = "a push to one of the queues"
     THREADS = "a thread that takes a job, or ends one"
-    MORE_ENDS = "more ends, for 2 ms"
+    MORE_ENDS = "more ends, for 2 ms or longer"
     ANYTHING = "a thread that lacks work, or enough ends"
 
 
@@ -58,6 +66,8 @@ class Pace(NamedTuple):
     turn_cpu_seconds: float
     reserve: int
     """How many jobs it may hold beside those that run."""
+    quickest_trip_seconds: float = 0.0
+    """Of the last few: the others may have waited for the CPU of this machine."""
 
 
 def enough_ended(now: Situation, pace: Pace, *, heavy: bool) -> int:
@@ -90,19 +100,32 @@ def linger_seconds(now: Situation, pace: Pace) -> float:
     """How long more ends are gathered before a turn, while threads lack work: by the pace of the
     jobs until there are enough of them.
 
-    Where they come one by one nothing is gained by waiting. Where the queues were empty, what is
-    pushed meanwhile would wait, too.
+    Where they come one by one nothing is gained by waiting, but for a server that is far away or
+    busy.
     """
+    least = linger_for_server(now, pace)
     if now.is_dry or not pace.reserve:
-        return LINGER_SECONDS
+        return least
     seconds = (now.enough - now.ended) / pace.jobs_per_second
-    return min(max(seconds, LINGER_SECONDS), LONGEST_LINGER_SECONDS)
+    return min(max(seconds, least), max(LONGEST_LINGER_SECONDS, least))
+
+
+def linger_for_server(now: Situation, pace: Pace) -> float:
+    """2 ms, and up to 50 ms where a trip takes longer than 1 ms: turns get fewer and larger, which
+    cost a server the same whatever they carry."""
+    trip = pace.quickest_trip_seconds
+    if trip <= SHORT_TRIP_SECONDS:
+        return LINGER_SECONDS
+    seconds = min(TRIPS_TO_LINGER * trip, LONGEST_BY_TRIP_SECONDS)
+    if pace.jobs_per_second:
+        seconds = min(seconds, SHARE_OF_A_JOB * now.running / pace.jobs_per_second)
+    return max(seconds, LINGER_SECONDS)
 
 
 def due(now: Situation, want: Callable[[], int], *, lingered: bool) -> bool:
     """Whether a turn is worth it: enough has ended, or threads lack work, or the process is over.
 
-    After 2 ms of lingering for more (`lingered`) less than enough is worth it. `want()` is how many
+    After lingering for more (`lingered`) less than enough is worth it. `want()` is how many
     jobs the process could start; it is called only where that decides.
     """
     if now.is_urgent or (now.ready and now.gives_back) or (not now.held and now.is_over):

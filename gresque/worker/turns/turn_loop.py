@@ -284,7 +284,7 @@ class TurnLoop:
                 case Wait.MORE_ENDS:
                     pool.lingering = True
                     pool.wake_at = self._enough = enough_while_lingering(now)
-                    self._wakeup.wait(linger_seconds(now, pace))
+                    self._linger(linger_seconds(now, pace))
                     pool.lingering = False
                     lingered = True
                 case Wait.ANYTHING:
@@ -327,14 +327,7 @@ class TurnLoop:
                 return self._notifier.on_dry()
             if self._cycle.heard():
                 return True
-            watcher = get_hub().loop.io(connection.fileno(), 1)
-            watcher.start(self._wakeup.set)
-            try:
-                woken = self._wakeup.wait(self._longest_wait())
-            finally:
-                watcher.stop()
-                watcher.close()
-            if not woken:
+            if not self._wait_and_hear(self._longest_wait()):
                 self._on_poll()
                 return True
             if self._is_doubtful:
@@ -348,6 +341,29 @@ class TurnLoop:
         except (RedisError, OSError):
             connection.close()
             return True  # the next turn connects again
+
+    def _linger(self, seconds: float) -> None:
+        """Gather ends. With the queues found empty a push must not wait for that."""
+        if seconds <= LINGER_SECONDS or not self._demand.is_dry or not self._policy.listens:
+            self._wakeup.wait(seconds)
+            return
+        try:
+            self._wait_and_hear(seconds)
+            if self._cycle.heard() and self._notifier.on_announcement():
+                self._demand.is_dry = False
+        except (RedisError, OSError):
+            self._cycle.connection.close()  # the next turn connects again
+
+    def _wait_and_hear(self, seconds: float | None) -> bool:
+        """Wait for a wakeup, or for something to arrive on the connection; False when neither
+        came in time. Raises OSError, RedisError."""
+        watcher = get_hub().loop.io(self._cycle.connection.fileno(), 1)
+        watcher.start(self._wakeup.set)
+        try:
+            return self._wakeup.wait(seconds)
+        finally:
+            watcher.stop()
+            watcher.close()
 
     def _longest_wait(self) -> float | None:
         look_at, poll_seconds = self._notifier.look_at, self._notifier.poll_seconds
