@@ -41,7 +41,7 @@ class Counting(TrackedConnection):
 
 @pytest.fixture
 def connection(redis_url: str, redis_client: redis.Redis) -> Iterator[Counting]:
-    connection = Counting(redis_url)
+    connection = Counting(redis_url, "resque")
     connection.connect()
     yield connection
     connection.close()
