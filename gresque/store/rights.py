@@ -88,7 +88,7 @@ WORKER_METHODS = (
     "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
     "locks.waiting_in", "metrics.add", "metrics.heads", "metrics.known_heads", "metrics.trim_logs",
     "metrics.write_depths", "metrics.write_heads",
-    "queues.names", "unique_enqueuer.enqueue", "workers.unregister",
+    "queues.names", "unique_enqueuer.enqueue", "workers.forget_threads", "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
@@ -141,6 +141,7 @@ def roles(namespace: str = DEFAULT_NAMESPACE) -> tuple[Role, ...]:
                 "worker/turns/starter.py",
                 "worker/frozen_proxy.py",
                 "worker/native/heartbeat.py", "worker/native/lock_keeper.py",
+                "worker/native/published_threads.py", "worker/native/running_report.py",
                 "worker/turns/registration.py",
             ),
             WORKER_METHODS,

@@ -9,7 +9,7 @@ from gresque.store.effects import EffectKeys
 from gresque.store.failed_list_name import FailedListName
 from gresque.store.reads import Reads
 from gresque.store.server import Server
-from gresque.text import encoded
+from gresque.text import decoded, encoded
 
 THREADS_AT_ONCE = 500
 """Of one call, which may have 3,900 keys and arguments."""
@@ -69,6 +69,20 @@ class Workers:
             ],
             [worker_id],
         )  # fmt: skip
+
+    def forget_threads(self, worker_id: str, pid: int) -> None:
+        """Remove the jobs that a dead process of gresque has published for the Ruby fork's page."""
+        keys, begins = self._keys, f"{worker_id}:{pid}:"
+        names = self._server.read((), "SMEMBERS", keys.worker_threads(worker_id))
+        own = [name for name in map(decoded, names) if name.startswith(begins)]
+        pipeline = self._server.redis.pipeline(transaction=False)
+        if own:
+            pipeline.srem(encoded(keys.worker_threads(worker_id)), *map(encoded, own))
+        pipeline.delete(
+            *(encoded(keys.worker_thread(name)) for name in own),
+            encoded(keys.worker_kills(worker_id, pid)),
+        )
+        pipeline.execute()
 
     def know(self, worker_id: str) -> KnownWorker:
         """In two round trips."""

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from redis.exceptions import RedisError
@@ -24,7 +25,7 @@ from gresque.jobs.ends import Attempt, End, EndedJob, Ending, EndRules, Way, eff
 from gresque.jobs.registry import Registry, registry
 from gresque.jobs.retry_policy import Again
 from gresque.logs import fields
-from gresque.processes.identity import queues_of, worker_of
+from gresque.processes.identity import queues_of, split_process_id, worker_of
 from gresque.processes.scoreboard import KillReason
 from gresque.processes.spec import DeadProcess
 from gresque.raised import exception_name
@@ -152,6 +153,7 @@ class Recovery:
         if not left:  # else the recovery that empties it does so
             self._answer_kills(dead, held.entries, moves)
         self.store.maintenance.write_vitals({}, [dead.process_id])
+        self._forget_threads(dead.process_id)
         queues = queues_of(dead.process_id)
         if queues is not None:
             for line in (queues, worker_of(dead.process_id)):  # by worker where its list has caps
@@ -165,6 +167,10 @@ class Recovery:
         stays. Raises RedisError."""
         entry = _log_entry(dead, iso_8601(self.store.now()))
         self.store.recovery.remove(dead.process_id, entry)
+
+    def _forget_threads(self, process_id: str) -> None:
+        with suppress(ValueError):  # a name of another format
+            self.store.workers.forget_threads(*split_process_id(process_id))
 
     def _name_unreadable(self, process_id: str, held: HeldLedger) -> None:
         ledger = printable(self.store.keys.ledger(process_id))

@@ -33,6 +33,7 @@ from gresque.worker.native.lock_keeper import LockKeeper
 from gresque.worker.native.loop_monitor import LoopMonitor
 from gresque.worker.native.master_wishes import MasterWishes
 from gresque.worker.native.process_orders import ProcessOrders
+from gresque.worker.native.published_threads import PublishedThreads
 from gresque.worker.orders import Orders
 from gresque.worker.orphan import OrphanWatch
 from gresque.worker.policies import Policy
@@ -149,6 +150,7 @@ class Worker:
             self._turns.retire_at_once,
             lambda: self._meters.leave_late(self._cycle.settled),
         )
+        self._published = PublishedThreads(keys, process, self._thread_pool)
         self._heartbeat = self._make_heartbeat(keys, process)
 
     def _make_cycle(self, keys: Keys, process: str) -> Cycle:
@@ -185,6 +187,7 @@ class Worker:
             locks=LockKeeper(keys, self._in_flight),
             waits=self._loop_monitor.watched.encode,
             on_doubt=self._turns.on_doubt,
+            threads=self._published,
         )
 
     def run(self) -> None:
@@ -253,6 +256,8 @@ class Worker:
         self._orphan_watch.runs_hooks = False
         self._loop_monitor.stop()
         unregister(self._cycle, self._turns, self._notifier, self._registration)
+        if self._published.was_used:
+            self._cycle.ask(lambda: self._published.remove(self._cycle.connection))
         self._meters.leave(self._cycle.settled)
         note_end(self._row, len(self._cycle.refused))
         self._spec.tell_master()

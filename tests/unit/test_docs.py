@@ -65,6 +65,7 @@ def test_every_key_is_documented() -> None:
         keys.failures, keys.retried, keys.worker_stat("retried", "X"),
         keys.worker_stat("processed", "X"), keys.worker_stat("failed", "X"),
         keys.worker_started("X"), keys.worker_job("X"), keys.worker_ping("X"),
+        keys.worker_threads("X"), keys.worker_thread("X:X:X"), keys.worker_kills("X", "X"),
         keys.ledgers, keys.ledger("X"), keys.running("X"),
         keys.commands("X"), keys.answer("X"), keys.kills("X"), keys.failed_queues,
         keys.failed_list("X_failed"),

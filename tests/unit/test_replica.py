@@ -53,6 +53,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "promote": (4, [1, "q", "a", 1]),
     "promote_delayed": (8, ["5", "gresque host:1", 9, 1, "queues", "q", "item", "job", 1]),
     "prune_worker": (6, ["w", "", "", 0, 1, 0]),
+    "publish_threads": (4, ["p", 1, 60, 0, 0, "job"]),
     "put_off_again": (4, ["a", "entry", "entry", "in", 9, ""]),
     "recover": (13, ["p", "{", 3, 60, 0]),
     "register": (7, ["w", "now", "p", "now", 1, "0 0 0 0 0", ""]),

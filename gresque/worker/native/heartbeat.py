@@ -23,6 +23,7 @@ from gresque.store.ledger import Totals
 from gresque.store.refusals import name_refused, pairs
 from gresque.worker.native.answers import give_answer
 from gresque.worker.native.lock_keeper import LockKeeper
+from gresque.worker.native.published_threads import PublishedThreads
 from gresque.worker.native.running_report import RunningReport
 
 log = logging.getLogger("gresque.heartbeat")
@@ -76,11 +77,13 @@ class Heartbeat:
         locks: LockKeeper | None = None,
         waits: Callable[[], bytes] | None = None,
         on_doubt: Callable[[], None] = lambda: None,
+        threads: PublishedThreads | None = None,
     ) -> None:
         """The functions are called in the heartbeat's thread: `running` (its times are on the
         monotonic clock), `run` for each command, `each_second`, `lost` when the process has no
         ledger any more, `vitals` where no maintenance process writes those, `waits`, what jobs
-        wait on, while a viewer looks, and `on_doubt` when another connection had to be opened."""
+        wait on, while a viewer looks, and `on_doubt` when another connection had to be opened.
+        `threads` are for the Ruby fork's page."""
         self._settings = settings
         self._keys = Keys(settings.namespace)
         self._process_id = process_id
@@ -91,6 +94,7 @@ class Heartbeat:
         self._lost = lost
         self._vitals = vitals
         self._locks = locks
+        self._threads = threads
         self._report = RunningReport(self._keys, process_id, waits)
         self._on_doubt, self._was_connected = on_doubt, False
         self._ahead: float | None = None
@@ -127,6 +131,8 @@ class Heartbeat:
         RedisUnavailable."""
         connection.connect()
         self._report.forget()
+        if self._threads is not None:
+            self._threads.forget()
         self._ahead = None
         if self._was_connected:
             self._on_doubt()
@@ -141,6 +147,8 @@ class Heartbeat:
         connection.invalidated.clear()
         if self._keys.watch.encode() in changed:
             self._report.is_watched = True
+        if self._threads is not None:
+            self._threads.take_kills(connection, changed)
         if changed != {self._keys.watch.encode()}:
             self.take_commands(connection)
 
@@ -167,6 +175,8 @@ class Heartbeat:
         if now - self._last_beat >= BEAT_SECONDS:
             self.beat(connection)
         self._report.publish(connection, running, self._server_is_ahead(connection))
+        if self._threads is not None:
+            self._threads.publish(connection, running.since)
         if self._locks is not None and running.since:
             self._locks.keep(connection, running.since)
 

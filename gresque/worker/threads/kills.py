@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from gevent import Greenlet, get_hub
 
-from gresque.errors import JobKilled, JobTimeout
+from gresque.errors import DirtyExit, JobKilled, JobTimeout
 from gresque.processes.scoreboard import GUARDED
 from gresque.raised import context_of
 from gresque.worker.turns.in_flight import ReservedJob
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 KILLED_BY_USR1 = "an operator sent USR1"
 
 KILL_AGAIN_SECONDS = 0.5
+
+
+class KilledFromRuby(JobKilled):
+    """Thrown into a job that the page of the Ruby fork kills."""
+
+
+class RubyDirtyExit(DirtyExit):
+    """The failure of such a job has the name that the users of that page know."""
+
+    __module__ = DirtyExit.__module__
+    __qualname__ = "Resque::DirtyExit"
 
 
 class Kill(NamedTuple):

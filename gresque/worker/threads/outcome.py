@@ -48,6 +48,7 @@ from gresque.raised import Raised, error_text, read_raised, stand_in
 from gresque.store.effects import Effect, logged, pushed
 from gresque.worker.threads import job_lines
 from gresque.worker.threads.end_log import EndLog, class_of, id_of
+from gresque.worker.threads.kills import KilledFromRuby, RubyDirtyExit
 from gresque.worker.turns.in_flight import InFlight, ReservedJob, Settled
 
 log = logging.getLogger("gresque.job")
@@ -118,6 +119,8 @@ class Outcome:
         error: BaseException = killed
         if issubclass(type(killed), JobTimeout):
             end = End.TIMED_OUT
+        elif issubclass(type(killed), KilledFromRuby):
+            error = RubyDirtyExit("Job was killed")
         else:
             try:
                 reason = as_job(job, error_text, killed) or "it raised JobKilled itself"
