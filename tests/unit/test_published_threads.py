@@ -60,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def sent(redis_url: str, redis_client: redis.Redis) -> Iterator[Any]:
     register(redis_client, ME)
-    connection = TrackedConnection(redis_url)
+    connection = TrackedConnection(redis_url, "resque")
     connection.connect()
     yield Sent(connection)
     connection.close()
