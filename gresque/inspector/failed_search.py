@@ -20,6 +20,8 @@ STEP = 500
 UNASKED_SECONDS = 30.0
 """A search that nobody asks for during this time ends."""
 MOST_SEARCHES = 8
+CLOSE_SECONDS = 5.0
+"""A page takes milliseconds; a server that hangs is not waited for any longer."""
 
 
 class FailedSearch:
@@ -44,7 +46,8 @@ class FailedSearch:
         self._hits: list[FailedJob] = []
         self._needed = 0
         self._more = threading.Event()
-        threading.Thread(target=self._run, name="failed search", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="failed search", daemon=True)
+        self._thread.start()
 
     def page(self, number: int) -> list[FailedJob]:
         """The hits of this page that were found until now; the first page is 0."""
@@ -74,6 +77,14 @@ class FailedSearch:
     def cancel(self) -> None:
         self.is_cancelled = self.is_over = True
         self._more.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of its thread, which finishes the page that it reads."""
+        self._thread.join(seconds)
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -110,6 +121,8 @@ class FailedSearches:
         self._backend = backend
         self._lock = threading.Lock()
         self._searches: dict[Wanted, FailedSearch] = {}
+        self._ending: list[FailedSearch] = []
+        """Those that nobody finds any more, and whose threads may read a last page."""
 
     def of(self, wanted: Wanted, *, again: bool = True) -> FailedSearch:
         """The search for these, or a new one where that was cancelled, unless `again` is False. Of
@@ -122,8 +135,26 @@ class FailedSearches:
                 and not (again and found.is_cancelled)
             ):
                 return found
+            if found is not None:
+                self._end(found)
             found = self._searches[wanted] = FailedSearch(self._backend, wanted)
             while len(self._searches) > MOST_SEARCHES:
                 oldest = min(self._searches, key=lambda each: self._searches[each].asked_at)
-                self._searches.pop(oldest).cancel()
+                self._end(self._searches.pop(oldest))
             return found
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Cancel all of them, and wait until their threads have ended: before their store is
+        closed, or a thread would open a new connection."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            for search in self._searches.values():
+                self._end(search)
+            self._searches.clear()
+            ending, self._ending = self._ending, []
+        for search in ending:
+            search.join(max(until - time.monotonic(), 0))
+
+    def _end(self, search: FailedSearch) -> None:
+        search.cancel()
+        self._ending = [each for each in (*self._ending, search) if not each.has_ended]

@@ -87,4 +87,5 @@ class Failures:
         return []
 
     def close(self) -> None:
+        self.searches.close()
         self.index.close()

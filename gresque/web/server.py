@@ -110,6 +110,7 @@ class Server:
         self._counted.none.wait(GRACE_SECONDS)
         for actions in (self._site.bulks, self._site.kills):
             actions.close(until - time.monotonic())
+        self._site.failures.close()
         self._server.stop(timeout=0.05)
         log.info("dashboard has ended", extra=fields("web_ended"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import closing
 
 import pytest
 
@@ -13,28 +13,14 @@ from gresque.failure.backend import RedisBackend, RedisMultiQueueBackend
 from gresque.inspector import failed_search
 from gresque.inspector.failed_search import MOST_SEARCHES, FailedSearch, FailedSearches
 from gresque.inspector.filters import TEXT, Filter, Term, WantedFailed, parse
-from gresque.store.store import Store
 from tests.process.support import wait_for
 from tests.support.failed_jobs import FAILED, Redis, entry, keep, numbers
 
 
-@pytest.fixture(autouse=True)
-def no_search_outlives_its_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The thread of one that a test has left would find the connections closed."""
-    started: list[FailedSearch] = []
-    begin = FailedSearch.__init__
-
-    def noted(self: FailedSearch, *args: Any) -> None:
-        begin(self, *args)
-        started.append(self)
-
-    monkeypatch.setattr(FailedSearch, "__init__", noted)
-    yield
-    for search in started:
-        search.cancel()
-    for thread in threading.enumerate():
-        if thread.name == "failed search":
-            thread.join(20)
+@pytest.fixture
+def searches(backend: RedisBackend) -> Iterator[FailedSearches]:
+    with closing(FailedSearches(backend)) as searches:
+        yield searches
 
 
 def wanted(text: str, queue: str | None = None) -> WantedFailed:
@@ -60,35 +46,35 @@ def hits(search: FailedSearch, page: int = 0) -> list[int]:
     ],
 )
 def test_it_finds_a_text_anywhere_in_the_entry(
-    backend: RedisBackend, redis_client: Redis, text: str, found: list[int]
+    searches: FailedSearches, redis_client: Redis, text: str, found: list[int]
 ) -> None:
     errors = ["", "", "Timed Out", 'a "b"', "", "STRASSE"]
     redis_client.rpush(FAILED, *(entry(n, error=error) for n, error in enumerate(errors)))
     # Another program escapes what is not ASCII.
     escaped = json.dumps(json.loads(entry(4, error="Größe"))).encode()
     redis_client.lset(FAILED, 4, escaped)
-    search = FailedSearch(backend, wanted(text))
+    search = searches.of(wanted(text))
     assert hits(search) == found
     assert search.is_over
     assert (search.looked_at, search.total) == (6, 6)
 
 
 def test_it_finds_by_id_and_group_and_retries_find_the_same(
-    backend: RedisBackend, redis_client: Redis
+    searches: FailedSearches, backend: RedisBackend, redis_client: Redis
 ) -> None:
     redis_client.rpush(FAILED, *(entry(n, queue="ab"[n % 2], error="no") for n in range(20)))
     found = WantedFailed(queue="a", filter=parse("no id:id12"))
-    assert hits(FailedSearch(backend, found)) == [12]
+    assert hits(searches.of(found)) == [12]
     found = WantedFailed(queue="a", exception="ValueError", filter=parse('"[1" queue:a'))
-    assert hits(FailedSearch(backend, found)) == [18, 16, 14, 12, 10]
+    assert hits(searches.of(found)) == [18, 16, 14, 12, 10]
     assert backend.retry_all(found).retried == 5
 
 
 def test_it_looks_no_further_than_the_page_that_is_asked_for(
-    backend: RedisBackend, redis_client: Redis
+    searches: FailedSearches, redis_client: Redis
 ) -> None:
     redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
-    search = FailedSearch(backend, wanted("no"))
+    search = searches.of(wanted("no"))
     assert hits(search) == [*range(199, 149, -1)]
     assert search.looked_at == search.found == 51
     assert hits(search, 1) == [*range(149, 99, -1)]
@@ -100,21 +86,20 @@ def test_it_looks_no_further_than_the_page_that_is_asked_for(
 
 
 def test_a_search_that_nobody_asks_for_ends(
-    backend: RedisBackend, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+    searches: FailedSearches, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(failed_search, "UNASKED_SECONDS", 0.01)
     redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
-    search = FailedSearch(backend, wanted("no"))
+    search = searches.of(wanted("no"))
     search.page(0)
     wait_for(lambda: search.is_over)
     assert search.looked_at <= 51
 
 
 def test_pages_share_a_search_and_too_many_are_cancelled(
-    backend: RedisBackend, redis_client: Redis
+    searches: FailedSearches, redis_client: Redis
 ) -> None:
     redis_client.rpush(FAILED, *(entry(n, queue="ab"[n % 2], error="no") for n in range(200)))
-    searches = FailedSearches(backend)
     first = searches.of(wanted("no", queue="a"))
     assert hits(first)[:3] == [198, 196, 194]
     assert searches.of(wanted("no", queue="a")) is first
@@ -133,6 +118,18 @@ def test_lists_of_several_queues_are_searched_together(
     for number in range(6):
         at = f"2026/11/23 15:00:0{number} UTC"
         keep(redis_client, "ab"[number % 2], entry(number, error="no", failed_at=at))
-    search = FailedSearch(multi, wanted("no"))
-    assert hits(search) == [5, 4, 3, 2, 1, 0]
-    assert search.page(0)[0].list_name == "b_failed"
+    with closing(FailedSearches(multi)) as searches:
+        search = searches.of(wanted("no"))
+        assert hits(search) == [5, 4, 3, 2, 1, 0]
+        assert search.page(0)[0].list_name == "b_failed"
+
+
+def test_close_ends_all_threads(searches: FailedSearches, redis_client: Redis) -> None:
+    redis_client.rpush(FAILED, *(entry(n, error="no") for n in range(200)))
+    found = [searches.of(wanted(str(number))) for number in range(MOST_SEARCHES + 2)]
+    found.append(searches.of(wanted("no")))
+    assert hits(found[-1])  # its thread waits for the question for another page
+    assert "failed search" in [thread.name for thread in threading.enumerate()]
+    searches.close()
+    assert all(each.has_ended for each in found)
+    assert "failed search" not in [thread.name for thread in threading.enumerate()]
