@@ -10,10 +10,10 @@ from gresque.inspector.rules.case import Case, sentence
 from gresque.inspector.rules.failing import failing, poison
 from gresque.inspector.rules.processes import (
     blocked,
+    deaths,
     frozen,
     full,
     full_workers,
-    respawning,
     silent,
 )
 from gresque.inspector.rules.queues import behind, entries, overdue, unserved
@@ -37,7 +37,7 @@ EACH_SECOND: tuple[Callable[[Case], Iterable[Line]], ...] = (
 )  # fmt: skip
 """They read little or nothing beside the snapshot."""
 NOW_AND_THEN: tuple[Callable[[Case], Iterable[Line]], ...] = (
-    poison, overdue, entries, respawning,
+    poison, overdue, entries, deaths,
 )  # fmt: skip
 """They take a round trip each."""
 NOW_AND_THEN_SECONDS = 2.0

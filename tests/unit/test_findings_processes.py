@@ -87,7 +87,7 @@ def test_deaths(store: Store, redis_client: redis.Redis) -> None:
     )
     assert not finding.is_broken
     assert finding.details == {
-        "count": 2, "last_minute": 0, "process": PROCESS, "cause": "killed by SIGKILL",
+        "count": 2, "process": PROCESS, "cause": "killed by SIGKILL",
         "requeued": 4, "failed": 2, "poison": 0,
     }  # fmt: skip
     die(redis_client, 1, 13)

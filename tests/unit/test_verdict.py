@@ -241,11 +241,16 @@ def test_poison(store: Store, redis_client: redis.Redis) -> None:
 
 
 def test_processes_that_die(store: Store, redis_client: redis.Redis) -> None:
-    die(redis_client, 2)
-    assert judge(store).lines == ()
+    """As `gresque status` says: one rule for both."""
     die(redis_client, 1)
     found = only(judge(store))
-    assert found.text == "3 died in 1m, the last one vm:11: killed by SIGKILL"
+    assert (found.title, found.severity) == ("A process died", Severity.LATE)
+    assert found.text == "1 died in 5m, the last one vm:11: killed by SIGKILL"
+    assert found.cause == "Killed by SIGKILL. 2 jobs went back to the queues."
+    die(redis_client, 14)
+    found = only(judge(store))
+    assert (found.title, found.severity) == ("Processes die", Severity.STOPPED)
+    assert found.sentence == "15 processes died in the last 5 minutes, the last one vm:11."
 
 
 class TestBehind:

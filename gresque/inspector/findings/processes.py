@@ -109,7 +109,6 @@ def deaths(view: View) -> Iterator[Finding]:
         (shell("gresque", "ledger", "--recoveries"),),
         {
             "count": len(recent),
-            "last_minute": sum(view.at - (parse_iso_8601(e.at) or 0.0) < 60 for e in recent),
             "process": last.process,
             "cause": last.cause,
             "requeued": jobs,

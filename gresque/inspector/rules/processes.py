@@ -1,4 +1,4 @@
-"""Rules about processes: blocked, frozen, silent, full, dying one after the other."""
+"""Rules about processes: blocked, frozen, silent, full, dead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from gresque.text import counted, printable
 
 FULL_SECONDS = 30.0
 WAITS_SECONDS = 10.0
-RESPAWNS = 3
 PLACE_PARTS = 3
 
 
@@ -110,18 +109,24 @@ def silent(case: Case) -> Iterator[Line]:
         )  # fmt: skip
 
 
-def respawning(case: Case) -> Iterator[Line]:
-    """Processes die one after the other."""
+def deaths(case: Case) -> Iterator[Line]:
+    """Processes have died, as `gresque status` says; the line of a job that was to blame says so,
+    too."""
     for finding in case.deaths:
-        count = finding.details["last_minute"]
-        if count < RESPAWNS:
+        found = finding.details
+        if found["poison"]:
             continue
-        name, cause = short_process(finding.details["process"]), finding.details["cause"]
+        name, cause = short_process(found["process"]), found["cause"]
+        count = counted(found["count"], "process", "processes")
+        back = f" {counted(found['requeued'], 'job')} went back to the queues." * bool(
+            found["requeued"]
+        )
         yield Line(
-            "respawning", Severity.LATE, "Processes die", "processes",
-            f"{count:,} died in 1m, the last one {name}: {printable(cause)}",
-            f"{count:,} processes died in the last minute, the last one {name}.",
-            sentence(printable(cause)), (Action("ledger", "", "show"),),
+            "deaths", Severity.STOPPED if finding.is_broken else Severity.LATE,
+            "A process died" if found["count"] == 1 else "Processes die", "processes",
+            f"{found['count']:,} died in 5m, the last one {name}: {printable(cause)}",
+            f"{count} died in the last 5 minutes, the last one {name}.",
+            sentence(printable(cause)) + back, (Action("ledger", "", "show"),),
         )  # fmt: skip
 
 
