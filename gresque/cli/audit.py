@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store
 from gresque.cli.filters import text_filter
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, json_option
+from gresque.cli.output import Column, json_option
+from gresque.cli.stores import open_stores
 from gresque.clock import log_time
 
 if TYPE_CHECKING:
@@ -49,11 +49,13 @@ def command(flags: dict[str, Any], count: int, text: str | None, as_json: bool) 
     """
     from gresque.inspector.audit import read_audit
 
-    with open_store(flags) as store:
-        entries = read_audit(store, count, text=text or "")
-    Output(as_json).listing(
-        entries, asdict, COLUMNS, empty=f"no {'such ' if text else ''}entries in the audit log"
-    )
+    with open_stores(flags) as stores:
+        entries = stores.rows(
+            lambda store, _, most: read_audit(store, most or 0, text=text or ""),
+            lambda entry: -entry.at, 0, count,
+        )  # fmt: skip
+        empty = f"no {'such ' if text else ''}entries in the audit log"
+        stores.listing(as_json, entries, asdict, COLUMNS, empty)
 
 
 def _at(entry: AuditEntry) -> str:

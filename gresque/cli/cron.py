@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gresque.cli.asking import ListByDefault
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Column, Output, complain, json_option, write
+from gresque.cli.stores import Stores, open_stores
 from gresque.clock import duration
+from gresque.errors import RedisUnavailable
 
 if TYPE_CHECKING:
-    from gresque.client.schedules import ScheduleEntry, Schedules
+    from datetime import datetime
+
+    from gresque.client.schedules import ScheduleEntry
     from gresque.schedule.entry import Entry
+    from gresque.store.store import Store
+
+T = TypeVar("T")
 
 SETTINGS = ("redis_url", "namespace")
 COLUMNS = [
@@ -56,12 +64,28 @@ def command() -> None:
     """
 
 
-@contextmanager
-def _open(flags: dict[str, Any]) -> Iterator[Schedules]:
+def _with_entry(stores: Stores, name: str) -> list[str]:
+    """The shards that have an entry of this name. Where none has, the first one is asked, and says
+    so."""
     from gresque.control.schedules import of
 
-    with open_store(flags) as store:
-        yield of(store)
+    if not stores.are_many:
+        return [*stores.names]
+    found = stores.ask(lambda store: any(each.name == name for each in of(store).list()))
+    return [shard for shard, has_it in found.items() if has_it] or [*found][:1]
+
+
+def _at_each(stores: Stores, name: str, function: Callable[[Store], T]) -> list[T]:
+    """What it does to an entry, on each shard that has it."""
+    return [*stores.ask(function, only=_with_entry(stores, name)).values()]
+
+
+def _at_one(stores: Stores, name: str, function: Callable[[Store], T]) -> T:
+    """The same on the first shard that has it alone."""
+    done = stores.ask(function, only=_with_entry(stores, name)[:1])
+    if not done:
+        raise RedisUnavailable(f"{name}: its shard does not answer any more")
+    return next(iter(done.values()))
 
 
 def _named(function: Callable[..., None]) -> Callable[..., Any]:
@@ -81,10 +105,12 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
       gresque cron list
       gresque cron list --json | jq -r '.[] | select(.error) | .name'
     """
-    with _open(flags) as schedules:
-        found = schedules.list()
-    as_dict: Callable[[ScheduleEntry], dict[str, Any]] = lambda each: each.as_dict()  # noqa: E731
-    Output(as_json).listing(found, as_dict, COLUMNS, empty="nothing is scheduled")
+    from gresque.client.schedules import ScheduleEntry
+    from gresque.control.schedules import of
+
+    with open_stores(flags) as stores:
+        rows = stores.rows(lambda store, *_: of(store).list(), lambda entry: entry.name)
+        stores.listing(as_json, rows, ScheduleEntry.as_dict, COLUMNS, "nothing is scheduled")
 
 
 @command.command(name="next")
@@ -100,8 +126,11 @@ def next_command(flags: dict[str, Any], name: str, count: int, as_json: bool) ->
       gresque cron next nightly
       gresque cron next nightly --count 400 | grep 03-28
     """
-    with _open(flags) as schedules:
-        times = [each.isoformat(" ") for each in schedules.next(name, count)]
+    from gresque.control.schedules import of
+
+    with open_stores(flags) as stores:
+        found = _at_one(stores, name, lambda store: of(store).next(name, count))
+    times = [each.isoformat(" ") for each in found]
     Output(as_json).document(times, lambda: times)
 
 
@@ -114,9 +143,9 @@ def run_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """
     from gresque.control.schedules import run_now
 
-    with open_store(flags) as store:
+    with open_stores(flags, changes=True) as stores:
         for name in names:
-            job_id = run_now(store, name, by=operator())
+            job_id = _at_one(stores, name, partial(run_now, name=name, by=operator()))
             if job_id.duplicate:
                 write([f"{name}: job {job_id} has not ended, so none is enqueued (overlap=skip)"])
             else:
@@ -129,10 +158,10 @@ def pause_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """Let entries rest until `resume`, also when workers declare them again."""
     from gresque.control.schedules import pause
 
-    with open_store(flags) as store:
+    with open_stores(flags, changes=True) as stores:
         for name in names:
-            changed = pause(store, name, by=operator())
-            write([f"{name}: {'paused' if changed else 'was paused already'}"])
+            changed = _at_each(stores, name, partial(pause, name=name, by=operator()))
+            write([f"{name}: {'paused' if any(changed) else 'was paused already'}"])
 
 
 @command.command(name="resume")
@@ -141,11 +170,14 @@ def resume_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """End a pause. Entries count from now on: what they missed does not run."""
     from gresque.control.schedules import of, resume
 
-    with open_store(flags) as store:
+    def resumed(store: Store, name: str) -> datetime | None:
+        return of(store).next(name, 1)[0] if resume(store, name, by=operator()) else None
+
+    with open_stores(flags, changes=True) as stores:
         for name in names:
-            if resume(store, name, by=operator()):
-                time = of(store).next(name, 1)[0]
-                write([f"{name}: its next time is {time.isoformat(' ')}"])
+            times = [*filter(None, _at_each(stores, name, partial(resumed, name=name)))]
+            if times:
+                write([f"{name}: its next time is {min(times).isoformat(' ')}"])
             else:
                 write([f"{name}: was not paused"])
 
@@ -156,13 +188,14 @@ def skip_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     """Leave out the next time of entries, once."""
     from gresque.control.schedules import skip
 
-    with open_store(flags) as store:
+    with open_stores(flags, changes=True) as stores:
         for name in names:
-            skipped = skip(store, name, by=operator())
-            if skipped is None:
-                write([f"{name}: has no next time"])
+            skipped = _at_each(stores, name, partial(skip, name=name, by=operator()))
+            times = [*filter(None, skipped)]
+            if times:
+                write([f"{name}: does not run at {min(times).isoformat(' ')}"])
             else:
-                write([f"{name}: does not run at {skipped.isoformat(' ')}"])
+                write([f"{name}: has no next time"])
 
 
 @command.command(name="remove")
@@ -172,10 +205,11 @@ def remove_command(flags: dict[str, Any], names: tuple[str, ...]) -> None:
     runs; `pause` lasts."""
     from gresque.control.schedules import of, remove
 
-    with open_store(flags) as store:
-        known = {each.name: each for each in of(store).list()}
+    with open_stores(flags, changes=True) as stores:
+        listed = stores.ask(lambda store: of(store).list())
+        known = {each.name: each for entries in listed.values() for each in entries}
         for name in names:
-            remove(store, name, by=operator())
+            _at_each(stores, name, partial(remove, name=name, by=operator()))
             found = known.get(name)
             if found is not None and found.source in ("code", "file"):
                 write(

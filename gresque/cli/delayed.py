@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.filters import CLASS, Age, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, compact, counted, json_option
+from gresque.cli.stores import Stores, open_stores
 from gresque.clock import duration, log_time
 from gresque.errors import EnqueueError, SettingsError
 from gresque.text import printable
@@ -159,13 +160,15 @@ def list_command(
       gresque delayed list --queue mail --before 10m
       gresque delayed list -n 100000 --json | jq -r '.[].class' | sort | uniq -c
     """
-    with open_store(flags) as store:
-        jobs = _jobs(store)
-        now = jobs.now()
-        found = matching(_delayed(jobs), now, **options)
-        Output(as_json).listing(
-            islice(found, offset, offset + count), as_dict, columns(now), empty="no delayed jobs"
-        )
+    with open_stores(flags) as stores:
+        nows = stores.ask(lambda store: _jobs(store).now())
+
+        def read(store: Store, skip: int, most: int | None) -> Iterator[DelayedJob]:
+            found = matching(_delayed(_jobs(store)), nows[stores.name_of(store)], **options)
+            return islice(found, skip, None if most is None else skip + most)
+
+        rows = stores.rows(read, lambda job: job.due, offset, count)
+        stores.listing(as_json, rows, as_dict, columns(max(nows.values())), "no delayed jobs")
 
 
 @command.command(name="run")
@@ -245,16 +248,24 @@ def cancel_command(
         raise click.UsageError("give either the ids of the jobs to cancel, or --class and so on")
     if job_ids:
         return change(flags, job_ids, partial(cancel, by=operator()), "cancelled", as_json)
-    with open_store(flags) as store:
+
+    def find(store: Store) -> list[DelayedJob]:
         jobs = _jobs(store)
-        found = list(matching(_delayed(jobs), jobs.now(), **options))
-        if not found:
+        return [*matching(_delayed(jobs), jobs.now(), **options)]
+
+    with open_stores(flags, changes=True) as stores:
+        found = stores.ask(find, takes_long=True)
+        count = sum(map(len, found.values()))
+        if not count:
             raise SettingsError("no such delayed job; see gresque delayed")
-        confirm(f"Cancel {counted(len(found), 'delayed job')}?", yes)
-        cancelled = sum(each.done for each in cancel(store, found, by=operator()))
-    Output(as_json).document(
-        {"cancelled": cancelled}, lambda: [f"cancelled {counted(cancelled, 'job')}"]
-    )
+        confirm(f"Cancel {counted(count, 'delayed job')}?", yes)
+        done = stores.each(
+            lambda store: cancel(store, found[stores.name_of(store)], by=operator()), only=found
+        )
+        cancelled = sum(each.done for some in done.values() for each in some)
+        stores.document(
+            as_json, {"cancelled": cancelled}, lambda: [f"cancelled {counted(cancelled, 'job')}"]
+        )
     return 0
 
 
@@ -263,21 +274,35 @@ def change(
 ) -> int:
     """Do something to each of these jobs; returns the exit code of the command. `said` is what
     becomes of a job."""
-    with open_store(flags) as store:
+    with open_stores(flags, changes=True) as stores:
+        changed = _changed(stores, job_ids, act)
+        rows = []
+        for job_id in job_ids:
+            each = changed.get(job_id)
+            message = said if each and each.done else each.reason if each else NOT_THERE
+            rows.append({"id": job_id, "done": bool(each and each.done), "message": message})
+        Output(as_json).document(
+            rows, lambda: (f"{printable(row['id'])}: {row['message']}" for row in rows)
+        )
+    done = sum(row["done"] is True for row in rows)
+    return 0 if done == len(rows) else 1 if done else 2
+
+
+def _changed(stores: Stores, job_ids: Sequence[str], act: Change) -> dict[str, Changed]:
+    """What became of those that wait, on whichever shard."""
+
+    def change_there(store: Store) -> dict[str, Changed]:
         jobs = _jobs(store)
         found = {job_id: jobs.find(job_id) for job_id in job_ids}
         waiting = {job_id: job for job_id, job in found.items() if job is not None}
-        changed = dict(zip(waiting, act(store, [*waiting.values()]), strict=True))
-    rows = []
-    for job_id in job_ids:
-        each = changed.get(job_id)
-        message = said if each and each.done else each.reason if each else NOT_THERE
-        rows.append({"id": job_id, "done": bool(each and each.done), "message": message})
-    Output(as_json).document(
-        rows, lambda: (f"{printable(row['id'])}: {row['message']}" for row in rows)
-    )
-    done = sum(row["done"] is True for row in rows)
-    return 0 if done == len(rows) else 1 if done else 2
+        return dict(zip(waiting, act(store, [*waiting.values()]), strict=True))
+
+    found: dict[str, Changed] = {}
+    for changed in stores.ask(change_there, takes_long=True).values():
+        for job_id, each in changed.items():
+            if job_id not in found or each.done:
+                found[job_id] = each
+    return found
 
 
 def _jobs(store: Any) -> DelayedJobs:

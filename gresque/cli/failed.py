@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_failures, operator
-from gresque.cli.failed_job import describe, find_failed
+from gresque.cli.connect import operator
+from gresque.cli.failed_job import describe, find_failed, place_of
 from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, counted, json_option, write
 from gresque.cli.progress import ProgressLine
+from gresque.cli.stores import Stores, backend_of, open_stores
 
 if TYPE_CHECKING:
-    from gresque.failure.backend import RedisBackend
+    from gresque.failure.backend import GroupCount, RedisBackend
     from gresque.failure.failed_list import FailedJob
-    from gresque.failure.search import Wanted
+    from gresque.failure.search import Group, Wanted
+    from gresque.inspector.shards import InShard
+    from gresque.store.store import Store
 
 COLUMNS = [
     Column("INDEX", lambda job: job.place, whole=True),
@@ -73,7 +77,8 @@ def command() -> None:
 
     Give jobs by the index that `list` shows, or by job id, which means the job's newest failure.
     Indexes count from 0, the oldest failure; they change when entries are removed or several are
-    retried. --class, --exception, --queue and --search select many at once; all given must match.
+    retried. Of several shards each has indexes of its own: a:12 is that of shard a. --class,
+    --exception, --queue and --search select many at once; all given must match.
 
     \b
     Examples:
@@ -112,14 +117,17 @@ def list_command(
     """
     from gresque.failure.failed_list import FailedJob
 
-    wanted = _wanted(options)
-    with open_failures(flags) as backend:
-        Output(as_json).listing(
-            backend.newest(offset, count, wanted),
-            FailedJob.as_dict,
-            COLUMNS,
+    wanted, backend = _wanted(options), backend_of(flags)
+    with open_stores(flags) as stores:
+        rows = stores.rows(
+            lambda store, skip, most: backend(store).newest(skip, most or 0, wanted),
+            lambda job: job.failed_at, offset, count, reverse=True,
+        )  # fmt: skip
+        stores.listing(
+            as_json, rows, FailedJob.as_dict, COLUMNS[1:] if stores.are_many else COLUMNS,
             empty="no more failed jobs" if offset else f"no {'such ' if wanted else ''}failed jobs",
-        )
+            shard=Column("INDEX", place_of, whole=True),
+        )  # fmt: skip
 
 
 @command.command(name="groups")
@@ -138,8 +146,8 @@ def groups_command(flags: dict[str, Any], as_json: bool, **options: Any) -> None
       gresque failed groups --json | jq '.[0]'
     """
     wanted = _wanted(options)
-    with open_failures(flags) as backend, ProgressLine("read") as progress:
-        groups = backend.groups(wanted, progress)
+    with open_stores(flags) as stores, ProgressLine("read") as progress:
+        groups = _groups(flags, stores, wanted, progress)
         progress.complain_if_stopped()
     Output(as_json).listing(
         groups.items(),
@@ -161,9 +169,12 @@ def show_command(flags: dict[str, Any], target: str, as_json: bool) -> None:
       gresque failed show 12
       gresque failed show 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7 --json
     """
-    with open_failures(flags) as backend:
-        (job,) = find_failed(backend, [target])
-    Output(as_json).document(job.as_dict(), lambda: describe(job))
+    with open_stores(flags) as stores:
+        (row,) = find_failed(stores, backend_of(flags), [target])
+        shard = {"shard": row.shard} if stores.are_many else {}
+        stores.document(
+            as_json, {**shard, **row.value.as_dict()}, lambda: describe(row.value, place_of(row))
+        )
 
 
 @command.command(name="retry")
@@ -191,27 +202,55 @@ def retry_command(
       gresque failed retry --all --yes
     """
     from gresque.control.retry import retry_failed
+    from gresque.inspector.shards import InShard
 
     wanted = _wanted(options)
     _check_targets("retry", targets, everything, wanted)
-    with open_failures(flags) as backend:
+    backend = backend_of(flags)
+    with open_stores(flags, changes=True) as stores:
         if not targets:
-            _retry_all(backend, wanted, yes)
+            _retry_all(backend, stores, wanted, yes)
             return
-        jobs = find_failed(backend, targets)
-        done = retry_failed(backend, jobs, by=operator())
-    _complain_of_moved(job for job, retried in zip(jobs, done, strict=True) if not retried)
-    write([f"{counted(len(jobs), 'failed job')} retried"])
+        jobs = _by_shard(find_failed(stores, backend, targets))
+        done = stores.each(
+            lambda store: retry_failed(backend(store), jobs[stores.name_of(store)], by=operator()),
+            only=jobs,
+        )
+        left = [
+            InShard(shard, job)
+            for shard, retried in done.items()
+            for job, is_done in zip(jobs[shard], retried, strict=True)
+            if not is_done
+        ]
+        _complain_of_moved(left)
+        write([f"{counted(sum(map(len, done.values())), 'failed job')} retried"])
 
 
-def _retry_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+def _by_shard(rows: Iterable[InShard[FailedJob]]) -> dict[str, list[FailedJob]]:
+    found: defaultdict[str, list[FailedJob]] = defaultdict(list)
+    for row in rows:
+        found[row.shard].append(row.value)
+    return dict(found)
+
+
+def _retry_all(
+    backend: Callable[[Store], RedisBackend], stores: Stores, wanted: Wanted, yes: bool
+) -> None:
     from gresque.control.retry import retry_all_failed
+    from gresque.failure.backend import Retries
 
-    count = 0 if wanted else backend.count()
+    count = 0 if wanted else sum(stores.ask(lambda store: backend(store).count()).values())
     if count:
         confirm(f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes)
     with ProgressLine("gone through") as progress:
-        result = retry_all_failed(backend, wanted, progress, by=operator())
+        done = stores.each(
+            lambda store: (
+                Retries()
+                if progress.is_stopped
+                else retry_all_failed(backend(store), wanted, progress, by=operator())
+            )
+        )
+    result = sum(done.values(), Retries())
     write([f"{counted(result.retried, 'failed job')} retried"])
     for number, said in (
         (result.retried_before, "retried before, left alone"),
@@ -245,32 +284,54 @@ def remove_command(
 
     wanted = _wanted(options)
     _check_targets("remove", targets, False, wanted)
-    with open_failures(flags) as backend:
+    backend = backend_of(flags)
+    with open_stores(flags, changes=True) as stores:
         if not targets:
-            _remove_all(backend, wanted, yes)
+            _remove_all(flags, stores, wanted, yes)
             return
-        jobs = find_failed(backend, targets)
-        removed = remove_failed(backend, jobs, by=operator())
-    if removed < len(jobs):
-        raise click.ClickException(
-            f"{counted(removed, 'failed job')} removed; another command moved the others "
-            "meanwhile: list again"
+        jobs = _by_shard(find_failed(stores, backend, targets))
+        done = stores.each(
+            lambda store: remove_failed(backend(store), jobs[stores.name_of(store)], by=operator()),
+            only=jobs,
         )
-    write([f"{counted(removed, 'failed job')} removed"])
+        removed = sum(done.values())
+        if removed < sum(len(jobs[shard]) for shard in done):
+            raise click.ClickException(
+                f"{counted(removed, 'failed job')} removed; another command moved the others "
+                "meanwhile: list again"
+            )
+        write([f"{counted(removed, 'failed job')} removed"])
 
 
-def _remove_all(backend: RedisBackend, wanted: Wanted, yes: bool) -> None:
+def _groups(
+    flags: dict[str, Any], stores: Stores, wanted: Wanted, progress: ProgressLine
+) -> dict[Group, GroupCount]:
+    """Of one shard after the other: to decode the entries is what takes the time."""
+    from gresque.failure.backend import merge_groups
+
+    backend = backend_of(flags)
+    found = stores.each(
+        lambda store: {} if progress.is_stopped else backend(store).groups(wanted, progress)
+    )
+    return merge_groups(found.values())
+
+
+def _remove_all(flags: dict[str, Any], stores: Stores, wanted: Wanted, yes: bool) -> None:
     from gresque.control.remove import remove_all_failed
 
+    backend = backend_of(flags)
     if not yes:
         with ProgressLine("read") as progress:
-            groups = backend.groups(wanted, progress)
+            groups = _groups(flags, stores, wanted, progress)
             progress.complain_if_stopped()
         count = sum(group.count for group in groups.values())
         if count:
             confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
     with ProgressLine("gone through") as progress:
-        removed = remove_all_failed(backend, wanted, progress, by=operator())
+        removed = _in_turn(
+            stores, progress,
+            lambda store: remove_all_failed(backend(store), wanted, progress, by=operator()),
+        )  # fmt: skip
     write([f"{counted(removed, 'failed job')} removed"])
     progress.complain_if_stopped()
 
@@ -291,20 +352,34 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
     """
     from gresque.control.remove import clear_retried, remove_oldest_failed
 
-    with open_failures(flags) as backend:
+    backend = backend_of(flags)
+    with open_stores(flags, changes=True) as stores:
         if not everything:
             with ProgressLine("gone through") as progress:
-                removed = clear_retried(backend, progress, by=operator())
+                removed = _in_turn(
+                    stores, progress,
+                    lambda store: clear_retried(backend(store), progress, by=operator()),
+                )  # fmt: skip
             write([f"{counted(removed, 'failed job')} removed"])
             progress.complain_if_stopped()
             return
-        counts = backend.counts()
-        count = sum(counts.values())
+        counts = stores.ask(lambda store: backend(store).counts())
+        count = sum(sum(each.values()) for each in counts.values())
         if count:
             confirm(f"Remove all of {counted(count, 'failed job')}, for good?", yes)
         # Not more than the prompt showed: the user has not seen jobs that failed since.
-        removed = remove_oldest_failed(backend, counts, by=operator())
-        write([f"{counted(removed, 'failed job')} removed"])
+        done = stores.each(
+            lambda store: remove_oldest_failed(
+                backend(store), counts[stores.name_of(store)], by=operator()
+            ),
+            only=counts,
+        )
+        write([f"{counted(sum(done.values()), 'failed job')} removed"])
+
+
+def _in_turn(stores: Stores, progress: ProgressLine, change: Callable[[Store], int]) -> int:
+    """Change one shard after the other; returns how many entries were. After Ctrl-C none more."""
+    return sum(stores.each(lambda store: 0 if progress.is_stopped else change(store)).values())
 
 
 def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted: Wanted) -> None:
@@ -321,8 +396,8 @@ def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted
         )
 
 
-def _complain_of_moved(jobs: Iterator[FailedJob]) -> None:
-    moved = [job.place for job in jobs]
+def _complain_of_moved(jobs: Iterable[InShard[FailedJob]]) -> None:
+    moved = [*map(place_of, jobs)]
     if moved:
         raise click.ClickException(
             f"not retried: {', '.join(moved)}; another command moved or changed "

@@ -35,6 +35,16 @@ def named_queues(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def switched(found: Mapping[str, Mapping[str, bool]]) -> dict[str, bool]:
+    """Whether something was changed about a queue, on any shard; `found` has the queues by
+    shard."""
+    did: dict[str, bool] = {}
+    for by_queue in found.values():
+        for name, is_new in by_queue.items():
+            did[name] = did.get(name, False) or is_new
+    return did
+
+
 def write_each(found: Serving, did: Mapping[str, str]) -> None:
     """What a command did to each queue, and how many jobs wait in it."""
     for each in found.queues:
@@ -42,20 +52,24 @@ def write_each(found: Serving, did: Mapping[str, str]) -> None:
         write([f"{printable(each.queue)}: {did[each.queue]}; {jobs}"])
 
 
-def warn_of_unserved(found: Serving) -> None:
-    """A mistyped name has no effect, and nobody would notice. Where no worker runs and no queue
-    exists, nothing contradicts the name."""
+def warn_of_unserved(found: Serving, *, of_unknown: bool = False) -> None:
+    """A mistyped name has no effect, and nobody would notice. `of_unknown`: say of any queue that
+    nothing was pushed to it, as a worker of all queues serves each name; else of those that no
+    worker serves, where one runs."""
     for each in found.queues:
         name = printable(each.queue)
-        if each.is_served:
-            continue
-        if not each.is_known and quoted(each.queue) != each.queue:
+        unserved = found.has_workers and not each.is_served
+        if each.is_known:
+            if unserved:
+                complain(f"warning: no worker serves queue {name}")
+        elif quoted(each.queue) != each.queue and not each.is_served:
             complain(
                 f"warning: '{name}' is taken as the name of one queue; name each queue by itself, "
                 "patterns and lists are for gresque work -q"
             )
-        elif found.has_workers:
-            unknown = "" if each.is_known else ", and nothing was ever pushed to it; check the name"
-            complain(f"warning: no worker serves queue {name}{unknown}")
-        elif found.has_queues and not each.is_known:
-            complain(f"warning: nothing was ever pushed to queue {name}; check the name")
+        elif unserved or of_unknown:
+            more = ", and no worker serves it" if unserved else ""
+            complain(
+                f"warning: no queue {name} is known yet: nothing was ever pushed to it{more}; "
+                "check the name"
+            )

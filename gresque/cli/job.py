@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Output, compact, complain, json_option, pairs
+from gresque.cli.output import compact, complain, json_option, pairs
+from gresque.cli.stores import Stores, open_stores
 from gresque.clock import duration, iso_8601
+from gresque.errors import AmbiguousId
+from gresque.processes.short_names import is_end_of_id
 from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.inspector.one_job import OneJob
 
+MOST_IDS = 10
 MOST_CHARS = 2000
 """Of a result, on one line."""
 
@@ -25,27 +28,55 @@ MOST_CHARS = 2000
 @setting_options("redis_url", "namespace")
 @json_option
 def command(flags: dict[str, Any], job_id: str, as_json: bool) -> int:
-    """Show all that is known of one job, wherever it is.
+    """Show all that is known of one job, wherever it is: by its id, or the last 8 or more digits
+    of it.
 
     A tracked job has its state, its progress, and its result or error. Any other one is looked for
     in the jobs in flight, in those that wait for their time, among the next 10,000 in the queues
     and the last 10,000 failed ones. Of a job that has ended well, and is not tracked, nothing is
-    kept. Exit code: 1 when nothing is known of it.
+    kept; a tracked one that has ended is found by its whole id alone. Exit code: 1 when nothing is
+    known of it, 2 when several ids end so.
 
     \b
     Examples:
       gresque job 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7
       gresque job --json 5e0ad1d8c3b44ff2a3b8f2b0f3a3c1d7 | jq .state
     """
-    from gresque.inspector.one_job import find_job
-
-    with open_store(flags) as store:
-        found = find_job(store, job_id)
-    if not found.is_known and not found.log:
-        complain(f"gresque: nothing is known of job {job_id}: {found.status.note}")
-        return 1
-    Output(as_json).document(_as_dict(found), lambda: _lines(found))
+    if not job_id.strip():
+        raise click.UsageError("the id is empty; gresque running shows those of running jobs")
+    with open_stores(flags) as stores:
+        shard, found = _find(stores, job_id)
+        if not found.is_known and not found.log:
+            complain(f"gresque: nothing is known of job {job_id}: {found.status.note}")
+            return 1
+        named = {"shard": shard} if stores.are_many else {}
+        stores.document(as_json, {**named, **_as_dict(found)}, lambda: _lines(found, shard))
     return 0
+
+
+def _find(stores: Stores, job_id: str) -> tuple[str, OneJob]:
+    """The job with this id, or with the only one that ends so, and its shard."""
+    from gresque.inspector.one_job import find_job
+    from gresque.inspector.short_ids import ids_ending
+
+    shard, found = _best(stores.ask(lambda store: find_job(store, job_id), takes_long=True))
+    if found.is_known or found.log or not is_end_of_id(job_id):
+        return shard, found
+    ids = stores.ask(lambda store: ids_ending(store, job_id), takes_long=True)
+    whole = [*dict.fromkeys(each for some in ids.values() for each in some)]
+    if len(whole) > 1:
+        raise AmbiguousId(
+            f"the ids of {len(whole):,} jobs end with {job_id}; give one of these: "
+            f"{', '.join(whole[:MOST_IDS])}"
+        )
+    if whole:
+        return _best(stores.ask(lambda store: find_job(store, whole[0]), takes_long=True))
+    return shard, found
+
+
+def _best(found: dict[str, OneJob]) -> tuple[str, OneJob]:
+    """On a shard that knows it, if there is one."""
+    return max(found.items(), key=lambda each: (each[1].is_known, bool(each[1].log)))
 
 
 def _as_dict(job: OneJob) -> dict[str, Any]:
@@ -75,13 +106,14 @@ def _as_dict(job: OneJob) -> dict[str, Any]:
     }
 
 
-def _lines(job: OneJob) -> Iterator[str]:
+def _lines(job: OneJob, shard: str) -> Iterator[str]:
     status, running, search, item = job.status, job.running, job.search, job.item
     ahead = search.place.position if search.place else None
     yield from pairs(
         (name, value)
         for name, value in (
             ("job id", status.id),
+            ("shard", shard or None),
             ("state", status.state),
             ("queue", status.queue),
             ("class", status.job_class),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import confirm, yes_option
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, counted, json_option
+from gresque.cli.stores import Stores, open_stores
 from gresque.cli.wanted import wanted_options, wanted_running
 from gresque.errors import SettingsError
 from gresque.store.commands import Fate, KillAnswer
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from gresque.control.kill import Killed
     from gresque.control.targets import Target
     from gresque.inspector.filters import Filter
-    from gresque.store.store import Store
+
+    Targets = dict[str, list[Target]]
 
 CLASSES = 3
 """Classes that the question names."""
@@ -78,38 +80,52 @@ def command(
     wanted = wanted_running(options)
     if bool(job_ids) == bool(wanted):
         raise click.UsageError("give either the ids of the jobs to kill, or --class and so on")
-    with open_store(flags) as store:
-        targets, missing = _selected(store, wanted, yes) if wanted else _named(store, job_ids)
-        killed = kill_all(store, targets, by=operator(), wait_seconds=wait)
-    absent = [_absent(job_id) for job_id in missing]
-    rows = [*map(_row, killed), *absent]
-    left = [_row(each) for each in killed if not each.is_over]
-    Output(as_json).document(rows, lambda: _lines(rows, left + absent))
+    with open_stores(flags, changes=True) as stores:
+        targets, missing = _selected(stores, wanted, yes) if wanted else _named(stores, job_ids)
+        done = stores.ask(
+            lambda store: kill_all(
+                store, targets[stores.name_of(store)], by=operator(), wait_seconds=wait
+            ),
+            takes_long=True,
+            only=[shard for shard, some in targets.items() if some],
+        )
+        killed = [each for some in done.values() for each in some]
+        absent = [_absent(job_id) for job_id in missing]
+        rows = [*map(_row, killed), *absent]
+        left = [_row(each) for each in killed if not each.is_over]
+        Output(as_json).document(rows, lambda: _lines(rows, left + absent))
     return 1 if absent or (left and wait) else 0
 
 
-def _selected(store: Store, wanted: Filter, yes: bool) -> tuple[Sequence[Target], Sequence[str]]:
-    """The jobs, once their number was confirmed."""
+def _selected(stores: Stores, wanted: Filter, yes: bool) -> tuple[Targets, Sequence[str]]:
+    """The jobs by shard, once their number was confirmed."""
     from gresque.control.targets import targets_selected
 
-    targets, nameless = targets_selected(store, wanted)
+    found = stores.ask(lambda store: targets_selected(store, wanted), takes_long=True)
+    targets = {shard: some for shard, (some, _) in found.items()}
+    nameless = any(count for _, count in found.values())
     _refuse_none(targets, "such jobs have no ids" if nameless else "no such job runs")
-    confirm(f"Kill {_summary(targets)}?", yes)
+    confirm(f"Kill {_summary([each for some in targets.values() for each in some])}?", yes)
     return targets, ()
 
 
-def _named(store: Store, job_ids: Sequence[str]) -> tuple[Sequence[Target], Sequence[str]]:
-    """The jobs, and the ids that do not run."""
-    from gresque.control.targets import targets_named
+def _named(stores: Stores, job_ids: Sequence[str]) -> tuple[Targets, Sequence[str]]:
+    """The jobs by shard, and the ids that run on none."""
+    from gresque.control.targets import refuse_ambiguous, targets_named
 
-    targets, missing = targets_named(store, job_ids)
+    found = stores.ask(lambda store: targets_named(store, job_ids))
+    targets = {shard: some for shard, (some, _) in found.items()}
+    refuse_ambiguous(job_ids, targets.values())
+    missing = [
+        each for each in dict.fromkeys(job_ids) if all(each in left for _, left in found.values())
+    ]
     one = f"no job with the id {printable(job_ids[0])} is running"
     _refuse_none(targets, one if len(job_ids) == 1 else "no job with one of these ids is running")
     return targets, missing
 
 
-def _refuse_none(targets: Sequence[Target], reason: str) -> None:
-    if not targets:
+def _refuse_none(targets: Targets, reason: str) -> None:
+    if not any(targets.values()):
         raise SettingsError(f"{reason}; see gresque running")
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, json_option, write
+from gresque.cli.output import Column, json_option, write
+from gresque.cli.stores import open_stores
 from gresque.clock import duration
 from gresque.processes.short_names import short_process
 
@@ -75,19 +75,23 @@ def command(flags: dict[str, Any], recoveries: bool, count: int, as_json: bool) 
     from gresque.inspector.processes import ProcessStatus
     from gresque.inspector.recoveries import LoggedRecovery
 
-    output = Output(as_json)
-    with open_store(flags) as store:
+    with open_stores(flags) as stores:
         if recoveries:
-            log = LoggedRecovery.newest(store, count)
-            output.listing(log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
+            log = stores.rows(
+                lambda store, _, most: LoggedRecovery.newest(store, most or 0),
+                lambda recovery: recovery.order, 0, count,
+            )  # fmt: skip
+            stores.listing(as_json, log, asdict, RECOVERY_COLUMNS, empty="no process was recovered")
             return
-        ledgers = ProcessStatus.all(store)
-    output.listing(
-        ledgers, _as_dict, COLUMNS, empty="no worker process has a ledger",
-        colour=lambda ledger: "red" if ledger.fenced else None,
-    )  # fmt: skip
-    if ledgers and not as_json:
-        write([_sums(ledgers)])
+        rows = [
+            *stores.rows(lambda store, *_: ProcessStatus.all(store), lambda ledger: ledger.order)
+        ]
+        stores.listing(
+            as_json, rows, _as_dict, COLUMNS, empty="no worker process has a ledger",
+            colour=lambda ledger: "red" if ledger.fenced else None,
+        )  # fmt: skip
+        if rows and not as_json:
+            write([_sums([row.value for row in rows])])
 
 
 def _as_dict(ledger: ProcessStatus) -> dict[str, Any]:

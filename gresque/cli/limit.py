@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.flow import warn_of_unserved
 from gresque.cli.options import setting_options
 from gresque.cli.output import complain, counted, write
+from gresque.cli.stores import open_stores
 from gresque.text import printable, shell
 
 if TYPE_CHECKING:
-    from gresque.control.flow import Rate
+    from gresque.control.flow import Change, Rate
+    from gresque.inspector.flow import Serving
+    from gresque.store.store import Store
 
 
 @click.command(
@@ -65,22 +69,46 @@ def command(
     no_cap, no_rate = no_cap or off, no_rate or off
     _check(cap, rate, no_cap, no_rate)
     drop = (CAP if no_cap else "") + (RATE if no_rate else "")
-    with open_store(flags) as store:
+
+    def change_one(store: Store) -> _Limited:
         change = limit(store, name, cap, rate, drop=drop, by=operator())
         found = Serving.read(store, [name])
         held = found.policies.in_flight.get(name, 0)
         is_first = cap is not None and change.before.cap is None
-        uncounted = held_jobs(store, name) - held if is_first else 0
-    write([f"{printable(name)}: {change.after}"])
-    if uncounted > 0:
+        return _Limited(change, found, held, held_jobs(store, name) - held if is_first else 0)
+
+    with open_stores(flags, changes=True) as stores:
+        done = stores.ask(change_one)
+        each = f", on each of {len(done)} shards" if stores.are_many else ""
+        for policy in dict.fromkeys(str(one.change.after) for one in done.values()):
+            write([f"{printable(name)}: {policy}{each}"])
+        _say_the_rest(name, cap, [*done.values()])
+
+
+class _Limited(NamedTuple):
+    """What came of it on one shard; `uncounted` jobs were in flight before there was a cap."""
+
+    change: Change
+    found: Serving
+    held: int
+    uncounted: int
+
+
+def _say_the_rest(name: str, cap: int | None, done: Sequence[_Limited]) -> None:
+    from gresque.inspector.flow import Serving
+
+    uncounted = sum(max(one.uncounted, 0) for one in done)
+    over = sum(one.held for one in done if cap is not None and one.held > cap)
+    if uncounted:
         write([f"{counted(uncounted, 'job')} already in flight: not counted until their end"])
-    if cap is not None and held > cap:
-        write([f"{counted(held, 'job')} are in flight; none starts until fewer than {cap:,} are"])
+    if over:
+        write([f"{counted(over, 'job')} are in flight; none starts until fewer than {cap:,} are"])
+    found = Serving.merge({str(number): one.found for number, one in enumerate(done)})
     if found.policies.all_paused:
         complain("warning: all queues are paused; to end that: gresque unpause --all")
-    if change.after.paused:
+    if any(one.change.after.paused for one in done):
         complain(f"warning: it is paused; to end that: {shell('gresque', 'unpause', name)}")
-    if change.after.is_limited:
+    if any(one.change.after.is_limited for one in done):
         warn_of_unserved(found)
 
 

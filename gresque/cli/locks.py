@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.filters import CLASS, filters
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, complain, json_option
+from gresque.cli.output import Column, complain, json_option
+from gresque.cli.stores import open_stores
 from gresque.clock import duration
 from gresque.processes.short_names import short_id
 from gresque.text import printable
 
 if TYPE_CHECKING:
     from gresque.client.locks import UniqueLock
+    from gresque.store.store import Store
 
 
 @click.group(name="locks", cls=ListByDefault)
@@ -44,15 +46,19 @@ def list_command(job_class: str | None, flags: dict[str, Any], as_json: bool) ->
     """
     from gresque.client.locks import held_locks
 
-    with open_store(flags) as store:
+    nows = []
+
+    def read(store: Store, *_: int | None) -> list[UniqueLock]:
         locks, now = held_locks(store)
-    found = [lock for lock in locks if job_class in (None, lock.name)]
-    Output(as_json).listing(
-        found,
-        as_dict,
-        columns(now),
-        empty=f"no {'' if job_class is None else printable(job_class) + ' '}job holds a lock",
-    )
+        nows.append(now)
+        return [lock for lock in locks if job_class in (None, lock.name)]
+
+    with open_stores(flags) as stores:
+        found = [*stores.rows(read, lambda lock: (lock.since or 0.0, lock.digest))]
+        stores.listing(
+            as_json, found, as_dict, columns(max(nows)),
+            empty=f"no {'' if job_class is None else printable(job_class) + ' '}job holds a lock",
+        )  # fmt: skip
 
 
 def columns(now: float) -> list[Column]:
@@ -120,11 +126,12 @@ def release_command(key: str, flags: dict[str, Any]) -> int:
     """
     from gresque.control.locks import release
 
-    with open_store(flags) as store:
-        released = release(store, key, by=operator())
-    if not released:
-        complain(f"no lock has the key {printable(key)!r}; the list shows them: gresque locks")
-        return 1
-    for lock in released:
-        click.echo(f"released {printable(key_of(lock))}, held by job {printable(lock.job_id)}")
+    with open_stores(flags, changes=True) as stores:
+        found = stores.ask(lambda store: release(store, key, by=operator()))
+        released = [lock for locks in found.values() for lock in locks]
+        if not released:
+            complain(f"no lock has the key {printable(key)!r}; the list shows them: gresque locks")
+            return 1
+        for lock in released:
+            click.echo(f"released {printable(key_of(lock))}, held by job {printable(lock.job_id)}")
     return 0

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import setting_options
 from gresque.cli.output import write
+from gresque.cli.stores import open_stores
 
 
 @click.command(name="mark")
@@ -26,6 +27,6 @@ def command(flags: dict[str, Any], words: tuple[str, ...]) -> None:
     """
     from gresque.control.marks import mark
 
-    with open_store(flags) as store:
-        mark(store, " ".join(words), by=operator())
-    write(["marked"])
+    with open_stores(flags, changes=True) as stores:
+        stores.ask(lambda store: mark(store, " ".join(words), by=operator()))
+        write(["marked"])

@@ -10,15 +10,18 @@ import click
 
 from gresque.jobs import filter_args
 from gresque.settings import OPTIONS, Settings
+from gresque.shards import named
 
 
 def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: the flags of these settings (of all when none are named). The command gets
-    `flags`, a dict for `Settings.load`."""
+    `flags`, a dict for `load_settings`; where the server is chosen, `--shard` is among them."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         def command(**given: Any) -> Any:
             flags = {name: given.pop(name) for name in chosen}
+            if narrows:
+                flags[SHARD] = given.pop(SHARD)
             return function(flags=flags, **given)
 
         command.__doc__ = function.__doc__
@@ -26,6 +29,8 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
         command.__click_params__ = getattr(  # type: ignore[attr-defined]
             function, "__click_params__", []
         )
+        if narrows:
+            command = _shard_option(command)
         for name in reversed(chosen):
             command = _option(name)(command)
         return command
@@ -33,7 +38,14 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
     given = names or tuple(OPTIONS)
     more = ("shards",) if "redis_url" in names else ()
     chosen = tuple(name for name in (*given, *more) if OPTIONS[name].flags)
+    narrows = "redis_url" in names
     return decorate
+
+
+SHARD = "shard"
+_shard_option = click.option(
+    "--shard", SHARD, metavar="NAME", help="This shard alone, by its name or number."
+)
 
 
 def _option(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -69,8 +81,10 @@ class Seconds(click.ParamType[float]):
 
 
 def load_settings(flags: dict[str, Any]) -> Settings:
-    """The settings of this call: flag over ENV over default. What they say of arguments that are
-    not shown holds in this process from now on."""
+    """The settings of this call: flag over ENV over default; with `--shard` those of that shard.
+    What they say of arguments that are not shown holds in this process from now on."""
     settings = Settings.load(flags, os.environ)
     filter_args.use(settings.filter_args)
-    return settings
+    if flags.get(SHARD) is None:
+        return settings
+    return settings.of_shard(named(settings.all_shards(), flags[SHARD]))

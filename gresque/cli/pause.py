@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from gresque.cli.connect import open_store, operator
-from gresque.cli.flow import named_queues, warn_of_unserved, write_each
+from gresque.cli.connect import operator
+from gresque.cli.flow import named_queues, switched, warn_of_unserved, write_each
 from gresque.cli.options import setting_options
 from gresque.cli.output import write
+from gresque.cli.stores import open_stores
 
 
 @click.command(name="pause")
@@ -30,15 +31,16 @@ def command(flags: dict[str, Any], queues: tuple[str, ...], is_all: bool) -> Non
     from gresque.control.flow import pause, pause_all
     from gresque.inspector.flow import Serving
 
-    with open_store(flags) as store:
+    with open_stores(flags, changes=True) as stores:
         if is_all:
-            changed = pause_all(store, by=operator())
-            write([f"all queues: {'paused' if changed else 'were paused already'}"])
+            changed = stores.ask(lambda store: pause_all(store, by=operator()))
+            is_new = any(changed.values())
+            write([f"all queues: {'paused' if is_new else 'were paused already'}"])
             return
-        did = {
-            name: "paused" if pause(store, name, by=operator()) else "was paused already"
-            for name in queues
-        }
-        found = Serving.read(store, queues)
-    write_each(found, did)
-    warn_of_unserved(found)
+        did = switched(
+            stores.ask(lambda store: {name: pause(store, name, by=operator()) for name in queues})
+        )
+        found = stores.total(lambda store: Serving.read(store, queues), Serving.merge)
+        words = {name: "paused" if new else "was paused already" for name, new in did.items()}
+        write_each(found, words)
+        warn_of_unserved(found, of_unknown=True)

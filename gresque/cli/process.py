@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import click
 
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.group import Group
 from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, json_option
+from gresque.cli.stores import open_stores
+from gresque.errors import SettingsError
 from gresque.text import printable
 
 
@@ -72,16 +75,32 @@ for _name, _help in ORDERS.items():
 def _give(
     name: str, flags: dict[str, Any], targets: tuple[str, ...], wait: float, as_json: bool
 ) -> int:
-    from gresque.control.processes import Order, order_named
+    from gresque.control.processes import Order, find_processes, order
 
-    with open_store(flags) as store:
-        found = order_named(store, Order(name), targets, by=operator(), wait_seconds=wait)
-    rows = [
-        {"process": each.process, "state": each.state, "held": each.held, "done": each.is_over,
-         "outcome": each.outcome}
-        for each in found
-    ]  # fmt: skip
-    Output(as_json).document(
-        rows, lambda: (f"{printable(row['process'])}: {row['outcome']}" for row in rows)
-    )
+    with open_stores(flags, changes=True) as stores:
+        known = stores.ask(lambda store: find_processes(store, targets))
+        for target in targets:
+            if not any(by_target[target] for by_target in known.values()):
+                raise SettingsError(
+                    f"no process, worker or host is named {target}; see gresque ledger"
+                )
+        done = stores.ask(
+            lambda store: order(
+                store,
+                Order(name),
+                [*dict.fromkeys(chain(*known[stores.name_of(store)].values()))],
+                by=operator(),
+                wait_seconds=wait,
+            ),
+            takes_long=True,
+        )
+        found = [each for some in done.values() for each in some]
+        rows = [
+            {"process": each.process, "state": each.state, "held": each.held,
+             "done": each.is_over, "outcome": each.outcome}
+            for each in found
+        ]  # fmt: skip
+        Output(as_json).document(
+            rows, lambda: (f"{printable(row['process'])}: {row['outcome']}" for row in rows)
+        )
     return 0 if all(each.is_over for each in found) or not wait else 1

@@ -54,6 +54,11 @@ class ProgressLine(Progress):
             raise KeyboardInterrupt
         self._stopped = True
 
+    @property
+    def is_stopped(self) -> bool:
+        """Ctrl-C was pressed."""
+        return self._stopped
+
     def advanced(self, done: int, total: int) -> bool:
         self.done = done
         now = time.monotonic()

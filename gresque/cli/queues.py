@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, arguments, counted, json_option, pairs
 from gresque.cli.progress import ProgressLine
+from gresque.cli.stores import Stores, open_stores
 from gresque.clock import duration
 from gresque.errors import RedisUnavailable
 from gresque.text import printable
@@ -67,9 +68,10 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
     from gresque.client.delayed import DelayedJobs
     from gresque.inspector.queues import QueueStatus
 
-    with open_store(flags) as store:
-        queues = QueueStatus.all(store)
-        later = 0 if as_json else DelayedJobs(store).count()
+    with open_stores(flags) as stores:
+        queues = stores.total(QueueStatus.all, QueueStatus.merge)
+        waiting = {} if as_json else stores.ask(lambda store: DelayedJobs(store).count())
+    later = sum(waiting.values())
     if queues and not as_json:
         queues.append(QueueStatus("total", sum(queue.size for queue in queues)))
     if later:
@@ -92,9 +94,9 @@ def show_command(flags: dict[str, Any], queue: str, as_json: bool) -> None:
     """
     from gresque.inspector.queues import QueueDetails
 
-    with open_store(flags) as store:
-        found = QueueDetails.read(store, queue)
-    Output(as_json).document(asdict(found), lambda: pairs(_details(found)))
+    with open_stores(flags) as stores:
+        found = stores.total(lambda store: QueueDetails.read(store, queue), QueueDetails.merge)
+        stores.document(as_json, asdict(found), lambda: pairs(_details(found)))
 
 
 @command.command(name="peek")
@@ -108,6 +110,8 @@ def show_command(flags: dict[str, Any], queue: str, as_json: bool) -> None:
 def peek_command(flags: dict[str, Any], queue: str, offset: int, count: int, as_json: bool) -> None:
     """List the jobs that wait in a queue, the next one first. Nothing is taken out.
 
+    Of several shards the one that waits longest is first; POSITION is that on its shard.
+
     \b
     Examples:
       gresque queues peek mail
@@ -116,10 +120,13 @@ def peek_command(flags: dict[str, Any], queue: str, offset: int, count: int, as_
     """
     from gresque.inspector.queues import WaitingJob
 
-    with open_store(flags) as store:
-        jobs = WaitingJob.some(store, queue, offset, count)
     empty = f"no {'more ' if offset else ''}jobs wait in {printable(queue)}"
-    Output(as_json).listing(jobs, _job_as_dict, JOB_COLUMNS, empty=empty)
+    with open_stores(flags) as stores:
+        jobs = stores.rows(
+            lambda store, start, most: WaitingJob.some(store, queue, start, most or 0),
+            lambda job: job.order, offset, count,
+        )  # fmt: skip
+        stores.listing(as_json, jobs, _job_as_dict, JOB_COLUMNS, empty)
 
 
 @command.command(name="clear")
@@ -141,12 +148,15 @@ def clear_command(flags: dict[str, Any], queue: str, yes: bool) -> None:
     from gresque.control.queues import clear_jobs
 
     progress = ProgressLine("removed")
-    with _how_far(progress), open_store(flags) as store:
-        count = _confirmed_size(store, queue, "Remove {} of queue {}, for good?", yes)
+    with _how_far(progress), open_stores(flags, changes=True) as stores:
+        sizes = _confirmed_sizes(stores, queue, "Remove {} of queue {}, for good?", yes)
         with progress:
-            removed = clear_jobs(store, queue, count, progress, by=operator())
-    click.echo(f"{counted(removed, 'job')} removed")
-    progress.complain_if_stopped()
+            removed = _in_turn(
+                stores, sizes, progress,
+                lambda store, count: clear_jobs(store, queue, count, progress, by=operator()),
+            )  # fmt: skip
+        click.echo(f"{counted(removed, 'job')} removed")
+        progress.complain_if_stopped()
 
 
 @command.command(name="move")
@@ -172,13 +182,16 @@ def move_command(
     from gresque.control.queues import move_jobs
 
     progress = ProgressLine("moved")
-    with _how_far(progress), open_store(flags) as store:
+    with _how_far(progress), open_stores(flags, changes=True) as stores:
         question = "Move {} of queue {} to " + f"{printable(target)}?"
-        most = _confirmed_size(store, queue, question, yes, count)
+        sizes = _confirmed_sizes(stores, queue, question, yes, count)
         with progress:
-            moved = move_jobs(store, queue, target, most, progress, by=operator())
-    click.echo(f"{counted(moved, 'job')} moved")
-    progress.complain_if_stopped()
+            moved = _in_turn(
+                stores, sizes, progress,
+                lambda store, most: move_jobs(store, queue, target, most, progress, by=operator()),
+            )  # fmt: skip
+        click.echo(f"{counted(moved, 'job')} moved")
+        progress.complain_if_stopped()
 
 
 @contextmanager
@@ -197,17 +210,35 @@ def _how_far(progress: ProgressLine) -> Iterator[None]:
         ) from error
 
 
-def _confirmed_size(
-    store: Store, queue: str, question: str, yes: bool, most: int | None = None
-) -> int:
-    """How many jobs there are, up to `most`, once that was confirmed."""
+def _confirmed_sizes(
+    stores: Stores, queue: str, question: str, yes: bool, most: int | None = None
+) -> dict[str, int]:
+    """How many jobs each shard has, up to `most` together, once that was confirmed."""
     from gresque.inspector.queues import QueueStatus
 
-    size = QueueStatus.of(store, queue).size
-    count = size if most is None else min(size, most)
+    sizes = stores.ask(lambda store: QueueStatus.of(store, queue).size)
+    left = sum(sizes.values()) if most is None else most
+    for shard, size in sizes.items():
+        sizes[shard] = min(size, left)
+        left -= sizes[shard]
+    count = sum(sizes.values())
     if count:
         confirm(question.format(counted(count, "job"), printable(queue)), yes)
-    return count
+    return sizes
+
+
+def _in_turn(
+    stores: Stores,
+    sizes: dict[str, int],
+    progress: ProgressLine,
+    change: Callable[[Store, int], int],
+) -> int:
+    """Change that many jobs of each shard; returns how many were."""
+
+    def change_one(store: Store) -> int:
+        return 0 if progress.is_stopped else change(store, sizes[stores.name_of(store)])
+
+    return sum(stores.each(change_one, only=sizes).values())
 
 
 def _details(found: QueueDetails) -> Iterator[tuple[str, Any]]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
-from gresque.cli.output import Column, Output, complain, counted, json_option, write
+from gresque.cli.output import Column, complain, counted, json_option, write
+from gresque.cli.stores import Stores, open_stores
 from gresque.clock import duration
 from gresque.processes.short_names import has_id, short_id
 
 if TYPE_CHECKING:
-    from gresque.inspector.retries import WaitingRetries, WaitingRetry, WantedRetries
+    from gresque.inspector.retries import WaitingRetry, WantedRetries
 
 SETTINGS = ("redis_url", "namespace")
 COLUMNS = [
@@ -78,13 +78,15 @@ def list_command(flags: dict[str, Any], count: int, as_json: bool, **options: An
     from gresque.inspector.retries import WaitingRetries, WaitingRetry
 
     wanted = _wanted(options)
-    with open_store(flags) as store:
-        Output(as_json).listing(
-            islice(WaitingRetries(store).each(wanted), count),
-            WaitingRetry.as_dict,
-            COLUMNS,
+    with open_stores(flags) as stores:
+        rows = stores.rows(
+            lambda store, _, most: islice(WaitingRetries(store).each(wanted), most),
+            lambda each: each.due, 0, count,
+        )  # fmt: skip
+        stores.listing(
+            as_json, rows, WaitingRetry.as_dict, COLUMNS,
             empty=f"no {'such ' if wanted else ''}job waits to run again",
-        )
+        )  # fmt: skip
 
 
 @command.command(name="now")
@@ -146,53 +148,67 @@ def _change(
         raise click.UsageError(
             f"say which: gresque retries {name} ID..., or --class, --exception, --queue, or --all"
         )
-    with open_store(flags) as store:
-        retries = WaitingRetries(store)
+    with open_stores(flags, changes=True) as stores:
         missing: list[str] = []
         if job_ids:
-            found = list(_named(retries, job_ids, missing))
+            found = _named(stores, job_ids, missing)
         else:
-            found = list(retries.each(wanted))
-            if not found:
+            found = stores.ask(lambda store: [*WaitingRetries(store).each(wanted)], takes_long=True)
+            if not any(found.values()):
                 write([f"no {'such ' if wanted else ''}job waits to run again"])
                 return
-            confirm(question.format(counted(len(found), "job")), yes)
+            confirm(question.format(counted(sum(map(len, found.values())), "job")), yes)
         change = run_now if name == "now" else cancel
-        jobs = [each.job for each in found]
-        done_to = change(store, jobs, by=operator(), verb=f"retries {name}")
-        changed = sum(each.done for each in done_to)
-    if changed or not missing:
-        write([f"{counted(changed, 'job')} {done}"])
-    if changed < len(found):
-        gone = counted(len(found) - changed, "job")
-        complain(f"{gone} did not wait any more: look into gresque running and gresque queues")
-    for job_id in missing:
-        complain(f"no retry waits with the id {job_id}; gresque retries lists them")
-    if missing:
-        raise click.exceptions.Exit(1)
+        done_to = stores.each(
+            lambda store: change(
+                store, [each.job for each in found[stores.name_of(store)]], by=operator(),
+                verb=f"retries {name}",
+            ),
+            only=found,
+        )  # fmt: skip
+        changed = sum(each.done for some in done_to.values() for each in some)
+        left = sum(len(found[shard]) for shard in done_to) - changed
+        if changed or not missing:
+            write([f"{counted(changed, 'job')} {done}"])
+        if left:
+            gone = counted(left, "job")
+            complain(f"{gone} did not wait any more: look into gresque running and gresque queues")
+        for job_id in missing:
+            complain(f"no retry waits with the id {job_id}; gresque retries lists them")
+        if missing:
+            raise click.exceptions.Exit(1)
 
 
 def _named(
-    retries: WaitingRetries, job_ids: tuple[str, ...], missing: list[str]
-) -> Iterator[WaitingRetry]:
-    """The jobs with these ids, or with ids that end so."""
-    short: list[str] = []
-    for job_id in job_ids:
-        found = retries.find(job_id)
-        if found is not None:
-            yield found
-        else:
-            short.append(job_id)
-    waiting = list(retries.each()) if short else []
+    stores: Stores, job_ids: tuple[str, ...], missing: list[str]
+) -> dict[str, list[WaitingRetry]]:
+    """The jobs with these ids, or with ids that end so, by shard."""
+    from gresque.inspector.retries import WaitingRetries
+
+    found = stores.ask(
+        lambda store: [*filter(None, map(WaitingRetries(store).find, job_ids))], takes_long=True
+    )
+    whole = {each.id for some in found.values() for each in some}
+    short = [job_id for job_id in job_ids if job_id not in whole]
+    if not short:
+        return found
+    waiting = stores.ask(lambda store: [*WaitingRetries(store).each()], takes_long=True)
     for job_id in short:
-        fitting = [each for each in waiting if has_id(each.id, job_id)]
+        fitting = [
+            (shard, each)
+            for shard, some in waiting.items()
+            for each in some
+            if has_id(each.id, job_id)
+        ]
         if len(fitting) > 1:
             raise click.UsageError(
                 f"{len(fitting)} jobs have an id that ends with {job_id}; give more digits"
             )
-        yield from fitting
+        for shard, each in fitting:
+            found.setdefault(shard, []).append(each)
         if not fitting:
             missing.append(job_id)
+    return found
 
 
 def _runs_in(each: WaitingRetry) -> str:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault
-from gresque.cli.connect import open_store
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, arguments, json_option
+from gresque.cli.stores import open_stores
 from gresque.cli.wanted import wanted_options, wanted_running
 from gresque.clock import duration
 from gresque.processes.short_names import short_id, short_process
 
 if TYPE_CHECKING:
     from gresque.inspector.running import RunningJob
+    from gresque.store.store import Store
 
 COLUMNS = [
     Column("RUNS FOR", lambda job: duration(job.seconds), whole=True),
@@ -85,18 +86,21 @@ def list_command(flags: dict[str, Any], count: int | None, as_json: bool, **opti
       gresque running list --json | jq '.[] | select(.seconds > 60)'
       gresque running list --json | jq '.[] | select(.blocks_seconds) | .stack'
     """
-    from gresque.inspector.running import RunningJob
+    from gresque.inspector.running import RunningJob, worst_first
 
     wanted = wanted_running(options)
-    with open_store(flags) as store:
-        if count and not wanted:
-            jobs = RunningJob.longest(store, count)
-        else:
-            jobs = RunningJob.all(store, wanted)[:count]
-    Output(as_json).listing(
-        jobs, _as_dict, COLUMNS, empty=f"no {'such ' if wanted else ''}jobs are running",
-        colour=lambda job: "red" if job.blocks_seconds else None,
-    )  # fmt: skip
+
+    def read(store: Store, skip: int, most: int | None) -> list[RunningJob]:
+        if most and not wanted:
+            return RunningJob.longest(store, most)
+        return RunningJob.all(store, wanted)[:most]
+
+    with open_stores(flags) as stores:
+        stores.listing(
+            as_json, stores.rows(read, worst_first, 0, count), _as_dict, COLUMNS,
+            empty=f"no {'such ' if wanted else ''}jobs are running",
+            colour=lambda job: "red" if job.blocks_seconds else None,
+        )  # fmt: skip
 
 
 @command.command(name="groups")
@@ -114,11 +118,12 @@ def groups_command(flags: dict[str, Any], as_json: bool, **options: Any) -> None
       gresque running groups
       gresque running groups --longer-than 60
     """
-    from gresque.inspector.running_groups import RunningGroup
+    from gresque.inspector.running_groups import RunningGroup, glances
 
     wanted = wanted_running(options)
-    with open_store(flags) as store:
-        groups = RunningGroup.all(store, wanted)
+    with open_stores(flags) as stores:
+        found = stores.ask(lambda store: [*glances(store, wanted)])
+    groups = RunningGroup.of(glance for some in found.values() for glance in some)
     Output(as_json).listing(
         groups, asdict, GROUP_COLUMNS, empty=f"no {'such ' if wanted else ''}jobs are running",
         colour=lambda group: "red" if group.blocking else None,

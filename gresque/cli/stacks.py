@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import Seconds, setting_options
 from gresque.cli.output import Output, json_option
 from gresque.cli.stack_groups import grouped, own_frames, title
+from gresque.cli.stores import open_stores
 from gresque.errors import SettingsError
 from gresque.processes.short_names import short_process
 from gresque.text import printable
@@ -51,15 +52,21 @@ def command(
     """
     from gresque.control.stacks import read_stacks
 
-    with open_store(flags) as store:
-        stacks = read_stacks(store, target, by=operator(), wait_seconds=wait)
-    if stacks is None:
-        raise SettingsError(
-            f"no process, worker, host or running job is named {printable(target)}; "
-            "see gresque workers and gresque running"
+    with open_stores(flags, changes=True) as stores:
+        answers = stores.ask(
+            lambda store: read_stacks(store, target, by=operator(), wait_seconds=wait),
+            takes_long=True,
         )
-    rows = [{"process": process, "greenlets": found} for process, found in stacks.items()]
-    Output(as_json).document(rows, lambda: _lines(stacks, each))
+        if all(answer is None for answer in answers.values()):
+            raise SettingsError(
+                f"no process, worker, host or running job is named {printable(target)}; "
+                "see gresque workers and gresque running"
+            )
+        stacks: Stacks = {}
+        for answer in answers.values():
+            stacks |= answer or {}
+        rows = [{"process": process, "greenlets": found} for process, found in stacks.items()]
+        Output(as_json).document(rows, lambda: _lines(stacks, each))
     return 1 if None in stacks.values() else 0
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from gresque.cli.connect import open_store
 from gresque.cli.options import load_settings, setting_options
-from gresque.cli.output import Output, json_option, pairs
+from gresque.cli.output import json_option, pairs
+from gresque.cli.stores import open_stores
 
 LABELS = {
     "processed": "processed",
@@ -39,10 +39,14 @@ def command(flags: dict[str, Any], as_json: bool) -> None:
       watch gresque stats
       gresque stats --json | jq .pending
     """
-    from gresque.inspector.stats import read_summary
+    from gresque.inspector.stats import merge_summaries, read_summary_and_queues
 
-    with open_store(flags) as store:
-        found = read_summary(store, load_settings(flags).failure_backend)._asdict()
-    Output(as_json).document(
-        found, lambda: pairs((label, found[name]) for name, label in LABELS.items())
-    )
+    backend = load_settings(flags).failure_backend
+    with open_stores(flags) as stores:
+        summary, _ = stores.total(
+            lambda store: read_summary_and_queues(store, backend), merge_summaries
+        )
+        found = summary._asdict()
+        stores.document(
+            as_json, found, lambda: pairs((label, found[name]) for name, label in LABELS.items())
+        )

@@ -6,14 +6,12 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from gresque.cli.connect import open_store
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import (
-    Output,
     coloured,
     counted,
     ellipsis_for,
@@ -21,6 +19,7 @@ from gresque.cli.output import (
     terminal_width,
     write,
 )
+from gresque.cli.stores import Stores, open_stores
 from gresque.cli.table import cut, wrap
 from gresque.clock import duration, log_time
 from gresque.errors import RedisUnavailable
@@ -29,8 +28,8 @@ from gresque.text import encodable, printable, shell
 
 if TYPE_CHECKING:
     from gresque.inspector.findings.finding import Finding
-    from gresque.inspector.findings.view import View
     from gresque.inspector.look import Counts
+    from gresque.inspector.totals import Totals
     from gresque.store.store import Store
 
 BETWEEN_SECONDS = 1.0
@@ -77,45 +76,66 @@ def command(flags: dict[str, Any], strict: bool, watch: bool, as_json: bool) -> 
     failure_backend = load_settings(flags).failure_backend
     if watch:
         _watch(flags, failure_backend)
-    with open_store(flags) as store:
-        before = Counts.take(store)
+    with open_stores(flags) as stores:
+        stores.are_named = True
+        before = stores.ask(Counts.take)
         time.sleep(BETWEEN_SECONDS)
-        view = _look(store, failure_backend, before)
-        findings = _find(view)
-    Output(as_json).document(_as_dict(view, findings), lambda: _screen(view, findings))
-    return 1 if any(each.is_broken or strict for each in findings) else 0
+        report = _Report.make(stores, failure_backend, before)
+        stores.document(as_json, _as_dict(report), lambda: _screen(report))
+    return 1 if any(each.is_broken or strict for each in report.findings) else 0
 
 
-def _look(store: Store, failure_backend: str, before: Counts) -> View:
-    from gresque.inspector.findings.view import View
-    from gresque.inspector.look import Look
+class _Report(NamedTuple):
+    """What is wrong, and the totals, of one shard or of all; and what they grow from."""
 
-    return View(store, failure_backend, before, Look.take(store, failure_backend))
+    findings: Sequence[Finding]
+    totals: Totals
+    counts: dict[str, Counts]
 
+    @classmethod
+    def make(cls, stores: Stores, failure_backend: str, before: dict[str, Counts]) -> _Report:
+        """The second look, at the shards that had a first one."""
+        from gresque.inspector.findings.all import find_all, worst_first
+        from gresque.inspector.findings.finding import shard_away
+        from gresque.inspector.findings.view import View
+        from gresque.inspector.look import Look
+        from gresque.inspector.totals import Totals
 
-def _find(view: View) -> list[Finding]:
-    from gresque.inspector.findings.all import find_all
+        def look(store: Store) -> tuple[list[Finding], Totals, Counts]:
+            first = before[stores.name_of(store)]
+            view = View(store, failure_backend, first, Look.take(store, failure_backend))
+            return find_all(view), Totals.of(view), view.look.counts
 
-    return find_all(view)
+        found = stores.ask(look, takes_long=True, only=before)
+        totals = Totals.merge({shard: each for shard, (_, each, _) in found.items()})
+        counts = {shard: each for shard, (_, _, each) in found.items()}
+        if not stores.are_many:
+            return cls(found[""][0], found[""][1], counts)
+        away = [shard_away(*each) for each in stores.missing.items()]
+        named = [each.on_shard(shard) for shard, (some, *_) in found.items() for each in some]
+        return cls(worst_first([*away, *named]), totals, counts)
 
 
 def _watch(flags: dict[str, Any], failure_backend: str) -> NoReturn:
     """Draw the screen every 2 s, also while Redis is away. Ctrl-C ends it."""
     from gresque.inspector.look import Counts
 
-    before: Counts | None = None
+    before: dict[str, Counts] = {}
     try:
         while True:
             try:
-                with open_store(flags) as store:
-                    if before is None:
-                        before = Counts.take(store)
+                with open_stores(flags) as stores:
+                    stores.are_named = True
+                    if not before:
+                        before = stores.ask(Counts.take)
                         time.sleep(BETWEEN_SECONDS)
-                    view = _look(store, failure_backend, before)
-                    lines = list(_screen(view, _find(view)))
-                before = view.look.counts
+                    elif new := set(stores.names) - set(before):
+                        before |= stores.ask(Counts.take, only=new)
+                    report = _Report.make(stores, failure_backend, before)
+                    lines = list(_screen(report))
+                before = report.counts
             except RedisUnavailable as error:
-                before = None
+                before = {}
                 lines = [*_wrapped(f"{_mark(True)} {error}", "red")]
             write([_HOME_AND_CLEAR + lines[0], *lines[1:]])
             time.sleep(WATCH_SECONDS)
@@ -123,10 +143,11 @@ def _watch(flags: dict[str, Any], failure_backend: str) -> NoReturn:
         raise click.exceptions.Exit(0) from None
 
 
-def _screen(view: View, findings: Sequence[Finding]) -> Iterator[str]:
+def _screen(report: _Report) -> Iterator[str]:
     """The findings that fit, and the totals, in the height of the terminal."""
     room = shutil.get_terminal_size().lines - 1 if terminal_width() is not None else None
-    yield _headline(view, findings)
+    findings = report.findings
+    yield _headline(report)
     used = 1 + TOTALS
     for number, finding in enumerate(findings):
         lines = list(_lines(finding))
@@ -138,13 +159,14 @@ def _screen(view: View, findings: Sequence[Finding]) -> Iterator[str]:
         used += len(lines)
         yield from lines
     yield ""
-    yield from _totals(view)
+    yield from _totals(report.totals)
 
 
-def _headline(view: View, findings: Sequence[Finding]) -> str:
+def _headline(report: _Report) -> str:
+    findings = report.findings
     broken = sum(finding.is_broken for finding in findings)
     warnings = len(findings) - broken
-    at = log_time(view.at, 0)[11:19]
+    at = log_time(report.totals.at, 0)[11:19]
     if not findings:
         return coloured(f"all is well at {at} UTC", "green")
     said = [counted(broken, "thing is", "things are") + " broken"] if broken else []
@@ -198,25 +220,24 @@ def _mark(is_broken: bool) -> str:
     return mark if encodable(mark, sys.stdout.encoding) == mark else plain
 
 
-def _totals(view: View) -> Iterator[str]:
-    look, counts = view.look, view.look.counts
-    ages = [age for age in view.ages.values() if age is not None]
-    oldest = f", the oldest for {duration(max(ages))}" if ages else ""
-    waiting = sum(counts.waiting.values())
+def _totals(found: Totals) -> Iterator[str]:
+    age = found.oldest_age
+    oldest = f", the oldest for {duration(age)}" if age is not None else ""
+    waiting = sum(found.waiting.values())
     yield _cut(
-        f"done     {_rate(view.done_rate)}, {counts.processed:,} in all; "
-        f"failed {_rate(view.failed_rate)}, {counts.failed:,} in all, {look.kept_failed:,} kept"
+        f"done     {_rate(found.done_rate)}, {found.processed:,} in all; "
+        f"failed {_rate(found.failed_rate)}, {found.failed:,} in all, {found.kept_failed:,} kept"
     )
     yield _cut(
-        f"waiting  {counted(waiting, 'job')} in {counted(len(view.waiting), 'queue')}{oldest}"
-        + (f"; {look.later:,} for their time" if look.later else "")
+        f"waiting  {counted(waiting, 'job')} in {counted(len(found.waiting), 'queue')}{oldest}"
+        + (f"; {found.later:,} for their time" if found.later else "")
     )
-    starts = [since for each in look.processes for since in each.running.since.values()]
-    longest = f", the longest for {duration(max(view.at - min(starts), 0.0))}" if starts else ""
-    processes = counted(len(look.processes), "process", "processes")
+    seconds = found.longest_seconds
+    longest = f", the longest for {duration(seconds)}" if seconds is not None else ""
     yield _cut(
-        f"running  {counted(look.held, 'job')} in {processes} of "
-        f"{counted(len(look.workers), 'worker')}{longest}"
+        f"running  {counted(found.held, 'job')} in "
+        f"{counted(found.processes, 'process', 'processes')} of "
+        f"{counted(len(found.workers), 'worker')}{longest}"
     )
 
 
@@ -224,28 +245,28 @@ def _rate(number: float) -> str:
     return f"{number:,.0f}/s" if number >= 10 or not number else f"{number:.1f}/s"
 
 
-def _as_dict(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
-    look, counts = view.look, view.look.counts
+def _as_dict(report: _Report) -> dict[str, Any]:
+    found = report.totals
     return {
-        "ok": not any(finding.is_broken for finding in findings),
-        "at": view.at,
-        "findings": [finding.as_dict() for finding in findings],
+        "ok": not any(finding.is_broken for finding in report.findings),
+        "at": found.at,
+        "findings": [finding.as_dict() for finding in report.findings],
         "totals": {
-            "processed": counts.processed,
-            "failed": counts.failed,
-            "done_per_second": round(view.done_rate, 1),
-            "failed_per_second": round(view.failed_rate, 1),
-            "kept_failed": look.kept_failed,
-            "waiting": sum(counts.waiting.values()),
-            "queues": dict(view.waiting),
-            "later": look.later,
-            "held": look.held,
-            "processes": len(look.processes),
-            "workers": len(look.workers),
+            "processed": found.processed,
+            "failed": found.failed,
+            "done_per_second": round(found.done_rate, 1),
+            "failed_per_second": round(found.failed_rate, 1),
+            "kept_failed": found.kept_failed,
+            "waiting": sum(found.waiting.values()),
+            "queues": dict(found.waiting),
+            "later": found.later,
+            "held": found.held,
+            "processes": found.processes,
+            "workers": len(found.workers),
         },
         "flow": {
-            "all_paused": look.flow.all_paused,
-            "paused": [name for name, each in look.flow.policies.items() if each.paused],
-            "limited": [name for name, each in look.flow.policies.items() if each.is_limited],
+            "all_paused": found.all_paused,
+            "paused": [*found.paused],
+            "limited": [*found.limited],
         },
     }

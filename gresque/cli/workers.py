@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
-from gresque.cli.connect import open_store, operator
+from gresque.cli.connect import operator
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Column, Output, complain, json_option
+from gresque.cli.stores import open_store, open_stores
 from gresque.clock import duration
 from gresque.text import counted, printable
 
@@ -61,8 +62,8 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
     """
     from gresque.inspector.workers import WorkerStatus
 
-    with open_store(flags) as store:
-        workers = WorkerStatus.all(store)
+    with open_stores(flags) as stores:
+        workers = stores.total(WorkerStatus.all, WorkerStatus.merge)
     Output(as_json).listing(
         workers, _as_dict, COLUMNS, empty="no workers",
         colour=lambda worker: None if worker.registered else "red",

@@ -16,7 +16,7 @@ from gresque.jobs import payload
 from gresque.jobs.attempts import attempt_of
 from gresque.jobs.envelope import UNREADABLE, members_of
 from gresque.jobs.ids import enqueued_at
-from gresque.text import decoded, encoded
+from gresque.text import counted, decoded, encoded
 
 if TYPE_CHECKING:
     from gresque.store.processes import Held
@@ -60,7 +60,10 @@ def search_job(store: Store, job_id: str, failed_lists: tuple[str, ...] = ()) ->
         return found
     if _has_failed(store, found, failed_lists or _failed_lists(store)):
         return found
-    looked = f"looked at all jobs in flight and delayed, and at {found.looked_at:,} others"
+    looked = (
+        "looked at all jobs in flight and delayed, and at "
+        f"{counted(found.looked_at, 'waiting or failed job')}"
+    )
     more = "; there are more, so it may be among those" if found.is_cut else ""
     found.status = Status(
         job_id, "unknown", enqueued_at=enqueued_at(job_id), note=f"{looked}{more}"

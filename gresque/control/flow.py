@@ -11,7 +11,7 @@ from gresque.control.audit import acting
 from gresque.logs import fields
 from gresque.store.policies import CAP as CAP
 from gresque.store.policies import RATE as RATE
-from gresque.store.policies import Change
+from gresque.store.policies import Change as Change
 from gresque.store.policies import Rate as Rate
 from gresque.store.policies import checked_cap as checked_cap
 from gresque.store.policies import checked_queue as checked_queue

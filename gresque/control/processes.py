@@ -98,13 +98,18 @@ def order_named(
 ) -> list[Ordered]:
     """As `order`, of the processes with these names: ids, `host:pid`, those of a worker, of a host.
     Raises GresqueError, before anything is done, for a name that no process has."""
-    known = store.processes.ids()
-    named = {target: processes_named(known, target) for target in targets}
+    named = find_processes(store, targets)
     for target, found in named.items():
         if not found:
             raise GresqueError(f"no process, worker or host is named {target}; see gresque ledger")
     ids = dict.fromkeys(each for found in named.values() for each in found)
     return order(store, what, [*ids], by=by, wait_seconds=wait_seconds)
+
+
+def find_processes(store: Store, targets: Collection[str]) -> dict[str, list[str]]:
+    """The processes that each of these names means; see `order_named`."""
+    known = store.processes.ids()
+    return {target: processes_named(known, target) for target in targets}
 
 
 class _Waiting:

@@ -51,6 +51,16 @@ def targets_named(store: Store, ids: Sequence[str]) -> tuple[list[Target], list[
     return [*targets.values()], missing
 
 
+def refuse_ambiguous(ids: Iterable[str], found: Iterable[Sequence[Target]]) -> None:
+    """Raises AmbiguousId when an id that is not whole means a job of one shard and another one of
+    another; `found` has the targets of each shard."""
+    running = list(dict.fromkeys(target.job_id for targets in found for target in targets))
+    for wanted in ids:
+        fitting = [each for each in running if has_id(each, wanted)]
+        if len(fitting) > 1 and wanted not in fitting:
+            raise _ambiguous(wanted, fitting)
+
+
 def targets_selected(store: Store, wanted: Filter) -> tuple[list[Target], int]:
     """The jobs that are wanted, those that run longest first; and how many of them have no id, by
     which a kill could name them."""
@@ -88,9 +98,13 @@ def _pick(wanted: str, jobs: Iterable[tuple[str, Held]]) -> tuple[str, list[Held
     if wanted in found:
         return wanted, found[wanted]
     if len(found) > 1:
-        some = ", ".join([*map(printable, found)][:_SHOWN])
-        raise AmbiguousId(
-            f"the ids of {len(found):,} running jobs end with {printable(wanted)}; give more "
-            f"digits: {some}"
-        )
+        raise _ambiguous(wanted, [*found])
     return next(iter(found.items()), (wanted, []))
+
+
+def _ambiguous(wanted: str, found: Sequence[str]) -> AmbiguousId:
+    some = ", ".join([*map(printable, found)][:_SHOWN])
+    return AmbiguousId(
+        f"the ids of {len(found):,} running jobs end with {printable(wanted)}; give more "
+        f"digits: {some}"
+    )

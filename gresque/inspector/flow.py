@@ -148,8 +148,6 @@ class Serving:
     queues: tuple[Served, ...]
     policies: PolicySnapshot
     has_workers: bool
-    has_queues: bool
-    """A job was pushed to some queue before."""
 
     @classmethod
     def read(cls, store: Store, queues: Iterable[str]) -> Serving:
@@ -178,7 +176,7 @@ class Serving:
             )
             for name, each in sizes.items()
         )
-        return cls(tuple(found), asked.snapshot(), bool(living), bool(known.value))
+        return cls(tuple(found), asked.snapshot(), bool(living))
 
     @classmethod
     def merge(cls, found: Mapping[str, Serving]) -> Serving:
@@ -188,7 +186,6 @@ class Serving:
             tuple(map(Served.merge, zip(*(serving.queues for serving in each), strict=True))),
             merge_policies([serving.policies for serving in each]),
             any(serving.has_workers for serving in each),
-            any(serving.has_queues for serving in each),
         )
 
 

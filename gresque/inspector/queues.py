@@ -30,11 +30,14 @@ class QueueStatus:
 
     @classmethod
     def all(cls, store: Store) -> list[QueueStatus]:
-        """Every queue, by name, in three round trips."""
+        """Every queue, by name, in three round trips; also one that is paused or limited before its
+        first job."""
         flow = store.policies.read()
+        sizes = store.queues.sizes()
+        ruled = [name for name, each in flow.policies.items() if each.paused or each.is_limited]
         return [
-            cls(name, size, flow.describe(name) or None)
-            for name, size in store.queues.sizes().items()
+            cls(name, sizes.get(name, 0), flow.describe(name) or None)
+            for name in sorted({*sizes, *ruled})
         ]
 
     @classmethod

@@ -60,6 +60,15 @@ def ask_all(
     """
     if len(stores) == 1:
         return Answers({name: function(store) for name, store in stores.items()}, {})
+    return ask_many(stores, function, seconds)
+
+
+def ask_many(
+    stores: Mapping[str, Store],
+    function: Callable[[Store], T],
+    seconds: float | None = ANSWER_SECONDS,
+) -> Answers[T]:
+    """The same for those that are left of several shards: one that fails is missing, not raised."""
     until = None if seconds is None else time.monotonic() + seconds
     calls = {name: _Call(name, store, function) for name, store in stores.items()}
     for call in calls.values():
@@ -85,14 +94,14 @@ class _Call(Generic[T]):
 
     def reason(self, seconds: float | None) -> str:
         """Why there is no answer; empty where there is one."""
-        url = self._store.server.url
         if not self._done.is_set():
-            return f"no answer from Redis at {endpoint(url).place} within {seconds:g} s"
+            place = endpoint(self._store.server.url).place
+            return f"no answer from Redis at {place} within {seconds:g} s"
         if self._error is None:
             return ""
         if not isinstance(self._error, _AWAY):
             raise self._error
-        return explain(url, self._error)
+        return reason_of(self._store, self._error)
 
     def _run(self) -> None:
         try:
@@ -101,6 +110,16 @@ class _Call(Generic[T]):
             self._error = error
         finally:
             self._done.set()
+
+
+def is_there(store: Store) -> bool:
+    """For `ask_all`: asks for nothing else."""
+    return bool(store.now())
+
+
+def reason_of(store: Store, error: Exception) -> str:
+    """Why a shard is missing."""
+    return explain(store.server.url, error)
 
 
 def merge_rows(

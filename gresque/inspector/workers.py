@@ -129,6 +129,8 @@ def _joined(found: Sequence[WorkerStatus]) -> WorkerStatus:
         processed=sum(each.processed for each in found),
         failed=sum(each.failed for each in found),
         retried=sum(each.retried for each in found),
+        own=any(each.own for each in found),
+        runs=sum(each.runs for each in found),
     )
 
 

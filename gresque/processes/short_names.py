@@ -47,9 +47,14 @@ def short_id(job_id: object) -> object:
     return str(job_id)[-END_DIGITS:] if is_long else job_id
 
 
+def is_end_of_id(text: str) -> bool:
+    """Whether ids may end with it: 8 or more digits."""
+    return bool(_END_OF_ID.fullmatch(text))
+
+
 def has_id(job_id: object, wanted: str) -> bool:
     """Whether this is the id of a job, or ends with the 8 or more digits that `wanted` is."""
     found = str(job_id)
     if found == wanted:
         return True
-    return bool(_ID.fullmatch(found) and _END_OF_ID.fullmatch(wanted) and found.endswith(wanted))
+    return bool(_ID.fullmatch(found) and is_end_of_id(wanted) and found.endswith(wanted))

@@ -13,7 +13,10 @@ from tests.support.cli import Call
 from tests.support.ledgers import hold
 from tests.support.views import process, wait
 
-UNSERVED = "warning: no worker serves queue {}, and nothing was ever pushed to it; check the name\n"
+UNSERVED = (
+    "warning: no queue {} is known yet: nothing was ever pushed to it, and no worker serves it; "
+    "check the name\n"
+)
 
 
 class TestPause:
@@ -38,12 +41,20 @@ class TestPause:
         assert call("pause", "low").err == "warning: no worker serves queue low\n"
 
     def test_one_before_the_first_worker(self, call: Call, redis_client: redis.Redis) -> None:
-        assert call("pause", "mail") == (0, "mail: paused; 0 jobs wait\n", "")
+        unknown = (
+            "warning: no queue {} is known yet: nothing was ever pushed to it; check the name\n"
+        )
+        assert call("pause", "mail") == (0, "mail: paused; 0 jobs wait\n", unknown.format("mail"))
         wait(redis_client, "mail", b"{}")
         assert call("pause", "mail").err == ""
-        assert call("pause", "mial").err == (
-            "warning: nothing was ever pushed to queue mial; check the name\n"
-        )
+        assert call("pause", "mial").err == unknown.format("mial")
+
+    def test_one_that_a_worker_of_all_queues_serves(
+        self, call: Call, redis_client: redis.Redis
+    ) -> None:
+        redis_client.sadd("resque:workers", "vm:10:*")
+        assert "no queue mial is known yet" in call("pause", "mial").err
+        assert call("limit", "other", "5").err == ""
 
     @pytest.mark.parametrize("name", ["mail-*", "mail,low", "!mail", "mail:5"])
     def test_what_only_a_list_of_queues_may_have(

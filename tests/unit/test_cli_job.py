@@ -110,8 +110,10 @@ def test_nothing_is_known(
     assert run(["job", "0f", "--redis", redis_url]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gresque: nothing is known of job 0f: looked at all jobs in flight")
-    assert "30 others" in line and "there are more" not in line
+    assert "at 30 waiting or failed jobs" in line and "there are more" not in line
     monkeypatch.setattr(job_search, "MOST_LOOKED_AT", 10)
     status = gresque.Client(redis_url).status("0f", search=True)
     assert status.state == "unknown"
-    assert status.note.endswith("10 others; there are more, so it may be among those")
+    assert status.note.endswith(
+        "10 waiting or failed jobs; there are more, so it may be among those"
+    )

@@ -123,11 +123,15 @@ def test_a_wait_that_is_no_time_to_wait(call: Call, command: tuple[str, ...], se
     [
         ("gresque que", 1, {"queues"}),
         ("gresque queues ", 2, {"list", "show", "peek", "clear", "move"}),
-        ("gresque queues --", 2, {"--help", "--json", "--redis", "--namespace", "--shards"}),
+        (
+            "gresque queues --",
+            2,
+            {"--help", "--json", "--redis", "--namespace", "--shard", "--shards"},
+        ),
         (
             "gresque queues move --",
             3,
-            {"--count", "--yes", "--redis", "--namespace", "--shards", "--help"},
+            {"--count", "--yes", "--redis", "--namespace", "--shard", "--shards", "--help"},
         ),
         ("gresque failed --off", 2, {"--offset"}),
     ],

@@ -51,7 +51,7 @@ class TestAskAll:
             time.sleep(0.05 if store is stores["a"] else 0)
             return store.server.url
 
-        found = ask_all(stores, url)
+        found = ask_all(stores, url, seconds=30)
         assert [*found.by_shard.items()] == [(n, s.server.url) for n, s in stores.items()]
         assert found.missing == {}
         assert found.values == [stores["a"].server.url, stores["b"].server.url]
@@ -67,11 +67,12 @@ class TestAskAll:
 
     def test_a_server_that_hangs_is_missing(self, stores: dict[str, Store], own: OwnServer) -> None:
         own.stop()
+        assert stores["a"].now()  # it is connected
         began = time.monotonic()
-        found = ask_all(stores, QueueStatus.all, seconds=0.3)
-        assert time.monotonic() - began < 1.5
+        found = ask_all(stores, QueueStatus.all, seconds=1)
+        assert time.monotonic() - began < 10
         assert found.by_shard == {"a": []}
-        assert found.missing == {"b": f"no answer from Redis at {own.socket} within 0.3 s"}
+        assert found.missing == {"b": f"no answer from Redis at {own.socket} within 1 s"}
         # Its thread ends with its store, while the server still hangs.
         assert threads() == ["shard b"]
         stores["b"].close()
@@ -91,9 +92,9 @@ class TestAskAll:
         self, stores: dict[str, Store], own: OwnServer
     ) -> None:
         own.redis.config_set("requirepass", "secret")
-        assert "refuses: " in ask_all(stores, QueueStatus.all).missing["b"]
+        assert "refuses: " in ask_all(stores, QueueStatus.all, seconds=30).missing["b"]
         own.kill()
-        found = ask_all(stores, QueueStatus.all)
+        found = ask_all(stores, QueueStatus.all, seconds=30)
         assert found.missing["b"].startswith(f"no answer from Redis at {own.socket} (")
 
     def test_an_error_of_the_caller_is_raised(self, stores: dict[str, Store]) -> None:
@@ -102,7 +103,7 @@ class TestAskAll:
                 raise AmbiguousId("two jobs")
 
         with pytest.raises(AmbiguousId, match="two jobs"):
-            ask_all(stores, refuse)
+            ask_all(stores, refuse, seconds=30)
 
 
 def test_rows_are_merged() -> None:
@@ -116,7 +117,7 @@ def test_rows_are_merged() -> None:
 
 
 def ask(stores: dict[str, Store], function: Callable[[Store], Any]) -> dict[str, Any]:
-    found = ask_all(stores, function)
+    found = ask_all(stores, function, seconds=30)
     assert not found.missing
     return found.by_shard
 
@@ -162,10 +163,11 @@ class TestSums:
         assert found.registered
 
     def test_a_worker_that_has_beaten_on_one_shard_alone(self) -> None:
-        silent = WorkerStatus("w", None, False, "2026", "", None, (), 1, 0, 0)
-        beats = WorkerStatus("w", None, True, "2025", "now", 3.0, (), 1, 0, 0)
+        silent = WorkerStatus("w", None, False, False, "2026", "", None, (), 1, 0, 0, 1)
+        beats = WorkerStatus("w", None, True, True, "2025", "now", 3.0, (), 1, 0, 0, 2)
         (found,) = WorkerStatus.merge({"a": [silent], "b": [beats]})
         assert (found.heartbeat_age_seconds, found.started) == (3.0, "2025")
+        assert (found.own, found.held) == (True, 3)
 
     def test_numbers(self, stores: dict[str, Store]) -> None:
         for store in stores.values():
@@ -210,5 +212,5 @@ class TestSums:
         mail, other = found.queues
         assert (mail.waiting, mail.is_served, mail.is_known) == (1, True, True)
         assert (other.waiting, other.is_served, other.is_known) == (0, False, False)
-        assert found.has_workers and found.has_queues
+        assert found.has_workers
         assert found.policies.policy("mail").paused

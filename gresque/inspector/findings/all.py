@@ -25,5 +25,9 @@ failed. To add one is to write such a function, and a line here: those before it
 
 def find_all(view: View) -> list[Finding]:
     """What is broken, then what is a warning; each in the order of `FINDINGS`."""
-    found = [finding for find in FINDINGS for finding in find(view)]
+    return worst_first([finding for find in FINDINGS for finding in find(view)])
+
+
+def worst_first(found: Iterable[Finding]) -> list[Finding]:
+    """What is broken, then what is a warning; otherwise as they are."""
     return sorted(found, key=lambda finding: not finding.is_broken)

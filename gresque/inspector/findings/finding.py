@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from gresque.text import printable, shell
 
 
 class Level(StrEnum):
@@ -39,3 +41,24 @@ class Finding:
             "commands": list(self.commands),
             "details": self.details,
         }
+
+    def on_shard(self, shard: str) -> Finding:
+        """The same where there are several shards: it says which one, and so do its commands."""
+        return replace(
+            self,
+            message=f"shard {printable(shard)}: {self.message}",
+            commands=tuple(_on_shard(each, shard) for each in self.commands),
+            details={**self.details, "shard": shard},
+        )
+
+
+def shard_away(shard: str, reason: str) -> Finding:
+    """A shard that does not answer."""
+    message = printable(f"shard {shard} does not answer, its numbers are missing: {reason}")
+    return Finding(Level.BROKEN, "shard_away", message, (), {"shard": shard, "reason": reason})
+
+
+def _on_shard(command: str, shard: str) -> str:
+    if not command.startswith("gresque ") or command.startswith("gresque work"):
+        return command
+    return f"{command} {shell('--shard', shard)}"
