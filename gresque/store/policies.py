@@ -303,8 +303,8 @@ class Policies:
 
 
 def pauses_all(value: bytes | None) -> bool:
-    """As Resque reads it."""
-    return value is not None and value.strip().lower() == b"true"
+    """As Resque reads it: `strip`, which takes NUL as well, and `downcase`."""
+    return value is not None and value.strip(b" \t\n\v\f\r\0").lower() == b"true"
 
 
 def checked_queue(queue: object) -> str:

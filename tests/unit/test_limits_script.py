@@ -7,6 +7,7 @@ import time
 import pytest
 import redis
 
+from gresque.store.policies import pauses_all
 from tests.support.limited_turns import HOUR, Turns, policies, push
 from tests.support.worker_scripts import (
     FIXED,
@@ -66,6 +67,10 @@ def calls(db: Redis) -> dict[str, int]:
         ({"z": "p"}, None, ["a0", "b0"], []),
         ({}, "true", [], [0, 1]),
         ({}, " TRUE\n", [], [0, 1]),
+        ({}, "\0\t True\r\n\0", [], [0, 1]),
+        ({}, "1", ["a0", "b0"], []),
+        ({}, "true false", ["a0", "b0"], []),
+        ({}, "yes", ["a0", "b0"], []),
         ({}, "false", ["a0", "b0"], []),
         ({}, "", ["a0", "b0"], []),
     ],
@@ -78,6 +83,7 @@ def test_a_paused_queue_is_passed_over(
     policies(db, **texts)
     if pause_all is not None:
         db.set(PAUSE_ALL, pause_all)
+    assert pauses_all(db.get(PAUSE_ALL)) == (not texts and paused == [0, 1])
     found, stopped, limited = turns.take(5)
     assert ([each[1:] for each in found], stopped, limited) == (taken, paused, [])
     assert db.llen(q("a")) + db.llen(q("b")) + len(taken) == 2

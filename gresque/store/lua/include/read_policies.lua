@@ -5,7 +5,7 @@ if has_policies ~= 0 and not note('look', has_policies, 'EXISTS', K[POLICIES]) t
   local policies, pause = pcall('HGETALL', K[POLICIES]), pcall('GET', K[POLICIES + 1])
   if note('look', policies, 'HGETALL', K[POLICIES]) then policies = {} end
   if note('look', pause, 'GET', K[POLICIES + 1]) then pause = false end
-  all_paused = pause and string.find(string.lower(pause), '^%s*true%s*$')
+  all_paused = pause and string.find(string.lower(pause), '^[%s%z]*true[%s%z]*$')
   policy_of = {}
   for i = 1, #policies, 2 do policy_of[policies[i]] = policies[i + 1] end
 end
