@@ -38,7 +38,8 @@ class Dialler(Protocol):
 
 
 class LastAddress:
-    """The address of the server that a connection was last opened to, by this process."""
+    """The address of the server that a connection was last opened to: by this process, or by any
+    of a master (`processes.last_address`)."""
 
     def __init__(self) -> None:
         self._address: Address | None = None

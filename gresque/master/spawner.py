@@ -25,6 +25,7 @@ from gresque.master.exits import EXIT_BOOT_FAILED, EXIT_CUT_OFF, EXIT_OK
 from gresque.master.signals import SignalPipe, endable, signals_blocked
 from gresque.processes.declared_memory import DeclaredMemory
 from gresque.processes.kind import Kind
+from gresque.processes.last_address import share_addresses
 from gresque.processes.scoreboard import Row, Scoreboard, SharedTotals
 from gresque.processes.spec import DeadProcess, ProcessSpec, ProxySpec
 from gresque.processes.sums import SharedSums
@@ -103,6 +104,7 @@ class Spawner:
         self._maintains = settings.burst
         """Whether the next worker process does the maintenance of a burst."""
         self.rows = Scoreboard(most_children, settings.thread_count).rows
+        share_addresses((shard.url, shard.namespace) for shard in settings.all_shards())
         self._judge_memory = SharedMemory()
         self.sums = SharedSums()
         self._declared = DeclaredMemory()
