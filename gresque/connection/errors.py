@@ -12,6 +12,7 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     AuthorizationError,
+    ClusterCrossSlotError,
     MasterDownError,
     NoPermissionError,
     ReadOnlyError,
@@ -19,7 +20,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from gresque.connection.urls import endpoint
+from gresque.connection.urls import Endpoint, endpoint, shown
 from gresque.errors import RedisUnavailable
 
 _NOT_HERE = re.compile(
@@ -118,18 +119,19 @@ def explain(url: str, error: Exception) -> str:
         if code and code != "ERR" and not text.startswith(code):
             text = f"{code} {text}"
         text = _WITHIN_SCRIPT.sub("", text)
-        remedy = _remedy(error)
+        remedy = _remedy(endpoint(url), error)
         return f"Redis at {where} refuses: {text.rstrip('.') if remedy else text}{remedy}"
     return f"no answer from Redis at {where} ({error or type(error).__name__})"
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(at: Endpoint, error: Exception) -> str:
     """The remedy when the URL names the wrong server."""
-    if isinstance(error, AskError):  # MOVED is one, too
-        return (
-            f"; this is a node of a Cluster, and slot {error.slot_id} is at {error.host}:"
-            f"{error.port}: give the URL of that node, and a namespace in braces ({{resque}})"
-        )
+    if at.fails_over:
+        return ""  # the next connection is opened to another one
+    if isinstance(error, AskError | ClusterCrossSlotError):  # MOVED is an AskError, too
+        host = at.hosts[0] if at.hosts else ("HOST", 6379)
+        url = f"redis{'s' if at.tls else ''}+cluster://{shown(host)}"
+        return f"; this is a Cluster: write {url} and RESQUE_NAMESPACE={{resque}}"
     if isinstance(error, ReadOnlyError | MasterDownError):
         return "; this is a replica: give the URL of the primary"
     return ""

@@ -41,6 +41,8 @@ class Opener:
 
     def __init__(self, url: str, namespace: str, waits: Waits = BLOCKING) -> None:
         topology, at = topology_of(url, namespace), endpoint(url)
+        self.place = at.place
+        """Where the server is, for messages."""
         plain, self.options = _class_and_options(topology, at, url)
         """Options of redis-py's connections."""
         self.connection_class = waits.connection_class(plain)

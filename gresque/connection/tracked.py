@@ -13,6 +13,7 @@ from gresque.connection.errors import password_refused
 from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
 from gresque.connection.scripts import Script
+from gresque.errors import RedisUnavailable
 
 CALM_SECONDS = 60.0
 """A connection that has waited longer for a slow server waits as short as at first again, when no
@@ -88,6 +89,17 @@ class TrackedConnection:
     def _on_push(self, push: list[Any]) -> None:
         if push[0] == b"invalidate":
             self.invalidated.extend(push[1] or [None])
+
+    def check_primary(self) -> None:
+        """Raises RedisUnavailable for a replica. One that takes writes all the same loses them."""
+        try:
+            role = self.call(b"ROLE")[0]
+        except ResponseError:  # no right to ask
+            return
+        if role != b"master":
+            raise RedisUnavailable(
+                f"{self._opener.place} is a replica: give the URL of the primary"
+            )
 
     @property
     def longest_reply_seconds(self) -> float:

@@ -33,8 +33,11 @@ _SENDING = {
 """Functions that are given a command by its name, those of `Reads` included."""
 _NO_COMMANDS = {"execute", "execute_command", "close", "pipeline"}
 
-CONNECTING = {"AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNAME"}
-"""The commands that redis-py sends by itself, by the options of the URL."""
+CONNECTING = {
+    "AUTH", "HELLO", "PING", "SELECT", "CLIENT|SETINFO", "CLIENT|SETNAME", "ROLE", "EXISTS",
+}  # fmt: skip
+"""The commands that redis-py sends by itself, by the options of the URL, and those by which a
+connection sees that it is at the right server (`connection/sentinels.py`, `one_slot.py`)."""
 TRANSACTION = {"MULTI", "EXEC"}
 SCRIPTING = {"EVALSHA", "EVAL"}
 TRACKING = {"connection/tracked.py", "store/result_waits.py"}

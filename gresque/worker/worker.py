@@ -240,8 +240,11 @@ class Worker:
     def _register(self) -> None:
         connection = self._cycle.connection
         # The first processes of a master wait longer for a slow Redis: they do not try again.
-        longest = connection.longest_reply_seconds
-        connection.connect(FIRST_REPLY_SECONDS if self._spec.retry_connect else longest)
+        if self._spec.retry_connect:
+            connection.connect(FIRST_REPLY_SECONDS)
+        else:
+            connection.connect(connection.longest_reply_seconds)
+            connection.check_primary()
         self._row.enter(ProcessState.REGISTERING)
         try:
             self._registration.register()
