@@ -91,7 +91,8 @@ WORKER_METHODS = (
     "locks.apply", "locks.delayed_among", "locks.each", "locks.held_by", "locks.prolong",
     "locks.waiting_in", "metrics.add", "metrics.heads", "metrics.known_heads", "metrics.trim_logs",
     "metrics.write_depths", "metrics.write_heads",
-    "queues.names", "unique_enqueuer.enqueue", "workers.forget_threads", "workers.unregister",
+    "queues.names", "stats.summary", "unique_enqueuer.enqueue", "workers.forget_threads",
+    "workers.unregister",
 )  # fmt: skip
 READING_MODULES = (
     "store/reads.py", "inspector/processes.py", "inspector/running.py", "inspector/workers.py",
