@@ -15,6 +15,7 @@ from gresque.cli import stores as cli_stores
 from gresque.cli.main import gresque
 from gresque.jobs import payload
 from gresque.jobs.ids import new_id
+from gresque.store.ledger import write_entry
 from gresque.store.store import Store
 from tests.support.cli import PROCESS, Call, fail, items, register
 from tests.support.server import OwnServer
@@ -138,6 +139,22 @@ class TestWithAll:
         stats = json.loads(call("stats", "--json").out)
         assert (stats["in_flight"], stats["workers"], stats["missing_shards"]) == (3, 2, {})
         assert json.loads(call("job", "--json", "id1").out)["shard"] == "b"
+
+    def test_kill_by_id_and_by_what_they_are(self, call: Call, shards: dict[str, Store]) -> None:
+        for number, store in enumerate(shards.values()):
+            register(store.redis)
+            entry = write_entry(b"resque:queue:mail", job(number, f"{number:024x}deadbeef"))
+            store.redis.hset(f"resque:ledger:{PROCESS}", "0", entry)
+        code, _, err = call("kill", "deadbeef")
+        assert (code, err.startswith("gresque: the ids of 2 running jobs end with")) == (2, True)
+        asked = json.loads(call("kill", f"{1:024x}deadbeef", "--wait", "0", "--json").out)
+        assert [row["id"] for row in asked] == [f"{1:024x}deadbeef"]
+        commands = [store.redis.exists(f"resque:commands:{PROCESS}") for store in shards.values()]
+        assert commands == [0, 1]
+        done = call("kill", "--class", "t.job", "--wait", "0", "--yes", "--json")
+        assert (done.code, len(json.loads(done.out))) == (0, 2)
+        assert call("kill", f"{1:024x}deadbeef", "0f", "--wait", "0").code == 1
+        assert call("kill", "0f").code == 2
 
     def test_failed_jobs(self, call: Call, shards: dict[str, Store]) -> None:
         fail(shards["a"].redis, 1, 2)
@@ -301,6 +318,7 @@ class TestWithOneStopped:
     def test_all_are_away(
         self, call: Call, own: OwnServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.delenv("REDIS_URL")
         monkeypatch.setenv("REDIS_URLS", f"a=redis://127.0.0.1:1 b={own.url}")
         own.kill()
         code, out, err = call("queues")
