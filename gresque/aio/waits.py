@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -15,26 +14,23 @@ from gresque.aio.calls import in_thread, wait_for, wait_until
 from gresque.aio.sockets import LoopSocket
 from gresque.connection.raw import RawConnection
 from gresque.connection.waits import Waits
-from gresque.store.producer_slots import Waiter
+from gresque.store.waiters import Waiter
 
 
 class LoopWaiter(Waiter):
     """A push that waits for a slot, in the thread of the loop."""
 
-    __slots__ = ("_woken",)
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.since = time.monotonic()
-        self.producer_slot = None
-        self.error = None
-        self._woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def _prepare(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
 
     def wait(self) -> None:
-        wait_for(self._woken)
+        wait_for(self._means)
 
     def wake(self) -> None:
-        if not self._woken.done():  # its task was cancelled, and will give the slot back
-            self._woken.set_result(None)
+        if not self._means.done():  # its task was cancelled, and will give the slot back
+            self._means.set_result(None)
 
 
 class LoopLock:

@@ -27,7 +27,7 @@ class Waits:
     run. An event loop has waits of its own, see `gresque.aio.waits`."""
 
     waiter: Any = None
-    """A class of `producer_slots.Waiter`; None for the one that fits the program."""
+    """A class of `waiters.Waiter`; None for the one that fits the program."""
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

@@ -2,60 +2,59 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import redis
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from gresque.backoff import Backoff
 from gresque.connection.errors import alone, explain, is_reply, may_pass
-from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
-from gresque.connection.raw import RawConnection
-from gresque.connection.scripts import script
+from gresque.connection.opening import FIRST_REPLY_SECONDS
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import NotEnqueued, PerhapsEnqueued
+from gresque.store.joined import Joined, may_join
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import Pool, ProducerSlot, ProducerSlots
-from gresque.store.track import Track, track_of
-from gresque.text import encoded
+from gresque.store.push_tries import PushTries
+from gresque.store.waiters import Waiter
 
 FIRST_BACKOFF_SECONDS = 0.02
 LONGEST_BACKOFF_SECONDS = 1.0
 
-EXPIRY_SECONDS = 120
-"""Added to `retry_seconds`: a slot outlives all that may still be on its way, which is the longest
-wait for a reply, for a new connection, and for one more reply."""
 
-RENEWAL_SECONDS = 10
-"""So often a push renews the expiry of its slot, which lasts longer by as much: to renew it with
-each push would cost the server a tenth of the push."""
-
-STALE_SECONDS = 0.5
-"""A connection that was not used for this time is checked before it is used: when the server has
-closed it, nothing has been sent yet, and that is known."""
+class _Apart(Exception):
+    """Redis has refused the call of several pushes: each of them is to be pushed alone."""
 
 
-class Enqueuer:
+class Enqueuer(PushTries):
     """Pushes jobs into queues. Greenlets and threads may share one, and a fork may copy it.
 
     Each push has a slot for itself: a connection, and a field of a HASH in Redis, in which one
     script notes the number of the push while it does it. So a push whose reply was lost can be sent
-    again: the script sees by the number that it was done. There are few slots; more pushes at the
-    same time wait for one (see `producer_slots`).
+    again: the script sees by the number that it was done.
+
+    There are few slots; more pushes at the same time wait for one (see `producer_slots`). Those
+    that wait are joined: the one that gets the slot takes the others along, in one call. When Redis
+    refuses that call, each of them is pushed alone, and ends as it would have without the others.
     """
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
+    _joins = True
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        retry_seconds: float,
+        waits: Waits = BLOCKING,
+    ) -> None:
+        super().__init__(url, keys, retry_seconds, waits)
         self._url = url
-        self._keys = keys
         self._retry_seconds = retry_seconds
         self._waits = waits
-        self._opener = Opener(url, keys.namespace, waits)
-        self._script = script("enqueue")
-        self._expiry = RENEWAL_SECONDS + EXPIRY_SECONDS + math.ceil(retry_seconds)
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
         self._slots = self._own_slots()
@@ -69,22 +68,81 @@ class Enqueuer:
         slots = self._slots
         if slots.pid != os.getpid():  # a fork: the parent goes on with its own
             slots = self._slots = self._own_slots()
-        pool = slots.pool()
+        pools = slots.pools()
+        if self._joins and self._scripted and may_join(raws):
+            producer_slot = pools.joining.free()
+            if producer_slot is not None:
+                return self._push(pools.joining, producer_slot, queue, raws)
+            if self._push_joined(pools.joining, queue, raws):
+                return 1
         try:
-            producer_slot = pool.take()
+            producer_slot = pools.alone.take()
         except (RedisError, OSError) as error:
-            raise NotEnqueued(f"not enqueued: {explain(self._url, error)}") from alone(error)
+            raise self._failure(queue, error) from alone(error)
+        return self._push(pools.alone, producer_slot, queue, raws)
+
+    def _push(
+        self, pool: Pool, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+    ) -> Any:
         try:
             producer_slot.number += 1
-            reply = self._send(
-                producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=self._scripted
-            )
-            pool.done_at = producer_slot.used
-            return reply
-        except (RedisError, OSError) as error:
-            return self._repeat(pool, producer_slot, queue, raws, error)
+            return self._call(pool, producer_slot, queue, raws)
         finally:
             pool.give_back(producer_slot)
+
+    def _push_joined(self, pool: Pool, queue: str, raws: Sequence[bytes]) -> bool:
+        """Push a job together with others that wait; False where it is to be pushed alone."""
+        own = pool.waiter(queue, raws[0])
+        try:
+            producer_slot = pool.wait(own)
+        except (RedisError, OSError) as error:
+            raise self._failure(queue, error) from alone(error)
+        if producer_slot is None:  # another push has taken it along
+            return not own.apart
+        try:
+            call = producer_slot.call
+            if call is None:
+                call = self._join(pool, producer_slot, own)
+                reply = self._call(pool, producer_slot, queue, call)
+            else:  # the push that sent it was killed
+                cut_short = redis.ConnectionError("the push that sent it was interrupted")
+                reply = self._repeat(pool, producer_slot, queue, call, cut_short)
+        except _Apart:
+            pool.settle(producer_slot, lambda _: True)
+            return False
+        except (NotEnqueued, PerhapsEnqueued) as failure:
+            pool.settle(producer_slot, lambda _: False, partial(self._same_failure, failure))
+            raise
+        except Exception:  # such as a name that cannot be encoded: of one of them
+            if call is None or producer_slot.sent or call.in_doubt:
+                raise
+            pool.settle(producer_slot, lambda _: True)
+            return False
+        else:
+            refused = call.refused(reply)
+            pool.settle(producer_slot, refused.__contains__)
+            return queue not in refused
+        finally:
+            pool.give_back(producer_slot)
+
+    def _join(self, pool: Pool, producer_slot: ProducerSlot, own: Waiter) -> Joined:
+        """The call of a push that has waited, and of those that wait now."""
+        pool.join(producer_slot)
+        call = Joined((each.queue, each.raw) for each in (own, *producer_slot.joined))
+        producer_slot.number += 1  # before the call is noted: under the last number it was done
+        producer_slot.sent, producer_slot.call = False, call
+        return call
+
+    def _call(
+        self, pool: Pool, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
+    ) -> Any:
+        scripted = self._scripted or type(raws) is Joined
+        try:
+            reply = self._send(producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=scripted)
+        except (RedisError, OSError) as error:
+            return self._repeat(pool, producer_slot, queue, raws, error, scripted=scripted)
+        pool.done_at = producer_slot.used
+        return reply
 
     def _repeat(
         self,
@@ -93,6 +151,8 @@ class Enqueuer:
         queue: str,
         raws: Sequence[bytes],
         error: Exception,
+        *,
+        scripted: bool = True,
     ) -> Any:
         """Try again: at once on a new connection, as the server may have restarted, then with
         back-off, until it succeeds or must not be tried any more.
@@ -100,7 +160,8 @@ class Enqueuer:
         A server that is silent is given the longest time of a reply in all, in longer and longer
         tries, each on a new connection: it may be slow, or another one may have replaced it.
         """
-        scripted, perhaps = self._scripted, False
+        joined = raws if isinstance(raws, Joined) else None
+        perhaps = joined is not None and joined.in_doubt
         until = time.monotonic() + self._retry_seconds
         silent_seconds = max(self._opener.reply_seconds, self._retry_seconds)
         silent_until = max(until, time.monotonic() + silent_seconds - FIRST_REPLY_SECONDS)
@@ -112,6 +173,10 @@ class Enqueuer:
                 reply_seconds = min(2 * reply_seconds, self._opener.reply_seconds)
             pool.give_up(error, silent_seconds if silent else self._retry_seconds)
             perhaps = perhaps or (producer_slot.sent and not is_reply(error))
+            if joined is not None:
+                joined.in_doubt = perhaps
+                if not perhaps and is_reply(error):
+                    raise _Apart
             if scripted and not perhaps and _refuses_scripts(error):
                 scripted = False
             elif not may_pass(error) or (perhaps and not scripted):
@@ -130,98 +195,28 @@ class Enqueuer:
                 self._scripted = scripted
                 pool.done_at = producer_slot.used
                 return reply
+        raise self._failure(queue, error, perhaps=perhaps) from alone(error)
+
+    def _failure(self, queue: str, error: Exception, *, perhaps: bool = False) -> Exception:
+        """The error that a push ends with."""
         why = explain(self._url, error)
         if not perhaps:
-            raise NotEnqueued(f"not enqueued: {why}") from alone(error)
-        raise PerhapsEnqueued(
+            return NotEnqueued(f"not enqueued: {why}")
+        return PerhapsEnqueued(
             f"perhaps enqueued: it was sent, but then {why}; "
             f"look into {self._place(queue)} before you enqueue it again"
-        ) from alone(error)
+        )
+
+    def _same_failure(self, failure: Exception, queue: str) -> Exception:
+        """The error of a push that was joined to the one that has ended so."""
+        cause = failure.__cause__
+        assert isinstance(cause, Exception)
+        another = self._failure(queue, cause, perhaps=isinstance(failure, PerhapsEnqueued))
+        another.__cause__ = cause
+        return another
 
     def _place(self, queue: str) -> str:
         return f"queue {queue!r}"
-
-    def _send(
-        self,
-        producer_slot: ProducerSlot,
-        queue: str,
-        raws: Sequence[bytes],
-        reply_seconds: float,
-        *,
-        scripted: bool,
-    ) -> Any:
-        """One try. The slot gets its connection back only when that is in step: an interruption
-        halfway, such as a kill of the job that enqueues, costs the connection."""
-        connection, producer_slot.connection = producer_slot.connection, None
-        producer_slot.sent = False
-        try:
-            if connection is None:
-                connection = self._opener.open_ready(reply_seconds)
-            elif (
-                time.monotonic() - producer_slot.used > STALE_SECONDS
-                and connection.something_arrived()
-            ):
-                raise redis.ConnectionError("the server hung up, or sent a reply to no command")
-            push = self._push_once if scripted else self._push_plainly
-            reply = push(connection, producer_slot, queue, raws)
-        except BaseException:
-            if connection is not None:
-                connection.close()
-            raise
-        if reply_seconds != FIRST_REPLY_SECONDS:
-            self._opener.set_limit(connection, FIRST_REPLY_SECONDS)
-        producer_slot.used = time.monotonic()
-        producer_slot.connection = connection
-        return reply
-
-    def _push_once(
-        self,
-        connection: RawConnection,
-        producer_slot: ProducerSlot,
-        queue: str,
-        raws: Sequence[bytes],
-    ) -> Any:
-        changed = self._changed(queue, raws)
-        behind: tuple[Any, ...] = ()
-        if type(raws) is not list and (track := track_of(raws)) is not None:
-            changed = (*changed, *track.keys(self._keys))
-            behind = self._behind(track)
-        now = time.monotonic()
-        renews = now - producer_slot.renewed > RENEWAL_SECONDS
-        arguments = (
-            1 + len(changed), producer_slot.key, *changed,
-            producer_slot.slot, producer_slot.number, queue, self._expiry, int(renews), *raws,
-            *behind,
-        )  # fmt: skip
-        try:
-            reply = push_command(connection, producer_slot, "EVALSHA", self._script.sha, *arguments)
-        except NoScriptError:
-            reply = push_command(connection, producer_slot, "EVAL", self._script.text, *arguments)
-        if renews:
-            producer_slot.renewed = now
-        return reply
-
-    def _behind(self, track: Track) -> tuple[Any, ...]:
-        """What follows the arguments of tracked jobs."""
-        return encoded(track.job_class), track.ttl_ms
-
-    def _changed(self, queue: str, raws: Sequence[bytes]) -> tuple[str, ...]:
-        """The keys that the script changes, beside the producer's."""
-        return self._keys.queues, self._keys.queue(queue)
-
-    def _push_plainly(
-        self,
-        connection: RawConnection,
-        producer_slot: ProducerSlot,
-        queue: str,
-        raws: Sequence[bytes],
-    ) -> Any:
-        """Without scripts a push must not be repeated once it may have arrived. Making the queue
-        known may be repeated, so that goes first and alone. The state of a tracked job is written
-        when it starts."""
-        connection.send(b"SADD", self._keys.queues, queue)
-        connection.read()
-        return push_command(connection, producer_slot, "RPUSH", self._keys.queue(queue), *raws)
 
     def close(self) -> None:
         """Close the connections that are not in use. The enqueuer may be used again."""
@@ -231,13 +226,6 @@ class Enqueuer:
 
     def _own_slots(self) -> ProducerSlots:
         return ProducerSlots(self._keys, self._waits.waiter)
-
-
-def push_command(connection: RawConnection, producer_slot: ProducerSlot, *command: Any) -> Any:
-    producer_slot.sent = False
-    connection.send(*command)
-    producer_slot.sent = True
-    return connection.read()
 
 
 def _refuses_scripts(error: Exception) -> bool:

@@ -27,9 +27,9 @@ from gresque.connection.raw import RawConnection
 from gresque.connection.waits import BLOCKING, Event, Waits
 from gresque.errors import RedisUnavailable
 from gresque.store.keys import Keys
-from gresque.store.producer_slots import hubs
 from gresque.store.track import ENDED
 from gresque.store.tracks import TrackedState
+from gresque.store.waiters import hubs
 from gresque.text import decoded, encoded
 
 ASKED_AT_ONCE = 500

@@ -27,7 +27,7 @@ _COMMAND = re.compile(r"[A-Z]{3,}")
 _SUBCOMMANDS = {"ACL", "CLIENT", "CONFIG"}
 _PYTHON_NAMES = {"delete": "DEL"}
 _SENDING = {
-    "call", "send", "execute_command", "read", "push_command",
+    "call", "send", "execute_command", "read", "_push_command",
     "ask", "number", "texts_of", "scores", "names", "_add",
 }  # fmt: skip
 """Functions that are given a command by its name, those of `Reads` included."""
@@ -60,6 +60,8 @@ PARTS = {
 """The parts of the Store: attribute and module of `store/` -> class."""
 
 ENQUEUING = ("enqueuer.push", "scheduler.schedule", "unique_enqueuer.enqueue")
+SENT_BY = ("store/push_tries.py",)
+"""What all of them send with."""
 
 
 class Role(NamedTuple):
@@ -206,7 +208,8 @@ def _of_module(module: str) -> set[str]:
 def _of_method(name: str) -> set[str]:
     part = name.partition(".")[0]
     if name in ENQUEUING:  # all of them send as the enqueuer does
-        return _of_module(f"store/{part}.py") | _of_module("store/enqueuer.py")
+        modules = (f"store/{part}.py", *SENT_BY)
+        return set[str]().union(*map(_of_module, modules))
     return set(_of_tree(_methods()[name], part))
 
 

@@ -21,7 +21,15 @@ class Scheduler(Enqueuer):
     """As the Enqueuer, for jobs that are to wait. Those that are due by the server's clock when
     they arrive go to their queue at once."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
+    _joins = False
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        retry_seconds: float,
+        waits: Waits = BLOCKING,
+    ) -> None:
         super().__init__(url, keys, retry_seconds, waits)
         self._script = script("schedule")
 

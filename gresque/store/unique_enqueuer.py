@@ -35,7 +35,15 @@ class _Call(Batch):
 class UniqueEnqueuer(Enqueuer):
     """The Enqueuer of unique jobs: they are enqueued with their lock, or not at all."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits = BLOCKING) -> None:
+    _joins = False
+
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        retry_seconds: float,
+        waits: Waits = BLOCKING,
+    ) -> None:
         super().__init__(url, keys, retry_seconds, waits)
         self._script = script("enqueue_unique")
 

@@ -63,6 +63,6 @@ class Ticks:
 def free_slots(client: Client) -> list[int]:
     """The slots of the client for pushes that are due now; none may wait for one."""
     store: Any = client._twin._made.known
-    pool = store.enqueuer._slots.pool()
-    assert not pool._waiting
-    return sorted(each.slot for each in pool._free)
+    pools = store.enqueuer._slots.pools()
+    assert not any(pool._waiting for pool in pools)
+    return sorted(each.slot for pool in pools for each in pool._free)

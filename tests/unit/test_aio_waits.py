@@ -23,7 +23,7 @@ from gresque.connection import opening
 from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.store import enqueuer
-from gresque.store.producer_slots import MOST_SLOTS
+from gresque.store.producer_slots import JOINING_SLOTS, MOST_SLOTS
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy
 from tests.support.on_loop import OnLoop, Ticks, free_slots
@@ -295,15 +295,15 @@ def test_a_push_that_waits_for_a_slot_is_cancelled(proxy: FaultyProxy, redis_cli
         proxy.reply_delay_seconds = 0.1
         tasks = [asyncio.create_task(client.aenqueue_to("q", "Job", n)) for n in range(40)]
         await asyncio.sleep(0.02)
-        for task in tasks[MOST_SLOTS:30]:
+        for task in tasks[JOINING_SLOTS:30]:
             task.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        assert sum(isinstance(each, asyncio.CancelledError) for each in ended) == 30 - MOST_SLOTS
+        assert sum(isinstance(each, asyncio.CancelledError) for each in ended) == 30 - JOINING_SLOTS
         assert len(free_slots(client)) == MOST_SLOTS
         await client.aclose()
 
     asyncio.run(main())
-    assert redis_client.llen(QUEUE) == 1 + 40 - (30 - MOST_SLOTS)
+    assert redis_client.llen(QUEUE) == 1 + 40 - (30 - JOINING_SLOTS)
 
 
 # Many at once

@@ -117,7 +117,7 @@ def test_a_call_that_is_sent_again_changes_nothing(store: Store, redis_client: r
         assert redis_client.hget("resque:job:id1", "s") == b"queued"
         redis_client.hset("resque:job:id1", "s", "done")
         for enqueuer in (store.enqueuer, store.unique_enqueuer):
-            for slot in enqueuer._slots.pool()._free:
+            for slot in enqueuer._slots.pools().alone._free:
                 slot.number -= slot.number > 0  # as the same call, sent again
         push()
         assert redis_client.hget("resque:job:id1", "s") == b"done"

@@ -15,8 +15,7 @@ import gresque
 from gresque.connection import opening
 from gresque.connection.scripts import script
 from gresque.errors import NotEnqueued, PerhapsEnqueued, SettingsError
-from gresque.store import enqueuer
-from gresque.store import producer_slots as slots_module
+from gresque.store import enqueuer, push_tries
 from tests.process.support import wait_for
 from tests.support.faults import FaultyProxy, demote
 from tests.support.pushes import QUEUE, Redis, enqueue, ids
@@ -146,7 +145,7 @@ def test_retry_seconds_is_checked(seconds: Any) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """All waits for replies at a tenth."""
-    for module in (opening, enqueuer, slots_module):
+    for module in (opening, enqueuer, push_tries):
         for name, seconds in (("FIRST_REPLY_SECONDS", 0.5), ("REPLY_SECONDS", 3.0)):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, seconds)
@@ -160,7 +159,7 @@ def test_a_push_leaves_a_server_that_hangs(
     impatient: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (opening, enqueuer, slots_module):
+    for module in (opening, enqueuer, push_tries):
         if hasattr(module, "REPLY_SECONDS"):
             monkeypatch.setattr(module, "REPLY_SECONDS", 30.0)
     proxy = FaultyProxy(tmp_path / "proxy.sock", own.socket)

@@ -41,6 +41,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     ),
     "start": (5, [0, "p", "0", "queued", "", "id", "A", "q"]),
     "enqueue": (3, [0, 1, "q", 60, 0, "job"]),
+    "enqueue_joined": (3, [0, 1, 1, 60, 0, "q", 1, "job"]),
     "fence": (3, ["p", 60]),
     "forget_suspects": (4, ["q"]),
     "hand_over": (3, [1]),
