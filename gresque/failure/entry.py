@@ -9,6 +9,7 @@ import msgspec
 
 from gresque.clock import failed_at
 from gresque.failure.kept_item import in_entry, out_of_entry, wrapped
+from gresque.failure.well_formed import well_formed
 from gresque.raised import MAX_ERROR_CHARS
 
 
@@ -62,7 +63,8 @@ def encode_entry(
 
 def decode_entry(raw: bytes) -> FailedEntry:
     """Read an entry of any Resque. Other programs leave fields out, or write null or a number where
-    Ruby writes a text. Raises msgspec.MsgspecError for what is none."""
+    Ruby writes a text; half a character is read as U+FFFD. Raises msgspec.MsgspecError for what is
+    none."""
     try:
         return _decode(raw)
     except msgspec.ValidationError:
@@ -71,6 +73,11 @@ def decode_entry(raw: bytes) -> FailedEntry:
             "exception", "failed_at",
         }:  # fmt: skip
             raise
+    except msgspec.DecodeError:
+        readable = well_formed(raw)
+        if readable == raw:
+            raise
+        return decode_entry(readable)
     return FailedEntry(
         failed_at=_text(found.get("failed_at")),
         payload=found["payload"],

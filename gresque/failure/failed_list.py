@@ -15,6 +15,7 @@ from gresque.failure.entry import FailedEntry, decode_entry
 from gresque.failure.failed_time import as_resque
 from gresque.failure.retry import Retry, prepare_retry
 from gresque.failure.sweep_lock import EXPIRY_MS, SweepLock
+from gresque.failure.well_formed import well_formed
 from gresque.jobs import payload
 from gresque.store.failed import FailedChange, FailedMove
 from gresque.store.store import Store
@@ -93,7 +94,11 @@ class FailedJob:
 
     def _field(self, name: str) -> Any:
         """Works also for an entry that lacks a field, which can still be retried."""
-        return getattr(self.entry, name) if self.entry else payload.loads(self.raw).get(name)
+        return getattr(self.entry, name) if self.entry else self._fields().get(name)
+
+    def _fields(self) -> dict[str, Any]:
+        found = payload.loads(self.raw)
+        return found if "raw" not in found else payload.loads(well_formed(self.raw))
 
     def as_dict(self) -> dict[str, Any]:
         """Every field that stands in Redis, unknown ones included, the index, and the name of the
@@ -101,7 +106,7 @@ class FailedJob:
         place: dict[str, Any] = {"index": self.index}
         if self.list_name:
             place["list"] = self.list_name
-        fields, item = payload.loads(self.raw), self.item
+        fields, item = self._fields(), self.item
         if item:
             fields["payload"] = item
         return place | fields | place

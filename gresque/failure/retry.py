@@ -9,6 +9,7 @@ import msgspec
 
 from gresque.errors import InvalidPayload
 from gresque.failure.kept_item import out_of_entry
+from gresque.failure.well_formed import well_formed
 from gresque.jobs.attempts import begun_again, without, without_history
 from gresque.jobs.ends import End, state_after
 from gresque.jobs.ids import new_id
@@ -45,7 +46,10 @@ def prepare_retry(raw: bytes, retried_at: str) -> Retry:
     try:
         entry = _fields(raw)
     except _UNREADABLE as error:
-        raise InvalidPayload(f"the entry cannot be read: {error}") from None
+        readable = well_formed(raw)
+        if readable == raw:
+            raise InvalidPayload(f"the entry cannot be read: {error}") from None
+        return prepare_retry(readable, retried_at)
     queue = _text(entry, "queue")
     if not queue:
         raise InvalidPayload("the entry names no queue")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gresque.failure.well_formed import well_formed
 from gresque.jobs import payload
 from gresque.jobs.activejob import WRAPPER, class_in_entry
 from gresque.raised import own_frame
@@ -52,7 +53,7 @@ def glance(raw: bytes) -> Glance:
             item.name = class_in_entry(item.name, raw)
         return found
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        entry = payload.loads(raw)
+        entry = payload.loads(well_formed(raw))  # rare
     shown = entry.get("payload")
     shown = payload.for_display(shown) if isinstance(shown, dict) else {}
     return Glance(

@@ -48,6 +48,8 @@ FOREIGN: list[dict[str, Any]] = [
     {"backtrace": [1, None, "x"]},
     {"error": {"code": 5}, "exception": 7},
     {"worker": None},
+    {"error": "cut \ud83d"},
+    {"payload": {"class": "Odd", "args": ["\udc00"]}},
 ]
 LACKING = [["backtrace"], ["worker"], ["backtrace", "worker", "error"], ["failed_at"]]
 

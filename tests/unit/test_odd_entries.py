@@ -8,6 +8,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from gresque.failure.well_formed import well_formed
 from tests.support.cli import Call
 from tests.support.failed_jobs import odd_entries
 
@@ -26,7 +27,7 @@ def test_commands_list_show_group_retry_and_remove_them(
     call: Call, failed: list[bytes], redis_client: redis.Redis
 ) -> None:
     listed = json.loads(call("failed", "list", "--json", "--count", "50").out)
-    assert [json.loads(raw) for raw in reversed(failed)] == [
+    assert [json.loads(well_formed(raw)) for raw in reversed(failed)] == [
         {name: value for name, value in each.items() if name != "index"} for each in listed
     ]
     plain = call("failed", "list", "--count", "50").out
