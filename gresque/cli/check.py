@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gresque.cli import server_checks
 from gresque.cli.hints import hints
 from gresque.cli.neighbours import ruby_workers_here
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, json_option, pairs, table
+from gresque.cli.server_checks import shown_fact
 from gresque.connection.urls import endpoint, mask
 from gresque.errors import GresqueError, SettingsError
+from gresque.inspector.server_facts import ServerFacts
 from gresque.settings import OPTIONS, Settings
 from gresque.shards import entry_of
 from gresque.text import printable, shell
 
 if TYPE_CHECKING:
     from gresque.connection.tracked import TrackedConnection
-
-OLDEST_REDIS = (6, 2)
 
 
 @dataclass
@@ -57,8 +58,7 @@ class Report:
 
     def _redis_rows(self) -> Iterator[tuple[str, str]]:
         for name, value in self.redis.items():
-            shown = ("no", "yes")[value] if isinstance(value, bool) else value
-            yield name.replace("_", " "), shown
+            yield name.replace("_", " "), shown_fact(name, value)
 
     def _job_lines(self) -> Iterator[str]:
         if not self.jobs:
@@ -241,118 +241,7 @@ def _policies_in_redis(settings: Settings) -> Iterator[str]:
 def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:
     connection.call(b"PING")
     report.redis["answers"] = True
-    server = ServerFacts(settings, connection.tracking, _read_info(connection))
-    report.redis["version"] = server.version
-    report.redis["client_tracking"] = server.tracking
-    server.policy = _eviction_policy(connection) or server.info.get("maxmemory_policy")
-    report.redis["maxmemory_policy"] = server.policy or "unknown: CONFIG GET is refused"
-    server.schedulers = _schedulers(settings)
-    report.errors += [found for check in SERVER_ERRORS if (found := check(server))]
-    report.warnings += [found for check in SERVER_WARNINGS if (found := check(server))]
-
-
-def _read_info(connection: TrackedConnection) -> dict[str, str]:
-    """INFO's fields; none where it is refused."""
-    from redis.exceptions import ResponseError
-
-    try:
-        text = connection.call(b"INFO").decode("utf-8", "replace")
-    except ResponseError:
-        return {}
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-
-
-def _schedulers(settings: Settings) -> dict[str, str]:
-    from redis.exceptions import ResponseError
-
-    from gresque.inspector.schedulers import other_schedulers
-    from gresque.store.store import Store
-
-    with closing(Store(settings.redis_url, settings.namespace)) as store:
-        try:
-            return other_schedulers(store)
-        except ResponseError:  # no right to look
-            return {}
-
-
-def _eviction_policy(connection: TrackedConnection) -> str | None:
-    from redis.exceptions import ResponseError
-
-    try:
-        reply = connection.call(b"CONFIG", b"GET", b"maxmemory-policy")
-    except ResponseError:
-        return None
-    # RESP3 answers with a map, RESP2 with a list.
-    values = list(reply.values() if isinstance(reply, dict) else reply[1:])
-    return values[0].decode() if values else None
-
-
-@dataclass
-class ServerFacts:
-    """What the server says of itself."""
-
-    settings: Settings
-    tracking: bool
-    info: dict[str, str]
-    """The fields of INFO."""
-    policy: str | None = None
-    """`maxmemory-policy`; None where it is not known."""
-    schedulers: dict[str, str] = field(default_factory=dict)
-    """Locks that schedulers of other programs hold -> their holders."""
-
-    @property
-    def version(self) -> str:
-        version = self.info.get("valkey_version") or self.info.get("redis_version")
-        return f"{self.info.get('server_name') or 'redis'} {version}" if version else "unknown"
-
-
-def _is_too_old(server: ServerFacts) -> str | None:
-    version = server.info.get("redis_version")
-    if not version or _numbers(version) >= OLDEST_REDIS:
-        return None
-    return f"Redis {version} is too old; gresque needs 6.2 or later"
-
-
-def _is_a_replica(server: ServerFacts) -> str | None:
-    if server.info.get("role") != "slave":
-        return None
-    place = endpoint(server.settings.redis_url).place
-    return f"{place} is a replica: give the URL of the primary"
-
-
-def _does_not_track(server: ServerFacts) -> str | None:
-    if server.tracking:
-        return None
-    return (
-        "the server refuses CLIENT TRACKING: idle workers find new jobs by polling, every "
-        f"{server.settings.interval:g} s"
-    )
-
-
-def _evicts(server: ServerFacts) -> str | None:
-    if not server.policy or not server.policy.startswith("allkeys"):
-        return None
-    return (
-        f"maxmemory-policy is {server.policy}: a full Redis throws queues and jobs away; "
-        "set it to noeviction"
-    )
-
-
-def _runs_beside_a_scheduler(server: ServerFacts) -> str | None:
-    if not server.schedulers:
-        return None
-    named = " and ".join(
-        f"{printable(holder)}, by {printable(lock)}" for lock, holder in server.schedulers.items()
-    )
-    return (
-        f"the delayed jobs of Ruby, Node and PHP programs are left to another scheduler ({named}): "
-        "stop that, and gresque moves them, too"
-    )
-
-
-SERVER_ERRORS = (_is_too_old, _is_a_replica)
-SERVER_WARNINGS = (_does_not_track, _evicts, _runs_beside_a_scheduler)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    server = ServerFacts.read(connection, settings)
+    report.redis |= server.rows()
+    report.errors += server_checks.errors(server)
+    report.warnings += server_checks.warnings(server)

@@ -133,6 +133,10 @@ class Opener:
         """Each following reply may take `reply_seconds`, unless the user has set a limit."""
         raw.set_reply_seconds(self.limit_seconds or reply_seconds)
 
+    def dialler(self) -> Any:
+        """What opens sockets to the servers of a URL with several hosts: a `search.Dialler`."""
+        return self._make(2)
+
     def _make(self, protocol: int) -> AbstractConnection:
         made: AbstractConnection = self.connection_class(protocol=protocol, **self.options)
         return made

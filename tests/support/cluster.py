@@ -119,13 +119,13 @@ class Cluster:
             "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", SLOT, SLOT, "NODE", target.id
         )
 
-    def begin_to_move(self, target: ClusterNode) -> None:
-        """The old way, key by key: half of them are moved, and the rest is left behind."""
+    def begin_to_move(self, target: ClusterNode, share: float = 0.5) -> None:
+        """The old way, key by key: this share of them is moved, and the rest is left behind."""
         owner = self.owner
         target.redis.execute_command("CLUSTER", "SETSLOT", SLOT, "IMPORTING", owner.id)
         owner.redis.execute_command("CLUSTER", "SETSLOT", SLOT, "MIGRATING", target.id)
         keys = owner.redis.execute_command("CLUSTER", "GETKEYSINSLOT", SLOT, 1000)
-        self._move(owner, target, keys[: len(keys) // 2])
+        self._move(owner, target, keys[: int(len(keys) * share)])
 
     def end_move(self, owner: ClusterNode, target: ClusterNode) -> None:
         while keys := owner.redis.execute_command("CLUSTER", "GETKEYSINSLOT", SLOT, 100):

@@ -37,10 +37,18 @@ class Sentinel(Node):
         """What it knows of the primary."""
         return _fields(self.ask("SENTINEL", "MASTER", NAME))
 
-    def replicas_are_well(self, count: int) -> bool:
-        found = self.ask("SENTINEL", "REPLICAS", NAME) or []
-        flags = [_fields(each).get("flags") for each in found]
-        return flags == ["slave"] * count
+    def is_well(self) -> bool:
+        """Whether it is in touch with the primary, both replicas, and two Sentinels."""
+        return (
+            self.state().get("flags") == "master"
+            and self._count_near("REPLICAS") == 2
+            and self._count_near("SENTINELS") == 2
+        )
+
+    def _count_near(self, others: str) -> int:
+        found = self.ask("SENTINEL", others, NAME) or []
+        flags = [set(_fields(each)["flags"].split(",")) for each in found]
+        return sum(not each & {"s_down", "o_down", "disconnected"} for each in flags)
 
 
 def _fields(reply: Any) -> dict[str, str]:
@@ -127,19 +135,10 @@ class SentinelSet:
             if node is not primary and node.is_primary:  # Sentinel demotes it after 10 s
                 node.ask("REPLICAOF", "127.0.0.1", primary.port)
         return all(each is primary or each.follows(primary) for each in self.nodes) and all(
-            map(_is_well, self.sentinels)
+            sentinel.is_well() for sentinel in self.sentinels
         )
 
     def close(self) -> None:
         for node in (*self.sentinels, *self.nodes):
             with suppress(redis.RedisError):
                 node.kill()
-
-
-def _is_well(sentinel: Sentinel) -> bool:
-    state = sentinel.state()
-    return (
-        state.get("flags") == "master"
-        and state["num-other-sentinels"] == "2"
-        and sentinel.replicas_are_well(2)
-    )

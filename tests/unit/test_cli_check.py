@@ -160,7 +160,7 @@ class TestCheckOfModules:
         assert found["jobs"] == [{"name": "Greet", "queue": "mail"}]
         unserved, *blocking = found["warnings"]
         assert unserved == "job Greet goes to queue 'mail', which other does not serve"
-        assert [warning.split()[0] for warning in blocking] == ["MySQLdb", "pycurl"]
+        assert [warning.split()[0] for warning in blocking] == ["MySQLdb", "pycurl", "appendonly"]
 
     def test_schedule_entries(
         self, check: Callable[..., Answer], store: Store, tmp_path: Path
