@@ -13,8 +13,12 @@ import pytest
 
 from gresque.cli import stores as cli_stores
 from gresque.cli.main import gresque
+from gresque.client.client import Client
+from gresque.control.schedules import of
 from gresque.jobs import payload
+from gresque.jobs.attempts import failed_attempt
 from gresque.jobs.ids import new_id
+from gresque.store.later_job import LaterJob
 from gresque.store.ledger import write_entry
 from gresque.store.store import Store
 from tests.support.cli import PROCESS, Call, fail, items, register
@@ -38,6 +42,7 @@ OTHERS = {
     "enqueue": "places jobs by the client", "web": "a program", "web hash": "no Redis",
     "web token": "no Redis", "top": "a program", "check": "looks at every shard by itself",
     "supervisor-config": "no Redis", "cron check": "no Redis",
+    "shards": "is about them", "shards list": "is about them", "shards move": "is about them",
 }  # fmt: skip
 CALLS = {" ".join(call.split()): call.split() for call in ASKS_ALL.split("|")}
 
@@ -184,8 +189,6 @@ class TestWithAll:
         assert call("failed", "clear", "--all", "--yes").out == "2 failed jobs removed\n"
 
     def test_jobs_that_wait_for_their_time(self, call: Call, shards: dict[str, Store]) -> None:
-        from gresque import Client
-
         ids = [
             str(Client(store.server.url).options("t.job", queue="mail", in_=60 - n).enqueue(n))
             for n, store in enumerate(shards.values())
@@ -196,6 +199,52 @@ class TestWithAll:
         assert call("delayed", "run", *ids).code == 0
         assert [len(items(store.redis)) for store in shards.values()] == [1, 1]
         assert call("delayed", "run", ids[0]).code == 2
+
+    def test_retries(self, call: Call, shards: dict[str, Store]) -> None:
+        for number, store in enumerate(shards.values()):
+            for each in range(2):
+                failed = failed_attempt(job(each), "ValueError", "no", time.time(), 60)
+                assert failed is not None
+                job_id = f"{number}{each}".zfill(32)
+                entry = LaterJob("", 0, "mail", failed).entry(store.keys)
+                due = time.time() + 60 - 10 * number - each
+                store.redis.hset(store.keys.later_jobs, job_id, entry)
+                store.redis.zadd(store.keys.later, {job_id: int(due * 1000)})
+        found = json.loads(call("retries", "--json").out)
+        assert [row["shard"] for row in found] == ["b", "b", "a", "a"]
+        assert call("retries", "now", found[0]["id"], found[3]["id"][-8:]).out == "2 jobs run now\n"
+        assert [len(items(store.redis)) for store in shards.values()] == [1, 1]
+        assert call("retries", "cancel", "--all", "--yes").out == "2 jobs cancelled\n"
+        assert call("retries").out == "no job waits to run again\n"
+
+    def test_schedules(self, call: Call, shards: dict[str, Store]) -> None:
+        for name, entry in (("a", "both"), ("b", "both"), ("b", "other")):
+            of(shards[name]).set(entry, every="2h", job="A", queue="q")
+        found = json.loads(call("cron", "--json").out)
+        assert [(row["shard"], row["name"]) for row in found] == [
+            ("a", "both"), ("b", "both"), ("b", "other"),
+        ]  # fmt: skip
+        assert call("cron", "run", "both", "other").code == 0
+        assert [len(items(store.redis, "q")) for store in shards.values()] == [1, 1]
+        assert call("cron", "pause", "both").out == "both: paused\n"
+        assert [row["paused"] for row in json.loads(call("cron", "--json").out)] == [
+            True, True, False,
+        ]  # fmt: skip
+        assert len(call("cron", "next", "other", "--count", "3").out.splitlines()) == 3
+        assert call("cron", "remove", "both").out == "both: removed\n"
+        assert "no schedule entry" in call("cron", "run", "both").err.lower()
+
+    def test_locks(self, call: Call, shards: dict[str, Store]) -> None:
+        for number, store in enumerate(shards.values()):
+            since = int(store.now() * 1000) - 90_000 * (number + 1)
+            held = {
+                "class": "Sync", "queue": "a", "id": f"{number:032x}", "mode": "queued",
+                "since": str(since), "key": f"Sync [{number}]",
+            }  # fmt: skip
+            store.redis.hset(f"resque:unique:{number:032x}", mapping=held)
+        assert [row["shard"] for row in json.loads(call("locks", "--json").out)] == ["b", "a"]
+        assert call("locks", "release", "Sync [1]").out.startswith("released Sync [1]")
+        assert [row["shard"] for row in json.loads(call("locks", "--json").out)] == ["a"]
 
     def test_what_changes_all_shards(self, call: Call, shards: dict[str, Store]) -> None:
         for store in shards.values():
