@@ -96,7 +96,9 @@ def look(server: Server, tree: Tree, size: int, load: Load, seconds: float = SEC
     """Start a fleet, give it that load, and look at the server meanwhile."""
     server.empty()
     with start(server, tree, size, load) as fleet:
-        wait_for(lambda: at_work(server) >= size or not fleet.alive, 120, "the fleet did not come")
+        wait_for(
+            lambda: is_at_work(server, size, load) or not fleet.alive, 120, "the fleet did not come"
+        )
         if not fleet.alive:
             sys.exit(fleet.last_line())
         time.sleep(min(SETTLE_SECONDS, seconds))
@@ -117,8 +119,10 @@ def start(server: Server, tree: Tree, size: int, load: Load) -> Processes:
     return Processes(commands, tree.env, BUILD / "logs" / "fleet.log")
 
 
-def at_work(server: Server) -> int:
-    return int(server.redis.zcard("resque:ledgers"))
+def is_at_work(server: Server, size: int, load: Load) -> bool:
+    """All have registered, and have said what they run."""
+    said = not load.long_jobs or len(server.redis.keys("resque:running:*")) >= size
+    return said and server.redis.zcard("resque:ledgers") >= size
 
 
 def measure(server: Server, jobs_per_second: float, seconds: float) -> Cost:

@@ -47,3 +47,18 @@ def test_enqueueing_is_about_as_fast_as_bare_redis_py() -> None:
     shares = [line["value"] for line in lines if line["unit"] == "%"]
     assert len(shares) == 3
     assert max(shares) > 60
+
+
+def test_processes_with_many_long_jobs_send_next_to_nothing() -> None:
+    """A kilobyte a second each at most; all that runs is 25."""
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.fleet", "--processes", "20"),
+            *("--only", "long", "--seconds", "2"),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    found = {line["scenario"]: line["value"] for line in map(json.loads, ran.stdout.splitlines())}
+    assert 0 < found["20, 1,000 long jobs each: in"] < 20 / 1000
+    assert found["20, 1,000 long jobs each: requests"] < 20 * 0.6
