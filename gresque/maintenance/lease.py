@@ -18,7 +18,9 @@ _EXPIRY_MS = int(LEASE_SECONDS * 1000)
 RENEW_SECONDS = 2.4
 """One renewal may fail."""
 SPREAD_SECONDS = 0.4
-"""The others try within this time after the lease would have expired, not all at once."""
+"""The others try within this time after the lease would have expired, not all at once. Where there
+are many masters each takes longer: together they try ten times a second."""
+FEW_MASTERS = 4
 OFFER_SECONDS = 60.0
 """How often a holder may offer the lease to the others."""
 
@@ -64,10 +66,11 @@ class Lease:
         if self._renew(store):
             self._is_ours = self.held = True
         else:
-            left = store.maintenance.take_lease(self._holder, _EXPIRY_MS)
+            left, masters = store.maintenance.take_lease(self._holder, _EXPIRY_MS)
             self._is_ours, self.held = left == 0, not left
             if left:
-                self._interval.begin(now, left / 1000 + random.uniform(0, SPREAD_SECONDS))
+                spread = SPREAD_SECONDS * max(masters / FEW_MASTERS, 1.0)
+                self._interval.begin(now, left / 1000 + random.uniform(0, spread))
         self._is_new = False
         if self.held != held:
             log.debug(

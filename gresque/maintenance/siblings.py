@@ -11,6 +11,11 @@ from gresque.processes.spec import DeadProcess
 from gresque.store.store import Store
 
 LOOK_SECONDS = 10.0
+LOOKED_THROUGH_PER_SECOND = 40
+"""Redis looks through all processes, also those of other machines. Each master of a large fleet has
+it look at this many in a second on average, so the cost does not grow with their square."""
+LONGEST_SECONDS = 50.0
+"""The heartbeats show after a minute what no master has seen."""
 GONE = "it and its master are gone"
 
 
@@ -29,7 +34,9 @@ class Siblings:
 
     def run(self, store: Store) -> None:
         self._interval.begin(time.monotonic())
-        near = store.maintenance.processes_of(machine())
+        near, everywhere = store.maintenance.processes_of(machine())
+        rest = min(max(LOOK_SECONDS, everywhere / LOOKED_THROUGH_PER_SECOND), LONGEST_SECONDS)
+        self._interval.begin(time.monotonic(), rest)
         dead = [
             DeadProcess(process, GONE, None, blameless=False)
             for process, place in near.items()

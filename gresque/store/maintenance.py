@@ -17,6 +17,15 @@ class Heartbeats(NamedTuple):
     workers: list[bytes]
 
 
+class LeaseTry(NamedTuple):
+    """A try to take the lease. `left_ms` is 0 when it is taken, else for how many milliseconds
+    another one has it, if that does not renew it; None when another program uses its key, which is
+    left alone. `masters` is how many may try."""
+
+    left_ms: int | None
+    masters: int
+
+
 class Maintenance:
     """Its methods are called by maintenance processes, and in a burst by a worker process."""
 
@@ -26,16 +35,15 @@ class Maintenance:
 
     # The lease
 
-    def take_lease(self, holder: str, expiry_ms: int) -> int | None:
-        """Take the lease if it is free: 0. Else for how many milliseconds another one has it, if
-        that does not renew it; None when another program uses its key, which is then left alone."""
-        key = self._keys.maintenance
-        left = int(self._server.run_script("take_lease", [key], [holder, expiry_ms]))
+    def take_lease(self, holder: str, expiry_ms: int) -> LeaseTry:
+        """Take the lease if it is free."""
+        key, keys = self._keys.maintenance, [self._keys.maintenance, self._keys.masters]
+        left, masters = self._server.run_script("take_lease", keys, [holder, expiry_ms])
         if left < 0:
             wrong = "WRONGTYPE it does not expire"
             name_refused(self._keys, [(key, wrong)], "every master does the work of the lease")
-            return None
-        return left
+            return LeaseTry(None, masters)
+        return LeaseTry(left, masters)
 
     def renew_lease(self, holder: str, expiry_ms: int) -> bool:
         """Called by a holder, in one plain command; False when another one has taken the lease
@@ -58,12 +66,15 @@ class Maintenance:
         name_refused(self._keys, pairs(refused), "the dead that stand there are not found")
         return Heartbeats(dict(zip(beats[::2], map(float, beats[1::2]), strict=True)), workers)
 
-    def processes_of(self, machine: str) -> dict[str, str]:
-        """The worker processes of a machine -> where each is found there."""
-        found, refused = self._server.run_script("processes_of", [self._keys.processes], [machine])
+    def processes_of(self, machine: str) -> tuple[dict[str, str], int]:
+        """The worker processes of a machine -> where each is found there; and how many there are on
+        all machines."""
+        found, refused, count = self._server.run_script(
+            "processes_of", [self._keys.processes], [machine]
+        )
         name_refused(self._keys, pairs(refused), "the dead that stand there are not found")
         names = list(map(decoded, found))
-        return dict(zip(names[::2], names[1::2], strict=True))
+        return dict(zip(names[::2], names[1::2], strict=True)), count
 
     # The vitals
 

@@ -56,6 +56,24 @@ def test_others_try_when_it_would_expire(
     assert 1.5 <= other.due(clock.now) <= 4.0 + SPREAD_SECONDS
 
 
+def test_of_many_masters_each_tries_seldom(
+    store: Store, redis_client: redis.Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.random, "uniform", lambda least, most: most)
+    Lease("one").run(store)
+    other = Lease("other")
+    for masters, longest in ((3, 0.4), (4, 0.4), (100, 10.0)):
+        redis_client.delete(KEYS.masters)
+        redis_client.hset(KEYS.masters, mapping={f"m{n}": "then" for n in range(masters)})
+        other.run(store)
+        left = redis_client.pttl(KEYS.maintenance) / 1000
+        assert other.due(clock.now) == pytest.approx(left + longest, abs=1.0)
+    redis_client.delete(KEYS.masters)
+    redis_client.set(KEYS.masters, "another program's")
+    other.run(store)
+    assert other.due(clock.now) < 6.0
+
+
 def test_it_is_taken_over_when_it_has_expired(store: Store, redis_client: redis.Redis) -> None:
     one, other = Lease("one"), Lease("other")
     one.run(store)

@@ -34,7 +34,7 @@ CALLS: dict[str, tuple[int, list[Any]]] = {
     "release_locks": (3, ["unlock", 2, "q", "id"]),
     "take_out": (8, ["item", "", "unlock", "q", "id"]),
     "restore_later": (2, ["a", 9]),
-    "take_lease": (1, ["me", 5000]),
+    "take_lease": (2, ["me", 5000]),
     "enqueue_unique": (
         6,
         [0, 1, "q", 60, 0, "in", "queued", "drop", "A", 9, 0, 0, "id", "", "key", "job"],

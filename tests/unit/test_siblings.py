@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import redis
@@ -37,6 +38,17 @@ def test_those_that_are_gone_from_this_machine_are_recovered_at_once(
     (entry,) = redis_client.lrange(KEYS.recoveries, 0, -1)
     assert b'"cause": "it and its master are gone"' in entry
     assert redis_client.sismember(KEYS.workers, OTHER), "it has a process elsewhere"
+
+
+@pytest.mark.skipif(not machine(), reason="the kernel does not tell")
+@pytest.mark.parametrize(("count", "seconds"), [(3, 10), (400, 10), (1000, 25), (9000, 50)])
+def test_of_many_processes_each_master_looks_seldom(
+    store: Store, redis_url: str, redis_client: redis.Redis, count: int, seconds: int
+) -> None:
+    redis_client.hset(KEYS.processes, mapping={f"p{n}": "elsewhere 1" for n in range(count)})
+    task = Siblings(DeadProcesses(Settings.load({"redis_url": redis_url}, {})))
+    task.run(store)
+    assert task.due(time.monotonic()) == pytest.approx(seconds, abs=5)
 
 
 def test_where_the_kernel_does_not_tell_there_is_nothing_to_do(

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 processes (HASH)
 -- ARGV  1 the machine
--- Returns  {{process, where it is found, …}, {key, its error, …}}
+-- Returns  {{process, where it is found, …}, {key, its error, …}; how many there are on all machines}
 local processes = KEYS[1]
 -- include try
 local guarded = processes
@@ -13,4 +13,4 @@ for i = 1, #all, 2 do
     found[#found + 1], found[#found + 2] = all[i], all[i + 1]
   end
 end
-return {found, refusals}
+return {found, refusals, #all / 2}
