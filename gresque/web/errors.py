@@ -1,4 +1,5 @@
-"""Errors as pages, or as JSON below /api: a sentence and what to do, never a traceback."""
+"""Errors as pages, as JSON below /api, and as plain text of /metrics and /stats.txt: a sentence and
+what to do, never a traceback."""
 
 from __future__ import annotations
 
@@ -48,6 +49,8 @@ TEXTS = {
     429: Explained("Too many tries", "Wait a minute, then try again."),
     503: Explained("Redis does not answer", "The page shows everything again once it does."),
 }
+IN_PLAIN_TEXT = frozenset({"metrics", "stats"})
+"""Names of the routes whose errors a scraper logs in one line."""
 OTHER = Explained("Error", "Something went wrong in the dashboard; its log says what.")
 
 
@@ -78,7 +81,7 @@ def _redis(error: Exception) -> BaseResponse:
     log.warning("redis failed a request: %s", text, extra=fields("web_redis_failed"))
     if is_reply(error):
         return _answer(503, text, "Redis refuses this")
-    return _answer(503, f"{text}. {TEXTS[503].text}")
+    return _answer(503, text if _is_for_a_program() else f"{text}. {TEXTS[503].text}")
 
 
 def _refused(error: Exception) -> BaseResponse:
@@ -97,19 +100,25 @@ def _unexpected(error: Exception) -> BaseResponse:
     return _answer(500, None)
 
 
+def _is_for_a_program() -> bool:
+    return is_of_api() or request.endpoint in IN_PLAIN_TEXT
+
+
 def _answer(code: int, given: str | None, called: str = "") -> BaseResponse:
     title, text = TEXTS.get(code, OTHER)
     title = called or title
     if given:
         text = given[:1].upper() + given[1:]
+    if code == 401 and _is_for_a_program():
+        title, text = "Not known", "Send a token that is known: Authorization: Bearer …"
     if is_of_api():
-        if code == 401:
-            title, text = "Not known", "Send a token that is known: Authorization: Bearer …"
         problem = Problem(title, code, value(text, 1_000))
         response = Response(encode(problem), mimetype=PROBLEM)
+    elif request.endpoint in IN_PLAIN_TEXT:
+        response = Response(f"{title}: {value(text, 1_000)}\n", mimetype="text/plain")
     else:
         response = html("error.html", code=code, title=title, text=text)
     response.status_code = code
-    if code == 401 and is_of_api():
+    if code == 401 and _is_for_a_program():
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

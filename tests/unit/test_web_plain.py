@@ -198,3 +198,24 @@ def test_health_of_a_redis_that_hangs(own: OwnServer) -> None:
         assert time.monotonic() - asked < 15
         own.resume()
         assert browser.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("address", ["/metrics", "/stats.txt"])
+def test_errors_are_one_line_of_plain_text(app: Flask, address: str) -> None:
+    """A scraper logs what it gets."""
+    unknown = app.test_client().get(address, headers={"Authorization": "Bearer none"})
+    assert unknown.status_code == 401 and unknown.headers["WWW-Authenticate"] == "Bearer"
+    with open_app("redis://127.0.0.1:1", **with_users()) as away:
+        answer = away.test_client().get(address, headers=ME)
+    assert answer.status_code == 503
+    for each in (unknown, answer):
+        assert each.mimetype == "text/plain" and each.text.count("\n") == 1
+    assert answer.text.startswith("Redis does not answer: No answer from Redis at 127.0.0.1:1")
+    assert "page" not in answer.text
+
+
+def test_errors_of_the_api_speak_of_no_page(app: Flask) -> None:
+    with open_app("redis://127.0.0.1:1", **with_users()) as away:
+        answer = away.test_client().get("/api/queues", headers=ME)
+    assert answer.status_code == 503 and answer.mimetype == "application/problem+json"
+    assert "page" not in answer.get_json()["detail"]
