@@ -140,7 +140,7 @@ class Collecting:
             # A wrong namespace must not look like a quiet night.
             name = printable(self._store.keys.prefix.removesuffix(":"))
             return f"Nothing is here yet: namespace {name} has no queues and no workers."
-        return _calm(done_rate, queues)
+        return calm_sentence(done_rate, queues)
 
     def _queues(self, look: Look, trends: Trends, jobs: HeldJobs | None) -> tuple[QueueRow, ...]:
         first, at = self._history[0], look.at
@@ -210,7 +210,8 @@ def _cpu_of(
     return found
 
 
-def _calm(done_rate: float, queues: Sequence[QueueRow]) -> str:
+def calm_sentence(done_rate: float, queues: Sequence[QueueRow]) -> str:
+    """Of a system where nothing is wrong."""
     aged = [each for each in queues if not each.is_paused]
     ages = [each.age_seconds for each in aged if each.age_seconds is not None]
     if ages and max(ages) >= LATE_SECONDS:

@@ -216,6 +216,8 @@ class Snapshot:
     """For how long Redis was read for it."""
     taken: float = field(default_factory=time.monotonic)
     """On the monotonic clock of this process."""
+    shards: Mapping[str, str] = field(default_factory=dict)
+    """The names of the shards that processes serve, where there are several."""
 
     @property
     def at(self) -> float:

@@ -54,7 +54,8 @@ class Action:
 class Line:
     """One thing that is wrong. `kind` names its rule. `title` is it in a few words; `sentence` says
     it in full; `subject` and `text` say the same in one line of a terminal; `cause` is empty where
-    it is not known. The first of the actions is the one to offer where there is room for one."""
+    it is not known. The first of the actions is the one to offer where there is room for one.
+    `shard` is where, among several; empty where there is one."""
 
     kind: str
     severity: Severity
@@ -64,6 +65,7 @@ class Line:
     sentence: str
     cause: str
     actions: tuple[Action, ...]
+    shard: str = ""
 
 
 @dataclass(frozen=True)

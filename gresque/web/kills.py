@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gresque.control.kill import Killed, kill_all
 from gresque.control.targets import targets_of
@@ -57,6 +58,19 @@ class KilledRow:
     @property
     def id(self) -> str:
         return str(self.job.item.get("id"))
+
+
+class AnyKills(Protocol):
+    """What pages ask, of one shard or of all."""
+
+    @property
+    def version(self) -> int: ...
+
+    def start(self, jobs: Sequence[RunningJob], by: str) -> int: ...
+
+    def recent(self) -> dict[str, KilledRow]: ...
+
+    def close(self, seconds: float) -> None: ...
 
 
 class Kills:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import redis
 
@@ -30,6 +30,18 @@ SPANS: dict[str, tuple[Step, int, float]] = {
 """Name -> steps, how many of them, and after how many seconds they are read again."""
 CLASS_MINUTES = 60
 WAIT_STEPS = 18
+
+
+class AnyMeasured(Protocol):
+    """What pages ask, of one shard or of all."""
+
+    def series(self, span: str) -> Series: ...
+
+    def of_class(self, job: str) -> Series: ...
+
+    def waits_of(self, queue: str) -> list[tuple[int, Times | None]]: ...
+
+    def depths(self) -> dict[str, list[Depth]]: ...
 
 
 class Measured:

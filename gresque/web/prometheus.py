@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -70,22 +70,45 @@ _PROCESSES = (
 )
 
 
-def render(found: Exported, totals: Totals) -> bytes:
-    """The text of one scrape. A process is known by its `slot`, its position among all of them:
+def families(found: Exported, totals: Totals) -> list[Any]:
+    """The families of a shard. A process is known by its `slot`, its position among all of them:
     pids and hosts would make new series for ever. Raises redis-py's errors."""
+    return [
+        *_counters(found, totals.recoveries.counts()),
+        _jobs(totals.jobs.counts()),
+        *_times(totals.times),
+        *_gauges(found),
+        *_by_label(found),
+    ]
+
+
+def render(found: Mapping[str, list[Any]], missing: Sequence[str] = ()) -> bytes:
+    """The text of one scrape: the families of the shards, by their names. Where there are several,
+    or one is missing, each series has its shard as a label, and `gresque_shard_up` says which
+    answer."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(
-        _Families(
-            [
-                *_counters(found, totals.recoveries.counts()),
-                _jobs(totals.jobs.counts()),
-                *_times(totals.times),
-                *_gauges(found),
-                *_by_label(found),
-            ]
-        )
-    )
+    alone = len(found) == 1 and not missing
+    registry.register(_Families(*found.values() if alone else [_merged(found, missing)]))
     return bytes(generate_latest(registry))
+
+
+def _merged(found: Mapping[str, list[Any]], missing: Sequence[str]) -> list[Any]:
+    up = GaugeMetricFamily("gresque_shard_up", "1 while the shard answers.", labels=["shard"])
+    for shard in (*found, *missing):
+        up.add_metric([printable(shard)], float(shard in found))
+    merged: dict[str, Any] = {up.name: up}
+    for shard, of_shard in found.items():
+        for family in of_shard:
+            samples = [
+                each._replace(labels={"shard": printable(shard), **each.labels})
+                for each in family.samples
+            ]
+            if family.name in merged:
+                merged[family.name].samples += samples
+            else:
+                family.samples = samples
+                merged[family.name] = family
+    return [*merged.values()]
 
 
 class _Families(Collector):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
@@ -13,19 +15,23 @@ from gresque.text import counted, printable
 from gresque.web.actions import by, done, json_field
 from gresque.web.bulk import Bulk
 from gresque.web.pages.queues import find
+from gresque.web.parts import ask_parts, without
 from gresque.web.site import site
 
 GONE = "this job does not wait any more: a worker has taken it; nothing was done"
 
 
 def pause(queue: str) -> Response:
-    changed = flow.pause(site().store, queue, by=by())
-    return _done(queue, "is paused: jobs that run go on" if changed else "was paused already")
+    who = by()
+    found = ask_parts(lambda part: flow.pause(part.store, queue, by=who))
+    text = "is paused: jobs that run go on" if any(found.values) else "was paused already"
+    return _done(queue, text, found.missing)
 
 
 def unpause(queue: str) -> Response:
-    changed = flow.unpause(site().store, queue, by=by())
-    return _done(queue, "goes on" if changed else "was not paused")
+    who = by()
+    found = ask_parts(lambda part: flow.unpause(part.store, queue, by=who))
+    return _done(queue, "goes on" if any(found.values) else "was not paused", found.missing)
 
 
 def limit(queue: str) -> Response:
@@ -107,5 +113,7 @@ def _size(queue: str) -> int:
     return site().store.queues.size(queue)
 
 
-def _done(queue: str, text: str) -> Response:
-    return done(f"Queue {queue} {text}.", back=url_for("queue", queue=queue))
+def _done(queue: str, text: str, missing: Mapping[str, str]) -> Response:
+    kind = "late" if missing else "ok"
+    text = f"Queue {queue} {text}{without(missing)}."
+    return done(text, kind=kind, back=url_for("queue", queue=queue))

@@ -75,7 +75,8 @@ class _Counted:
 class Server:
     def __init__(self, app: Flask, host: str, port: int) -> None:
         self._counted = _Counted(app)
-        self._site: Site = app.extensions["gresque"]
+        site: Site = app.extensions["gresque"]
+        self._parts = [*site.parts.values()] or [site]
         errors = LoggingLogAdapter(log, logging.ERROR)
         self._server = WSGIServer(
             (host, port), self._counted, handler_class=_Handler, log=None, error_log=errors
@@ -100,7 +101,8 @@ class Server:
         GRACE_SECONDS."""
         for number in (signal.SIGTERM, signal.SIGINT):
             gevent.signal_handler(number, self._over.set)
-        gevent.spawn(look_for_redis, self._site.store)
+        for part in self._parts:
+            gevent.spawn(look_for_redis, part.store)
         gc.freeze()
         gc.set_threshold(NEW_OBJECTS, 20, 20)
         self._over.wait()
@@ -108,9 +110,10 @@ class Server:
         self._server.close()
         until = time.monotonic() + GRACE_SECONDS
         self._counted.none.wait(GRACE_SECONDS)
-        for actions in (self._site.bulks, self._site.kills):
-            actions.close(until - time.monotonic())
-        self._site.failures.close()
+        for part in self._parts:
+            for actions in (part.bulks, part.kills):
+                actions.close(until - time.monotonic())
+            part.failures.close()
         self._server.stop(timeout=0.05)
         log.info("dashboard has ended", extra=fields("web_ended"))
 

@@ -10,7 +10,7 @@ from flask import g, request, url_for
 from gresque.formats import size, span
 from gresque.inspector.snapshot import Trouble
 from gresque.web.routes import ROUTES, TABS
-from gresque.web.site import site, who
+from gresque.web.site import ROOT, site, who
 
 THEMES = ("light", "dark")
 _SAME_IN_API = {
@@ -30,9 +30,17 @@ class ShownTab(NamedTuple):
     is_bad: bool
 
 
+class ShownShard(NamedTuple):
+    name: str
+    href: str
+    is_here: bool
+
+
 class Shell(NamedTuple):
     namespace: str
     tabs: list[ShownTab]
+    shards: list[ShownShard]
+    """All of them together, and each; empty where there is one."""
     theme: str
     base: str
     now: float
@@ -63,6 +71,7 @@ def _shell() -> Shell:
     return Shell(
         namespace=here.settings.namespace,
         tabs=_tabs() if user else [],
+        shards=_shards() if user else [],
         theme=theme if theme in THEMES else "",
         base=f"{request.script_root}/",
         now=time.time(),
@@ -73,6 +82,21 @@ def _shell() -> Shell:
         json=_json() if user else "",
         trouble=_trouble() if user else None,
     )
+
+
+def _shards() -> list[ShownShard]:
+    """Links to the dashboard of each shard, at the page of this tab."""
+    here = site()
+    if not here.names:
+        return []
+    tabs = {tab.route for tab in TABS}
+    page = request.path.lstrip("/") if request.endpoint in tabs else ""
+    root = request.environ[ROOT]
+    each = [
+        ShownShard(name, f"{root}/shard/{number}/{page}", name == here.shard)
+        for number, name in enumerate(here.names)
+    ]
+    return [ShownShard("all shards", f"{root}/{page}", not here.shard), *each]
 
 
 def _server() -> str:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flask import current_app, g
 
-from gresque.inspector.collector import Collector
+from gresque.inspector.merged_collector import AnyCollector
 from gresque.store.store import Store
 from gresque.web.accounts import Accounts, OneTimeLink, Role, Tries
 from gresque.web.bulk import Bulk, Bulks
 from gresque.web.cached import Cached
 from gresque.web.failures import Failures
-from gresque.web.kills import Kills
-from gresque.web.measured import Measured
+from gresque.web.kills import AnyKills
+from gresque.web.measured import AnyMeasured
 from gresque.web.settings import WebSettings
 from gresque.web.shared import Shared
-from gresque.web.stacks import Stacks
+from gresque.web.stacks import AnyStacks
 from gresque.web.totals import Totals
+
+ROOT = "gresque.root"
+"""In the environ of a request: the path of the dashboard of all shards, as SCRIPT_NAME is that of
+the one that answers."""
 
 
 class Who(NamedTuple):
@@ -37,12 +41,12 @@ def call_directly(function: Callable[..., Any], *args: Any) -> Any:
 class Site:
     settings: WebSettings
     store: Store
-    collector: Collector
-    measured: Measured
+    collector: AnyCollector
+    measured: AnyMeasured
     totals: Totals
     failures: Failures
-    kills: Kills
-    stacks: Stacks
+    kills: AnyKills
+    stacks: AnyStacks
     accounts: Accounts
     link: OneTimeLink | None
     """How the owner of a dashboard without users comes in; None where there are users."""
@@ -54,6 +58,20 @@ class Site:
     cached: Cached = field(default_factory=Cached)
     shared: Shared = field(default_factory=Shared)
     bulks: Bulks = field(default_factory=Bulks)
+    shard: str = ""
+    """The name of the shard; empty where there is one, and for all of them together."""
+    names: Sequence[str] = ()
+    """Of all shards, where there are several."""
+    parts: Mapping[str, Site] = field(default_factory=dict)
+    """Of the site of all shards: that of each, by its name. Where there are some, `store`, `totals`
+    and `failures` are those of the first one, and no view of all shards uses them."""
+
+    def close(self) -> None:
+        """End the threads and the connections."""
+        for part in self.parts.values() or [self]:
+            part.collector.close()
+            part.failures.close()
+            part.store.close()
 
 
 def site() -> Site:

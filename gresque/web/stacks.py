@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import Protocol
 
 from gresque.control.stacks import ask_stacks
 from gresque.inspector.running import RunningJob
@@ -30,6 +31,17 @@ class JobStack:
     @property
     def age(self) -> float:
         return time.monotonic() - self.at
+
+    @classmethod
+    def unknown(cls) -> JobStack:
+        """Nobody could be asked."""
+        return cls(time.monotonic())
+
+
+class AnyStacks(Protocol):
+    """What pages ask, of one shard or of all."""
+
+    def of(self, job: RunningJob, by: str) -> JobStack: ...
 
 
 class Stacks:
@@ -67,7 +79,7 @@ class Stacks:
             return JobStack(
                 time.monotonic(), _frames(stack), bool(greenlet.get("on_cpu")), str(waits_on)
             )
-        return JobStack(time.monotonic())
+        return JobStack.unknown()
 
 
 def _frames(stack: Sequence[str]) -> list[Shown]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
-from gresque.control.processes import Order, order
+from gresque.control.processes import Order, Ordered, order
 from gresque.processes.short_names import short_process
 from gresque.text import counted
 from gresque.web.actions import by, done
-from gresque.web.site import site
+from gresque.web.parts import ask_parts, by_part
+from gresque.web.site import Site
 
 WAIT_SECONDS = 1.5
 """A process whose loop turns answers within this time. The order goes on without the page."""
@@ -21,11 +22,18 @@ def give_order() -> Response:
     wanted, names = request.form.get("do", ""), request.form.getlist("process")
     if wanted not in {*Order}:
         abort(400, "there is no such order")
-    known = site().store.processes.ids()
-    processes = [each for each in known if each in set(names)]
-    if not processes:
+    shards, operator = by_part(names), by()
+
+    def give(part: Site) -> list[Ordered]:
+        known = set(part.store.processes.ids())
+        there = [each for each in shards.get(part.shard, ()) if each in known]
+        if not there:
+            return []
+        return order(part.store, Order(wanted), there, by=operator, wait_seconds=WAIT_SECONDS)
+
+    found = [each for some in ask_parts(give, None).values for each in some]
+    if not found:
         abort(409, "these processes have gone; nothing was done")
-    found = order(site().store, Order(wanted), processes, by=by(), wait_seconds=WAIT_SECONDS)
     texts = [f"{short_process(each.process)} {each.outcome}" for each in found]
     if len(texts) > SHOWN:
         texts[SHOWN:] = [f"and {counted(len(texts) - SHOWN, 'more process', 'more processes')}"]

@@ -27,7 +27,7 @@ def open_app(redis_url: str, **settings: Any) -> Iterator[Flask]:
     # While a test waits for a busy CPU, Redis does not hang.
     patient = patch.object(collector, "SILENT_SECONDS", 30.0)
     # A collector that goes on would write to the database of the next test.
-    with patient, closing(here.store), closing(here.failures), closing(here.collector):
+    with patient, closing(here):
         yield app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from flask import abort
@@ -10,13 +11,14 @@ from msgspec import Meta
 from gresque.client.delayed import DelayedJob, DelayedJobs
 from gresque.control import delayed, flow, schedules
 from gresque.control.counts import verify
-from gresque.control.kill import kill_all, outcomes
+from gresque.control.kill import Killed, kill_all, outcomes
 from gresque.control.locks import release_lock
 from gresque.control.targets import targets_named
 from gresque.text import counted
 from gresque.web.actions import by
 from gresque.web.api.shapes import Asked, Done, Nothing, OfQueue, QueueName
-from gresque.web.site import site
+from gresque.web.parts import ask_parts, without
+from gresque.web.site import Site, site
 
 KILL_SECONDS = 3.0
 
@@ -52,27 +54,45 @@ def kill_running(body: OfJobs) -> Done:
     Their processes answer within 3 seconds, mostly at once; the message says what became of the
     jobs. A job that does not run is left alone.
     """
-    store = site().store
-    targets, missing = targets_named(store, body.ids)
-    if not targets:
-        abort(404, "none of these jobs runs")
-    killed = kill_all(store, targets, by=by(), wait_seconds=KILL_SECONDS)
+    operator = by()
+
+    def kill(part: Site) -> list[Killed]:
+        targets, _ = targets_named(part.store, body.ids)
+        return kill_all(part.store, targets, by=operator, wait_seconds=KILL_SECONDS)
+
+    found = ask_parts(kill, None)
+    killed = [each for some in found.values for each in some]
+    if not killed:
+        abort(404, f"none of these jobs runs{_but(found.missing)}")
     message = outcomes(each.answer for each in killed)
-    if missing:
-        message += f"; {counted(len(missing), 'job')} did not run"
+    if missing := len({*body.ids}) - len({each.job_id for each in killed}):
+        message += f"; {counted(missing, 'job')} did not run{_but(found.missing)}"
     return Done(sum(each.is_over for each in killed), message)
+
+
+def _but(missing: Mapping[str, str]) -> str:
+    return f", as far as shards answer: {', '.join(missing)} did not" if missing else ""
 
 
 def pause_queue(body: OfQueue) -> Done:
     """Pause a queue, in all workers."""
-    changed = flow.pause(site().store, flow.checked_queue(body.queue), by=by())
-    return Done(int(changed), "paused" if changed else "it was paused already")
+    return _on_all(body.queue, flow.pause, "paused", "it was paused already")
 
 
 def unpause_queue(body: OfQueue) -> Done:
     """End the pause of a queue."""
-    changed = flow.unpause(site().store, flow.checked_queue(body.queue), by=by())
-    return Done(int(changed), "goes on" if changed else "it was not paused")
+    return _on_all(body.queue, flow.unpause, "goes on", "it was not paused")
+
+
+def _on_all(queue: str, act: Callable[..., bool], changed: str, unchanged: str) -> Done:
+    """Do it on every shard."""
+    name, operator = flow.checked_queue(queue), by()
+    found = ask_parts(lambda part: act(part.store, name, by=operator))
+    if not found.by_shard:
+        abort(503, "; ".join(found.missing.values()))
+    has_changed = any(found.values)
+    text = changed if has_changed else unchanged
+    return Done(int(has_changed), f"{text}{without(found.missing)}")
 
 
 def limit_queue(body: NewLimit) -> Done:

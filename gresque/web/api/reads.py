@@ -23,6 +23,7 @@ from gresque.inspector.waiting import delayed_page, retries_page
 from gresque.web.api import shapes
 from gresque.web.api.failed import shown_args
 from gresque.web.api.shapes import FilteredPage, LocksAsked, OfQueue
+from gresque.web.running_jobs import read_published
 from gresque.web.site import site
 
 SURVEY_SECONDS = 60.0
@@ -141,7 +142,7 @@ def running(query: FilteredPage) -> shapes.RunningPage:
     here = site()
     snapshot = here.collector.last(jobs=True)
     found = Matching.of(snapshot, filters.parse(query.filter, OF_RUNNING))
-    jobs = found.page(here.store, snapshot, query.offset, query.count)
+    jobs = read_published(snapshot, found.jobs[query.offset : query.offset + query.count])
     return shapes.RunningPage([*map(_running, jobs)], len(found.jobs), found.held)
 
 

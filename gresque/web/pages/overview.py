@@ -15,7 +15,7 @@ from gresque.inspector.pair_counts import PairCounts
 from gresque.inspector.snapshot import LATE_SECONDS, HostRow, ProcessRow, QueueRow, Snapshot
 from gresque.inspector.trends import Trends
 from gresque.store.metric_fields import Counts
-from gresque.web.measured import Measured
+from gresque.web.measured import AnyMeasured
 from gresque.web.pages import throughput
 from gresque.web.pages.show import show
 from gresque.web.site import site
@@ -131,7 +131,7 @@ def _depths(found: dict[str, list[Depth]]) -> dict[str, list[int]]:
     return {name: [each.depth for each in depths] for name, depths in found.items()}
 
 
-def _failing(trends: Trends, measured: Measured) -> list[FailingRow]:
+def _failing(trends: Trends, measured: AnyMeasured) -> list[FailingRow]:
     rows = []
     for each in trends.failing[:FAILING]:
         exception = next(iter(each.exceptions), "")
@@ -149,7 +149,7 @@ def _failing(trends: Trends, measured: Measured) -> list[FailingRow]:
     return rows
 
 
-def _classes(trends: Trends, measured: Measured) -> list[ClassRow]:
+def _classes(trends: Trends, measured: AnyMeasured) -> list[ClassRow]:
     """By the time that they took."""
     by_class: defaultdict[str, list[PairCounts]] = defaultdict(list)
     for pair in trends.pairs:

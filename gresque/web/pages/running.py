@@ -13,7 +13,7 @@ from flask import Response, abort, request
 from gresque.errors import FilterError
 from gresque.inspector.filters import OF_RUNNING, Filter, parse
 from gresque.inspector.running import RunningJob
-from gresque.inspector.running_page import Facet, Matching, read_jobs
+from gresque.inspector.running_page import Facet, Matching
 from gresque.inspector.snapshot import Snapshot
 from gresque.jobs.ids import enqueued_at
 from gresque.jobs.label import job_label
@@ -22,6 +22,7 @@ from gresque.web.actions import by
 from gresque.web.addresses import here_with
 from gresque.web.kills import KilledRow
 from gresque.web.pages.show import show
+from gresque.web.running_jobs import read_published
 from gresque.web.site import site
 from gresque.web.stacks import JobStack
 
@@ -110,7 +111,7 @@ def page() -> Response:
     jobs = here.shared.get(
         snapshot,
         ("jobs", filtered, start),
-        lambda: matching.page(here.store, snapshot, start, PAGE),
+        lambda: read_published(snapshot, matching.jobs[start : start + PAGE]),
     )
     facets = here.shared.get(snapshot, ("facets", filtered), lambda: matching.facets(snapshot))
     killed = here.kills.recent()
@@ -173,7 +174,7 @@ def matching_now(wanted: Filter, before: float) -> list[RunningJob]:
     here = site()
     snapshot = here.collector.last(jobs=True)
     found = [each for each in Matching.of(snapshot, wanted).jobs if each.since <= before]
-    return read_jobs(here.store, snapshot, found)
+    return read_published(snapshot, found)
 
 
 def read_filter() -> tuple[Filter, str]:

@@ -19,6 +19,7 @@ from gresque.store.ledger import Totals
 from gresque.web.actions import by
 from gresque.web.frames import Shown, frames_of
 from gresque.web.pages.show import html, show
+from gresque.web.parts import part_of
 from gresque.web.site import site
 
 HOSTS = 50
@@ -104,7 +105,9 @@ def stacks(process: str) -> Response:
     row = site().collector.last().by_process.get(process)
     if row is None:
         abort(404, "this process has gone")
-    found = ask_stacks(site().store, [process], by=by(), wait_seconds=STACK_SECONDS)[process]
+    found = ask_stacks(part_of(process).store, [process], by=by(), wait_seconds=STACK_SECONDS)[
+        process
+    ]
     greenlets = [
         ShownGreenlet(
             each["name"],
