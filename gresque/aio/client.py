@@ -55,6 +55,10 @@ class Client:
         failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
         retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
+        urls: Sequence[str] = (),
+        shards: int = 1,
+        spread: str = "job",
+        pinned_queues: str | Sequence[str] = (),
     ) -> None:
         """As in `gresque.Client`. With `inline=True` a job blocks the loop while it runs."""
         self._use(
@@ -64,6 +68,10 @@ class Client:
                 failure_backend=failure_backend,
                 inline=inline,
                 retry_seconds=retry_seconds,
+                urls=urls,
+                shards=shards,
+                spread=spread,
+                pinned_queues=pinned_queues,
             )
         )
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from asyncio import sleep
-from collections.abc import AsyncIterable, Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any
+from asyncio import gather, sleep
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from gresque.aio.calls import Once, wait_for
+from gresque.aio.calls import Once, run, wait_for
 from gresque.client.client import Call, Client
 from gresque.client.options import CallOptions
 from gresque.client.when import Delay
 from gresque.jobs.ids import JobId
+from gresque.shards import Shard
 
 if TYPE_CHECKING:
     from gresque.store.store import Store
+
+T = TypeVar("T")
 
 SLICE_SECONDS = 0.001
 """A bulk is made for this time at once; then other tasks have their turn."""
@@ -50,6 +53,7 @@ class Twin(Client):
             failure_backend=client.failure_backend,
             inline=client.inline,
             retry_seconds=client.retry_seconds,
+            **client._sharding.arguments,
         )
 
     @property
@@ -65,6 +69,17 @@ class Twin(Client):
 
         return Store(self.redis_url, self.namespace, self.retry_seconds, LoopWaits())
 
+    def _make_shard_store(self, shard: Shard, retry_seconds: float) -> Store:
+        from gresque.aio.waits import LoopWaits
+        from gresque.connection.opening import FIRST_REPLY_SECONDS
+        from gresque.store.store import Store
+
+        waits = LoopWaits()
+        return Store(shard.url, shard.namespace, retry_seconds, waits, FIRST_REPLY_SECONDS)
+
+    def _at_once(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | BaseException]:
+        return wait_for(gather(*map(run, calls), return_exceptions=True))
+
     def _enqueue_many_by(
         self, options: CallOptions, job: Any, calls: Any, spread: Delay | None
     ) -> list[JobId]:
@@ -72,11 +87,14 @@ class Twin(Client):
 
     @property
     def is_open(self) -> bool:
-        return self._made.known is not None
+        return self._made.known is not None or bool(self._stores)
 
     def close(self) -> None:
         if (store := self._made.known) is not None:
             store.close()
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
 
 
 def _in_slices(calls: Any) -> Any:

@@ -16,7 +16,7 @@ import msgspec
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Output, complain, counted, json_option
 from gresque.client.client import Client
-from gresque.client.default import adopt
+from gresque.client.default import adopt, client_of
 from gresque.client.enqueue import Arguments, definition_of, enqueue_bulks
 from gresque.client.unique import unique_bulks
 from gresque.errors import DuplicateJob, GresqueError, NotEnqueued, PerhapsEnqueued
@@ -136,7 +136,7 @@ def _open_client(flags: dict[str, Any]) -> Iterator[Client]:
         adopt(settings)  # the modules and the hooks enqueue with them
     for module in settings.require:
         import_jobs(module)
-    client = Client(settings.redis_url, settings.namespace)
+    client = client_of(settings)
     try:
         yield client
     finally:
@@ -245,7 +245,7 @@ def _enqueue_stream(client: Client, queue: str, name: str, kwargs: dict[str, Any
         enqueue_bulks(client.push, queue, definition, calls, tally.note_fault)
         if rule is None
         else unique_bulks(
-            client.store, queue, definition, rule, calls, None, on_wrong=tally.note_fault
+            client._reached, queue, definition, rule, calls, None, on_wrong=tally.note_fault
         )
     )
     try:

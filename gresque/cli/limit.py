@@ -10,7 +10,7 @@ import click
 
 from gresque.cli.connect import operator
 from gresque.cli.flow import warn_of_unserved
-from gresque.cli.options import setting_options
+from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import complain, counted, write
 from gresque.cli.stores import open_stores
 from gresque.text import printable, shell
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--no-cap", is_flag=True, help="Remove the cap.")
 @click.option("--no-rate", is_flag=True, help="Remove the rate.")
 @click.option("--off", is_flag=True, help="Remove both.")
+@click.option("--per-shard", is_flag=True, help="Let it hold on each shard, for a spread queue.")
 @setting_options("redis_url", "namespace")
 def command(
     flags: dict[str, Any],
@@ -41,6 +42,7 @@ def command(
     no_cap: bool,
     no_rate: bool,
     off: bool,
+    per_shard: bool,
 ) -> None:
     """Limit how many jobs of a queue run at once, how many start in a time, or both.
 
@@ -53,6 +55,9 @@ def command(
     Jobs that are in flight when a queue gets its first cap are not counted: the cap is exact once
     they have ended. Lowering a cap kills no job.
 
+    With several shards the jobs of a queue are on all of them unless it is pinned to one. A limit
+    of such a queue holds on each shard for itself, and has to be given with --per-shard.
+
     \b
     Examples:
       gresque limit mail 20
@@ -61,11 +66,14 @@ def command(
       gresque limit mail --no-rate
       gresque limit mail --off
     """
+    from gresque.client.flow import refuse_spread
     from gresque.control.flow import CAP, RATE, checked_queue, limit
     from gresque.inspector.flow import Serving, held_jobs
 
     name = checked_queue(queue)
     cap, rate = _parse(limits, burst)
+    if not per_shard:
+        refuse_spread(load_settings(flags).placement(), name, cap, rate)
     no_cap, no_rate = no_cap or off, no_rate or off
     _check(cap, rate, no_cap, no_rate)
     drop = (CAP if no_cap else "") + (RATE if no_rate else "")

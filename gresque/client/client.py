@@ -25,6 +25,10 @@ from gresque.client.options import AS_DECLARED, CallOptions, ConfiguredJob
 from gresque.client.results import JobResults
 from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
+from gresque.client.shard_schedules import ShardSchedules
+from gresque.client.sharding import sharding, sharding_of
+from gresque.client.spread import Spread
+from gresque.client.summary import info_of, together
 from gresque.client.unique import enqueue_unique, unique_bulks
 from gresque.client.waiting_jobs import WaitingJobs, check_page, matches
 from gresque.client.when import Delay, Moment
@@ -41,7 +45,7 @@ from gresque.jobs import payload
 from gresque.jobs.by_hand import remove_queue, take_out
 from gresque.jobs.definition import JobDefinition, tracked_as
 from gresque.jobs.hooks import call_hooks
-from gresque.jobs.ids import JobId
+from gresque.jobs.ids import JobId, enqueued_at
 from gresque.jobs.unique import UniqueOptions
 from gresque.seconds import seconds_of
 from gresque.settings import (
@@ -50,8 +54,9 @@ from gresque.settings import (
     DEFAULT_REDIS_URL,
     DEFAULT_RETRY_SECONDS,
     OPTIONS,
-    one_list_each,
+    Settings,
 )
+from gresque.shards import Shard, by_key, shards_of
 
 if TYPE_CHECKING:
     from gresque.client.typed import AnyJob, Checked, J, P, Unchecked
@@ -81,14 +86,26 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
         retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
+        urls: Sequence[str] = (),
+        shards: int = 1,
+        spread: str = "job",
+        pinned_queues: str | Sequence[str] = (),
     ) -> None:
         """`failure_backend` is the workers' setting: where `info` counts the failed jobs.
-        `retry_seconds`: for how long enqueueing is tried again when Redis fails."""
+        `retry_seconds`: for how long enqueueing is tried again when Redis fails.
+
+        `urls`, in place of `redis_url`, are those of several shards, as in REDIS_URLS; `shards`,
+        `spread` and `pinned_queues` are as SHARDS, SPREAD and PINNED_QUEUES (docs/scaling.md).
+        """
         seconds = seconds_of(retry_seconds)
         if seconds is None or seconds < 0:
             raise SettingsError(f"retry_seconds is a number from 0 on, and not {retry_seconds!r}")
         self.redis_url = argument("redis_url", redis_url)
         self.namespace = argument("namespace", namespace)
+        self._sharding = sharding(urls, shards, spread, pinned_queues)
+        self._placement = self._sharding.placement(self.redis_url, self.namespace)
+        if self._sharding.urls:
+            self.redis_url = self._sharding.first_url
         check_namespace(self.redis_url, self.namespace)
         self.failure_backend = argument("failure_backend", failure_backend)
         self.inline = inline
@@ -96,11 +113,15 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
 
     def __repr__(self) -> str:
         inline = ", inline=True" if self.inline else ""
+        if self._placement is not None:
+            names = ", ".join(shard.name for shard in self._placement.shards)
+            return f"Client(shards {names}; {self.namespace!r}{inline})"
         return f"Client({mask(self.redis_url)!r}, {self.namespace!r}{inline})"
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: its connections are its own."""
-        return {name: value for name, value in vars(self).items() if name != "store"}
+        own = ("store", "_spread", "_stores")
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     @cached_property
     def store(self) -> Store:
@@ -118,10 +139,68 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         with plain_errors(self.redis_url):
             yield self.store if stand_in.current is None else stand_in.current.to_look(self)
 
+    def _serves(self, settings: Settings) -> bool:
+        """Whether it enqueues where these settings say."""
+        given = sharding_of(settings)
+        place = self.redis_url, self.namespace
+        return place == (settings.redis_url, settings.namespace) and self._sharding == given
+
+    # Several shards
+
+    @property
+    def _several(self) -> Sequence[Shard]:
+        placement = self._placement
+        return placement.shards if placement is not None and stand_in.current is None else ()
+
+    @contextmanager
+    def _asking_shard(self, shard: Shard) -> Iterator[Store]:
+        from gresque.connection.errors import plain_errors
+
+        with plain_errors(shard.url):
+            yield self._store_of(shard, True)
+
+    def _store_of(self, shard: Shard, patient: bool) -> Store:
+        """The store of one of several shards. One that is not `patient` leaves it to the caller to
+        try another shard."""
+        place = shard.number, patient
+        found = self._stores.get(place)
+        if found is None:
+            made = self._make_shard_store(shard, self.retry_seconds if patient else 0.0)
+            found = self._stores.setdefault(place, made)
+        return found
+
+    def _make_shard_store(self, shard: Shard, retry_seconds: float) -> Store:
+        from gresque.connection.opening import FIRST_REPLY_SECONDS
+        from gresque.store.store import Store
+
+        return Store(shard.url, shard.namespace, retry_seconds, reply_seconds=FIRST_REPLY_SECONDS)
+
+    @cached_property
+    def _stores(self) -> dict[tuple[int, bool], Store]:
+        return {}
+
+    @cached_property
+    def _spread(self) -> Spread:
+        assert self._placement is not None
+        return Spread(self._placement, self._store_of)
+
+    def shard_of(self, *, queue: str | None = None, key: str | None = None) -> str | None:
+        """The name of the shard where the jobs of a queue are, or those with this key; None when
+        they are on all of them. With one shard it is that one's."""
+        if queue is None and key is None:
+            raise GresqueError("say of what: shard_of(queue=...) or shard_of(key=...)")
+        if self._placement is None:
+            (alone,) = shards_of((self.redis_url,), self.namespace)
+            return alone.name
+        if queue is None:
+            return by_key(self._placement.shards, key or "").name
+        found = self._placement.of(checked_queue(queue), key or "")
+        return None if found is None else found.name
+
     @property
     def schedules(self) -> Schedules:
         """The entries by which workers enqueue jobs again and again."""
-        return Schedules(self._asking)
+        return ShardSchedules(self) if self._several else Schedules(self._asking)
 
     # Enqueueing
 
@@ -281,6 +360,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
             for pushed in bulks:
                 ids += pushed
         except (NotEnqueued, PerhapsEnqueued, DuplicateJob) as error:
+            ids += map(JobId, error.enqueued_ids)
             if not ids:
                 raise
             text = f"{error}; the {len(ids):,} jobs of the bulk before it are enqueued"
@@ -303,11 +383,13 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         return self.store.result_waits
 
     @property
-    def _reached(self) -> Store | None:
+    def _reached(self) -> Store | Spread | None:
         """The store that jobs go to; None when they run inline."""
         if stand_in.current is not None:
             return stand_in.current.to_enqueue(self)
-        return None if self.inline else self.store
+        if self.inline:
+            return None
+        return self.store if self._placement is None else self._spread
 
     @property
     def _schedule(self) -> Schedule | None:
@@ -329,37 +411,43 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         if not allowed(hooks.before_dequeue, args, kwargs):
             return 0
         wanted = definition.call_of(wire, named) if args or kwargs else None
-        with self._asking() as store:
+
+        def remove(store: Store) -> int:
             matching = {raw for raw in store.queues.each(queue) if matches(raw, definition, wanted)}
-            removed = take_out(store, queue, matching) if matching else 0
+            return take_out(store, queue, matching) if matching else 0
+
+        removed = sum(self._each(remove))
         call_hooks(hooks.after_dequeue, args, kwargs)
         return removed
 
     def remove_queue(self, queue: str) -> int:
         """Delete a queue with every job in it; returns how many those were."""
-        with self._asking() as store:
-            return remove_queue(store, _existing_queue(queue))
+        name = _existing_queue(queue)
+        return sum(self._each(lambda store: remove_queue(store, name)))
 
     # Looking
 
     def queues(self) -> list[str]:
         """The names of all queues that were ever pushed to, sorted."""
-        with self._asking() as store:
-            return store.queues.names()
+        return sorted({name for names in self._each(_names) for name in names})
 
     def size(self, queue: str) -> int:
         """How many jobs wait in the queue."""
-        with self._asking() as store:
-            return store.queues.size(_existing_queue(queue))
+        name = _existing_queue(queue)
+        return sum(self._each(lambda store: store.queues.size(name)))
 
     def peek(self, queue: str, start: int = 0, count: int = 1) -> list[dict[str, Any]]:
         """`count` waiting jobs from position `start`, the next one first, as their payloads.
         An item that is no JSON object comes as `{"raw": text}`."""
         check_page(start, count)
-        with self._asking() as store:
-            return [
-                payload.read(raw) for raw in store.queues.peek(_existing_queue(queue), start, count)
-            ]
+        name = _existing_queue(queue)
+        raws = self._merged(
+            lambda store, start, count: store.queues.peek(name, start, count),
+            _when_enqueued,
+            start,
+            count,
+        )
+        return [payload.read(raw) for raw in raws]
 
     def info(self) -> dict[str, Any]:
         """Resque's summary: pending, processed, queues, workers, working, failed, servers. Also
@@ -367,31 +455,16 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         their time; `schedules`, the number of schedule entries; `all_paused`, whether all queues
         are paused; `paused` and `limited`, the names of the queues that are paused by name, and of
         those with a cap or a rate."""
-        with self._asking() as store:
-            found = store.stats.summary(one_list_each(self.failure_backend))
-            schedules, _ = store.cron.counts()
-            flow = store.policies.read()
-        return {
-            "pending": found.pending,
-            "processed": found.processed,
-            "queues": found.queues,
-            "workers": found.workers,
-            "working": found.in_flight,
-            "failed": found.failed_list,
-            "retried": found.retried,
-            "delayed": found.delayed,
-            "schedules": schedules,
-            "all_paused": flow.all_paused,
-            "paused": [name for name, policy in flow.policies.items() if policy.paused],
-            "limited": [name for name, policy in flow.policies.items() if policy.is_limited],
-            "servers": [mask(self.redis_url)],
-        }
+        return together(self._each(lambda store: info_of(store, self.failure_backend)))
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""
         if "store" in self.__dict__:
             self.store.close()
             del self.__dict__["store"]
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
 
 
 def argument(name: str, value: object) -> str:
@@ -412,6 +485,16 @@ def _placed(options: CallOptions, job: Any) -> tuple[JobDefinition, str]:
     if options.track is not None:
         definition = tracked_as(definition, options.track)
     return definition, queue_of(definition) if queue is None else queue
+
+
+def _names(store: Store) -> list[str]:
+    return store.queues.names()
+
+
+def _when_enqueued(raw: bytes) -> tuple[float, str]:
+    """For the order of jobs of several shards; an item without a time comes first."""
+    job_id = payload.read(raw).get("id")
+    return (enqueued_at(job_id) or 0.0, job_id) if isinstance(job_id, str) else (0.0, "")
 
 
 def _existing_queue(queue: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import logging
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from gresque.client.client import Call, Client, argument
@@ -14,7 +16,8 @@ from gresque.client.flow import UNCHANGED, Kept, QueueLimits
 from gresque.client.locks import UniqueLock
 from gresque.client.options import ConfiguredJob
 from gresque.client.results import Status
-from gresque.client.schedules import Schedules
+from gresque.client.schedules import ScheduleEntry, Schedules
+from gresque.client.sharding import sharding_of
 from gresque.client.when import Delay, Moment
 from gresque.jobs.ids import JobId
 from gresque.jobs.unique import UniqueOptions
@@ -23,6 +26,8 @@ from gresque.settings import DEFAULT_RETRY_SECONDS, Settings
 
 if TYPE_CHECKING:
     from gresque.client.typed import AnyJob, Checked, J, P, Unchecked
+    from gresque.schedule.entry import Entry
+    from gresque.store.store import Store
 
 log = logging.getLogger("gresque.client")
 
@@ -40,8 +45,9 @@ def configure(
     retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
 ) -> Client:
     """Set up the default client; settings that are not given come from REDIS_URL, RESQUE_NAMESPACE
-    and FAILURE_BACKEND. In a worker these three are always the worker's own: its jobs enqueue where
-    it works. For another server there is `Client`.
+    and FAILURE_BACKEND, those of shards from the environment (docs/scaling.md). In a worker all of
+    them are the worker's own: its jobs enqueue where it works. For another server there is
+    `Client`.
 
     `retry_seconds`: for how long enqueueing is tried again when Redis fails.
     """
@@ -53,16 +59,20 @@ def configure(
     if _worker is not None:
         _tell_of_overridden(settings, _worker, [name for name in given if given[name] is not None])
         settings = _worker
-    return _replace(_client_of(settings, inline, retry_seconds))
+    return _replace(client_of(settings, inline, retry_seconds))
 
 
-def _client_of(settings: Settings, inline: bool, retry_seconds: Delay) -> Client:
+def client_of(
+    settings: Settings, inline: bool = False, retry_seconds: Delay = DEFAULT_RETRY_SECONDS
+) -> Client:
+    """A client that enqueues where these settings say."""
     return Client(
         settings.redis_url,
         settings.namespace,
         failure_backend=settings.failure_backend,
         inline=inline,
         retry_seconds=retry_seconds,
+        **sharding_of(settings).arguments,
     )
 
 
@@ -94,7 +104,20 @@ def default_client() -> Client:
     return _default or configure()
 
 
-schedules = Schedules(lambda: default_client()._asking())
+class _Schedules(Schedules):
+    """Those of the client that is the default one at each call."""
+
+    def list(self) -> builtins.list[ScheduleEntry]:
+        return default_client().schedules.list()
+
+    def _asking_for(self, name: str) -> AbstractContextManager[Store]:
+        return default_client().schedules._asking_for(name)
+
+    def _asking_new(self, entry: Entry) -> AbstractContextManager[Store]:
+        return default_client().schedules._asking_new(entry)
+
+
+schedules: Schedules = _Schedules(lambda: default_client()._asking())
 """The schedule of the default client; see `Schedules`."""
 
 
@@ -106,9 +129,9 @@ def adopt(settings: Settings) -> None:
     _worker = settings
     known = _default
     if known is None:
-        _replace(_client_of(settings, False, DEFAULT_RETRY_SECONDS))
-    elif (known.redis_url, known.namespace) != (settings.redis_url, settings.namespace):
-        _replace(_client_of(settings, known.inline, known.retry_seconds))
+        _replace(client_of(settings))
+    elif not known._serves(settings):
+        _replace(client_of(settings, known.inline, known.retry_seconds))
 
 
 @overload
@@ -285,9 +308,12 @@ def limit(
     concurrent: int | Kept | None = UNCHANGED,
     rate: str | Kept | None = UNCHANGED,
     burst: int | None = None,
+    per_shard: bool = False,
 ) -> None:
     """See `Client.limit`."""
-    default_client().limit(queue, concurrent=concurrent, rate=rate, burst=burst)
+    default_client().limit(
+        queue, concurrent=concurrent, rate=rate, burst=burst, per_shard=per_shard
+    )
 
 
 def locks() -> list[UniqueLock]:

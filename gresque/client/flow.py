@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from gresque.client.each_shard import EachShard
 from gresque.errors import GresqueError
 
 if TYPE_CHECKING:
-    from gresque.store.policies import PolicySnapshot
-    from gresque.store.store import Store
+    from gresque.shards import Placement
+    from gresque.store.policies import PolicySnapshot, Rate
 
 
 class Unchanged(Enum):
@@ -70,40 +70,80 @@ def limits_of_queue(found: PolicySnapshot, queue: str) -> QueueLimits:
     )
 
 
-class FlowControl(ABC):
-    """The part of `Client` that pauses and limits queues."""
+def refuse_spread(
+    placement: Placement | None, queue: str, cap: int | None, rate: Rate | None
+) -> None:
+    """Raises GresqueError for a limit of a queue whose jobs are on several shards: each would hold
+    it for itself."""
+    if cap is None and rate is None:
+        return
+    if placement is None or not placement.is_spread(queue):
+        return
+    count = len(placement.shards)
+    each = (
+        f"{cap} on each of {count} is {cap * count}"
+        if cap is not None and cap > 0
+        else (f"the limit holds on each of {count}")
+    )
+    what = "cap" if cap is not None else "rate"
+    raise GresqueError(
+        f"the jobs of queue {queue!r} are spread over {count} shards, so no {what} over all of "
+        f"them can be kept: pin the queue to one shard (PINNED_QUEUES={queue}), or give it per "
+        f"shard (--per-shard, per_shard=True: {each})"
+    )
 
-    @abstractmethod
-    def _asking(self) -> AbstractContextManager[Store]:
-        """The store, while a method uses it."""
+
+def add_limits(found: Sequence[list[QueueLimits]]) -> list[QueueLimits]:
+    """The limits of all shards, by queue: what is in flight added up, the limits as the first shard
+    has them that has one."""
+    if len(found) == 1:
+        return found[0]
+    together: dict[str, QueueLimits] = {}
+    for each in (limits for shard in found for limits in shard):
+        known = together.get(each.queue)
+        together[each.queue] = (
+            each
+            if known is None
+            else replace(
+                known,
+                paused=known.paused or each.paused,
+                concurrent=each.concurrent if known.concurrent is None else known.concurrent,
+                in_flight=known.in_flight + each.in_flight,
+                rate=each.rate if known.rate is None else known.rate,
+                burst=each.burst if known.burst is None else known.burst,
+                starts_in_seconds=max(known.starts_in_seconds, each.starts_in_seconds),
+                unread=known.unread or each.unread,
+            )
+        )
+    return sorted(together.values(), key=lambda limits: limits.queue)
+
+
+class FlowControl(EachShard):
+    """The part of `Client` that pauses and limits queues."""
 
     def pause(self, queue: str) -> bool:
         """Stop all workers from taking jobs of the queue; running jobs go on. The pause holds from
         the return of this call until `unpause`. Returns False when the queue was paused already."""
         from gresque.store.policies import checked_queue
 
-        with self._asking() as store:
-            return store.policies.pause(checked_queue(queue))
+        return any(self._each(lambda store: store.policies.pause(checked_queue(queue))))
 
     def unpause(self, queue: str) -> bool:
         """End the pause of the queue; idle workers take its jobs at once. Returns False when the
         queue was not paused."""
         from gresque.store.policies import checked_queue
 
-        with self._asking() as store:
-            return store.policies.unpause(checked_queue(queue))
+        return any(self._each(lambda store: store.policies.unpause(checked_queue(queue))))
 
     def pause_all(self) -> bool:
         """Pause all queues, future ones included, also for Resque's Ruby workers. Returns False
         when they were paused already."""
-        with self._asking() as store:
-            return store.policies.pause_all()
+        return any(self._each(lambda store: store.policies.pause_all()))
 
     def unpause_all(self) -> bool:
         """End the pause of all queues, whichever program has set it. A queue that is paused by name
         stays paused. Returns False when all queues were not paused."""
-        with self._asking() as store:
-            return store.policies.unpause_all()
+        return any(self._each(lambda store: store.policies.unpause_all()))
 
     def limit(
         self,
@@ -112,6 +152,7 @@ class FlowControl(ABC):
         concurrent: int | Kept | None = UNCHANGED,
         rate: str | Kept | None = UNCHANGED,
         burst: int | None = None,
+        per_shard: bool = False,
     ) -> None:
         """Limit the jobs of a queue, over all workers. None removes a limit; a limit that is left
         out stays as it is.
@@ -123,6 +164,10 @@ class FlowControl(ABC):
         Jobs that are in flight when the queue gets its first cap are not counted: the cap is exact
         once they have ended. A rate is N/s, N/m, N/h or N/30s. After a rest `burst` jobs start at
         once; the default is the number for a tenth of a second, and at least one.
+
+        With several shards a queue whose jobs are on all of them has no limit over all workers. It
+        is refused there; pin the queue to one shard (PINNED_QUEUES), or limit it on each of them,
+        with `per_shard`.
         """
         from gresque.store import policies
 
@@ -139,10 +184,11 @@ class FlowControl(ABC):
             drop += policies.RATE
         elif rate is not UNCHANGED:
             parsed = policies.Rate.parse(rate, burst)
-        with self._asking() as store:
-            store.policies.limit(policies.checked_queue(queue), cap=cap, rate=parsed, drop=drop)
+        name = policies.checked_queue(queue)
+        if not per_shard:
+            refuse_spread(self._placement, name, cap, parsed)
+        self._each(lambda store: store.policies.limit(name, cap=cap, rate=parsed, drop=drop))
 
     def limits(self) -> list[QueueLimits]:
         """The queues that are paused or limited, by name, with their current state."""
-        with self._asking() as store:
-            return limits_of(store.policies.read())
+        return add_limits(self._each(lambda store: limits_of(store.policies.read())))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from gresque.client.each_shard import EachShard
 
 if TYPE_CHECKING:
     from gresque.store.locks import Lock
@@ -64,21 +64,18 @@ def release(store: Store, key: str) -> list[UniqueLock]:
     return [lock_of(lock) for lock in found if store.locks.release(lock)]
 
 
-class UniqueLocks(ABC):
+class UniqueLocks(EachShard):
     """The part of `Client` about the locks of unique jobs."""
-
-    @abstractmethod
-    def _asking(self) -> AbstractContextManager[Store]:
-        """The store, while a method uses it."""
 
     def locks(self) -> list[UniqueLock]:
         """The locks that unique jobs hold now, the oldest first. The call scans all keys of the
         database."""
-        with self._asking() as store:
-            return held_locks(store)[0]
+        found = self._each(lambda store: held_locks(store)[0])
+        if len(found) == 1:
+            return found[0]
+        return sorted((lock for locks in found for lock in locks), key=lambda lock: lock.since or 0)
 
     def release_lock(self, key: str) -> bool:
         """Release the lock with this key, digest or job id; False when there is none. Its job goes
         on; from then on another job with the key may be enqueued."""
-        with self._asking() as store:
-            return bool(release(store, key))
+        return self._any(lambda store: bool(release(store, key)))

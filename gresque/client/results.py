@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gresque.client.each_shard import EachShard
+from gresque.client.shard_waits import wait_on_shards
 from gresque.client.waiting_jobs import checked_id
 from gresque.client.when import Delay
 from gresque.errors import GresqueError, JobCancelled, JobFailed, NotEnded, NotKnown
@@ -110,16 +111,21 @@ def result_of(found: Status) -> Any:
     raise JobFailed(f"job {_shown(found.id)} failed: {error}", error, found.traceback or "")
 
 
-class JobResults(ABC):
+class JobResults(EachShard):
     """The part of `Client` about tracked jobs."""
-
-    @abstractmethod
-    def _asking(self) -> AbstractContextManager[Store]:
-        """The store, while a method uses it."""
 
     @property
     @abstractmethod
-    def _result_waits(self) -> ResultWaits: ...
+    def _result_waits(self) -> ResultWaits:
+        """That of the only shard."""
+
+    def _wait(
+        self, ids: Sequence[str], seconds: float | None, wanted: int
+    ) -> dict[str, TrackedState | None]:
+        """As `ResultWaits.wait`."""
+        if not self._several:
+            return self._result_waits.wait(ids, seconds, wanted)
+        return wait_on_shards(self, ids, seconds, wanted)
 
     def status(self, job: str, *, search: bool = False) -> Status:
         """What is known of a job, which `job` names by its id: in one round trip, of a tracked job.
@@ -129,13 +135,17 @@ class JobResults(ABC):
         and the last 10,000 failed ones; `note` says so where it is not found.
         """
         job_id = checked_id(job)
-        with self._asking() as store:
+
+        def look(store: Store) -> Status:
             found = status_of(job_id, store.tracks.read([job_id])[0])
             if found.state != "unknown" or not search:
                 return found
             from gresque.client.job_search import search_job
 
             return search_job(store, job_id).status
+
+        answers = self._until(look, lambda found: found.state != "unknown")
+        return next((found for found in answers if found.state != "unknown"), answers[0])
 
     def result(self, job: str, timeout: Delay | None = None) -> Any:
         """What a tracked job returned, as JSON carries it; waits until it has ended, or for
@@ -165,7 +175,7 @@ class JobResults(ABC):
             raise GresqueError(f"count={count!r} of {len(ids)} jobs; give a number up to that")
         if not wanted:
             return {}
-        found = self._result_waits.wait(ids, seconds, wanted)
+        found = self._wait(ids, seconds, wanted)
         ended = {job_id: status_of(job_id, found[job_id]) for job_id in ids if job_id in found}
         gone = [job_id for job_id, status in ended.items() if status.state == "unknown"]
         if gone:

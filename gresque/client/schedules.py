@@ -80,6 +80,14 @@ class Schedules:
     def __init__(self, asking: Callable[[], AbstractContextManager[Store]]) -> None:
         self._asking = asking
 
+    def _asking_for(self, name: str) -> AbstractContextManager[Store]:
+        """The store that has this entry."""
+        return self._asking()
+
+    def _asking_new(self, entry: Entry) -> AbstractContextManager[Store]:
+        """The store where this entry is to stand."""
+        return self._asking()
+
     def set(
         self,
         name: str,
@@ -115,7 +123,7 @@ class Schedules:
             description=description, catch_up=catch_up, max_late_seconds=max_late_seconds,
             jitter_seconds=jitter_seconds, overlap=overlap, enabled=enabled,
         )  # fmt: skip
-        with self._asking() as store:
+        with self._asking_new(entry) as store:
             for _ in range(TRIES):
                 old = store.cron.entry(name)
                 known = None if old is None else _readable(old)
@@ -129,7 +137,7 @@ class Schedules:
     def remove(self, name: str) -> None:
         """Remove an entry. One that code or a schedule file declares comes back within a minute
         while a worker of it runs; it can be paused."""
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             for _ in range(TRIES):
                 raw = _existing(store, name)
                 known = _readable(raw)
@@ -141,7 +149,7 @@ class Schedules:
 
     def pause(self, name: str) -> bool:
         """Let an entry rest until `resume`, also when it is declared again. False when it does."""
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             for _ in range(TRIES):
                 done = store.cron.pause(name, _existing(store, name))
                 if done >= 0:
@@ -151,7 +159,7 @@ class Schedules:
     def resume(self, name: str) -> bool:
         """End a pause: the entry counts from now on, what it missed is not made up. False when
         there was none."""
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             for _ in range(TRIES):
                 raw = _existing(store, name)
                 entry = _checked(name, raw)
@@ -168,7 +176,7 @@ class Schedules:
     def skip(self, name: str) -> datetime | None:
         """Leave out the next time of an entry, and return it; None when the entry has none, as one
         that is paused. The times after it stay."""
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             for _ in range(TRIES):
                 raw = _existing(store, name)
                 entry, tick = _checked(name, raw), store.cron.next_of(name)
@@ -184,7 +192,7 @@ class Schedules:
         The ticks of the entry do not change. With `overlap="skip"` nothing is enqueued while an
         earlier job of the entry waits or runs: the id is that of the earlier job, and its
         `duplicate` is true."""
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             entry = _checked(name, _existing(store, name))
             now = store.now()
             made = entry.make_job(int(now) * 1000, now)
@@ -211,7 +219,7 @@ class Schedules:
         paused. A time that is skipped is not among them."""
         if not isinstance(count, int) or count < 0:
             raise ScheduleError(f"count={count!r} is no number of times; give 0 or more")
-        with self._asking() as store:
+        with self._asking_for(name) as store:
             entry = _checked(name, _existing(store, name))
             now, tick = int(store.now() * 1000), store.cron.next_of(name) or 0
         return next_times(entry, max(now, tick - 1), count)

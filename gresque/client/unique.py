@@ -21,6 +21,7 @@ from gresque.client.enqueue import (
     track_of,
 )
 from gresque.client.schedule import make_delayed, make_timed
+from gresque.client.spread import Spread
 from gresque.client.when import NOW, When
 from gresque.errors import DuplicateJob, EnqueueError, GresqueError
 from gresque.jobs.definition import JobDefinition, expiry
@@ -49,7 +50,7 @@ class _KeyedJob(NamedTuple):
 
 
 def enqueue_unique(
-    store: Store | None,
+    store: Store | Spread | None,
     queue: str,
     definition: JobDefinition,
     rule: UniqueRule,
@@ -66,7 +67,7 @@ def enqueue_unique(
 
 
 def unique_bulks(
-    store: Store | None,
+    store: Store | Spread | None,
     queue: str,
     definition: JobDefinition,
     rule: UniqueRule,
@@ -88,6 +89,8 @@ def unique_bulks(
         on_wrong,
     )
     most = most_at_once(definition, MOST_JOBS if rule.locks else BULK_JOBS)
+    if rule.on_duplicate == "raise" and isinstance(store, Spread):
+        most = 1  # the jobs of a bulk go to several shards, and one of them may have a duplicate
     for bulk in in_bulks(jobs, lambda found: len(found.job[1]), most):
         yield _put(store, queue, definition, rule, bulk, when)
 
@@ -166,7 +169,7 @@ def _make_keyed(
 
 
 def _put(
-    store: Store | None,
+    store: Store | Spread | None,
     queue: str,
     definition: JobDefinition,
     rule: UniqueRule,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gresque.client import when
 from gresque.client.delayed import DelayedJob, DelayedJobs, cancel_waiting
+from gresque.client.each_shard import EachShard
 from gresque.client.enqueue import definition_of
 from gresque.client.when import Delay, Moment
 from gresque.errors import EnqueueError, GresqueError
@@ -25,12 +25,8 @@ MOST_LISTED = 2**53
 """Redis counts no further."""
 
 
-class WaitingJobs(ABC):
+class WaitingJobs(EachShard):
     """The part of `Client` about delayed jobs, and jobs that wait to run again."""
-
-    @abstractmethod
-    def _asking(self) -> AbstractContextManager[Store]:
-        """The store, while a method uses it."""
 
     def delayed(self, start: int = 0, count: int = 1) -> list[DelayedJob]:
         """`count` jobs that wait for their time, from position `start`, the next due one first:
@@ -38,21 +34,28 @@ class WaitingJobs(ABC):
         check_page(start, count)
         if start < 0:
             raise GresqueError(f"start={start} is before the first job; give 0 or more")
-        with self._asking() as store:
-            return DelayedJobs(store).page(start, count)
+        return self._merged(
+            lambda store, start, count: DelayedJobs(store).page(start, count),
+            lambda job: job.due,
+            start,
+            count,
+        )
 
     def delayed_count(self) -> int:
         """How many jobs wait for their time."""
-        with self._asking() as store:
-            return DelayedJobs(store).count()
+        return sum(self._each(lambda store: DelayedJobs(store).count()))
 
     def cancel(self, job_id: str) -> bool:
         """Remove a job that waits for its time, or in a queue; False when it does not wait: it
         runs, has ended, or never was. Where it does not wait for its time, all queues are read."""
-        with self._asking() as store:
+        wanted = checked_id(job_id)
+
+        def cancel(store: Store) -> bool:
             delayed = DelayedJobs(store)
-            job = delayed.find(checked_id(job_id))
+            job = delayed.find(wanted)
             return (job is not None and delayed.cancel(job)) or cancel_waiting(store, job_id)
+
+        return self._any(cancel)
 
     def reschedule(
         self, job_id: str, *, in_: Delay | None = None, at: Moment | None = None
@@ -63,17 +66,21 @@ class WaitingJobs(ABC):
             raise EnqueueError(
                 "say when: reschedule(job_id, in_=300) or reschedule(job_id, at=...)"
             )
-        with self._asking() as store:
-            delayed = DelayedJobs(store)
-            job = delayed.find(checked_id(job_id))
-            return job is not None and delayed.put_off(job, due)
+        return self._change(job_id, lambda delayed, job: delayed.put_off(job, due))
 
     def run_now(self, job_id: str) -> bool:
         """Put a job that waits for its time into its queue; False when it does not wait for it."""
-        with self._asking() as store:
+        return self._change(job_id, lambda delayed, job: delayed.run_now(job))
+
+    def _change(self, job_id: str, change: Callable[[DelayedJobs, DelayedJob], bool]) -> bool:
+        wanted = checked_id(job_id)
+
+        def find_and_change(store: Store) -> bool:
             delayed = DelayedJobs(store)
-            job = delayed.find(checked_id(job_id))
-            return job is not None and delayed.run_now(job)
+            job = delayed.find(wanted)
+            return job is not None and change(delayed, job)
+
+        return self._any(find_and_change)
 
     def remove_delayed(self, job: AnyJob, /, *args: Any, **kwargs: Any) -> int:
         """Remove jobs that wait for their time and have exactly these arguments, of all queues;
@@ -82,8 +89,11 @@ class WaitingJobs(ABC):
         wire, named = definition.wire_of(args, kwargs)
         payload.encode(definition.name, wire, named, "")
         wanted = definition.call_of(wire, named)
-        with self._asking() as store:
+
+        def remove(store: Store) -> int:
             return DelayedJobs(store).remove(lambda raw: matches(raw, definition, wanted))
+
+        return sum(self._each(remove))
 
 
 def checked_id(job_id: object) -> str:

@@ -52,7 +52,7 @@ class UnservedShards:
     def _look(self, shard: Shard) -> None:
         store = Store(shard.url, shard.namespace, reply_seconds=REPLY_SECONDS)
         try:
-            waiting = store.stats.summary(one_failed_list_each=False).pending
+            waiting = sum(head.depth for head in store.metrics.heads(store.queues.names()))
             if waiting and not store.processes.ids():
                 log.warning(
                     "shard %s has %s and no worker process; see SERVE_SHARDS of its hosts",

@@ -28,7 +28,7 @@ ASKS_ALL = """
     audit | cron list | cron next x | cron pause x | cron remove x | cron resume x | cron run x
     | cron skip x | delayed cancel ID | delayed list | delayed move ID --in 5 | delayed run ID
     | failed clear | failed groups | failed list | failed remove ID | failed retry ID
-    | failed show ID | job ID | kill ID | ledger | limit mail 5 | limits | locks list
+    | failed show ID | job ID | kill ID | ledger | limit mail 5 --per-shard | limits | locks list
     | locks release x | mark deploy | pause mail | process continue vm | process drain vm
     | process pause vm | process recycle vm | queues clear mail --yes | queues list
     | queues move mail low --yes | queues peek mail | queues show mail | retries cancel ID
@@ -255,7 +255,7 @@ class TestWithAll:
         call("unpause", "mail", "--shard", "b")
         assert call("queues").out.splitlines()[1] == "mail      2  a: paused"
         assert call("unpause", "mail").out == "mail: unpaused; 2 jobs wait\n"
-        assert call("limit", "mail", "5").out == (
+        assert call("limit", "mail", "5", "--per-shard").out == (
             "mail: at most 5 jobs at once, on each of 2 shards\n"
         )
         assert call("limits").out.splitlines() == [
