@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gresque.cli.asking import ListByDefault, confirm, yes_option
 from gresque.cli.connect import operator
+from gresque.cli.failed_changes import (
+    by_shard,
+    complain_of_moved,
+    groups_of,
+    in_turn,
+    remove_all,
+    retry_all,
+)
 from gresque.cli.failed_job import describe, find_failed, place_of
 from gresque.cli.filters import CLASS, EXCEPTION, filters, text_filter
 from gresque.cli.options import setting_options
 from gresque.cli.output import Column, Output, counted, json_option, write
 from gresque.cli.progress import ProgressLine
-from gresque.cli.stores import Stores, backend_of, open_stores
+from gresque.cli.stores import backend_of, open_stores
 
 if TYPE_CHECKING:
-    from gresque.failure.backend import GroupCount, RedisBackend
     from gresque.failure.failed_list import FailedJob
-    from gresque.failure.search import Group, Wanted
-    from gresque.inspector.shards import InShard
-    from gresque.store.store import Store
+    from gresque.failure.search import Wanted
 
 COLUMNS = [
     Column("INDEX", lambda job: job.place, whole=True),
@@ -147,7 +150,7 @@ def groups_command(flags: dict[str, Any], as_json: bool, **options: Any) -> None
     """
     wanted = _wanted(options)
     with open_stores(flags) as stores, ProgressLine("read") as progress:
-        groups = _groups(flags, stores, wanted, progress)
+        groups = groups_of(flags, stores, wanted, progress)
         progress.complain_if_stopped()
     Output(as_json).listing(
         groups.items(),
@@ -209,9 +212,9 @@ def retry_command(
     backend = backend_of(flags)
     with open_stores(flags, changes=True) as stores:
         if not targets:
-            _retry_all(backend, stores, wanted, yes)
+            retry_all(backend, stores, wanted, yes)
             return
-        jobs = _by_shard(find_failed(stores, backend, targets))
+        jobs = by_shard(find_failed(stores, backend, targets))
         done = stores.each(
             lambda store: retry_failed(backend(store), jobs[stores.name_of(store)], by=operator()),
             only=jobs,
@@ -222,43 +225,8 @@ def retry_command(
             for job, is_done in zip(jobs[shard], retried, strict=True)
             if not is_done
         ]
-        _complain_of_moved(left)
+        complain_of_moved(left)
         write([f"{counted(sum(map(len, done.values())), 'failed job')} retried"])
-
-
-def _by_shard(rows: Iterable[InShard[FailedJob]]) -> dict[str, list[FailedJob]]:
-    found: defaultdict[str, list[FailedJob]] = defaultdict(list)
-    for row in rows:
-        found[row.shard].append(row.value)
-    return dict(found)
-
-
-def _retry_all(
-    backend: Callable[[Store], RedisBackend], stores: Stores, wanted: Wanted, yes: bool
-) -> None:
-    from gresque.control.retry import retry_all_failed
-    from gresque.failure.backend import Retries
-
-    count = 0 if wanted else sum(stores.ask(lambda store: backend(store).count()).values())
-    if count:
-        confirm(f"Retry every one of {counted(count, 'failed job')} that was not retried yet?", yes)
-    with ProgressLine("gone through") as progress:
-        done = stores.each(
-            lambda store: (
-                Retries()
-                if progress.is_stopped
-                else retry_all_failed(backend(store), wanted, progress, by=operator())
-            )
-        )
-    result = sum(done.values(), Retries())
-    write([f"{counted(result.retried, 'failed job')} retried"])
-    for number, said in (
-        (result.retried_before, "retried before, left alone"),
-        (result.refused, "with no job that could be retried, left alone; see gresque failed list"),
-    ):
-        if number:
-            click.echo(f"{number:,} {said}", err=True)
-    progress.complain_if_stopped()
 
 
 @command.command(name="remove")
@@ -287,9 +255,9 @@ def remove_command(
     backend = backend_of(flags)
     with open_stores(flags, changes=True) as stores:
         if not targets:
-            _remove_all(flags, stores, wanted, yes)
+            remove_all(flags, stores, wanted, yes)
             return
-        jobs = _by_shard(find_failed(stores, backend, targets))
+        jobs = by_shard(find_failed(stores, backend, targets))
         done = stores.each(
             lambda store: remove_failed(backend(store), jobs[stores.name_of(store)], by=operator()),
             only=jobs,
@@ -301,39 +269,6 @@ def remove_command(
                 "meanwhile: list again"
             )
         write([f"{counted(removed, 'failed job')} removed"])
-
-
-def _groups(
-    flags: dict[str, Any], stores: Stores, wanted: Wanted, progress: ProgressLine
-) -> dict[Group, GroupCount]:
-    """Of one shard after the other: to decode the entries is what takes the time."""
-    from gresque.failure.backend import merge_groups
-
-    backend = backend_of(flags)
-    found = stores.each(
-        lambda store: {} if progress.is_stopped else backend(store).groups(wanted, progress)
-    )
-    return merge_groups(found.values())
-
-
-def _remove_all(flags: dict[str, Any], stores: Stores, wanted: Wanted, yes: bool) -> None:
-    from gresque.control.remove import remove_all_failed
-
-    backend = backend_of(flags)
-    if not yes:
-        with ProgressLine("read") as progress:
-            groups = _groups(flags, stores, wanted, progress)
-            progress.complain_if_stopped()
-        count = sum(group.count for group in groups.values())
-        if count:
-            confirm(f"Remove {counted(count, 'failed job')}, for good?", yes)
-    with ProgressLine("gone through") as progress:
-        removed = _in_turn(
-            stores, progress,
-            lambda store: remove_all_failed(backend(store), wanted, progress, by=operator()),
-        )  # fmt: skip
-    write([f"{counted(removed, 'failed job')} removed"])
-    progress.complain_if_stopped()
 
 
 @command.command(name="clear")
@@ -356,7 +291,7 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
     with open_stores(flags, changes=True) as stores:
         if not everything:
             with ProgressLine("gone through") as progress:
-                removed = _in_turn(
+                removed = in_turn(
                     stores, progress,
                     lambda store: clear_retried(backend(store), progress, by=operator()),
                 )  # fmt: skip
@@ -377,11 +312,6 @@ def clear_command(flags: dict[str, Any], everything: bool, yes: bool) -> None:
         write([f"{counted(sum(done.values()), 'failed job')} removed"])
 
 
-def _in_turn(stores: Stores, progress: ProgressLine, change: Callable[[Store], int]) -> int:
-    """Change one shard after the other; returns how many entries were. After Ctrl-C none more."""
-    return sum(stores.each(lambda store: 0 if progress.is_stopped else change(store)).values())
-
-
 def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted: Wanted) -> None:
     if bool(targets) + everything + bool(wanted) > 1:
         raise click.UsageError(
@@ -393,15 +323,6 @@ def _check_targets(verb: str, targets: tuple[str, ...], everything: bool, wanted
         raise click.UsageError(
             f"name the jobs to {verb} by index or job id, or give --class, --exception, --queue, "
             f"--search{' or --all' if verb == 'retry' else ''}"
-        )
-
-
-def _complain_of_moved(jobs: Iterable[InShard[FailedJob]]) -> None:
-    moved = [*map(place_of, jobs)]
-    if moved:
-        raise click.ClickException(
-            f"not retried: {', '.join(moved)}; another command moved or changed "
-            "the entry meanwhile: list again"
         )
 
 
