@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from datetime import UTC, datetime
-from email.utils import mktime_tz, parsedate_tz
 
 from gresque.clock import failed_at, parse_iso_8601
 
@@ -25,6 +24,9 @@ def failed_seconds(text: str) -> float | None:
     iso = parse_iso_8601(text.removesuffix(" UTC"))
     if iso is not None:
         return iso
+    # Few entries need it, and a command that looks would load all of `email`.
+    from email.utils import mktime_tz, parsedate_tz
+
     zoned = text.partition("(")[0].replace("GMT+", "+").replace("GMT-", "-")
     parts = parsedate_tz(zoned)
     with suppress(ValueError, OverflowError, TypeError):
