@@ -74,7 +74,7 @@ def test_keywords_survive_one_after_the_other(first: str) -> None:
 
 
 def test_stock_dequeues_by_class_and_not_by_arguments(
-    stock: Stock, client: gresque.Client, redis_client: redis.Redis
+    stock: Stock, client: gresque.Client, redis_client: redis.Redis, own_registry: None
 ) -> None:
     """It compares bytes, and an id stands in those of gresque. gresque compares arguments."""
     client.enqueue_to("py", "Echo", 1, k=2)
@@ -121,7 +121,7 @@ def test_queue_items_are_read_and_shown(
 
 
 def test_delayed_jobs_stand_in_no_key_of_resque_scheduler(
-    client: gresque.Client, redis_client: redis.Redis
+    client: gresque.Client, redis_client: redis.Redis, own_registry: None
 ) -> None:
     """Its pages and its process see none of them, and move none."""
     client.enqueue_in(300, gresque.job(queue="py", name="NeighbourLater")(lambda: None))
