@@ -212,6 +212,23 @@ def test_a_heartbeat_sees_a_viewer_at_once(
     assert redis_client.get(KEYS.waits("p")) == b"waits"
 
 
+def test_only_its_own_commands_are_taken(
+    beats: Heartbeat, connection: Counting, redis_client: redis.Redis
+) -> None:
+    """An old server announces what others write, too."""
+    beats.connect(connection)
+    beats.take_commands(connection)
+    connection.call(b"GET", b"other")
+    for key, requests in ((b"other", 0), (KEYS.commands("p").encode(), 1)):
+        connection.take()
+        redis_client.rpush(key, "stacks token - ")
+        beats.wait(connection)
+        assert connection.take()[0] == requests
+    connection.tracking = False
+    beats.wait(connection)
+    assert connection.take()[0] == 1
+
+
 def test_a_second_connection_makes_the_turns_look(redis_url: str, connection: Counting) -> None:
     looks: list[int] = []
     beats = Heartbeat(

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gevent import get_hub
+from gevent.monkey import get_original
 
 from gresque.processes.scoreboard import Row, Scoreboard
 from gresque.processes.state import ProcessState
@@ -145,5 +147,31 @@ def test_a_push_does_not_wait_while_ends_are_gathered(is_dry: bool) -> None:
     turns._linger(20.0 if is_dry else 0.2)
     assert (time.monotonic() - began < 10) if is_dry else (time.monotonic() - began >= 0.2)
     assert not demand.is_dry
+    own.close()
+    server.close()
+
+
+def test_an_idle_process_looks_when_its_heartbeat_had_to_connect_again() -> None:
+    own, server = socket.socketpair()
+    cycle: Any = SimpleNamespace(refused=(), connection=own, heard=lambda: False)
+    turns = turn_loop(Scoreboard(1, 1).rows[0], InFlight(Totals(), Keys("resque")), cycle)
+    turns._wakeup = Wakeup()
+    turns._thread_pool = SimpleNamespace(loop=get_hub().loop)  # type: ignore[assignment]
+    turns._policy = SimpleNamespace(listens=True)  # type: ignore[assignment]
+    turns._notifier = SimpleNamespace(  # type: ignore[assignment]
+        is_to_listen=False, look_at=None, poll_seconds=0.05
+    )
+    polls: list[int] = []
+    turns._on_poll = lambda: polls.append(1)  # type: ignore[method-assign]
+    assert turns._wait_for_push()
+    assert polls == [1]
+    turns._notifier.poll_seconds = 20.0
+    turns._wakeup.set()
+    assert not turns._wait_for_push(), "woken for something else"
+    get_original("_thread", "start_new_thread")(turns.on_doubt, ())
+    began = time.monotonic()
+    assert turns._wait_for_push()
+    assert time.monotonic() - began < 10
+    assert polls == [1]
     own.close()
     server.close()

@@ -149,7 +149,9 @@ class Heartbeat:
             self._report.is_watched = True
         if self._threads is not None:
             self._threads.take_kills(connection, changed)
-        if changed != {self._keys.watch.encode()}:
+        # Before Redis 7.2 each beat of any process is announced, as it names keys of all.
+        own = {None, self._keys.commands(self._process_id).encode("utf-8", "surrogateescape")}
+        if changed & own or not connection.tracking:
             self.take_commands(connection)
 
     def take_commands(self, connection: TrackedConnection) -> None:
