@@ -205,6 +205,7 @@ def retry_command(
       gresque failed retry --all --yes
     """
     from gresque.control.retry import retry_failed
+    from gresque.failure.backend import check_retry
     from gresque.inspector.shards import InShard
 
     wanted = _wanted(options)
@@ -214,7 +215,10 @@ def retry_command(
         if not targets:
             retry_all(backend, stores, wanted, yes)
             return
-        jobs = by_shard(find_failed(stores, backend, targets))
+        found = find_failed(stores, backend, targets)
+        for row in found:
+            check_retry(row.value)  # before anything is done, on any shard
+        jobs = by_shard(found)
         done = stores.each(
             lambda store: retry_failed(backend(store), jobs[stores.name_of(store)], by=operator()),
             only=jobs,

@@ -185,7 +185,7 @@ class RedisBackend:
         once more. Raises InvalidPayload, before anything is done, when one names no job.
         """
         for job in jobs:
-            _check(job)
+            check_retry(job)
         done: dict[str, bool] = {}
         for each, own in self._by_list(jobs):
             done |= zip((job.place for job in own), each.retry(own), strict=True)
@@ -313,7 +313,8 @@ def _age(job: FailedJob) -> str:
     return as_resque(job.entry.failed_at) if job.entry else ""
 
 
-def _check(job: FailedJob) -> None:
+def check_retry(job: FailedJob) -> None:
+    """Raises InvalidPayload where an entry names no job."""
     try:
         prepare_retry(job.raw, "")
     except InvalidPayload as error:

@@ -185,6 +185,13 @@ class TestWithAll:
         assert (
             call("failed", "remove", "--class", "Greet", "--yes").out == "2 failed jobs removed\n"
         )
+        fail(shards["a"].redis, 6)
+        shards["b"].redis.rpush("resque:failed", '{"payload":7}')
+        answer = call("failed", "retry", "a:0", "b:0")
+        assert (answer.code, answer.out) == (2, "")
+        assert "cannot be retried" in answer.err
+        assert len(items(shards["a"].redis, "q")) == 2, "nothing is done on the other shard"
+        assert call("failed", "clear", "--all", "--yes").out == "2 failed jobs removed\n"
         fail(shards["b"].redis, 4, 5)
         assert call("failed", "clear", "--all", "--yes").out == "2 failed jobs removed\n"
 
