@@ -8,6 +8,10 @@ from gresque.connection.urls import Address, Endpoint, shown
 SENTINEL_SECONDS = 0.5
 """How long a Sentinel is given to take a connection and answer."""
 
+PRIMARY_SECONDS = 2.0
+"""The same for the server that they name. Until they promote a replica they name one that hangs: it
+takes connections and answers nothing, and soon they are to be asked again."""
+
 
 class Sentinels:
     """The primary that Sentinels know by a name."""
@@ -63,7 +67,7 @@ class Sentinels:
     def _primary(self, dialler: Dialler, address: Address, failures: Failures) -> Line | None:
         line = None
         try:
-            line = dialler.data(address)
+            line = dialler.data(address, PRIMARY_SECONDS)
             role = line.ask("ROLE")[0].decode()
             if role == "master":
                 self.last.set(address)

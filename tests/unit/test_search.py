@@ -9,7 +9,7 @@ import pytest
 
 from gresque.connection.one_slot import GUESS_SECONDS, OneSlot
 from gresque.connection.search import NoServer, Refusal
-from gresque.connection.sentinels import SENTINEL_SECONDS, Sentinels
+from gresque.connection.sentinels import PRIMARY_SECONDS, SENTINEL_SECONDS, Sentinels
 from gresque.connection.urls import Address, endpoint, shown
 
 Behaviour = dict[str, Any]
@@ -99,7 +99,20 @@ def test_each_sentinel_has_half_a_second() -> None:
     net = Net({"s1:1": HANGS, "s2:1": {"SENTINEL": TimeoutError()}, "s3:1": names("p:1")})
     net.servers["p:1"] = PRIMARY
     assert found(sentinels().find, net) == "p:1"
-    assert net.dialled == [(f"s{n}:1", SENTINEL_SECONDS) for n in (1, 2, 3)] + [("p:1", None)]
+    assert net.dialled == [(f"s{n}:1", SENTINEL_SECONDS) for n in (1, 2, 3)] + [
+        ("p:1", PRIMARY_SECONDS)
+    ]
+
+
+def test_a_primary_that_hangs_is_left_soon() -> None:
+    """The Sentinels may name another one by then; until then the caller asks again."""
+    net = Net({f"s{n}:1": names("p:1") for n in (1, 2, 3)} | {"p:1": {"ROLE": TimeoutError()}})
+    topology = sentinels()
+    with pytest.raises(NoServer, match="p:1: does not answer in time"):
+        topology.find(net)
+    assert net.dialled.count(("p:1", PRIMARY_SECONDS)) == 1
+    net.servers |= {"s2:1": names("q:1"), "q:1": PRIMARY}
+    assert found(topology.find, net) == "q:1"
 
 
 def test_one_that_answers_with_an_old_address_is_not_believed() -> None:
