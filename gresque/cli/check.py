@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,9 +24,6 @@ from gresque.settings import OPTIONS, Settings
 from gresque.shards import entry_of
 from gresque.text import printable, shell
 
-if TYPE_CHECKING:
-    from gresque.connection.tracked import TrackedConnection
-
 
 @dataclass
 class Report:
@@ -34,6 +31,8 @@ class Report:
 
     settings: list[dict[str, Any]]
     redis: dict[str, Any] = field(default_factory=dict)
+    shards: list[dict[str, Any]] = field(default_factory=list)
+    """With several shards what `redis` has of one, each with its name; `redis` is empty then."""
     jobs: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
@@ -41,14 +40,17 @@ class Report:
     errors: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"ok": not self.errors, **vars(self)}
+        shown = {"ok": not self.errors, **vars(self)}
+        del shown["redis" if self.shards else "shards"]
+        return shown
 
     def lines(self) -> Iterator[str]:
         yield "settings"
         rows = [(row["name"], _shown(row["value"]), row["source"]) for row in self.settings]
         yield from _indented(table(rows, indent=2))
-        yield "redis"
-        yield from _indented(pairs(self._redis_rows()))
+        for facts in self.shards or [self.redis]:
+            yield f"redis of shard {facts['name']}" if self.shards else "redis"
+            yield from _indented(pairs(_redis_rows(facts)))
         yield "jobs"
         yield from _indented(self._job_lines())
         yield from (f"warning: {printable(warning)}" for warning in self.warnings)
@@ -56,14 +58,16 @@ class Report:
         if not self.errors and not self.warnings:
             yield "all is well"
 
-    def _redis_rows(self) -> Iterator[tuple[str, str]]:
-        for name, value in self.redis.items():
-            yield name.replace("_", " "), shown_fact(name, value)
-
     def _job_lines(self) -> Iterator[str]:
         if not self.jobs:
             return iter(["none"])
         return table([(job["name"], job["queue"]) for job in self.jobs], indent=2)
+
+
+def _redis_rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if name != "name":
+            yield name.replace("_", " "), shown_fact(name, value)
 
 
 @click.command(name="check")
@@ -87,7 +91,7 @@ def command(flags: dict[str, Any], as_json: bool) -> int:
     report = Report(_settings(settings))
     # Before anything imports redis-py: this patches, as in a worker.
     _check_modules(settings, report)
-    _check_redis(settings, report)
+    _check_shards(settings, report)
     Output(as_json).document(report.as_dict(), report.lines)
     if not as_json:
         for error in report.errors:
@@ -168,17 +172,48 @@ def _count_threads() -> int:
     return int(psutil.Process().num_threads())
 
 
-def _check_redis(settings: Settings, report: Report) -> None:
+def _check_shards(settings: Settings, report: Report) -> None:
+    """Each shard by itself, and whether two of them are one place."""
+    shards = settings.all_shards()
+    if len(shards) == 1:
+        report.redis, _ = _check_redis(settings, report)
+        return
+    places: dict[Any, str] = {}
+    for shard in shards:
+        found = Report([])
+        facts, place = _check_redis(settings.of_shard(shard), found)
+        report.shards.append({"name": shard.name, "drains": shard.drains, **facts})
+        report.warnings += (f"shard {shard.name}: {warning}" for warning in found.warnings)
+        report.errors += (f"shard {shard.name}: {error}" for error in found.errors)
+        other = places.setdefault(place, shard.name) if place else shard.name
+        if other != shard.name:
+            report.errors.append(
+                f"shards {other} and {shard.name} are the same server, database and namespace: "
+                "give one of them another URL, or leave it out"
+            )
+
+
+def _check_redis(settings: Settings, report: Report) -> tuple[dict[str, Any], Any]:
+    """What is shown of one server, and what no other place has; None where that is not known."""
     from redis.exceptions import RedisError
 
     from gresque.connection.errors import explain
     from gresque.connection.tracked import TrackedConnection
 
-    report.redis |= {"place": endpoint(settings.redis_url).place, "answers": False}
+    at = endpoint(settings.redis_url)
+    facts: dict[str, Any] = {"place": at.place, "answers": False}
+    place = None
     try:
         with closing(TrackedConnection(settings.redis_url, settings.namespace)) as connection:
             connection.connect()
-            _inspect(connection, settings, report)
+            connection.call(b"PING")
+            facts["answers"] = True
+            server = ServerFacts.read(connection, settings)
+        facts |= server.rows()
+        if run := server.info.get("run_id"):
+            place = run, at.db, settings.namespace
+        report.errors += server_checks.errors(server)
+        report.warnings += server_checks.warnings(server)
         report.warnings += _entries_in_redis(settings)
         report.warnings += _policies_in_redis(settings)
         report.warnings += ruby_workers_here(settings)
@@ -186,6 +221,7 @@ def _check_redis(settings: Settings, report: Report) -> None:
         raise
     except (RedisError, GresqueError, OSError) as error:
         report.errors.append(explain(settings.redis_url, error))
+    return facts, place
 
 
 def _entries_in_redis(settings: Settings) -> Iterator[str]:
@@ -236,12 +272,3 @@ def _policies_in_redis(settings: Settings) -> Iterator[str]:
                 f"queue {each.queue} is paused: none of its jobs starts until "
                 f"{shell('gresque', 'unpause', each.queue)}"
             )
-
-
-def _inspect(connection: TrackedConnection, settings: Settings, report: Report) -> None:
-    connection.call(b"PING")
-    report.redis["answers"] = True
-    server = ServerFacts.read(connection, settings)
-    report.redis |= server.rows()
-    report.errors += server_checks.errors(server)
-    report.warnings += server_checks.warnings(server)

@@ -88,6 +88,38 @@ class TestCheck:
         out = call("check", "-q", "a:5,b", "--weights", "a=5").out
         assert "a:5,b" in out and re.search(r"weights +a=5 +--weights\n", out)
 
+    def test_each_shard(
+        self, call: Call, redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("REDIS_URL")
+        monkeypatch.setenv("REDIS_URLS", f"a={redis_url}?db=1 b={redis_url}?db=2")
+        Store(f"{redis_url}?db=2", "resque").policies.pause("mail")
+        answer = call("check", "-q", "mail", "--json")
+        found = json.loads(answer.out)
+        assert answer.code == 0 and "redis" not in found
+        assert [(each["name"], each["answers"]) for each in found["shards"]] == [
+            ("a", True), ("b", True),
+        ]  # fmt: skip
+        assert [each for each in found["warnings"] if "paused" in each] == [
+            "shard b: queue mail is paused: none of its jobs starts until gresque unpause mail"
+        ]
+        assert "redis of shard b\n" in call("check").out
+        monkeypatch.setenv("REDIS_URLS", f"a={redis_url}?db=1 b=redis://localhost:1")
+        code, _, err = call("check")
+        assert (code, err.count("\n")) == (1, 1)
+        assert err.startswith("error: shard b: no answer from Redis at localhost:1")
+
+    def test_two_shards_that_are_one_place(
+        self, call: Call, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        link = tmp_path / "another.sock"
+        link.symlink_to(redis_url.removeprefix("unix://"))
+        monkeypatch.delenv("REDIS_URL")
+        monkeypatch.setenv("REDIS_URLS", f"a={redis_url} b=unix://{link}")
+        code, _, err = call("check")
+        assert code == 1
+        assert "shards a and b are the same server, database and namespace" in err
+
     def test_an_evicting_redis(self, call: Call, redis_client: redis.Redis) -> None:
         redis_client.config_set("maxmemory-policy", "allkeys-lru")
         try:
