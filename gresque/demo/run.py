@@ -20,7 +20,7 @@ import gresque
 from gresque.connection.embedded import release
 from gresque.connection.errors import plain_errors
 from gresque.connection.topology import resolve_url
-from gresque.connection.urls import mask
+from gresque.connection.urls import endpoint, mask
 from gresque.demo import processes
 from gresque.demo.faults import Hog, KilledProcess
 from gresque.demo.interrupts import Interrupts
@@ -136,6 +136,8 @@ class Demo:
         namespace = DEFAULT_NAMESPACE
         if not self._plan.is_private:
             namespace = f"gresque-demo:{secrets.token_hex(4)}"
+            if endpoint(self._plan.redis_url).kind == "cluster":
+                namespace = f"{{{namespace}}}"  # which keeps the keys on one node
         client = gresque.Client(resolve_url(self._plan.redis_url), namespace)
         try:
             yield client
