@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,10 +19,14 @@ from gresque.errors import SettingsError
 
 if TYPE_CHECKING:
     from gresque.settings import Settings
+    from gresque.store.store import Store
+    from gresque.top.acts import Acts
     from gresque.top.feed import Feed
     from gresque.top.spans import Glyphs
 
 DEFAULT_SIZE = (80, 24)
+REPLY_SECONDS = 5.0
+"""How long Redis may take for a reply."""
 
 
 @click.command(name="top")
@@ -47,17 +52,29 @@ def command(flags: dict[str, Any], once: bool) -> int:
     settings = load_settings(flags)
     if not once and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError("gresque top needs a terminal; --once prints one frame without one")
-    from gresque.failure.backend import open_backend
     from gresque.store.store import Store
-    from gresque.top.feed import Feed
 
-    store = Store(settings.redis_url, settings.namespace)
-    feed = Feed(store, open_backend(settings.failure_backend, store), settings.failure_backend)
+    stores = {
+        shard.name: Store(shard.url, shard.namespace, reply_seconds=REPLY_SECONDS)
+        for shard in settings.all_shards()
+    }
+    feed = _feed(settings, stores)
     try:
-        return _once(settings, feed) if once else _show(settings, feed, store)
+        return _once(settings, feed) if once else _show(settings, feed, stores)
     finally:
         feed.close()
-        store.close()
+        for store in stores.values():
+            store.close()
+
+
+def _feed(settings: Settings, stores: Mapping[str, Store]) -> Feed:
+    from gresque.failure.backend import open_backend
+    from gresque.top.feed import Feed
+    from gresque.top.shards import ShardsFeed
+
+    kept = settings.failure_backend
+    feeds = {name: Feed(store, open_backend(kept, store), kept) for name, store in stores.items()}
+    return ShardsFeed(feeds) if len(feeds) > 1 else next(iter(feeds.values()))
 
 
 def _once(settings: Settings, feed: Feed) -> int:
@@ -79,21 +96,31 @@ def _once(settings: Settings, feed: Feed) -> int:
     return 0
 
 
-def _show(settings: Settings, feed: Feed, store: Any) -> int:
+def _show(settings: Settings, feed: Feed, stores: Mapping[str, Store]) -> int:
     from rich.console import Console
 
-    from gresque.control.audit import By
-    from gresque.failure.backend import open_backend
-    from gresque.top.acts import Acts
     from gresque.top.app import Top, palette_of
     from gresque.top.state import Screenful
 
-    acts = Acts(store, open_backend(settings.failure_backend, store), By(operator(), "top"))
+    acts = _acts(settings, feed, stores)
     palette = palette_of(Console(file=sys.stderr).color_system, bool(os.environ.get("NO_COLOR")))
     screen = Screenful(settings.namespace, _glyphs(locale.getencoding()), clock=time.time())
     top = Top(feed, acts, screen, palette)
     found = top.run(mouse=False)
     return found if isinstance(found, int) else top.return_code or 0
+
+
+def _acts(settings: Settings, feed: Feed, stores: Mapping[str, Store]) -> Acts:
+    from gresque.control.audit import By
+    from gresque.failure.backend import open_backend
+    from gresque.top.acts import Acts
+    from gresque.top.shards import ShardsActs
+
+    kept, by = settings.failure_backend, By(operator(), "top")
+    acts = {name: Acts(store, open_backend(kept, store), by) for name, store in stores.items()}
+    if len(acts) == 1:
+        return next(iter(acts.values()))
+    return ShardsActs(acts, lambda: feed.collector.last().shards)
 
 
 def _glyphs(encoding: str | None) -> Glyphs:

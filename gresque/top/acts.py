@@ -60,7 +60,7 @@ class Acts:
     """Each call blocks until there is an outcome; it raises GresqueError with one line."""
 
     def __init__(self, store: Store, backend: RedisBackend, by: By) -> None:
-        self._store = store
+        self.store = store
         self._backend = backend
         self._by = by
 
@@ -74,7 +74,7 @@ class Acts:
         ]
         killed = self._plainly(
             lambda: kill_all(
-                self._store, targets_of(named), by=self._by, wait_seconds=KILL_WAIT_SECONDS
+                self.store, targets_of(named), by=self._by, wait_seconds=KILL_WAIT_SECONDS
             )
         )
         by_id = {(each.process, each.job_id): each for each in killed}
@@ -88,7 +88,7 @@ class Acts:
     def stack(self, job_id: str) -> list[str]:
         """Where a running job stands, the innermost frame first, after what it waits on."""
         found = self._plainly(
-            lambda: read_stacks(self._store, job_id, by=self._by, wait_seconds=STACK_WAIT_SECONDS)
+            lambda: read_stacks(self.store, job_id, by=self._by, wait_seconds=STACK_WAIT_SECONDS)
         )
         if found is None:
             return ["it does not run any more"]
@@ -103,27 +103,25 @@ class Acts:
         return lines or ["it does not run any more"]
 
     def pause(self, queue: str) -> str:
-        changed = self._plainly(lambda: pause(self._store, queue, by=self._by))
+        changed = self._plainly(lambda: pause(self.store, queue, by=self._by))
         return "paused" if changed else "was paused already"
 
     def unpause(self, queue: str) -> str:
         """With an empty name all queues."""
         if queue:
-            changed = self._plainly(lambda: unpause(self._store, queue, by=self._by))
+            changed = self._plainly(lambda: unpause(self.store, queue, by=self._by))
         else:
-            changed = self._plainly(lambda: unpause_all(self._store, by=self._by))
+            changed = self._plainly(lambda: unpause_all(self.store, by=self._by))
         return "goes on" if changed else "was not paused"
 
     def limit(self, queue: str, cap: int) -> str:
-        self._plainly(lambda: limit(self._store, queue, cap, None, by=self._by))
+        self._plainly(lambda: limit(self.store, queue, cap, None, by=self._by))
         return f"cap {cap:,}"
 
     def order(self, what: Order, process: str) -> str:
         """Pause, continue, drain or recycle a process."""
         (found,) = self._plainly(
-            lambda: order(
-                self._store, what, [process], by=self._by, wait_seconds=ORDER_WAIT_SECONDS
-            )
+            lambda: order(self.store, what, [process], by=self._by, wait_seconds=ORDER_WAIT_SECONDS)
         )
         return found.outcome
 
@@ -143,4 +141,4 @@ class Acts:
         try:
             return act()
         except (RedisError, OSError) as error:
-            raise GresqueError(explain(self._store.server.url, error)) from None
+            raise GresqueError(explain(self.store.server.url, error)) from None

@@ -12,6 +12,7 @@ from gresque.failure.backend import RedisBackend
 from gresque.inspector.collector import Collector
 from gresque.inspector.failed_groups import FailedGroup
 from gresque.inspector.failed_index import FailedIndex, IndexProgress
+from gresque.inspector.merged_collector import AnyCollector
 from gresque.inspector.recoveries import LoggedRecovery
 from gresque.inspector.running import RunningJob
 from gresque.inspector.running_page import read_jobs
@@ -35,8 +36,8 @@ class Feed:
     """Reads for the screen. While Redis is away it returns nothing, and the screen stays."""
 
     def __init__(self, store: Store, backend: RedisBackend, failure_backend: str) -> None:
-        self._store = store
-        self.collector = Collector(store, failure_backend)
+        self.store = store
+        self.collector: AnyCollector = Collector(store, failure_backend)
         self._index = FailedIndex(store, backend)
 
     def settled(self) -> Snapshot:
@@ -70,7 +71,7 @@ class Feed:
     def jobs(self, snapshot: Snapshot, rows: Sequence[Published]) -> list[RunningJob]:
         """The jobs of these rows that still run. Raises RedisUnavailable."""
         try:
-            return read_jobs(self._store, snapshot, rows)
+            return read_jobs(self.store, snapshot, rows)
         except (RedisError, OSError):
             raise RedisUnavailable("Redis does not answer") from None
 
@@ -94,7 +95,7 @@ class Feed:
 
     def recoveries(self) -> list[LoggedRecovery]:
         try:
-            return LoggedRecovery.newest(self._store, RECOVERIES)
+            return LoggedRecovery.newest(self.store, RECOVERIES)
         except (RedisError, OSError):
             return []
 

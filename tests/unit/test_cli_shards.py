@@ -40,7 +40,7 @@ ASKS_FOR_ONE = {"workers prune": ["workers", "prune", "vm:1:mail"]}
 OTHERS = {
     "work": "serves shards by processes", "demo": "has a server of its own",
     "enqueue": "places jobs by the client", "web": "a program", "web hash": "no Redis",
-    "web token": "no Redis", "top": "a program", "check": "looks at every shard by itself",
+    "web token": "no Redis", "top": "in test_top_shards", "check": "looks at every shard by itself",
     "supervisor-config": "no Redis", "cron check": "no Redis",
     "shards": "is about them", "shards list": "is about them", "shards move": "is about them",
 }  # fmt: skip
