@@ -20,6 +20,8 @@ from gresque.text import from_os, is_utf8, to_os
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_RETRY_SECONDS = 2.0
 """How long an enqueue is tried again when Redis fails; an argument of `Client`."""
+MOST_WAIT_REPLICAS = 100
+"""Far above the replicas that a server has: a slip of the pen is refused."""
 
 DEFAULT_NAMESPACE = "resque"
 RESULT_MAX_BYTES = 1 << 20
@@ -339,6 +341,10 @@ class Settings:
     unknown_job_grace_seconds: float = _option(
         "UNKNOWN_JOB_GRACE_SECONDS", "--unknown-job-grace-seconds", 300.0, _seconds,
         "how long a job waits for its code when no module declares its name; 0: it fails at once",
+    )  # fmt: skip
+    enqueue_wait_replicas: int = _option(
+        "ENQUEUE_WAIT_REPLICAS", "--enqueue-wait-replicas", 0, _whole_number(0, MOST_WAIT_REPLICAS),
+        "how many replicas must have a job before its enqueue returns; set it to their number",
     )  # fmt: skip
     failure_backend: str = _option(
         "FAILURE_BACKEND",

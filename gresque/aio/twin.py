@@ -53,6 +53,7 @@ class Twin(Client):
             failure_backend=client.failure_backend,
             inline=client.inline,
             retry_seconds=client.retry_seconds,
+            wait_replicas=client.wait_replicas,
             **client._sharding.arguments,
         )
 
@@ -67,7 +68,13 @@ class Twin(Client):
         from gresque.aio.waits import LoopWaits
         from gresque.store.store import Store
 
-        return Store(self.redis_url, self.namespace, self.retry_seconds, LoopWaits())
+        return Store(
+            self.redis_url,
+            self.namespace,
+            self.retry_seconds,
+            LoopWaits(),
+            wait_replicas=self.wait_replicas,
+        )
 
     def _make_shard_store(self, shard: Shard, retry_seconds: float) -> Store:
         from gresque.aio.waits import LoopWaits
@@ -75,7 +82,15 @@ class Twin(Client):
         from gresque.store.store import Store
 
         waits = LoopWaits()
-        return Store(shard.url, shard.namespace, retry_seconds, waits, FIRST_REPLY_SECONDS)
+        return Store(
+            shard.url,
+            shard.namespace,
+            retry_seconds,
+            waits,
+            FIRST_REPLY_SECONDS,
+            self.wait_replicas,
+            self.retry_seconds,
+        )
 
     def _at_once(self, calls: Sequence[Callable[[], T]]) -> Sequence[T | BaseException]:
         return wait_for(gather(*map(run, calls), return_exceptions=True))

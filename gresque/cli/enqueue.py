@@ -71,7 +71,7 @@ class Tally:
 @click.argument("args", metavar="ARGS...", nargs=-1)
 @click.option("--kwargs", metavar="JSON", help="Keyword arguments, as a JSON object.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the traceback of a hook that raises.")
-@setting_options("redis_url", "namespace", "require")
+@setting_options("redis_url", "namespace", "require", "enqueue_wait_replicas")
 @json_option
 def command(
     flags: dict[str, Any],

@@ -213,14 +213,22 @@ def open_stores(flags: dict[str, Any], *, changes: bool = False) -> Iterator[Sto
     from gresque.connection.errors import plain_errors
     from gresque.store.store import Store
 
-    shards = load_settings(flags).all_shards()
+    settings = load_settings(flags)
+    shards, replicas = settings.all_shards(), settings.enqueue_wait_replicas
     are_many = len(shards) > 1
     limit = None if changes else ANSWER_SECONDS if are_many else LOOK_SECONDS
     with ExitStack() as stack:
         found = Stores(
             {
                 shard.name if are_many else "": stack.enter_context(
-                    closing(Store(shard.url, shard.namespace, reply_seconds=limit))
+                    closing(
+                        Store(
+                            shard.url,
+                            shard.namespace,
+                            reply_seconds=limit,
+                            wait_replicas=replicas,
+                        )
+                    )
                 )
                 for shard in shards
             },

@@ -115,6 +115,7 @@ def _serve(flags: dict[str, Any], web_flags: dict[str, Any]) -> None:
         web_flags, os.environ, redis_url=settings.redis_url, redis_urls=settings.redis_urls,
         namespace=settings.namespace, shards=settings.shards,
         failure_backend=settings.failure_backend, filter_args=settings.filter_args,
+        enqueue_wait_replicas=settings.enqueue_wait_replicas,
     )  # fmt: skip
     if not web.is_local and not web.user_lines():
         raise SettingsError(

@@ -53,6 +53,7 @@ from gresque.settings import (
     DEFAULT_NAMESPACE,
     DEFAULT_REDIS_URL,
     DEFAULT_RETRY_SECONDS,
+    MOST_WAIT_REPLICAS,
     OPTIONS,
     Settings,
 )
@@ -86,6 +87,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         failure_backend: str = DEFAULT_FAILURE_BACKEND,
         inline: bool = False,
         retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
+        wait_replicas: int = 0,
         urls: Sequence[str] = (),
         shards: int = 1,
         spread: str = "job",
@@ -93,6 +95,8 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
     ) -> None:
         """`failure_backend` is the workers' setting: where `info` counts the failed jobs.
         `retry_seconds`: for how long enqueueing is tried again when Redis fails.
+        `wait_replicas`: how many replicas must have a job before its enqueue returns; set it to
+        their number.
 
         `urls`, in place of `redis_url`, are those of several shards, as in REDIS_URLS; `shards`,
         `spread` and `pinned_queues` are as SHARDS, SPREAD and PINNED_QUEUES (docs/scaling.md).
@@ -110,6 +114,7 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         self.failure_backend = argument("failure_backend", failure_backend)
         self.inline = inline
         self.retry_seconds = seconds
+        self.wait_replicas = _checked_number(wait_replicas)
 
     def __repr__(self) -> str:
         inline = ", inline=True" if self.inline else ""
@@ -129,7 +134,12 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         # before `gresque work` has patched the modules it builds on.
         from gresque.store.store import Store
 
-        return Store(self.redis_url, self.namespace, self.retry_seconds)
+        return Store(
+            self.redis_url,
+            self.namespace,
+            self.retry_seconds,
+            wait_replicas=self.wait_replicas,
+        )
 
     @contextmanager
     def _asking(self) -> Iterator[Store]:
@@ -173,7 +183,14 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         from gresque.connection.opening import FIRST_REPLY_SECONDS
         from gresque.store.store import Store
 
-        return Store(shard.url, shard.namespace, retry_seconds, reply_seconds=FIRST_REPLY_SECONDS)
+        return Store(
+            shard.url,
+            shard.namespace,
+            retry_seconds,
+            reply_seconds=FIRST_REPLY_SECONDS,
+            wait_replicas=self.wait_replicas,
+            wait_seconds=self.retry_seconds,
+        )
 
     @cached_property
     def _stores(self) -> dict[tuple[int, bool], Store]:
@@ -476,6 +493,15 @@ def argument(name: str, value: object) -> str:
     except SettingsError as error:
         raise SettingsError(f"{name}: {error}") from None
     return found
+
+
+def _checked_number(wait_replicas: object) -> int:
+    if type(wait_replicas) is not int or not 0 <= wait_replicas <= MOST_WAIT_REPLICAS:
+        raise SettingsError(
+            f"wait_replicas is a whole number from 0 to {MOST_WAIT_REPLICAS}, and not "
+            f"{wait_replicas!r}"
+        )
+    return wait_replicas
 
 
 def _placed(options: CallOptions, job: Any) -> tuple[JobDefinition, str]:

@@ -43,13 +43,16 @@ def configure(
     failure_backend: str | None = None,
     inline: bool = False,
     retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
+    wait_replicas: int | None = None,
 ) -> Client:
     """Set up the default client; settings that are not given come from REDIS_URL, RESQUE_NAMESPACE
     and FAILURE_BACKEND, those of shards from the environment (docs/scaling.md). In a worker all of
     them are the worker's own: its jobs enqueue where it works. For another server there is
     `Client`.
 
-    `retry_seconds`: for how long enqueueing is tried again when Redis fails.
+    `retry_seconds`: for how long enqueueing is tried again when Redis fails. `wait_replicas`: how
+    many replicas must have a job before its enqueue returns; from ENQUEUE_WAIT_REPLICAS when it is
+    not given.
     """
     given = {"redis_url": redis_url, "namespace": namespace, "failure_backend": failure_backend}
     for name, value in given.items():
@@ -59,19 +62,25 @@ def configure(
     if _worker is not None:
         _tell_of_overridden(settings, _worker, [name for name in given if given[name] is not None])
         settings = _worker
-    return _replace(client_of(settings, inline, retry_seconds))
+    return _replace(client_of(settings, inline, retry_seconds, wait_replicas))
 
 
 def client_of(
-    settings: Settings, inline: bool = False, retry_seconds: Delay = DEFAULT_RETRY_SECONDS
+    settings: Settings,
+    inline: bool = False,
+    retry_seconds: Delay = DEFAULT_RETRY_SECONDS,
+    wait_replicas: int | None = None,
 ) -> Client:
     """A client that enqueues where these settings say."""
+    if wait_replicas is None:
+        wait_replicas = settings.enqueue_wait_replicas
     return Client(
         settings.redis_url,
         settings.namespace,
         failure_backend=settings.failure_backend,
         inline=inline,
         retry_seconds=retry_seconds,
+        wait_replicas=wait_replicas,
         **sharding_of(settings).arguments,
     )
 
@@ -131,7 +140,7 @@ def adopt(settings: Settings) -> None:
     if known is None:
         _replace(client_of(settings))
     elif not known._serves(settings):
-        _replace(client_of(settings, known.inline, known.retry_seconds))
+        _replace(client_of(settings, known.inline, known.retry_seconds, known.wait_replicas))
 
 
 @overload

@@ -45,6 +45,8 @@ class RawConnection:
         self.closed = False
         self.reply_bytes = 0
         """Size of the last reply, with all that was read with it."""
+        self.unsent = 0
+        """How many bytes the server did not get of what failed to be sent."""
         self._connection = connection
         self._on_push = on_push
         self._socket = open_socket
@@ -58,17 +60,19 @@ class RawConnection:
         self._poller.register(open_socket.fileno(), select.POLLIN)
         own_those_of(self, lambda raw: [raw.fileno()])
 
-    def send(self, *command: Any) -> None:
-        """Send a command. Raises redis-py's errors: then the server did not get all of it and never
-        carries it out. A large command may take any time, as long as the server accepts a part of
-        it within the time that a reply may take."""
+    def send(self, *command: Any, behind: bytes = b"") -> None:
+        """Send a command, and in the same packet what comes `behind` it. Raises redis-py's errors:
+        then the server did not get all of it, and never carries out a command that is cut (how much
+        is missing says `unsent`). A large command may take any time, as long as the server accepts
+        a part of it within the time that a reply may take."""
         try:
             data = hiredis.pack_command(command)
         except TypeError as error:
             raise redis.DataError(str(error)) from error
-        self._send(data)
+        self._send(data + behind if behind else data)
 
     def _send(self, data: bytes) -> None:
+        sent = 0
         try:
             sent = self._socket.send(data)
             if sent < len(data):
@@ -78,11 +82,15 @@ class RawConnection:
                 while sent < len(data):
                     sent += self._socket.send(rest[sent:])
         except OSError as error:
-            self.close()
+            self._give_up(data, sent)
             raise of_socket(error, "writing to") from error
         except BaseException:  # a job that enqueues was killed
-            self.close()
+            self._give_up(data, sent)
             raise
+
+    def _give_up(self, data: bytes, sent: int) -> None:
+        self.unsent = len(data) - sent
+        self.close()
 
     def send_all(self, commands: Sequence[Sequence[Any]]) -> None:
         """Send several commands at once. Raises as `send`: then some of them may be carried out."""
@@ -172,6 +180,12 @@ class RawConnection:
     def set_reply_seconds(self, reply_seconds: float) -> None:
         """Set how long each following reply may take."""
         self._socket.settimeout(reply_seconds)
+
+    @property
+    def reply_seconds(self) -> float | None:
+        """How long each reply may take; None for any time."""
+        seconds: float | None = self._socket.gettimeout()
+        return seconds
 
     @property
     def socket(self) -> Any:

@@ -106,6 +106,9 @@ class ServerFacts:
             most = [b""] * MOST_ARGUMENTS
             facts.refused_arguments = _refusal(connection, b"EVAL", b"return 1", 0, *most)
         facts.clock_ahead_seconds = _clock_ahead(connection)
+        facts.wait_replicas = settings.enqueue_wait_replicas
+        if facts.wait_replicas:
+            facts.refused_wait = _refusal(connection, b"WAIT", 0, 1)
         facts.schedulers = _schedulers(settings)
         at = endpoint(settings.redis_url)
         if at.kind == "sentinel":

@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from gresque.backoff import Backoff
 from gresque.connection.errors import alone, explain, is_reply, may_pass
 from gresque.connection.opening import FIRST_REPLY_SECONDS
+from gresque.connection.replicas import Unconfirmed
 from gresque.connection.waits import BLOCKING, Waits
 from gresque.errors import NotEnqueued, PerhapsEnqueued
 from gresque.store.joined import Joined, may_join
@@ -50,10 +51,15 @@ class Enqueuer(PushTries):
         keys: Keys,
         retry_seconds: float,
         waits: Waits = BLOCKING,
+        wait_replicas: int = 0,
+        wait_seconds: float | None = None,
     ) -> None:
-        super().__init__(url, keys, retry_seconds, waits)
+        """`wait_replicas`: how many replicas have to confirm a push before it returns, within
+        `wait_seconds`, or `retry_seconds`."""
+        super().__init__(url, keys, retry_seconds, waits, wait_replicas)
         self._url = url
         self._retry_seconds = retry_seconds
+        self._wait_seconds = retry_seconds if wait_seconds is None else wait_seconds
         self._waits = waits
         self._scripted = True
         """The server runs scripts for us. Where it refuses, a push is not repeated."""
@@ -137,6 +143,8 @@ class Enqueuer(PushTries):
         self, pool: Pool, producer_slot: ProducerSlot, queue: str, raws: Sequence[bytes]
     ) -> Any:
         scripted = self._scripted or type(raws) is Joined
+        if self._replicas is not None:
+            producer_slot.until = time.monotonic() + self._wait_seconds
         try:
             reply = self._send(producer_slot, queue, raws, FIRST_REPLY_SECONDS, scripted=scripted)
         except (RedisError, OSError) as error:
@@ -163,6 +171,10 @@ class Enqueuer(PushTries):
         joined = raws if isinstance(raws, Joined) else None
         perhaps = joined is not None and joined.in_doubt
         until = time.monotonic() + self._retry_seconds
+        if isinstance(error, Unconfirmed):  # for which it has waited already
+            until = producer_slot.until
+        else:
+            producer_slot.until = time.monotonic() + self._wait_seconds
         silent_seconds = max(self._opener.reply_seconds, self._retry_seconds)
         silent_until = max(until, time.monotonic() + silent_seconds - FIRST_REPLY_SECONDS)
         reply_seconds = FIRST_REPLY_SECONDS

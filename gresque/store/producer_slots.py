@@ -38,7 +38,8 @@ class ProducerSlot:
     """
 
     __slots__ = (
-        "_pool", "call", "connection", "joined", "key", "number", "renewed", "sent", "slot", "used",
+        "_pool", "call", "connection", "joined", "key", "number", "renewed", "sent", "slot",
+        "until", "used",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, key: str, slot: int) -> None:
@@ -48,6 +49,8 @@ class ProducerSlot:
         self.number = 0
         self.connection: RawConnection | None = None
         self.used = 0.0
+        self.until = 0.0
+        """When the push that is under way stops waiting for replicas."""
         self.renewed = -math.inf
         """When a push last renewed the expiry."""
         self.sent = False

@@ -12,6 +12,7 @@ from redis.exceptions import NoScriptError
 
 from gresque.connection.opening import FIRST_REPLY_SECONDS, Opener
 from gresque.connection.raw import RawConnection
+from gresque.connection.replicas import Replicas
 from gresque.connection.scripts import script
 from gresque.connection.waits import Waits
 from gresque.store.joined import Joined
@@ -36,9 +37,12 @@ closed it, nothing has been sent yet, and that is known."""
 class PushTries:
     """Tries to push jobs into queues, and leaves it to its subclass to try again."""
 
-    def __init__(self, url: str, keys: Keys, retry_seconds: float, waits: Waits) -> None:
+    def __init__(
+        self, url: str, keys: Keys, retry_seconds: float, waits: Waits, wait_replicas: int
+    ) -> None:
         self._keys = keys
         self._opener = Opener(url, keys.namespace, waits)
+        self._replicas = Replicas(url, wait_replicas) if wait_replicas else None
         self._script = script("enqueue")
         self._script_of_joined = script("enqueue_joined")
         self._expiry = RENEWAL_SECONDS + EXPIRY_SECONDS + math.ceil(retry_seconds)
@@ -58,7 +62,7 @@ class PushTries:
         producer_slot.sent = False
         try:
             if connection is None:
-                connection = self._opener.open_ready(reply_seconds)
+                connection = self._open(reply_seconds)
             elif (
                 time.monotonic() - producer_slot.used > STALE_SECONDS
                 and connection.something_arrived()
@@ -75,6 +79,16 @@ class PushTries:
         producer_slot.used = time.monotonic()
         producer_slot.connection = connection
         return reply
+
+    def _open(self, reply_seconds: float) -> RawConnection:
+        connection = self._opener.open_ready(reply_seconds)
+        if self._replicas is not None:
+            try:
+                self._replicas.check(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     def _push_once(
         self,
@@ -135,6 +149,31 @@ class PushTries:
         self, connection: RawConnection, producer_slot: ProducerSlot, *command: Any
     ) -> Any:
         producer_slot.sent = False
+        if self._replicas is not None:
+            return self._push_confirmed(self._replicas, connection, producer_slot, command)
         connection.send(*command)
         producer_slot.sent = True
         return connection.read()
+
+    def _push_confirmed(
+        self,
+        replicas: Replicas,
+        connection: RawConnection,
+        producer_slot: ProducerSlot,
+        command: Sequence[Any],
+    ) -> Any:
+        """Have replicas confirm it, without a further round trip."""
+        behind = replicas.wait(connection, producer_slot.until - time.monotonic())
+        try:
+            connection.send(*command, behind=behind)
+        except BaseException:
+            producer_slot.sent = connection.unsent <= len(behind)
+            raise
+        producer_slot.sent = True
+        try:
+            reply = connection.read()
+        except NoScriptError:  # the next command is sent over this connection
+            connection.read()
+            raise
+        replicas.confirm(connection)
+        return reply

@@ -60,7 +60,7 @@ PARTS = {
 """The parts of the Store: attribute and module of `store/` -> class."""
 
 ENQUEUING = ("enqueuer.push", "scheduler.schedule", "unique_enqueuer.enqueue")
-SENT_BY = ("store/push_tries.py",)
+SENT_BY = ("store/push_tries.py", "connection/replicas.py")
 """What all of them send with."""
 
 

@@ -29,8 +29,10 @@ class Scheduler(Enqueuer):
         keys: Keys,
         retry_seconds: float,
         waits: Waits = BLOCKING,
+        wait_replicas: int = 0,
+        wait_seconds: float | None = None,
     ) -> None:
-        super().__init__(url, keys, retry_seconds, waits)
+        super().__init__(url, keys, retry_seconds, waits, wait_replicas, wait_seconds)
         self._script = script("schedule")
 
     def schedule(self, queue: str, ids: Sequence[str], raws: Sequence[bytes], times: Times) -> None:

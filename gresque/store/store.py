@@ -52,13 +52,17 @@ class Store:
         retry_seconds: float = DEFAULT_RETRY_SECONDS,
         waits: Waits = BLOCKING,
         reply_seconds: float | None = None,
+        wait_replicas: int = 0,
+        wait_seconds: float | None = None,
     ) -> None:
-        """`retry_seconds`: for how long a push is tried again when Redis fails. `reply_seconds`:
-        how long any other reply may take, unless the URL sets a limit."""
+        """`retry_seconds`: for how long a push is tried again when Redis fails. `wait_replicas`:
+        how many replicas have to confirm it, within `wait_seconds`, or `retry_seconds`.
+        `reply_seconds`: how long any other reply may take, unless the URL sets a limit."""
         self.server = server = Server(redis_url, namespace, waits, reply_seconds)
-        self.enqueuer = Enqueuer(redis_url, server.keys, retry_seconds, waits)
-        self.scheduler = Scheduler(redis_url, server.keys, retry_seconds, waits)
-        self.unique_enqueuer = UniqueEnqueuer(redis_url, server.keys, retry_seconds, waits)
+        pushing = redis_url, server.keys, retry_seconds, waits, wait_replicas, wait_seconds
+        self.enqueuer = Enqueuer(*pushing)
+        self.scheduler = Scheduler(*pushing)
+        self.unique_enqueuer = UniqueEnqueuer(*pushing)
         self.queues = Queues(server)
         self.policies = Policies(server)
         self.failed = FailedLists(server)

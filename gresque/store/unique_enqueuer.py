@@ -43,8 +43,10 @@ class UniqueEnqueuer(Enqueuer):
         keys: Keys,
         retry_seconds: float,
         waits: Waits = BLOCKING,
+        wait_replicas: int = 0,
+        wait_seconds: float | None = None,
     ) -> None:
-        super().__init__(url, keys, retry_seconds, waits)
+        super().__init__(url, keys, retry_seconds, waits, wait_replicas, wait_seconds)
         self._script = script("enqueue_unique")
 
     def enqueue(

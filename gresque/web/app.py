@@ -87,7 +87,8 @@ def _site(
     link: OneTimeLink | None,
     slowly: Callable[..., Any],
 ) -> Site:
-    store = Store(shard.url, shard.namespace, reply_seconds=REPLY_SECONDS)
+    replicas = settings.enqueue_wait_replicas
+    store = Store(shard.url, shard.namespace, reply_seconds=REPLY_SECONDS, wait_replicas=replicas)
     role = Role.READ if settings.read_only else Role.ADMIN
     return Site(
         settings=replace(settings, namespace=shard.namespace),

@@ -75,6 +75,7 @@ class WebSettings:
     namespace: str = DEFAULT_NAMESPACE
     shards: int = 1
     """As SHARDS: how many there are in one Cluster."""
+    enqueue_wait_replicas: int = 0
     failure_backend: str = DEFAULT_FAILURE_BACKEND
     filter_args: tuple[str, ...] = ()
     """Further names of arguments that are not shown, as FILTER_ARGS has them."""

@@ -29,7 +29,7 @@ from gresque.store.enqueuer import Enqueuer
 from gresque.store.keys import Keys
 from gresque.store.producer_slots import MOST_SLOTS
 
-FAULTS = "none", "request lost", "reply lost", "OOM", "READONLY", "away"
+FAULTS = "none", "request lost", "reply lost", "unconfirmed", "OOM", "READONLY", "away"
 
 
 class Chance:
@@ -52,17 +52,24 @@ class Chance:
 
 
 class Faulty:
-    """A connection that fails as drawn."""
+    """A connection that fails as drawn. It has one replica, which confirms what it is asked to."""
+
+    reply_seconds = 5.0
 
     def __init__(self, real: RawConnection, chance: Chance) -> None:
         self._real = real
         self._chance = chance
         self._replies: list[Any] = []
+        self.unsent = 0
 
-    def send(self, *command: Any) -> None:
+    def send(self, *command: Any, behind: bytes = b"") -> None:
+        if command[0] == b"WAIT":  # as a connection is opened
+            self._replies.append(0)
+            return
         self._chance.joined += script("enqueue_joined").sha in command
         happens = self._chance.next()
         if happens == "request lost":
+            self.unsent = 1000
             raise redis.ConnectionError("lost")
         if happens in ("OOM", "READONLY"):
             self._replies.append(redis.ResponseError(f"{happens} as drawn"))
@@ -75,6 +82,8 @@ class Faulty:
         if happens == "reply lost":
             reply = redis.ConnectionError("lost")
         self._replies.append(reply)
+        if behind:
+            self._replies.append(0 if happens == "unconfirmed" else 1)
 
     def read(self) -> Any:
         wait_for(asyncio.sleep(0))  # others push, or cancel this one
@@ -108,8 +117,8 @@ class FaultyOpener(Opener):
 
 
 @contextmanager
-def enqueuer_of(url: str, chance: Chance) -> Iterator[Enqueuer]:
-    enqueuer = Enqueuer(url, Keys("resque"), 0.01, LoopWaits())
+def enqueuer_of(url: str, chance: Chance, wait_replicas: int) -> Iterator[Enqueuer]:
+    enqueuer = Enqueuer(url, Keys("resque"), 0.01, LoopWaits(), wait_replicas)
     enqueuer._opener = FaultyOpener(url, chance)
     yield enqueuer
     pools = enqueuer._slots.pools()
@@ -144,7 +153,10 @@ def first_joined_call(*happens: str | int) -> tuple[list[str], list[str | int]]:
     return ["q"] * 8, [*reversed(["none"] * 4 + [first, "none", *others])]
 
 
-def test_each_push_ends_as_it_says(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wait_replicas", [0, 1])
+def test_each_push_ends_as_it_says(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, wait_replicas: int
+) -> None:
     monkeypatch.setattr(producer_slots, "JOINING_SLOTS", 2)
     client, joined = redis.Redis.from_url(redis_url), 0
 
@@ -159,7 +171,7 @@ def test_each_push_ends_as_it_says(redis_url: str, monkeypatch: pytest.MonkeyPat
         client.flushall()
         client.set("resque:queue:wrong", "no list")
         chance = Chance(faults)
-        with enqueuer_of(redis_url, chance) as enqueuer:
+        with enqueuer_of(redis_url, chance, wait_replicas) as enqueuer:
             ended = asyncio.run(push_all(enqueuer, chance, queues))
         nonlocal joined
         joined += chance.joined

@@ -36,6 +36,7 @@ LONG_FLAGS = {
     "graceful_term": "--graceful-term",
     "on_dirty_exit": "--on-dirty-exit",
     "max_recoveries": "--max-recoveries",
+    "enqueue_wait_replicas": "--enqueue-wait-replicas",
     "retries": "--retries",
     "unknown_job_grace_seconds": "--unknown-job-grace-seconds",
     "failure_backend": "--failure-backend",
@@ -87,6 +88,7 @@ TABLE: list[tuple[str, str, Any, tuple[Any, Any], tuple[str, Any]]] = [
     ("graceful_term", "GRACEFUL_TERM", False, (True, True), ("1", True)),
     ("on_dirty_exit", "ON_DIRTY_EXIT", "requeue", ("fail", "fail"), ("fail", "fail")),
     ("max_recoveries", "MAX_RECOVERIES", 3, ("0", 0), ("7", 7)),
+    ("enqueue_wait_replicas", "ENQUEUE_WAIT_REPLICAS", 0, ("2", 2), ("100", 100)),
     ("retries", "RETRIES", 0, ("5", 5), ("0", 0)),
     ("unknown_job_grace_seconds", "UNKNOWN_JOB_GRACE_SECONDS", 300.0, ("0", 0.0), ("9.5", 9.5)),
     (
@@ -204,6 +206,7 @@ BAD: dict[str, list[str]] = {
     "spread": ["x", "JOB", "queues", " job"],
     "pinned_queues": [" ", ",", "!a", "a:5", "a,b:50%"],
     "serve_shards": ["1", "0-1", "2-1", "a", "-"],
+    "enqueue_wait_replicas": ["-1", "101", "all"],
     "result_max_bytes": [*NUMBERS, "8388609", "1MB"],
     "max_recoveries": ["-1", "x", "1.5", "9999999"],
     "on_dirty_exit": ["x", "REQUEUE", "Fail", " fail", "drop"],
