@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+import gresque
 from tests.process.outage import ENDLESS, Outage
 from tests.process.support import Master, account, wait_for
 from tests.support.server import OwnServer
@@ -31,8 +34,8 @@ class TwoShards:
         self.a, self.b = self.benches
         self.urls = [f"{name}={each.url}" for name, each in zip("ab", self.servers, strict=True)]
 
-    def work(self, *arguments: str, **env: str) -> Master:
-        redis = [word for url in self.urls for word in ("--redis", url)]
+    def work(self, *arguments: str, urls: Sequence[str] = (), **env: str) -> Master:
+        redis = [word for url in urls or self.urls for word in ("--redis", url)]
         return self.a.start(
             "-q", "q", "-r", "tests.process.outage_jobs", *redis, *arguments,
             TALLY=str(self.tally), **env,
@@ -114,3 +117,89 @@ def test_some_of_the_shards(shards: TwoShards) -> None:
     wrong = shards.work("-w", "3")
     assert wrong.wait() == 2
     assert "3 processes cannot serve 2 shards alike" in wrong.log
+
+
+def test_one_server_hangs_under_load(shards: TwoShards) -> None:
+    """What had not been sent to it by then goes to the other one at once; what had been is there
+    once it goes on."""
+    master = shards.work("-w", "2", "-t", "20", *ENDLESS)
+    took: dict[int, float] = {}
+    client = gresque.Client(urls=shards.urls)
+
+    def enqueue(number: int) -> None:
+        began = time.monotonic()
+        client.enqueue_to("q", "Tell", str(number))
+        took[number] = time.monotonic() - began
+
+    with closing(client):
+        for number in range(20):
+            enqueue(number)
+        wait_for(lambda: len(shards.ended()) == 20)
+        shards.servers[1].stop()
+        threads = [threading.Thread(target=enqueue, args=(number,)) for number in range(20, 220)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.01)
+        quick = [number for number in took if took[number] < 1]
+        assert len(quick) > 150
+        wait_for(lambda: set(map(str, quick)) <= set(shards.ended()))
+        shards.servers[1].resume()
+        for thread in threads:
+            thread.join()
+    wait_for(lambda: len(shards.ended()) >= 220)
+    assert sorted(map(int, shards.ended())) == list(range(220)), "each once"
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 0, master.log
+
+
+def test_a_pinned_queue_keeps_its_order(shards: TwoShards) -> None:
+    with closing(gresque.Client(urls=shards.urls, pinned_queues=["q"])) as client:
+        for number in range(60):
+            client.enqueue_to("q", "Tell", str(number))
+    shards.work("-w", "2", "-j", "1000", "--burst").wait()
+    assert shards.ended() == [str(number) for number in range(60)]
+
+
+def test_a_shard_comes_and_goes_under_load(shards: TwoShards) -> None:
+    one, two = shards.urls[:1], shards.urls
+    drained = [shards.urls[0], f"drain:{shards.urls[1]}"]
+    sent, stop = 0, threading.Event()
+    clients = [gresque.Client(urls=urls) for urls in (one, two, drained)]
+    now = [clients[0]]
+
+    def load() -> None:
+        nonlocal sent
+        while not stop.is_set():
+            now[0].enqueue_to("q", "Tell", str(sent), 0.05)
+            sent += 1
+            time.sleep(0.005)
+
+    def replace(master: Master, urls: Sequence[str]) -> Master:
+        """Workers with the new settings, and an end of the old ones."""
+        new = shards.work("-w", "2", "-t", "5", *ENDLESS, urls=urls)
+        wait_for(lambda: "worker q" in str([c.cmdline() for c in new.children()]))
+        master.signal(signal.SIGQUIT)
+        assert master.wait() == 0, master.log
+        return new
+
+    loader = threading.Thread(target=load)
+    master = shards.work("-w", "2", "-t", "5", *ENDLESS, urls=one)
+    loader.start()
+    try:
+        wait_for(lambda: len(shards.ended()) > 20)
+        master = replace(master, two)  # workers first, then producers
+        now[0] = clients[1]
+        wait_for(lambda: shards.b.stat("processed") > 20)
+        now[0] = clients[2]
+        master = replace(master, drained)
+        wait_for(lambda: shards.b.redis.llen("resque:queue:q") == shards.b.held() == 0)
+        count = len(shards.ended())
+        wait_for(lambda: len(shards.ended()) > count + 20)
+        assert shards.b.redis.llen("resque:queue:q") == 0, "it is given nothing"
+    finally:
+        stop.set()
+        loader.join()
+        for client in clients:
+            client.close()
+    wait_for(lambda: len(shards.ended()) >= sent)
+    assert sorted(map(int, shards.ended())) == list(range(sent)), "each once"
