@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gresque.inspector.other_workers import OtherWorker
 from gresque.inspector.processes import parse_totals, parse_vitals_or_none
 from gresque.inspector.running import parse_running
+from gresque.inspector.workers import heartbeat_age
+from gresque.processes.identity import worker_of
 from gresque.processes.vitals import Vitals
 from gresque.settings import one_list_each
 from gresque.store.commands import Running
@@ -153,6 +156,8 @@ class Look:
     processes: tuple[ProcessLook, ...]
     workers: frozenset[str]
     heartbeats: Mapping[str, str]
+    masters: frozenset[str]
+    """The workers that gresque registered."""
     kept_failed: int
     later: int
     """Jobs that wait for their time, but for those of other programs."""
@@ -168,6 +173,15 @@ class Look:
     def held(self) -> int:
         return sum(process.held for process in self.processes)
 
+    @property
+    def others(self) -> tuple[OtherWorker, ...]:
+        """The workers of other programs, by id."""
+        own = {worker_of(process.id) for process in self.processes} | self.masters
+        return tuple(
+            OtherWorker(each, heartbeat_age(self.heartbeats.get(each, ""), self.at))
+            for each in sorted(self.workers - own)
+        )
+
     @classmethod
     def take(cls, store: Store, failure_backend: str) -> Look:
         """In two round trips. `failure_backend` is the workers' setting: where failures stand."""
@@ -176,6 +190,7 @@ class Look:
         beats = reads.scores("ZRANGE", keys.ledgers)
         workers = reads.names("SMEMBERS", keys.workers)
         heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        masters = reads.texts_of("HGETALL", keys.masters)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
         later = reads.number("ZCARD", keys.later)
         server = reads.info()
@@ -195,6 +210,7 @@ class Look:
             processes=ask_processes.looks(counts.at, beats.value),
             workers=frozenset(workers.value),
             heartbeats=heartbeats.value,
+            masters=frozenset(masters.value),
             kept_failed=sum(count.value for count in kept),
             later=later.value,
             server=server.value,

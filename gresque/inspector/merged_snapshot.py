@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
+from gresque.clock import parse_iso_8601
 from gresque.inspector.collecting import calm_sentence
 from gresque.inspector.flow import merge_policies
 from gresque.inspector.held_jobs import HeldJob, HeldJobs, Place
@@ -63,7 +64,9 @@ def _merge_looks(found: Sequence[Look]) -> Look:
             known = suspects.get(queue, (0, 0))
             suspects[queue] = known[0] + one, known[1] + more
         for worker, beat in look.heartbeats.items():
-            heartbeats[worker] = max(heartbeats.get(worker, ""), beat)
+            # Each in the zone of the machine that wrote it.
+            known_beat = heartbeats.get(worker, "")
+            heartbeats[worker] = max(known_beat, beat, key=lambda t: parse_iso_8601(t) or 0.0)
     names = {queue for look in found for queue in look.counts.waiting}
     return Look(
         counts=Counts(
@@ -76,6 +79,7 @@ def _merge_looks(found: Sequence[Look]) -> Look:
         processes=tuple(process for look in found for process in look.processes),
         workers=frozenset[str]().union(*(look.workers for look in found)),
         heartbeats=heartbeats,
+        masters=frozenset[str]().union(*(look.masters for look in found)),
         kept_failed=sum(look.kept_failed for look in found),
         later=sum(look.later for look in found),
         server={},  # each shard has one of its own

@@ -4,7 +4,7 @@ and never judged."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +24,27 @@ def host_of(worker_id: str) -> str:
 def queues_of_other(worker_id: str) -> str:
     """The queue list in its id; empty where there is none."""
     return worker_id.split(":", 2)[2] if worker_id.count(":") >= 2 else ""
+
+
+class OtherWorker(NamedTuple):
+    """One of them; its age is None where it gives no heartbeat."""
+
+    id: str
+    heartbeat_age_seconds: float | None
+
+    @property
+    def host(self) -> str:
+        return host_of(self.id)
+
+    @property
+    def queues(self) -> str:
+        return queues_of_other(self.id)
+
+    @property
+    def seems_dead(self) -> bool:
+        """As Ruby would say."""
+        age = self.heartbeat_age_seconds
+        return age is not None and age >= RUBY_PRUNES_SECONDS
 
 
 class OtherReads:

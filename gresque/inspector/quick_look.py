@@ -74,6 +74,7 @@ class QuickLook:
         beats = reads.scores("ZRANGE", keys.ledgers)
         workers = reads.names("SMEMBERS", keys.workers)
         heartbeats = reads.texts_of("HGETALL", keys.heartbeats)
+        masters = reads.texts_of("HGETALL", keys.masters)
         later = reads.number("ZCARD", keys.later)
         failed_queues = reads.names("SMEMBERS", keys.failed_queues)
         server = reads.info() if self._tick % SERVER_TICKS == 0 else None
@@ -97,6 +98,7 @@ class QuickLook:
             processes=ask_processes.looks(at, beats.value),
             workers=frozenset(workers.value),
             heartbeats=heartbeats.value,
+            masters=frozenset(masters.value),
             kept_failed=sum(count.value for count in kept),
             later=later.value,
             server=self._server,

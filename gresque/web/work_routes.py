@@ -33,5 +33,6 @@ WORK = (
     Route("GET", "/workers", "workers", workers.page, "read"),
     Route("GET", "/workers/<name:process>/stacks", "worker_stacks", workers.stacks, "act"),
     Route("POST", "/workers/order", "worker_order", worker_actions.give_order, "admin"),
+    Route("POST", "/workers/prune", "worker_prune", worker_actions.prune_worker, "admin"),
     Route("GET", "/ledger", "ledger", workers.ledger, "read"),
 )

@@ -1,4 +1,4 @@
-"""What the page of workers does: orders to processes."""
+"""What the page of workers does: orders to processes, and pruning workers of other programs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from flask import abort, request, url_for
 from werkzeug.wrappers import Response
 
 from gresque.control.processes import Order, Ordered, order
+from gresque.control.workers import NotPruned, Pruned, prune
 from gresque.processes.short_names import short_process
 from gresque.text import counted
 from gresque.web.actions import by, done
@@ -39,3 +40,23 @@ def give_order() -> Response:
         texts[SHOWN:] = [f"and {counted(len(texts) - SHOWN, 'more process', 'more processes')}"]
     answered = all(each.state is not None for each in found)
     return done("; ".join(texts) + ".", kind="ok" if answered else "late", back=url_for("workers"))
+
+
+def prune_worker() -> Response:
+    """Prune a dead worker of another program; one that gave a heartbeat lately is refused."""
+    worker, operator = request.form.get("worker", ""), by()
+
+    def prune_there(part: Site) -> Pruned | NotPruned:
+        backend = part.settings.failure_backend
+        try:
+            return prune(part.store, worker, by=operator, failure_backend=backend)
+        except NotPruned as error:
+            return error
+
+    answers = ask_parts(prune_there, None).values
+    pruned = [each for each in answers if isinstance(each, Pruned)]
+    if not pruned:
+        return done(f"{answers[0]}.", kind="late", back=url_for("workers"))
+    jobs = sum(len(each.jobs) for each in pruned)
+    failed = f"; {counted(jobs, 'job')} of it failed" if jobs else ""
+    return done(f"{worker} is pruned{failed}.", back=url_for("workers"))

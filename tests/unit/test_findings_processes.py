@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import redis
 
 from gresque.clock import iso_8601
-from gresque.inspector.findings.processes import deaths, silent, suspects, waiting_drains
+from gresque.inspector.findings.processes import (
+    dead_others,
+    deaths,
+    silent,
+    suspects,
+    waiting_drains,
+)
 from gresque.store.store import Store
 from tests.support.views import OTHER, PROCESS, clock, item, process, said, view
 
@@ -39,6 +46,25 @@ def test_several_silent_ones(store: Store, redis_client: redis.Redis) -> None:
     redis_client.hset(f"resque:ledger:{OTHER}", "state", "fenced 1 0 0 0 0")
     (finding,) = silent(view(store))
     assert finding.message.endswith("; its jobs are being recovered")
+
+
+def test_workers_of_other_programs_that_ruby_would_prune(
+    store: Store, redis_client: redis.Redis
+) -> None:
+    process(redis_client, PROCESS, beat_age=4000)
+    now = int(redis_client.time()[0])
+    for worker, age in (("fresh:1:q", 200), ("ny:1:q", 4000)):
+        beat = datetime.fromtimestamp(now - age, timezone(timedelta(hours=-5))).isoformat()
+        redis_client.sadd("resque:workers", worker)
+        redis_client.hset("resque:workers:heartbeat", worker, beat)
+    redis_client.sadd("resque:workers", "node:1:q")
+    (finding,) = dead_others(view(store))
+    assert said(finding) == (
+        "worker ny:1:q of another program has given no heartbeat for 67 min; only its own kind "
+        "prunes it"
+    )
+    assert finding.commands == ("gresque workers", "gresque workers prune ny:1:q")
+    assert not finding.is_broken
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,20 @@ def test_the_numbers(app: Flask, redis_client: redis.Redis) -> None:
     assert get(app, "/api/queue?queue=mail") == by_name["mail"]
     (process,) = get(app, "/api/processes")
     assert process["held"] == 2
+    assert get(app, "/api/other_workers") == []
     assert "no right" not in str(get(app, "/api/redis/keys"))
     assert get(app, "/api/redis")["server"] == "Valkey"
+
+
+def test_workers_of_other_programs(app: Flask, redis_client: redis.Redis) -> None:
+    fill(redis_client)
+    redis_client.sadd("resque:workers", "ny:1:low,mail")
+    redis_client.hset("resque:workers:heartbeat", "ny:1:low,mail", "2026-11-26T07:55:36-05:00")
+    (found,) = get(app, "/api/other_workers")
+    assert found.pop("heartbeat_age_seconds") > 0
+    assert found == {
+        "id": "ny:1:low,mail", "host": "ny", "queues": "low,mail", "seems_dead": True,
+    }  # fmt: skip
 
 
 def test_limits_locks_and_schedules(app: Flask, redis_client: redis.Redis) -> None:

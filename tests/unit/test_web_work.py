@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from gresque.web import worker_actions
 from gresque.web.pages import workers
 from tests.process.support import wait_for
+from tests.support.captures import put
 from tests.support.web import SAME_ORIGIN, bearer, open_app, with_users
 
 Redis = redis.Redis
@@ -182,6 +183,23 @@ class TestWorkers:
         assert post(browser, "/workers/order", do="drain", process=process) == 303
         assert "did not answer" in browser.get("/workers").text
         assert db.llen(f"resque:commands:{process}") == 1
+
+    def test_workers_of_other_programs(self, browser: FlaskClient, redis_client: Redis) -> None:
+        db = redis_client
+        put(db, "stock_worker_running")
+        db.sadd("resque:workers", "node:1:low")
+        stock = "vm:12225:py"
+        db.hset("resque:workers:heartbeat", stock, "2026-11-26T07:55:36-05:00")
+        page = browser.get("/workers").text
+        assert "2 workers of other programs" in page
+        assert page.count("Prune</button>") == 1, "nothing shows that Node's is dead"
+        assert post(browser, "/workers/prune", worker=stock) == 303
+        page = browser.get("/workers").text
+        assert f"{stock} is pruned; 1 job of it failed" in page
+        assert "1 worker of other programs" in page
+        assert db.llen("resque:failed") == 1
+        assert post(browser, "/workers/prune", worker=stock) == 303
+        assert "no worker &#39;vm:12225:py&#39;" in browser.get("/workers").text
 
 
 class TestLedger:

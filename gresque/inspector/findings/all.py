@@ -8,7 +8,13 @@ from gresque.inspector.findings.blocked import blocked, frozen, slow_loops
 from gresque.inspector.findings.delayed import overdue
 from gresque.inspector.findings.failing import failing
 from gresque.inspector.findings.finding import Finding
-from gresque.inspector.findings.processes import deaths, silent, suspects, waiting_drains
+from gresque.inspector.findings.processes import (
+    dead_others,
+    deaths,
+    silent,
+    suspects,
+    waiting_drains,
+)
 from gresque.inspector.findings.queues import behind, paused, unserved
 from gresque.inspector.findings.retries import unknown
 from gresque.inspector.findings.schedules import schedules
@@ -17,7 +23,7 @@ from gresque.inspector.findings.view import View
 
 FINDINGS: tuple[Callable[[View], Iterable[Finding]], ...] = (
     server, blocked, frozen, silent, failing, unserved, overdue, behind, schedules, unknown,
-    deaths, waiting_drains, paused, suspects, slow_loops,
+    deaths, waiting_drains, paused, suspects, dead_others, slow_loops,
 )  # fmt: skip
 """Each looks for one kind of trouble, in few round trips that do not grow with what waits or has
 failed. To add one is to write such a function, and a line here: those before it are worse."""

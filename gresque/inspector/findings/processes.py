@@ -46,6 +46,27 @@ def silent(view: View) -> Iterator[Finding]:
     )
 
 
+def dead_others(view: View) -> Iterator[Finding]:
+    """Workers of other programs that Ruby would prune: the job of one that died is not run."""
+    dead = [each for each in view.look.others if each.seems_dead]
+    if not dead:
+        return
+    longest = max(dead, key=lambda each: each.heartbeat_age_seconds or 0.0)
+    age = duration(longest.heartbeat_age_seconds)
+    message = f"worker {longest.id} of another program has given no heartbeat for {age}"
+    if len(dead) > 1:
+        message = (
+            f"{len(dead):,} workers of other programs give no heartbeat, {longest.id} for {age}"
+        )
+    yield Finding(
+        Level.WARNING,
+        "dead_others",
+        printable(f"{message}; only its own kind prunes it"),
+        (shell("gresque", "workers"), shell("gresque", "workers", "prune", longest.id)),
+        {"workers": {each.id: round(each.heartbeat_age_seconds or 0.0, 1) for each in dead}},
+    )
+
+
 def _outlook(view: View, process: ProcessLook) -> str:
     if process.is_fenced:
         return "; its jobs are being recovered"

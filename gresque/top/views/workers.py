@@ -8,6 +8,7 @@ from typing import ClassVar
 from gresque.formats import number, size, tight
 from gresque.inspector.filters import HOST
 from gresque.inspector.snapshot import ProcessRow
+from gresque.text import counted
 from gresque.top.spans import Span
 from gresque.top.state import Screenful
 from gresque.top.table import Cells, Column
@@ -125,4 +126,10 @@ class WorkersView(ProcessView):
     def note(self, screen: Screenful, rows: Sequence[ProcessRow]) -> str:
         hosts = len({row.host for row in rows})
         said = f"{number(len(rows))} processes on {number(hosts)} "
-        return said + f"{'host' if hosts == 1 else 'hosts'}; {self.sort_name(screen)}"
+        said += f"{'host' if hosts == 1 else 'hosts'}; "
+        others = screen.snapshot.look.others if screen.snapshot is not None else ()
+        if others:
+            dead = sum(each.seems_dead for each in others)
+            said += f"{counted(len(others), 'worker')} of other programs"
+            said += f", {number(dead)} without a heartbeat; " if dead else "; "
+        return said + self.sort_name(screen)

@@ -111,6 +111,20 @@ def processes() -> list[shapes.Process]:
     return [*map(_process, site().collector.last().processes)]
 
 
+def other_workers() -> list[shapes.OtherWorker]:
+    """The workers of other programs, Ruby's, Node's and PHP's, by id."""
+    return [
+        shapes.OtherWorker(
+            id=each.id,
+            host=each.host,
+            queues=each.queues,
+            heartbeat_age_seconds=each.heartbeat_age_seconds,
+            seems_dead=each.seems_dead,
+        )
+        for each in site().collector.last().look.others
+    ]
+
+
 def _process(row: ProcessRow) -> shapes.Process:
     vitals, totals = row.look.vitals, row.look.totals
     return shapes.Process(

@@ -125,6 +125,16 @@ class Process(msgspec.Struct, frozen=True):
     version: str
 
 
+class OtherWorker(msgspec.Struct, frozen=True):
+    """A worker of another program; without a heartbeat its age is null."""
+
+    id: str
+    host: str
+    queues: str
+    heartbeat_age_seconds: float | None
+    seems_dead: bool
+
+
 class Delayed(msgspec.Struct, frozen=True):
     """A job that waits for its time; `due` is in epoch seconds."""
 

@@ -44,6 +44,7 @@ ENDPOINTS: tuple[Route, ...] = (
     _get("queues", reads.queues),
     _get("queue", reads.queue),
     _get("processes", reads.processes),
+    _get("other_workers", reads.other_workers),
     _get("delayed", reads.delayed),
     _get("retries", reads.retries),
     _get("cron", reads.cron),

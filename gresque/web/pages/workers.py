@@ -23,6 +23,7 @@ from gresque.web.parts import part_of
 from gresque.web.site import site
 
 HOSTS = 50
+OTHERS = 100
 RECOVERIES = 50
 STACK_SECONDS = 2.5
 GREENLETS = 200
@@ -61,6 +62,7 @@ def page() -> Response:
         if text.casefold() in host.name.casefold()
         or any(text.casefold() in row.id.casefold() for row in host.processes)
     ]
+    others = [o for o in snapshot.look.others if text.casefold() in o.id.casefold()]
     totals, held = sum_of(snapshot.processes)
     most = len(hosts) if request.args.get("hosts") == "all" else HOSTS
     return show(
@@ -73,6 +75,8 @@ def page() -> Response:
         text=text,
         totals=totals,
         held=held,
+        others=others[:OTHERS],
+        more_others=max(len(others) - OTHERS, 0),
     )
 
 
