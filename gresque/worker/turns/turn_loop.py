@@ -344,7 +344,8 @@ class TurnLoop:
 
     def _linger(self, seconds: float) -> None:
         """Gather ends. With the queues found empty a push must not wait for that."""
-        if seconds <= LINGER_SECONDS or not self._demand.is_dry or not self._policy.listens:
+        listens = self._policy.listens and not self._row.state.gives_back
+        if seconds <= LINGER_SECONDS or not self._demand.is_dry or not listens:
             self._wakeup.wait(seconds)
             return
         try:
