@@ -25,6 +25,7 @@ OWN = {
     "growth": [],
     "fairness": [],
     "enqueueing": [],
+    "enqueueing_at_once": [],
     "event_loop": [],
     "floors": [],
     "inspecting": [],
