@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 FAKETIME = any(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 SUITES = 3
 FEW_LINES = 60
+MEASURED = "measured: "
+"""As a test begins a line with its numbers."""
 ASSERTION = re.compile(r"E {3,8}\S|FAILED |ERROR |[\w/]+\.py:\d+: ")
 """As pytest begins them: a line of an error, and where it was raised."""
 MODELS = [
@@ -138,8 +140,13 @@ def demo(scale: float) -> str:
 
 
 def tests_in(file: Path) -> Callable[[float], str]:
+    """What they have measured stands before the count of them."""
+
     def step(scale: float) -> str:
-        return pytest(str(file), "-n", "0")
+        command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--verbosity=0")
+        lines = run(*command, str(file), "-n", "0").splitlines()
+        found = [line.partition(MEASURED)[2] for line in lines if MEASURED in line]
+        return "; ".join([*found, lines[-1].strip("= ")])
 
     return step
 

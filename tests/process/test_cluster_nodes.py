@@ -96,7 +96,7 @@ def test_the_slot_moves_key_by_key(cluster: Cluster, clustered: MovingBench) -> 
 
 def test_the_owner_is_killed(cluster: Cluster, clustered: MovingBench) -> None:
     master = clustered.work()
-    load = clustered.load()
+    load = clustered.load(wait_replicas=1)
     pids = master.pids()
     old, replica = cluster.owner, cluster.replica
     cluster.watch_closely()
@@ -108,7 +108,7 @@ def test_the_owner_is_killed(cluster: Cluster, clustered: MovingBench) -> None:
     assert master.pids() == pids
     outcome = clustered.settle(load, master)
     assert outcome.silence_seconds < NODE_TIMEOUT_SECONDS + 3
-    assert outcome.failures_missing == set()
+    assert (outcome.lost, outcome.failures_missing) == (set(), set())
     assert len(outcome.twice) <= 2 * 20
     assert not load.refused
 

@@ -39,8 +39,9 @@ class MovingBench(Bench):
 
     def load(self, per_second: float = 100, wait_replicas: int = 0, **options: Any) -> Load:
         """Begin to enqueue; a worker must be there."""
-        waits = {"wait_replicas": wait_replicas} if wait_replicas else {}
-        client = gresque.Client(self.redis_url, self.namespace, retry_seconds=30, **waits)
+        client = gresque.Client(
+            self.redis_url, self.namespace, retry_seconds=30, wait_replicas=wait_replicas
+        )
         load = Load(client, self.tally, per_second, **options)
         self._loads.append(load)
         return load.begin()
