@@ -6,12 +6,13 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 
 import redis
+
+from gresque.processes.identity import host as this_host
 
 RUBYS_PATTERN = re.compile(r"[r]esque:work|[r]esque:\sStarting|[r]esque-[0-9]")
 """By which Ruby finds the pids of the living workers of its host in `ps -A -o pid,command`."""
@@ -32,7 +33,7 @@ class StockNeighbour:
         title = f"resque-3.0.0: Waiting for {queue}"
         code = "import time; time.sleep(600)"
         self.process = subprocess.Popen([title, "-c", code], executable=sys.executable)
-        self.id = f"{host or socket.gethostname()}:{self.process.pid}:{queue}"
+        self.id = f"{host or this_host()}:{self.process.pid}:{queue}"
 
     def boot(self) -> list[str]:
         """Prune, and register; returns whom it pruned."""
@@ -72,7 +73,7 @@ class StockNeighbour:
             is_old = beat and self._time() - datetime.fromisoformat(beat.decode()) > timedelta(
                 seconds=PRUNED_SECONDS
             )
-            here = host == socket.gethostname() and int(pid) != self.process.pid
+            here = host == this_host() and int(pid) != self.process.pid
             if (is_old and old_ones) or (here and int(pid) not in pids and self._serves(queues)):
                 self._unregister(worker)
                 pruned.append(worker)
