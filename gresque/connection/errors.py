@@ -129,7 +129,8 @@ def _remedy(at: Endpoint, error: Exception) -> str:
     if at.fails_over:
         return ""  # the next connection is opened to another one
     if isinstance(error, AskError | ClusterCrossSlotError):  # MOVED is an AskError, too
-        host = at.hosts[0] if at.hosts else ("HOST", 6379)
+        named = (error.host, error.port) if isinstance(error, AskError) else ("HOST", 6379)
+        host = at.hosts[0] if at.hosts else named
         url = f"redis{'s' if at.tls else ''}+cluster://{shown(host)}"
         return f"; this is a Cluster: write {url} and RESQUE_NAMESPACE={{resque}}"
     if isinstance(error, ReadOnlyError | MasterDownError):

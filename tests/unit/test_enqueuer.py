@@ -216,7 +216,7 @@ def test_a_producer_leaves_a_demoted_server(
 @pytest.mark.parametrize("sayer", ["MOVED 2409 10.0.0.7:7001"], indirect=True)
 def test_a_cluster_is_named_as_such(sayer: Sayer) -> None:
     client = gresque.Client(sayer.url, retry_seconds=0)
-    with pytest.raises(NotEnqueued, match=r"this is a Cluster: write redis\+cluster://"):
+    with pytest.raises(NotEnqueued, match=r"write redis\+cluster://10\.0\.0\.7:7001 and RESQ"):
         client.enqueue_to("q", "Job", 1)
     client.close()
 
