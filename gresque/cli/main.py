@@ -46,7 +46,7 @@ COMMANDS = {
     "failed": "List, show, retry, remove and clear failed jobs.",
     "cron": "List the schedule, and pause, run and check its entries.",
     "stats": "Show the counters.",
-    "shards": "List the shards, with what waits and runs on each.",
+    "shards": "List the shards with what is on each, move what waits on one.",
     "web": "Serve the dashboard.",
     "top": "See what is wrong, and act on it, in a terminal.",
     "audit": "Show who did what by these commands and the pages.",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from gresque.cli.asking import ListByDefault
+from gresque.cli.connect import operator
 from gresque.cli.options import load_settings, setting_options
 from gresque.cli.output import Column, Output, json_option
 from gresque.cli.stores import open_stores
 from gresque.connection.urls import endpoint
+from gresque.errors import SettingsError
 from gresque.formats import size
 from gresque.shards import named
+from gresque.text import counted
 
 if TYPE_CHECKING:
     from gresque.inspector.shard_status import ShardStatus
@@ -50,11 +54,12 @@ COLUMNS = [
 
 @click.group(name="shards", cls=ListByDefault)
 def command() -> None:
-    """List the shards, with what waits and runs on each, and the state of its server.
+    """List the shards, and move what waits on one to the others; alone: list them.
 
     \b
     Examples:
       gresque shards
+      gresque shards move b
     """
 
 
@@ -89,6 +94,39 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
             rows, _as_dict, COLUMNS, empty="no shards",
             colour=lambda row: "red" if row.status is None else None,
         )  # fmt: skip
+
+
+@command.command(name="move")
+@click.argument("name", metavar="NAME")
+@setting_options("redis_url", "namespace")
+@json_option
+def move_command(flags: dict[str, Any], name: str, as_json: bool) -> None:
+    """Move the jobs that wait on shard NAME, in queues and for their time, to the others.
+
+    The shard has to drain, so that nothing new comes to it: write drain: before its URL. Each queue
+    is paused there while its jobs are moved. A job is enqueued elsewhere before it is removed, so
+    none is lost when this is killed: call it again, and it goes on. The jobs that were being moved
+    just then may run twice, and a queue may be left paused on the shard. Locks of unique jobs, and
+    results, stay on it. Failed jobs are not moved: retry them first.
+
+    \b
+    Examples:
+      gresque shards move b
+    """
+    from gresque.client.default import client_of
+    from gresque.control.shards import move_all
+
+    settings = load_settings(flags)
+    shard = named(settings.all_shards(), name)
+    if not shard.drains:
+        raise SettingsError(
+            f"shard {shard.name} is given new jobs; write drain: before its URL everywhere, "
+            "restart what enqueues, and then move what is left"
+        )
+    with closing(client_of(settings)) as client, client._asking_shard(shard) as source:
+        moved = move_all(source, client._spread, by=operator())
+    text = f"moved {counted(moved.waiting, 'waiting job')}, {counted(moved.later, 'later one')}"
+    Output(as_json).document(moved._asdict(), lambda: [text])
 
 
 def _as_dict(row: _Row) -> dict[str, Any]:

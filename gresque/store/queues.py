@@ -113,6 +113,19 @@ class Queues:
                 pipeline.execute_command("LREM", place, 0, raw)
         return sum(pipeline.execute())
 
+    def first(self, queue: str, count: int) -> list[bytes]:
+        """The next `count` items of the queue itself, without its suspects."""
+        return self._range(self._keys.queue(queue), 0, count)
+
+    def remove_first(self, queue: str, raws: Iterable[bytes]) -> int:
+        """Remove one copy of each of these items from the queue itself, the next one; returns how
+        many were there."""
+        pipeline = self._server.redis.pipeline(transaction=False)
+        key = encoded(self._keys.queue(queue))
+        for raw in raws:
+            pipeline.execute_command("LREM", key, 1, raw)
+        return sum(pipeline.execute())
+
     def move(self, queue: str, target: str, most: int) -> int:
         """Move up to `most` jobs to the end of another queue, suspects to its suspects; returns how
         many. Less than `most` when there are no more."""

@@ -128,6 +128,7 @@ OPERATING_METHODS = (
     "policies.limit", "policies.pause", "policies.pause_all", "policies.unpause",
     "policies.unpause_all",
     "queues.clear", "queues.move", "queues.move_item", "queues.remove_items",
+    "queues.first", "queues.remove_first",
     "tracks.write",
     "locks.apply", "locks.by_age", "locks.each", "locks.release", "locks.take_out",
     "workers.know", "workers.prune", "workers.unregister",

@@ -1,0 +1,89 @@
+"""Moving what waits on a shard, also when that is cut off half way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+import gresque
+from gresque.control.shards import move_all
+from gresque.store.store import Store
+from tests.support.cli import Call
+
+
+@pytest.fixture
+def urls(redis_url: str) -> list[str]:
+    return [f"a={redis_url}?db=1", f"drain:b={redis_url}"]
+
+
+@pytest.fixture
+def left(urls: list[str]) -> Iterator[gresque.Client]:
+    with closing(gresque.Client(urls=urls)) as client:
+        yield client
+
+
+def args_in(store: Store, queue: str) -> list[int]:
+    return sorted(json.loads(raw)["args"][0] for raw in store.queues.peek(queue, 0, 9999))
+
+
+def push(store: Store, queue: str, numbers: range) -> None:
+    raws = [b'{"class":"J","args":[%d]}' % number for number in numbers]
+    store.enqueuer.push(queue, raws)
+
+
+def test_what_waits_is_moved(left: gresque.Client, store: Store) -> None:
+    other = left._store_of(left._several[0], True)
+    push(store, "q", range(1200))
+    push(store, "q", range(3))  # the same jobs once more
+    push(store, "resting", range(2))
+    store.policies.pause("resting")
+    with closing(gresque.Client(store.server.url)) as alone:
+        late = alone.options("J", queue="q", in_=600).enqueue(7)
+    assert move_all(store, left._spread, by="me") == (1205, 1)
+    assert args_in(other, "q") == sorted([*range(1200), *range(3)])
+    assert args_in(other, "resting") == [0, 1]
+    assert store.queues.size("q") == store.queues.size("resting") == store.later.count() == 0
+    assert store.policies.read().policy("resting").paused
+    assert not store.policies.read().policy("q").paused
+    (job,) = other.later.page(0, 9)
+    assert (job.member, job.queue) == (late, "q")
+    assert 590 < job.due_ms / 1000 - other.now() <= 600
+
+
+def test_a_move_that_is_cut_off_loses_nothing(
+    left: gresque.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = left._store_of(left._several[0], True)
+    push(store, "q", range(1200))
+    remove = store.queues.remove_first
+    calls = []
+
+    def killed(queue: str, raws: list[bytes]) -> int:
+        calls.append(queue)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return remove(queue, raws)
+
+    monkeypatch.setattr(store.queues, "remove_first", killed)
+    with pytest.raises(KeyboardInterrupt):
+        move_all(store, left._spread, by="me")
+    assert (store.queues.size("q"), other.queues.size("q")) == (700, 1000)
+    move_all(store, left._spread, by="me")
+    assert sorted({*args_in(other, "q")}) == [*range(1200)]
+    assert other.queues.size("q") == 1700, "what was on its way is there twice"
+
+
+def test_the_command(
+    call: Call, urls: list[str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("REDIS_URLS", " ".join(urls))
+    push(store, "q", range(3))
+    assert call("shards", "move", "b").out == "moved 3 waiting jobs, 0 later ones\n"
+    refused = call("shards", "move", "a")
+    assert refused.code == 2
+    assert "write drain: before its URL" in refused.err
+    assert call("shards", "move", "x").code == 2
