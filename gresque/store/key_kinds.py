@@ -22,7 +22,7 @@ _BEGINNINGS = {
     RESULTS: "job",
     LIMITS: "policies inflight rates freed pause-all-workers",
     WORKERS: "workers worker processes masters maintenance vitals",
-    SIGNALS: "commands answer wake listening waiting producer watch waits",
+    SIGNALS: "commands answer wake listening waiting polls producer watch waits",
     COUNTERS: "stat",
     METRICS: "metrics heads marks log logs",
     AUDIT: "audit operation operations",
