@@ -27,7 +27,7 @@ from gresque.client.schedule import Schedule, schedule, schedule_bulks
 from gresque.client.schedules import Schedules
 from gresque.client.shard_schedules import ShardSchedules
 from gresque.client.sharding import sharding, sharding_of
-from gresque.client.spread import Spread
+from gresque.client.spread import OPENING_SECONDS, Spread
 from gresque.client.summary import info_of, together
 from gresque.client.unique import enqueue_unique, unique_bulks
 from gresque.client.waiting_jobs import WaitingJobs, check_page, matches
@@ -176,6 +176,8 @@ class Client(WaitingJobs, FlowControl, UniqueLocks, JobResults):
         found = self._stores.get(place)
         if found is None:
             made = self._make_shard_store(shard, self.retry_seconds if patient else 0.0)
+            if not patient:
+                made.enqueuer.opening_seconds = made.scheduler.opening_seconds = OPENING_SECONDS
             found = self._stores.setdefault(place, made)
         return found
 

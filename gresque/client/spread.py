@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LEFT_OUT_SECONDS = 1.0
 """For this time a shard that refused gets no job that another one may take."""
+MOST_LEFT_OUT_SECONDS = 10.0
+"""The same for one that was silent: ten times as long as it was silent, at most this."""
+OPENING_SECONDS = 1.0
+"""A connection to a shard that takes longer to open is given up, and the job goes to another."""
 SLOW_SECONDS = 0.25
 """A shard that has not answered a push for this time gets no further one that another may take."""
 
@@ -61,7 +65,9 @@ class _Lane:
         try:
             found = push(store)
         except (NotEnqueued, PerhapsEnqueued):
-            self._left_out_until = time.monotonic() + LEFT_OUT_SECONDS
+            failed_at = time.monotonic()
+            left_out = min(MOST_LEFT_OUT_SECONDS, 10 * (failed_at - now))
+            self._left_out_until = failed_at + max(LEFT_OUT_SECONDS, left_out)
             self._in_doubt = True
             raise
         finally:

@@ -58,11 +58,15 @@ class Opener:
             message = str(error).removeprefix("AbstractConnection.__init__() ")
             raise SettingsError(f"Redis URL of {at.place}: {message}") from error
 
-    def open(self, reply_seconds: float) -> RawConnection:
-        """Connect. Each reply of the server may take `reply_seconds`, unless the user has set a
-        limit. Raises redis-py's errors."""
+    def open(self, reply_seconds: float, connect_seconds: float | None = None) -> RawConnection:
+        """Connect. Each reply of the server may take `reply_seconds`, and the way to it
+        `connect_seconds`, unless the user has set a limit. Raises redis-py's errors."""
         connection = self._make(2)
         connection.socket_timeout = self.limit_seconds or reply_seconds
+        if connect_seconds is not None and isinstance(connection, Connection):
+            connection.socket_connect_timeout = min(
+                connect_seconds, connection.socket_connect_timeout or connect_seconds
+            )
         try:
             connection.connect()
         except ResponseError as error:
@@ -116,10 +120,13 @@ class Opener:
             return False
         return True
 
-    def open_ready(self, reply_seconds: float) -> RawConnection:
+    def open_ready(
+        self, reply_seconds: float, opening_seconds: float | None = None
+    ) -> RawConnection:
         """Connect to a server that then takes commands: one that is loading or full says so before
-        anything that matters is sent to it. Raises redis-py's errors."""
-        raw = self.open(FIRST_REPLY_SECONDS)
+        anything that matters is sent to it. `opening_seconds` is how long each step of that may
+        take, None: as long as the first reply. Raises redis-py's errors."""
+        raw = self.open(opening_seconds or FIRST_REPLY_SECONDS, opening_seconds)
         try:
             with suppress(NoPermissionError):
                 raw.ping()

@@ -166,7 +166,8 @@ class Enqueuer(PushTries):
         back-off, until it succeeds or must not be tried any more.
 
         A server that is silent is given the longest time of a reply in all, in longer and longer
-        tries, each on a new connection: it may be slow, or another one may have replaced it.
+        tries, each on a new connection: it may be slow, or another one may have replaced it. With
+        `opening_seconds` that is so only for what may have been done.
         """
         joined = raws if isinstance(raws, Joined) else None
         perhaps = joined is not None and joined.in_doubt
@@ -183,7 +184,8 @@ class Enqueuer(PushTries):
             silent = isinstance(error, redis.TimeoutError) and self._opener.limit_seconds is None
             if silent:
                 reply_seconds = min(2 * reply_seconds, self._opener.reply_seconds)
-            pool.give_up(error, silent_seconds if silent else self._retry_seconds)
+            waits = silent and self.opening_seconds is None
+            pool.give_up(error, silent_seconds if waits else self._retry_seconds)
             perhaps = perhaps or (producer_slot.sent and not is_reply(error))
             if joined is not None:
                 joined.in_doubt = perhaps
@@ -192,6 +194,8 @@ class Enqueuer(PushTries):
             if scripted and not perhaps and _refuses_scripts(error):
                 scripted = False
             elif not may_pass(error) or (perhaps and not scripted):
+                break
+            if silent and not (waits or perhaps):
                 break
             if wait:
                 left = (silent_until if silent else until) - time.monotonic()

@@ -37,6 +37,10 @@ closed it, nothing has been sent yet, and that is known."""
 class PushTries:
     """Tries to push jobs into queues, and leaves it to its subclass to try again."""
 
+    opening_seconds: float | None = None
+    """For one of several servers, another of which may take what was not sent to this one: for so
+    long it may be silent while a connection to it is opened. None: as long as for a push."""
+
     def __init__(
         self, url: str, keys: Keys, retry_seconds: float, waits: Waits, wait_replicas: int
     ) -> None:
@@ -81,7 +85,7 @@ class PushTries:
         return reply
 
     def _open(self, reply_seconds: float) -> RawConnection:
-        connection = self._opener.open_ready(reply_seconds)
+        connection = self._opener.open_ready(reply_seconds, self.opening_seconds)
         if self._replicas is not None:
             try:
                 self._replicas.check(connection)

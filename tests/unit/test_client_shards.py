@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -208,6 +209,28 @@ def test_a_shard_that_is_silent_gets_no_more(made: Spread, servers: list[_Server
     assert servers[0].pushed == 1
 
 
+@pytest.mark.parametrize("pushers", [1, 12])
+def test_a_server_that_hangs_before_anything_was_sent(urls: list[str], pushers: int) -> None:
+    """All jobs go to the other one, and soon; also those that waited behind the first."""
+    with socket.create_server(("127.0.0.1", 0)) as hangs:  # it connects, and never answers
+        silent = f"silent=redis://127.0.0.1:{hangs.getsockname()[1]}"
+        with closing(gresque.Client(urls=[urls[0], silent])) as client:
+
+            def push() -> None:
+                for _ in range(10):
+                    client.enqueue_to("q", "Any")
+
+            threads = [threading.Thread(target=push) for _ in range(pushers)]
+            began = time.monotonic()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert time.monotonic() - began < 10, "it was left out, and not waited for"
+            shard = client._several[0]
+            assert client._store_of(shard, True).queues.size("q") == 10 * pushers
+
+
 def test_a_shard_that_refused_is_tried_by_one_at_a_time() -> None:
     (shard,) = shards_of(["redis://h"], "resque")
     lane = _Lane(shard)
@@ -216,7 +239,7 @@ def test_a_shard_that_refused_is_tried_by_one_at_a_time() -> None:
         raise NotEnqueued("away")
 
     with pytest.raises(NotEnqueued):
-        lane.call(refuse, None, 0.0)  # type: ignore[arg-type]
+        lane.call(refuse, None, time.monotonic())  # type: ignore[arg-type]
     now = time.monotonic()
     assert not lane.may_take(now)
     later = now + LEFT_OUT_SECONDS

@@ -104,12 +104,12 @@ class FaultyOpener(Opener):
         super().__init__(url, "resque")
         self._chance = chance
 
-    def open_ready(self, reply_seconds: float) -> Any:
+    def open_ready(self, reply_seconds: float, opening_seconds: float | None = None) -> Any:
         happens = self._chance.next()
         wait_for(asyncio.sleep(0))
         if happens == "away":
             raise redis.ConnectionError("away")
-        return Faulty(super().open_ready(reply_seconds), self._chance)
+        return Faulty(super().open_ready(reply_seconds, opening_seconds), self._chance)
 
     def set_limit(self, raw: Any, reply_seconds: float) -> None:
         if isinstance(raw, RawConnection):
