@@ -95,14 +95,20 @@ def _sum_of_times(found: Sequence[Times]) -> Times:
 
 
 def merge_depths(found: Sequence[dict[str, list[Depth]]]) -> dict[str, list[Depth]]:
-    """Queue -> how much waited in it on all shards, minute by minute."""
+    """Queue -> how much waited in it on all shards, minute by minute: the same minutes for each
+    queue, all in which anybody has looked at a shard."""
     depths = _grouped(item for each in found for item in each.items())
-    return {queue: _by_minute(each) for queue, each in depths.items()}
+    times = {int(d.at) // 60: d.at for each in depths.values() for some in each for d in some}
+    return {queue: _by_minute(each, times) for queue, each in depths.items()}
 
 
-def _by_minute(found: Iterable[list[Depth]]) -> list[Depth]:
+def _by_minute(found: Iterable[list[Depth]], times: dict[int, float]) -> list[Depth]:
+    """`times`: minute -> a time in it, at which nothing waits where no other is known."""
     minutes = _grouped((int(depth.at) // 60, depth) for each in found for depth in each)
-    return [_sum_of_depths(minutes[minute]) for minute in sorted(minutes)]
+    return [
+        _sum_of_depths(minutes[minute]) if minute in minutes else Depth(times[minute], 0)
+        for minute in sorted(times)
+    ]
 
 
 def _sum_of_depths(found: Sequence[Depth]) -> Depth:
