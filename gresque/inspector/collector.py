@@ -76,7 +76,8 @@ class Collector:
             self._ask(jobs)
             deadline = time.monotonic() + wait_seconds
             while not self._is_good(jobs) and (left := deadline - time.monotonic()) > 0:
-                self._changed.wait(left)
+                self._changed.wait(min(left, 0.5))
+                self._notice_silence()
             self._notice_silence()
             return self._found()
 

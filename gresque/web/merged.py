@@ -43,8 +43,10 @@ class MergedMeasured:
         return merge_depths(self._ask(lambda each: each.depths()))
 
     def _ask(self, function: Callable[[AnyMeasured], T]) -> list[T]:
-        """Raises RedisUnavailable where no shard answers."""
-        found = ask_parts(lambda part: function(part.measured), among=self._parts)
+        """Raises RedisUnavailable where no shard answers. One that is known to be away is not asked
+        again: a page asks a dozen times."""
+        there = {name: part for name, part in self._parts.items() if part.collector.trouble is None}
+        found = ask_parts(lambda part: function(part.measured), among=there or self._parts)
         if not found.by_shard:
             raise RedisUnavailable("; ".join(found.missing.values()))
         return found.values

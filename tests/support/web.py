@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -11,6 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from gresque.inspector import collector
+from gresque.inspector.collector import Collector
+from gresque.inspector.merged_collector import MergedCollector
 from gresque.web.accounts import hash_token
 from gresque.web.app import build_app
 from gresque.web.settings import WebSettings
@@ -25,7 +27,10 @@ def open_app(redis_url: str, **settings: Any) -> Iterator[Flask]:
     app = build_app(WebSettings(redis_url=redis_url, **settings))
     here = app.extensions["gresque"]
     # While a test waits for a busy CPU, Redis does not hang.
-    patient = patch.object(collector, "SILENT_SECONDS", 30.0)
+    patient = ExitStack()
+    patient.enter_context(patch.object(collector, "SILENT_SECONDS", 30.0))
+    for each in (Collector, MergedCollector):
+        patient.enter_context(patch.object(each.last, "__defaults__", (30.0,)))
     # A collector that goes on would write to the database of the next test.
     with patient, closing(here):
         yield app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -36,9 +37,9 @@ def test_as_drawn(screen: Screenful) -> None:
     assert found[0].startswith("gresque top  acme  ") and found[0].endswith("  ? help")
     assert "● live 1 s" in found[0]
     assert found[1].startswith(" done      0/s ")
-    assert "  waiting       3 " in found[1] and found[1].rstrip().endswith(" mail 6m12s")
+    assert "  waiting       3 " in found[1] and re.search(r" mail 6m1\ds$", found[1].rstrip())
     assert "  running      33 of 44  2 of 4 procs" in found[2]
-    assert found[3].startswith("✕ web-07:5123 reports.BuildPdf blocks its process 14.")
+    assert re.match(r"✕ web-07:5123 reports.BuildPdf blocks its process 1\d\.", found[3])
     assert " s, 2 wait  " in found[3] and found[3].rstrip().endswith("  !1 kill")
     assert found[4].startswith("▲ sync.PullOrders 40 ConnectTimeout in 5m")
     assert found[5].startswith("◆ imports is worked by nobody: 1 wait, the oldest 1m3")
@@ -49,10 +50,11 @@ def test_as_drawn(screen: Screenful) -> None:
     assert found[8].startswith(
         "  RUNS FOR  JOB                              WAITS ON               WHERE"
     )
-    assert found[9].startswith("✕   14.")
+    assert re.match(r"✕   1\d\.", found[9])
     assert "s  reports.BuildPdf(8812, format=…  CPU; 2 others wait     web-07:5123▐" in found[9]
-    assert (
-        '5m00s  sync.PullOrders("shop-0")        –                      eu-02:4410 ▐' in found[10]
+    assert re.search(
+        r'5m0\ds  sync\.PullOrders\("shop-0"\)        –                      eu-02:4410 ▐',
+        found[10],
     )
     assert found[23].startswith("j k move  x select  Enter stack  K kill  / filter")
 

@@ -16,6 +16,7 @@ from gresque.inspector import collector
 from gresque.inspector.audit import read_audit
 from gresque.store.store import Store
 from gresque.web.kills import Kills
+from tests.process.support import wait_for
 from tests.support.cli import fail
 from tests.support.server import OwnServer
 from tests.support.web import SAME_ORIGIN, come_in, open_app
@@ -120,7 +121,7 @@ class TestOneShard:
         fail(other, 2)
         page = browser.get("/failed").text
         (href,) = re.findall(r'<a class="name" href="(/shard/1/failed)">two<', page)
-        assert "error 2" in browser.get(href).text
+        wait_for(lambda: "error 2" in browser.get(href).text)  # it is searched meanwhile
         assert "error 2" not in browser.get("/shard/0/failed").text
         assert browser.get("/shard/2/failed").status_code == 404
         # Every link of it stays there, but for those to the others and to all.
