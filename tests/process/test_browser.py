@@ -39,3 +39,21 @@ def test_a_job_that_hogs_the_cpu_is_killed_from_its_row(bench: Bench, tmp_path: 
     assert [entry.exception for entry in bench.failed()] == ["DirtyExit"]
     assert bench.held() == 1, "its neighbour goes on"
     assert said == []
+
+
+def test_the_bar_of_the_shards_stands_in_the_middle_of_the_head(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """Wide and narrow; it used to fill the height, with its names at the top."""
+    urls = f"a={redis_url}?db=0 b={redis_url}?db=1"
+    with dashboard("", tmp_path, REDIS_URLS=urls) as link, chromium() as browser:
+        page = browser.new_page()
+        page.goto(link, timeout=PATIENCE_SECONDS * 1000)
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 844})
+            bar, name = (
+                page.locator(f"nav.seg{inner}").first.bounding_box() for inner in ("", " a")
+            )
+            mark = page.locator(".top .mark").bounding_box()
+            assert bar["height"] - name["height"] <= 2
+            assert abs(bar["y"] + bar["height"] / 2 - mark["y"] - mark["height"] / 2) <= 2
