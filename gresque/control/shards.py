@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from gresque.store.later_job import Times
 from gresque.store.store import Store
 
 AT_ONCE = 500
+SOON_SECONDS = 5.0
+LOOK_SECONDS = 0.2
 
 
 class Moved(NamedTuple):
@@ -27,14 +30,15 @@ def move_all(source: Store, target: Spread, *, by: str) -> Moved:
     that no worker takes a job that is moved already; a pause that there was stays.
 
     Each job is enqueued elsewhere before it is removed here: after a kill in between it is in
-    both places, and runs twice at worst. Called again, it goes on. Suspects stay. Raises
-    RedisUnavailable.
+    both places, and runs twice at worst. Called again, it goes on. Suspects stay. For jobs that
+    are due within seconds it waits. Raises RedisUnavailable.
     """
+    later = sum(_move_later(source, target))
     waiting = 0
     for queue in source.queues.names():
         with _paused(source, queue, by):
             waiting += sum(_move_queue(source, target, queue))
-    return Moved(waiting, sum(_move_later(source, target)))
+    return Moved(waiting, later)
 
 
 @contextmanager
@@ -55,8 +59,31 @@ def _move_queue(source: Store, target: Spread, queue: str) -> Iterator[int]:
 
 
 def _move_later(source: Store, target: Spread) -> Iterator[int]:
-    while jobs := source.later.page(0, AT_ONCE):
-        for job in jobs:
+    """A job whose time has come goes into its queue on the shard, and one that is due soon is left
+    until then: maintenance might put it there in the very moment in which it is scheduled
+    elsewhere, and it would run twice."""
+    until = time.monotonic() + 2 * SOON_SECONDS
+    while True:
+        moved, soon = _move_later_once(source, target)
+        yield moved
+        if not moved:
+            if not soon or time.monotonic() > until:
+                return
+            time.sleep(LOOK_SECONDS)
+
+
+def _move_later_once(source: Store, target: Spread) -> tuple[int, int]:
+    """How many were moved, some of those that may be; and how many are due soon."""
+    ahead = source.now() - time.monotonic()
+    moved = soon = 0
+    for job in source.later.each():
+        left = job.due_ms / 1000 - ahead - time.monotonic()
+        if left > SOON_SECONDS:
             target.schedule(job.queue, [job.member], [job.raw], Times(False, [job.due_ms]))
             source.later.cancel(job.member)
-        yield len(jobs)
+            moved += 1
+        elif left > 0:
+            soon += 1
+        else:
+            source.later.run_now(job, job.raw)
+    return moved, soon

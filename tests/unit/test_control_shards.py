@@ -10,6 +10,7 @@ import pytest
 
 import gresque
 from gresque.control.shards import move_all
+from gresque.store.later_job import Times
 from gresque.store.store import Store
 from tests.support.cli import Call
 
@@ -51,6 +52,28 @@ def test_what_waits_is_moved(left: gresque.Client, store: Store) -> None:
     (job,) = other.later.page(0, 9)
     assert (job.member, job.queue) == (late, "q")
     assert 590 < job.due_ms / 1000 - other.now() <= 600
+
+
+def test_what_is_due_soon_is_moved_as_a_waiting_job(
+    left: gresque.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No maintenance process of the shard can make two of it meanwhile."""
+    other = left._store_of(left._several[0], True)
+    with closing(gresque.Client(store.server.url)) as alone:
+        alone.options("J", queue="q", in_=0.5).enqueue(1)
+        alone.options("J", queue="q", in_=600).enqueue(2)
+    scheduled = list[int]()
+    schedule = left._spread.schedule
+
+    def note(queue: str, ids: list[str], raws: list[bytes], times: Times) -> None:
+        scheduled.extend(json.loads(raw)["args"][0] for raw in raws)
+        schedule(queue, ids, raws, times)
+
+    monkeypatch.setattr(left._spread, "schedule", note)
+    assert move_all(store, left._spread, by="me") == (1, 1)
+    assert scheduled == [2]
+    assert args_in(other, "q") == [1]
+    assert store.later.count() == store.queues.size("q") == 0
 
 
 def test_a_move_that_is_cut_off_loses_nothing(
