@@ -39,7 +39,7 @@ def _column(title: str, name: str, rank: int = 0) -> Column:
 
 COLUMNS = [
     Column("SHARD", lambda row: row.shard.name, whole=True),
-    Column("PLACE", lambda row: _place(row.shard)),
+    Column("PLACE", lambda row: (row.status and row.status.node) or _place(row.shard)),
     Column("ROLE", lambda row: row.status.role if row.status else "away"),
     _column("WAITING", "waiting"),
     _column("RUNNING", "running"),
@@ -70,7 +70,8 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
     """List the shards, with what waits and runs on each, and the state of its server.
 
     A shard that drains is worked and given no new jobs: once nothing waits, runs or is kept there,
-    it can be left out of REDIS_URLS. REDIS CPU is the server's share of one core, just now; two
+    it can be left out of REDIS_URLS. PLACE is the server that Sentinels name, or the node of the
+    Cluster that has the shard now. REDIS CPU is the server's share of one core, just now; two
     shards on one server show the same. The exit code is 0 also when a shard does not answer.
 
     \b

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gresque.connection.one_slot import OneSlot
 from gresque.connection.sentinels import Sentinels
-from gresque.connection.urls import check_namespace, endpoint
+from gresque.connection.urls import check_namespace, endpoint, shown
 
 
 class Single:
@@ -43,6 +43,14 @@ def topology_of(url: str, namespace: str) -> Topology:
             found = Single(url)
         found = _known.setdefault((url, namespace), found)
     return found
+
+
+def found_at(url: str, namespace: str) -> str:
+    """`host:port` of the server to which a connection was opened last, where others name it:
+    Sentinels, or the nodes of a Cluster. Empty for one server, and before a connection."""
+    topology = topology_of(url, namespace)
+    address = None if isinstance(topology, Single) else topology.last.get()
+    return "" if address is None else shown(address)
 
 
 def resolve_url(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from gresque.connection.topology import found_at
 from gresque.inspector.stats import read_summary_and_queues
 from gresque.store.store import Store
 
@@ -14,9 +15,11 @@ SAMPLE_SECONDS = 0.3
 @dataclass(frozen=True)
 class ShardStatus:
     """What one shard says of itself. `cpu` is the server's share of a core, measured over
-    SAMPLE_SECONDS; None where INFO is refused."""
+    SAMPLE_SECONDS; None where INFO is refused. `node` is `host:port` of its server where Sentinels
+    or a Cluster name that one; else None."""
 
     role: str
+    node: str | None
     waiting: int
     running: int
     later: int
@@ -36,6 +39,7 @@ class ShardStatus:
             cpu = max((second.cpu or 0) - (first.cpu or 0), 0) / seconds
         return cls(
             role=second.role,
+            node=found_at(store.server.url, store.keys.namespace) or None,
             waiting=found.pending,
             running=found.in_flight,
             later=found.delayed,
