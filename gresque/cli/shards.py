@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -17,9 +19,10 @@ from gresque.connection.urls import endpoint
 from gresque.errors import SettingsError
 from gresque.formats import size
 from gresque.shards import named
-from gresque.text import counted
+from gresque.text import counted, printable
 
 if TYPE_CHECKING:
+    from gresque.control.shards import Moved
     from gresque.inspector.shard_status import ShardStatus
     from gresque.shards import Shard
 
@@ -54,7 +57,7 @@ COLUMNS = [
 
 @click.group(name="shards", cls=ListByDefault)
 def command() -> None:
-    """List the shards, and move what waits on one to the others; alone: list them.
+    """List the shards, and move what is on one to the others; alone: list them.
 
     \b
     Examples:
@@ -102,13 +105,14 @@ def list_command(flags: dict[str, Any], as_json: bool) -> None:
 @setting_options("redis_url", "namespace")
 @json_option
 def move_command(flags: dict[str, Any], name: str, as_json: bool) -> None:
-    """Move the jobs that wait on shard NAME, in queues and for their time, to the others.
+    """Move the waiting jobs of shard NAME, those for later, and the failed ones to the others.
 
     The shard has to drain, so that nothing new comes to it: write drain: before its URL. Each queue
     is paused there while its jobs are moved. A job is enqueued elsewhere before it is removed, so
     none is lost when this is killed: call it again, and it goes on. The jobs that were being moved
-    just then may run twice, and a queue may be left paused on the shard. Locks of unique jobs, and
-    results, stay on it. Failed jobs are not moved: retry them first.
+    just then may run twice, or stand among the failed ones twice, and a queue may be left paused on
+    the shard: the next call names it. Failed jobs keep their entries as they are. Locks of unique
+    jobs, results, and what failed jobs have logged stay on the shard.
 
     \b
     Examples:
@@ -126,8 +130,18 @@ def move_command(flags: dict[str, Any], name: str, as_json: bool) -> None:
         )
     with closing(client_of(settings)) as client, client._asking_shard(shard) as source:
         moved = move_all(source, client._spread, by=operator())
-    text = f"moved {counted(moved.waiting, 'waiting job')}, {counted(moved.later, 'later one')}"
-    Output(as_json).document(moved._asdict(), lambda: [text])
+    Output(as_json).document(moved._asdict(), lambda: _lines(moved, shard))
+
+
+def _lines(moved: Moved, shard: Shard) -> Iterator[str]:
+    jobs, later = counted(moved.waiting, "waiting job"), counted(moved.later, "later one")
+    yield f"moved {jobs}, {later}, {counted(moved.failed, 'failed one')}"
+    for queue in moved.paused:
+        command = f"gresque unpause {quote(queue)} --shard {quote(shard.name)}"
+        yield (
+            f"queue {printable(queue)} is paused on {shard.name}, by a user, or by a move that "
+            f"was killed; to end it: {command}"
+        )
 
 
 def _as_dict(row: _Row) -> dict[str, Any]:

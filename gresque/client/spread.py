@@ -146,6 +146,11 @@ class Spread:
         lane = max(self._lanes, key=lambda lane: lane.answered_at)
         return lane.call(push, self._store_of(lane.shard, True), time.monotonic())
 
+    def store_of(self, queue: str, key: str) -> Store:
+        """The store of the one shard of a queue, or else of a key."""
+        shard = self.placement.of(queue) or by_key(self.placement.shards, key)
+        return self._store_of(shard, True)
+
     def _next(self, tried: set[_Lane]) -> _Lane | None:
         now, lanes = time.monotonic(), self._lanes
         lane = lanes[next(self._round) % len(lanes)]

@@ -1,4 +1,4 @@
-"""Moving what waits on a shard to the others."""
+"""Moving what waits on a shard, and what failed, to the others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gresque.client.spread import Spread
 from gresque.control.flow import pause, unpause
+from gresque.control.move_failed import move_failed
 from gresque.store.bulk import in_bulks
 from gresque.store.later_job import Times
 from gresque.store.store import Store
@@ -19,33 +20,41 @@ LOOK_SECONDS = 0.2
 
 
 class Moved(NamedTuple):
-    """How many jobs were moved: those of queues, and those that wait for their time."""
+    """How many jobs were moved: those of queues, those that wait for their time, and those that
+    failed. `paused` are the queues whose pause was there before, and stays."""
 
     waiting: int
     later: int
+    failed: int
+    paused: tuple[str, ...]
 
 
 def move_all(source: Store, target: Spread, *, by: str) -> Moved:
     """Move the jobs that wait on a shard to others. A queue is paused on the shard meanwhile, so
-    that no worker takes a job that is moved already; a pause that there was stays.
+    that no worker takes a job that is moved already; a pause that there was stays. Suspects are
+    moved as waiting jobs, failed jobs as they are.
 
-    Each job is enqueued elsewhere before it is removed here: after a kill in between it is in
-    both places, and runs twice at worst. Called again, it goes on. Suspects stay. For jobs that
-    are due within seconds it waits. Raises RedisUnavailable.
+    Each job is written elsewhere before it is removed here: after a kill in between it is in both
+    places, and runs, or stands among the failed ones, twice at worst. Called again, it goes on.
+    For jobs that are due within seconds it waits. Raises RedisUnavailable, and SweepLockLost.
     """
     later = sum(_move_later(source, target))
-    waiting = 0
-    for queue in source.queues.names():
-        with _paused(source, queue, by):
+    waiting, paused = 0, list[str]()
+    for queue in sorted({*source.queues.names(), *source.suspects.queues()}):
+        with _paused(source, queue, by) as is_ours:
+            source.suspects.return_to_queue(queue)
             waiting += sum(_move_queue(source, target, queue))
-    return Moved(waiting, later)
+        if not is_ours:
+            paused.append(queue)
+    return Moved(waiting, later, sum(move_failed(source, target)), tuple(paused))
 
 
 @contextmanager
-def _paused(store: Store, queue: str, by: str) -> Iterator[None]:
+def _paused(store: Store, queue: str, by: str) -> Iterator[bool]:
+    """Whether the pause is ours."""
     is_ours = pause(store, queue, by=by)
     try:
-        yield
+        yield is_ours
     finally:
         if is_ours:
             unpause(store, queue, by=by)

@@ -91,6 +91,15 @@ class FailedLists:
         entries: list[bytes] = self._server.read([], "LRANGE", key, start, start + count - 1)
         return entries
 
+    def append(self, key: str, name: str, entries: Sequence[bytes]) -> None:
+        """Add entries as the newest of a list, whose name in `failed_queues` this is, if it has
+        one."""
+        pipeline = self._server.redis.pipeline(transaction=True)
+        if name:
+            pipeline.sadd(self._keys.failed_queues, encoded(name))
+        pipeline.rpush(encoded(key), *entries)
+        pipeline.execute()
+
     def retry(self, key: str, moves: Sequence[FailedMove]) -> list[bool]:
         """Push and mark failed jobs, each in one atomic step, all in one round trip; False where
         another entry stands now."""

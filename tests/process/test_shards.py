@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -203,3 +206,45 @@ def test_a_shard_comes_and_goes_under_load(shards: TwoShards) -> None:
             client.close()
     wait_for(lambda: len(shards.ended()) >= sent)
     assert sorted(map(int, shards.ended())) == list(range(sent)), "each once"
+
+
+def test_a_move_that_is_killed_loses_nothing(shards: TwoShards) -> None:
+    """First while queues are moved, then while failed jobs are."""
+    jobs, failures = 10_000, 4_000
+    env = {**os.environ, "REDIS_URLS": f"{shards.urls[0]} drain:{shards.urls[1]}"}
+    env.pop("REDIS_URL", None)
+    a, b = shards.a.redis, shards.b.redis
+
+    def move() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gresque", "shards", "move", "b"],
+            env=env, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def kill_during(key: str) -> None:
+        mover = move()
+        wait_for(lambda: a.llen(key))
+        mover.kill()
+        mover.communicate()
+        assert b.llen(key), "it was killed in the middle"
+
+    raws = [b'{"class":"Tell","args":["%d"]}' % number for number in range(jobs)]
+    entries = [
+        b'{"queue":"q","payload":{"class":"Tell","args":["%d"]}}' % number
+        for number in range(failures)
+    ]
+    b.rpush("resque:queue:q", *raws)
+    b.sadd("resque:queues", "q")
+    b.rpush("resque:failed", *entries)
+    kill_during("resque:queue:q")
+    kill_during("resque:failed")
+    b.delete("resque:failed_sweep")  # as it expires 15 s after its holder has died
+    mover = move()
+    said, _ = mover.communicate(timeout=60)
+    assert mover.returncode == 0
+    assert "queue q is paused on b" in said, "as the first one was killed"
+    assert b.llen("resque:queue:q") == b.llen("resque:failed") == 0
+    assert set(a.lrange("resque:queue:q", 0, -1)) == set(raws)
+    assert set(a.lrange("resque:failed", 0, -1)) == set(entries)
+    assert a.llen("resque:queue:q") <= jobs + 1000, "one bulk at most is there twice"
+    assert a.llen("resque:failed") <= failures + 500
