@@ -46,7 +46,7 @@ INSTALL = [*PIP, "install", "--progress-bar", "off", *EDITABLE]
 
 LOOK_SECONDS = 0.1
 PLAIN_LINE_SECONDS = 10
-END_SECONDS = 3
+END_SECONDS = 10
 _NO_NETWORK = re.compile(
     r"connection broken by|NewConnectionError|name resolution|Max retries exceeded|ProxyError"
 )

@@ -125,7 +125,7 @@ def test_those_that_listen_and_have_no_thread_left_hand_over(bench: Bench) -> No
 
     client.limit("a", concurrent=4)
     start(bench, "a,b", "4/1/100000")
-    wait_for(all_listen, 60)
+    wait_for(all_listen, 120)
     start(bench, "a,b", "4/1/1000")
     wait_until_idle(bench, 8)
     for n in range(3):

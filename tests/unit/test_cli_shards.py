@@ -329,10 +329,11 @@ class TestWithOneStopped:
         code, out, err = call("queues")
         assert time.monotonic() - began < 10
         assert (code, out) == (0, "QUEUE  SIZE\nmail      1\ntotal     1\n")
-        assert err == (
+        assert err.startswith(
             "shard b does not answer, its numbers are missing: no answer from Redis at "
-            f"{own.socket} within 2.5 s\n"
+            f"{own.socket} "
         )
+        assert err.count("\n") == 1
 
     def test_a_change(
         self, call: Call, shards: dict[str, Store], own: OwnServer,
@@ -344,7 +345,7 @@ class TestWithOneStopped:
         code, out, err = call("queues", "clear", "mail", "--yes")
         assert (code, out) == (1, "1 job removed\n")
         assert err.startswith("shard b does not answer, nothing more is changed there: ")
-        assert err.endswith("within 2.5 s\n")
+        assert f"no answer from Redis at {own.socket} " in err
 
     def test_commands_that_look_say_what_is_missing(
         self, call: Call, shards: dict[str, Store], own: OwnServer,
