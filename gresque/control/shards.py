@@ -38,15 +38,23 @@ def move_all(source: Store, target: Spread, *, by: str) -> Moved:
     places, and runs, or stands among the failed ones, twice at worst. Called again, it goes on.
     For jobs that are due within seconds it waits. Raises RedisUnavailable, and SweepLockLost.
     """
-    later = sum(_move_later(source, target))
-    waiting, paused = 0, list[str]()
+    waiting, paused = _move_queues(source, target, by)
+    later, became_due = _move_later(source, target)
+    if became_due:
+        waiting += _move_queues(source, target, by)[0]
+    return Moved(waiting, later, sum(move_failed(source, target)), tuple(paused))
+
+
+def _move_queues(source: Store, target: Spread, by: str) -> tuple[int, list[str]]:
+    """How many were moved, and the queues that are paused by others."""
+    moved, paused = 0, list[str]()
     for queue in sorted({*source.queues.names(), *source.suspects.queues()}):
         with _paused(source, queue, by) as is_ours:
             source.suspects.return_to_queue(queue)
-            waiting += sum(_move_queue(source, target, queue))
+            moved += sum(_move_queue(source, target, queue))
         if not is_ours:
             paused.append(queue)
-    return Moved(waiting, later, sum(move_failed(source, target)), tuple(paused))
+    return moved, paused
 
 
 @contextmanager
@@ -67,24 +75,28 @@ def _move_queue(source: Store, target: Spread, queue: str) -> Iterator[int]:
             yield source.queues.remove_first(queue, bulk)
 
 
-def _move_later(source: Store, target: Spread) -> Iterator[int]:
-    """A job whose time has come goes into its queue on the shard, and one that is due soon is left
+def _move_later(source: Store, target: Spread) -> tuple[int, bool]:
+    """How many were moved, and whether others have become due.
+
+    A job whose time has come goes into its queue on the shard, and one that is due soon is left
     until then: maintenance might put it there in the very moment in which it is scheduled
     elsewhere, and it would run twice."""
     until = time.monotonic() + 2 * SOON_SECONDS
+    moved, became_due = 0, False
     while True:
-        moved, soon = _move_later_once(source, target)
-        yield moved
-        if not moved:
+        now_moved, soon, due = _move_later_once(source, target)
+        moved += now_moved
+        became_due = became_due or bool(soon or due)
+        if not now_moved:
             if not soon or time.monotonic() > until:
-                return
+                return moved, became_due
             time.sleep(LOOK_SECONDS)
 
 
-def _move_later_once(source: Store, target: Spread) -> tuple[int, int]:
-    """How many were moved, some of those that may be; and how many are due soon."""
+def _move_later_once(source: Store, target: Spread) -> tuple[int, int, int]:
+    """How many were moved, some of those that may be; how many are due soon, and how many now."""
     ahead = source.now() - time.monotonic()
-    moved = soon = 0
+    moved = soon = due = 0
     for job in source.later.each():
         left = job.due_ms / 1000 - ahead - time.monotonic()
         if left > SOON_SECONDS:
@@ -95,4 +107,5 @@ def _move_later_once(source: Store, target: Spread) -> tuple[int, int]:
             soon += 1
         else:
             source.later.run_now(job, job.raw)
-    return moved, soon
+            due += 1
+    return moved, soon, due
