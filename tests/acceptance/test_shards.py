@@ -258,33 +258,33 @@ def test_a_shard_is_moved(three: Sharded, kills: int, capsys: pytest.CaptureFixt
     third = three.shards[2]
     drained = [*three.urls[:2], f"drain:{three.urls[2]}"]
     keys = [f"moved-{number}" for number in range(WAITING)]
-    third.fill(keys, 0.001)
+    third.fill(keys, 0.01)
     later = [f"later-{number}" for number in range(LATER)]
     for number in range(10):
         some = later[number::10]
-        third.bench.client.options("Chaos", queue=QUEUE, in_=4 + 2 * number).enqueue_many(
+        third.bench.client.options("Chaos", queue=QUEUE, in_=4 + 4 * number).enqueue_many(
             [(key, 0.001) for key in some]
         )
     master = three.work("-w", "3", "-t", "20", *ENDLESS, urls=drained)
     load = three.load(per_second=100, threads=4, urls=drained)
     at_kills = list[tuple[int, int]]()
+    if kills:  # only moves take jobs out of this queue
+        three.run("pause", QUEUE, "--shard", "c0", urls=drained)
     for number in range(kills):
-        had = left(third)
+        waiting, late = left(third)
+        # The last kill comes while delayed jobs are moved, the others while a queue is.
+        is_last = number == kills - 1
+        most = (waiting, late - LATER // 20) if is_last else (waiting - MANY, late)
         move = three.call("shards", "move", "c0", urls=drained)
-        # The first kill comes while delayed jobs are moved, the others while a queue is.
-        most = (had[0], had[1] - LATER // 20) if number == 0 else (had[0] - MANY, had[1])
         wait_for(partial(is_under, third, most, move), 60)
         move.kill()
         move.communicate()
         at_kills.append(left(third))
-        if number == 0:  # from now on only the move takes jobs out of this queue
-            pause = three.call("pause", QUEUE, "--shard", "c0", urls=drained)
-            assert pause.wait(60) == 0
     began = time.monotonic()
-    output, errors = three.call("shards", "move", "c0", urls=drained).communicate(timeout=240)
+    output = three.run("shards", "move", "c0", urls=drained)
     seconds = time.monotonic() - began
     emptied = third.waiting()
-    assert three.call("unpause", QUEUE, urls=drained).wait(60) == 0
+    three.run("unpause", QUEUE, urls=drained)
     load.end()
     three.settle()
     master.signal(signal.SIGTERM)
@@ -296,11 +296,11 @@ def test_a_shard_is_moved(three: Sharded, kills: int, capsys: pytest.CaptureFixt
     with capsys.disabled():
         print(
             f"\nmeasured: shards move killed {kills} times (waiting, later: {at_kills}), then "
-            f"{output.strip()!r} in {seconds:.1f} s: {len(lost)} of "
+            f"{output!r} in {seconds:.1f} s: {len(lost)} of "
             f"{WAITING + LATER + len(load.confirmed):,} lost, {len(twice)} ran twice, of these "
             f"{late_twice} delayed ones (load {load_average()})"
         )
-    assert not lost and not errors
+    assert not lost
     assert emptied < MANY, "what ran there has not been put back in such numbers"
     if not kills:
         assert not twice
