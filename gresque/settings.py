@@ -6,16 +6,16 @@ A flag overrides the environment, which overrides the default.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
-from gresque.connection.urls import EXAMPLE, check, check_namespace
+import gresque.setting_values as values
+from gresque.connection.urls import EXAMPLE, check_namespace
 from gresque.errors import SettingsError
 from gresque.queue_list import QueueList, Weights
 from gresque.shards import Placement, Shard, chosen, entries_in, entry_of, is_named, shards_of
-from gresque.text import from_os, is_utf8, to_os
+from gresque.text import from_os, to_os
 
 DEFAULT_REDIS_URL = EXAMPLE
 DEFAULT_RETRY_SECONDS = 2.0
@@ -26,10 +26,6 @@ MOST_WAIT_REPLICAS = 100
 DEFAULT_NAMESPACE = "resque"
 RESULT_MAX_BYTES = 1 << 20
 DEFAULT_FAILURE_BACKEND = "redis"
-REDIS_FAILURE_BACKENDS = ("redis", "redis_multi_queue")
-"""Backends that keep entries, to be read and retried. Any other gets a report of each failure."""
-
-_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
 class Option(NamedTuple):
@@ -44,137 +40,9 @@ class Option(NamedTuple):
     repeatable: bool = False
 
 
-def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise SettingsError(f"{text!r} is not a whole number; give {minimum} or more") from None
-        if number < minimum:
-            raise SettingsError(f"{number} is too small; give {minimum} or more")
-        if number > maximum:
-            raise SettingsError(f"{text} is too large; give {maximum:,} or less")
-        return number
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise SettingsError(f"{text!r} is not a number of seconds; give 0 or more")
-    return seconds
-
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise SettingsError(f"{text!r} has characters that cannot be printed")
-    return text
-
-
-def switch(text: str) -> bool:
-    """`1`, `true`, `yes`, `on` and their opposites. Raises SettingsError."""
-    lowered = text.strip().lower()
-    if lowered in ("1", "true", "yes", "on"):
-        return True
-    if lowered in ("", "0", "false", "no", "off"):
-        return False
-    raise SettingsError(f"{text!r} is neither on nor off; give 1 or 0")
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise SettingsError(f"{text!r} is unknown; choose one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _namespace(text: str) -> str:
-    if not text:
-        raise SettingsError("the namespace is empty; give one such as 'resque'")
-    if not is_utf8(text):
-        raise SettingsError(f"the namespace {text!r} is not UTF-8")
-    return text
-
-
-def _failure_backend(text: str) -> str:
-    """One backend that keeps the entries, first, and any number of the user's own classes."""
-    names = list(dict.fromkeys(_modules(text)))
-    kept = [name for name in names if name in REDIS_FAILURE_BACKENDS]
-    own = [name for name in names if name not in REDIS_FAILURE_BACKENDS]
-    for name in own:
-        if not _CLASS.fullmatch(name):
-            raise SettingsError(
-                f"{name!r} is unknown; choose one of {', '.join(REDIS_FAILURE_BACKENDS)}, and "
-                "beside it a class of your own by module.Class, such as redis,myapp.failures.Sentry"
-            )
-    if not kept:
-        raise SettingsError(
-            f"{text!r} keeps no entries that could be read and retried; "
-            f"give {','.join(['redis', *own])}"
-        )
-    if len(kept) > 1:
-        raise SettingsError(
-            "redis and redis_multi_queue would keep every failure twice, and a retry would mark "
-            "one of the two; choose one"
-        )
-    return ",".join(kept + own)
-
-
 def one_list_each(failure_backend: str) -> bool:
     """True when each queue has a failed list of its own, by the setting of that name."""
     return failure_backend.split(",")[0] == "redis_multi_queue"
-
-
-def _redis_url(text: str) -> str:
-    return to_os(check(text)) if text.startswith(("unix:", "embedded:")) else check(text)
-
-
-def _redis_urls(text: str) -> tuple[str, ...]:
-    urls = []
-    for item in entries_in(text):
-        entry = entry_of(item)
-        if len(item.split()) > 1 and not entry.url.startswith(("unix:", "embedded:")):
-            raise SettingsError(f"{entry.masked()!r} has a blank in it; put URLs between blanks")
-        urls.append(str(entry._replace(url=_redis_url(entry.url))))
-    return tuple(urls)
-
-
-def _pinned(text: str) -> QueueList:
-    queues = QueueList.parse(text)
-    if queues.caps:
-        raise SettingsError(f"{text!r}: a pinned queue has no cap; give names and globs alone")
-    return queues
-
-
-def _modules(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _required(text: str) -> tuple[str, ...]:
-    """Modules by their names. A file has none by itself: its name, and with it the names of its
-    jobs, depends on the directory from which it is imported."""
-    names = _modules(text)
-    for name in names:
-        if "/" in name or ":" in name or name.startswith(".") or name.endswith("."):
-            raise SettingsError(f"{name!r} is not the name of a module; {_module_meant(name)}")
-    return names
-
-
-def _module_meant(name: str) -> str:
-    path = name.partition(":")[0].removesuffix(".py")
-    if not path.strip("./~"):
-        return "write one such as myapp.jobs"
-    if path.startswith(("/", "~", "..")) or "/../" in path:
-        module = path.rstrip("/").rpartition("/")[2]
-        return f"write {module!r} instead, in the directory from which Python imports it"
-    module = ".".join(part for part in path.split("/") if part not in ("", ".")).strip(".")
-    return f"write {module!r} instead"
 
 
 def _option(
@@ -241,7 +109,7 @@ class Settings:
         "draw the order of the queues by weight, for each turn: critical=5,low=1",
     )  # fmt: skip
     require: tuple[str, ...] = _option(
-        "REQUIRE", "-r --require", (), _required, "module that declares jobs; repeatable",
+        "REQUIRE", "-r --require", (), values.required, "module that declares jobs; repeatable",
         repeatable=True,
     )  # fmt: skip
     schedule: str = _option(
@@ -255,71 +123,71 @@ class Settings:
         "SCHEDULE_ENV RAILS_ENV",
         "--schedule-env",
         "",
-        _one_line,
+        values.one_line,
         "the environment for which entries of a schedule file count that name one (rails_env)",
     )
     worker_count: int = _option(
-        "WORKER_COUNT", "-w --workers", 1, _whole_number(1, 10_000),
+        "WORKER_COUNT", "-w --workers", 1, values.whole_number(1, 10_000),
         "worker processes",
     )  # fmt: skip
     thread_count: int = _option(
         "THREAD_COUNT",
         "-t --threads",
         1,
-        _whole_number(1, 1_000_000),
+        values.whole_number(1, 1_000_000),
         "greenlets in each worker process: jobs that run at once",
     )
     jobs_per_fork: int = _option(
-        "JOBS_PER_FORK", "-j --jobs-per-fork", 1, _whole_number(1, 10**15),
+        "JOBS_PER_FORK", "-j --jobs-per-fork", 1, values.whole_number(1, 10**15),
         "jobs after which a worker process is replaced",
     )  # fmt: skip
     interval: float = _option(
-        "INTERVAL", "--interval", 5.0, _seconds,
+        "INTERVAL", "--interval", 5.0, values.seconds,
         "seconds between fallback polls; 0: exit when the queues are empty",
     )  # fmt: skip
     redis_url: str = _option(
         "REDIS_URL",
         "--redis",
         DEFAULT_REDIS_URL,
-        _redis_url,
+        values.redis_url,
         "redis://, rediss://, unix://, embedded://[dir], redis+sentinel:// or redis+cluster://; "
         "given twice or more: a shard each",
         repeatable=True,
         secret=True,
     )
     redis_urls: tuple[str, ...] = _option(
-        "REDIS_URLS", "", (), _redis_urls,
+        "REDIS_URLS", "", (), values.redis_urls,
         "URLs between blanks, each a shard: [drain:][name=]URL", secret=True,
     )  # fmt: skip
     namespace: str = _option(
-        "RESQUE_NAMESPACE", "--namespace", DEFAULT_NAMESPACE, _namespace,
+        "RESQUE_NAMESPACE", "--namespace", DEFAULT_NAMESPACE, values.namespace,
         "prefix of every key",
     )  # fmt: skip
     shards: int = _option(
-        "SHARDS", "--shards", 1, _whole_number(1, 1000),
+        "SHARDS", "--shards", 1, values.whole_number(1, 1000),
         "shards in one Cluster, each with a namespace of its own",
     )  # fmt: skip
     spread: str = _option(
-        "SPREAD", "--spread", "job", _one_of("job", "queue"),
+        "SPREAD", "--spread", "job", values.one_of("job", "queue"),
         "what goes round the shards: each job, or each queue as a whole",
     )  # fmt: skip
     pinned_queues: QueueList | None = _option(
-        "PINNED_QUEUES", "--pinned-queues", None, _pinned,
+        "PINNED_QUEUES", "--pinned-queues", None, values.pinned,
         "queues, by names and globs, each of which lives on one shard though jobs are spread",
     )  # fmt: skip
     serve_shards: tuple[str, ...] = _option(
-        "SERVE_SHARDS", "--serve-shards", (), _modules,
+        "SERVE_SHARDS", "--serve-shards", (), values.modules,
         "work these shards alone, by numbers and names: 0-3,5",
     )  # fmt: skip
     term_timeout: float = _option(
-        "RESQUE_TERM_TIMEOUT", "--term-timeout", 30.0, _seconds,
+        "RESQUE_TERM_TIMEOUT", "--term-timeout", 30.0, values.seconds,
         "seconds from TERM to SIGKILL of what is left",
     )  # fmt: skip
     graceful_term: bool = _option(
         "GRACEFUL_TERM",
         "--graceful-term",
         False,
-        switch,
+        values.switch,
         "TERM acts as QUIT (containers)",
         is_flag=True,
     )
@@ -327,53 +195,54 @@ class Settings:
         "ON_DIRTY_EXIT",
         "--on-dirty-exit",
         "requeue",
-        _one_of("requeue", "fail"),
+        values.one_of("requeue", "fail"),
         "what becomes of jobs cut short: requeue or fail",
     )
     max_recoveries: int = _option(
-        "MAX_RECOVERIES", "--max-recoveries", 3, _whole_number(0, 10**6),
+        "MAX_RECOVERIES", "--max-recoveries", 3, values.whole_number(0, 10**6),
         "fail a job as PoisonJob after this many of its processes died; 0: never",
     )  # fmt: skip
     retries: int = _option(
-        "RETRIES", "--retries", 0, _whole_number(0, 10**6),
+        "RETRIES", "--retries", 0, values.whole_number(0, 10**6),
         "further attempts of jobs that fail and whose declaration says nothing about it",
     )  # fmt: skip
     unknown_job_grace_seconds: float = _option(
-        "UNKNOWN_JOB_GRACE_SECONDS", "--unknown-job-grace-seconds", 300.0, _seconds,
+        "UNKNOWN_JOB_GRACE_SECONDS", "--unknown-job-grace-seconds", 300.0, values.seconds,
         "how long a job waits for its code when no module declares its name; 0: it fails at once",
     )  # fmt: skip
     enqueue_wait_replicas: int = _option(
-        "ENQUEUE_WAIT_REPLICAS", "--enqueue-wait-replicas", 0, _whole_number(0, MOST_WAIT_REPLICAS),
+        "ENQUEUE_WAIT_REPLICAS", "--enqueue-wait-replicas", 0,
+        values.whole_number(0, MOST_WAIT_REPLICAS),
         "how many replicas must have a job before its enqueue returns; set it to their number",
     )  # fmt: skip
     failure_backend: str = _option(
         "FAILURE_BACKEND",
         "--failure-backend",
         DEFAULT_FAILURE_BACKEND,
-        _failure_backend,
+        values.failure_backend,
         "where failures go: redis or redis_multi_queue, and module.Class of your own beside it",
     )
     failed_max_entries: int | None = _option(
-        "FAILED_MAX_ENTRIES", "--failed-max-entries", None, _whole_number(0, 10**12),
+        "FAILED_MAX_ENTRIES", "--failed-max-entries", None, values.whole_number(0, 10**12),
         "keep this many failed jobs in a list, and remove the oldest ones",
     )  # fmt: skip
     failed_max_age_seconds: int | None = _option(
-        "FAILED_MAX_AGE_SECONDS", "--failed-max-age-seconds", None, _whole_number(1, 10**12),
+        "FAILED_MAX_AGE_SECONDS", "--failed-max-age-seconds", None, values.whole_number(1, 10**12),
         "remove failed jobs that failed longer ago",
     )  # fmt: skip
     result_max_bytes: int = _option(
-        "RESULT_MAX_BYTES", "--result-max-bytes", RESULT_MAX_BYTES, _whole_number(1, 8 << 20),
+        "RESULT_MAX_BYTES", "--result-max-bytes", RESULT_MAX_BYTES, values.whole_number(1, 8 << 20),
         "the most that the result of a tracked job may have as JSON",
     )  # fmt: skip
     max_rss_mb: int | None = _option(
-        "MAX_RSS_MB", "--max-rss-mb", None, _whole_number(1, 10**9),
+        "MAX_RSS_MB", "--max-rss-mb", None, values.whole_number(1, 10**9),
         "replace a worker process whose resident memory is above this (MB)",
     )  # fmt: skip
     preload: bool = _option(
         "PRELOAD",
         "--preload/--no-preload",
         True,
-        switch,
+        values.switch,
         "load the job modules once, in the master",
         is_flag=True,
     )
@@ -381,14 +250,14 @@ class Settings:
         "HUB_BLOCKED_SECONDS",
         "--hub-blocked-seconds",
         1.0,
-        _seconds,
+        values.seconds,
         "name in the log a job that keeps the others from running for this long; 0: never",
     )
     metrics: bool = _option(
         "METRICS",
         "--metrics/--no-metrics",
         True,
-        switch,
+        values.switch,
         "count what is done and fails over time, for pages and charts",
         is_flag=True,
     )
@@ -400,7 +269,7 @@ class Settings:
         "BACKGROUND",
         "--daemon",
         False,
-        switch,
+        values.switch,
         "go into the background once the first worker process works",
         is_flag=True,
     )
@@ -408,14 +277,14 @@ class Settings:
         "RESQUE_PROCLINE_PREFIX",
         "--procline-prefix",
         "",
-        _one_line,
+        values.one_line,
         "what the titles of the processes begin with, in ps",
     )
     verbose: bool = _option(
         "VERBOSE",
         "-v --verbose",
         False,
-        switch,
+        values.switch,
         "log every job that ends",
         is_flag=True,
     )
@@ -423,7 +292,7 @@ class Settings:
         "VVERBOSE",
         "-vv --very-verbose",
         False,
-        switch,
+        values.switch,
         "log every turn, and what jobs log at level DEBUG",
         is_flag=True,
     )
@@ -431,11 +300,11 @@ class Settings:
         "LOG_FORMAT",
         "--log-format",
         "text",
-        _one_of("text", "json"),
+        values.one_of("text", "json"),
         "text or json",
     )
     filter_args: tuple[str, ...] = _option(
-        "FILTER_ARGS", "--filter-args", (), _modules,
+        "FILTER_ARGS", "--filter-args", (), values.modules,
         "names of arguments that are not shown, beside password, token and the like",
     )  # fmt: skip
     systemd: Systemd = field(default_factory=Systemd, compare=False)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gresque.errors import SettingsError
+from gresque.setting_values import switch
 from gresque.settings import (
     DEFAULT_FAILURE_BACKEND,
     DEFAULT_NAMESPACE,
     DEFAULT_REDIS_URL,
-    switch,
 )
 from gresque.shards import Shard, shards_of
 from gresque.text import from_os, to_os

@@ -17,9 +17,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RANKS = {
     "errors": 0, "version": 0, "unpatched": 0, "queue_list": 0, "text": 0, "raised": 0, "forked": 0,
     "stdio": 0, "outlet": 0, "backoff": 0, "clock": 0, "seconds": 0, "formats": 0,
-    "connection": 1, "logs": 1, "shards": 2, "settings": 2, "store": 3, "jobs": 4,
-    "schedule": 4, "client": 5, "failure": 5, "aio": 6, "api": 6, "contrib": 6, "processes": 6,
-    "inspector": 7, "control": 7, "worker": 8, "web": 8, "top": 8, "testing": 8,
+    "connection": 1, "logs": 1, "shards": 2, "setting_values": 2, "settings": 2, "store": 3,
+    "jobs": 4, "schedule": 4, "client": 5, "failure": 5, "aio": 6, "api": 6, "contrib": 6,
+    "processes": 6, "inspector": 7, "control": 7, "worker": 8, "web": 8, "top": 8, "testing": 8,
     "maintenance": 9, "master": 10, "cli": 11, "__init__": 12, "__main__": 12,
 }  # fmt: skip
 BESIDE = {
@@ -30,6 +30,8 @@ BESIDE = {
     ("queue_list", "text"),
     ("forked", "stdio"),
     ("settings", "shards"),
+    ("settings", "setting_values"),
+    ("setting_values", "shards"),
     ("stdio", "outlet"),
     ("stdio", "unpatched"),
     ("outlet", "unpatched"),
@@ -85,7 +87,8 @@ NOWHERE = {
 at jobs, has no hub; `processes` is part of each child before it is patched."""
 
 UNPATCHED = [
-    "cli", "master", "settings.py", "shards.py", "client", "stdio.py", "outlet.py",
+    "cli", "master", "settings.py", "setting_values.py", "shards.py", "client", "stdio.py",
+    "outlet.py",
     "worker/boot.py", "maintenance/judge.py", "connection/topology.py", "connection/urls.py",
     "connection/search.py", "connection/sentinels.py", "connection/one_slot.py",
     "connection/own_path.py", "store/ledger.py", "store/keys.py", "store/cron_snapshot.py",
