@@ -123,6 +123,12 @@ def of_python(env: Mapping[str, str]) -> bool:
     return any(name.startswith(("PYTHON", "GEVENT", "LD_")) for name in given)
 
 
+def is_alive(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 class Master:
     """A running `gresque work`; its log is read when it has ended."""
 
@@ -139,6 +145,7 @@ class Master:
         self.log_path = Path(env.pop("LOG_PATH"))
         command = ["work", "-r", JOBS, *arguments]
         env = {**os.environ, "REDIS_URL": redis_url, "PYTHONUNBUFFERED": "1", **env}
+        self._is_wrapped = bool(wrap)
         fresh = fresh or bool(wrap) or "--no-preload" in command or of_python(env)
         self.process: subprocess.Popen[bytes] | Program
         with self.log_path.open("wb") as log:
@@ -204,10 +211,14 @@ class Master:
             self.process.send_signal(signal.SIGSTOP)  # it must not replace them
             master = psutil.Process(self.process.pid)
             wait_for(lambda: master.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE))
-            for member in (*master.children(), master):
+            # In a container there are more below.
+            members = master.children(recursive=self._is_wrapped)
+            for member in (*members, master):
                 with suppress(psutil.NoSuchProcess):
                     member.kill()
             self.process.wait()
+            # One that still ends could write into the empty database of the next test.
+            wait_for(lambda: not any(map(is_alive, members)))
 
 
 class Bench:

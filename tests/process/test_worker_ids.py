@@ -89,6 +89,7 @@ def test_one_that_leaves_spares_another_one_of_the_same_id(bench: Bench) -> None
     master = bench.start(*ARGUMENTS)
     wait_for(lambda: len(bench.client.store.processes.ids()) == 1)
     (worker,) = workers(bench)
+    assert f":{master.process.pid}:" in worker
     bench.redis.zadd("resque:ledgers", {f"{worker}:999999:1": 9e15})
     bench.redis.hset(f"resque:ledger:{worker}:999999:1", "state", "0 0 0 0 0 0")
     master.signal(signal.SIGTERM)
