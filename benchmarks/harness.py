@@ -258,8 +258,8 @@ class Rest(NamedTuple):
 
 
 def at_rest(server: Server, work: Processes, seconds: float) -> Rest:
-    """Look on for this time, with MONITOR: it tells a command that a client sent from one within a
-    script, and costs nothing where next to nothing happens."""
+    """Watch for this time, with MONITOR: it shows which commands clients sent, and which ran within
+    a script, and costs nothing where next to nothing happens."""
     before, started = work.cpu_seconds(), time.monotonic()
     lines = b""
     monitor = server.redis.connection_pool.get_connection()

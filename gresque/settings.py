@@ -169,7 +169,7 @@ class Settings:
     )  # fmt: skip
     spread: str = _option(
         "SPREAD", "--spread", "job", values.one_of("job", "queue"),
-        "what goes round the shards: each job, or each queue as a whole",
+        "how jobs are spread over the shards: each for itself, or by queue",
     )  # fmt: skip
     pinned_queues: QueueList | None = _option(
         "PINNED_QUEUES", "--pinned-queues", None, values.pinned,

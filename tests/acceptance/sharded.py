@@ -82,7 +82,7 @@ class Shard:
 
 
 class Sharded:
-    """Shards `a0`, `a1` … on server a, `b0` … on b: so many `databases` on each."""
+    """Shards `a0`, `a1` … on server a, `b0` … on b: `databases` of them on each."""
 
     def __init__(self, directory: Path, servers: str, databases: int) -> None:
         self.tally = directory / "tally"

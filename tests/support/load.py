@@ -18,7 +18,7 @@ from gresque.errors import NotEnqueued, PerhapsEnqueued
 JOBS = "benchmarks.chaos_jobs"
 QUEUE = "bench"
 FAILING = 10
-"""One job of so many fails."""
+"""Of this number of jobs one fails."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Outcome:
     failures: int
     """Jobs that failed."""
     failures_missing: set[str]
-    """They failed, and no entry tells of it."""
+    """The jobs that failed without an entry in the failed list."""
     silence_seconds: float
     """The longest time in which no job ended."""
 
@@ -81,7 +81,7 @@ class Load:
         return self
 
     def burst(self, count: int, threads: int = 8) -> list[threading.Thread]:
-        """Enqueue so many at once, one by one, beside the others. To be joined."""
+        """Enqueue this number one by one, beside the others; returns the threads to join."""
 
         def some() -> None:
             for _ in range(count // threads):

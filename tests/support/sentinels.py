@@ -18,7 +18,7 @@ on a busy machine each may be late."""
 
 
 class Sentinel(Node):
-    """It keeps what it learns in a file, which it writes anew now and then."""
+    """It keeps what it learns in a file, which it writes again now and then."""
 
     def __init__(self, directory: Path, port: int, primary: int, failover_seconds: float) -> None:
         super().__init__(directory, port)

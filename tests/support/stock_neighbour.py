@@ -36,7 +36,7 @@ class StockNeighbour:
         self.id = f"{host or this_host()}:{self.process.pid}:{queue}"
 
     def boot(self) -> list[str]:
-        """Prune, and register; returns whom it pruned."""
+        """Prune, and register; returns the ids of the pruned ones."""
         pruned = self.prune()
         self._redis.sadd("resque:workers", self.id)
         self._redis.set(f"resque:worker:{self.id}:started", self._time().strftime("%F %T %z"))
